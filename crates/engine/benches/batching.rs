@@ -1,17 +1,17 @@
-//! What the engine costs around a store: orders that are placed at once and written as one batch.
+//! Measures the engine's own cost: orders that are placed concurrently and committed as one batch.
 //!
 //! `cargo bench -p dabba-engine [-- FILTER]`
 //!
-//! The store acknowledges every batch and writes none, so the time is the engine's own: the price, the
-//! decision, the commit, the way to a committer and back. Everything happens on one thread, on which all
-//! orders are queued before the committer has its turn; that they met in one batch is checked.
+//! The store acknowledges every batch and writes nothing, so the measured time is the engine's: pricing, the decision,
+//! the commit, and the way to the committer and back. Everything runs on one thread. All orders are queued before the
+//! committer runs; an assertion checks that each batch contained all of them.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be carried out has failed")]
+#![expect(clippy::unwrap_used, reason = "a panic fails the benchmark")]
 
-#[expect(dead_code, reason = "the tests, whose store this is, use more of it")]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
 #[path = "../tests/engine/faulty.rs"]
 mod faulty;
-#[expect(dead_code, reason = "the tests, whose restaurant and people these are, use more of it")]
+#[expect(dead_code, reason = "shared with the tests, which use more of it")]
 #[path = "../tests/engine/world.rs"]
 mod world;
 
@@ -27,8 +27,8 @@ fn main() {
     divan::main();
 }
 
-/// Places so many orders at once. The items counted are orders: between one and sixty-four is the cost of
-/// a batch.
+/// Places `orders` orders concurrently. The counted items are orders; the difference between 1 and 64 shows the effect
+/// of batching.
 #[divan::bench(args = [1, 64], sample_size = 10)]
 fn placing(bencher: Bencher<'_, '_>, orders: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -1,4 +1,4 @@
-//! Accounts: registration and passwords, changes, tokens that are revoked, and who works for which restaurant.
+//! Accounts: registration, passwords, changes, revocation of tokens, and memberships of restaurants.
 
 mod changing;
 mod members;
@@ -25,32 +25,32 @@ use crate::{
     orders::{claim, is_same_request},
 };
 
-/// Longest e-mail address, in bytes (RFC 5321, with the path's brackets taken off).
+/// Maximum length of an e-mail address, in bytes (RFC 5321, without the angle brackets of the path).
 pub const MAX_EMAIL_LENGTH: usize = 254;
-/// What someone gives to get an account.
+/// Data of a new account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Registration {
-    /// The address by which they will be known.
+    /// The e-mail address, which identifies the account.
     pub email: String,
-    /// Their name.
+    /// The name.
     pub name: String,
-    /// Their password.
+    /// The password.
     pub password: String,
-    /// What the account is for.
+    /// The role.
     pub role: Role,
 }
 
-/// An account that was asked for.
+/// Result of a registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registered {
     /// The account.
     pub account: Account,
-    /// Whether an earlier request with the same idempotency key made it.
+    /// Whether this answer replays an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
 impl Engine {
-    /// Makes an account. Anyone makes a customer's; only an admin makes others.
+    /// Registers an account. Everyone may register a customer's account; other roles are for admins.
     pub async fn register(
         &self,
         principal: Option<&Principal>,
@@ -59,11 +59,11 @@ impl Engine {
         self.register_under(principal, registration, None).await.map(|registered| registered.account)
     }
 
-    /// Makes an account, once for a key, if one is given.
+    /// Registers an account; with a key, exactly once.
     ///
-    /// The key is the caller's. A caller without an account makes one, and the key is that account's: it is
-    /// found by the e-mail address. The fingerprint of the request does not contain the password, since it is no
-    /// password hash; a retry proves the password against the account's.
+    /// The key belongs to the caller. The key of a caller without an account belongs to the new account, which a retry
+    /// finds by the e-mail address. The fingerprint of the request does not contain the password, because it is not a
+    /// password hash; a retry proves the password by verifying it against the account's hash.
     pub async fn register_under(
         &self,
         principal: Option<&Principal>,
@@ -72,7 +72,7 @@ impl Engine {
     ) -> Result<Registered, Error> {
         let by_admin = principal.is_some_and(|principal| principal.role == Role::Admin);
         if registration.role != Role::Customer && !by_admin {
-            return Err(Error::Forbidden("only an admin makes an account with this role".into()));
+            return Err(Error::Forbidden("only an admin may register an account with this role".into()));
         }
         let mut problems = Problems::new();
         let email = problems.check("/email", normalise_email(&registration.email));
@@ -89,7 +89,7 @@ impl Engine {
         };
         let claim = key.map(|key| claim(owner, key, &("register", &email, &name, role))).transpose()?;
         if let Err(problems) = problems.into_result() {
-            // An earlier version may have accepted the password. A retry is not judged again.
+            // An earlier version may have accepted the password. A retry is not checked again.
             let earlier = match claim {
                 Some(claim) => self.registered_before(principal, &email, claim, password).await?,
                 None => None,
@@ -129,8 +129,8 @@ impl Engine {
         }
     }
 
-    /// The account with this address, if the same request under this key has made it. The key of a caller without an account is
-    /// the made account's.
+    /// Returns the account with this address if the same request with this key created it. For a caller without an
+    /// account, the key belongs to the created account.
     async fn registered_before(
         &self,
         principal: Option<&Principal>,
@@ -151,7 +151,7 @@ impl Engine {
         }
     }
 
-    /// The account that a key led to, if the request is the same.
+    /// Returns the account that a key's record names, if the request is the same.
     async fn replay_registration(
         &self,
         record: &ClaimRecord,
@@ -163,7 +163,8 @@ impl Engine {
             return Ok(None);
         }
         let Some(account) = self.store.account(id).await? else { return Ok(None) };
-        // A deleted account has no password, and its own keys are not found by its address: the caller registered it for somebody.
+        // A deleted account has no password to verify. Its own keys cannot be found by its address, so the caller is an
+        // admin or another account that registered it.
         let fits = account.deleted_at.is_some()
             || self.passwords.verify(vec![password], Some(account.password_hash.clone())).await?;
         if fits {
@@ -172,8 +173,8 @@ impl Engine {
         Ok(fits.then_some(Registered { account, replayed: true }))
     }
 
-    /// The account with this address and password. Takes as long for an unknown address, and for an account that is
-    /// disabled, which is refused like a wrong password: strangers do not learn who has an account.
+    /// Returns the account with this address and password. The check takes the same time for an unknown address, and a
+    /// disabled account is refused like a wrong password, so that nobody can find out who has an account.
     pub async fn authenticate(&self, email: &str, password: String) -> Result<Account, Error> {
         let forms = forms_of(password);
         if forms.is_empty() {
@@ -187,7 +188,7 @@ impl Engine {
     }
 }
 
-/// Why a text is not an e-mail address.
+/// Error: the text is not an e-mail address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "must be an e-mail address such as name@example.org, of at most {MAX_EMAIL_LENGTH} characters: ASCII letters, digits \
@@ -196,14 +197,14 @@ impl Engine {
 )]
 pub struct EmailError;
 
-/// Checks an e-mail address as a registration does.
+/// Checks an e-mail address in the same way as a registration.
 pub fn check_email(email: &str) -> Result<(), EmailError> {
     normalise_email(email).map(drop)
 }
 
-/// The address in the form by which accounts are told apart, which is in lower case: domains do not distinguish case (RFC
-/// 5321, section 2.4), and no provider of note has two mailboxes that differ in case only. Only that it looks like an address is
-/// checked; whether it is one, only a letter to it tells.
+/// Returns the normal form of an address, which is lower case: domains are case-insensitive (RFC 5321, section 2.4),
+/// and no major provider has two mailboxes that differ only in case. Only the form of the address is checked; only an
+/// e-mail to the address could prove that it exists.
 fn normalise_email(email: &str) -> Result<String, EmailError> {
     let email = email.trim();
     let well_formed = email.len() <= MAX_EMAIL_LENGTH
@@ -220,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_says_what_is_allowed() {
+    fn the_error_of_an_address_names_the_allowed_forms() {
         for (given, kept) in
             [(" Ada@Example.ORG ", "ada@example.org"), ("a+b@xn--mnchen-3ya.de", "a+b@xn--mnchen-3ya.de")]
         {

@@ -1,10 +1,9 @@
-//! Catalogues in memory, so that pricing and `GET menu` read nothing from the store.
+//! Cache of catalogues, so that pricing and `GET menu` read nothing from the store.
 //!
-//! An entry may be stale for a moment, until [`crate::Engine::watch_catalogues`] sees that another server
-//! has changed it; an order priced from it is caught by the commit's guard.
-//! Loads of one restaurant are carried out one after the other, so that an entry is never replaced
-//! by an older one. A load reads the menu only if the menu has changed: an entry shares the menu with the entry
-//! that it replaces.
+//! After another server has changed a catalogue, the cached entry is stale until [`crate::Engine::watch_catalogues`]
+//! reloads it. The commit's guard refuses an order that was priced from a stale entry. Loads of one restaurant run one
+//! after the other, so that an older catalogue never replaces a newer one. A load reads the menu only if the menu has
+//! changed; otherwise the new entry shares the menu of the entry that it replaces.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -15,7 +14,7 @@ use moka::{future::Cache, ops::compute::Op};
 
 use crate::Error;
 
-/// A catalogue in memory, with room for what is made from it once and shown often.
+/// A cached catalogue, and the cached representation of its menu.
 #[derive(Debug)]
 pub struct CatalogueEntry {
     /// The catalogue.
@@ -23,7 +22,7 @@ pub struct CatalogueEntry {
     rendered: RwLock<Option<Rendered>>,
 }
 
-/// A representation of a menu, as it holds while so many marks have ended.
+/// A representation of a menu, valid while this number of marks has ended.
 #[derive(Debug)]
 struct Rendered {
     ended: usize,
@@ -35,13 +34,14 @@ impl CatalogueEntry {
         Self { catalogue, rendered: RwLock::new(None) }
     }
 
-    /// How many marks of unavailable items have ended at `now`: the part of a menu's state that changes by time.
+    /// Returns the number of marks of unavailable items that have ended at `now`. Only this part of a menu's state
+    /// changes with time.
     pub fn ended_at(&self, now: Timestamp) -> usize {
         self.catalogue.unavailable.ended_at(now)
     }
 
-    /// The representation of this catalogue's menu at `now`. It is made at the first call, and again when the end of
-    /// a mark has passed since.
+    /// Returns the representation of the menu at `now`. It is rendered at the first call, and again after a mark has
+    /// ended.
     pub fn rendered(&self, now: Timestamp, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
         let ended = self.ended_at(now);
         let current = |rendered: &Option<Rendered>| {
@@ -54,7 +54,7 @@ impl CatalogueEntry {
             return bytes;
         }
         let mut rendered = self.rendered.write().unwrap_or_else(PoisonError::into_inner);
-        // Another request may have made it meanwhile.
+        // Another request may have rendered it in the meantime.
         if let Some(bytes) = current(&rendered) {
             return bytes;
         }
@@ -68,7 +68,7 @@ impl CatalogueEntry {
         &self.catalogue.restaurant
     }
 
-    /// Its menu.
+    /// The restaurant's menu.
     pub fn menu(&self) -> &Menu {
         &self.catalogue.menu
     }
@@ -84,72 +84,79 @@ impl CatalogueCache {
         Self { store, entries: Cache::new(capacity) }
     }
 
-    /// The catalogue as remembered; loaded when it is not.
+    /// Returns the cached catalogue; loads it if it is not cached.
     pub(crate) async fn get(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         match self.entries.get(&id).await {
             Some(entry) => Ok(entry),
-            // Boxed, as all that is rare on the way of a request: what a future holds for its rare branches it
-            // holds for every request.
+            // Boxed, like all rare branches on the path of a request: a future has the size of its largest branch, even
+            // if the branch is rarely taken.
             None => Box::pin(self.load(id, Load::Missing)).await?.ok_or(Error::NotFound("restaurant")),
         }
     }
 
-    /// Remembers the catalogue of a restaurant that was created, unless it has been loaded since.
-    pub(crate) async fn remember_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
+    /// Caches the catalogue of a new restaurant, unless it has been loaded in the meantime.
+    pub(crate) async fn insert_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
         let created = Arc::new(CatalogueEntry::new(catalogue));
         self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created)).await;
         created
     }
 
-    /// The catalogue as the store has it now. To be called after each change, and when a commit
-    /// says that the catalogue has changed.
+    /// Loads the catalogue from the store. Called when a commit reports that the catalogue has changed, and before
+    /// decisions that need the current catalogue.
     pub(crate) async fn refresh(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         Box::pin(self.load(id, Load::Always)).await?.ok_or(Error::NotFound("restaurant"))
     }
 
-    /// Loads a catalogue again after a write, unless what is remembered contains the write. The write is done,
-    /// so nothing that fails here is the caller's; what is not known any more is loaded when it is needed.
-    pub(crate) async fn follow(&self, id: RestaurantId, contains: impl Fn(&CatalogueEntry) -> bool + Send) {
+    /// Loads a catalogue again after a write, unless the cached entry contains the write. The write is done, so an
+    /// error here does not reach the caller; the entry is evicted instead, and loaded when it is next needed.
+    pub(crate) async fn refresh_unless(
+        &self,
+        id: RestaurantId,
+        contains: impl Fn(&CatalogueEntry) -> bool + Send,
+    ) {
         if self.entries.get(&id).await.is_some_and(|entry| contains(&entry)) {
             return;
         }
         if let Err(error) = self.refresh(id).await {
-            tracing::warn!(%error, "a changed catalogue cannot be read; it is read when it is needed next");
+            tracing::warn!(%error, "a changed catalogue cannot be read; it is evicted and read when it is next needed");
             self.entries.invalidate(&id).await;
         }
     }
 
-    /// The catalogue after a write that has succeeded: as the store has it now, or as `written` where the store
-    /// cannot be read. Never fails, since the write is done; what cannot be read is not remembered either.
+    /// Returns the catalogue after a successful write: the one from the store, or `written` if the store cannot be
+    /// read. Never fails, because the write is done. A catalogue that cannot be read is not cached.
     pub(crate) async fn after_write(&self, id: RestaurantId, written: Catalogue) -> Arc<CatalogueEntry> {
         match self.refresh(id).await {
             Ok(entry) => entry,
             Err(error) => {
-                tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after it was changed");
+                tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after a change");
                 self.entries.invalidate(&id).await;
                 Arc::new(CatalogueEntry::new(written))
             }
         }
     }
 
-    /// Loads what is remembered of a restaurant again, unless it is of these revisions. What is not
-    /// remembered stays so.
-    pub(crate) async fn keep_up(&self, id: RestaurantId, now: CatalogueGuard) -> Result<(), StoreError> {
+    /// Loads a cached catalogue again, unless it is at these revisions. A catalogue that is not cached stays uncached.
+    pub(crate) async fn refresh_if_stale(
+        &self,
+        id: RestaurantId,
+        now: CatalogueGuard,
+    ) -> Result<(), StoreError> {
         let loaded = self.load(id, Load::Stale { now }).await;
         if matches!(loaded, Err(StoreError::WrittenByNewer(_))) {
-            // Nothing is priced or decided by what a newer server has replaced.
+            // The cached entry must not be used for prices or decisions after a newer server has replaced it.
             self.entries.invalidate(&id).await;
         }
         loaded.map(drop)
     }
 
-    /// The restaurants that are remembered.
-    pub(crate) fn remembered(&self) -> Vec<RestaurantId> {
+    /// Returns the restaurants with a cached catalogue.
+    pub(crate) fn cached_ids(&self) -> Vec<RestaurantId> {
         self.entries.iter().map(|(id, _)| *id).collect()
     }
 
-    /// Whether a restaurant is remembered.
-    pub(crate) fn remembers(&self, id: RestaurantId) -> bool {
+    /// Returns whether a restaurant's catalogue is cached.
+    pub(crate) fn contains(&self, id: RestaurantId) -> bool {
         self.entries.contains_key(&id)
     }
 
@@ -157,10 +164,10 @@ impl CatalogueCache {
         let loaded = self
             .entries
             .entry(id)
-            .and_try_compute_with(|remembered| async move {
-                let remembered = remembered.map(moka::Entry::into_value);
-                // Others may have loaded it while this call waited for its turn.
-                let is_needed = match (when, &remembered) {
+            .and_try_compute_with(|cached| async move {
+                let cached = cached.map(moka::Entry::into_value);
+                // Another call may have loaded the catalogue while this one waited for its turn.
+                let is_needed = match (when, &cached) {
                     (Load::Always, _) | (Load::Missing, None) => true,
                     (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
                     (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
@@ -168,9 +175,9 @@ impl CatalogueCache {
                 if !is_needed {
                     return Ok(Op::Nop);
                 }
-                let known = remembered.as_deref().map(|entry| &entry.catalogue);
+                let known = cached.as_deref().map(|entry| &entry.catalogue);
                 Ok::<_, StoreError>(match self.store.catalogue_beyond(id, known).await? {
-                    // What was rendered of it still holds.
+                    // The cached representation of the menu is still valid.
                     Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => {
                         Op::Nop
                     }
@@ -183,12 +190,12 @@ impl CatalogueCache {
     }
 }
 
-/// When a catalogue is loaded.
+/// Condition under which a catalogue is loaded.
 #[derive(Clone, Copy)]
 enum Load {
     Missing,
     Always,
-    /// When it is remembered, but not of these revisions.
+    /// If the catalogue is cached, but not at these revisions.
     Stale {
         now: CatalogueGuard,
     },

@@ -1,4 +1,4 @@
-//! Time and randomness, as ports: the only places that ask the machine for either.
+//! Ports for time and randomness. Only these adapters read the machine's clock and its source of randomness.
 
 mod skew;
 
@@ -13,20 +13,20 @@ use rand::{RngExt as _, SeedableRng as _};
 
 pub use skew::{ClockConfig, ClockSkew, ServerClock};
 
-/// Tells the time.
+/// Port for the current time.
 pub trait Clock: Send + Sync {
-    /// The time now.
+    /// Returns the current time.
     fn now(&self) -> Timestamp;
 
-    /// Returns why the clock cannot be relied on, if it cannot.
+    /// Returns an error with the reason if the clock is not reliable.
     fn check(&self) -> Result<(), ClockSkew> {
         Ok(())
     }
 }
 
-/// A clock that can be put forward: for sandboxes and tests.
+/// A clock that can be advanced. For sandboxes and tests.
 pub trait AdjustableClock: Clock {
-    /// Puts it forward, and answers the time that it is then. An error says why it was left as it was.
+    /// Advances the clock, and returns the new time. An error contains the reason why the clock is unchanged.
     fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String>;
 }
 
@@ -36,22 +36,22 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the adapter that the others take")]
+        #[expect(clippy::disallowed_methods, reason = "this is the adapter behind the port")]
         Timestamp::now()
     }
 }
 
-/// A clock that a test moves by hand.
+/// A clock that a test advances.
 #[derive(Debug)]
 pub struct ManualClock(Mutex<Timestamp>);
 
 impl ManualClock {
-    /// A clock that stands at `start`.
+    /// Returns a clock that starts at `start`.
     pub const fn new(start: Timestamp) -> Self {
         Self(Mutex::new(start))
     }
 
-    /// Moves the clock on.
+    /// Advances the clock.
     pub fn advance(&self, by: SignedDuration) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *now = now.saturating_add(by).unwrap_or(Timestamp::MAX);
@@ -71,13 +71,13 @@ impl Clock for ManualClock {
     }
 }
 
-/// Draws random bits. They make ids and salts, so they must not be guessable.
+/// Source of random bits. Ids and salts are made of them, so they must not be predictable.
 pub trait Random: Send + Sync {
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     fn next_u64(&self) -> u64;
 }
 
-/// Cryptographically secure bits, seeded by the machine.
+/// Cryptographically secure bits, seeded by the operating system.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemRandom;
 
@@ -87,7 +87,7 @@ impl Random for SystemRandom {
     }
 }
 
-/// Bits that follow from a seed: the same in each run. For tests and simulations.
+/// Bits that depend only on a seed, the same in each run. For tests and simulations.
 #[derive(Debug)]
 pub struct SeededRandom {
     seed: u64,
@@ -95,7 +95,7 @@ pub struct SeededRandom {
 }
 
 impl SeededRandom {
-    /// The sequence of this seed.
+    /// Returns the sequence of this seed.
     pub const fn new(seed: u64) -> Self {
         Self { seed, drawn: AtomicU64::new(0) }
     }

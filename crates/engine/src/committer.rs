@@ -1,24 +1,25 @@
-//! Group commit: many writes, one transaction.
+//! Group commit: many writes in one transaction.
 //!
-//! A committer takes whatever is queued, up to a limit, and commits it as one transaction; what
-//! arrives meanwhile is the next batch. There is no timer: a lone write is committed at once, and
-//! the busier it gets, the more writes share the cost of a commit.
+//! A committer takes all queued commits, up to a limit, and writes them in one transaction. Commits that arrive during
+//! the transaction form the next batch. There is no timer: a single write is committed at once, and under load more
+//! writes share the cost of one transaction.
 //!
-//! The queue is bounded, and a full queue refuses at once. Commits on the orders of one restaurant always
-//! meet the same committer, so that they do not collide with each other in the store: they share its
-//! stock, and the scope of their keys. A shard has committers of its own: a batch is one transaction of
-//! one database, and a database that hangs holds up nobody else's orders.
+//! The queue is bounded, and a full queue refuses new commits at once. All commits on the orders of one restaurant go
+//! to the same committer, because they share the restaurant's stock and the scope of its idempotency keys: they never
+//! conflict with each other in the store. Each shard has its own committers: a batch is one transaction of one
+//! database, and a database that hangs does not delay the orders of other shards.
 //!
-//! What can go wrong with a batch:
+//! Failures of a batch:
 //!
-//! | | |
+//! | failure | effect |
 //! |---|---|
 //! | the store refuses the batch as corrupt | nothing is written; the batch is halved until the bad commit fails alone |
 //! | the store fails in another way | every caller of the batch gets the error |
 //! | the store panics | every caller of the batch gets [`Error::OutcomeUnknown`]; the next batch is committed |
-//! | an action that follows a commit panics | the action is lost; the callers get their outcomes |
+//! | a post-commit action panics | the action is lost; the callers get their outcomes |
 //!
-//! A committer is a supervised part: a panic is counted, and a committer all of whose batches panic is reported.
+//! A committer is a supervised part: each panic is counted, and a committer is reported as down if all of its batches
+//! panic.
 
 mod isolation;
 
@@ -41,10 +42,10 @@ use crate::{
     post_commit::{PostCommit, PostCommits},
 };
 
-/// The committers of a store.
+/// All committers of a store.
 pub(crate) struct Committers {
     store: Arc<dyn Store>,
-    /// Those of the first shard, then those of the second, and so on.
+    /// The queues of the first shard, then the queues of the second, and so on.
     queues: Vec<mpsc::Sender<Queued>>,
     parts: Vec<Arc<Part>>,
     per_shard: usize,
@@ -59,7 +60,7 @@ struct Queued {
     waiting: Waiting,
 }
 
-/// The caller of a queued commit, and the commit's post-commit actions.
+/// The caller that waits for a queued commit, and the commit's post-commit actions.
 struct Waiting {
     post: PostCommit,
     answer: oneshot::Sender<Result<CommitOutcome, StoreError>>,
@@ -90,7 +91,7 @@ impl Committers {
                 metrics: Arc::clone(metrics),
                 post_commits: Arc::clone(post_commits),
                 part: Arc::clone(part),
-                patience: config.commit_timeout,
+                timeout: config.commit_timeout,
             });
             let supervisor = Arc::clone(supervisor);
             queues.push(sender);
@@ -110,10 +111,10 @@ impl Committers {
         }
     }
 
-    /// Queues a commit at once, and answers with its outcome to come. What is queued is written, whether that is
-    /// waited for or not.
+    /// Queues a commit at once, and returns a future of its outcome. A queued commit is written even if the future is
+    /// dropped.
     ///
-    /// Not an `async fn`: the commit is large, and would be kept in the future that waits.
+    /// This is not an `async fn`, because its future would contain the commit, which is large.
     pub(crate) fn submit(
         &self,
         commit: Commit,
@@ -124,7 +125,7 @@ impl Committers {
         async move {
             match tokio::time::timeout(timeout, queued?).await {
                 Ok(Ok(outcome)) => Ok(outcome?),
-                // The committer went away with it, or is not done yet: it may still be written.
+                // The committer ended with this commit, or is still writing it: the commit may be written.
                 Ok(Err(_)) | Err(_) => Err(Error::OutcomeUnknown),
             }
         }
@@ -157,8 +158,8 @@ impl Committers {
             .ok_or_else(|| Error::Internal(format!("shard {shard} has no committer")))
     }
 
-    /// Whether committers are stuck and no other one does its work, so that no order is placed. With several shards, one
-    /// without orders says nothing of its database: then all of them have to be stuck.
+    /// Returns whether committers are stuck and no other committer works, so that no order can be placed. With several
+    /// shards, an idle committer proves nothing about its database, so this requires that all committers are stuck.
     pub(crate) fn are_stuck(&self) -> bool {
         let has_one_shard = self.parts.len() == self.per_shard;
         let idle = |part: &Part| has_one_shard && !part.has_succeeded_within(STEADY_AFTER);
@@ -166,13 +167,13 @@ impl Committers {
         stuck > 0 && self.parts.iter().all(|part| part.status().is_stuck || idle(part))
     }
 
-    /// Takes nothing more, and returns when all that was queued is answered.
+    /// Refuses new commits, and returns when all queued commits are answered.
     pub(crate) async fn finish(&self) {
         self.stop.send_replace(true);
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for committer in running {
             if let Err(error) = committer.await {
-                tracing::error!(%error, "a committer ended badly");
+                tracing::error!(%error, "a committer panicked or was cancelled");
             }
         }
     }
@@ -180,15 +181,16 @@ impl Committers {
 
 struct Committer {
     store: Arc<dyn Store>,
-    /// Outlives a run that panics. Only one run at a time holds it.
+    /// Shared by successive runs, so that the queue survives a panic. Only one run at a time holds the lock.
     queue: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     stopped: watch::Receiver<bool>,
     max_batch: usize,
     metrics: Arc<EngineMetrics>,
     post_commits: Arc<PostCommits>,
     part: Arc<Part>,
-    /// Time after which a transaction takes too long: callers are told by then that its outcome is unknown.
-    patience: Duration,
+    /// Maximum duration of a transaction before the committer counts as stuck. By then the callers have been answered
+    /// that the outcome is unknown.
+    timeout: Duration,
 }
 
 impl Committer {
@@ -199,7 +201,7 @@ impl Committer {
         loop {
             let received = tokio::select! {
                 received = queue.recv_many(&mut queued, self.max_batch) => received,
-                // Also when the sender is gone: nobody can ask for more then.
+                // `changed` also returns when the sender is dropped. No commits can arrive after that.
                 _ = stopped.changed(), if !queue.is_closed() => {
                     queue.close();
                     continue;
@@ -215,7 +217,7 @@ impl Committer {
     }
 
     async fn commit(&self, batch: Vec<Arc<Commit>>, waiting: Vec<Waiting>) {
-        // A commit that is alone fails alone as it is.
+        // Only a batch of several commits is isolated; a single commit fails alone anyway.
         let kept = if batch.len() > 1 { batch.clone() } else { Vec::new() };
         match self.try_commit(batch).await {
             Err(error @ StoreError::Corrupt(_)) if !kept.is_empty() => {
@@ -225,15 +227,16 @@ impl Committer {
         }
     }
 
-    /// Commits a batch as one transaction. A panic costs this batch: whether the batch is written is unknown.
+    /// Commits a batch as one transaction. After a panic, the outcome of this batch is unknown; later batches are not
+    /// affected.
     async fn try_commit(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         let size = batch.len();
         #[expect(clippy::cast_precision_loss, reason = "a batch is far smaller than 2^52")]
         self.metrics.batch_size.observe(size as f64);
         let began = Instant::now();
         let committing = AssertUnwindSafe(async { self.store.commit_shared(batch).await }).catch_unwind();
-        // No one may give it up: whether it is written would be unknown.
-        let committed = self.part.watch(self.patience, "a transaction of orders", committing).await;
+        // This future must not be cancelled: it would be unknown whether the batch is written.
+        let committed = self.part.watch(self.timeout, "a transaction of orders", committing).await;
         self.metrics.commit_seconds.observe(began.elapsed().as_secs_f64());
         match committed {
             Ok(committed) => {
@@ -241,7 +244,8 @@ impl Committer {
                     Ok(_) => self.part.succeeded(),
                     Err(error) => {
                         self.part.survived();
-                        // A full disk, a missing right, a standby: reads may be answered all the while.
+                        // A store may refuse writes (full disk, missing permission, absent standby) while it answers
+                        // reads.
                         if let StoreError::Unavailable(text) = error {
                             self.part.refused(text);
                         }
@@ -276,7 +280,7 @@ impl Committer {
         for (Waiting { post, answer }, outcome) in waiting.into_iter().zip(outcomes) {
             let run = AssertUnwindSafe(|| self.post_commits.run(post, &outcome));
             if let Err(panic) = catch_unwind(run) {
-                self.part.failed(&format!("what follows from a commit {}", panicked(&*panic)));
+                self.part.failed(&format!("a post-commit action {}", panicked(&*panic)));
             }
             let _ = answer.send(Ok(outcome));
         }

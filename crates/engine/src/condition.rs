@@ -1,28 +1,27 @@
-//! Whether something that is done over and over works, so that the log says when that changes and not
-//! each time.
+//! State of a repeated operation (working or failing), so that only changes of the state are logged.
 
-/// Whether it works by now.
+/// Whether the operation failed the last time.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Condition {
     is_failing: bool,
 }
 
-/// What the log is told.
+/// A change of the state, to log.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum News<E> {
-    /// It has begun to fail, with this.
-    Fails(E),
-    /// It has stopped failing.
-    WorksAgain,
+pub(crate) enum Transition<E> {
+    /// The operation has begun to fail, with this error.
+    Failed(E),
+    /// The operation has stopped failing.
+    Recovered,
 }
 
 impl Condition {
-    /// Notes how it went, and answers what is new about that.
-    pub(crate) fn news<E>(&mut self, outcome: Result<(), E>) -> Option<News<E>> {
+    /// Records an outcome. Returns the change, or `None` if the state is unchanged.
+    pub(crate) fn record<E>(&mut self, outcome: Result<(), E>) -> Option<Transition<E>> {
         let was_failing = std::mem::replace(&mut self.is_failing, outcome.is_err());
         match outcome {
-            Err(error) => (!was_failing).then_some(News::Fails(error)),
-            Ok(()) => was_failing.then_some(News::WorksAgain),
+            Err(error) => (!was_failing).then_some(Transition::Failed(error)),
+            Ok(()) => was_failing.then_some(Transition::Recovered),
         }
     }
 }
@@ -31,16 +30,16 @@ impl Condition {
 mod tests {
     use super::*;
 
-    /// However long a fault lasts, it is told once, and its end too.
+    /// Proves that a failure is reported once at its beginning and once at its end, however long it lasts.
     #[test]
-    fn a_change_for_better_or_worse_is_told_once() {
-        let error = "as the test says";
+    fn each_change_of_the_state_is_reported_once() {
+        let error = "injected by the test";
         let mut condition = Condition::default();
-        assert_eq!(condition.news::<&str>(Ok(())), None);
-        assert_eq!(condition.news(Err(error)), Some(News::Fails(error)));
-        assert_eq!(condition.news(Err(error)), None);
-        assert_eq!(condition.news::<&str>(Ok(())), Some(News::WorksAgain));
-        assert_eq!(condition.news::<&str>(Ok(())), None);
-        assert_eq!(condition.news(Err(error)), Some(News::Fails(error)));
+        assert_eq!(condition.record::<&str>(Ok(())), None);
+        assert_eq!(condition.record(Err(error)), Some(Transition::Failed(error)));
+        assert_eq!(condition.record(Err(error)), None);
+        assert_eq!(condition.record::<&str>(Ok(())), Some(Transition::Recovered));
+        assert_eq!(condition.record::<&str>(Ok(())), None);
+        assert_eq!(condition.record(Err(error)), Some(Transition::Failed(error)));
     }
 }

@@ -1,4 +1,4 @@
-//! The engine's limits and times, each with its default.
+//! Limits and timings of the engine, with their defaults.
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -6,71 +6,70 @@ use jiff::SignedDuration;
 
 use crate::PaymentConfig;
 
-/// How the engine is set up.
+/// Configuration of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineConfig {
-    /// Committers of each shard that write side by side. A store with a single writer gains nothing from more
-    /// than one.
+    /// Number of committers per shard that write concurrently. More than one has no benefit for a store with a single
+    /// writer.
     pub committers: usize,
-    /// Most commits in one transaction.
+    /// Maximum number of commits per transaction.
     pub max_batch: usize,
-    /// Most commits that wait for one committer. What comes beyond is refused at once.
+    /// Maximum number of commits in the queue of a committer. Beyond it, commits are refused at once.
     pub max_queued: usize,
-    /// Longest time that a request waits for its commit.
+    /// Maximum time that a request waits for its commit.
     pub commit_timeout: Duration,
-    /// How often a decision is made anew when its order or catalogue changed meanwhile.
+    /// Maximum number of attempts of a decision whose order or catalogue changes before the write.
     pub max_decision_attempts: u32,
-    /// Most catalogues kept in memory.
+    /// Maximum number of cached catalogues.
     pub cached_catalogues: u64,
-    /// Most orders remembered as commands left them, so that the next command on one reads nothing.
+    /// Maximum number of cached orders, so that the next command on a cached order reads nothing.
     pub remembered_orders: usize,
-    /// Maximum number of open orders of one customer that this process has placed. `None`: no limit.
+    /// Maximum number of open orders per customer placed by this process. `None`: no limit.
     pub max_open_orders: Option<NonZeroUsize>,
-    /// How often it is asked whether others have changed the catalogues that are kept. A change is seen
-    /// by every server after this time at the latest, and what the store takes to answer.
+    /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
+    /// this time plus the response time of the store.
     pub catalogue_poll_interval: Duration,
-    /// How long an idempotency key is remembered.
+    /// Time for which an idempotency key is stored.
     pub key_retention: SignedDuration,
-    /// How often expired keys are looked for.
+    /// Interval at which expired keys are deleted.
     pub maintenance_interval: Duration,
     /// Interval at which each shard is measured for `/metrics`.
     pub measurement_interval: Duration,
-    /// Maximum time for one measurement of a shard. A shard that takes longer counts as down.
+    /// Timeout of one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
-    /// Interval at which revocations by other servers are polled. Those by this server take effect at once.
+    /// Interval at which revocations by other servers are polled. This server's own revocations take effect at once.
     pub revocation_poll_interval: Duration,
-    /// Maximum age of a cached membership. Changes by this server take effect at once.
+    /// Maximum age of a cached membership. This server's own changes take effect at once.
     pub membership_max_age: Duration,
-    /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff go on
-    /// working. A server that has read no revocations for this time refuses all tokens as unavailable.
+    /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff can
+    /// continue to work. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
-    /// Passwords hashed at the same time; each takes a core and [`PasswordCost::memory_kib`]. Half of the cores, 1 to 4, so that
-    /// a flood of sign-ins leaves the others to orders.
+    /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
+    /// half of the cores, 1 to 4, so that a flood of sign-ins leaves cores for orders.
     pub concurrent_password_hashes: usize,
-    /// What hashing a password costs.
+    /// Cost of hashing a password.
     pub password_cost: PasswordCost,
-    /// How tasks are worked.
+    /// Configuration of task workers.
     pub tasks: TaskConfig,
-    /// How payments are made.
+    /// Configuration of payments.
     pub payments: PaymentConfig,
 }
 
-/// How tasks are worked.
+/// Configuration of task workers.
 #[derive(Clone, Debug)]
 pub struct TaskConfig {
-    /// Most tasks claimed at once.
+    /// Maximum number of tasks leased at once.
     pub batch_size: usize,
-    /// Most tasks of a queue that are worked side by side. No more are claimed than can be begun at once.
+    /// Maximum number of tasks of a queue in flight. Workers lease only tasks that they can start at once.
     pub concurrency: usize,
-    /// For how long a claimed task is nobody else's. A task that takes longer is broken off: another
-    /// worker may have taken it over by then.
+    /// Duration of a task's lease. An execution that takes longer is cancelled, because another worker may have leased
+    /// the task by then.
     pub lease: Duration,
-    /// How often it is looked for tasks that are due: a task is begun after this time at the latest, when
-    /// there is room.
+    /// Interval at which workers poll for due tasks. A due task starts within this time if the worker has capacity.
     pub poll_interval: Duration,
-    /// Longest pause after the first failure of a task. It doubles with each failure.
+    /// Maximum pause after the first failure of a task. The maximum doubles with each failure.
     pub base_backoff: Duration,
-    /// Longest pause after any failure.
+    /// Maximum pause after any failure.
     pub max_backoff: Duration,
 }
 
@@ -90,19 +89,19 @@ impl Default for TaskConfig {
 /// The cost of hashing a password with Argon2id (RFC 9106).
 #[derive(Clone, Copy, Debug)]
 pub struct PasswordCost {
-    /// Memory, in KiB.
+    /// Memory in KiB.
     pub memory_kib: u32,
-    /// Passes over the memory.
+    /// Number of passes over the memory.
     pub iterations: u32,
 }
 
 impl PasswordCost {
-    /// The least that the algorithm takes. For tests only.
+    /// Minimum that the algorithm allows. For tests only.
     pub const LEAST: Self = Self { memory_kib: 8, iterations: 1 };
 }
 
 impl Default for PasswordCost {
-    /// The first choice of OWASP's password storage recommendations for Argon2id.
+    /// The first recommendation for Argon2id in OWASP's Password Storage Cheat Sheet.
     fn default() -> Self {
         Self { memory_kib: 19_456, iterations: 2 }
     }

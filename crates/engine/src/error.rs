@@ -1,4 +1,4 @@
-//! Why a use case was not carried out. Nothing has changed then, unless a variant says otherwise.
+//! Errors of use cases. On an error nothing has changed, unless the variant says otherwise.
 
 use dabba_domain::{
     Problems, RestaurantId, Timestamp,
@@ -8,161 +8,167 @@ use dabba_domain::{
 };
 use dabba_store::{MenuRevisions, StoreError};
 
-use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::Sparse};
+use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::LogRateLimit};
 
-/// Why a use case was not carried out.
+/// Reason why a use case was not executed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such thing, or it is not the caller's.
+    /// The object does not exist, or is not visible to the caller.
     #[error("there is no such {0}")]
     NotFound(&'static str),
-    /// The caller's role may not do this.
+    /// The caller's role does not allow this.
     #[error("{0}")]
     Forbidden(String),
-    /// The caller's role may not change these parts of the input.
+    /// The caller's role does not allow these changes.
     #[error("{0}")]
     ForbiddenChange(Problems),
-    /// The input is wrong.
+    /// The input is invalid.
     #[error("{0}")]
     Invalid(Problems),
-    /// The e-mail address and the password do not fit together.
+    /// The e-mail address or the password is wrong.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
-    /// The caller's token was revoked, or its account was disabled or deleted or has another role by now.
+    /// The caller's token was revoked, or its account was disabled, deleted or given another role.
     #[error("the token was revoked; sign in again")]
     TokenRevoked,
-    /// What was asked does not fit the state of things.
+    /// The request conflicts with the present state.
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The idempotency key was used for another request.
     #[error(
-        "this idempotency key was used for another request; use a new key for each intention, and the same for its retries"
+        "this idempotency key was used for another request; use a new key for each new request, and the same key for its retries"
     )]
     KeyReused,
-    /// The order is not at the version that the caller asked for.
-    #[error("it is at version {current}, which If-Match does not name; read it again, then decide anew")]
+    /// The order or the account is not at one of the expected versions.
+    #[error(
+        "the present version is {current}, which If-Match does not name; read the resource again before a new attempt"
+    )]
     VersionMismatch {
-        /// The version at which it is.
+        /// The present version.
         current: Version,
     },
-    /// As many writes are waiting as may wait.
-    #[error("too many writes are waiting")]
+    /// The queue of writes is full.
+    #[error("too many requests are queued; retry later")]
     Overloaded,
-    /// The store is away or shutting down.
+    /// The store is unavailable or shutting down.
     #[error("the store is unavailable")]
     Unavailable,
-    /// A newer version of Dabba wrote what this concerns, and only a server of that version can do it.
-    #[error("a newer version of Dabba wrote what this concerns; a server of that version can do it")]
+    /// A newer version of Dabba wrote the data, and only a server of that version can execute the request.
+    #[error(
+        "a newer version of Dabba wrote this data; only a server of that version can execute the request"
+    )]
     WrittenByNewer,
-    /// The machine's clock is off beyond the limit.
+    /// The machine's clock is off by more than the limit.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
     /// Essential parts of the server are down. Only `/readyz` returns this error.
     #[error(
-        "parts of the server keep failing and are restarted: {}; the log says why", .0.join(", ")
+        "parts of the server keep failing and are restarted: {}; see the log for the reason", .0.join(", ")
     )]
     PartsDown(Vec<String>),
-    /// It may have been carried out, or not. Repeating it under the same idempotency key is safe
-    /// and tells.
-    #[error("the outcome is unknown; repeat the request with the same idempotency key")]
+    /// The request may or may not have been executed. Retry with the same idempotency key to learn the outcome; the
+    /// retry is safe.
+    #[error("the outcome is unknown; retry the request with the same idempotency key")]
     OutcomeUnknown,
-    /// The payment provider did not do it. Happens to tasks only.
+    /// The payment provider did not execute the call. Occurs only in tasks.
     #[error(transparent)]
     Payment(#[from] GatewayError),
-    /// A defect or damage. The text is for the log only.
+    /// A defect or corrupt data. The text is for the log only.
     #[error("internal error: {0}")]
     Internal(String),
 }
 
-/// What was asked does not fit the state of things; it might at another time.
+/// The request conflicts with the present state. It may succeed later.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Conflict {
-    /// The order cannot be placed now. Every obstacle is listed, and there is at least one.
+    /// The order cannot be placed now. Lists every obstacle; there is at least one.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NotOrderable(Vec<Obstacle>),
-    /// The customer has as many open orders as are allowed.
+    /// The customer has reached the limit of open orders.
     #[error(
         "the account has {open} open orders, and at most {limit} are allowed at the same time; wait until an order ends, or \
          cancel one"
     )]
     TooManyOpenOrders {
-        /// Number of open orders, those that are being placed included.
+        /// Number of open orders, including orders that are being placed.
         open: usize,
         /// The maximum.
         limit: usize,
     },
-    /// The total is not the one that the customer expected.
-    #[error("the total is not the expected_total of the request; quote is the present price")]
+    /// The total differs from the total that the customer expects.
+    #[error("the total differs from expected_total in the request; quote contains the present price")]
     PriceChanged(Box<Quote>),
-    /// The command does not fit the order.
+    /// The order's state does not allow the command.
     #[error("{rejection}")]
     IllegalMove {
-        /// Why.
+        /// The reason.
         rejection: Rejection,
         /// The order's status.
         status: OrderStatus,
-        /// What the caller may do instead.
+        /// The actions that the caller may take instead.
         allowed: Vec<AllowedAction>,
     },
-    /// Someone else changed the same thing over and over.
+    /// Other requests changed the same data during every attempt.
     #[error(
-        "others changed it during each attempt of the server; retry after a pause, with the same idempotency key if there is one"
+        "other requests changed the same data during each attempt of the server; retry after a pause, with the same idempotency key if there is one"
     )]
     TooManyChanges,
-    /// The menu or the settings are at another revision than expected.
-    #[error("it is at revision {current}, which If-Match does not name; read it again, then decide anew")]
+    /// The menu or the settings are not at one of the expected revisions.
+    #[error(
+        "the present revision is {current}, which If-Match does not name; read the resource again before a new attempt"
+    )]
     Revision {
-        /// The revision at which it is.
+        /// The present revision.
         current: Revision,
     },
-    /// The stock is at another revision than expected.
+    /// The stock is not at the expected revision.
     #[error("{}", stock_revision(*current))]
     StockRevision {
-        /// The revision at which it is; `None` when it is not limited.
+        /// The present revision; `None` if the stock is not limited.
         current: Option<Revision>,
     },
-    /// The stock of the item is not limited, so there is nothing to adjust.
-    #[error("the stock of this item is not limited; set it before it can be adjusted")]
+    /// The item's stock is not limited, so it cannot be adjusted.
+    #[error("the stock of this item is not limited; set a stock before adjusting it")]
     StockNotLimited,
-    /// The adjustment would lead below zero or above the maximum.
-    #[error("the stock is {remaining}; an adjustment must lead to a number from 0 to {MAX_STOCK}")]
+    /// The adjustment would move the stock below zero or above the maximum.
+    #[error("the stock is {remaining}; after the adjustment it must be from 0 to {MAX_STOCK}")]
     StockOutOfRange {
-        /// How many there are.
+        /// The present stock.
         remaining: u32,
     },
-    /// The external id has a restaurant.
+    /// Another restaurant has this external id.
     #[error("restaurant {by} has this external id; update that restaurant, or use another external id")]
     ExternalIdTaken {
         /// The restaurant.
         by: RestaurantId,
     },
-    /// The restaurant is closed permanently, for another reason.
+    /// The restaurant is already closed permanently, for another reason.
     #[error(
-        "the restaurant is closed permanently since {since}, for another reason; reopen it to change the reason"
+        "the restaurant has been closed permanently since {since} for another reason; reopen it to change the reason"
     )]
     AlreadyClosed {
-        /// Since when.
+        /// Time at which the restaurant was closed.
         since: Timestamp,
     },
-    /// The menu or the availability of its items is at another revision than expected.
+    /// The menu or the availability of its items is not in one of the expected states.
     #[error(
         "the menu is at revision {menu} and the availability of its items at revision {availability}, which \
-         If-Match does not name; read the menu again, then decide anew",
+         If-Match does not name; read the menu again before a new attempt",
         menu = current.menu, availability = current.availability
     )]
     MenuRevision {
-        /// The revisions at which they are.
+        /// The present revisions.
         current: MenuRevisions,
     },
-    /// The e-mail address has an account.
-    #[error("this e-mail address has an account; sign in, or use another address")]
+    /// Another account has this e-mail address.
+    #[error("an account with this e-mail address exists; sign in, or use another address")]
     EmailTaken,
-    /// No enabled admin would be left.
-    #[error("this is the only enabled admin; make or enable another one first")]
+    /// The change would leave no enabled admin.
+    #[error("this is the only enabled admin; create or enable another admin first")]
     LastAdmin,
-    /// The task is for a person.
+    /// The task is for a person, not for a worker.
     #[error(
-        "a review cannot be retried, because no worker can do it; see to the order, then resolve the task"
+        "a review cannot be retried, because no worker can do it; handle the order, then resolve the task"
     )]
     TaskForPeople,
 }
@@ -170,7 +176,7 @@ pub enum Conflict {
 fn stock_revision(current: Option<Revision>) -> String {
     match current {
         Some(current) => format!(
-            "the stock is at revision {current}, which If-Match does not name; read it again, then decide anew"
+            "the stock is at revision {current}, which If-Match does not name; read the stock again before a new attempt"
         ),
         None => {
             "the stock of this item is not limited, so it has no revision that If-Match could name".to_owned()
@@ -178,10 +184,10 @@ fn stock_revision(current: Option<Revision>) -> String {
     }
 }
 
-/// While a store is away, every request says so.
-static UNAVAILABLE: Sparse = Sparse::new();
-/// While a store cannot be used, every request says so.
-static UNFIT: Sparse = Sparse::new();
+/// Rate limit: while a store is unavailable, every request logs this line.
+static UNAVAILABLE: LogRateLimit = LogRateLimit::new();
+/// Rate limit: while a store is unfit for use, every request logs this line.
+static UNFIT: LogRateLimit = LogRateLimit::new();
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {

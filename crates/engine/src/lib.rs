@@ -1,15 +1,15 @@
-//! What Dabba can do: quote, place, act, read and list orders; keep restaurants, menus, stock and
-//! accounts. On the domain's rules and any store that keeps the contract.
+//! Use cases of Dabba: quote, place, change, read and list orders; manage restaurants, menus, stock and accounts. The
+//! engine uses the rules of the domain and any store that implements the storage contract.
 //!
-//! The way of a write: load what is needed (the catalogue and recent orders from memory, others from the store),
-//! let the domain decide, hand the decision to a committer, and answer from its outcome. A
-//! decision that was made on a stale version is made again, a bounded number of times.
+//! A write has four steps: load what the decision needs (the catalogue and recent orders from memory, everything else
+//! from the store), let the domain decide, pass the decision to a committer, and answer from the outcome of the commit.
+//! When a decision was based on a stale version, the engine decides again, a bounded number of times.
 //!
-//! What has to be done later, with nobody waiting, is written as a task with the decision from which it
-//! follows. [`Engine::work`] does it when its time has come, in the same way as any other write.
+//! Work for later is stored as a task in the transaction of the decision that causes it. [`Engine::work`] executes the
+//! task when it is due, in the same way as any other write.
 //!
-//! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]); a test
-//! drives all of them.
+//! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]), which tests
+//! replace.
 
 mod accounts;
 mod catalogue;
@@ -65,31 +65,31 @@ pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
 pub use stock::{StockAdjustment, StockAnswer};
 
-/// Who is calling: an account and its role, as a verified token says.
+/// Caller of a use case: an account and its role, as stated by a verified token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
     /// The account.
     pub account_id: AccountId,
-    /// Its role.
+    /// The account's role.
     pub role: Role,
     /// The revision of the account's last revocation when the token was issued.
     pub as_of: RevocationRevision,
 }
 
 impl Principal {
-    /// A caller of an account that was never revoked, or that is in no store, as an operator's.
+    /// Returns a caller whose account was never revoked, or has no account in the store (an operator's token).
     pub const fn new(account_id: AccountId, role: Role) -> Self {
         Self { account_id, role, as_of: 0 }
     }
 
-    /// What a write checks that must not follow a revocation.
+    /// Returns the credential that the store checks in a write that a revocation must prevent.
     pub(crate) const fn credential(&self) -> Credential {
         let Self { account_id, role, as_of } = *self;
         Credential { account_id, role, as_of }
     }
 }
 
-/// The use cases. Cheap to share; one per process.
+/// The use cases. One engine per process, shared by `Arc`.
 pub struct Engine {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -111,20 +111,21 @@ pub struct Engine {
     measurements: Arc<measure::Measurements>,
 }
 
-/// What an engine stands on.
+/// Dependencies of an engine.
 pub struct Ports {
-    /// Where everything is kept.
+    /// The store of all data.
     pub store: Arc<dyn Store>,
-    /// What time it is.
+    /// The source of the current time.
     pub clock: Arc<dyn Clock>,
-    /// Where random bits come from.
+    /// The source of random bits.
     pub random: Arc<dyn Random>,
-    /// Who moves the money of payments by card. Without it none are taken, and none are worked.
+    /// The payment provider for payments by card. Without a provider, the engine accepts no cards and executes no
+    /// payment tasks.
     pub gateway: Option<Arc<dyn PaymentGateway>>,
 }
 
 impl Engine {
-    /// Starts the committers on the current Tokio runtime.
+    /// Creates the engine and starts the committers on the current Tokio runtime.
     pub fn start(ports: Ports, config: EngineConfig) -> Arc<Self> {
         let Ports { store, clock, random, gateway } = ports;
         let breaker = || payments::Breaker::new(config.payments.breaker);
@@ -171,13 +172,13 @@ impl Engine {
         })
     }
 
-    /// Makes the store ready for the first writes; see [`Store::warm_up`].
+    /// Prepares the store for the first writes; see [`Store::warm_up`].
     pub async fn warm_up(&self) {
         self.store.warm_up(self.config.committers.max(1)).await;
     }
 
-    /// Takes no new writes, finishes those that are queued, and closes the store. Gives up waiting
-    /// after `limit`; `false` then.
+    /// Stops accepting writes, finishes the queued ones, and closes the store. Waits at most `limit`; returns `false`
+    /// if that was not enough.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         let finish = async {
             self.committers.finish().await;
@@ -186,43 +187,44 @@ impl Engine {
         tokio::time::timeout(limit, finish).await.is_ok()
     }
 
-    /// The measurements of the engine.
+    /// Returns the metrics of the engine.
     pub fn metrics(&self) -> &EngineMetrics {
         &self.metrics
     }
 
-    /// Runs the parts of this process. Whoever starts another long-running part has it run by this.
+    /// Returns the supervisor of this process. Every other long-running part of the process must run under it.
     pub const fn supervisor(&self) -> &Arc<Supervisor> {
         &self.supervisor
     }
 
-    /// The time, as the use cases see it.
+    /// Returns the current time as the use cases see it.
     pub fn now(&self) -> dabba_domain::Timestamp {
         self.clock.now()
     }
 
-    /// Whether orders can be paid by card.
+    /// Returns whether orders can be paid by card.
     pub const fn takes_cards(&self) -> bool {
         self.gateway.is_some()
     }
 
-    /// Whether the payment provider is called, or left alone for a while; `None` without one.
+    /// Returns the state of the payment provider's circuit breaker; `None` without a provider.
     pub fn breaker_state(&self) -> Option<BreakerState> {
         self.gateway.as_ref().map(|gateway| gateway.breaker.state(self.now()))
     }
 
-    /// Random bits, for what is named around the use cases: request ids.
+    /// Returns random bits for names outside the use cases, such as request ids.
     pub fn random_u64(&self) -> u64 {
         self.random.next_u64()
     }
 
-    /// An id whose bucket means nothing.
+    /// Returns a new account id. Its bucket is random and has no meaning.
     fn new_account_id(&self) -> AccountId {
         let bucket = Bucket::from_random(self.random.next_u64());
         AccountId::generate(self.clock.now(), bucket, self.random.next_u64())
     }
 
-    /// An id with the bucket of all its orders to come: that of the external id, or one drawn at random.
+    /// Returns a new restaurant id. Its bucket is that of the external id, or random without one; all orders of the
+    /// restaurant have the same bucket.
     fn new_restaurant_id(&self, external_id: Option<&ExternalId>) -> RestaurantId {
         let bucket =
             external_id.map_or_else(|| Bucket::from_random(self.random.next_u64()), ExternalId::bucket);

@@ -1,4 +1,4 @@
-//! What has to be done from time to time, whoever calls.
+//! Periodic maintenance of the store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,11 +7,11 @@ use dabba_store::Need;
 
 use crate::{Engine, Error};
 
-/// Most keys forgotten in one transaction, so that no order waits long behind it.
+/// Maximum number of keys deleted in one transaction, so that no order waits long for the transaction.
 const KEYS_PER_STEP: u32 = 1_000;
 
 impl Engine {
-    /// Forgets expired idempotency keys for as long as the engine lives. Runs until the future is
+    /// Deletes expired idempotency keys at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
     /// dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
@@ -25,21 +25,21 @@ impl Engine {
         loop {
             interval.tick().await;
             if let Err(error) = self.forget_expired_keys().await {
-                tracing::warn!(%error, "expired idempotency keys could not be forgotten");
+                tracing::warn!(%error, "expired idempotency keys could not be deleted");
             }
         }
     }
 
-    /// Forgets all idempotency keys that are older than the retention. Answers how many.
+    /// Deletes all idempotency keys older than the retention. Returns their number.
     pub async fn forget_expired_keys(&self) -> Result<u64, Error> {
         let claimed_before = self.now().checked_sub(self.config.key_retention).unwrap_or(Timestamp::MIN);
-        let mut forgotten = 0;
+        let mut deleted = 0;
         loop {
             let step = self.store.forget_keys(claimed_before, KEYS_PER_STEP).await?;
-            forgotten += u64::from(step);
+            deleted += u64::from(step);
             self.metrics.keys_forgotten.inc_by(u64::from(step));
             if step < KEYS_PER_STEP {
-                return Ok(forgotten);
+                return Ok(deleted);
             }
         }
     }

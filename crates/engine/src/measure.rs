@@ -1,7 +1,7 @@
-//! Measuring what operators watch in the databases, in the background.
+//! Measurement of the databases for operators, in the background.
 //!
-//! `/metrics` shows the last measurement of each shard and its time, so a request for it never waits for a database and
-//! never fails because of one. Each shard is measured by a part of its own: one that hangs holds up no other.
+//! `/metrics` shows the last measurement of each shard and its time, so a scrape never waits for a database and never
+//! fails because of one. A separate part measures each shard, so a shard that hangs does not delay the others.
 
 use std::{
     collections::BTreeMap,
@@ -25,24 +25,24 @@ use tokio::time::MissedTickBehavior;
 
 use crate::{
     Engine,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
 };
 
-/// The shortest interval at which shards are measured.
+/// Minimum interval between two measurements of a shard.
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// What was measured last of each shard, by index.
+/// The last measurement of each shard, by index.
 #[derive(Debug)]
 pub(crate) struct Measurements {
     shards: Vec<Mutex<Measured>>,
 }
 
-/// What was measured last of a shard.
+/// The last measurement of a shard.
 #[derive(Clone, Debug, Default)]
 struct Measured {
     /// Whether the last measurement succeeded. `None` before the first.
     is_up: Option<bool>,
-    /// The last measurement that succeeded, and when.
+    /// The last successful measurement, and its time.
     last: Option<(Timestamp, Measurement)>,
 }
 
@@ -69,8 +69,7 @@ impl Measurements {
 }
 
 impl Engine {
-    /// Measures every shard at each [`crate::EngineConfig::measurement_interval`], for as long as the engine lives. Runs until
-    /// the future is dropped.
+    /// Measures every shard at each [`crate::EngineConfig::measurement_interval`]. Runs until the future is dropped.
     pub async fn measure_shards(self: Arc<Self>) {
         join_all((0..self.store.shard_count()).map(async |shard| {
             let part = self.supervisor.part(format!("measurer_{shard}"), Need::Helpful);
@@ -85,17 +84,17 @@ impl Engine {
         let mut condition = Condition::default();
         loop {
             interval.tick().await;
-            match condition.news(self.measure_shard(shard).await) {
-                Some(News::Fails(error)) => {
-                    tracing::warn!(%error, shard, "a shard is not measured; /metrics shows its last measurement");
+            match condition.record(self.measure_shard(shard).await) {
+                Some(Transition::Failed(error)) => {
+                    tracing::warn!(%error, shard, "a shard cannot be measured; /metrics shows its last measurement");
                 }
-                Some(News::WorksAgain) => tracing::info!(shard, "a shard is measured again"),
+                Some(Transition::Recovered) => tracing::info!(shard, "a shard is measured again"),
                 None => {}
             }
         }
     }
 
-    /// Measures a shard once, for `/metrics`.
+    /// Measures a shard once for `/metrics`.
     pub async fn measure_shard(&self, shard: usize) -> Result<(), StoreError> {
         let (now, limit) = (self.now(), self.config.measurement_timeout);
         let measured = tokio::time::timeout(limit, self.store.measure(shard, now)).await;
@@ -106,7 +105,7 @@ impl Engine {
     }
 }
 
-/// Shows the last measurements, and the use of the pools at the moment of the question.
+/// Exports the last measurements, and the use of the connection pools at the time of the scrape.
 pub(crate) struct ShardsCollector {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) measurements: Arc<Measurements>,
@@ -132,10 +131,10 @@ impl Collector for ShardsCollector {
     }
 }
 
-/// A shard's name, and its last measurement.
+/// A shard's name and its last successful measurement.
 type Last<'a> = (&'a str, &'a (Timestamp, Measurement));
 
-/// Shows a gauge.
+/// Encodes a gauge.
 fn gauge<L: EncodeLabelSet, V: EncodeGaugeValue>(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): (&str, &str),
@@ -175,7 +174,7 @@ fn encode_state(
 
 fn encode_tasks(encoder: &mut DescriptorEncoder<'_>, last: &[Last<'_>]) -> Result<(), fmt::Error> {
     let parked = ("dabba_tasks_parked", "Parked tasks, which wait for an admin.");
-    // Also at 0: an alert on a value needs one before the first task is parked.
+    // Kinds without parked tasks are exported as 0: an alert on a change needs a value before the first task is parked.
     let counts = last.iter().map(|(shard, (_, measured))| {
         let mut counts: BTreeMap<&str, u64> = TaskKind::ALL.iter().map(|kind| (kind.as_str(), 0)).collect();
         counts.extend(measured.parked.iter().map(|(kind, count)| (kind.as_str(), *count)));
@@ -187,7 +186,7 @@ fn encode_tasks(encoder: &mut DescriptorEncoder<'_>, last: &[Last<'_>]) -> Resul
     gauge(encoder, parked, counts)?;
     let overdue = (
         "dabba_task_oldest_overdue_seconds",
-        "Time since the oldest task was due that is due and that no worker holds; 0 without one.",
+        "Time since the oldest due task that no worker has leased became due; 0 without such a task.",
     );
     let ages = last.iter().flat_map(|(shard, (at, measured))| {
         TaskQueue::ALL.iter().map(move |queue| {
@@ -223,10 +222,10 @@ fn encode_standbys(encoder: &mut DescriptorEncoder<'_>, last: &[Last<'_>]) -> Re
     gauge(encoder, seconds, lags.into_iter().map(|(labels, lag)| (labels, lag.as_secs_f64())))
 }
 
-/// The labels of a standby: shard, name, address and mode.
+/// Labels of a standby: shard, name, address and mode.
 type StandbyLabels<'a> = [(&'static str, &'a str); 4];
 
-/// The largest value of the standbys with the same labels: names need not be unique.
+/// Returns the largest value of all standbys with the same labels. Names need not be unique.
 fn largest<'a, T: Ord>(
     shards: impl Iterator<Item = (&'a str, &'a Vec<Standby>)>,
     value: impl Fn(&Standby) -> Option<T>,
@@ -271,7 +270,7 @@ fn labels_of(pool: &PoolStatus) -> [(&str, &str); 2] {
 mod tests {
     use super::*;
 
-    /// Proves that two standbys with the same name and address are one series, which shows the one that is further behind.
+    /// Proves that two standbys with the same name and address are one series, which shows the larger lag.
     #[test]
     fn standbys_with_the_same_labels_are_one_series() {
         let standby = |lag_bytes| Standby {

@@ -1,4 +1,4 @@
-//! What the engine measures about itself.
+//! Metrics of the engine.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// The status that orders came to.
+/// Label: a status that orders reached.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct StatusLabel {
-    /// Its name.
+    /// The status's name.
     pub status: &'static str,
 }
 
-/// A state of the circuit breaker before a payment provider.
+/// Label: a state of the circuit breaker of a payment provider.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct StateLabel {
     /// The provider's name.
@@ -31,7 +31,7 @@ pub struct StateLabel {
     pub state: &'static str,
 }
 
-/// A step of payments.
+/// Label: a step of payments.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct StepLabel {
     /// The provider's name.
@@ -40,7 +40,7 @@ pub struct StepLabel {
     pub step: &'static str,
 }
 
-/// A step of payments, and how a call for it ended.
+/// Label: a step of payments, and the outcome of a call for it.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct CallLabel {
     /// The provider's name.
@@ -51,24 +51,24 @@ pub struct CallLabel {
     pub outcome: &'static str,
 }
 
-/// How a call of a payment provider ended.
+/// Outcome of a call to a payment provider.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum CallOutcome {
-    /// The provider said what it did.
+    /// The provider answered with a result.
     Answered,
-    /// The provider will say later what it did.
+    /// The provider will report the result later.
     Pending,
-    /// The provider did not answer, or could not do it now.
+    /// The provider did not answer, or was unavailable.
     Unavailable,
-    /// The provider does not take the request.
+    /// The provider refused the call.
     Refused,
 }
 
 impl CallOutcome {
-    /// All of them.
+    /// Every outcome.
     const ALL: [Self; 4] = [Self::Answered, Self::Pending, Self::Unavailable, Self::Refused];
 
-    /// Its name in the metrics.
+    /// Returns the outcome's name in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Answered => "answered",
@@ -79,42 +79,42 @@ impl CallOutcome {
     }
 }
 
-/// The kind of tasks.
+/// Label: a kind of task.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct TaskLabel {
-    /// Its name.
+    /// The kind's name.
     pub kind: &'static str,
 }
 
-/// The kind of tasks, and what became of them.
+/// Label: a kind of task, and the outcome of its execution.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct TaskOutcomeLabel {
     /// The kind's name.
     pub kind: &'static str,
-    /// What became of them.
+    /// The outcome's name.
     pub outcome: &'static str,
 }
 
-/// What became of a task that was claimed.
+/// Outcome of a leased task.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum TaskOutcome {
-    /// It is done, together with what followed from it.
+    /// The task is completed, and its result is written.
     Completed,
-    /// It is to be done later: its time had not come, or it failed.
+    /// The task is retried later: it was not due, or it failed.
     Postponed,
-    /// Somebody else has taken it over.
+    /// Another worker has leased the task.
     LeaseLost,
-    /// It is not known what became of it; it comes back when its lease runs out, unless it is done.
+    /// The outcome is unknown; the task is retried when its lease expires, unless it is completed.
     Left,
-    /// It failed as often as one of its kind may. It is parked: an operator has to see to it.
+    /// The task has reached the maximum number of failures of its kind and is parked; an admin has to act.
     GivenUp,
 }
 
 impl TaskOutcome {
-    /// All of them.
+    /// Every outcome.
     const ALL: [Self; 5] = [Self::Completed, Self::Postponed, Self::LeaseLost, Self::Left, Self::GivenUp];
 
-    /// Its name in the metrics.
+    /// Returns the outcome's name in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
@@ -126,41 +126,41 @@ impl TaskOutcome {
     }
 }
 
-/// What the engine measures about itself.
+/// Metrics of the engine.
 #[derive(Debug)]
 pub struct EngineMetrics {
-    /// Commits in a transaction.
+    /// Number of commits per transaction.
     pub batch_size: Histogram,
-    /// Time of a transaction, in seconds.
+    /// Duration of a transaction, in seconds.
     pub commit_seconds: Histogram,
-    /// Commits that wait for a committer.
+    /// Number of commits that wait for a committer.
     pub queue_depth: Gauge,
-    /// Commits that were refused because the queue was full.
+    /// Number of commits refused because the queue was full.
     pub queue_full: Counter,
-    /// Decisions made again because the order or the catalogue had changed.
+    /// Number of decisions repeated because the order or the catalogue had changed.
     pub decision_retries: Counter,
-    /// Transactions for the good commits of batches that were refused as corrupt.
+    /// Number of transactions for the valid commits of batches that were refused as corrupt.
     pub isolating_transactions: Counter,
-    /// Requests answered from an idempotency key.
+    /// Number of requests answered from an idempotency key.
     pub replays: Counter,
-    /// Orders by the status that they came to.
+    /// Number of orders that reached a status.
     pub orders: Family<StatusLabel, Counter>,
-    /// Idempotency keys forgotten for their age.
+    /// Number of idempotency keys deleted because of their age.
     pub keys_forgotten: Counter,
-    /// Tasks that were claimed, by kind.
+    /// Number of tasks leased by workers, by kind.
     pub tasks_claimed: Family<TaskLabel, Counter>,
-    /// What became of them.
+    /// Number of leased tasks, by kind and outcome.
     pub tasks: Family<TaskOutcomeLabel, Counter>,
-    /// Calls of payment providers, by how they ended.
+    /// Number of calls to payment providers, by step and outcome.
     pub gateway_calls: Family<CallLabel, Counter>,
-    /// Time of a call of a payment provider, in seconds.
+    /// Duration of a call to a payment provider, in seconds.
     pub gateway_seconds: Family<StepLabel, Histogram>,
-    /// 1 for the state in which a circuit breaker is, 0 for the others.
+    /// 1 for the present state of the circuit breaker, 0 for the other states.
     pub breaker_state: Family<StateLabel, Gauge>,
 }
 
 impl Default for EngineMetrics {
-    /// Counters of statuses and of tasks begin at 0: an alert on their growth needs a value before the first event.
+    /// Counters of statuses and tasks start at 0: an alert on an increase needs a value before the first event.
     fn default() -> Self {
         let metrics = Self {
             batch_size: Histogram::new(exponential_buckets(1.0, 2.0, 10)),
@@ -194,7 +194,7 @@ impl Default for EngineMetrics {
 }
 
 impl EngineMetrics {
-    /// Registers everything under the names that `/metrics` shows. Counters get `_total` there.
+    /// Registers all metrics under their names in `/metrics`. Counters get the suffix `_total` there.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("dabba_commit_batch_size", "Commits per transaction", self.batch_size.clone());
         registry.register(
@@ -252,12 +252,12 @@ impl EngineMetrics {
         );
     }
 
-    /// Counts an order that came to a status.
+    /// Counts an order that reached a status.
     pub fn count_order(&self, status: OrderStatus) {
         self.orders.get_or_create(&StatusLabel { status: status.as_str() }).inc();
     }
 
-    /// Has the counters of a payment provider begin at 0.
+    /// Creates the counters of a payment provider, which start at 0.
     pub(crate) fn show_gateway(&self, gateway: &'static str) {
         self.show_breaker(gateway, BreakerState::Closed);
         for kind in TaskKind::ALL.iter().filter(|kind| kind.queue() == TaskQueue::Payments) {
@@ -270,7 +270,7 @@ impl EngineMetrics {
         }
     }
 
-    /// Counts a call of a payment provider.
+    /// Counts a call to a payment provider.
     pub(crate) fn count_call(&self, step: &StepLabel, outcome: CallOutcome, took: Duration) {
         let StepLabel { gateway, step: name } = step;
         let label = CallLabel { gateway, step: name, outcome: outcome.as_str() };
@@ -278,7 +278,7 @@ impl EngineMetrics {
         self.gateway_seconds.get_or_create(step).observe(took.as_secs_f64());
     }
 
-    /// Shows in which state a circuit breaker is.
+    /// Sets the state of a circuit breaker.
     pub(crate) fn show_breaker(&self, gateway: &'static str, current: BreakerState) {
         for state in BreakerState::ALL {
             let label = StateLabel { gateway, state: state.as_str() };
@@ -286,12 +286,12 @@ impl EngineMetrics {
         }
     }
 
-    /// How many tasks of a kind have been claimed.
+    /// Returns the counter of leased tasks of a kind.
     pub fn tasks_claimed(&self, kind: TaskKind) -> Counter {
         self.tasks_claimed.get_or_create_owned(&TaskLabel { kind: kind.as_str() })
     }
 
-    /// Of how many claimed tasks of a kind this became.
+    /// Returns the counter of leased tasks of a kind with this outcome.
     pub fn tasks(&self, kind: TaskKind, outcome: TaskOutcome) -> Counter {
         self.tasks.get_or_create_owned(&TaskOutcomeLabel { kind: kind.as_str(), outcome: outcome.as_str() })
     }

@@ -1,7 +1,8 @@
-//! Wakes workers when there is something to do at once: those of this process, or, where it has none, those of
-//! others.
+//! Wake-up of workers when a task is due at once. The workers of this process are notified, or those of other processes
+//! if this process has no workers.
 //!
-//! A worker would find it the next time that it looks; this saves the wait. Nothing relies on it.
+//! Notifications only save the wait for the next poll: workers also find every task by polling, so a lost notification
+//! does no harm.
 
 use std::{
     sync::{
@@ -16,26 +17,27 @@ use tokio::sync::Notify;
 
 use crate::Engine;
 
-/// How often others are told of tasks, at most: what is written in between they find together.
+/// Minimum interval between two announcements of a queue to other processes. One announcement covers all tasks written
+/// in between.
 pub(crate) const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
 
-/// One bell for each queue.
+/// A notification per queue.
 #[derive(Default)]
 pub(crate) struct Nudges {
-    deadlines: Bell,
-    payments: Bell,
-    /// Workers of this process.
+    deadlines: QueueSignal,
+    payments: QueueSignal,
+    /// Number of workers in this process.
     workers: AtomicUsize,
 }
 
 #[derive(Default)]
-struct Bell {
-    rings: Notify,
-    /// Whether others are about to be told.
+struct QueueSignal {
+    notify: Notify,
+    /// Whether an announcement to other processes is pending.
     is_announced: AtomicBool,
 }
 
-/// A worker of this process, for as long as this lives.
+/// Registration of a worker of this process. The worker counts until this value is dropped.
 pub(crate) struct Presence(Arc<Nudges>);
 
 impl Drop for Presence {
@@ -45,44 +47,44 @@ impl Drop for Presence {
 }
 
 impl Nudges {
-    const fn bell(&self, queue: TaskQueue) -> &Bell {
+    const fn signal(&self, queue: TaskQueue) -> &QueueSignal {
         match queue {
             TaskQueue::Deadlines => &self.deadlines,
             TaskQueue::Payments => &self.payments,
         }
     }
 
-    /// Wakes the workers of these queues. One that is not waiting just now will not wait the next time.
+    /// Wakes the workers of these queues. If no worker is waiting, the next wait returns at once.
     pub(crate) fn nudge(&self, queues: &[TaskQueue]) {
         for queue in queues {
-            self.bell(*queue).rings.notify_one();
+            self.signal(*queue).notify.notify_one();
         }
     }
 
-    /// Notes that a worker of this process listens.
+    /// Registers a worker of this process.
     pub(crate) fn listen(self: &Arc<Self>) -> Presence {
         self.workers.fetch_add(1, Ordering::Relaxed);
         Presence(Arc::clone(self))
     }
 
-    /// Whether this process has workers.
+    /// Returns whether this process has workers.
     pub(crate) fn has_workers(&self) -> bool {
         self.workers.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether other processes are about to be told of tasks of a queue.
+    /// Returns the flag that says whether an announcement of a queue to other processes is pending.
     pub(crate) const fn announcement(&self, queue: TaskQueue) -> &AtomicBool {
-        &self.bell(queue).is_announced
+        &self.signal(queue).is_announced
     }
 
-    /// Returns when there may be something to do in a queue.
+    /// Waits until a queue may contain a due task.
     pub(crate) async fn nudged(&self, queue: TaskQueue) {
-        self.bell(queue).rings.notified().await;
+        self.signal(queue).notify.notified().await;
     }
 }
 
 impl Engine {
-    /// The queues in which these tasks could be begun now.
+    /// Returns the queues that contain at least one of these tasks that is due now and for a worker.
     pub(crate) fn due_queues(&self, tasks: &[TaskSpec]) -> Vec<TaskQueue> {
         if tasks.is_empty() {
             return Vec::new();
@@ -95,7 +97,7 @@ impl Engine {
         TaskQueue::ALL.iter().copied().filter(|queue| is_due(*queue)).collect()
     }
 
-    /// Has the workers look for what is due, in this process: the time may have moved.
+    /// Makes the workers of this process poll at once, because the clock may have been moved.
     pub fn nudge_workers(&self) {
         self.nudges.nudge(TaskQueue::ALL);
     }

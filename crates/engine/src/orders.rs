@@ -1,4 +1,4 @@
-//! Orders: quote, place, act, read, list.
+//! Use cases of orders: quote, place, act, read, list.
 
 mod act;
 mod open;
@@ -30,29 +30,30 @@ pub(crate) use recent::RecentOrders;
 
 use crate::{
     Conflict, Engine, Error,
-    post_commit::{ChangedCatalogue, Memory, PostCommit},
+    post_commit::{CacheChange, ChangedCatalogue, PostCommit},
 };
 
-/// Maximum time that the answer to a command waits for the restaurant's catalogue to be read again. The command is done,
-/// so after this time it is answered all the same.
+/// Maximum time that the answer to a command waits until the restaurant's catalogue is read again. The command is done,
+/// so after this time it is answered anyway.
 const MAX_FOLLOW_WAIT: Duration = Duration::from_secs(1);
 
-/// What a write was answered with.
+/// The answer to a write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// The order after it; for a replay, as it was then.
+    /// The order after the write; for a replay, the order after the original request.
     pub order: Order,
-    /// Whether this is the answer to an earlier request with the same idempotency key.
+    /// Whether this answer replays an earlier request with the same idempotency key.
     pub replayed: bool,
-    /// What the caller may do with this order at this version.
+    /// The actions that the caller may take on the order at this version.
     pub allowed_actions: Vec<AllowedAction>,
 }
 
-/// Who an answer is for. It is known before anything is written, so that nothing has to be read afterwards.
+/// The caller to whom an answer is shown. The viewer is known before the write, so that nothing has to be read after
+/// it.
 #[derive(Clone, Copy, Debug)]
 struct Viewer {
     actor: Actor,
-    /// The restaurant's refund limit. Of no importance but to the restaurant's staff.
+    /// The restaurant's refund limit. Used only for the restaurant's staff.
     refund_limit: Amount,
 }
 
@@ -67,15 +68,15 @@ impl Viewer {
     }
 }
 
-/// How a submitted decision ended.
+/// Result of a submitted decision.
 enum Conclusion {
     Answered(Box<Answer>),
-    /// The order or the catalogue has changed: decide again.
+    /// The order or the catalogue has changed: the engine has to decide again.
     Stale,
 }
 
 impl Engine {
-    /// Writes a decision for somebody who waits for the answer.
+    /// Writes a decision for a caller that waits for the answer.
     fn submit(
         &self,
         decision: Decision,
@@ -83,7 +84,7 @@ impl Engine {
         viewer: Viewer,
     ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
         let order = Arc::new(decision.order.clone());
-        let written = self.write(decision, conditions, Memory::Remember(Arc::clone(&order)));
+        let written = self.write(decision, conditions, CacheChange::Insert(Arc::clone(&order)));
         async move {
             match written.await? {
                 CommitOutcome::Committed => {
@@ -102,22 +103,22 @@ impl Engine {
                 CommitOutcome::OutOfStock(shortages) => {
                     Err(Conflict::NotOrderable(vec![Obstacle::OutOfStock(shortages)]).into())
                 }
-                // Another process that knows the new map will take it.
+                // Another process, which knows the new map, accepts the retry.
                 CommitOutcome::Moved => Err(Error::Unavailable),
-                CommitOutcome::LeaseLost => {
-                    Err(Error::Internal("a lease was lost that was never held".into()))
-                }
+                CommitOutcome::LeaseLost => Err(Error::Internal(
+                    "a commit without a lease was refused because of a lost lease".into(),
+                )),
             }
         }
     }
 
-    /// Writes a decision, whoever made it. The decision is queued at once. It is written, and all that follows from
-    /// it is done, even if nobody waits for that.
+    /// Writes a decision of a caller or a worker. The decision is queued at once. It is written, and its post-commit
+    /// actions run, even if the future is dropped.
     pub(crate) fn write(
         &self,
         decision: Decision,
         conditions: Conditions,
-        memory: Memory,
+        cache_change: CacheChange,
     ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
         let status = decision.order.status;
         let (catalogue, followed) = changed_catalogue(&decision).unzip();
@@ -126,7 +127,7 @@ impl Engine {
             due: self.due_queues(&decision.tasks),
             for_people: count_for_people(&decision),
             moved_to: (conditions.status_before != Some(status)).then_some(status),
-            memory,
+            cache_change,
             open: self.open_orders.change(&decision.order, conditions.expected_version == 0),
             catalogue,
         };
@@ -134,14 +135,15 @@ impl Engine {
         async move {
             let outcome = outcome.await?;
             if let (CommitOutcome::Committed, Some(followed)) = (&outcome, followed) {
-                // The caller sees the marks in its next read. Nothing is sent: the end is all there is to wait for.
+                // Wait, so that the caller's next read contains the marks. Nothing is sent on this channel; its closing
+                // is the signal.
                 let _ = tokio::time::timeout(MAX_FOLLOW_WAIT, followed).await;
             }
             Ok(outcome)
         }
     }
 
-    /// What is written for a decision.
+    /// Returns the commit for a decision.
     fn commit_of(&self, decision: Decision, conditions: Conditions) -> Commit {
         let Decision { order, events, tasks, stock_returned, unavailable } = decision;
         let at = self.now();
@@ -169,9 +171,9 @@ impl Engine {
         }
     }
 
-    /// The answer that a key got when it was first used, or `otherwise` when it was not: a request
-    /// that was carried out is answered so again, even where it would be refused by now. The key of a request
-    /// that writes nothing is not stored.
+    /// Returns the answer of the request that first used the key, or `otherwise` if the key is not stored. A request
+    /// that was executed gets the same answer again, even if it would be refused now. The key of a request that writes
+    /// nothing is not stored.
     async fn replay_or(
         &self,
         otherwise: Result<Answer, Error>,
@@ -184,7 +186,7 @@ impl Engine {
             None => otherwise,
             Some(record) => match record.outcome(claim.fingerprint) {
                 CommitOutcome::Replayed { order_id, version } => self.replay(order_id, version, viewer).await,
-                // For an actor who may not see an order, every key gets the same answer.
+                // An actor who may not see the order gets the same answer for every key.
                 _ if matches!(otherwise, Err(Error::NotFound(_))) => otherwise,
                 CommitOutcome::NewerClaim => Err(Error::WrittenByNewer),
                 _ => Err(Error::KeyReused),
@@ -192,7 +194,8 @@ impl Engine {
         }
     }
 
-    /// The order as it was at a version: as it is, when nothing has happened since, else from its events.
+    /// Returns the order as it was at a version: the stored order if it is still at that version, otherwise the order
+    /// folded from its events.
     async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Answer, Error> {
         self.metrics.replays.inc();
         let present = self.store.order(order_id).await?;
@@ -211,7 +214,7 @@ impl Engine {
     }
 }
 
-/// The catalogue that a decision changes, and what tells that memory follows.
+/// Returns the catalogue that a decision changes, and the receiver that is closed when the catalogue is reloaded.
 fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, oneshot::Receiver<()>)> {
     if decision.unavailable.is_empty() {
         return None;
@@ -221,17 +224,17 @@ fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, ones
     Some((Box::new(ChangedCatalogue { restaurant_id, unavailable, done }), followed))
 }
 
-/// The tasks for people that follow from a decision, by kind: they are parked when they are written.
+/// Returns the kind and number of a decision's tasks for people, which are parked when they are written.
 fn count_for_people(decision: &Decision) -> Option<(TaskKind, u64)> {
     let kinds = decision.tasks.iter().map(|spec| spec.task.kind());
     let count = kinds.filter(|kind| kind.is_for_people()).count();
     u64::try_from(count).ok().filter(|count| *count > 0).map(|count| (TaskKind::Review, count))
 }
 
-/// Upon what a decision holds.
+/// Conditions under which a decision is written.
 pub(crate) struct Conditions {
     expected_version: Version,
-    /// The order's status before the decision, to count the moves.
+    /// The order's status before the decision, to count changes of the status.
     status_before: Option<OrderStatus>,
     claim: Option<Claim>,
     catalogue: Option<CatalogueGuard>,
@@ -240,7 +243,7 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    /// That the order is as it was when it was decided.
+    /// Requires that the order is still at the version on which the decision is based.
     pub(crate) fn on(order: &Order) -> Self {
         Self {
             expected_version: order.version,
@@ -252,13 +255,13 @@ impl Conditions {
         }
     }
 
-    /// And that a task is still leased, which is done by that.
+    /// Also requires that the task is still leased. The write completes the task.
     pub(crate) fn completing(self, lease: TaskLease) -> Self {
         Self { completes: Some(lease), ..self }
     }
 }
 
-/// Whether a record is of the request that this claim is for.
+/// Returns whether a stored record belongs to the same request as the claim.
 pub(crate) fn is_same_request(record: &ClaimRecord, claim: Option<&Claim>) -> Result<bool, Error> {
     let Some(claim) = claim else { return Ok(false) };
     match record.is_of(claim.fingerprint) {
@@ -268,7 +271,7 @@ pub(crate) fn is_same_request(record: &ClaimRecord, claim: Option<&Claim>) -> Re
     }
 }
 
-/// The claim on a key for a request. The fingerprint is of the request as understood, so that white
+/// Returns the claim of a request on its idempotency key. The fingerprint is computed from the parsed request, so white
 /// space and the order of JSON members do not matter.
 pub(crate) fn claim(
     account_id: dabba_domain::AccountId,
@@ -291,9 +294,10 @@ mod tests {
 
     use super::*;
 
-    /// A retry reaches a server of a newer version while servers are upgraded, so a request has the fingerprint that it
-    /// had before. A new member of a request is not serialized where it is absent; otherwise
-    /// `dabba_store::encoding::FINGERPRINT_VERSION` rises, and the earlier rule is kept to compare with.
+    /// Proves that the fingerprints of requests are stable. During a rolling upgrade, a retry may reach a server of a
+    /// newer version, so a request must keep the fingerprint that it had before. A new member of a request is not
+    /// serialized when it is absent; otherwise `dabba_store::encoding::FINGERPRINT_VERSION` must be increased, and the
+    /// earlier rule kept for comparison.
     #[test]
     fn the_fingerprints_of_requests_do_not_change() {
         fn json(request: &impl Serialize) -> String {

@@ -1,14 +1,12 @@
-//! Payments: the port to whoever moves the money, and what shields the rest from them.
+//! Payments: the port to the payment provider, and the circuit breaker that protects the rest of the engine from it.
 //!
-//! A [`PaymentGateway`] is told one step at a time: to set money aside, to collect it, to let go of it, to
-//! give it back. Each step has an idempotency key that is made of the order and the step, so a step that is
-//! repeated, for whatever reason, is done once (I8). What the provider answers is a
-//! [`PaymentReport`]; what follows from it, the domain decides
-//! ([`dabba_domain::order::settle`]). Reports may also come unasked, as webhooks:
-//! [`crate::Engine::record_payment`].
+//! A [`PaymentGateway`] executes one step per call: authorize, capture, void or refund. The idempotency key of a call
+//! consists of the order and the step, so a repeated step takes effect once (I8). The provider answers with a
+//! [`PaymentReport`], from which the domain derives the events ([`dabba_domain::order::settle`]). Reports also arrive
+//! as webhooks: [`crate::Engine::record_payment`].
 //!
-//! A provider that does not answer is left alone for a while ([`BreakerConfig`]): its tasks wait in their
-//! queue, orders are taken as ever, and nothing else slows down.
+//! The circuit breaker stops calls to a provider that does not answer ([`BreakerConfig`]). Meanwhile payment tasks wait
+//! in their queue, orders are still accepted, and nothing else slows down.
 
 mod acceptance;
 mod breaker;
@@ -25,41 +23,41 @@ pub use acceptance::{AmountNotAccepted, AmountRules};
 pub(crate) use breaker::Breaker;
 pub use breaker::{BreakerConfig, BreakerState};
 
-/// Moves the money of orders that are paid by card. Implementations speak to one payment provider.
+/// Port to one payment provider, which moves the money of orders paid by card.
 ///
-/// A call that is repeated with the same key must have no effect beyond that of the first, and be answered
-/// with what has become of the payment. A call on a payment that is further than the call expects is no
-/// error: to void what is captured is answered with `Captured`.
+/// A repeated call with the same key must have no further effect, and must be answered with the current state of the
+/// payment. A call on a payment that is already in a later state is not an error: voiding a captured payment is
+/// answered with `Captured`.
 #[async_trait]
 pub trait PaymentGateway: Send + Sync {
-    /// The provider's name: in metrics and logs.
+    /// Returns the provider's name for metrics and logs.
     fn name(&self) -> &'static str;
 
-    /// What the provider accepts in a currency; `None` where it does not accept the currency. Dabba asks before
-    /// it places an order and before it records a refund.
+    /// Returns what the provider accepts in a currency; `None` if it does not accept the currency. Dabba asks before it
+    /// places an order and before it records a refund.
     fn rules(&self, currency: Currency) -> Option<AmountRules>;
 
-    /// Sets the payment's amount aside. What the provider refuses for good, such as an amount, is answered with
-    /// a decline.
+    /// Authorizes the payment's amount. A permanent refusal by the provider, for example of the amount, is answered
+    /// with a decline.
     async fn authorize(&self, payment: &Payment, token: &PaymentToken)
     -> Result<GatewayAnswer, GatewayError>;
 
-    /// Collects the whole amount, which has been set aside.
+    /// Captures the whole authorized amount.
     async fn capture(
         &self,
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError>;
 
-    /// Lets go of the amount, which has been set aside.
+    /// Voids the authorization.
     async fn void(
         &self,
         payment: &Payment,
         reference: &PaymentReference,
     ) -> Result<GatewayAnswer, GatewayError>;
 
-    /// What has become of something that changed at the provider without Dabba, and of which order it is; `None`
-    /// where it is of no order, or says nothing. Only of providers whose notices do not name the order.
+    /// Looks up the state of an object that changed at the provider without Dabba, and its order; `None` if the object
+    /// belongs to no order or its state reports nothing. Only for providers whose notices do not name the order.
     async fn look_up(
         &self,
         _object: &ProviderObject,
@@ -67,8 +65,8 @@ pub trait PaymentGateway: Send + Sync {
         Ok(None)
     }
 
-    /// Gives `payment.amount` back, of what has been collected. What the provider refuses for good is answered
-    /// with a refused refund.
+    /// Refunds `payment.amount` of the captured amount. A permanent refusal by the provider is answered with a refused
+    /// refund.
     async fn refund(
         &self,
         payment: &Payment,
@@ -77,21 +75,21 @@ pub trait PaymentGateway: Send + Sync {
     ) -> Result<GatewayAnswer, GatewayError>;
 }
 
-/// What every call says.
+/// Data common to all calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
     /// The order that is paid.
     pub order_id: OrderId,
-    /// The same whenever this step of this order is repeated, and never for another: letters, digits and
-    /// hyphens.
+    /// Idempotency key of the step: the same for each repetition of this step of this order, and never used for another
+    /// step. Consists of letters, digits and hyphens.
     pub key: String,
-    /// How much.
+    /// The amount.
     pub amount: Amount,
-    /// Of which currency.
+    /// The currency of the amount.
     pub currency: Currency,
 }
 
-/// A step of a payment, as its idempotency key names it.
+/// A step of a payment, as the idempotency key names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Authorize,
@@ -114,55 +112,56 @@ impl Payment {
     }
 }
 
-/// What a provider answers.
+/// Answer of a provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GatewayAnswer {
-    /// What has become of the payment.
+    /// The state of the payment.
     Report(PaymentReport),
-    /// It has begun, and is not decided yet. It will be reported, or told when asked again.
+    /// The step has begun and its result is not known yet. The provider reports the result later, or answers with it
+    /// when it is asked again.
     Pending,
 }
 
-/// Why a call got no answer.
+/// Reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayError {
-    /// The provider did not answer, or says that it cannot. Whether it has done it is not known; repeating
-    /// it with the same key is safe.
+    /// The provider did not answer, or reports that it is unavailable. Whether it executed the step is unknown;
+    /// repeating the call with the same key is safe.
     #[error("the payment provider does not answer: {0}")]
     Unavailable(String),
-    /// The provider does not take the call, and an operator can change that: a wrong credential, an account
-    /// without enough money, a reference of another account. It has not been done. What nobody can change, such
-    /// as an amount, is no error but a decline or a refused refund.
+    /// The provider refused the call for a reason that an operator can remove: a wrong credential, an account without
+    /// enough money, a reference of another account. The step was not executed. A refusal that nobody can remove, for
+    /// example of an amount, is a decline or a refused refund instead of an error.
     #[error("the payment provider refuses the call: {0}")]
     Refused(String),
 }
 
-/// What a payment provider posted.
+/// Content of a webhook of a payment provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderNotice {
     /// A report on an order.
     Report(OrderId, PaymentReport),
-    /// Something changed at the provider without Dabba, and the notice does not name the order.
-    /// [`PaymentGateway::look_up`] tells.
+    /// An object changed at the provider without Dabba, and the notice does not name its order.
+    /// [`PaymentGateway::look_up`] finds the order.
     Ask(ProviderObject),
 }
 
-/// Something at the provider that can change without Dabba.
+/// An object at the provider that can change without Dabba.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProviderObject {
-    /// A refund, by what the provider calls it.
+    /// A refund, by the provider's id.
     Refund(PaymentReference),
-    /// A chargeback, by what the provider calls it.
+    /// A chargeback, by the provider's id.
     Chargeback(PaymentReference),
 }
 
-/// Reads what a payment provider posts of its own accord.
+/// Verifies and reads the webhooks of a payment provider.
 pub trait WebhookReader: Send + Sync {
-    /// The name of the header with which the provider signs, in lower case.
+    /// Returns the name of the header that contains the provider's signature, in lower case.
     fn signature_header(&self) -> &'static str;
 
-    /// What is reported; `None` for what says nothing about a payment of an order. The
-    /// signature must be the provider's, and not old.
+    /// Returns the content of a webhook; `None` if it reports nothing about the payment of an order. Fails if the
+    /// signature is not the provider's or is too old.
     fn read(
         &self,
         signature: &str,
@@ -171,24 +170,24 @@ pub trait WebhookReader: Send + Sync {
     ) -> Result<Option<ProviderNotice>, WebhookError>;
 }
 
-/// What was posted is not the provider's, or cannot be read.
+/// Error for a webhook that is not from the provider or cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WebhookError(
-    /// Why, for whoever posted it.
+    /// The reason, for the sender.
     pub String,
 );
 
-/// How payments are made.
+/// Settings of payments.
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
-    /// How long after placing an order its payment has to be certain.
+    /// Time from placing an order until its payment must be authorized.
     pub deadline: Duration,
-    /// Longest time for one call. Less than a task's lease, or what comes of a slow call is lost.
+    /// Timeout of one call. Must be shorter than a task's lease; otherwise the result of a slow call is lost.
     pub call_timeout: Duration,
-    /// How soon it is asked again after a payment that is not decided yet.
+    /// Interval between calls for a payment whose result is pending.
     pub pending_interval: Duration,
-    /// When a provider that does not answer is left alone.
+    /// Settings of the circuit breaker.
     pub breaker: BreakerConfig,
 }
 
@@ -203,7 +202,7 @@ impl Default for PaymentConfig {
     }
 }
 
-/// A provider, with what shields the rest from it.
+/// A payment provider and its circuit breaker.
 pub(crate) struct Gateway {
     pub(crate) port: Arc<dyn PaymentGateway>,
     pub(crate) breaker: Breaker,

@@ -1,11 +1,11 @@
 //! Post-commit actions: wake workers, count, update caches.
 //!
-//! The committer runs these actions before it answers. The future of the request does not, so a client that
-//! disconnects changes nothing. No action waits or reads the store: the next batch must not wait for it. An action
-//! cannot fail the caller, whose commit is done.
+//! The committer runs the post-commit actions before it answers. The request's own future does not run them, so they
+//! also run when the client disconnects. An action must not wait or read the store, because the next batch would wait
+//! for it. An action cannot make the request fail, because the commit is done.
 //!
-//! One action needs the store: after items were marked unavailable, the restaurant's catalogue is read again. A
-//! follower of the shard does that ([`Followers`]); the request waits for it, the committer does not.
+//! One action needs the store: after items are marked as unavailable, the restaurant's catalogue is read again. A
+//! follower of the shard reads it ([`Followers`]); the request waits for the follower, the committer does not.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -25,51 +25,51 @@ use crate::{
     orders::{OpenChange, OpenOrders, RecentOrders},
 };
 
-/// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed catalogues
-/// reloads the catalogue ([`crate::EngineConfig::catalogue_poll_interval`]), and until then the commit's
-/// guard refuses what was decided on the stale catalogue.
+/// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed
+/// catalogues reloads the catalogue ([`crate::EngineConfig::catalogue_poll_interval`]); until then the commit's guard
+/// refuses decisions based on the stale catalogue.
 const MAX_WAITING_CATALOGUES: usize = 256;
 
-/// Maximum number of catalogues of a shard that are read at the same time.
+/// Maximum number of catalogues of a shard that are read concurrently.
 const CATALOGUES_AT_ONCE: usize = 4;
 
-/// How a commit changes the cache of recent orders.
-pub(crate) enum Memory {
-    /// Remembers the order as it was written.
-    Remember(Arc<Order>),
-    /// Forgets the order.
-    Forget(OrderId),
-    /// Stays as it is.
+/// Effect of a commit on the cache of recent orders.
+pub(crate) enum CacheChange {
+    /// Caches the order as written.
+    Insert(Arc<Order>),
+    /// Removes the order from the cache.
+    Remove(OrderId),
+    /// Leaves the cache unchanged.
     Keep,
 }
 
-/// What follows from one commit if it is written.
+/// Post-commit actions of one commit, run if the commit is written.
 pub(crate) struct PostCommit {
     /// The bucket of the order.
     pub(crate) bucket: Bucket,
-    /// The queues in which tasks of the commit can begin now.
+    /// Queues with tasks of the commit that are due now.
     pub(crate) due: Vec<TaskQueue>,
-    /// The commit's tasks for people, by kind.
+    /// Kind and number of the commit's tasks for people.
     pub(crate) for_people: Option<(TaskKind, u64)>,
-    /// The status to which the order has come.
+    /// The status that the order reached, if the commit changed it.
     pub(crate) moved_to: Option<OrderStatus>,
-    pub(crate) memory: Memory,
-    /// How the commit changes the customer's count of open orders.
+    pub(crate) cache_change: CacheChange,
+    /// How the commit changes the customer's number of open orders.
     pub(crate) open: Option<OpenChange>,
-    /// The catalogue that the commit has changed.
+    /// The catalogue that the commit changed, if any.
     pub(crate) catalogue: Option<Box<ChangedCatalogue>>,
 }
 
-/// A catalogue that a commit has changed.
+/// A catalogue changed by a commit.
 pub(crate) struct ChangedCatalogue {
     pub(crate) restaurant_id: RestaurantId,
-    /// The items that were marked.
+    /// The items that were marked as unavailable.
     pub(crate) unavailable: Vec<UnavailableItem>,
-    /// Dropped when memory follows, or is left to the next poll.
+    /// Dropped when the cached catalogue contains the marks, or when the reload is left to the next poll.
     pub(crate) done: oneshot::Sender<()>,
 }
 
-/// Runs what follows from commits.
+/// Runs post-commit actions.
 pub(crate) struct PostCommits {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) metrics: Arc<EngineMetrics>,
@@ -80,7 +80,7 @@ pub(crate) struct PostCommits {
 }
 
 impl PostCommits {
-    /// Runs what follows from a commit that ended so.
+    /// Runs the actions that match the outcome of a commit.
     pub(crate) fn run(&self, post: PostCommit, outcome: &CommitOutcome) {
         match outcome {
             CommitOutcome::Committed => self.committed(post),
@@ -92,18 +92,18 @@ impl PostCommits {
     }
 
     fn committed(&self, post: PostCommit) {
-        let PostCommit { bucket, due, for_people, moved_to, memory, open, catalogue } = post;
-        self.tell_of_tasks(bucket, &due);
+        let PostCommit { bucket, due, for_people, moved_to, cache_change, open, catalogue } = post;
+        self.notify_workers(bucket, &due);
         if let Some((kind, count)) = for_people {
             self.metrics.tasks(kind, TaskOutcome::GivenUp).inc_by(count);
         }
         if let Some(status) = moved_to {
             self.metrics.count_order(status);
         }
-        match memory {
-            Memory::Remember(order) => self.recent.remember(order),
-            Memory::Forget(id) => self.recent.forget(id),
-            Memory::Keep => {}
+        match cache_change {
+            CacheChange::Insert(order) => self.recent.insert(order),
+            CacheChange::Remove(id) => self.recent.remove(id),
+            CacheChange::Keep => {}
         }
         if let Some(change) = open {
             self.open_orders.apply(&change);
@@ -113,14 +113,14 @@ impl PostCommits {
         }
     }
 
-    /// Tells workers that there are tasks of these queues to do at once, among others for orders of this bucket: those
-    /// of this process, or, where it has none, those of others.
-    pub(crate) fn tell_of_tasks(&self, bucket: Bucket, queues: &[TaskQueue]) {
+    /// Notifies workers about due tasks in `queues`, for orders of this bucket among others: the workers of this
+    /// process, or those of other processes if this process has none.
+    pub(crate) fn notify_workers(&self, bucket: Bucket, queues: &[TaskQueue]) {
         if self.nudges.has_workers() {
             return self.nudges.nudge(queues);
         }
         for queue in queues.iter().copied() {
-            // A worker that starts here later finds the tasks as well.
+            // A worker that starts in this process later sees the notification too.
             self.nudges.nudge(&[queue]);
             if self.nudges.announcement(queue).swap(true, Ordering::Relaxed) {
                 continue;
@@ -135,11 +135,12 @@ impl PostCommits {
     }
 }
 
-/// Read changed catalogues again, each those of one shard, so that a shard that hangs holds up no other.
+/// Followers that read changed catalogues again. Each shard has its own follower, so that a shard that hangs delays no
+/// other.
 pub(crate) struct Followers(Vec<mpsc::Sender<ChangedCatalogue>>);
 
 impl Followers {
-    /// Starts one for each shard. They end when this is dropped.
+    /// Starts one follower per shard. The followers end when this value is dropped.
     pub(crate) fn start(
         shards: usize,
         catalogues: &Arc<CatalogueCache>,
@@ -163,17 +164,17 @@ impl Followers {
             && let Err(error) = queue.try_send(changed)
         {
             let restaurant = error.into_inner().restaurant_id;
-            tracing::debug!(%restaurant, "too many changed catalogues wait; the next poll reads this one");
+            tracing::debug!(%restaurant, "the reload queue is full; the next poll reloads this catalogue");
         }
     }
 }
 
-/// Reads changed catalogues again until there can be no more.
+/// Reads changed catalogues again until the queue is closed.
 async fn follow(
     queue: Arc<Mutex<mpsc::Receiver<ChangedCatalogue>>>,
     catalogues: Arc<CatalogueCache>,
 ) -> Result<(), String> {
-    // Only one run at a time follows; the lock lets the queue outlive a run that panics.
+    // Only one run at a time follows. The lock lets the queue survive a run that panics.
     let mut queue = queue.lock().await;
     let mut changed = Vec::with_capacity(CATALOGUES_AT_ONCE);
     while queue.recv_many(&mut changed, CATALOGUES_AT_ONCE).await > 0 {
@@ -183,7 +184,7 @@ async fn follow(
                 let present = &entry.catalogue.unavailable;
                 present.extended(&unavailable) == *present
             };
-            catalogues.follow(restaurant_id, is_known).await;
+            catalogues.refresh_unless(restaurant_id, is_known).await;
             drop(done);
         }))
         .await;

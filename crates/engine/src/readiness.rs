@@ -18,30 +18,30 @@ use crate::{Engine, Error, accounts::Revocations, measure::ShardsCollector};
 /// Readiness of a server: silent shards, outdated shards and parts that are down.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// The names of the shards that do not answer, in the order of the map.
+    /// The names of the shards that do not answer, in the order of the shard map.
     pub silent_shards: Vec<String>,
-    /// The names of the shards that were split after this process read its map, in the order of the map.
+    /// The names of the shards that were split after this process read the shard map, in the order of the map.
     pub outdated_shards: Vec<String>,
-    /// The names of the parts that are down or stuck, and without which the server works with less.
+    /// The names of the parts that are down or stuck, while the server can still do part of its work.
     pub parts_down: Vec<String>,
 }
 
 impl Readiness {
-    /// Whether the server can do all of its work.
+    /// Returns whether the server can do all of its work.
     pub const fn is_whole(&self) -> bool {
         self.silent_shards.is_empty() && self.outdated_shards.is_empty() && self.parts_down.is_empty()
     }
 }
 
 impl Engine {
-    /// Returns how much of its work the server can do. An error when nothing can be served, while the clock is off beyond
-    /// its limit, and while a part is down without which the server cannot do its work: a committer or a worker. Answers
-    /// within a third of a second, whatever the store does.
+    /// Returns how much of its work the server can do. Fails if the server can serve nothing, while the clock is off
+    /// beyond its limit, and while an essential part is down: a committer or a worker. Answers within a third of a
+    /// second, even if the store does not answer.
     pub async fn check_ready(&self) -> Result<Readiness, Error> {
         self.clock.check()?;
         let parts = all_parts(&self.supervisor, &*self.store).into_iter();
         let are_stuck = self.committers.are_stuck();
-        // What a part waits for is most often a database: while other shards answer, the server is not taken away.
+        // A stuck part usually waits for a database. While other shards answer, the server stays ready.
         let (essential, helpful): (Vec<_>, Vec<_>) = parts
             .filter(|part| part.is_down || part.is_stuck)
             .partition(|part| part.need == Need::Essential && (part.is_down || are_stuck));
@@ -53,13 +53,13 @@ impl Engine {
         Ok(Readiness { silent_shards, outdated_shards, parts_down: names(helpful) })
     }
 
-    /// Asks the store how it is more than twice a second, so that [`Engine::check_ready`] knows it while the store does not answer. Runs
-    /// until the future is dropped.
+    /// Pings the store more than twice a second, so that [`Engine::check_ready`] has a recent answer while the store
+    /// does not answer. Runs until the future is dropped.
     pub async fn watch_readiness(self: Arc<Self>) {
-        self.probe.keep_asking().await;
+        self.probe.keep_pinging().await;
     }
 
-    /// Registers everything that the engine measures under the names that `/metrics` shows.
+    /// Registers all metrics of the engine under their names in `/metrics`.
     pub fn register_metrics(&self, registry: &mut Registry) {
         self.metrics.register(registry);
         let (supervisor, store) = (Arc::clone(&self.supervisor), Arc::clone(&self.store));
@@ -71,14 +71,14 @@ impl Engine {
     }
 }
 
-/// The parts of the engine and those of its store.
+/// Returns the parts of the engine and of its store.
 fn all_parts(supervisor: &Supervisor, store: &dyn Store) -> Vec<PartStatus> {
     let mut parts = supervisor.parts();
     parts.extend(store.parts());
     parts
 }
 
-/// Shows for how long the revocations that this server follows have not been read.
+/// Exports the time since the revocations were last read.
 #[derive(Debug)]
 struct RevocationsAge(Arc<Revocations>);
 
@@ -91,7 +91,7 @@ impl Collector for RevocationsAge {
     }
 }
 
-/// Shows how each part is at the moment of the question: a part also comes up by the passing of time.
+/// Exports the state of each part at the time of the scrape, because a part also comes up by the passing of time.
 struct PartsCollector {
     supervisor: Arc<Supervisor>,
     store: Arc<dyn Store>,

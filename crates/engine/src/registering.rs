@@ -1,4 +1,4 @@
-//! Registering restaurants, and closing them permanently.
+//! Use cases that register restaurants and close them permanently.
 
 use std::sync::Arc;
 
@@ -17,15 +17,15 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
     restaurants::UpdateConditions,
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
 /// A restaurant after a write.
 #[derive(Clone, Debug)]
 pub struct RestaurantAnswer {
-    /// The restaurant with its menu. For a replay, as it is now: settings have no history.
+    /// The restaurant with its menu. For a replay: the current one, because settings have no history.
     pub entry: Arc<CatalogueEntry>,
-    /// Whether this is the answer to an earlier request with the same idempotency key.
+    /// Whether this answer replays an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
@@ -40,11 +40,11 @@ impl Engine {
         self.create_restaurant_under(principal, settings, menu, None).await.map(|answer| answer.entry)
     }
 
-    /// Registers a restaurant, once for a key, if one is given. For admins.
+    /// Registers a restaurant; with a key, exactly once. For admins.
     ///
-    /// The key is claimed in the directory, with the id of the restaurant to come; then the restaurant is
-    /// created in its own shard. A retry finds the id, and creates the restaurant if the first request did not
-    /// come to that. So one key never makes two restaurants, although no transaction spans both shards.
+    /// The key is claimed in the directory, together with the id of the new restaurant; then the restaurant is created
+    /// in its own shard. A retry finds the id, and creates the restaurant if the first request did not get that far. So
+    /// one key never creates two restaurants, although no transaction spans both shards.
     pub async fn create_restaurant_under(
         &self,
         principal: &Principal,
@@ -53,7 +53,7 @@ impl Engine {
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
         if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin registers a restaurant".into()));
+            return Err(Error::Forbidden("only an admin may register a restaurant".into()));
         }
         let request = ("create_restaurant", &settings, &menu);
         let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    /// Claims a key for a restaurant. Returns this id, or that of an earlier request under the key.
+    /// Claims a key for a restaurant. Returns `id`, or the id of an earlier request with the same key.
     async fn claim_restaurant(&self, id: RestaurantId, claim: &Claim) -> Result<RestaurantId, Error> {
         let at = ClaimAt { claim, at: self.now() };
         match self.store.claim_for_account(at, &Resource::Restaurant(id), 1).await? {
@@ -84,8 +84,8 @@ impl Engine {
         }
     }
 
-    /// Writes a new restaurant. `is_claimed` says that a key leads to the id, so that other requests under the key
-    /// may write it too.
+    /// Writes a new restaurant. `is_claimed` means that a key is claimed for the id, so that other requests with the
+    /// key may write the same restaurant.
     async fn register_restaurant(
         &self,
         id: RestaurantId,
@@ -96,7 +96,7 @@ impl Engine {
         let created_at = self.now();
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-        let created = to_the_end(async move {
+        let created = run_to_completion(async move {
             let created = store.create_restaurant(&restaurant, &menu).await?;
             if created != RestaurantCreation::Created {
                 return Ok(Err(created));
@@ -109,7 +109,7 @@ impl Engine {
                 limited: Arc::default(),
                 availability_revision: 1,
             };
-            Ok(Ok(catalogues.remember_new(catalogue).await))
+            Ok(Ok(catalogues.insert_new(catalogue).await))
         });
         let refused = match created.await? {
             Ok(entry) => return Ok(RestaurantAnswer { entry, replayed: false }),
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// The restaurant with this external id.
+    /// Returns the restaurant with this external id.
     pub async fn restaurant_by_external_id(
         &self,
         external_id: &ExternalId,
@@ -138,8 +138,8 @@ impl Engine {
         }
     }
 
-    /// A page of restaurants behind the given one, by id: all, or those that are closed permanently, or those
-    /// that are not.
+    /// Returns a page of restaurants with ids after `after`, ordered by id: all of them, only the permanently closed
+    /// ones, or only the others.
     pub async fn restaurants(
         &self,
         after: Option<RestaurantId>,
@@ -149,8 +149,8 @@ impl Engine {
         Ok(self.store.restaurants(after, is_closed, limit).await?)
     }
 
-    /// Closes a restaurant permanently: it takes no more orders, and those that it has are carried on. A
-    /// restaurant that is closed for the same reason stays as it is. For admins.
+    /// Closes a restaurant permanently: it accepts no new orders, and its open orders continue. A restaurant that is
+    /// already closed for the same reason stays unchanged. For admins.
     pub async fn close_restaurant(
         &self,
         principal: &Principal,
@@ -159,7 +159,7 @@ impl Engine {
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
         if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin closes a restaurant permanently".into()));
+            return Err(Error::Forbidden("only an admin may close a restaurant permanently".into()));
         }
         let claim = key.map(|key| claim(principal.account_id, key, &("close", &reason))).transpose()?;
         let at = self.now();
@@ -174,7 +174,7 @@ impl Engine {
         .await
     }
 
-    /// Opens a restaurant that was closed permanently by mistake. Its settings, menu and pause are as they were. For
+    /// Reopens a restaurant that was closed permanently by mistake. Its settings, menu and pause are unchanged. For
     /// admins.
     pub async fn reopen_restaurant(
         &self,
@@ -183,7 +183,7 @@ impl Engine {
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
         if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin opens a restaurant again".into()));
+            return Err(Error::Forbidden("only an admin may reopen a restaurant".into()));
         }
         let claim = key.map(|key| claim(principal.account_id, key, &"reopen")).transpose()?;
         self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
@@ -194,17 +194,17 @@ impl Engine {
     }
 }
 
-/// The external id of replaced settings: as it is, whether the new settings name it or not.
+/// Keeps the external id when settings are replaced. The new settings may omit it, but must not change it.
 pub(crate) fn keep_external_id(present: &Settings, new: &mut Settings) -> Result<(), Error> {
     match (&present.external_id, &new.external_id) {
         (_, None) => new.external_id.clone_from(&present.external_id),
         (present, new) if present == new => {}
         (Some(present), _) => {
-            let text = format!("cannot be changed; it is {present}");
+            let text = format!("cannot be changed; omit it or send the present value {present}");
             return Err(Error::Invalid(Problems::one("/external_id", text)));
         }
         (None, _) => {
-            let text = "can only be given when a restaurant is registered";
+            let text = "can only be set when a restaurant is registered; omit it";
             return Err(Error::Invalid(Problems::one("/external_id", text)));
         }
     }

@@ -1,4 +1,4 @@
-//! Restaurants and menus: what their staff and the platform do with them.
+//! Use cases of restaurants and menus, for their staff and for admins.
 
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ use crate::{
     CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer,
     orders::{claim, is_same_request},
     registering::keep_external_id,
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
 impl Engine {
-    /// A restaurant with its menu, from memory.
+    /// Returns a restaurant with its menu from the cache.
     pub async fn catalogue(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         self.catalogues.get(id).await
     }
 
-    /// Replaces a restaurant's settings, which have to be at one of the expected revisions, if any are given. For
-    /// its staff and admins; some settings only an admin changes.
+    /// Replaces a restaurant's settings. With `expected`, the settings must be at one of these revisions. For the
+    /// restaurant's staff and admins; some settings only an admin may change.
     pub async fn replace_settings(
         &self,
         principal: &Principal,
@@ -48,7 +48,8 @@ impl Engine {
         .await
     }
 
-    /// Stops taking orders, until a time or until resumed. For the restaurant's staff and admins.
+    /// Pauses a restaurant: it accepts no orders until a time, or until it is resumed. For the restaurant's staff and
+    /// admins.
     pub async fn pause(
         &self,
         principal: &Principal,
@@ -58,7 +59,7 @@ impl Engine {
         self.pause_under(principal, id, until, Conditional::default()).await.map(|answer| answer.entry)
     }
 
-    /// The same, at a revision and once for a key.
+    /// Pauses a restaurant, like [`Engine::pause`], with an expected revision and an idempotency key.
     pub async fn pause_under(
         &self,
         principal: &Principal,
@@ -69,7 +70,7 @@ impl Engine {
         self.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &("pause", until))?;
         if let Some(until) = until.filter(|until| *until <= self.now()) {
-            let text = format!("must be in the future, not {until}; leave it out for a pause without an end");
+            let text = format!("must be in the future, not {until}; omit it for a pause without an end");
             return Err(Error::Invalid(Problems::one("/until", text)));
         }
         self.update_restaurant_under(id, conditions, |restaurant| {
@@ -79,7 +80,7 @@ impl Engine {
         .await
     }
 
-    /// Takes orders again. For the restaurant's staff and admins.
+    /// Ends a restaurant's pause. For the restaurant's staff and admins.
     pub async fn resume(
         &self,
         principal: &Principal,
@@ -88,7 +89,7 @@ impl Engine {
         self.resume_under(principal, id, Conditional::default()).await.map(|answer| answer.entry)
     }
 
-    /// The same, at a revision and once for a key.
+    /// Ends a restaurant's pause, like [`Engine::resume`], with an expected revision and an idempotency key.
     pub async fn resume_under(
         &self,
         principal: &Principal,
@@ -104,8 +105,8 @@ impl Engine {
         .await
     }
 
-    /// Replaces a restaurant's menu, which has to be in one of the expected states, if any are given. The
-    /// availability that the document states is set with it; what it does not state is kept. An entry without an id keeps
+    /// Replaces a restaurant's menu. With `expected`, the menu must be in one of these states. The write also sets the
+    /// availability that the document states; availability that it does not state is kept. An entry without an id keeps
     /// the id that it has on the present menu. For the restaurant's staff and admins.
     pub async fn replace_menu(
         &self,
@@ -121,13 +122,14 @@ impl Engine {
             if expected.is_some_and(|expected| !expected.iter().any(|expected| expected.is_met_by(current))) {
                 return Err(Conflict::MenuRevision { current }.into());
             }
-            // Ids are matched with the very menu that the write replaces: the write fails if there is another by then.
+            // Ids are matched against the menu that the write replaces: the write fails if the menu has changed by
+            // then.
             let menu = Arc::new(document.validate_against(entry.menu()).map_err(Error::Invalid)?);
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }
             let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-            let written = to_the_end(async move {
+            let written = run_to_completion(async move {
                 match store.replace_menu(id, &menu, current).await? {
                     CatalogueUpdate::Done { revision } => {
                         let written = with_menu(&entry.catalogue, &menu, revision);
@@ -145,8 +147,8 @@ impl Engine {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Says whether an item can be ordered, and returns the availability's revision. For the restaurant's staff and
-    /// admins. With `expected`, the availability must be at one of these revisions.
+    /// Sets whether an item can be ordered, and returns the revision of the availability. With `expected`, the
+    /// availability must be at one of these revisions. For the restaurant's staff and admins.
     pub async fn set_availability(
         &self,
         principal: &Principal,
@@ -162,13 +164,13 @@ impl Engine {
         }
         let mut entry = self.catalogues.get(id).await?;
         if entry.menu().item(item.as_str()).is_none() {
-            // Another server may have put it on the menu a moment ago.
+            // Another server may have just added the item to the menu.
             entry = self.catalogues.refresh(id).await?;
             entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
         let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
-        to_the_end(async move {
+        run_to_completion(async move {
             match store.set_availability(id, &item, availability, expected.as_deref()).await? {
                 CatalogueUpdate::Done { revision } => {
                     let mut written = entry.catalogue.clone();
@@ -184,7 +186,7 @@ impl Engine {
         .await
     }
 
-    /// Changes a restaurant without a key.
+    /// Changes a restaurant without an idempotency key.
     async fn update_restaurant(
         &self,
         id: RestaurantId,
@@ -195,9 +197,9 @@ impl Engine {
         self.update_restaurant_under(id, conditions, change).await.map(|answer| answer.entry)
     }
 
-    /// Changes a restaurant from what the store has now, again when someone else was quicker and
-    /// the caller did not insist on a revision. What changes nothing is not written. Nothing that follows the
-    /// write can fail.
+    /// Changes a restaurant as the store has it now. After a conflict the change is repeated on the new state, unless
+    /// the caller expects a revision. A change without effect is not written. After the write, nothing can make the
+    /// request fail.
     pub(crate) async fn update_restaurant_under(
         &self,
         id: RestaurantId,
@@ -214,7 +216,7 @@ impl Engine {
                 _ => change(&mut restaurant),
             };
             if decided.is_err() || restaurant == *entry.restaurant() {
-                // Nothing is written, so a retry is not noticed there.
+                // Nothing is written, so the store does not check the key here.
                 return match self.claimed(&entry, claim.as_ref()).await? {
                     Some(record) => self.replay_restaurant(&record, entry, claim.as_ref()),
                     None => decided.map(|()| RestaurantAnswer { entry, replayed: false }),
@@ -229,8 +231,8 @@ impl Engine {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Writes a changed restaurant, if it is still as in `before`. Returns its catalogue after the write, `None` if
-    /// someone else was quicker.
+    /// Writes a changed restaurant if it is still at the revision of `before`. Returns its catalogue after the write;
+    /// `None` on a conflict.
     async fn write_restaurant(
         &self,
         before: &Arc<CatalogueEntry>,
@@ -239,7 +241,7 @@ impl Engine {
     ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
         let (before, at) = (Arc::clone(before), self.now());
-        to_the_end(async move {
+        run_to_completion(async move {
             let (id, current) = (restaurant.id, before.restaurant().revision);
             let claim_at = claim.as_ref().map(|claim| ClaimAt { claim, at });
             Ok(match store.update_restaurant_under(&restaurant, current, claim_at).await? {
@@ -256,7 +258,7 @@ impl Engine {
         .await
     }
 
-    /// What a key led to before, if it is claimed.
+    /// Returns the stored record of a key, if the key is claimed.
     async fn claimed(
         &self,
         entry: &CatalogueEntry,
@@ -281,32 +283,36 @@ impl Engine {
         Ok(RestaurantAnswer { entry, replayed: true })
     }
 
-    /// Lets staff of the restaurant and admins pass. To others the restaurant's doors are closed;
-    /// that it exists is no secret.
+    /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,
+    /// because that is public.
     pub(crate) async fn check_staff(&self, principal: &Principal, id: RestaurantId) -> Result<(), Error> {
         let passes = match principal.role {
             Role::Admin => true,
             Role::Restaurant => self.works_for(principal.account_id, id).await?,
             Role::Customer | Role::Courier => false,
         };
-        if passes { Ok(()) } else { Err(Error::Forbidden("only the restaurant's staff may do this".into())) }
+        if passes {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("only the restaurant's staff and admins may do this".into()))
+        }
     }
 }
 
-/// Upon what a change of a restaurant holds.
+/// Conditions of a change of a restaurant.
 pub(crate) struct UpdateConditions {
-    /// The revisions at one of which it has to be, if the caller insists on any.
+    /// Revisions that the restaurant must have (any one of them), if the caller states some.
     pub(crate) expected: Option<Vec<Revision>>,
-    /// The key under which it is made.
+    /// The claim on the idempotency key of the change.
     pub(crate) claim: Option<Claim>,
 }
 
-/// Upon what a request wants a change of a restaurant to hold.
+/// Conditions that a request states for a change.
 #[derive(Clone, Debug, Default)]
 pub struct Conditional {
-    /// The revisions at one of which the restaurant has to be, if the caller insists on any.
+    /// Revisions that the resource must have (any one of them), if the caller states some.
     pub expected: Option<Vec<Revision>>,
-    /// The key under which the change is made once.
+    /// Idempotency key of the change.
     pub key: Option<IdempotencyKey>,
 }
 
@@ -318,13 +324,13 @@ impl Conditional {
     }
 }
 
-/// Whether a catalogue already has this menu, with the availability that its document states.
+/// Returns whether a catalogue already contains this menu, with the availability that its document states.
 fn is_as_stated(present: &Catalogue, menu: &Menu) -> bool {
     present.menu.is_stored_as(menu)
         && present.unavailable.with(menu.stated_availability()) == present.unavailable
 }
 
-/// A catalogue after its menu was replaced.
+/// Returns the catalogue after its menu was replaced.
 fn with_menu(before: &Catalogue, menu: &Arc<Menu>, revision: Revision) -> Catalogue {
     let unavailable = before.unavailable.with(menu.stated_availability());
     let is_changed = unavailable != before.unavailable;
@@ -337,12 +343,12 @@ fn with_menu(before: &Catalogue, menu: &Arc<Menu>, revision: Revision) -> Catalo
     }
 }
 
-/// A state in which a menu has to be to be replaced.
+/// Required state of a menu that is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedMenu {
     /// The menu's revision.
     pub menu: Revision,
-    /// The availability's revision; any, when absent.
+    /// The availability's revision; absent: any revision.
     pub availability: Option<Revision>,
 }
 

@@ -1,4 +1,4 @@
-//! Log lines that would come thousands of times a second while a store is away.
+//! Rate limit for log lines that would otherwise appear thousands of times a second while a store is unavailable.
 
 use std::{
     sync::{
@@ -8,23 +8,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Lets one line pass in this time, and counts the others.
+/// Interval in which one line passes. The other lines are counted.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Thins out one kind of line.
-pub(crate) struct Sparse {
+/// Rate limit for one kind of log line.
+pub(crate) struct LogRateLimit {
     began: OnceLock<Instant>,
-    /// From when on the next one passes, in milliseconds since the first.
+    /// Time from which the next line passes, in milliseconds since the first line.
     next_ms: AtomicU64,
-    held_back: AtomicU64,
+    suppressed: AtomicU64,
 }
 
-impl Sparse {
+impl LogRateLimit {
     pub(crate) const fn new() -> Self {
-        Self { began: OnceLock::new(), next_ms: AtomicU64::new(0), held_back: AtomicU64::new(0) }
+        Self { began: OnceLock::new(), next_ms: AtomicU64::new(0), suppressed: AtomicU64::new(0) }
     }
 
-    /// Whether a line passes now, and how many were held back before it.
+    /// Returns the number of suppressed lines since the last line if a line may pass now; `None` if it is suppressed.
     pub(crate) fn pass(&self) -> Option<u64> {
         let elapsed = self.began.get_or_init(Instant::now).elapsed();
         self.pass_after(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
@@ -39,9 +39,9 @@ impl Sparse {
                 .compare_exchange(next_ms, elapsed_ms + interval_ms, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if is_time {
-            return Some(self.held_back.swap(0, Ordering::Relaxed));
+            return Some(self.suppressed.swap(0, Ordering::Relaxed));
         }
-        self.held_back.fetch_add(1, Ordering::Relaxed);
+        self.suppressed.fetch_add(1, Ordering::Relaxed);
         None
     }
 }
@@ -51,9 +51,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_passes_in_an_interval_and_tells_of_the_others() {
-        let sparse = Sparse::new();
-        let passed = [0, 1, 500, 999, 1_000, 1_001, 5_000].map(|ms| sparse.pass_after(ms));
+    fn one_line_passes_per_interval_and_reports_the_suppressed_ones() {
+        let rate_limit = LogRateLimit::new();
+        let passed = [0, 1, 500, 999, 1_000, 1_001, 5_000].map(|ms| rate_limit.pass_after(ms));
         assert_eq!(passed, [Some(0), None, None, None, Some(3), None, Some(1)]);
     }
 }

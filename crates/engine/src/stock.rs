@@ -1,4 +1,4 @@
-//! Limited stock: set, adjusted and read by the restaurant's staff. Orders draw it in their own commit.
+//! Limited stock, which the restaurant's staff set, adjust and read. Orders take stock in their own commit.
 
 use std::sync::Arc;
 
@@ -7,20 +7,20 @@ use dabba_domain::{
 };
 use dabba_store::{Claim, ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
 
-use crate::{Conflict, Engine, Error, Principal, orders::claim, writing::to_the_end};
+use crate::{Conflict, Engine, Error, Principal, orders::claim, writing::run_to_completion};
 
-/// The stock of an item after a change by hand.
+/// An item's stock after a change by staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StockAnswer {
-    /// The stock; `None` when it is not limited. For a replay, as it was then.
+    /// The stock; `None` if the item's stock is not limited. For a replay: the stock after the original request.
     pub level: Option<StockLevel>,
-    /// Whether this is the answer to an earlier request with the same idempotency key.
+    /// Whether this answer replays an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
 impl Engine {
-    /// Sets how many of an item there are; `None` lifts the limit. With `expected` the stock must be at that
-    /// revision. For the restaurant's staff and admins.
+    /// Sets an item's remaining stock; `None` removes the limit. With `expected`, the stock must be at that revision.
+    /// For the restaurant's staff and admins.
     pub async fn set_stock(
         &self,
         principal: &Principal,
@@ -38,8 +38,9 @@ impl Engine {
         self.change_stock(id, item, StockOperation::Set(remaining), expected, None).await
     }
 
-    /// Adds to the stock of an item, or takes from it, once for a key. What is sold meanwhile is never
-    /// overwritten. With `expected` the stock must be at that revision. For the restaurant's staff and admins.
+    /// Adds to or subtracts from an item's stock, exactly once per idempotency key. The adjustment is relative, so it
+    /// keeps concurrent sales. With `expected`, the stock must be at that revision. For the restaurant's staff and
+    /// admins.
     pub async fn adjust_stock(
         &self,
         principal: &Principal,
@@ -59,14 +60,14 @@ impl Engine {
         self.change_stock(id, item, StockOperation::Adjust(by), expected, Some(claim)).await
     }
 
-    /// The stock of a restaurant's limited items. For the restaurant's staff and admins.
+    /// Returns the stock of a restaurant's limited items. For the restaurant's staff and admins.
     pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
         self.check_staff(principal, id).await?;
         self.catalogues.get(id).await?;
         Ok(self.store.stock(id).await?)
     }
 
-    /// The stock of an item; `None` when it is not limited. For the restaurant's staff and admins.
+    /// Returns an item's stock; `None` if it is not limited. For the restaurant's staff and admins.
     pub async fn stock_of(
         &self,
         principal: &Principal,
@@ -80,7 +81,7 @@ impl Engine {
         Ok(level)
     }
 
-    /// Writes a change. Nothing that follows the write can fail.
+    /// Writes a stock change. After the write, nothing can make the request fail.
     async fn change_stock(
         &self,
         id: RestaurantId,
@@ -91,11 +92,11 @@ impl Engine {
     ) -> Result<StockAnswer, Error> {
         let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
         let (edited, at) = (item.clone(), self.now());
-        let changed = to_the_end(async move {
+        let changed = run_to_completion(async move {
             let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
             let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
             if let StockUpdate::Done { menu_revision, .. } = changed {
-                catalogues.follow(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
+                catalogues.refresh_unless(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
             }
             Ok(changed)
         });
@@ -128,10 +129,10 @@ impl Engine {
 /// A relative change of an item's stock.
 #[derive(Clone, Debug)]
 pub struct StockAdjustment {
-    /// What is added; negative to take away. From -[`MAX_STOCK`] to [`MAX_STOCK`], and not 0.
+    /// Number to add; negative to subtract. From -[`MAX_STOCK`] to [`MAX_STOCK`], except 0.
     pub by: i64,
-    /// The revision at which the stock has to be, if the caller insists on one.
+    /// Required revision of the stock, if the caller states one.
     pub expected: Option<Revision>,
-    /// The key under which this is done once.
+    /// Idempotency key of the change.
     pub key: IdempotencyKey,
 }

@@ -1,31 +1,31 @@
-//! Working the tasks: what has to be done for an order at some time, with nobody waiting.
+//! Execution of tasks: work on an order at a later time.
 //!
-//! A task is written in the transaction of the decision from which it follows, and completed in the
-//! transaction that holds its result. In between, a worker leases it. A worker that dies, or is too slow,
-//! is followed by another; the lease's token keeps the first from completing what the second has taken
-//! over (a fencing token). So a task is carried out at least once, and its result is written exactly once.
+//! A task is written in the transaction of the decision that causes it, and completed in the transaction that contains
+//! its result. In between, a worker leases the task. If a worker dies or is too slow, another worker leases the task
+//! again. The lease's fencing token prevents the first worker from completing a task that the second one has leased. So
+//! a task is executed at least once, and its result is written exactly once.
 //!
-//! Workers ask for what is due, again and again. Any number of them may work on the same databases, in as
-//! many processes. Nothing hinges on a signal, and nothing has to be remembered across a restart.
+//! Workers poll for due tasks. Any number of workers in any number of processes may work on the same databases. Nothing
+//! depends on notifications, and a restart loses nothing.
 //!
-//! What can go wrong with a task, and what is done about it:
+//! Failures of a task:
 //!
-//! | | |
+//! | failure | effect |
 //! |---|---|
-//! | the order has moved on | the task is completed, and nothing else changes |
-//! | the order changes meanwhile | it is decided again, a bounded number of times |
-//! | another worker has taken over | nothing |
-//! | the store is away or overloaded | the task comes back after a pause; after its lease at the latest |
-//! | the payment provider answers nobody | the task comes back when it is called again |
-//! | the outcome is unknown | the task comes back when its lease has run out, unless it is done |
-//! | anything else, a panic too | it comes back after a pause; when it has failed too often, it is parked until an admin sees to it |
+//! | the order no longer needs the task | the task is completed, and nothing else changes |
+//! | the order changes during the execution | the task is decided again, a bounded number of times |
+//! | another worker has leased the task | nothing |
+//! | the store is unavailable or overloaded | the task is retried after a pause, at the latest when its lease expires |
+//! | the payment provider answers no calls | the task is retried when the circuit breaker allows calls |
+//! | the outcome is unknown | the task is retried when its lease expires, unless it is completed |
+//! | anything else, including a panic | the task is retried after a pause; after too many failures it is parked until an admin retries or resolves it |
 //!
-//! What only a person can decide is a task as well (`Task::Review`): a store parks it when it writes it, no worker
-//! ever takes it, and an admin resolves it.
+//! Work that only a person can do is a task too (`Task::Review`): the store parks it when it is written, no worker ever
+//! leases it, and an admin resolves it.
 //!
-//! Each queue is worked by itself, so that what waits for a payment provider holds up no deadline.
+//! Each queue has its own worker, so that tasks that wait for a payment provider do not delay deadlines.
 //!
-//! To add a kind: a variant of `Task`, a file here that carries it out, and its arms below.
+//! To add a kind of task: add a variant of `Task`, a file here that executes it, and its match arms below.
 
 mod deadlines;
 mod parked;
@@ -44,54 +44,53 @@ use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 use crate::{
     CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
     orders::Conditions,
-    post_commit::Memory,
+    post_commit::CacheChange,
 };
 
-/// How often a deadline's task fails before it is parked: with the default pauses, within about twenty
-/// minutes.
+/// Maximum number of failures of a deadline task before it is parked: about 20 minutes with the default backoff.
 const MAX_DEADLINE_FAILURES: u32 = 16;
 
-/// How often a payment provider's task fails before it is parked: with the default pauses, within about
-/// half an hour, in which the provider answers others.
+/// Maximum number of failures of a payment task before it is parked: about half an hour with the default backoff, in
+/// which the provider answers other calls.
 const MAX_PAYMENT_FAILURES: u32 = 20;
 
-/// The shortest interval at which it is looked for tasks.
+/// Minimum interval at which workers poll for due tasks.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Pause after which a task that only a newer server can carry out is handed out again.
+/// Pause after which a task that only a newer server can execute can be leased again.
 const NEWER_PAUSE: Duration = Duration::from_secs(2);
 
-/// Longest text of an error that is kept with a task, in bytes.
+/// Maximum length of an error text that is stored with a task, in bytes.
 const MAX_ERROR_LENGTH: usize = 2_000;
 
-/// How far a task came.
+/// Outcome of an execution.
 enum Progress {
-    /// It is done, and gone.
+    /// The task is completed and deleted.
     Completed,
-    /// Somebody else has taken it over.
+    /// Another worker has leased the task.
     LeaseLost,
-    /// Its time has not come.
+    /// The task is not due before this time.
     NotBefore(Timestamp),
 }
 
-/// How a task comes out on its order as it is.
+/// Result of deciding a task on its order.
 enum Verdict {
-    /// With this decision, which may change nothing.
+    /// Write this decision, which may be without changes.
     Write(Box<Decision>),
-    /// Its time has not come.
+    /// The task is not due before this time.
     NotBefore(Timestamp),
 }
 
 impl Verdict {
-    /// There is nothing to do.
+    /// Nothing to change.
     fn unchanged(order: &Order) -> Self {
         Self::Write(Box::new(Decision::unchanged(order)))
     }
 }
 
-/// How often a task may fail before it is parked.
+/// Returns the maximum number of failures of a kind before a task is parked.
 const fn max_failures(kind: TaskKind) -> u32 {
     if kind.is_for_people() {
         return 1;
@@ -103,52 +102,52 @@ const fn max_failures(kind: TaskKind) -> u32 {
 }
 
 impl Engine {
-    /// Works the tasks that are due, of all orders of the store. When `stop` is ready, takes no more and
-    /// returns when those in hand are finished. When the future is dropped, those in hand are broken off,
-    /// and come back when their leases have run out.
+    /// Executes due tasks of all orders of the store. When `stop` is ready, leases no more tasks and returns after the
+    /// tasks in flight are finished. Dropping the future cancels the tasks in flight; they are retried when their
+    /// leases expire.
     ///
-    /// To be stopped before [`Engine::shut_down`], or what is in hand cannot be written.
+    /// Stop the workers before [`Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
     pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let _presence = self.nudges.listen();
         let stop = stop.shared();
         let queues = TaskQueue::ALL.iter().map(|queue| {
             let (engine, stop) = (Arc::clone(&self), stop.clone());
-            // What is in hand outlives a worker that panics.
-            let in_hand = Arc::new(Mutex::new(JoinSet::new()));
+            // Outside the worker, so that tasks in flight survive a panic of the worker.
+            let in_flight = Arc::new(Mutex::new(JoinSet::new()));
             let part = self.supervisor.part(format!("worker_{}", queue.as_str()), Need::Essential);
             async move {
-                let work = || Arc::clone(&engine).work_queue(*queue, Arc::clone(&in_hand), stop.clone());
+                let work = || Arc::clone(&engine).work_queue(*queue, Arc::clone(&in_flight), stop.clone());
                 engine.supervisor.run(&part, work).await;
             }
         });
         join_all(queues).await;
     }
 
-    /// Works the task of a queue that has been due longest, if one is due and may be begun now, and says
-    /// whether there was one. For those who decide themselves when something happens: simulations and tests.
+    /// Executes the task of a queue that has been due longest, if a task is due and the queue has capacity. Returns
+    /// whether a task was executed. For simulations and tests, which choose the order of events.
     pub async fn work_next(&self, queue: TaskQueue) -> Result<bool, Error> {
         self.clock.check()?;
-        let claimed = self.claim(queue, self.room(queue, 1).min(1)).await?;
+        let claimed = self.claim(queue, self.max_in_flight(queue, 1).min(1)).await?;
         for task in &claimed {
-            self.work_one(task).await;
+            self.execute_and_count(task).await;
         }
         Ok(!claimed.is_empty())
     }
 
-    /// Works the tasks of a queue until `stop` is ready and those in hand are finished.
+    /// Executes the tasks of a queue until `stop` is ready and the tasks in flight are finished.
     async fn work_queue(
         self: Arc<Self>,
         queue: TaskQueue,
-        in_hand: Arc<Mutex<JoinSet<()>>>,
+        in_flight: Arc<Mutex<JoinSet<()>>>,
         stop: impl Future<Output = ()>,
     ) -> Result<(), String> {
         let mut stop = pin!(stop);
-        let mut in_hand = in_hand.lock().await;
+        let mut in_flight = in_flight.lock().await;
         let mut condition = Condition::default();
         let concurrency = self.config.tasks.concurrency.max(1);
         loop {
-            let room = self.room(queue, concurrency).saturating_sub(in_hand.len());
-            let asked = self.config.tasks.batch_size.max(1).min(room);
+            let free = self.max_in_flight(queue, concurrency).saturating_sub(in_flight.len());
+            let asked = self.config.tasks.batch_size.max(1).min(free);
             let claimed = match self.claim(queue, asked).await {
                 Ok(claimed) => {
                     log(&mut condition, Ok(()));
@@ -159,18 +158,18 @@ impl Engine {
                     Vec::new()
                 }
             };
-            let there_may_be_more = asked > 0 && claimed.len() >= asked;
+            let may_have_more = asked > 0 && claimed.len() >= asked;
             for task in claimed {
                 let engine = Arc::clone(&self);
-                in_hand.spawn(async move { engine.work_one(&task).await });
+                in_flight.spawn(async move { engine.execute_and_count(&task).await });
             }
             let pause = async {
-                if !there_may_be_more {
+                if !may_have_more {
                     let interval = self.config.tasks.poll_interval.max(MIN_POLL_INTERVAL);
-                    // Sooner, when there is something to do at once.
+                    // A notification ends the pause early.
                     let _ = timeout(interval, self.nudges.nudged(queue)).await;
                 }
-                room_for_more(&mut in_hand, concurrency).await;
+                wait_for_capacity(&mut in_flight, concurrency).await;
             };
             tokio::select! {
                 biased;
@@ -178,82 +177,84 @@ impl Engine {
                 () = pause => {}
             }
         }
-        while let Some(worked) = in_hand.join_next().await {
+        while let Some(worked) = in_flight.join_next().await {
             report(worked);
         }
         Ok(())
     }
 
-    /// How many tasks of a queue may be in hand.
-    fn room(&self, queue: TaskQueue, concurrency: usize) -> usize {
+    /// Returns the maximum number of tasks of a queue in flight.
+    fn max_in_flight(&self, queue: TaskQueue, concurrency: usize) -> usize {
         match queue {
             TaskQueue::Deadlines => concurrency,
             TaskQueue::Payments => {
-                self.payment_room(self.now()).map_or(concurrency, |room| room.min(concurrency))
+                self.max_payments_in_flight(self.now()).map_or(concurrency, |limit| limit.min(concurrency))
             }
         }
     }
 
-    /// Leases tasks that are due, at most so many.
+    /// Leases due tasks, at most `limit`.
     async fn claim(&self, queue: TaskQueue, limit: usize) -> Result<Vec<ClaimedTask>, StoreError> {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        // With a clock that is off, deadlines would be kept too early or too late.
+        // With a wrong clock, deadlines would be enforced too early or too late.
         self.clock.check().map_err(|skew| StoreError::Unavailable(skew.to_string()))?;
         let lease = self.config.tasks.lease;
         let now = self.now();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let claim = self.store.claim_due_tasks(queue, now, after(now, lease), limit);
-        // What comes later than this is no longer leased.
-        let claimed = timeout(lease, claim)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("it does not hand out tasks in time".into())))?;
+        // After the length of a lease, the leases that the store grants have expired.
+        let claimed = timeout(lease, claim).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable("it did not return due tasks within the lease".into()))
+        })?;
         for task in &claimed {
             self.metrics.tasks_claimed(task.task.task.kind()).inc();
         }
         Ok(claimed)
     }
 
-    /// Works one task and counts what became of it. Does not panic, whatever happens in it.
-    async fn work_one(&self, claimed: &ClaimedTask) {
-        // Longer than for its lease nobody keeps it from others.
-        let worked = timeout(self.config.tasks.lease, self.work_to_an_end(claimed)).await;
+    /// Executes one task and counts its outcome. Never panics.
+    async fn execute_and_count(&self, claimed: &ClaimedTask) {
+        // After the lease expires, another worker may lease the task.
+        let worked = timeout(self.config.tasks.lease, self.execute_and_release(claimed)).await;
         let outcome = worked.unwrap_or(TaskOutcome::Left);
         self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
     }
 
-    async fn work_to_an_end(&self, claimed: &ClaimedTask) -> TaskOutcome {
-        // A panic is caught, so that it is put down to its task and its task alone. What it leaves behind
-        // is what an error in the same place would.
-        let progress = AssertUnwindSafe(self.carry_out(claimed)).catch_unwind().await;
+    async fn execute_and_release(&self, claimed: &ClaimedTask) -> TaskOutcome {
+        // A panic is caught, so that it counts as a failure of this task only. It leaves the same state behind as an
+        // error at the same place.
+        let progress = AssertUnwindSafe(self.execute(claimed)).catch_unwind().await;
         let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(panicked(&*panic))));
         match progress {
             Ok(Progress::Completed) => TaskOutcome::Completed,
             Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
             Ok(Progress::NotBefore(run_at)) => {
                 let postponed = self.store.postpone_task(claimed.lease, run_at, None).await;
-                given_back(claimed, postponed, TaskOutcome::Postponed)
+                release_outcome(claimed, postponed, TaskOutcome::Postponed)
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Left,
             Err(error) => self.fail(claimed, &error).await,
         }
     }
 
-    async fn carry_out(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    async fn execute(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
         let kind = claimed.task.task.kind();
         if kind.is_for_people() {
-            // Stores never hand one out. Whatever unparked it, it is parked again.
-            return Err(Error::Internal("it is for a person and not for a worker".into()));
+            // Stores never hand out such a task. If one is unparked nevertheless, it is parked again.
+            return Err(Error::Internal(
+                "only a person can do this task; resolve it with dabba tasks".into(),
+            ));
         }
         match kind.queue() {
-            TaskQueue::Deadlines => self.keep_deadline(claimed).await,
-            TaskQueue::Payments => self.move_money(claimed).await,
+            TaskQueue::Deadlines => self.enforce_deadline(claimed).await,
+            TaskQueue::Payments => self.execute_payment_step(claimed).await,
         }
     }
 
-    /// Decides on an order and writes what is decided: together with the completion of the task that is leased,
-    /// or, without one, if it is anything. When the order changes between deciding and writing, it is decided
+    /// Decides on an order and writes the decision. With a lease, the write also completes the task; without one, an
+    /// empty decision is not written. When the order changes between the decision and the write, the engine decides
     /// again.
     async fn conclude(
         &self,
@@ -264,7 +265,7 @@ impl Engine {
         for _ in 0..self.config.max_decision_attempts {
             let (order, entry) = self.order_with_catalogue(order_id).await?;
             if order.is_newer {
-                // Not even that there is nothing to do can be decided here.
+                // This server cannot decide on the order, not even that nothing has to be done.
                 return Err(Error::WrittenByNewer);
             }
             let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
@@ -278,35 +279,37 @@ impl Engine {
                 None if !changes => return Ok(Progress::Completed),
                 None => conditions,
             };
-            let memory = if changes { Memory::Forget(order_id) } else { Memory::Keep };
-            match self.write(*decision, conditions, memory).await? {
+            let cache_change = if changes { CacheChange::Remove(order_id) } else { CacheChange::Keep };
+            match self.write(*decision, conditions, cache_change).await? {
                 CommitOutcome::Committed => return Ok(Progress::Completed),
                 CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
                 CommitOutcome::VersionConflict { .. } => {}
-                // Another process that knows the new map will do it.
+                // Another process, which knows the new map, executes the task.
                 CommitOutcome::Moved => return Err(Error::Unavailable),
-                outcome => return Err(Error::Internal(format!("the write was answered with {outcome:?}"))),
+                outcome => {
+                    return Err(Error::Internal(format!("unexpected outcome of the write: {outcome:?}")));
+                }
             }
         }
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// An order, and what holds at its restaurant.
+    /// Returns an order and its restaurant's catalogue.
     async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
         let entry = self.catalogues.get(order.details.restaurant_id).await?;
         Ok((order, entry))
     }
 
-    /// Gives a task back that failed: to be tried again, or to be seen to.
+    /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
         let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
         let (order_id, kind) = (task.order_id, task.task.kind());
         if matches!(error, Error::WrittenByNewer) {
-            // No failure of the task: a newer server carries it out.
+            // This is not a failure of the task: a newer server executes it.
             tracing::debug!(%order_id, %kind, "a task is left to a newer server");
             let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
-            return given_back(claimed, postponed, TaskOutcome::Postponed);
+            return release_outcome(claimed, postponed, TaskOutcome::Postponed);
         }
         let failures = claimed.failures.saturating_add(1);
         let mut text = error.to_string();
@@ -319,62 +322,64 @@ impl Engine {
         if !passes_by_itself && failures >= max_failures(kind) {
             tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
-            return given_back(claimed, parked, TaskOutcome::GivenUp);
+            return release_outcome(claimed, parked, TaskOutcome::GivenUp);
         }
         tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
         let TaskConfig { base_backoff: base, max_backoff: longest, .. } = self.config.tasks;
         let pause = Backoff { base, longest }.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
-        given_back(claimed, postponed, TaskOutcome::Postponed)
+        release_outcome(claimed, postponed, TaskOutcome::Postponed)
     }
 }
 
-/// What became of a task that was given back, when `outcome` is what was meant.
-fn given_back(
+/// Returns the outcome of a task whose lease was ended: `outcome`, unless ending the lease did not succeed.
+fn release_outcome(
     claimed: &ClaimedTask,
-    given_back: Result<bool, StoreError>,
+    released: Result<bool, StoreError>,
     outcome: TaskOutcome,
 ) -> TaskOutcome {
-    match given_back {
+    match released {
         Ok(true) => outcome,
         Ok(false) => TaskOutcome::LeaseLost,
-        // It comes back when its lease runs out.
+        // The task is retried when its lease expires.
         Err(error) => {
-            tracing::warn!(task_id = %claimed.task.id, %error, "a task could not be given back");
+            tracing::warn!(task_id = %claimed.task.id, %error, "the lease of a task could not be ended; it expires");
             TaskOutcome::Left
         }
     }
 }
 
-/// Returns when less than so many tasks are in hand; at once, when they are.
-async fn room_for_more(in_hand: &mut JoinSet<()>, concurrency: usize) {
-    while let Some(worked) = in_hand.try_join_next() {
+/// Waits until fewer than `concurrency` tasks are in flight.
+async fn wait_for_capacity(in_flight: &mut JoinSet<()>, concurrency: usize) {
+    while let Some(worked) = in_flight.try_join_next() {
         report(worked);
     }
-    while in_hand.len() >= concurrency
-        && let Some(worked) = in_hand.join_next().await
+    while in_flight.len() >= concurrency
+        && let Some(worked) = in_flight.join_next().await
     {
         report(worked);
     }
 }
 
-/// A task's own errors and panics are dealt with where it is worked; what is left is a defect there.
+/// Errors and panics of a task are handled where it is executed; anything that arrives here is a defect.
 fn report(worked: Result<(), tokio::task::JoinError>) {
     if let Err(error) = worked {
-        tracing::error!(%error, "working a task ended badly");
+        tracing::error!(%error, "the execution of a task panicked or was cancelled");
     }
 }
 
-/// Tells the log when the store or the clock begins to keep tasks from being worked, and when it does again.
+/// Logs when the store or the clock begins to prevent the execution of tasks, and when it stops.
 fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
-    match condition.news(outcome) {
-        Some(News::Fails(error)) => tracing::warn!(%error, "no tasks are worked"),
-        Some(News::WorksAgain) => tracing::info!("tasks are worked again"),
+    match condition.record(outcome) {
+        Some(Transition::Failed(error)) => {
+            tracing::warn!(%error, "no tasks are executed until the error is gone");
+        }
+        Some(Transition::Recovered) => tracing::info!("tasks are executed again"),
         None => {}
     }
 }
 
-/// `duration` after `now`; the last moment there is, when that is beyond it.
+/// Returns `duration` after `now`, or the maximum timestamp if that is out of range.
 fn after(now: Timestamp, duration: Duration) -> Timestamp {
     now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

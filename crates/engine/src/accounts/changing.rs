@@ -1,4 +1,4 @@
-//! Reading, changing, disabling and deleting accounts, and revoking their tokens.
+//! Use cases that read, change, disable and delete accounts, and revoke their tokens.
 
 use std::sync::Arc;
 
@@ -17,10 +17,10 @@ use super::{normalise_email, passwords::forms_of};
 use crate::{
     Conditional, Conflict, Engine, Error, Principal,
     orders::{claim, is_same_request},
-    writing::to_the_end,
+    writing::run_to_completion,
 };
 
-/// What is to change of an account. What is absent stays.
+/// Changes of an account. Absent members stay unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AccountPatch {
     /// The name.
@@ -29,7 +29,7 @@ pub struct AccountPatch {
     /// The role.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
-    /// Whether nobody can use it.
+    /// Whether the account is disabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
 }
@@ -37,43 +37,43 @@ pub struct AccountPatch {
 /// A new password of an account.
 #[derive(Clone)]
 pub struct NewPassword {
-    /// The new one.
+    /// The new password.
     pub password: String,
-    /// The present one, which the account's owner proves.
+    /// The present password. Required from the account's owner.
     pub current: Option<String>,
 }
 
-/// Which accounts are listed.
+/// Filter of the list of accounts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountFilter {
-    /// The one with this address.
+    /// Only the account with this address.
     pub email: Option<String>,
-    /// Those with this role.
+    /// Only accounts with this role.
     pub role: Option<Role>,
 }
 
 /// An account after a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountAnswer {
-    /// The account, for a replay as it is now.
+    /// The account; for a replay, as it is now.
     pub account: Account,
-    /// Whether this is the answer to an earlier request with the same idempotency key.
+    /// Whether this answer replays an earlier request with the same idempotency key.
     pub replayed: bool,
 }
 
 impl Engine {
-    /// The caller's own account.
+    /// Returns the caller's own account.
     pub async fn own_account(&self, principal: &Principal) -> Result<Account, Error> {
         self.account(principal, principal.account_id).await
     }
 
-    /// An account. For its owner and admins.
+    /// Returns an account. For its owner and admins.
     pub async fn account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
         check_owner(principal, id)?;
         self.store.account(id).await?.ok_or(Error::NotFound("account"))
     }
 
-    /// A page of accounts behind the given one, by id. For admins.
+    /// Returns a page of accounts with ids after `after`, ordered by id. For admins.
     pub async fn accounts(
         &self,
         principal: &Principal,
@@ -82,7 +82,7 @@ impl Engine {
         limit: PageSize,
     ) -> Result<Vec<Account>, Error> {
         if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin lists accounts".into()));
+            return Err(Error::Forbidden("only an admin may list accounts".into()));
         }
         let AccountFilter { email, role } = filter;
         let Some(email) = email else { return Ok(self.store.accounts(role, after, limit).await?) };
@@ -94,8 +94,8 @@ impl Engine {
         Ok(account.into_iter().filter(is_listed).collect())
     }
 
-    /// Changes an account. Its owner changes the name, an admin also the role and whether it is disabled. Another role, and
-    /// disabling, end all its tokens.
+    /// Changes an account. The owner may change the name; an admin may also change the role and disable or enable the
+    /// account. A change of the role and disabling revoke all tokens of the account.
     pub async fn change_account(
         &self,
         principal: &Principal,
@@ -110,10 +110,10 @@ impl Engine {
         if principal.role != Role::Admin {
             let mut problems = Problems::new();
             if patch.role.is_some() {
-                problems.add("/role", "only an admin changes a role");
+                problems.add("/role", "only an admin may change a role");
             }
             if patch.disabled.is_some() {
-                problems.add("/disabled", "only an admin disables and enables an account");
+                problems.add("/disabled", "only an admin may disable or enable an account");
             }
             problems.into_result().map_err(Error::ForbiddenChange)?;
         }
@@ -127,10 +127,11 @@ impl Engine {
         self.edit(principal, id, change, expected, claim).await
     }
 
-    /// Sets an account's password and ends all its tokens. Its owner proves the present password; an admin sets that of
-    /// others.
+    /// Sets an account's password and revokes all its tokens. The owner must prove the present password; an admin sets
+    /// the password of other accounts without it.
     ///
-    /// As in [`Engine::register_under`], the fingerprint of the request does not contain the password: a retry proves it.
+    /// As in [`Engine::register_under`], the fingerprint of the request does not contain the password: a retry proves
+    /// the password.
     pub async fn set_password(
         &self,
         principal: &Principal,
@@ -141,8 +142,8 @@ impl Engine {
         let account = self.account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = opaque(&new.password);
-        // A retry comes first: the present password is another one by then, and an earlier version may have accepted one that is
-        // refused now.
+        // The retry is checked first: its present password is no longer the present one, and an earlier version may
+        // have accepted a password that is refused now.
         if let Some(claim) = &claim
             && let Some(answer) = self.password_set_before(&account, claim, &password).await?
         {
@@ -156,7 +157,7 @@ impl Engine {
             if !self.is_password(&account, new.current.unwrap_or_default()).await? {
                 problems.add("/current_password", "is not the present password of the account");
             }
-            // The password that was proved has to be the present one when the new one is set.
+            // The write requires this version, so that the proved password is still the present one.
             expected = Some(vec![account.version]);
         }
         problems.into_result().map_err(Error::Invalid)?;
@@ -172,8 +173,8 @@ impl Engine {
         Ok(answer)
     }
 
-    /// Answers the retry of a change of one's own password: with a token that this very change ended. Refuses every other request
-    /// with such a token.
+    /// Answers the retry of a change of the caller's own password, sent with a token that this change revoked. Refuses
+    /// every other request with a revoked token.
     pub async fn set_password_again(
         &self,
         principal: &Principal,
@@ -188,7 +189,8 @@ impl Engine {
         before.filter(|answer| answer.account.disabled_at.is_none()).ok_or(Error::TokenRevoked)
     }
 
-    /// The answer to the request that set this password under this key, if there was one and nothing has changed since.
+    /// Returns the answer of the request that set this password with this key, if there was one and the account has not
+    /// changed since.
     async fn password_set_before(
         &self,
         account: &Account,
@@ -210,8 +212,8 @@ impl Engine {
         Ok(Some(AccountAnswer { account: account.clone(), replayed: true }))
     }
 
-    /// Ends all tokens of an account. For its owner and admins. An admin also ends those of an id that has no account, for
-    /// which an operator has signed a token.
+    /// Revokes all tokens of an account. For its owner and admins. An admin may also revoke the tokens of an id without
+    /// an account, for which an operator has signed a token.
     pub async fn revoke_tokens(
         &self,
         principal: &Principal,
@@ -227,8 +229,8 @@ impl Engine {
         }
     }
 
-    /// Deletes an account for good: its name and address are removed, and nobody can use it. For admins, and for customers
-    /// their own. Its orders stay, and go on if they are open.
+    /// Deletes an account permanently: its name and address are removed, and it can no longer be used. For admins, and
+    /// for customers their own account. Its orders are kept, and open orders continue.
     pub async fn delete_account(
         &self,
         principal: &Principal,
@@ -237,7 +239,7 @@ impl Engine {
     ) -> Result<(), Error> {
         check_owner(principal, id)?;
         if !matches!(principal.role, Role::Customer | Role::Admin) {
-            return Err(Error::Forbidden("only an admin deletes an account of this role".into()));
+            return Err(Error::Forbidden("only an admin may delete an account with this role".into()));
         }
         self.edit(principal, id, AccountChange::Delete, expected, None).await.map(drop)
     }
@@ -247,7 +249,7 @@ impl Engine {
         self.passwords.verify(forms_of(password), hash).await
     }
 
-    /// Writes a change, and has what follows from it take effect on this server at once.
+    /// Writes a change, and applies its effects to the caches of this server at once.
     async fn edit(
         &self,
         principal: &Principal,
@@ -260,14 +262,14 @@ impl Engine {
         let (store, memberships, revocations) =
             (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
         let written = claim.clone();
-        let ended = to_the_end(async move {
+        let ended = run_to_completion(async move {
             let at = written.as_ref().map(|claim| ClaimAt { claim, at: edit.at });
             let ended = store.edit_account_under(&edit, at).await?;
             if let UnderKey::Ended(AccountEditOutcome::Done(account)) = &ended {
                 if account.revocation > 0 {
                     revocations.note(Subject::Account(id), account.revocation, edit.at);
                 }
-                memberships.forget(id).await;
+                memberships.evict(id).await;
             }
             Ok(ended)
         });
@@ -285,7 +287,7 @@ impl Engine {
         }
     }
 
-    /// The answer to a retry under a key.
+    /// Returns the answer to a retry with the same key.
     async fn replay_edit(
         &self,
         id: AccountId,
@@ -300,14 +302,14 @@ impl Engine {
         Ok(AccountAnswer { account, replayed: true })
     }
 
-    /// Ends the tokens of an id that has no account.
+    /// Revokes the tokens of an id without an account.
     async fn revoke(&self, principal: &Principal, id: AccountId) -> Result<(), Error> {
         if principal.role != Role::Admin {
             return Err(Error::NotFound("account"));
         }
         let (store, revocations, at) = (Arc::clone(&self.store), Arc::clone(&self.revocations), self.now());
         let by = Some(principal.credential());
-        to_the_end(async move {
+        run_to_completion(async move {
             let subject = Subject::Account(id);
             let revision = store.revoke(subject, by, at).await?.ok_or(Error::TokenRevoked)?;
             revocations.note(subject, revision, at);
@@ -317,12 +319,13 @@ impl Engine {
     }
 }
 
-/// The claim of a change of a password. Its fingerprint does not contain the password.
+/// Returns the claim of a change of a password. Its fingerprint does not contain the password.
 fn password_claim(principal: &Principal, key: IdempotencyKey, id: AccountId) -> Result<Claim, Error> {
     claim(principal.account_id, key, &("set_password", id))
 }
 
-/// That an account is the caller's own, or that the caller is an admin. Others do not learn whether it exists.
+/// Checks that an account is the caller's own, or that the caller is an admin. Other callers must not learn whether the
+/// account exists.
 fn check_owner(principal: &Principal, id: AccountId) -> Result<(), Error> {
     if principal.role == Role::Admin || principal.account_id == id {
         Ok(())

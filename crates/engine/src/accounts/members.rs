@@ -1,4 +1,4 @@
-//! Who works for which restaurant.
+//! Memberships: which accounts work for which restaurant.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,10 +7,10 @@ use dabba_store::{Account, MembershipChange, PageSize, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::time::Instant;
 
-use crate::{Engine, EngineConfig, Error, Principal, writing::to_the_end};
+use crate::{Engine, EngineConfig, Error, Principal, writing::run_to_completion};
 
-/// Most memberships remembered.
-const REMEMBERED_MEMBERSHIPS: u64 = 100_000;
+/// Maximum number of accounts whose memberships are cached.
+const MAX_CACHED_ACCOUNTS: u64 = 100_000;
 
 impl Engine {
     /// Makes an account a member of a restaurant's staff. For its staff and admins.
@@ -24,16 +24,16 @@ impl Engine {
         self.catalogues.get(restaurant_id).await?;
         let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
         if account.role != Role::Restaurant {
-            return Err(Error::Invalid(Problems::one("", "the account's role is not restaurant")));
+            return Err(Error::Invalid(Problems::one("", "the account must have the role restaurant")));
         }
         if account.disabled_at.is_some() {
-            return Err(Error::Invalid(Problems::one("", "the account is disabled")));
+            return Err(Error::Invalid(Problems::one("", "the account is disabled; enable it first")));
         }
         self.set_membership(principal, restaurant_id, account_id, true).await?;
         Ok(account)
     }
 
-    /// Ends a membership. For the restaurant's staff and admins.
+    /// Removes an account from a restaurant's staff. For its staff and admins.
     pub async fn remove_member(
         &self,
         principal: &Principal,
@@ -45,7 +45,7 @@ impl Engine {
         if removed { Ok(()) } else { Err(Error::NotFound("member")) }
     }
 
-    /// Writes a membership or its end. Returns whether that changed anything.
+    /// Adds or removes a membership. Returns whether this changed anything.
     async fn set_membership(
         &self,
         principal: &Principal,
@@ -55,9 +55,9 @@ impl Engine {
     ) -> Result<bool, Error> {
         let (store, memberships) = (Arc::clone(&self.store), self.memberships.clone());
         let by = Some(principal.credential());
-        to_the_end(async move {
+        run_to_completion(async move {
             let change = store.set_membership(restaurant_id, account_id, is_member, by).await?;
-            memberships.forget(account_id).await;
+            memberships.evict(account_id).await;
             match change {
                 MembershipChange::Done => Ok(true),
                 MembershipChange::Unchanged => Ok(false),
@@ -67,7 +67,7 @@ impl Engine {
         .await
     }
 
-    /// A page of a restaurant's staff behind the given account, by id. For its staff and admins.
+    /// Returns a page of a restaurant's staff with account ids after `after`, ordered by id. For its staff and admins.
     pub async fn members(
         &self,
         principal: &Principal,
@@ -80,7 +80,7 @@ impl Engine {
         Ok(self.store.members(restaurant_id, after, limit).await?)
     }
 
-    /// The restaurants for which an account works.
+    /// Returns the restaurants for which an account works.
     pub async fn memberships(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
@@ -89,16 +89,20 @@ impl Engine {
         Ok(self.memberships(account_id).await?.contains(&id))
     }
 
-    /// That an account exists, is a courier's and is enabled.
+    /// Checks that an account exists, belongs to a courier and is enabled.
     pub(crate) async fn check_courier(&self, courier_id: AccountId) -> Result<(), Error> {
         match self.store.account(courier_id).await? {
             Some(account) if account.role == Role::Courier && account.disabled_at.is_none() => Ok(()),
-            _ => Err(Error::Invalid(Problems::one("/courier_id", "is not the enabled account of a courier"))),
+            _ => Err(Error::Invalid(Problems::one(
+                "/courier_id",
+                "must be the id of an enabled account with the role courier",
+            ))),
         }
     }
 }
 
-/// Memberships in memory: for a short time, and for longer while they cannot be looked up. A clone shares them.
+/// Cache of memberships. An entry is used for a short time, and for longer while the store cannot be read. Clones share
+/// the entries.
 #[derive(Clone)]
 pub(crate) struct MembershipCache {
     entries: Cache<AccountId, Memberships>,
@@ -109,14 +113,14 @@ pub(crate) struct MembershipCache {
 #[derive(Clone)]
 struct Memberships {
     restaurants: Arc<[RestaurantId]>,
-    looked_up_at: Instant,
-    /// Until when they are used without looking.
-    good_until: Instant,
+    read_at: Instant,
+    /// Time until which the entry is used without reading the store.
+    fresh_until: Instant,
 }
 
 impl Memberships {
-    fn are_good(&self) -> bool {
-        Instant::now() < self.good_until
+    fn are_fresh(&self) -> bool {
+        Instant::now() < self.fresh_until
     }
 }
 
@@ -125,60 +129,60 @@ impl MembershipCache {
         let (max_age, max_stale_age) =
             (config.membership_max_age, config.membership_max_stale_age.max(config.membership_max_age));
         let entries = Cache::builder()
-            .max_capacity(REMEMBERED_MEMBERSHIPS)
+            .max_capacity(MAX_CACHED_ACCOUNTS)
             .time_to_live(max_stale_age.max(Duration::from_millis(1)))
             .build();
         Self { entries, max_age, max_stale_age }
     }
 
-    /// The restaurants for which an account works, looked up when they are not remembered.
+    /// Returns the restaurants for which an account works. Reads the store if no fresh entry is cached.
     async fn get(&self, account_id: AccountId, store: &dyn Store) -> Result<Arc<[RestaurantId]>, StoreError> {
-        if let Some(remembered) = self.entries.get(&account_id).await.filter(Memberships::are_good) {
-            return Ok(remembered.restaurants);
+        if let Some(cached) = self.entries.get(&account_id).await.filter(Memberships::are_fresh) {
+            return Ok(cached.restaurants);
         }
-        Box::pin(self.look_up_once(account_id, store)).await
+        Box::pin(self.read_once(account_id, store)).await
     }
 
-    /// Looks memberships up, once for all who ask meanwhile.
-    async fn look_up_once(
+    /// Reads memberships from the store, once for all concurrent callers.
+    async fn read_once(
         &self,
         account_id: AccountId,
         store: &dyn Store,
     ) -> Result<Arc<[RestaurantId]>, StoreError> {
         let entry = self.entries.entry(account_id);
-        let looked_up = entry.and_try_compute_with(async |remembered| {
-            let remembered = remembered.map(moka::Entry::into_value);
-            if remembered.as_ref().is_some_and(Memberships::are_good) {
-                return Ok(Op::Nop); // Someone else looked while this call waited for its turn.
+        let read = entry.and_try_compute_with(async |cached| {
+            let cached = cached.map(moka::Entry::into_value);
+            if cached.as_ref().is_some_and(Memberships::are_fresh) {
+                return Ok(Op::Nop); // Another call has read them in the meantime.
             }
-            self.look_up(account_id, remembered, store).await.map(Op::Put)
+            self.read(account_id, cached, store).await.map(Op::Put)
         });
-        let entry = looked_up.await?.into_entry();
+        let entry = read.await?.into_entry();
         Ok(entry.map(|entry| entry.into_value().restaurants).unwrap_or_default())
     }
 
-    async fn look_up(
+    async fn read(
         &self,
         account_id: AccountId,
-        remembered: Option<Memberships>,
+        cached: Option<Memberships>,
         store: &dyn Store,
     ) -> Result<Memberships, StoreError> {
-        let looked_up = store.memberships(account_id).await;
+        let read = store.memberships(account_id).await;
         let now = Instant::now();
-        let good_until = now + self.max_age;
-        match (looked_up, remembered) {
+        let fresh_until = now + self.max_age;
+        match (read, cached) {
             (Ok(restaurants), _) => {
-                Ok(Memberships { restaurants: restaurants.into(), looked_up_at: now, good_until })
+                Ok(Memberships { restaurants: restaurants.into(), read_at: now, fresh_until })
             }
-            (Err(error), Some(stale)) if now.duration_since(stale.looked_up_at) < self.max_stale_age => {
-                tracing::warn!(%error, "memberships cannot be looked up; what is remembered is used");
-                Ok(Memberships { good_until, ..stale })
+            (Err(error), Some(stale)) if now.duration_since(stale.read_at) < self.max_stale_age => {
+                tracing::warn!(%error, "memberships cannot be read; the cached ones are used");
+                Ok(Memberships { fresh_until, ..stale })
             }
             (Err(error), _) => Err(error),
         }
     }
 
-    pub(super) async fn forget(&self, account_id: AccountId) {
+    pub(super) async fn evict(&self, account_id: AccountId) {
         self.entries.invalidate(&account_id).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Passwords: which are taken, and their hashes.
+//! Rules for passwords, and their hashes.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{EngineConfig, Error, PasswordCost, Random};
 
-/// Shortest password, in characters (NIST SP 800-63B).
+/// Minimum length of a password, in characters (NIST SP 800-63B).
 pub const MIN_PASSWORD_LENGTH: usize = 8;
-/// Longest password, in bytes. Bounds the work that a caller can ask for.
+/// Maximum length of a password, in bytes. It limits the work that a caller can cause.
 pub const MAX_PASSWORD_LENGTH: usize = 256;
 
-/// Fewest guesses that a password has to withstand, by the estimate of zxcvbn: those that fall earlier are among the most common
+/// Minimum number of guesses that a password has to withstand, as estimated by zxcvbn. Passwords below it are common
 /// passwords, or patterns of few parts such as a word with a digit.
 const MIN_GUESSES: u64 = 1_000_000;
-/// Longest part of a name or an address with which a password is compared, in characters.
+/// Maximum length of the name or address that a password is compared with, in characters.
 const MAX_COMPARED: usize = 254;
-/// Maximum number of passwords that wait to be hashed. Beyond that, requests are refused as overloaded: they would wait
-/// longer than their clients do.
+/// Maximum number of passwords that wait to be hashed. Further requests are refused as overloaded, because they would
+/// wait longer than their clients do.
 const MAX_WAITING: usize = 64;
 
-/// Adds what keeps a new password, in its normal form, from being taken.
+/// Adds the reasons why a new password, in its normal form, is refused.
 fn check_password(problems: &mut Problems, pointer: &str, password: &str) {
     if password.chars().count() < MIN_PASSWORD_LENGTH {
         problems.add(pointer, format!("must be at least {MIN_PASSWORD_LENGTH} characters"));
@@ -36,29 +36,30 @@ fn check_password(problems: &mut Problems, pointer: &str, password: &str) {
     }
 }
 
-/// Hashes and verifies passwords, a few at a time and off the threads that serve requests.
+/// Hashes and verifies passwords, a few at a time, outside the threads that serve requests.
 pub(crate) struct Passwords {
     permits: Arc<Semaphore>,
-    /// Places for those that wait for a permit.
+    /// Places for requests that wait for a permit.
     waiting: Semaphore,
     cost: PasswordCost,
     random: Arc<dyn Random>,
-    /// Verified against when there is no account, so that the answer takes as long.
+    /// Hash that is verified when there is no account, so that the answer takes the same time.
     decoy: tokio::sync::OnceCell<String>,
 }
 
-/// Whether a password is easy to guess for somebody who knows these texts about its owner. Compared in the normal form NFKC:
-/// letters that look otherwise only, such as `ſ` or `ａ`, make a password no harder.
+/// Returns whether a password is easy to guess for a person who knows these texts about its owner. Texts are compared
+/// in the normal form NFKC, because letters that only look different, such as `ſ` or `ａ`, do not make a password harder
+/// to guess.
 fn is_easy(password: &str, about: &[String]) -> bool {
     let password: String = password.nfkc().collect();
     let mut parts = vec!["dabba".to_owned()];
     for text in about {
         let text: String = text.nfkc().take(MAX_COMPARED).collect();
-        // An address by itself, the parts before and after the @, each word, and all words without what separates them.
+        // The whole address, the parts before and after the @, each word, and all words joined without separators.
         parts.push(text.chars().filter(|character| character.is_alphanumeric()).collect());
         parts.extend(text.split(|character: char| !character.is_alphanumeric()).map(str::to_owned));
         if let Some((local, domain)) = text.split_once('@') {
-            // Without its last label, too: `gmail` of gmail.com.
+            // The domain also without its last label: `gmail` of gmail.com.
             let name = domain.rsplit_once('.').map_or(domain, |(name, _)| name);
             let joined: String = domain.chars().filter(|character| *character != '.').collect();
             parts.extend([local.to_owned(), domain.to_owned(), name.to_owned(), joined]);
@@ -94,7 +95,7 @@ impl Passwords {
         .await
     }
 
-    /// Whether a form of the password fits the hash; `false` when there is none.
+    /// Returns whether a form of the password matches the hash; `false` if there is no hash.
     pub(super) async fn verify(&self, forms: Vec<String>, hash: Option<String>) -> Result<bool, Error> {
         let known = hash.is_some();
         let hash = match hash {
@@ -115,8 +116,8 @@ impl Passwords {
         Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
     }
 
-    /// Adds what keeps a new password, in its normal form, from being taken, also that it is easy to guess for somebody who
-    /// knows these texts about its owner.
+    /// Adds the reasons why a new password, in its normal form, is refused, including that it is easy to guess for a
+    /// person who knows these texts about its owner.
     pub(super) async fn check(
         &self,
         problems: &mut Problems,
@@ -148,7 +149,7 @@ impl Passwords {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(internal)?;
         drop(waiting);
         tokio::task::spawn_blocking(move || {
-            let _permit = permit; // Held while the work runs, also when nobody waits for it any more.
+            let _permit = permit; // Held while the work runs, even if the caller stops waiting.
             work()
         })
         .await
@@ -160,8 +161,8 @@ fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string())
 }
 
-/// The forms of a password that are tried against a hash: the normal form, in which passwords are hashed, and the password as
-/// it was given, in which earlier versions hashed it. Empty if the password is too long for any hash.
+/// Returns the forms of a password that are verified against a hash: the normal form, in which passwords are hashed,
+/// and the password as entered, which earlier versions hashed. Empty if the password is too long for any hash.
 pub(super) fn forms_of(password: String) -> Vec<String> {
     let mut forms = vec![opaque(&password), password];
     forms.dedup();
@@ -179,9 +180,10 @@ mod tests {
         Passwords::new(&config, Arc::new(SeededRandom::new(1)))
     }
 
-    /// Proves that a password fits in every normal form, and that hashes of before passwords were normalized still fit.
+    /// Proves that a password matches in every normal form, and that hashes from before the introduction of the normal
+    /// form still match.
     #[tokio::test]
-    async fn a_password_fits_in_every_form() {
+    async fn a_password_matches_in_every_form() {
         let (composed, decomposed) = ("caf\u{e9} \u{e9}t\u{e9}", "cafe\u{301}\u{a0}e\u{301}te\u{301}");
         let passwords = passwords();
         let verify =
@@ -196,9 +198,10 @@ mod tests {
         assert!(!passwords.verify(forms_of(composed.to_owned()), None).await.unwrap());
     }
 
-    /// Proves which passwords are easy to guess, and that others than ASCII letters and spaces make no difference to that.
+    /// Proves which passwords are easy to guess, and that replacing ASCII letters or spaces by similar characters makes
+    /// no difference.
     #[test]
-    fn common_passwords_are_easy() {
+    fn common_passwords_are_easy_to_guess() {
         let about = ["ada.lovelace@example.org".to_owned(), "Ada King".to_owned()];
         for easy in [
             "password",
@@ -217,7 +220,7 @@ mod tests {
             "ada.lovelace@example.org",
             "dabbadabba",
             "19900101",
-            // The same in letters that only look otherwise.
+            // The same passwords in letters that only look different.
             "paſſword",
             "ｐａｓｓｗｏｒｄ",
             "ｌｏｖｅｌａｃｅ",
@@ -238,14 +241,15 @@ mod tests {
         ] {
             assert!(!is_easy(hard, &about), "{hard}");
         }
-        // What is easy for one person is not for another.
+        // A password that is easy for one person need not be easy for another.
         assert!(!is_easy("grzegorz brzeczyszczykiewicz", &about));
         assert!(is_easy("brzeczyszczykiewicz", &["Grzegorz Brzeczyszczykiewicz".to_owned()]));
     }
 
-    /// Proves that a flood of passwords is refused beyond a bound instead of waiting, and that those that wait are verified.
+    /// Proves that a flood of passwords is refused beyond a limit instead of queued, and that the queued ones are
+    /// hashed.
     #[tokio::test]
-    async fn passwords_wait_in_bounded_number() {
+    async fn the_queue_of_passwords_is_bounded() {
         let passwords = passwords();
         let all = u32::try_from(passwords.permits.available_permits()).unwrap();
         let held = Arc::clone(&passwords.permits).acquire_many_owned(all).await.unwrap();
@@ -267,10 +271,10 @@ mod tests {
     }
 
     #[test]
-    fn only_forms_that_a_hash_may_have_are_tried() {
+    fn only_forms_that_can_match_a_hash_are_verified() {
         assert_eq!(forms_of("correct horse".into()), ["correct horse"]);
         assert_eq!(forms_of("e\u{301}".into()), ["\u{e9}", "e\u{301}"]);
-        // Too long as it was given, but not in its normal form.
+        // Too long as entered, but not in its normal form.
         assert_eq!(forms_of("e\u{301}".repeat(100)), ["\u{e9}".repeat(100)]);
         assert_eq!(forms_of("x".repeat(MAX_PASSWORD_LENGTH + 1)), Vec::<String>::new());
     }

@@ -1,9 +1,10 @@
-//! Which tokens are revoked, in memory: a request with a token reads no database.
+//! Cache of revoked tokens: an authenticated request reads no database.
 //!
-//! Every server follows the directory's revocations by their revision. A revocation takes effect at once on the server that
-//! made it, and on every other one after [`crate::EngineConfig::revocation_poll_interval`] and what the directory takes to
-//! answer. A server that has not heard from the directory for [`crate::EngineConfig::membership_max_stale_age`] cannot know
-//! whether a token is revoked, and refuses all of them as unavailable. So a revocation takes effect then at the latest.
+//! Every server follows the directory's revocations by their revision. A revocation takes effect at once on the server
+//! that made it, and on every other server within [`crate::EngineConfig::revocation_poll_interval`] plus the response
+//! time of the directory. A server that has not read the directory for
+//! [`crate::EngineConfig::membership_max_stale_age`] does not know whether a token is revoked, and refuses all tokens
+//! as unavailable. So every revocation takes effect within that time.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,24 +22,24 @@ use tokio::{
 
 use crate::{
     Engine, EngineConfig, Error, Principal,
-    condition::{Condition, News},
+    condition::{Condition, Transition},
 };
 
-/// Maximum number of subjects whose revocation is kept in memory: about 25 MB. Beyond that, the oldest one is dropped, and
-/// every token that was issued before it counts as revoked.
+/// Maximum number of subjects whose revocation is cached: about 25 MB. Beyond it, the oldest revocation is evicted, and
+/// every token issued before that revocation counts as revoked.
 const MAX_REVOCATIONS: usize = 200_000;
 
-/// Maximum number of revocations in one read.
+/// Maximum number of revocations per read.
 const PAGE: u32 = 1_000;
 
-/// The shortest interval at which revocations are polled.
+/// Minimum interval at which revocations are polled.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Minimum time between two attempts of requests to read revocations that could not be read.
+/// Minimum time between a failed read of revocations and the next read for a request.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// Refuses a caller whose token is revoked. `issued_at` is the time that the token states.
+    /// Refuses a caller whose token is revoked. `issued_at` is the time of issue that the token states.
     pub async fn admit(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
         let verdict = match self.revocations.verdict(principal, issued_at) {
             Verdict::Unknown => {
@@ -54,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// Follows what other servers revoke, for as long as the engine lives. Runs until the future is dropped.
+    /// Follows revocations by other servers. Runs until the future is dropped.
     pub async fn watch_revocations(self: Arc<Self>) {
         let part = self.supervisor.part("revocation_follower", Need::Helpful);
         self.supervisor.run(&part, || self.poll_revocations()).await;
@@ -69,23 +70,23 @@ impl Engine {
             let caught_up = self.revocations.catch_up(&*self.store).await;
             if let Ok(accounts) = &caught_up {
                 for account_id in accounts {
-                    // Its memberships may have ended too.
-                    self.memberships.forget(*account_id).await;
+                    // The account's memberships may have ended too.
+                    self.memberships.evict(*account_id).await;
                 }
             }
-            match condition.news(caught_up.map(drop)) {
-                Some(News::Fails(error)) => tracing::warn!(
+            match condition.record(caught_up.map(drop)) {
+                Some(Transition::Failed(error)) => tracing::warn!(
                     %error,
                     "revocations by other servers are not seen until the database that keeps the accounts answers"
                 ),
-                Some(News::WorksAgain) => tracing::info!("revocations by other servers are seen again"),
+                Some(Transition::Recovered) => tracing::info!("revocations by other servers are seen again"),
                 None => {}
             }
         }
     }
 }
 
-/// Whether a token is taken.
+/// Whether a token is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Valid,
@@ -94,10 +95,10 @@ enum Verdict {
     Unknown,
 }
 
-/// The revocations in memory.
+/// The cached revocations.
 pub(crate) struct Revocations {
     known: RwLock<Known>,
-    /// Held while the directory is read; contains when that last failed.
+    /// Held while the directory is read; contains the time of the last failure.
     reading: Mutex<Option<Instant>>,
     max_stale_age: Duration,
     began: Instant,
@@ -110,14 +111,14 @@ impl fmt::Debug for Revocations {
 }
 
 struct Known {
-    /// Every revocation up to this one is known.
+    /// The revision up to which all revocations are known.
     cursor: RevocationRevision,
     by_subject: HashMap<Subject, RevocationRevision>,
     by_revision: BTreeMap<RevocationRevision, (Subject, Timestamp)>,
     max_count: usize,
-    /// A token that was not issued after this time counts as revoked.
-    dropped_until: Option<Timestamp>,
-    /// When the directory last answered.
+    /// Tokens issued at or before this time count as revoked, because revocations were evicted.
+    evicted_until: Option<Timestamp>,
+    /// Time of the last successful read.
     caught_up_at: Option<Instant>,
 }
 
@@ -126,7 +127,7 @@ impl Revocations {
         Self {
             known: RwLock::new(Known::new(MAX_REVOCATIONS)),
             reading: Mutex::default(),
-            // Otherwise a server that polls in time would refuse tokens between two polls.
+            // With a lower limit, a server that polls on time would refuse tokens between two polls.
             max_stale_age: config.membership_max_stale_age.max(config.revocation_poll_interval * 3),
             began: Instant::now(),
         }
@@ -143,18 +144,18 @@ impl Revocations {
         }
     }
 
-    /// Returns the time since the revocations were last read, or since this process began if they never were.
+    /// Returns the time since the revocations were last read, or since the process began if they never were.
     pub(crate) fn age(&self) -> Duration {
         let caught_up_at = self.known.read().unwrap_or_else(PoisonError::into_inner).caught_up_at;
         caught_up_at.unwrap_or(self.began).elapsed()
     }
 
-    /// Notes a revocation that this server made.
+    /// Records a revocation by this server.
     pub(super) fn note(&self, subject: Subject, revision: RevocationRevision, at: Timestamp) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).add(subject, revision, at);
     }
 
-    /// Reads what is new. Returns the accounts that were revoked.
+    /// Reads new revocations. Returns the revoked accounts.
     async fn catch_up(&self, store: &dyn Store) -> Result<Vec<AccountId>, StoreError> {
         let mut failed_at = self.reading.lock().await;
         let read = self.read(store).await;
@@ -162,7 +163,7 @@ impl Revocations {
         read
     }
 
-    /// Reads what is new, for a request that cannot go on without it. Of many requests at once one reads.
+    /// Reads new revocations for a request that needs them. Of concurrent requests, one reads.
     async fn catch_up_for_request(&self, store: &dyn Store) -> Result<(), StoreError> {
         let asked_at = Instant::now();
         let mut failed_at = self.reading.lock().await;
@@ -204,7 +205,7 @@ impl Known {
             by_subject: HashMap::new(),
             by_revision: BTreeMap::new(),
             max_count,
-            dropped_until: None,
+            evicted_until: None,
             caught_up_at: None,
         }
     }
@@ -212,7 +213,7 @@ impl Known {
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
         let subject = Subject::Account(principal.account_id);
         self.by_subject.get(&subject).is_some_and(|revision| principal.as_of < *revision)
-            || self.dropped_until.is_some_and(|dropped| issued_at <= dropped)
+            || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
     }
 
     fn follow(&mut self, page: &[Revocation]) {
@@ -237,7 +238,7 @@ impl Known {
         while self.by_revision.len() > self.max_count {
             let Some((_, (subject, at))) = self.by_revision.pop_first() else { return };
             self.by_subject.remove(&subject);
-            self.dropped_until = self.dropped_until.max(Some(at));
+            self.evicted_until = self.evicted_until.max(Some(at));
         }
     }
 }
@@ -269,10 +270,10 @@ mod tests {
         known.revokes(&principal, second(issued_at))
     }
 
-    /// Proves that a token is void if a later revision revokes its account, whatever order revocations come in, and that
-    /// the token of a login after that is not.
+    /// Proves that a token is revoked by a later revision of its account, in whatever order revocations arrive, and
+    /// that a token issued after the revocation is valid.
     #[test]
-    fn a_token_is_void_from_a_later_revision_on() {
+    fn a_token_is_revoked_by_a_later_revision() {
         let mut known = Known::new(10);
         assert!(!is_revoked(&known, 1, 0, 0));
         known.follow(&[revocation(1, 5), revocation(2, 6)]);
@@ -280,16 +281,16 @@ mod tests {
             assert_eq!(is_revoked(&known, 1, as_of, 0), revoked, "{as_of}");
         }
         assert!(!is_revoked(&known, 3, 0, 0));
-        // This server's own revocation comes before those of others that are older.
+        // This server's own revocation arrives before older ones of other servers.
         known.add(Subject::Account(account(1)), 9, second(9));
         known.follow(&[revocation(3, 7), revocation(1, 8)]);
         assert!(is_revoked(&known, 1, 8, 0) && is_revoked(&known, 3, 0, 0));
         assert_eq!((known.cursor, known.by_subject.len(), known.by_revision.len()), (8, 3, 3));
     }
 
-    /// Proves that the age is that of the last read that succeeded, and grows while there is none.
+    /// Proves that the age is the time since the last successful read.
     #[tokio::test(start_paused = true)]
-    async fn the_age_is_that_of_the_last_read() {
+    async fn the_age_is_the_time_since_the_last_read() {
         let revocations = Revocations::new(&EngineConfig::default());
         for already_read in [false, true] {
             if already_read {
@@ -302,21 +303,21 @@ mod tests {
         assert_eq!(revocations.age(), Duration::from_secs(5));
     }
 
-    /// Proves that a subject of a kind that a newer version added is passed over.
+    /// Proves that a subject of a kind added by a newer version is ignored.
     #[test]
-    fn a_newer_kind_of_subject_is_passed_over() {
+    fn a_newer_kind_of_subject_is_ignored() {
         let mut known = Known::new(10);
         known.follow(&[Revocation { subject: None, ..revocation(1, 3) }, revocation(2, 4)]);
         assert_eq!((known.cursor, known.by_subject.len()), (4, 1));
     }
 
-    /// Proves that memory is bounded, and that a token whose revocation may have been dropped is refused.
+    /// Proves that the cache is bounded, and that a token whose revocation may have been evicted is refused.
     #[test]
-    fn what_was_dropped_revokes_every_token_of_its_time() {
+    fn an_evicted_revocation_revokes_every_token_of_its_time() {
         let mut known = Known::new(3);
         known.follow(&(1..=5).map(|number| revocation(number, number.cast_signed())).collect::<Vec<_>>());
         assert_eq!((known.by_subject.len(), known.by_revision.len()), (3, 3));
-        // Those of accounts 1 and 2 are dropped.
+        // The revocations of accounts 1 and 2 are evicted.
         for (issued_at, revoked) in [(1, true), (2, true), (3, false)] {
             assert_eq!(is_revoked(&known, 9, 0, issued_at), revoked, "{issued_at}");
         }

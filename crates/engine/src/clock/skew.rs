@@ -1,12 +1,13 @@
 //! The time of a server: its machine's clock plus the measured offset to the clock of the database.
 //!
-//! Servers on the same databases then agree on when something is due, whatever their machines' clocks show. A machine whose
-//! clock is far off still does harm outside Dabba (certificates, logs, signatures of webhooks), and a measurement may be
-//! wrong. So a server does not start beyond a limit, and while it runs beyond the limit it reports that it is not ready and
-//! works no tasks.
+//! Servers on the same databases then agree on when a task is due, even if their machines' clocks differ. A machine
+//! whose clock is far off still does harm outside Dabba (certificates, logs, signatures of webhooks), and a measurement
+//! may be wrong. So beyond a limit, a server does not start; a running server reports that it is not ready, and works
+//! no tasks.
 //!
-//! The offset is measured in the background, never for a request. Half of the round trip counts as the way to the database;
-//! of several samples the quickest counts, since it is the most exact.
+//! The offset is measured in the background, never during a request. The database's answer is assumed to be taken in
+//! the middle of the round trip. Of several samples the one with the shortest round trip counts, because it is the most
+//! accurate.
 
 use std::{
     sync::{
@@ -23,20 +24,20 @@ use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Clock;
-use crate::condition::{Condition, News};
+use crate::condition::{Condition, Transition};
 
-/// Number of questions to the database for one measurement.
+/// Number of samples per measurement.
 const SAMPLES: usize = 3;
 
-/// Maximum round trip of a measurement that counts. Half of it is the maximum error.
+/// Maximum round trip of a valid measurement. The maximum error is half of it.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(1);
 
-/// How a server watches its clock.
+/// Settings of the clock check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockConfig {
     /// Maximum difference between the machine's clock and the database's.
     pub skew_limit: Duration,
-    /// Interval at which the difference is measured.
+    /// Interval between two measurements.
     pub interval: Duration,
 }
 
@@ -56,28 +57,28 @@ impl Default for ClockConfig {
     .limit.as_secs()
 )]
 pub struct ClockSkew {
-    /// What has to be added to the machine's clock.
+    /// Offset that must be added to the machine's clock.
     pub offset: SignedDuration,
     /// The limit.
     pub limit: Duration,
 }
 
-/// A machine's clock, corrected by its offset to the clock of the database that keeps the directory.
+/// The machine's clock, corrected by its offset to the clock of the database that contains the directory.
 pub struct ServerClock {
     machine: Arc<dyn Clock>,
     config: ClockConfig,
-    /// In nanoseconds; zero until it is measured.
+    /// Offset in nanoseconds; zero before the first measurement.
     offset: AtomicI64,
     gauge: Gauge<f64, AtomicU64>,
 }
 
 impl ServerClock {
-    /// A clock that shows the machine's time until it is measured.
+    /// Returns a clock that shows the machine's time until the first measurement.
     pub fn new(machine: Arc<dyn Clock>, config: ClockConfig) -> Self {
         Self { machine, config, offset: AtomicI64::new(0), gauge: Gauge::default() }
     }
 
-    /// Registers the offset under the name that `/metrics` shows.
+    /// Registers the offset under its name in `/metrics`.
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "dabba_clock_offset_seconds",
@@ -86,13 +87,13 @@ impl ServerClock {
         );
     }
 
-    /// What is added to the machine's time.
+    /// Returns the offset that is added to the machine's time.
     pub fn offset(&self) -> SignedDuration {
         SignedDuration::from_nanos(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Measures the offset. It stays as it was when the store does not answer or answers too slowly. A store that shares
-    /// the machine's clock has none.
+    /// Measures the offset. Without an answer, or after a slow one, the last offset is kept. A store that uses the
+    /// machine's clock has no offset.
     pub async fn measure(&self, store: &dyn Store) -> Result<(), StoreError> {
         let mut best: Option<(Duration, SignedDuration)> = None;
         for _ in 0..SAMPLES {
@@ -109,7 +110,9 @@ impl ServerClock {
                 self.set(offset);
                 Ok(())
             }
-            _ => Err(StoreError::Unavailable("it answers too slowly to compare its clock".to_owned())),
+            _ => Err(StoreError::Unavailable(
+                "it answers too slowly to measure the offset of its clock".to_owned(),
+            )),
         }
     }
 
@@ -119,7 +122,7 @@ impl ServerClock {
         self.gauge.set(offset.as_secs_f64());
     }
 
-    /// Measures the offset again and again, for as long as the future is polled, as a part of this supervisor.
+    /// Measures the offset at each interval for as long as the future is polled, as a part of this supervisor.
     pub async fn follow(self: Arc<Self>, store: Arc<dyn Store>, supervisor: Arc<Supervisor>) {
         let part = supervisor.part("clock_follower", Need::Helpful);
         supervisor.run(&part, || self.follow_until_it_fails(&*store)).await;
@@ -131,16 +134,18 @@ impl ServerClock {
         let (mut measuring, mut skew) = (Condition::default(), Condition::default());
         loop {
             interval.tick().await;
-            match measuring.news(self.measure(store).await) {
-                Some(News::Fails(error)) => {
-                    tracing::warn!(%error, "the database's clock is not read; the last offset holds");
+            match measuring.record(self.measure(store).await) {
+                Some(Transition::Failed(error)) => {
+                    tracing::warn!(%error, "the database's clock cannot be read; the last offset is used");
                 }
-                Some(News::WorksAgain) => tracing::info!("the database's clock is read again"),
+                Some(Transition::Recovered) => tracing::info!("the database's clock can be read again"),
                 None => {}
             }
-            match skew.news(self.check()) {
-                Some(News::Fails(skew)) => tracing::error!("not ready, and no tasks are worked: {skew}"),
-                Some(News::WorksAgain) => tracing::info!("the clocks agree again"),
+            match skew.record(self.check()) {
+                Some(Transition::Failed(skew)) => {
+                    tracing::error!("not ready, and no tasks are executed: {skew}");
+                }
+                Some(Transition::Recovered) => tracing::info!("the clock is within the limit again"),
                 None => {}
             }
         }

@@ -1,8 +1,9 @@
-//! A batch that is refused as corrupt: one bad commit must not fail its neighbours.
+//! Isolation of the bad commit in a batch that the store refused as corrupt, so that the other commits of the batch
+//! succeed.
 //!
-//! Nothing of such a batch is written ([`StoreError::Corrupt`]), so its commits can be committed again. The batch is
-//! halved until a bad commit stands alone: for one bad commit among 256, that is at most 16 transactions, where 256
-//! would be needed to commit each alone. The order of the commits stays.
+//! The store writes nothing of such a batch ([`StoreError::Corrupt`]), so its commits can be committed again. The batch
+//! is halved until a bad commit is alone in its transaction. One bad commit among 256 needs at most 16 transactions;
+//! committing each commit alone would need 256. The order of the commits does not change.
 
 use std::sync::Arc;
 
@@ -11,18 +12,18 @@ use dabba_store::{Commit, StoreError};
 use super::{Committer, Waiting};
 
 /// Maximum number of transactions for the rest of a batch that was refused as corrupt. A batch of 256 with five bad
-/// commits needs no more. Commits that are left then fail with the batch: more of them are bad than good, or the
-/// database is damaged.
+/// commits stays within this limit. When the limit is reached, the remaining commits fail with the batch: then most
+/// commits are bad, or the database is damaged.
 const MAX_TRANSACTIONS: usize = 64;
 
-/// A part of a batch, in order.
+/// A contiguous portion of a batch.
 struct Portion {
     batch: Vec<Arc<Commit>>,
     waiting: Vec<Waiting>,
 }
 
 impl Portion {
-    /// The first half and the second.
+    /// Splits the portion into its first and second half.
     fn halves(mut self) -> [Self; 2] {
         let middle = self.batch.len() / 2;
         let second = Self { batch: self.batch.split_off(middle), waiting: self.waiting.split_off(middle) };
@@ -31,11 +32,11 @@ impl Portion {
 }
 
 impl Committer {
-    /// Commits all but the bad commits of a batch that was refused with `error`, and answers everybody.
+    /// Commits all valid commits of a batch that was refused with `error`, and answers all callers of the batch.
     pub(super) async fn isolate(&self, batch: Vec<Arc<Commit>>, waiting: Vec<Waiting>, error: StoreError) {
         tracing::error!(%error, commits = batch.len(), "the store refused a batch as corrupt; its halves are committed to isolate the bad commit");
         let [first, second] = Portion { batch, waiting }.halves();
-        // The portion to commit next is at the end.
+        // A stack: the next portion to commit is the last element.
         let mut portions = vec![second, first];
         let mut left = MAX_TRANSACTIONS;
         while let Some(Portion { batch, waiting }) = portions.pop() {

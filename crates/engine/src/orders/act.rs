@@ -1,4 +1,4 @@
-//! Commands on an order that exists.
+//! Commands on an existing order.
 
 use std::sync::Arc;
 
@@ -16,40 +16,40 @@ use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
 pub struct CommandRequest {
     /// The order.
     pub order_id: OrderId,
-    /// What to do.
+    /// The command to execute.
     pub command: Command,
-    /// The key under which to do it, if any.
+    /// The idempotency key, if any.
     pub key: Option<IdempotencyKey>,
-    /// The versions at one of which the order has to be, if any; none of them, when empty.
+    /// The allowed versions of the order; an empty list allows none. `None`: any version.
     pub expected_versions: Option<Vec<Version>>,
 }
 
-/// What comes of a command on an order at one version.
+/// Result of deciding a command on one version of an order.
 enum Considered {
     Write(Box<Decision>, Viewer),
-    /// It is done already.
+    /// The order already has the requested state.
     NothingToWrite(Viewer),
     Refused(Error, Viewer),
 }
 
 impl Engine {
-    /// Gives a command. When the order changes between deciding and writing, it is decided again.
+    /// Executes a command. When the order changes between the decision and the write, the engine decides again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
         let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
             Some(key) => Some(claim(principal.account_id, key.clone(), &(order_id, command))?),
             None => None,
         };
-        let mut remembered = self.recent.recall(*order_id);
-        let attempts = self.config.max_decision_attempts + u32::from(remembered.is_some());
+        let mut cached = self.recent.get(*order_id);
+        let attempts = self.config.max_decision_attempts + u32::from(cached.is_some());
         for _ in 0..attempts {
-            let (order, is_fresh) = match remembered.take() {
+            let (order, is_fresh) = match cached.take() {
                 Some(order) => (order, false),
                 None => (Arc::new(self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?), true),
             };
             let (decision, viewer) = match self.consider(principal, request, &order, is_fresh).await {
                 Ok(Considered::Write(decision, viewer)) => (*decision, viewer),
-                // Only as it is now is an order refused to anybody, or shown as it is.
+                // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
                 _ if !is_fresh => continue,
                 Ok(Considered::NothingToWrite(viewer)) => {
                     let restaurant_id = order.details.restaurant_id;
@@ -66,14 +66,14 @@ impl Engine {
             let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
             match self.submit(decision, conditions, viewer).await? {
                 Conclusion::Answered(answer) => return Ok(*answer),
-                Conclusion::Stale if !is_fresh => self.recent.was_stale(order.id, order.version),
+                Conclusion::Stale if !is_fresh => self.recent.mark_stale(order.id, order.version),
                 Conclusion::Stale => {}
             }
         }
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Decides a command on an order at one version.
+    /// Decides a command on one version of an order.
     async fn consider(
         &self,
         principal: &Principal,
@@ -90,7 +90,7 @@ impl Engine {
         let decided = decide(order, command, &actor, settings, self.now());
         let is_unexpected =
             expected_versions.as_ref().is_some_and(|expected| !expected.contains(&order.version));
-        // A courier may take an order that they do not see before.
+        // A courier may take an order that was not visible to that courier before.
         if is_unexpected && (order.is_visible_to(&actor) || decided.is_ok()) {
             return Ok(Considered::Refused(Error::VersionMismatch { current: order.version }, viewer));
         }
@@ -119,14 +119,14 @@ impl Engine {
         Ok(Considered::Write(Box::new(decision), viewer))
     }
 
-    /// Whether the order's history says that the command was carried out with the same content. Asked only when
-    /// the order itself does not say so.
+    /// Returns whether the order's history contains the same command with the same content. Called only if the order
+    /// itself does not answer this.
     async fn is_repeat(&self, order: &Order, command: &Command) -> Result<bool, Error> {
         let history = self.store.events(order.id, 0, order.version).await?;
         Ok(is_repeat(command, &history))
     }
 
-    /// Checks that the payment provider can make the refund that a decision asks of it.
+    /// Checks that the payment provider accepts the refund that a decision requests.
     fn check_refundable(&self, decision: &Decision) -> Result<(), Error> {
         let Some(gateway) = &self.gateway else { return Ok(()) };
         let currency = decision.order.details.currency;
@@ -140,7 +140,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The capacity in which a caller meets a restaurant's orders; `None` for staff of others.
+    /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
     pub(super) async fn actor(
         &self,
         principal: &Principal,
@@ -159,7 +159,7 @@ impl Engine {
     }
 }
 
-/// What a caller is told of a rejection.
+/// Maps a rejection to the error for the caller.
 fn refusal(rejection: Rejection, order: &Order, viewer: &Viewer) -> Error {
     match &rejection {
         Rejection::NotTheirs => Error::NotFound("order"),

@@ -1,9 +1,9 @@
 //! Maximum number of open orders per customer, so that a customer cannot block a restaurant's stock without paying.
 //!
-//! The limit is approximate and per server: each server counts the orders that it has placed, in memory, so that placing reads
-//! nothing. The committer counts an order when it is written, and no longer when it ends. An order that another server has ended
-//! still counts here, so before a server refuses an order it reads the customer's counted orders, at most every
-//! [`READ_INTERVAL`]. After a restart a server counts from zero.
+//! The limit is approximate and per server: each server counts, in memory, the orders that it has placed, so that
+//! placing an order reads nothing. The committer counts an order when it is written, and stops counting it when it
+//! ends. An order that another server has ended still counts here. So before a server refuses an order, it reads the
+//! customer's counted orders, at most once every [`READ_INTERVAL`]. After a restart a server counts from zero.
 
 use std::{
     num::NonZeroUsize,
@@ -17,15 +17,16 @@ use jiff::SignedDuration;
 
 use crate::{Conflict, Engine, Error};
 
-/// Maximum number of customers with open orders that are counted. Beyond it, the customer who has placed or ended no order for
-/// the longest time is no longer counted.
+/// Maximum number of customers whose open orders are counted. Beyond it, the customer whose last change is the oldest
+/// is no longer counted.
 const MAX_CUSTOMERS: usize = 50_000;
-/// Age after which an order no longer counts: nobody has ended it, and its customer must not be blocked for ever.
+/// Age after which an order no longer counts. Without this limit, an order that nobody ends would block its customer
+/// for ever.
 const COUNTED_FOR: SignedDuration = SignedDuration::from_hours(24);
-/// Time between two reads of a customer's counted orders.
+/// Minimum time between two reads of a customer's counted orders.
 const READ_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
 
-/// The open orders of each customer, as far as this server has placed them.
+/// The number of open orders of each customer that this server has placed.
 pub(crate) struct OpenOrders {
     limit: Option<NonZeroUsize>,
     customers: Mutex<LruCache<AccountId, Customer>>,
@@ -34,22 +35,22 @@ pub(crate) struct OpenOrders {
 #[derive(Default)]
 struct Customer {
     orders: Vec<OrderId>,
-    /// Requests that are placing an order.
+    /// Number of requests that are placing an order.
     placing: usize,
     read_at: Option<Timestamp>,
 }
 
-/// How a written decision changes what is counted.
+/// Effect of a written decision on the count.
 pub(crate) enum OpenChange {
     Placed(AccountId, OrderId),
     Ended(AccountId, OrderId),
 }
 
-/// A customer has as many open orders as are allowed.
+/// Error: the customer has reached the limit of open orders.
 struct Full {
     open: usize,
     limit: usize,
-    /// The orders to read before the customer is refused; `None` if they were read a moment ago.
+    /// The orders to read before the customer is refused; `None` if they were read within [`READ_INTERVAL`].
     to_read: Option<Vec<OrderId>>,
 }
 
@@ -58,7 +59,7 @@ impl OpenOrders {
         Self { limit, customers: Mutex::new(LruCache::new(MAX_CUSTOMERS)) }
     }
 
-    /// Returns what changes when this order is written; `None` if that is nothing, or nothing is counted.
+    /// Returns how writing this order changes the count; `None` if the count does not change or is disabled.
     pub(super) fn change(&self, order: &Order, is_new: bool) -> Option<OpenChange> {
         self.limit?;
         let customer = order.details.customer_id;
@@ -68,7 +69,7 @@ impl OpenOrders {
         is_new.then_some(OpenChange::Placed(customer, order.id))
     }
 
-    /// Counts an order that was placed, or no longer counts one that has ended.
+    /// Adds a placed order to the count, or removes an ended one.
     pub(crate) fn apply(&self, change: &OpenChange) {
         let mut customers = self.lock();
         match change {
@@ -83,7 +84,7 @@ impl OpenOrders {
         }
     }
 
-    /// Keeps a place for one more order of a customer.
+    /// Reserves a place for one more order of a customer.
     fn reserve(self: &Arc<Self>, customer: AccountId, now: Timestamp) -> Result<Reservation, Full> {
         let Some(limit) = self.limit.map(NonZeroUsize::get) else { return Ok(Reservation(None)) };
         let mut customers = self.lock();
@@ -110,13 +111,14 @@ impl OpenOrders {
         }
     }
 
-    /// Not to be held across a wait.
+    /// The lock must not be held across an `await`.
     fn lock(&self) -> MutexGuard<'_, LruCache<AccountId, Customer>> {
         self.customers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A place for an order that is being placed. Free again when this is dropped; by then a placed order is counted itself.
+/// A reserved place for an order that is being placed. Dropping the reservation frees the place; by then a placed order
+/// is counted itself.
 #[must_use]
 pub(super) struct Reservation(Option<(Arc<OpenOrders>, AccountId)>);
 
@@ -129,20 +131,20 @@ impl Drop for Reservation {
 }
 
 impl Engine {
-    /// Keeps a place for one more order of a customer, or refuses if the customer has too many open ones.
+    /// Reserves a place for one more order of a customer. Refuses if the customer has too many open orders.
     pub(super) async fn reserve_order(&self, customer: AccountId) -> Result<Reservation, Error> {
         let full = match self.open_orders.reserve(customer, self.now()) {
             Ok(reservation) => return Ok(reservation),
             Err(full) => full,
         };
         let Some(to_read) = full.to_read else { return Err(too_many(full.open, full.limit)) };
-        Box::pin(self.count_again(customer, &to_read)).await;
+        Box::pin(self.recount(customer, &to_read)).await;
         let reserved = self.open_orders.reserve(customer, self.now());
         reserved.map_err(|Full { open, limit, .. }| too_many(open, limit))
     }
 
-    /// No longer counts those of a customer's orders that have ended elsewhere. An order that cannot be read still counts.
-    async fn count_again(&self, customer: AccountId, orders: &[OrderId]) {
+    /// Removes the orders that have ended elsewhere from a customer's count. An order that cannot be read still counts.
+    async fn recount(&self, customer: AccountId, orders: &[OrderId]) {
         let read = join_all(orders.iter().map(|id| self.store.order(*id))).await;
         for (id, order) in orders.iter().zip(read) {
             if order.is_ok_and(|order| order.is_none_or(|order| order.status.is_terminal())) {
@@ -174,8 +176,8 @@ mod tests {
         AccountId::generate(now(), Bucket::from_random(1), random << 2)
     }
 
-    /// Proves that requests in flight count, so that a burst does not exceed the limit, and that each customer has a count of
-    /// their own.
+    /// Proves that requests in flight count, so that a burst does not exceed the limit, and that each customer has a
+    /// separate count.
     #[test]
     fn orders_being_placed_count() {
         let open = Arc::new(OpenOrders::new(NonZeroUsize::new(2)));
@@ -186,12 +188,12 @@ mod tests {
         assert!(open.reserve(customer(2), now()).is_ok());
         open.apply(&OpenChange::Placed(customer(1), order(now(), 1)));
         drop(first);
-        assert!(open.reserve(customer(1), now()).is_err(), "the placed order took its place");
+        assert!(open.reserve(customer(1), now()).is_err(), "the placed order counts");
         drop(second);
         assert!(open.reserve(customer(1), now()).is_ok());
     }
 
-    /// Proves that an order counts until it ends, or for a day.
+    /// Proves that an order counts until it ends, or for one day.
     #[test]
     fn an_order_counts_until_it_ends() {
         let open = Arc::new(OpenOrders::new(NonZeroUsize::new(1)));
@@ -199,7 +201,7 @@ mod tests {
         let full = open.reserve(customer(1), now()).err().unwrap();
         assert_eq!(full.to_read, Some(vec![order(now(), 1)]));
         let full = open.reserve(customer(1), now() + SignedDuration::from_secs(9)).err().unwrap();
-        assert_eq!(full.to_read, None, "it was read a moment ago");
+        assert_eq!(full.to_read, None, "the orders were read less than READ_INTERVAL before");
         let almost = now() + COUNTED_FOR - SignedDuration::from_secs(1);
         assert!(open.reserve(customer(1), almost).is_err());
         assert!(open.reserve(customer(1), now() + COUNTED_FOR).is_ok());
@@ -209,7 +211,7 @@ mod tests {
         assert!(open.reserve(customer(1), now()).is_ok());
     }
 
-    /// Proves that without a limit nothing is kept.
+    /// Proves that nothing is counted without a limit.
     #[test]
     fn without_a_limit_nothing_is_counted() {
         let open = Arc::new(OpenOrders::new(None));

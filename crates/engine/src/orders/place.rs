@@ -1,4 +1,4 @@
-//! Placing an order.
+//! The use case that places an order.
 
 use dabba_domain::{
     Actor, Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
@@ -11,11 +11,10 @@ use super::{Answer, Conclusion, Conditions, Viewer, claim, quote};
 use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
 
 impl Engine {
-    /// Places an order, exactly once for a key.
+    /// Places an order, exactly once per idempotency key.
     ///
-    /// The price comes from the restaurant's menu. When the menu changes between pricing and writing,
-    /// the order is priced again; when that gives another total than the one the customer expected,
-    /// it is not placed.
+    /// The price is computed from the restaurant's menu. When the menu changes between pricing and writing, the order
+    /// is priced again. If the new total differs from the total that the customer expects, the order is not placed.
     pub async fn place(
         &self,
         principal: &Principal,
@@ -24,7 +23,7 @@ impl Engine {
         key: IdempotencyKey,
     ) -> Result<Answer, Error> {
         if principal.role != Role::Customer {
-            return Err(Error::Forbidden("only a customer places an order".into()));
+            return Err(Error::Forbidden("only a customer may place an order".into()));
         }
         let claim = claim(principal.account_id, key, &("place", request))?;
         let actor = Actor::Customer { account_id: principal.account_id };
@@ -40,7 +39,7 @@ impl Engine {
             if reserved.is_none() {
                 match self.reserve_order(principal.account_id).await {
                     Ok(reservation) => reserved = Some(reservation),
-                    // A retry of a placed order is answered all the same.
+                    // The retry of a placed order is answered even if the customer has too many open orders.
                     Err(refusal) => {
                         let refused = Err(refusal);
                         return Box::pin(self.replay_or(refused, viewer, restaurant_id, Some(&claim))).await;
@@ -68,7 +67,8 @@ impl Engine {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// What an order that cannot be placed is answered: an earlier answer under its key, or every obstacle.
+    /// Returns the answer for an order that cannot be placed: the earlier answer under its key, or an error that lists
+    /// every obstacle.
     async fn refuse(
         &self,
         refusal: Error,
@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    /// Prices a request and checks everything that does not need the store.
+    /// Prices a request, and checks everything that does not need the store.
     fn details(
         &self,
         principal: &Principal,
@@ -122,8 +122,8 @@ impl Engine {
         })
     }
 
-    /// Until when the payment has to be certain; `None` where nothing has to be authorized: in cash, and for a total
-    /// of zero.
+    /// Returns the deadline of the payment; `None` if nothing has to be authorized: for payment in cash, and for a
+    /// total of zero.
     fn payment_deadline(
         &self,
         request: &OrderRequest,

@@ -1,4 +1,4 @@
-//! What a cart would cost, before anything is ordered, and what stands in the way of ordering it.
+//! Price of a cart before an order is placed, and the obstacles to ordering it.
 
 use std::{collections::HashMap, fmt};
 
@@ -14,36 +14,37 @@ use dabba_store::{Catalogue, StockShortage};
 
 use crate::{AmountNotAccepted, Conflict, Engine, Error};
 
-/// What a cart would cost now, and what stands in the way of ordering it.
+/// The current price of a cart, and the obstacles to ordering it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quote {
     /// The lines with their prices.
     pub lines: Vec<OrderLine>,
     /// The currency of every amount.
     pub currency: Currency,
-    /// What would be paid.
+    /// The amounts that the customer would pay.
     pub amounts: Amounts,
-    /// The menu from which this was priced.
+    /// The revision of the menu that was used for the price.
     pub menu_revision: Revision,
-    /// Why it cannot be ordered now: every reason.
+    /// Every reason why the cart cannot be ordered now.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// Something that depends on time or stock and stands in the way of an order. A cart that never fits the menu
-/// has no quote; a cart that cannot be ordered now has obstacles.
+/// An obstacle to an order that depends on time or stock. A cart that does not fit the menu has no quote; a cart that
+/// cannot be ordered now has a quote with obstacles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The restaurant takes no orders now.
+    /// The restaurant does not accept orders now.
     NotAccepting(NotAccepting),
-    /// Items are not available now.
+    /// Some items are not available now.
     ItemsUnavailable(Vec<UnavailableItem>),
     /// The order is too small to be delivered.
     BelowMinimum(BelowMinimum),
-    /// The server takes no cards: it has no payment provider. Known if the customer states that they pay by card.
+    /// The server accepts no cards, because it has no payment provider. Reported only if the customer states payment by
+    /// card.
     CardsNotTaken,
-    /// The payment provider does not accept the total. Known if the customer states that they pay by card.
+    /// The payment provider does not accept the total. Reported only if the customer states payment by card.
     NotPayableByCard(AmountNotAccepted),
-    /// There is not enough of some items.
+    /// The stock of some items is too low.
     OutOfStock(Vec<StockShortage>),
 }
 
@@ -80,7 +81,7 @@ impl fmt::Display for Obstacle {
 }
 
 impl Engine {
-    /// Prices a cart, which will be paid like this where that is known. For everyone: menus are public.
+    /// Prices a cart, for a payment method if it is known. For everyone: menus are public.
     pub async fn quote(
         &self,
         restaurant_id: RestaurantId,
@@ -98,8 +99,8 @@ impl Engine {
         Ok(quote)
     }
 
-    /// A quote, but for the stock, which only the store knows. Its obstacles stand in the order in which a refusal
-    /// names them: the first gives the refusal its code.
+    /// Returns a quote without the obstacle of stock, which only the store knows. The obstacles are sorted: the first
+    /// one determines the code of a refusal.
     pub(super) fn quote_of(
         &self,
         catalogue: &Catalogue,
@@ -123,8 +124,8 @@ impl Engine {
         Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
     }
 
-    /// Returns why a total cannot be paid by card; `None` if it can, or if it is not to be paid by card. A total of
-    /// zero is confirmed without the provider.
+    /// Returns why a total cannot be paid by card; `None` if it can, or if the payment is not by card. A total of zero
+    /// needs no provider.
     fn not_payable(
         &self,
         payment_method: Option<PaymentMethod>,
@@ -144,8 +145,8 @@ impl Engine {
         accepted.err().map(Obstacle::NotPayableByCard)
     }
 
-    /// Adds to a refusal that lists obstacles what is short, which only the store knows. Where the store cannot be
-    /// read, the refusal stays as it is.
+    /// Adds the items with too little stock to a refusal that lists obstacles. Only the store knows the stock; if it
+    /// cannot be read, the refusal stays unchanged.
     pub(super) async fn with_shortages(
         &self,
         refusal: Error,
@@ -184,7 +185,7 @@ impl Engine {
     }
 }
 
-/// What an order takes from limited stock: one entry an item, however many lines it has.
+/// Returns the stock that an order takes: one entry per limited item, even if several lines contain the item.
 pub(super) fn limited_draws(catalogue: &Catalogue, cart: CartRef<'_>) -> Vec<StockDraw> {
     let mut draws: Vec<StockDraw> = Vec::new();
     if catalogue.limited.is_empty() {

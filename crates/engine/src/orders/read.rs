@@ -1,4 +1,4 @@
-//! Reading orders: by id, with their history, and in lists.
+//! Use cases that read orders: by id, with their history, and in lists.
 
 use dabba_domain::{
     Actor, Amount, OrderId, RestaurantId, Role,
@@ -10,12 +10,12 @@ use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
 use crate::{Engine, Error, Principal};
 
 impl Engine {
-    /// An order, for those whose it is.
+    /// Returns an order, if it is visible to the caller.
     pub async fn order(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
         self.visible_order(principal, id).await.map(|(order, _)| order)
     }
 
-    /// At most `limit` events of an order behind a version, for those whose it is.
+    /// Returns at most `limit` events of an order after a version, if the order is visible to the caller.
     pub async fn events(
         &self,
         principal: &Principal,
@@ -27,7 +27,7 @@ impl Engine {
         Ok(self.store.events(id, after, limit.get()).await?)
     }
 
-    /// An order with its ledger, for its restaurant's staff and for admins.
+    /// Returns an order with its ledger. For the restaurant's staff and admins.
     pub async fn ledger(
         &self,
         principal: &Principal,
@@ -41,7 +41,7 @@ impl Engine {
         Ok((order, ledger(&history)))
     }
 
-    /// What the caller may do with an order of theirs now.
+    /// Returns the actions that the caller may take on the order now.
     pub async fn allowed_actions(
         &self,
         principal: &Principal,
@@ -49,11 +49,12 @@ impl Engine {
     ) -> Result<Vec<AllowedAction>, Error> {
         let restaurant_id = order.details.restaurant_id;
         let Some(actor) = self.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
-        // Asked only where it matters: a customer's page of orders is from many restaurants.
+        // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
+        // restaurants.
         let refund_limit = match actor {
             Actor::Restaurant { .. } => match self.catalogues.get(restaurant_id).await {
                 Ok(entry) => entry.restaurant().settings.refund_limit,
-                // The order can be read. What the restaurant may refund, a newer server knows.
+                // The order can still be read. Only a newer server knows the restaurant's refund limit.
                 Err(Error::WrittenByNewer) => Amount::ZERO,
                 Err(error) => return Err(error),
             },
@@ -62,8 +63,8 @@ impl Engine {
         Ok(allowed_actions(order, &actor, refund_limit))
     }
 
-    /// A page of the caller's own orders: those a customer placed, those a courier carries, all for
-    /// an admin.
+    /// Returns a page of the caller's orders: for a customer the placed orders, for a courier the assigned ones, for an
+    /// admin all.
     pub async fn own_orders(
         &self,
         principal: &Principal,
@@ -82,8 +83,7 @@ impl Engine {
         Ok(self.store.list_orders(&OrderQuery { scope, statuses, after, limit }).await?)
     }
 
-    /// A page of a restaurant's orders, those that are not at an end first. For its staff and
-    /// admins.
+    /// Returns a page of a restaurant's orders, open ones first. For the restaurant's staff and admins.
     pub async fn restaurant_orders(
         &self,
         principal: &Principal,
@@ -94,7 +94,7 @@ impl Engine {
     ) -> Result<OrderPage, Error> {
         self.check_staff(principal, restaurant_id).await?;
         match self.catalogues.get(restaurant_id).await {
-            // There is such a restaurant, whatever a newer server has made of it.
+            // The restaurant exists, even if only a newer server understands its catalogue.
             Ok(_) | Err(Error::WrittenByNewer) => {}
             Err(error) => return Err(error),
         }

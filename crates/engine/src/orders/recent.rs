@@ -1,11 +1,12 @@
-//! Orders as commands of this process last left them, so that the next command on one reads nothing.
+//! Cache of orders as commands of this process last wrote them, so that the next command on such an order reads
+//! nothing.
 //!
-//! What is decided on a remembered order is written only if the order is still at that version, which the store
-//! checks in the same transaction; so a "yes" holds as well as if the order had been read. A "no" is never said
-//! from memory: the order is read first.
+//! A decision on a cached order is written only if the order is still at that version; the store checks the version in
+//! the same transaction. So accepting a command from the cache is as safe as after a read. Dabba reads the order again
+//! before it refuses a command, because a refusal is not written and nothing would check it.
 //!
-//! Where several processes change the same orders, memory is often behind, and a batch that holds a decision
-//! that has to be made again is slower for all in it. So after one that was behind, orders are read for a while.
+//! When several processes change the same orders, cached orders are often stale, and a batch with a decision that has
+//! to be made again is slower for all its commits. So after a stale hit, a number of commands bypass the cache.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -18,64 +19,64 @@ use dabba_domain::{
 };
 use hashlink::LruCache;
 
-/// After one that was behind, so many commands read their orders.
-const READS_AFTER_STALE: u32 = 1_000;
+/// Number of commands that bypass the cache after a stale hit.
+const BYPASSES_AFTER_STALE: u32 = 1_000;
 
 pub(crate) struct RecentOrders {
     orders: Mutex<LruCache<OrderId, Arc<Order>>>,
-    /// Commands that still have to read.
-    reads: AtomicU32,
+    /// Number of commands that still bypass the cache.
+    bypasses: AtomicU32,
 }
 
 impl RecentOrders {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { orders: Mutex::new(LruCache::new(capacity.max(1))), reads: AtomicU32::new(0) }
+        Self { orders: Mutex::new(LruCache::new(capacity.max(1))), bypasses: AtomicU32::new(0) }
     }
 
-    /// The order as it was left, if that is remembered and to be relied on.
-    pub(super) fn recall(&self, id: OrderId) -> Option<Arc<Order>> {
-        let one_less = |reads: u32| reads.checked_sub(1);
-        if self.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
+    /// Returns the cached order; `None` if it is not cached or the cache is bypassed.
+    pub(super) fn get(&self, id: OrderId) -> Option<Arc<Order>> {
+        let decrement = |bypasses: u32| bypasses.checked_sub(1);
+        if self.bypasses.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement).is_ok() {
             return None;
         }
         self.lock().get(&id).cloned()
     }
 
-    /// Remembers an order as it has just been written, in the place of the one that was used longest ago. Of one
-    /// at its end little more is asked.
-    pub(crate) fn remember(&self, order: Arc<Order>) {
+    /// Caches an order as just written, and evicts the least recently used one if the cache is full. An ended order is
+    /// removed instead, because few further commands concern it.
+    pub(crate) fn insert(&self, order: Arc<Order>) {
         if order.status.is_terminal() {
-            return self.forget(order.id);
+            return self.remove(order.id);
         }
         let mut orders = self.lock();
-        // Of two that two committers write, the earlier may come here later.
+        // When two committers write versions of the same order, the earlier version may arrive later.
         if orders.peek(&order.id).is_some_and(|known| known.version > order.version) {
             return;
         }
         let oldest = if orders.len() == orders.capacity() { orders.remove_lru() } else { None };
         let earlier = orders.insert(order.id, order);
         drop(orders);
-        // It takes a while to drop them, and others need not wait for that.
+        // Dropping the orders takes time, so they are dropped after the lock is released.
         drop((oldest, earlier));
     }
 
-    /// Takes note that an order was not at this version any more. Unless a command of this process has moved it
-    /// on meanwhile, others change orders as well.
-    pub(super) fn was_stale(&self, id: OrderId, version: Version) {
+    /// Records that an order was no longer at this version. If the cache still contains this version, another process
+    /// changed the order, and the cache is bypassed for a while.
+    pub(super) fn mark_stale(&self, id: OrderId, version: Version) {
         let mut orders = self.lock();
         if orders.peek(&id).is_some_and(|order| order.version == version) {
             orders.remove(&id);
-            self.reads.store(READS_AFTER_STALE, Ordering::Relaxed);
+            self.bypasses.store(BYPASSES_AFTER_STALE, Ordering::Relaxed);
         }
     }
 
-    /// Forgets an order that something else than a command has changed.
-    pub(crate) fn forget(&self, id: OrderId) {
-        let forgotten = self.lock().remove(&id);
-        drop(forgotten);
+    /// Removes an order that something other than a command has changed.
+    pub(crate) fn remove(&self, id: OrderId) {
+        let removed = self.lock().remove(&id);
+        drop(removed);
     }
 
-    /// Not to be held across a wait.
+    /// The lock must not be held across an `await`.
     fn lock(&self) -> MutexGuard<'_, LruCache<OrderId, Arc<Order>>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }

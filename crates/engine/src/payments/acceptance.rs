@@ -1,25 +1,25 @@
-//! What a payment provider accepts: the currencies, and the amounts in each.
+//! Currencies and amounts that a payment provider accepts.
 //!
-//! Dabba asks before it places an order and before it records a refund. An order that can never be paid would
-//! hold stock until its payment deadline, and a refund that can never be made would stay open.
+//! Dabba checks these rules before it places an order and before it records a refund. An order that can never be paid
+//! would hold stock until its payment deadline, and a refund that can never be made would stay open.
 
 use std::{fmt, num::NonZeroU32};
 
 use dabba_domain::{Amount, Currency};
 
-/// What a payment provider accepts in one currency, in minor units of ISO 4217.
+/// Amounts that a payment provider accepts in one currency, in minor units of ISO 4217.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmountRules {
-    /// The smallest payment. A refund may be smaller.
+    /// Minimum of a payment. A refund may be smaller.
     pub minimum: Amount,
-    /// The largest payment.
+    /// Maximum of a payment.
     pub maximum: Amount,
-    /// Payments and refunds are multiples of this.
+    /// Number of which payments and refunds must be multiples.
     pub multiple_of: NonZeroU32,
 }
 
 impl AmountRules {
-    /// Rules with this minimum, without a maximum and without a multiple.
+    /// Returns rules with this minimum, the largest possible maximum, and multiples of 1.
     pub const fn from_minimum(minimum: Amount) -> Self {
         Self { minimum, maximum: Amount::MAX, multiple_of: NonZeroU32::MIN }
     }
@@ -29,16 +29,16 @@ impl AmountRules {
     }
 }
 
-/// Why a payment provider does not accept an amount.
+/// Reason why a payment provider does not accept an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmountNotAccepted {
     /// The amount.
     pub amount: Amount,
     /// Its currency.
     pub currency: Currency,
-    /// What the provider accepts; `None` where it does not accept the currency.
+    /// Amounts that the provider accepts; `None` if it does not accept the currency.
     pub rules: Option<AmountRules>,
-    /// Whether the amount is to be refunded. A payment has a minimum, a refund has none.
+    /// Whether the amount is a refund. Payments have a minimum and a maximum, refunds have neither.
     pub is_refund: bool,
 }
 
@@ -65,7 +65,7 @@ impl AmountNotAccepted {
 impl std::error::Error for AmountNotAccepted {}
 
 impl fmt::Display for AmountNotAccepted {
-    /// Every limit that the amount breaks, with the amount and what is allowed.
+    /// Names every limit that the amount violates, with the amount and the allowed values.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { amount, currency, rules, is_refund } = *self;
         let what = if is_refund { "refunds" } else { "payments by card" };
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_limit_that_is_broken_is_named_with_the_amount_and_what_is_allowed() {
+    fn every_violated_limit_is_named_with_the_amount_and_the_allowed_values() {
         let rows = [
             (false, 50, Some(rules(50, 1)), None),
             (

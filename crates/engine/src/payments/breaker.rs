@@ -1,7 +1,8 @@
-//! A circuit breaker: after so many failures in a row nobody calls for a while; then a few try, and when
-//! they get an answer, all do again. (M. Nygard, "Release It!", ch. "Stability Patterns".)
+//! A circuit breaker: after a number of failures in a row, calls are stopped for a while; then a few probes are
+//! allowed, and an answer to a probe allows all calls again. (M. Nygard, "Release It!", ch. "Stability Patterns".)
 //!
-//! Here it decides how many tasks are taken from the queue at all, so that none is taken in vain.
+//! The breaker limits how many tasks workers lease from the queue, so that no task is leased whose call would not be
+//! made.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,14 +11,14 @@ use std::{
 
 use dabba_domain::Timestamp;
 
-/// When a provider that does not answer is left alone, and for how long.
+/// Settings of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerConfig {
-    /// So many calls in a row without an answer open it.
+    /// Number of calls in a row without an answer that opens the breaker.
     pub failure_threshold: u32,
-    /// How long nobody calls then.
+    /// Time for which no calls are made after that.
     pub open_for: Duration,
-    /// How many may try side by side after that.
+    /// Maximum number of concurrent probes after that time.
     pub probes: usize,
 }
 
@@ -27,14 +28,14 @@ impl Default for BreakerConfig {
     }
 }
 
-/// Whether calls are made.
+/// State of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// All are made.
+    /// All calls are allowed.
     Closed,
-    /// A few are, to see whether they are answered.
+    /// A few calls are allowed, to probe whether the provider answers.
     HalfOpen,
-    /// None is.
+    /// No calls are allowed.
     Open,
 }
 
@@ -42,7 +43,7 @@ impl BreakerState {
     /// Every state.
     pub const ALL: [Self; 3] = [Self::Closed, Self::HalfOpen, Self::Open];
 
-    /// Its name in the metrics.
+    /// Returns the state's name in the metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Closed => "closed",
@@ -59,9 +60,9 @@ pub(crate) struct Breaker {
 
 #[derive(Default)]
 struct Inner {
-    /// Calls without an answer since the last answer.
+    /// Number of calls without an answer since the last answer.
     failures: u32,
-    /// Set while it is not closed: until when nobody calls.
+    /// Time until which no calls are made. Set while the breaker is open or half-open.
     open_until: Option<Timestamp>,
 }
 
@@ -70,8 +71,8 @@ impl Breaker {
         Self { config, inner: Mutex::default() }
     }
 
-    /// How many calls may be under way at `now`; no limit, when `None`.
-    pub(crate) fn room(&self, now: Timestamp) -> Option<usize> {
+    /// Returns the maximum number of calls in flight at `now`; `None` for no limit.
+    pub(crate) fn max_calls(&self, now: Timestamp) -> Option<usize> {
         match self.state(now) {
             BreakerState::Closed => None,
             BreakerState::HalfOpen => Some(self.config.probes.max(1)),
@@ -83,15 +84,15 @@ impl Breaker {
         self.lock().state(now)
     }
 
-    /// Notes that a call was answered, and says whether the breaker closes by that.
+    /// Records an answered call. Returns whether the breaker closes.
     pub(crate) fn answered(&self) -> bool {
         let mut inner = self.lock();
         inner.failures = 0;
         inner.open_until.take().is_some()
     }
 
-    /// Notes that a call was not answered, and says whether the breaker opens by that. One that is open
-    /// stays so for longer only when a probe failed.
+    /// Records a call without an answer. Returns whether the breaker opens. If the breaker is already open, the failure
+    /// does not extend that time; the failure of a probe opens it again.
     pub(crate) fn failed(&self, now: Timestamp) -> bool {
         let mut inner = self.lock();
         inner.failures = inner.failures.saturating_add(1);
@@ -135,32 +136,32 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_after_so_many_failures_in_a_row() {
+    fn it_opens_after_consecutive_failures() {
         let breaker = breaker();
         for _ in 0..10 {
             assert!(!breaker.failed(at(0)));
             assert!(!breaker.failed(at(0)));
-            assert!(!breaker.answered(), "it was not open");
+            assert!(!breaker.answered(), "the breaker was not open");
         }
-        assert_eq!(breaker.room(at(0)), None);
+        assert_eq!(breaker.max_calls(at(0)), None);
         assert!(!breaker.failed(at(0)));
         assert!(!breaker.failed(at(0)));
         assert!(breaker.failed(at(0)));
-        assert_eq!((breaker.state(at(4)), breaker.room(at(4))), (BreakerState::Open, Some(0)));
+        assert_eq!((breaker.state(at(4)), breaker.max_calls(at(4))), (BreakerState::Open, Some(0)));
     }
 
     #[test]
-    fn after_a_while_a_few_try() {
+    fn after_a_while_a_few_probes_are_allowed() {
         let breaker = breaker();
         for _ in 0..3 {
             breaker.failed(at(0));
         }
-        assert_eq!((breaker.state(at(5)), breaker.room(at(5))), (BreakerState::HalfOpen, Some(2)));
-        assert!(breaker.failed(at(6)), "it opens again");
+        assert_eq!((breaker.state(at(5)), breaker.max_calls(at(5))), (BreakerState::HalfOpen, Some(2)));
+        assert!(breaker.failed(at(6)), "the breaker opens again");
         assert_eq!(breaker.state(at(10)), BreakerState::Open);
         assert!(!breaker.failed(at(10)), "a late failure does not hold it open");
         assert_eq!(breaker.state(at(11)), BreakerState::HalfOpen);
-        assert!(breaker.answered(), "it closes");
-        assert_eq!((breaker.state(at(11)), breaker.room(at(11))), (BreakerState::Closed, None));
+        assert!(breaker.answered(), "the breaker closes");
+        assert_eq!((breaker.state(at(11)), breaker.max_calls(at(11))), (BreakerState::Closed, None));
     }
 }

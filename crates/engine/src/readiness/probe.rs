@@ -1,7 +1,8 @@
-//! The probe: a part that asks the store how it is, so that no question about readiness waits for a store that does not answer.
+//! The readiness probe: a part that pings the store in the background, so that a readiness check never waits for a
+//! store that does not answer.
 //!
-//! One question to the store is under way at a time, however many callers ask. A question that the store does not answer is not
-//! given up: it shows when the store answers again.
+//! At most one ping is in flight, however many callers ask. A ping that the store does not answer is not cancelled, so
+//! it shows when the store answers again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,23 +14,23 @@ use tokio::{
 
 /// Maximum time that a caller waits for a new answer of the store.
 const MAX_WAIT: Duration = Duration::from_millis(300);
-/// Age up to which the last answer holds while a new one is awaited: readiness is known to be no older. Above the interval at which
-/// a server asks and the time that a store with several shards waits for one of them, together.
+/// Maximum age of the last answer that is still used while a new one is awaited. The value is larger than the sum of
+/// the polling interval and the time that a store with several shards waits for one shard.
 const MAX_AGE: Duration = Duration::from_secs(1);
-/// Interval at which a server asks without being asked.
+/// Interval at which a server pings the store without a readiness request.
 const INTERVAL: Duration = Duration::from_millis(400);
 
-/// What the store has answered.
+/// The store's answers so far.
 #[derive(Default)]
 struct Known {
-    /// Number of questions begun, and the number of the last one that was answered.
+    /// Number of pings begun, and the number of the last answered ping.
     begun: u64,
     answered: u64,
-    /// The last answer, and since when it is known.
+    /// The last answer, and the time when it arrived.
     last: Option<(Instant, Result<Health, StoreError>)>,
 }
 
-/// Asks the store. The part ends when this is dropped.
+/// Pings the store. The part ends when this value is dropped.
 pub(crate) struct Probe {
     known: watch::Sender<Known>,
     wake: mpsc::Sender<()>,
@@ -44,16 +45,18 @@ impl Probe {
         let answers = known.clone();
         tokio::spawn(async move {
             let part = supervisor.part("readiness_probe", Need::Helpful);
-            supervisor.run(&part, || ask(Arc::clone(&store), Arc::clone(&woken), answers.clone())).await;
+            supervisor
+                .run(&part, || ping_when_woken(Arc::clone(&store), Arc::clone(&woken), answers.clone()))
+                .await;
         });
         Self { known, wake }
     }
 
-    /// Returns how the store is by an answer to a question that begins now, or, if that takes too long, by the last answer.
+    /// Returns the store's answer to a ping that begins now, or the last answer if that takes too long.
     pub(super) async fn health(&self) -> Result<Health, StoreError> {
         let mut known = self.known.subscribe();
         let begun = known.borrow().begun;
-        // When the queue is full, the next question is one that has not begun either.
+        // If the channel is full, a wake-up is already queued, and its ping has not begun either.
         let _ = self.wake.try_send(());
         let answered = tokio::time::timeout(MAX_WAIT, known.wait_for(|known| known.answered > begun)).await;
         if let Ok(Ok(known)) = answered
@@ -65,12 +68,12 @@ impl Probe {
         match &known.last {
             Some((at, Ok(health))) if at.elapsed() <= MAX_AGE => Ok(health.clone()),
             Some((_, Err(error))) => Err(error.clone()),
-            _ => Err(StoreError::Unavailable(format!("it has not answered for more than {MAX_WAIT:?}"))),
+            _ => Err(StoreError::Unavailable(format!("it has not answered within {MAX_WAIT:?}"))),
         }
     }
 
-    /// Asks again and again, for as long as the future is polled, so that the last answer is a recent one.
-    pub(super) async fn keep_asking(&self) {
+    /// Pings the store at each [`INTERVAL`] for as long as the future is polled, so that the last answer is recent.
+    pub(super) async fn keep_pinging(&self) {
         let mut interval = tokio::time::interval(INTERVAL);
         loop {
             interval.tick().await;
@@ -79,13 +82,13 @@ impl Probe {
     }
 }
 
-/// Asks whenever it is woken, until it can no longer be.
-async fn ask(
+/// Pings the store at each wake-up until the channel is closed.
+async fn ping_when_woken(
     store: Arc<dyn Store>,
     woken: Arc<Mutex<mpsc::Receiver<()>>>,
     known: watch::Sender<Known>,
 ) -> Result<(), String> {
-    // Only one run at a time asks; the lock lets the queue outlive a run that panics.
+    // Only one run at a time pings. The lock lets the channel survive a run that panics.
     let mut woken = woken.lock().await;
     while woken.recv().await.is_some() {
         let mut number = 0;

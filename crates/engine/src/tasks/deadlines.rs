@@ -1,4 +1,5 @@
-//! The tasks that keep deadlines: to warn a restaurant, and to expire what was waited for in vain.
+//! Deadline tasks: warn the restaurant about an order that it has not accepted, and expire an order whose acceptance or
+//! payment did not come in time.
 
 use dabba_domain::{
     Actor, Timestamp,
@@ -11,8 +12,8 @@ use super::{Progress, Verdict};
 use crate::{Engine, Error};
 
 impl Engine {
-    /// Warns or expires the task's order. One that has moved on is left as it is.
-    pub(super) async fn keep_deadline(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    /// Warns about or expires the task's order. Does nothing if the order no longer waits.
+    pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
         let kind = claimed.task.task.kind();
         let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
         self.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
@@ -25,7 +26,7 @@ fn verdict(kind: TaskKind, order: &Order, settings: &Settings, now: Timestamp) -
         Some(deadline) if order.awaits_payment() == is_about_payment => deadline,
         _ => return Ok(Verdict::unchanged(order)),
     };
-    // A warning that comes too late is none.
+    // After the deadline, a warning is useless: the task expires the order instead.
     let (command, time) = match (kind, order.warning_time(settings)) {
         (TaskKind::WarnUnaccepted, Some(time)) if now < deadline => (Command::Warn, time),
         _ => (Command::Expire, deadline),

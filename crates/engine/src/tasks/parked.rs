@@ -1,14 +1,14 @@
-//! Tasks that have failed too often, and what admins do with them.
+//! Parked tasks (tasks that failed too often), and the actions of admins on them.
 
 use std::sync::Arc;
 
 use dabba_domain::{Role, TaskId, order::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
-use crate::{Conflict, Engine, Error, Principal, writing::to_the_end};
+use crate::{Conflict, Engine, Error, Principal, writing::run_to_completion};
 
 impl Engine {
-    /// A page of the parked tasks behind the given one, by id, with all that went wrong with them. For
+    /// Returns a page of the parked tasks with ids after `after`, ordered by id, with their recorded failures. For
     /// admins.
     pub async fn parked_tasks(
         &self,
@@ -26,11 +26,11 @@ impl Engine {
         check_admin(principal)?;
         let (store, post_commits) = (Arc::clone(&self.store), Arc::clone(&self.post_commits));
         let now = self.now();
-        let retried = to_the_end(async move {
+        let retried = run_to_completion(async move {
             let retried = store.retry_task(id, now).await?;
             if retried == TaskRetry::Queued {
-                // The queue of the task is not known here, so the workers of every queue look.
-                post_commits.tell_of_tasks(id.bucket(), TaskQueue::ALL);
+                // The task's queue is not known here, so the workers of all queues are notified.
+                post_commits.notify_workers(id.bucket(), TaskQueue::ALL);
             }
             Ok(retried)
         });
@@ -39,11 +39,11 @@ impl Engine {
             TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
             TaskRetry::ForPeople => return Err(Conflict::TaskForPeople.into()),
         }
-        tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is tried again");
+        tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is retried");
         Ok(())
     }
 
-    /// Puts a parked task away for good, for a reason that is kept with it. For admins.
+    /// Resolves a parked task permanently. The reason is stored with the task. For admins.
     pub async fn resolve_task(&self, principal: &Principal, id: TaskId, reason: &Note) -> Result<(), Error> {
         check_admin(principal)?;
         let resolution =
@@ -57,7 +57,7 @@ impl Engine {
 fn check_admin(principal: &Principal) -> Result<(), Error> {
     match principal.role {
         Role::Admin => Ok(()),
-        _ => Err(Error::Forbidden("only an admin sees to parked tasks".into())),
+        _ => Err(Error::Forbidden("only an admin may manage parked tasks".into())),
     }
 }
 

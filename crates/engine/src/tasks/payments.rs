@@ -1,15 +1,15 @@
-//! The tasks that have a payment provider move money.
+//! Payment tasks, which make the payment provider move money.
 //!
-//! Each is one step of one order. The provider is called outside any transaction; what it answers is
-//! written together with the completion of the task. A task may be worked twice, and so may its call be
-//! made: the provider knows the step by its key.
+//! Each task is one step of one order. The provider is called outside any transaction; its answer is written in the
+//! transaction that completes the task. A task may be executed twice, and its call may be made twice: the provider
+//! recognizes the step by its idempotency key.
 //!
-//! | the order meanwhile | what is done |
+//! | state of the order | action |
 //! |---|---|
 //! | does not need the step any more | the task is completed without a call |
-//! | ended before its payment was ever asked for | the payment is recorded as void, without a call |
-//! | ended while its payment may have been asked for | it is asked for again, which tells what became of it, and let go of |
-//! | ends while a call is under way | the answer is recorded, and what follows from it is a task again: to void, or to give back |
+//! | ended before its payment was first requested | the payment is recorded as void, without a call |
+//! | ended while its payment may have been requested | the payment is requested again to learn its state, and then voided |
+//! | ends while a call is in flight | the answer is recorded, and a further task voids or refunds the payment |
 
 use std::time::Duration;
 
@@ -28,19 +28,19 @@ use crate::{
     payments::{Gateway, Step},
 };
 
-/// What a task has to do, as its order is.
+/// Next action of a task, given the state of its order.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
     /// Nothing.
     Nothing,
-    /// To record this.
+    /// Record this report without a call.
     Record(PaymentReport),
-    /// To call the provider.
+    /// Call the provider for this step.
     Call(Step),
 }
 
-/// What a task has to do for an order. `is_first` says that it was never worked before, so the provider was
-/// never called for it.
+/// Returns the next action of a task. `is_first` means that the task was never executed before, so that the provider
+/// was never called for it.
 fn next(task: &Task, order: &Order, is_first: bool) -> Next {
     let has_ended = order.status == OrderStatus::Cancelled;
     match (task, order.payment_status) {
@@ -58,7 +58,7 @@ fn next(task: &Task, order: &Order, is_first: bool) -> Next {
     }
 }
 
-/// What follows from a report. That it cannot follow is a defect.
+/// Returns the decision caused by a report. A rejection is a defect.
 fn settled(
     order: &Order,
     report: &PaymentReport,
@@ -72,10 +72,12 @@ fn settled(
 }
 
 impl Engine {
-    /// Has the provider do the task's step, and records what it answers.
-    pub(super) async fn move_money(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    /// Makes the provider execute the task's step, and records its answer.
+    pub(super) async fn execute_payment_step(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
         let Some(gateway) = &self.gateway else {
-            return Err(Error::Internal("no payment provider is set up here".into()));
+            return Err(Error::Internal(
+                "this server has no payment provider; configure one to execute payment tasks".into(),
+            ));
         };
         let task = &claimed.task.task;
         let order = self.store.order(claimed.task.order_id).await?.ok_or(Error::NotFound("order"))?;
@@ -92,7 +94,8 @@ impl Engine {
                     let pause = self.config.payments.pending_interval;
                     return Ok(Progress::NotBefore(after(self.now(), pause)));
                 }
-                // Where nobody is answered, it is not the task that fails, and nobody has to see to it.
+                // While the breaker is not closed, the provider answers no call: the failure is not the task's, and it
+                // does not count towards parking.
                 Err(GatewayError::Unavailable(_))
                     if gateway.breaker.state(self.now()) != BreakerState::Closed =>
                 {
@@ -107,9 +110,9 @@ impl Engine {
         self.conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
             let Some(report) = &report else { return Ok(Verdict::unchanged(order)) };
             let decision = settled(order, report, settings, now)?;
-            // What has no effect would otherwise be taken for done.
+            // Without this check, a report without effect would complete the task although its step is still needed.
             if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
-                let text = format!("{} was answered with {report:?}", task.kind());
+                let text = format!("the answer to {} has no effect: {report:?}", task.kind());
                 return Err(GatewayError::Refused(text).into());
             }
             Ok(Verdict::Write(Box::new(decision)))
@@ -130,7 +133,7 @@ impl Engine {
         let call = async {
             let port = &gateway.port;
             let reference = || {
-                let missing = || GatewayError::Refused("the payment has no reference".into());
+                let missing = || GatewayError::Refused("the order has no payment reference".into());
                 order.payment_reference.as_ref().ok_or_else(missing)
             };
             match (step, task) {
@@ -138,7 +141,7 @@ impl Engine {
                 (Step::Capture, _) => port.capture(&payment, reference()?).await,
                 (Step::Void, _) => port.void(&payment, reference()?).await,
                 (Step::Refund(number, _), _) => port.refund(&payment, reference()?, number).await,
-                (Step::Authorize, _) => Err(GatewayError::Refused("there is nothing to pay with".into())),
+                (Step::Authorize, _) => Err(GatewayError::Refused("the task has no payment token".into())),
             }
         };
         let answer = timeout(limit, call)
@@ -148,7 +151,7 @@ impl Engine {
         answer
     }
 
-    /// Tells the breaker and the metrics how a call went.
+    /// Records the outcome of a call in the breaker and the metrics.
     fn note_call(
         &self,
         gateway: &Gateway,
@@ -167,7 +170,11 @@ impl Engine {
         let now = self.now();
         if let Err(GatewayError::Unavailable(reason)) = answer {
             if gateway.breaker.failed(now) {
-                tracing::warn!(gateway = name, reason, "the payment provider is left alone for a while");
+                tracing::warn!(
+                    gateway = name,
+                    reason,
+                    "the circuit breaker opens; no calls to the payment provider for a while"
+                );
             }
         } else if gateway.breaker.answered() {
             tracing::info!(gateway = name, "the payment provider answers again");
@@ -175,9 +182,9 @@ impl Engine {
         self.metrics.show_breaker(name, gateway.breaker.state(now));
     }
 
-    /// Records what a payment provider posted. Where the notice does not name the order, the provider is asked first,
-    /// once; what it says then is its present state, however late the notice is. [`Error::Unavailable`] has the
-    /// provider post it again. A notice about an order that is not here changes nothing.
+    /// Records a webhook of a payment provider. If the notice does not name the order, the provider is asked once; it
+    /// answers with its present state, so a late notice does no harm. [`Error::Unavailable`] makes the provider send
+    /// the notice again. A notice about an order that does not exist here changes nothing.
     pub async fn record_notice(&self, notice: &ProviderNotice) -> Result<(), Error> {
         let (order_id, report) = match notice {
             ProviderNotice::Report(order_id, report) => (*order_id, report.clone()),
@@ -187,9 +194,10 @@ impl Engine {
             },
         };
         match self.record_payment(order_id, &report).await {
-            // The provider's account may serve others as well. To refuse it would have it posted again.
+            // The provider's account may also serve other systems. An error would make the provider send the notice
+            // again.
             Err(Error::NotFound(_)) => {
-                tracing::info!(%order_id, "a payment was reported of an order that is not here");
+                tracing::info!(%order_id, "a payment was reported for an order that does not exist here");
                 Ok(())
             }
             recorded => recorded,
@@ -208,7 +216,7 @@ impl Engine {
         })
     }
 
-    /// Records what a payment provider says of its own accord. What is known already changes nothing.
+    /// Records an unsolicited report of a payment provider. A report that is already known changes nothing.
     pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
         let settle = |order: &Order, settings: &Settings, now| {
             settled(order, report, settings, now).map(Box::new).map(Verdict::Write)
@@ -216,10 +224,10 @@ impl Engine {
         self.conclude(order_id, None, settle).await.map(drop)
     }
 
-    /// How many payment tasks may be in hand at `now`; no limit, when `None`.
-    pub(super) fn payment_room(&self, now: Timestamp) -> Option<usize> {
+    /// Returns the maximum number of payment tasks in flight at `now`; `None` for no limit.
+    pub(super) fn max_payments_in_flight(&self, now: Timestamp) -> Option<usize> {
         let Some(gateway) = &self.gateway else { return Some(0) };
         self.metrics.show_breaker(gateway.port.name(), gateway.breaker.state(now));
-        gateway.breaker.room(now)
+        gateway.breaker.max_calls(now)
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts and passwords.
+//! Accounts, passwords, memberships and revocation of tokens.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -15,7 +15,7 @@ fn registration(email: &str, role: Role) -> Registration {
 }
 
 #[tokio::test]
-async fn a_password_opens_its_account_and_no_other() {
+async fn a_password_authenticates_only_its_own_account() {
     let world = World::new().await;
     let account = world.engine.register(None, registration("Ada@Example.com", Role::Customer)).await.unwrap();
     assert!(!account.password_hash.contains("correct horse"));
@@ -36,7 +36,7 @@ async fn a_password_opens_its_account_and_no_other() {
 }
 
 #[tokio::test]
-async fn only_admins_make_other_accounts_than_customers() {
+async fn only_admins_register_accounts_with_other_roles_than_customer() {
     let world = World::new().await;
     for role in [Role::Restaurant, Role::Courier, Role::Admin] {
         for principal in [None, Some(&world.customer), Some(&world.staff)] {
@@ -58,14 +58,14 @@ async fn every_problem_of_a_registration_is_listed() {
         role: Role::Customer,
     };
     let Err(Error::Invalid(problems)) = world.engine.register(None, bad).await else {
-        panic!("it is invalid")
+        panic!("the registration is invalid")
     };
     let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
     assert_eq!(pointers, ["/email", "/name", "/password"]);
 }
 
 #[tokio::test]
-async fn a_membership_opens_one_restaurant_and_ends_at_once() {
+async fn a_removed_member_loses_access_at_once() {
     let world = World::new().await;
     let (engine, id) = (&world.engine, world.restaurant_id);
     engine.pause(&world.staff, id, None).await.unwrap();
@@ -75,10 +75,10 @@ async fn a_membership_opens_one_restaurant_and_ends_at_once() {
     assert!(matches!(again, Err(Error::NotFound("member"))));
 }
 
-/// Proves that staff that was at work goes on when nobody can look up who works where, and that this has an
-/// end; who is not remembered does not get in.
+/// Proves that cached memberships are used while the accounts cannot be read, until a maximum age, and that staff whose
+/// memberships are not cached are refused.
 #[tokio::test]
-async fn memberships_are_remembered_while_they_cannot_be_looked_up() {
+async fn cached_memberships_are_used_while_accounts_are_unavailable() {
     let at_once = EngineConfig { membership_max_age: Duration::ZERO, ..config() };
     let world = World::with(at_once.clone()).await;
     let id = world.restaurant_id;
@@ -89,15 +89,15 @@ async fn memberships_are_remembered_while_they_cannot_be_looked_up() {
     assert!(matches!(other.pause(&world.staff, id, None).await, Err(Error::Unavailable)));
 
     world.store.hides_accounts.store(false, Ordering::SeqCst);
-    let forgetful =
+    let uncached =
         world.second_engine_with(EngineConfig { membership_max_stale_age: Duration::ZERO, ..at_once });
-    forgetful.pause(&world.staff, id, None).await.unwrap();
+    uncached.pause(&world.staff, id, None).await.unwrap();
     world.store.hides_accounts.store(true, Ordering::SeqCst);
-    assert!(matches!(forgetful.pause(&world.staff, id, None).await, Err(Error::Unavailable)));
+    assert!(matches!(uncached.pause(&world.staff, id, None).await, Err(Error::Unavailable)));
 }
 
-/// Proves that a token of a caller who was disabled on another server is refused there after a poll, and that a write to the
-/// directory refuses it before that.
+/// Proves that a server refuses the token of a caller who was disabled on another server after a poll, and that a write
+/// to the directory is refused before the poll.
 #[tokio::test]
 async fn a_revocation_by_another_server_is_followed() {
     let world = World::new().await;
@@ -115,7 +115,7 @@ async fn a_revocation_by_another_server_is_followed() {
     world.engine.change_account(&first, second.account_id, disable, Conditional::default()).await.unwrap();
     assert!(matches!(world.engine.admit(&second, now).await, Err(Error::TokenRevoked)));
 
-    // The other server has not heard of it, so a request passes there; the write does not.
+    // The other server has not polled the revocation yet, so it admits the token; writes to the directory are refused.
     other.admit(&second, now).await.unwrap();
     let written = other.register(Some(&second), registration("c@example.com", Role::Admin)).await;
     assert!(matches!(written, Err(Error::TokenRevoked)), "{written:?}");
@@ -134,10 +134,10 @@ async fn a_revocation_by_another_server_is_followed() {
     other.admit(&first, now).await.unwrap();
 }
 
-/// Proves that a server goes on while it cannot read revocations, for as long as memberships may be stale; and that it
-/// admits nobody before it has read them once, and again as soon as it has.
+/// Proves that a server accepts tokens without reading revocations for as long as memberships may be stale, and that it
+/// accepts none before the first read.
 #[tokio::test]
-async fn tokens_are_taken_for_a_while_without_the_directory() {
+async fn tokens_are_accepted_for_a_while_without_the_directory() {
     let world = World::new().await;
     let now = world.engine.now();
     world.store.hides_accounts.store(true, Ordering::SeqCst);
@@ -156,10 +156,10 @@ async fn tokens_are_taken_for_a_while_without_the_directory() {
     assert!(matches!(short.admit(&world.customer, now).await, Err(Error::Unavailable)));
 }
 
-/// Proves that memberships end on this server with the role that they are for, and that a disabled account is neither made
-/// a member nor assigned.
+/// Proves that memberships end on this server with the role restaurant, and that a disabled account cannot become a
+/// member.
 #[tokio::test]
-async fn a_role_ends_with_all_that_it_opened() {
+async fn memberships_end_with_the_role() {
     let world = World::new().await;
     let (engine, id) = (&world.engine, world.restaurant_id);
     engine.pause(&world.staff, id, None).await.unwrap();

@@ -1,4 +1,4 @@
-//! Servers whose machines' clocks differ, on one PostgreSQL database.
+//! Servers on one PostgreSQL database whose machines' clocks differ.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use jiff::SignedDuration;
 
 use crate::world::{config, dal, key, menu_with_dal_at, settings};
 
-/// Difference that two measurements of one clock may have on a busy machine.
+/// Maximum difference between two measurements of the same clock on a busy machine.
 const TOLERANCE: Duration = Duration::from_secs(30);
 
-/// A machine's clock that is ahead of the right time.
+/// A machine's clock that is ahead of the correct time.
 struct Ahead(SignedDuration);
 
 impl Clock for Ahead {
@@ -57,8 +57,8 @@ fn engine_on(
     Engine::start(Ports { store: Arc::clone(store) as _, clock, random, gateway: None }, config)
 }
 
-/// Proves that a server whose machine is ten minutes ahead neither acts early on deadlines nor takes over a lease that another
-/// server holds, and that the first would happen without the correction.
+/// Proves that a server whose machine is ten minutes ahead neither acts early on deadlines nor leases a task whose
+/// lease another server holds, and that without the correction it would act early.
 #[tokio::test]
 async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
     let url = database().await;
@@ -79,31 +79,31 @@ async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
     let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
     engine.place(&customer, entry.restaurant().id, &dal(1), key("1")).await.unwrap();
     let other = engine_on(&other_store, Arc::clone(&other_clock) as _, config(), 13);
-    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "it is not due yet");
+    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is not due yet");
     let uncorrected = engine_on(&other_store, Arc::new(Ahead(SignedDuration::from_mins(10))), config(), 14);
 
-    // A lease holds by the database's clock, whatever the callers' clocks show.
+    // A lease is measured by the database's clock, independent of the callers' clocks.
     let (due, lease) = (clock.now() + SignedDuration::from_mins(30), Duration::from_mins(2));
     let claimed = store.claim_due_tasks(TaskQueue::Deadlines, due, due + lease, 10).await.unwrap();
     assert_eq!(claimed.len(), 1);
     let far = due + hour;
     assert_eq!(other_store.claim_due_tasks(TaskQueue::Deadlines, far, far + lease, 10).await.unwrap(), []);
-    assert!(!uncorrected.work_next(TaskQueue::Deadlines).await.unwrap(), "it is leased");
+    assert!(!uncorrected.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is leased");
 
     assert!(store.postpone_task(claimed[0].lease, claimed[0].task.run_at, None).await.unwrap());
-    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "it is still not due");
+    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is still not due");
     assert!(uncorrected.work_next(TaskQueue::Deadlines).await.unwrap(), "a clock that is ahead acts early");
 }
 
-/// Proves that a server beyond the limit is not ready and works no tasks, and says why.
+/// Proves that a server beyond the limit is not ready, works no tasks, and reports the reason.
 #[tokio::test]
-async fn a_server_beyond_the_limit_does_not_work() {
+async fn a_server_beyond_the_clock_limit_executes_no_tasks() {
     let url = database().await;
     let store = open(&url, 21).await;
     let limit = Duration::from_mins(1);
     for (minutes, word) in [(10, "ahead of"), (-10, "behind")] {
         let clock = ahead(minutes, limit);
-        assert_eq!(clock.check(), Ok(()), "nothing is known yet");
+        assert_eq!(clock.check(), Ok(()), "the offset is not measured yet");
         clock.measure(&*store).await.unwrap();
         let skew = clock.check().unwrap_err();
         assert!(skew.to_string().contains(word), "{skew}");

@@ -1,4 +1,4 @@
-//! Group commit, its bounds, and what happens when a commit fails.
+//! Group commit: its limits, and failures of commits.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     world::{World, accept, cancel, config, dal},
 };
 
-/// Places orders `from..to` side by side and answers when all are queued or refused.
+/// Places orders `from..to` concurrently. Returns their handles.
 fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHandle<Result<bool, Error>>> {
     (from..to)
         .map(|number| {
@@ -23,13 +23,13 @@ fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHa
 }
 
 #[tokio::test]
-async fn what_arrives_during_a_commit_becomes_one_batch() {
+async fn commits_that_arrive_during_a_transaction_form_one_batch() {
     let world = Arc::new(World::new().await);
     world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 51);
-    // On this single-threaded runtime, all fifty run up to their wait before this one runs again.
+    // On this single-threaded runtime, all fifty tasks run until they wait before this one continues.
     tokio::task::yield_now().await;
     world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
@@ -39,14 +39,14 @@ async fn what_arrives_during_a_commit_becomes_one_batch() {
     assert_eq!(world.orders().await.len(), 51);
 }
 
-/// Proves that with several committers the orders of one restaurant meet in one: they share its stock, and
-/// would abort each other in the store.
+/// Proves that with several committers, the orders of one restaurant use the same committer: they share its stock, and
+/// would otherwise conflict in the store.
 #[tokio::test]
-async fn the_orders_of_a_restaurant_meet_in_one_committer() {
+async fn all_orders_of_a_restaurant_use_one_committer() {
     let world = Arc::new(World::with(EngineConfig { committers: 4, ..config() }).await);
     world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 41);
     tokio::task::yield_now().await;
     world.store.batch_gate.open();
@@ -57,11 +57,11 @@ async fn the_orders_of_a_restaurant_meet_in_one_committer() {
 }
 
 #[tokio::test]
-async fn a_batch_has_a_limit() {
+async fn the_size_of_a_batch_is_limited() {
     let world = Arc::new(World::with(EngineConfig { max_batch: 16, ..config() }).await);
     world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 41);
     tokio::task::yield_now().await;
     world.store.batch_gate.open();
@@ -76,10 +76,10 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
     let world = Arc::new(World::with(EngineConfig { max_queued: 4, ..config() }).await);
     world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let queued = place_many(&world, 1, 5);
     tokio::task::yield_now().await;
-    // The gate is shut: were this not refused at once, it would never be answered.
+    // The gate is shut: a request that is not refused at once would never be answered.
     for refused in place_many(&world, 5, 8) {
         assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
     }
@@ -89,13 +89,13 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
         placed.await.unwrap().unwrap();
     }
     for placed in place_many(&world, 5, 8) {
-        assert!(!placed.await.unwrap().unwrap(), "what was refused had left nothing behind");
+        assert!(!placed.await.unwrap().unwrap(), "a refused request has written nothing");
     }
     assert_eq!(world.orders().await.len(), 8);
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_leaves_nothing_behind() {
+async fn an_unavailable_store_writes_nothing() {
     let world = World::new().await;
     world.store.commits.fail_once(Fault::Before);
     assert!(matches!(world.place(&dal(1), "a").await, Err(Error::Unavailable)));
@@ -104,7 +104,7 @@ async fn a_store_that_is_away_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_is_found_again_by_its_key() {
+async fn a_lost_answer_is_replayed_by_its_key() {
     let world = World::new().await;
     world.store.commits.fail_once(Fault::After);
     assert!(matches!(world.place(&dal(1), "a").await, Err(Error::OutcomeUnknown)));
@@ -114,26 +114,29 @@ async fn a_lost_answer_is_found_again_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_commit_that_takes_too_long_is_not_waited_for_and_not_forgotten() {
+async fn a_slow_commit_times_out_and_is_still_written() {
     let world =
         Arc::new(World::with(EngineConfig { commit_timeout: Duration::from_secs(10), ..config() }).await);
     world.store.batch_gate.shut();
     let slow = place_many(&world, 0, 1).remove(0);
-    world.store.batch_gate.somebody_waits().await;
-    // While time is paused and nothing else can happen, it runs on to the timeout.
+    world.store.batch_gate.until_blocked().await;
+    // While the time is paused and everything waits, the clock advances to the timeout.
     tokio::time::pause();
     assert!(matches!(slow.await.unwrap(), Err(Error::OutcomeUnknown)));
     tokio::time::resume();
     world.store.batch_gate.open();
-    assert!(world.place(&dal(1), "key 0").await.unwrap().replayed, "it was written all the same");
+    assert!(
+        world.place(&dal(1), "key 0").await.unwrap().replayed,
+        "the commit was written after the timeout"
+    );
 }
 
 #[tokio::test]
-async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
+async fn a_shutdown_finishes_queued_commits_and_refuses_new_ones() {
     let world = Arc::new(World::new().await);
     world.store.batch_gate.shut();
     let first = place_many(&world, 0, 1);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let queued = place_many(&world, 1, 20);
     tokio::task::yield_now().await;
     let shutting_down = tokio::spawn({
@@ -145,24 +148,24 @@ async fn shutting_down_finishes_what_is_queued_and_takes_nothing_more() {
     for placed in first.into_iter().chain(queued) {
         placed.await.unwrap().unwrap();
     }
-    assert!(shutting_down.await.unwrap(), "within its time");
+    assert!(shutting_down.await.unwrap(), "the shutdown finished within its limit");
     assert!(matches!(world.place(&dal(1), "late").await, Err(Error::Unavailable)));
     assert!(world.directory().join("dabba.db").exists());
 }
 
 #[tokio::test]
-async fn shutting_down_gives_up_on_a_store_that_hangs() {
+async fn a_shutdown_times_out_if_the_store_hangs() {
     let world = Arc::new(World::new().await);
     world.store.batch_gate.shut();
     let hanging = place_many(&world, 0, 1).remove(0);
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     tokio::time::pause();
     assert!(!world.engine.shut_down(Duration::from_secs(3)).await);
     assert!(hanging.await.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn a_stale_decision_is_made_again_a_bounded_number_of_times() {
+async fn a_stale_decision_is_repeated_a_bounded_number_of_times() {
     let world = World::with(EngineConfig { max_decision_attempts: 5, ..config() }).await;
     let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
     world.store.commits.fail_once(Fault::Conflict);
@@ -178,10 +181,10 @@ async fn a_stale_decision_is_made_again_a_bounded_number_of_times() {
     assert_eq!(world.store.batches.lock().unwrap().len(), 5);
 }
 
-/// Restaurant and customer act on the same order at the same moment: one of them wins, the other
-/// is told what holds, and the history is legal (I5).
+/// Proves that of a restaurant and a customer who act on the same order at the same time, one wins, the other gets the
+/// present state, and the history is legal (I5).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_two_commands_that_exclude_each_other_one_wins() {
+async fn of_two_conflicting_commands_one_wins() {
     let world = World::new().await;
     for round in 0..50 {
         let order_id = world.place(&dal(1), &format!("round {round}")).await.unwrap().order.id;

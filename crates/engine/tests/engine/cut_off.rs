@@ -1,5 +1,5 @@
-//! After a write nothing on the way to the answer can fail: whatever the store refuses from some call on, a
-//! request that has written something is answered as done.
+//! After a write nothing can make the request fail: even if the store refuses every call from some point on, a request
+//! that has written something is answered as successful.
 
 use std::sync::{
     Arc,
@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::unavailable::{dal_and_naan, no_naan};
 use crate::world::{World, accept, cancel, config, dal, embedded_store, key, settings};
 
-/// More calls than any request makes.
+/// Upper bound of the number of store calls of a request.
 const MANY: u64 = 50;
 
 /// A store that fails every call after the first `calls_left` ones.
@@ -44,7 +44,7 @@ impl StoreLayer for CutOffStore {
         let take = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
         match self.calls_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take) {
             Ok(_) => Ok(()),
-            Err(_) => Err(StoreError::Unavailable("as the test says".into())),
+            Err(_) => Err(StoreError::Unavailable("injected by the test".into())),
         }
     }
 }
@@ -57,7 +57,7 @@ struct CutOff {
 }
 
 impl CutOff {
-    /// A world that keeps no memberships and no orders in memory, so that all it needs is read.
+    /// Creates a world that caches no memberships and no orders, so that everything is read from the store.
     async fn new() -> Self {
         let (directory, store) = embedded_store();
         let calls_left = Arc::new(AtomicU64::new(u64::MAX));
@@ -73,8 +73,8 @@ impl CutOff {
         Self { world, store, calls_left, _directory: directory }
     }
 
-    /// Makes a request again and again, each time with one more call that the store carries out, until the request
-    /// needs no more. `state` says what is stored.
+    /// Repeats a request with an increasing number of executed store calls, until the request needs no more calls.
+    /// `state` returns the stored state.
     async fn check<T>(
         &self,
         name: &str,
@@ -119,9 +119,9 @@ impl CutOff {
     }
 }
 
-/// Proves it of placing, and of commands by staff, whose membership is read.
+/// Proves this for placing orders, and for commands by staff, whose membership is read.
 #[tokio::test]
-async fn an_order_that_is_written_is_answered() {
+async fn a_written_order_is_always_answered() {
     let cut_off = CutOff::new().await;
     let world = &cut_off.world;
     cut_off
@@ -146,9 +146,9 @@ async fn an_order_that_is_written_is_answered() {
     cut_off.check_command("refund", &life, refund, world.admin).await;
 }
 
-/// Proves it of a rejection that marks items, after which the catalogue is read again.
+/// Proves this for a rejection that marks items, after which the catalogue is read again.
 #[tokio::test]
-async fn a_rejection_that_is_written_is_answered() {
+async fn a_written_rejection_is_always_answered() {
     let cut_off = CutOff::new().await;
     let world = &cut_off.world;
     let naan = Slug::new("naan").unwrap();
@@ -174,13 +174,13 @@ async fn a_rejection_that_is_written_is_answered() {
         .await;
 }
 
-/// Proves it of restaurants: what is answered is what was written, also where it cannot be read again.
+/// Proves this for restaurants: the answer contains what was written, even if it cannot be read again.
 #[tokio::test]
-async fn a_restaurant_that_is_written_is_answered() {
+async fn a_written_restaurant_is_always_answered() {
     let cut_off = CutOff::new().await;
     let world = &cut_off.world;
     let (engine, staff, id) = (&world.engine, &world.staff, world.restaurant_id);
-    // What is done already is not written again, so each attempt begins with another state.
+    // A change without effect is not written, so each attempt begins with another state.
     let resumed = async |_| drop(engine.resume(staff, id).await.unwrap());
     let paused = async |_| drop(engine.pause(staff, id, None).await.unwrap());
     let nothing = async |_| ();

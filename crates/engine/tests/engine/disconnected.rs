@@ -1,4 +1,4 @@
-//! A caller that goes away right after its write has begun: what follows the write is done all the same.
+//! Callers that disconnect during a write: the follow-up actions of the write run anyway.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -28,10 +28,10 @@ use crate::{
     world::{World, accept, config, dal, menu_with_dal_at, settings},
 };
 
-/// So seldom that it never happens in a test.
+/// An interval that never elapses in a test.
 const NEVER: Duration = Duration::from_hours(1);
 
-/// Nothing is seen by polling.
+/// Returns a configuration in which nothing is seen by polling.
 fn without_polls() -> EngineConfig {
     EngineConfig {
         catalogue_poll_interval: NEVER,
@@ -40,17 +40,17 @@ fn without_polls() -> EngineConfig {
     }
 }
 
-/// Drops a request while its batch is on its way, and lets the batch pass.
+/// Drops a request while its batch is in flight, and then lets the batch pass.
 async fn disconnect<T: Send + 'static>(world: &World, request: JoinHandle<T>) {
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     request.abort();
-    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    assert!(request.await.is_err(), "the request should have been dropped before its answer");
     world.store.batch_gate.open();
 }
 
-/// Proves that an order whose customer has gone is counted and remembered, so that the next command reads nothing.
+/// Proves that an order whose customer has disconnected is counted and cached, so that the next command reads nothing.
 #[tokio::test]
-async fn an_order_is_counted_and_remembered() {
+async fn an_order_is_counted_and_cached() {
     let world = Arc::new(World::with(without_polls()).await);
     world.store.batch_gate.shut();
     let placing = tokio::spawn({
@@ -69,20 +69,20 @@ async fn an_order_is_counted_and_remembered() {
     world.act(&world.staff, id, accept()).await.unwrap();
 }
 
-/// Starts a worker, and waits until it has found nothing and waits to be woken.
+/// Starts a worker, and waits until it has found no task and waits for a notification.
 async fn idle_worker(world: &World) -> Worker {
     let worker = Worker::start(&world.engine);
-    // Each queue is asked once.
-    eventually("the worker asks", || world.store.claims_begun.load(Ordering::SeqCst) >= 2).await;
-    // It has had its answers when what was asked after them is answered, and it runs before this does again.
+    // The worker polls each queue once.
+    eventually("the worker polls", || world.store.claims_begun.load(Ordering::SeqCst) >= 2).await;
+    // The worker has its answers when a later call is answered, and it runs before this task continues.
     world.orders().await;
     tokio::task::yield_now().await;
     worker
 }
 
-/// Proves that the task of an order whose customer has gone is worked at once, though no worker polls.
+/// Proves that the task of an order whose customer has disconnected is executed at once, although no worker polls.
 #[tokio::test]
-async fn a_worker_is_woken() {
+async fn a_worker_is_notified() {
     let world = Arc::new(PayingWorld::with(without_polls()).await.world);
     let worker = idle_worker(&world).await;
     world.store.batch_gate.shut();
@@ -91,13 +91,13 @@ async fn a_worker_is_woken() {
         async move { world.place(&dal_by_card(1, "tok_ok"), "a").await }
     });
     disconnect(&world, placing).await;
-    eventually("the task is worked", || worker.count(TaskOutcome::Completed) > 0).await;
+    eventually("the task is executed", || worker.count(TaskOutcome::Completed) > 0).await;
     worker.stop().await;
 }
 
-/// Proves that a menu shows what a rejection marked whose caller has gone, though nobody polls.
+/// Proves that a menu shows the marks of a rejection whose caller has disconnected, without a poll.
 #[tokio::test]
-async fn marks_are_seen() {
+async fn marks_become_visible() {
     let world = Arc::new(World::with(without_polls()).await);
     let id = world.place(&dal_and_naan(), "a").await.unwrap().order.id;
     world.store.batch_gate.shut();
@@ -112,27 +112,27 @@ async fn marks_are_seen() {
     .await;
 }
 
-/// Waits until the engine's memory of the restaurant is so. Nothing polls, and nothing is loaded for this.
-async fn seen(world: &World, what: &str, is_so: impl Fn(&CatalogueEntry) -> bool) {
+/// Waits until the engine's cached catalogue fulfils the condition. Nothing polls, and this loads nothing.
+async fn seen(world: &World, what: &str, holds: impl Fn(&CatalogueEntry) -> bool) {
     let wait = async {
-        while !is_so(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
+        while !holds(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
             tokio::task::yield_now().await;
         }
     };
     assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "never seen: {what}");
 }
 
-/// A change by staff.
+/// A change by the restaurant's staff.
 type Change = for<'a> fn(&'a Engine, &'a Principal, RestaurantId) -> BoxFuture<'a, Result<(), Error>>;
 
-/// Makes a change whose caller goes after the store has written it and before the store has answered.
+/// Makes a change whose caller disconnects between the store's write and its answer.
 async fn change_and_disconnect(world: &World, change: Change) {
     world.store.write_gate.shut();
     let (engine, staff, id) = (Arc::clone(&world.engine), world.staff, world.restaurant_id);
     let request = tokio::spawn(async move { change(&engine, &staff, id).await });
-    world.store.write_gate.somebody_waits().await;
+    world.store.write_gate.until_blocked().await;
     request.abort();
-    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    assert!(request.await.is_err(), "the request should have been dropped before its answer");
     world.store.write_gate.open();
 }
 
@@ -140,9 +140,10 @@ fn naan() -> Slug {
     Slug::new("naan").unwrap()
 }
 
-/// Proves that every change of a restaurant is seen whose caller goes between the write and what follows it.
+/// Proves that every change of a restaurant becomes visible if the caller disconnects between the write and its
+/// follow-up actions.
 #[tokio::test]
-async fn every_change_of_a_restaurant_is_seen() {
+async fn every_change_of_a_restaurant_becomes_visible() {
     let world = World::with(without_polls()).await;
     let away = Availability::Unavailable { until: None };
     change_and_disconnect(&world, |engine, staff, id| {
@@ -172,35 +173,36 @@ async fn every_change_of_a_restaurant_is_seen() {
     seen(&world, "menu", |entry| entry.menu().item("dal").unwrap().price_minor.minor() == 600).await;
 }
 
-/// Proves that a parked task is worked at once although the admin who retried it has gone.
+/// Proves that a retried task is executed at once although the admin who retried it has disconnected.
 #[tokio::test]
-async fn a_retried_task_is_worked() {
+async fn a_retried_task_is_executed() {
     let world = World::with(without_polls()).await;
     let order = world.place(&dal(1), "a").await.unwrap().order;
     world.advance_to_deadline(&order);
     let now = world.engine.now();
     let until = now + SignedDuration::from_hours(1);
     let mut claimed = world.store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
-    let failure = TaskFailure { at: now, error: "as the test says".into() };
+    let failure = TaskFailure { at: now, error: "injected by the test".into() };
     let claimed = claimed.pop().unwrap();
     assert!(world.store.park_task(claimed.lease, &failure).await.unwrap());
-    // The claim above was one; without a payment provider the worker asks for one queue.
+    // The claim above was one call. Without a payment provider the worker polls one queue.
     let worker = idle_worker(&world).await;
 
     world.store.write_gate.shut();
     let (engine, admin) = (Arc::clone(&world.engine), world.admin);
     let request = tokio::spawn(async move { engine.retry_task(&admin, claimed.task.id).await });
-    world.store.write_gate.somebody_waits().await;
+    world.store.write_gate.until_blocked().await;
     request.abort();
-    assert!(request.await.is_err(), "it should have been dropped before its answer");
+    assert!(request.await.is_err(), "the request should have been dropped before its answer");
     world.store.write_gate.open();
-    eventually("the task is worked", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("the task is executed", || worker.count(TaskOutcome::Completed) == 1).await;
     worker.stop().await;
 }
 
-/// Proves that an account whose membership has ended is refused at once, though the caller who ended it has gone.
+/// Proves that an account whose membership has ended is refused at once, although the caller who ended it has
+/// disconnected.
 #[tokio::test]
-async fn the_end_of_a_membership_is_seen() {
+async fn the_end_of_a_membership_takes_effect() {
     let config = EngineConfig { membership_max_age: NEVER, ..without_polls() };
     let world = World::with(config).await;
     world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
@@ -213,5 +215,8 @@ async fn the_end_of_a_membership_is_seen() {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "it still passes for staff");
+    assert!(
+        tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(),
+        "the account is still accepted as staff"
+    );
 }

@@ -1,4 +1,4 @@
-//! A store that passes everything on to a real one, and fails where a test says.
+//! A store that forwards every call to a real store, and fails where a test injects a fault.
 
 use std::{
     collections::HashSet,
@@ -28,26 +28,26 @@ use futures::{
 };
 use tokio::sync::Semaphore;
 
-/// What happens to a call.
+/// Fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Nothing: it is carried out.
+    /// No fault: the call is executed.
     None,
-    /// The store is away: nothing is done.
+    /// The store is unavailable: the call is not executed.
     Before,
-    /// It is carried out, and the answer is lost.
+    /// The call is executed, and its answer is lost.
     After,
-    /// Every commit of a batch is answered as if its order had changed. For batches only.
+    /// Every commit of a batch is answered with a version conflict. For batches only.
     Conflict,
-    /// The store finds that it is damaged.
+    /// The store reports corrupt data.
     Damage,
-    /// The call panics, before anything is done.
+    /// The call panics before it is executed.
     Panic,
 }
 
 type FaultPlan = Box<dyn FnMut() -> Fault + Send>;
 
-/// What happens to the calls of one kind.
+/// Faults of one kind of call.
 pub(crate) struct Faults(Mutex<FaultPlan>);
 
 impl Faults {
@@ -55,12 +55,12 @@ impl Faults {
         Self(Mutex::new(Box::new(|| Fault::None)))
     }
 
-    /// From now on, each call asks `plan` what happens to it.
+    /// Calls `plan` for the fault of each call from now on.
     pub(crate) fn plan(&self, plan: impl FnMut() -> Fault + Send + 'static) {
         *self.0.lock().unwrap() = Box::new(plan);
     }
 
-    /// The next call fails like this; the ones after it do not.
+    /// Injects this fault into the next call only.
     pub(crate) fn fail_once(&self, fault: Fault) {
         let mut next = Some(fault);
         self.plan(move || next.take().unwrap_or(Fault::None));
@@ -70,7 +70,7 @@ impl Faults {
         (self.0.lock().unwrap())()
     }
 
-    /// Makes the next call.
+    /// Executes the next call with its fault.
     async fn around<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
         Self::apply(self.next(), call).await
     }
@@ -79,7 +79,7 @@ impl Faults {
         fault: Fault,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let text = "as the test says".to_owned();
+        let text = "injected by the test".to_owned();
         match fault {
             Fault::None | Fault::Conflict => call.await,
             Fault::Before => Err(StoreError::Unavailable(text)),
@@ -93,7 +93,7 @@ impl Faults {
     }
 }
 
-/// Where calls wait while it is shut.
+/// A gate at which calls wait while it is shut.
 pub(crate) struct Gate {
     open: Semaphore,
     waiting: Semaphore,
@@ -104,7 +104,7 @@ impl Gate {
         Self { open: Semaphore::const_new(Semaphore::MAX_PERMITS), waiting: Semaphore::const_new(0) }
     }
 
-    /// Lets nobody pass until [`Gate::open`].
+    /// Makes calls wait until [`Gate::open`].
     pub(crate) fn shut(&self) {
         self.open.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -113,8 +113,8 @@ impl Gate {
         self.open.add_permits(Semaphore::MAX_PERMITS);
     }
 
-    /// Returns when somebody stands before the shut gate.
-    pub(crate) async fn somebody_waits(&self) {
+    /// Waits until a call waits at the shut gate.
+    pub(crate) async fn until_blocked(&self) {
         self.waiting.acquire().await.unwrap().forget();
     }
 
@@ -126,90 +126,90 @@ impl Gate {
     }
 }
 
-/// See the module's description.
+/// See the documentation of this module.
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Store>,
-    /// What happens to batches.
+    /// Faults of batches.
     pub(crate) commits: Faults,
-    /// What happens when an order is read.
+    /// Faults of reads of an order.
     pub(crate) loads: Faults,
-    /// What happens when tasks are claimed.
+    /// Faults of claims of tasks.
     pub(crate) claims: Faults,
-    /// What happens when a task is given back.
+    /// Faults of postponing a task.
     pub(crate) postponements: Faults,
-    /// What happens when a task is parked.
+    /// Faults of parking a task.
     pub(crate) parkings: Faults,
-    /// What happens to questions for revisions.
-    pub(crate) questions: Faults,
-    /// What happens when expired keys are forgotten.
-    pub(crate) forgettings: Faults,
-    /// What happens to measurements.
+    /// Faults of reads of revisions.
+    pub(crate) revision_reads: Faults,
+    /// Faults of the deletion of expired keys.
+    pub(crate) deletions: Faults,
+    /// Faults of measurements.
     pub(crate) measurements: Faults,
-    /// Through which every measurement passes.
+    /// Gate of measurements.
     pub(crate) measurement_gate: Gate,
-    /// Keys; a batch with a commit under one of them is refused as corrupt.
+    /// Idempotency keys: a batch with a commit under one of them is refused as corrupt.
     pub(crate) refused_keys: Mutex<HashSet<String>>,
-    /// Whether whoever reads the next catalogue panics.
+    /// Whether the next read of a catalogue panics.
     pub(crate) panics_at_a_catalogue: AtomicBool,
-    /// Whether the next call that asks for the shard of a bucket panics.
+    /// Whether the next call for the shard of a bucket panics.
     pub(crate) panics_at_a_shard: AtomicBool,
-    /// Whether the next question how the store is panics.
+    /// Whether the next ping panics.
     pub(crate) panics_at_a_ping: AtomicBool,
-    /// Orders at which whoever reads them panics.
+    /// Orders whose reads panic.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
-    /// Orders that are read as if a newer program had written to them.
+    /// Orders that are returned as if a newer version had written to them.
     pub(crate) newer: Mutex<HashSet<OrderId>>,
-    /// How often tasks were asked for.
+    /// Number of calls that claim tasks.
     pub(crate) claims_begun: AtomicU64,
-    /// Through which every batch passes.
+    /// Gate of batches.
     pub(crate) batch_gate: Gate,
-    /// Through which every write passes that is no batch, when it is done and not answered yet.
+    /// Gate of all other writes. They wait after the write and before its answer.
     pub(crate) write_gate: Gate,
-    /// Through which every load of a catalogue passes.
+    /// Gate of reads of a catalogue.
     pub(crate) catalogue_gate: Gate,
-    /// The sizes of the batches that were begun.
+    /// The sizes of all batches begun.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
-    /// How often the store was asked how it is.
+    /// Number of pings.
     pub(crate) pings: AtomicU64,
-    /// Through which every such question passes.
+    /// Gate of pings.
     pub(crate) ping_gate: Gate,
-    /// Through which every question for revisions passes.
+    /// Gate of reads of revisions.
     pub(crate) revisions_gate: Gate,
-    /// How many revisions each question was about.
-    pub(crate) revisions_asked: Mutex<Vec<usize>>,
-    /// Whether the next restaurant is not registered.
+    /// Number of ids in each read of revisions.
+    pub(crate) revision_read_sizes: Mutex<Vec<usize>>,
+    /// Whether the next registration of a restaurant fails.
     pub(crate) refuses_restaurants: AtomicBool,
-    /// Whether catalogues cannot be read any more once one of them has been changed.
+    /// Whether all reads of catalogues fail after a catalogue has been changed.
     pub(crate) loses_catalogues_after_a_change: AtomicBool,
     catalogues_are_lost: AtomicBool,
-    /// Whether questions for revisions fail.
+    /// Whether reads of revisions fail.
     pub(crate) hides_revisions: AtomicBool,
-    /// How many more catalogues can be read before reading them fails.
+    /// Number of reads of catalogues until they fail.
     pub(crate) readable_catalogues: AtomicI64,
-    /// Whether what the real store hints at is passed on.
+    /// Whether hints of the real store are dropped.
     pub(crate) hides_hints: AtomicBool,
-    /// Whether what knows the accounts is away.
+    /// Whether the store of accounts is unavailable.
     pub(crate) hides_accounts: AtomicBool,
-    /// Whether batches are acknowledged and not written: for a benchmark of what comes before a store.
+    /// Whether batches are acknowledged without a write. For a benchmark of the engine alone.
     pub(crate) writes_nothing: AtomicBool,
     listeners: Mutex<Vec<UnboundedSender<Hint>>>,
 }
 
-/// One thing that fails, once.
+/// A fault to inject once: its description, the kind of call, and the fault.
 pub(crate) type StoreFailure = (&'static str, fn(&FaultyStore) -> &Faults, Fault);
 
-/// Every step of a task at which the store has a part, with every way in which it can fail there.
+/// Every store call of a task's execution, with every fault that it can have.
 pub(crate) const STORE_FAILURES: [StoreFailure; 10] = [
-    ("away at the claim", |store| &store.claims, Fault::Before),
+    ("unavailable at the claim", |store| &store.claims, Fault::Before),
     ("the claim's answer is lost", |store| &store.claims, Fault::After),
-    ("damaged at the claim", |store| &store.claims, Fault::Damage),
-    ("away when the order is read", |store| &store.loads, Fault::Before),
-    ("the read order is lost", |store| &store.loads, Fault::After),
-    ("damaged when the order is read", |store| &store.loads, Fault::Damage),
-    ("away at the commit", |store| &store.commits, Fault::Before),
+    ("corrupt data at the claim", |store| &store.claims, Fault::Damage),
+    ("unavailable at the read of the order", |store| &store.loads, Fault::Before),
+    ("the read's answer is lost", |store| &store.loads, Fault::After),
+    ("corrupt data at the read of the order", |store| &store.loads, Fault::Damage),
+    ("unavailable at the commit", |store| &store.commits, Fault::Before),
     ("the commit's answer is lost", |store| &store.commits, Fault::After),
-    ("damaged at the commit", |store| &store.commits, Fault::Damage),
+    ("corrupt data at the commit", |store| &store.commits, Fault::Damage),
     ("the order changes before the commit", |store| &store.commits, Fault::Conflict),
 ];
 
@@ -222,8 +222,8 @@ impl FaultyStore {
             claims: Faults::none(),
             postponements: Faults::none(),
             parkings: Faults::none(),
-            questions: Faults::none(),
-            forgettings: Faults::none(),
+            revision_reads: Faults::none(),
+            deletions: Faults::none(),
             measurements: Faults::none(),
             measurement_gate: Gate::new(),
             refused_keys: Mutex::default(),
@@ -241,7 +241,7 @@ impl FaultyStore {
             pings: AtomicU64::new(0),
             ping_gate: Gate::new(),
             revisions_gate: Gate::new(),
-            revisions_asked: Mutex::default(),
+            revision_read_sizes: Mutex::default(),
             refuses_restaurants: AtomicBool::new(false),
             loses_catalogues_after_a_change: AtomicBool::new(false),
             catalogues_are_lost: AtomicBool::new(false),
@@ -254,12 +254,12 @@ impl FaultyStore {
         }
     }
 
-    /// The same store without faults or gates, as another server has it.
+    /// Returns the same store without faults and gates, as another server uses it.
     pub(crate) fn another(&self) -> Self {
         Self::new(Arc::clone(&self.inner))
     }
 
-    /// Loses all catalogues if they are to be lost once one has been changed.
+    /// Makes all later reads of catalogues fail if [`Self::loses_catalogues_after_a_change`] is set.
     async fn after_change<T>(&self, changed: T) -> T {
         self.write_gate.pass().await;
         if self.loses_catalogues_after_a_change.load(Ordering::SeqCst) {
@@ -268,13 +268,13 @@ impl FaultyStore {
         changed
     }
 
-    /// Lets catalogues be read again.
-    pub(crate) fn find_catalogues(&self) {
+    /// Makes catalogues readable again.
+    pub(crate) fn restore_catalogues(&self) {
         self.loses_catalogues_after_a_change.store(false, Ordering::SeqCst);
         self.catalogues_are_lost.store(false, Ordering::SeqCst);
     }
 
-    /// Hints at something, once somebody listens.
+    /// Sends a hint to the listeners; waits until there is one.
     pub(crate) async fn hint(&self, hint: Hint) {
         while self.listeners.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
@@ -284,7 +284,7 @@ impl FaultyStore {
         }
     }
 
-    /// Ends the streams of those who listen by now.
+    /// Ends the hint streams of the present listeners.
     pub(crate) fn end_hints(&self) {
         self.listeners.lock().unwrap().clear();
     }
@@ -307,7 +307,7 @@ impl StoreLayer for FaultyStore {
             commit.claim.as_ref().is_some_and(|claim| refused.contains(claim.key.as_str()))
         };
         if batch.iter().any(is_refused) {
-            return Err(StoreError::Corrupt("as the test says".into()));
+            return Err(StoreError::Corrupt("injected by the test".into()));
         }
         match self.commits.next() {
             Fault::Conflict => Ok(vec![CommitOutcome::VersionConflict { current: 0 }; batch.len()]),
@@ -316,7 +316,7 @@ impl StoreLayer for FaultyStore {
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
-        assert!(!self.poisoned.lock().unwrap().contains(&id), "as the test says");
+        assert!(!self.poisoned.lock().unwrap().contains(&id), "injected by the test");
         let mut order = self.loads.around(self.inner.order(id)).await?;
         if let Some(order) = &mut order {
             order.is_newer |= self.newer.lock().unwrap().contains(&id);
@@ -325,7 +325,7 @@ impl StoreLayer for FaultyStore {
     }
 
     async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.forgettings.around(self.inner.forget_keys(claimed_before, limit)).await
+        self.deletions.around(self.inner.forget_keys(claimed_before, limit)).await
     }
 
     async fn claim_due_tasks(
@@ -364,7 +364,7 @@ impl StoreLayer for FaultyStore {
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError> {
         if self.refuses_restaurants.swap(false, Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("as the test says".into()));
+            return Err(StoreError::Unavailable("injected by the test".into()));
         }
         self.after_change(self.inner.create_restaurant(restaurant, menu).await).await
     }
@@ -376,12 +376,12 @@ impl StoreLayer for FaultyStore {
     ) -> Result<Option<Catalogue>, StoreError> {
         self.catalogue_loads.fetch_add(1, Ordering::SeqCst);
         self.catalogue_gate.pass().await;
-        assert!(!self.panics_at_a_catalogue.swap(false, Ordering::SeqCst), "as the test says");
+        assert!(!self.panics_at_a_catalogue.swap(false, Ordering::SeqCst), "injected by the test");
         if self.catalogues_are_lost.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("as the test says".into()));
+            return Err(StoreError::Unavailable("injected by the test".into()));
         }
         if self.readable_catalogues.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(StoreError::Unavailable("as the test says".into()));
+            return Err(StoreError::Unavailable("injected by the test".into()));
         }
         self.inner.catalogue_beyond(id, known).await
     }
@@ -390,12 +390,12 @@ impl StoreLayer for FaultyStore {
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
-        self.revisions_asked.lock().unwrap().push(ids.len());
+        self.revision_read_sizes.lock().unwrap().push(ids.len());
         self.revisions_gate.pass().await;
         if self.hides_revisions.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("as the test says".into()));
+            return Err(StoreError::Unavailable("injected by the test".into()));
         }
-        self.questions.around(self.inner.revisions(ids)).await
+        self.revision_reads.around(self.inner.revisions(ids)).await
     }
 
     async fn update_restaurant_under(
@@ -466,7 +466,7 @@ impl StoreLayer for FaultyStore {
         limit: u32,
     ) -> Result<Vec<Revocation>, StoreError> {
         if self.hides_accounts.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("as the test says".to_owned()));
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }
         self.inner.revocations(after, limit).await
     }
@@ -485,19 +485,19 @@ impl StoreLayer for FaultyStore {
 
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         if self.hides_accounts.load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("as the test says".to_owned()));
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }
         self.inner.memberships(account_id).await
     }
 
     fn shard_of(&self, bucket: Bucket) -> usize {
-        assert!(!self.panics_at_a_shard.swap(false, Ordering::SeqCst), "as the test says");
+        assert!(!self.panics_at_a_shard.swap(false, Ordering::SeqCst), "injected by the test");
         self.inner.shard_of(bucket)
     }
 
     async fn ping(&self) -> Result<Health, StoreError> {
         self.pings.fetch_add(1, Ordering::SeqCst);
-        assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "as the test says");
+        assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "injected by the test");
         self.ping_gate.pass().await;
         self.inner.ping().await
     }

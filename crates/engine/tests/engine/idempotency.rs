@@ -1,4 +1,4 @@
-//! Exactly once: whatever is repeated, raced, or refused by now.
+//! Idempotency: repeated and concurrent requests, and retries of requests that would be refused now.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 use crate::world::{World, accept, cancel, dal, key, start_of_time};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn sixty_four_at_once_with_one_key_make_one_order() {
+async fn concurrent_requests_with_one_key_place_one_order() {
     let world = Arc::new(World::new().await);
     let racers: Vec<_> = (0..64)
         .map(|_| {
@@ -42,21 +42,24 @@ async fn a_key_belongs_to_one_request_of_one_customer() {
     assert_ne!(theirs.order.id, first.id);
 }
 
-/// The order was taken, the answer was lost, and by the time of the retry the restaurant has
-/// paused: the retry must still be told of its order.
+/// Proves that a retry still gets its order when the first answer was lost and the restaurant has paused in the
+/// meantime.
 #[tokio::test]
-async fn a_retry_is_answered_even_where_it_would_be_refused_by_now() {
+async fn a_retry_is_answered_even_if_it_would_be_refused_now() {
     let world = World::new().await;
     let placed = world.place(&dal(1), "a").await.unwrap().order;
     world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
     assert!(matches!(world.place(&dal(1), "b").await, Err(Error::Conflict(Conflict::NotOrderable(_)))));
     let again = world.place(&dal(1), "a").await.unwrap();
     assert_eq!((again.order, again.replayed), (placed, true));
-    assert!(matches!(world.place(&dal(3), "a").await, Err(Error::KeyReused)), "also told of a reused key");
+    assert!(
+        matches!(world.place(&dal(3), "a").await, Err(Error::KeyReused)),
+        "a reused key is reported even while the restaurant is paused"
+    );
 }
 
 #[tokio::test]
-async fn a_replay_answers_the_version_of_then() {
+async fn a_replay_returns_the_version_of_the_original_answer() {
     let world = World::new().await;
     let placed = world.place(&dal(1), "a").await.unwrap().order;
     let request = |command, name: &str| CommandRequest {
@@ -72,7 +75,7 @@ async fn a_replay_answers_the_version_of_then() {
     assert_eq!(world.place(&dal(1), "a").await.unwrap().order, placed);
     let again = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap();
     assert_eq!((again.order, again.replayed), (accepted, true));
-    // The same version is asked for under a new key: that one comes too late.
+    // The same version is expected under a new key; this request comes too late.
     let late = world.engine.act(&world.staff, &request(accept(), "another")).await;
     assert!(matches!(late, Err(Error::VersionMismatch { .. })));
     let reused = world.engine.act(&world.staff, &request(Command::MarkReady, "accept")).await;
@@ -80,19 +83,19 @@ async fn a_replay_answers_the_version_of_then() {
 }
 
 #[tokio::test]
-async fn a_repeated_command_changes_nothing_and_its_key_is_not_kept() {
+async fn a_repeated_command_changes_nothing_and_its_key_is_not_stored() {
     let world = World::new().await;
     let order_id = world.place(&dal(1), "a").await.unwrap().order.id;
     let cancelled = world.act(&world.customer, order_id, cancel()).await.unwrap().order;
     let again = world.act(&world.customer, order_id, cancel()).await.unwrap();
-    assert_eq!((again.order, again.replayed), (cancelled.clone(), false), "done before");
+    assert_eq!((again.order, again.replayed), (cancelled.clone(), false), "the command was executed before");
     let request =
         CommandRequest { order_id, command: cancel(), key: Some(key("c")), expected_versions: None };
     for _ in 0..2 {
         let answer = world.engine.act(&world.customer, &request).await.unwrap();
         assert_eq!((answer.order, answer.replayed), (cancelled.clone(), false));
     }
-    // So the key is still free, and one that was used is not.
+    // So the key is still free, but a used key is not.
     let other = world.place(&dal(1), "b").await.unwrap().order.id;
     let request = CommandRequest { order_id: other, ..request };
     assert!(!world.engine.act(&world.customer, &request).await.unwrap().replayed);
@@ -102,7 +105,7 @@ async fn a_repeated_command_changes_nothing_and_its_key_is_not_kept() {
 }
 
 #[tokio::test]
-async fn keys_are_forgotten_after_their_time_and_not_before() {
+async fn keys_are_deleted_after_their_retention_and_not_before() {
     let world = World::new().await;
     world.place(&dal(1), "a").await.unwrap();
     world.clock.advance(SignedDuration::from_hours(7 * 24));
@@ -115,7 +118,7 @@ async fn keys_are_forgotten_after_their_time_and_not_before() {
 }
 
 #[tokio::test]
-async fn others_may_neither_see_nor_move_an_order() {
+async fn strangers_can_neither_see_nor_change_an_order() {
     let world = World::new().await;
     let order = world.place(&dal(1), "a").await.unwrap().order;
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);

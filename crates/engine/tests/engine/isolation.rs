@@ -1,4 +1,4 @@
-//! A batch that the store refuses as corrupt: the bad commit fails alone.
+//! A batch that the store refuses as corrupt: only the bad commit fails.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use crate::world::{World, config, dal};
 
-/// Places orders under these keys so that they meet in one batch, and returns how each ended.
+/// Places orders under these keys in one batch, and returns the result of each.
 async fn place_together(world: &Arc<World>, keys: &[String]) -> Vec<Result<Answer, Error>> {
     world.store.batch_gate.shut();
     let place = |key: &str| -> JoinHandle<Result<Answer, Error>> {
@@ -15,9 +15,9 @@ async fn place_together(world: &Arc<World>, keys: &[String]) -> Vec<Result<Answe
         tokio::spawn(async move { world.place(&dal(1), &key).await })
     };
     let first = place("first");
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let placed: Vec<_> = keys.iter().map(|key| place(key)).collect();
-    // On this single-threaded runtime, all of them run up to their wait before this one runs again.
+    // On this single-threaded runtime, all of them run until they wait before this task continues.
     tokio::task::yield_now().await;
     world.store.batches.lock().unwrap().clear();
     world.store.batch_gate.open();
@@ -37,7 +37,7 @@ fn is_internal(ended: &Result<Answer, Error>) -> bool {
     matches!(ended, Err(Error::Internal(_)))
 }
 
-/// Proves that of a batch all but the bad commit are written, once, wherever the bad commit stands.
+/// Proves that all commits of a batch but the bad one are written exactly once, at whatever position the bad commit is.
 #[tokio::test]
 async fn one_bad_commit_fails_alone() {
     for bad in ["key 0", "key 7", "key 19"] {
@@ -48,11 +48,11 @@ async fn one_bad_commit_fails_alone() {
         for (key, ended) in keys.iter().zip(&ended) {
             assert_eq!(is_internal(ended), key == bad, "{key}: {ended:?}");
         }
-        assert_eq!(world.orders().await.len(), 20, "19 and the first");
+        assert_eq!(world.orders().await.len(), 20, "19 of the batch, and the first order");
         world.check_histories().await;
         let transactions = world.engine.metrics().isolating_transactions.get();
         assert!((2..=10).contains(&transactions), "{transactions}: twice the logarithm of 20");
-        // The committer goes on as ever.
+        // The committer continues as before.
         world.store.refused_keys.lock().unwrap().clear();
         assert!(!world.place(&dal(1), bad).await.unwrap().replayed);
         for key in keys.iter().filter(|key| *key != bad) {
@@ -61,7 +61,7 @@ async fn one_bad_commit_fails_alone() {
     }
 }
 
-/// Proves that several bad commits fail, and no other.
+/// Proves that several bad commits fail, and all other commits succeed.
 #[tokio::test]
 async fn several_bad_commits_fail_alone() {
     let world = Arc::new(World::new().await);
@@ -74,7 +74,7 @@ async fn several_bad_commits_fail_alone() {
     }
 }
 
-/// Proves that a batch in which everything is bad costs a bounded number of transactions, and that everybody is answered.
+/// Proves that a batch of only bad commits needs a bounded number of transactions, and that every caller is answered.
 #[tokio::test]
 async fn a_damaged_store_costs_a_bounded_number_of_transactions() {
     let world = Arc::new(World::with(EngineConfig { max_batch: 256, ..config() }).await);
@@ -83,5 +83,5 @@ async fn a_damaged_store_costs_a_bounded_number_of_transactions() {
     let ended = place_together(&world, &keys).await;
     assert!(ended.iter().all(is_internal));
     assert_eq!(world.engine.metrics().isolating_transactions.get(), 64);
-    assert_eq!(world.store.batches.lock().unwrap().len(), 65, "with the batch itself");
+    assert_eq!(world.store.batches.lock().unwrap().len(), 65, "including the batch itself");
 }

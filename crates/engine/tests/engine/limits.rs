@@ -1,4 +1,4 @@
-//! Limits against abuse: open orders per customer, and keys of requests that were done already.
+//! Limits against abuse: open orders per customer, and stored keys of requests without effect.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -21,7 +21,7 @@ async fn limited_to(limit: usize) -> World {
     World::with(EngineConfig { max_open_orders: NonZeroUsize::new(limit), ..config() }).await
 }
 
-fn somebody(number: u64, role: Role) -> Principal {
+fn principal(number: u64, role: Role) -> Principal {
     Principal::new(AccountId::generate(start_of_time(), Bucket::from_random(0), number << 2), role)
 }
 
@@ -32,10 +32,10 @@ fn is_too_many<T>(placed: &Result<T, Error>, counted: usize, maximum: usize) -> 
     )
 }
 
-/// Proves that a customer has only so many open orders, that the end of one makes room, however it ends, and that retries of
-/// placed orders and other customers are not refused.
+/// Proves that the open orders of a customer are limited, that an order that ends no longer counts, however it ends,
+/// and that retries of placed orders and other customers are not refused.
 #[tokio::test]
-async fn a_customer_has_only_so_many_open_orders() {
+async fn open_orders_per_customer_are_limited() {
     let world = limited_to(3).await;
     let mut placed = Vec::new();
     for name in ["a", "b", "c"] {
@@ -45,22 +45,22 @@ async fn a_customer_has_only_so_many_open_orders() {
     let again = world.place(&dal(1), "a").await.unwrap();
     assert_eq!((again.order.id, again.replayed), (placed[0].id, true));
     assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
-    let other = somebody(77, Role::Customer);
+    let other = principal(77, Role::Customer);
     world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
 
     world.act(&world.customer, placed[0].id, cancel()).await.unwrap();
     world.place(&dal(1), "d").await.unwrap();
     assert!(is_too_many(&world.place(&dal(1), "e").await, 3, 3));
     for command in [accept(), Command::MarkReady, Command::deliver()] {
-        assert!(is_too_many(&world.place(&dal(1), "e").await, 3, 3), "it has not ended yet");
+        assert!(is_too_many(&world.place(&dal(1), "e").await, 3, 3), "the order has not ended yet");
         world.act(&world.staff, placed[1].id, command).await.unwrap();
     }
     world.place(&dal(1), "e").await.unwrap();
     assert!(is_too_many(&world.place(&dal(1), "f").await, 3, 3));
-    assert_eq!(world.orders().await.len(), 6, "the refused ones are not there");
+    assert_eq!(world.orders().await.len(), 6, "refused orders are not stored");
 }
 
-/// Proves that a burst of requests at the same time does not exceed the limit.
+/// Proves that a burst of concurrent requests does not exceed the limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_burst_does_not_exceed_the_limit() {
     let world = Arc::new(limited_to(5).await);
@@ -78,17 +78,21 @@ async fn a_burst_does_not_exceed_the_limit() {
     assert!((1..=5).contains(&world.orders().await.len()));
 }
 
-/// Proves that orders that end elsewhere do not block a customer: another server ends them, or a task of this one does.
+/// Proves that orders that end elsewhere do not block a customer: another server ends them, or a task of this server
+/// does.
 #[tokio::test]
-async fn an_order_that_ended_elsewhere_makes_room() {
+async fn an_order_that_ended_elsewhere_no_longer_counts() {
     let config = EngineConfig { max_open_orders: NonZeroUsize::new(1), ..working_config() };
     let world = World::with(config).await;
     let first = world.place(&dal(1), "a").await.unwrap().order;
-    assert!(is_too_many(&world.place(&dal(1), "b").await, 1, 1), "which reads the order");
+    assert!(is_too_many(&world.place(&dal(1), "b").await, 1, 1), "this refusal reads the order");
     let request =
         CommandRequest { order_id: first.id, command: cancel(), key: None, expected_versions: None };
     world.second_engine().act(&world.customer, &request).await.unwrap();
-    assert!(is_too_many(&world.place(&dal(1), "b").await, 1, 1), "it was read a moment ago");
+    assert!(
+        is_too_many(&world.place(&dal(1), "b").await, 1, 1),
+        "the order was read less than ten seconds before"
+    );
     world.clock.advance(SignedDuration::from_secs(10));
     let second = world.place(&dal(1), "b").await.unwrap().order;
 
@@ -100,10 +104,10 @@ async fn an_order_that_ended_elsewhere_makes_room() {
     worker.stop().await;
 }
 
-/// Proves that the key of a command that was done already is not stored, for every command that can be repeated and for changes
-/// of a restaurant: an account cannot fill the store with keys.
+/// Proves that the key of a request without effect is not stored, for every repeatable command and for changes of a
+/// restaurant: an account cannot fill the store with keys.
 #[tokio::test]
-async fn no_key_is_stored_for_what_was_done_already() {
+async fn no_key_is_stored_for_a_request_without_effect() {
     let world = World::new().await;
     let staff = world.staff;
     let order = world.place(&dal(1), "placed").await.unwrap().order;
@@ -120,7 +124,7 @@ async fn no_key_is_stored_for_what_was_done_already() {
     ];
     for (caller, order_id, command) in steps {
         let kind: CommandKind = command.kind();
-        let give = async |name: String| {
+        let send = async |name: String| {
             let request = CommandRequest {
                 order_id,
                 command: command.clone(),
@@ -129,11 +133,11 @@ async fn no_key_is_stored_for_what_was_done_already() {
             };
             world.engine.act(&caller, &request).await
         };
-        give(format!("{kind:?}-1")).await.unwrap();
+        send(format!("{kind:?}-1")).await.unwrap();
         assert!(is_stored(&caller, &format!("{kind:?}-1")).await, "{kind:?}");
         for number in 2..5 {
             let name = format!("{kind:?}-{number}");
-            give(name.clone()).await.unwrap();
+            send(name.clone()).await.unwrap();
             assert!(!is_stored(&caller, &name).await, "{name}");
         }
     }

@@ -1,4 +1,4 @@
-//! The engine on a real store, with faults put between the two.
+//! Tests of the engine on a real store, with faults injected between the two.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 

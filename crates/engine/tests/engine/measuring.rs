@@ -1,4 +1,4 @@
-//! Measuring the shards: what `/metrics` shows while databases answer, fail and hang.
+//! Measurement of the shards: `/metrics` while databases answer, fail and hang.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ fn page(engine: &Engine) -> String {
     text
 }
 
-/// The value of a series; `None` if it is not shown.
+/// Returns the value of a series; `None` if it is not exported.
 fn shown(engine: &Engine, series: &str) -> Option<f64> {
     let page = page(engine);
     let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
@@ -31,8 +31,8 @@ const DIRECTORY: &str = "dabba_directory_up";
 const AT: &str = "dabba_shard_measured_timestamp_seconds{shard=\"main\"}";
 const OVERDUE: &str = "dabba_task_oldest_overdue_seconds{shard=\"main\",queue=\"deadlines\"}";
 
-/// Proves that nothing is shown before the first measurement, that a shard that fails is down while its last measurement stays
-/// with its time, and that it is up again after the next one.
+/// Proves that nothing is exported before the first measurement, that a shard that fails is down while its last
+/// measurement and its time stay, and that it is up again after the next measurement.
 #[tokio::test]
 async fn a_shard_that_fails_is_down_and_keeps_its_last_measurement() {
     let world = World::new().await;
@@ -53,11 +53,11 @@ async fn a_shard_that_fails_is_down_and_keeps_its_last_measurement() {
 
     engine.measure_shard(0).await.unwrap();
     assert_eq!((shown(engine, UP), shown(engine, AT)), (Some(1.0), Some(first + 3_600.0)));
-    assert!(shown(engine, OVERDUE).unwrap() > 1_000.0, "the order has waited for its deadline for long");
+    assert!(shown(engine, OVERDUE).unwrap() > 1_000.0, "the deadline's task is long overdue");
 }
 
-/// Proves that a database that hangs is down after the time for a measurement, that the page is shown meanwhile, and that the
-/// background goes on measuring once the database answers, also after a panic.
+/// Proves that a database that hangs is down after the timeout of a measurement, that `/metrics` is answered in the
+/// meantime, and that the background measurement continues once the database answers, also after a panic.
 #[tokio::test]
 async fn a_shard_that_hangs_is_down() {
     let world = World::with(EngineConfig {
@@ -68,12 +68,12 @@ async fn a_shard_that_hangs_is_down() {
     .await;
     let engine = &world.engine;
     let background = tokio::spawn(Arc::clone(engine).measure_shards());
-    eventually("it is up", || shown(engine, UP) == Some(1.0)).await;
+    eventually("the shard is up", || shown(engine, UP) == Some(1.0)).await;
     world.store.measurement_gate.shut();
-    eventually("it is down", || shown(engine, UP) == Some(0.0)).await;
+    eventually("the shard is down", || shown(engine, UP) == Some(0.0)).await;
     world.store.measurements.fail_once(Fault::Panic);
     world.store.measurement_gate.open();
-    eventually("it is up again", || shown(engine, UP) == Some(1.0)).await;
+    eventually("the shard is up again", || shown(engine, UP) == Some(1.0)).await;
     assert!(
         page(engine).contains("dabba_part_failures_total{part=\"measurer_0\"} 1"),
         "the panic is counted"

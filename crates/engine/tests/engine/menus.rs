@@ -1,4 +1,4 @@
-//! Prices come from the menu that holds, however late it changed.
+//! Prices come from the current menu, however late it changes.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -23,8 +23,8 @@ fn dal_expecting(total: i64) -> OrderRequest {
     OrderRequest { expected_total: Some(amount(total)), ..dal(1) }
 }
 
-/// Another process changes the menu while this one holds the old one in memory and is about to
-/// write an order priced from it.
+/// Proves that an order is priced again when another process has changed the menu, while this process has the old menu
+/// in its cache.
 #[tokio::test]
 async fn an_order_priced_from_a_stale_menu_is_priced_again() {
     let world = World::new().await;
@@ -38,7 +38,7 @@ async fn an_order_priced_from_a_stale_menu_is_priced_again() {
 }
 
 #[tokio::test]
-async fn a_customer_who_expected_another_total_is_told_the_new_one() {
+async fn a_changed_total_is_refused_with_the_new_quote() {
     let world = World::new().await;
     let other = world.second_engine();
     world.engine.catalogue(world.restaurant_id).await.unwrap();
@@ -50,12 +50,12 @@ async fn a_customer_who_expected_another_total_is_told_the_new_one() {
     };
     assert_eq!((quote.amounts.total, quote.menu_revision), (amount(600), 2));
     assert!(world.orders().await.is_empty());
-    // With the new total in sight, the same key is still free.
+    // The same key is still free for a request with the new total.
     assert!(!world.place(&dal_expecting(600), "a").await.unwrap().replayed);
 }
 
 #[tokio::test]
-async fn what_changed_without_changing_the_total_does_not_disturb() {
+async fn a_change_that_keeps_the_total_does_not_refuse_the_order() {
     let world = World::new().await;
     let other = world.second_engine();
     world.engine.catalogue(world.restaurant_id).await.unwrap();
@@ -65,7 +65,7 @@ async fn what_changed_without_changing_the_total_does_not_disturb() {
     assert_eq!(world.place(&dal_expecting(500), "a").await.unwrap().order.details.menu_revision, 1);
 }
 
-/// What stood in the way of an order.
+/// Returns the obstacles of a refused order.
 fn obstacles(refused: Result<Answer, Error>) -> Vec<Obstacle> {
     match refused {
         Err(Error::Conflict(Conflict::NotOrderable(obstacles))) => obstacles,
@@ -79,8 +79,8 @@ fn slug(text: &str) -> Slug {
 
 const UNAVAILABLE: Availability = Availability::Unavailable { until: None };
 
-/// Proves that an order is not placed when another process has just marked its item, and that the order is
-/// refused with everything that stands in its way.
+/// Proves that an order is not placed when another process has just marked its item, and that the refusal lists every
+/// obstacle.
 #[tokio::test]
 async fn an_item_marked_by_another_process_is_not_sold() {
     let world = World::new().await;
@@ -104,7 +104,7 @@ async fn an_item_marked_by_another_process_is_not_sold() {
     assert!(world.orders().await.is_empty());
 }
 
-/// Proves that a change of availability costs one row and a read of the marks: the menu in memory is the same.
+/// Proves that a change of availability writes one row and reads only the marks: the cached menu is shared.
 #[tokio::test]
 async fn a_change_of_availability_does_not_read_the_menu_again() {
     let world = World::new().await;
@@ -118,13 +118,13 @@ async fn a_change_of_availability_does_not_read_the_menu_again() {
     assert!(Arc::ptr_eq(&before.catalogue.menu, &after.catalogue.menu));
     assert_eq!(after.catalogue.unavailable.availability("naan"), UNAVAILABLE);
     assert_eq!(after.catalogue.menu_revision, 1);
-    // The same mark again is no change.
+    // The same mark again is not a change.
     assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
 }
 
 /// Proves that a written change is answered although the store cannot be read afterwards.
 #[tokio::test]
-async fn nothing_fails_after_a_change_of_availability_or_menu_is_written() {
+async fn a_written_change_is_answered_even_if_the_store_cannot_be_read() {
     let world = World::new().await;
     let (staff, id) = (&world.staff, world.restaurant_id);
     world.engine.catalogue(id).await.unwrap();
@@ -144,7 +144,7 @@ async fn nothing_fails_after_a_change_of_availability_or_menu_is_written() {
     assert_eq!(written.catalogue, stored);
 }
 
-/// Proves that a menu is replaced only in one of the states that the caller names.
+/// Proves that a menu is replaced only in one of the expected states.
 #[tokio::test]
 async fn a_menu_is_replaced_in_an_expected_state() {
     let world = World::new().await;
@@ -156,17 +156,21 @@ async fn a_menu_is_replaced_in_an_expected_state() {
     };
     for stale in [&[][..], &[expected(1, Some(1))], &[expected(2, None), expected(2, Some(2))]] {
         let Err(Error::Conflict(Conflict::MenuRevision { current })) = replace(stale).await else {
-            panic!("{stale:?} is not the state");
+            panic!("{stale:?} does not contain the present state");
         };
         assert_eq!(current, MenuRevisions { menu: 1, availability: 2 });
     }
     replace(&[expected(9, None), expected(1, Some(2))]).await.unwrap();
     let entry = replace(&[expected(2, None)]).await.unwrap();
-    assert_eq!(entry.catalogue.unavailable.availability("naan"), UNAVAILABLE, "what is not stated is kept");
+    assert_eq!(
+        entry.catalogue.unavailable.availability("naan"),
+        UNAVAILABLE,
+        "availability that is not stated is kept"
+    );
 }
 
 #[tokio::test]
-async fn a_pause_by_another_process_is_caught() {
+async fn a_pause_by_another_process_is_respected() {
     let world = World::new().await;
     let other = world.second_engine();
     world.engine.catalogue(world.restaurant_id).await.unwrap();
@@ -189,9 +193,9 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
     assert_eq!(quote.obstacles, short);
 }
 
-/// I7, with the engine's own decisions: of one hundred who want one of ten, ten get it.
+/// Proves I7 with the engine's own decisions: of one hundred customers who order one of ten items, ten succeed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_sold_twice() {
+async fn limited_stock_is_never_oversold() {
     let world = Arc::new(World::new().await);
     let item = Slug::new("dal").unwrap();
     world.engine.set_stock(&world.staff, world.restaurant_id, &item, Some(10), None).await.unwrap();
@@ -214,7 +218,7 @@ async fn nothing_is_sold_twice() {
 }
 
 #[tokio::test]
-async fn a_menu_is_read_from_the_store_once() {
+async fn concurrent_readers_load_a_menu_once() {
     let world = World::new().await;
     let second = world.second_engine();
     world.store.catalogue_loads.store(0, Ordering::SeqCst);
@@ -230,8 +234,8 @@ async fn a_menu_is_read_from_the_store_once() {
     assert_eq!(world.store.catalogue_loads.load(Ordering::SeqCst), 1);
 }
 
-/// Proves that a replacement without ids is matched with the very menu that it replaces: whichever of two servers
-/// writes first, no id passes to another dish.
+/// Proves that a replacement without ids is matched against the menu that it replaces: whichever of two servers writes
+/// first, an id never moves to another dish.
 #[tokio::test]
 async fn ids_stay_with_their_dishes_when_two_servers_replace_a_menu() {
     let world = World::new().await;
@@ -244,7 +248,7 @@ async fn ids_stay_with_their_dishes_when_two_servers_replace_a_menu() {
     let names = ["醤油ラーメン", "味噌ラーメン"];
     for round in 0..20 {
         let (first, second) = (names[round % 2], names[(round + 1) % 2]);
-        // One server swaps the two names, the other one sends the dishes in another order and without ids.
+        // One server swaps the two names; the other one sends the dishes in another order and without ids.
         let swapped = document(json!([named("x", first), named("x-2", second)]));
         let without_ids = document(json!([by_name("餃子"), by_name(second), by_name(first)]));
         let (one, another) = tokio::join!(

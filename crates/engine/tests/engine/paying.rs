@@ -1,4 +1,4 @@
-//! A world in which orders are paid by card, and a provider that fails where a test says.
+//! A world with payments by card, and a payment provider that fails where a test injects a fault.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,34 +24,34 @@ use crate::{
     world::{World, accept, embedded_store},
 };
 
-/// Most seconds of the world's clock until a task that failed once is done: pauses after a failure and a
-/// lease that runs out are shorter.
+/// Maximum number of seconds of the world's clock until a task that failed once is completed. Backoff and a lease are
+/// shorter.
 const MAX_SECONDS: u32 = 120;
 
-/// How a call of the provider goes.
+/// Fault of a call to the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallFault {
-    /// It never gets there.
+    /// The call does not reach the provider.
     Before,
-    /// It is carried out, and the answer is lost.
+    /// The call is executed, and its answer is lost.
     After,
-    /// Whoever calls dies meanwhile: the call is carried out and never returns.
+    /// The caller dies during the call: the call is executed and never returns.
     Death,
 }
 
-/// An order and a report on it, where there is one.
+/// Result of a look-up: an order and a report, if there is one.
 type Found = Result<Option<(OrderId, PaymentReport)>, GatewayError>;
 
-/// A provider that passes everything on to a simulated one.
+/// A provider that forwards every call to a simulated one.
 pub(crate) struct TestGateway {
     inner: InProcessGateway,
     pub(crate) provider: Arc<Provider>,
     next_fault: Mutex<Option<CallFault>>,
-    /// Calls wait here while it is shut, after they have been carried out.
+    /// Gate at which calls wait after their execution.
     pub(crate) gate: Gate,
-    /// What is found when somebody looks something up.
+    /// Result of the next look-ups.
     pub(crate) found: Mutex<Found>,
-    /// Keys of all calls that got here.
+    /// Idempotency keys of all calls that reached the provider.
     pub(crate) keys: Mutex<Vec<String>>,
 }
 
@@ -79,7 +79,7 @@ impl TestGateway {
         call: impl Future<Output = Result<GatewayAnswer, GatewayError>>,
     ) -> Result<GatewayAnswer, GatewayError> {
         let fault = self.next_fault.lock().unwrap().take();
-        let lost = || Err(GatewayError::Unavailable("as the test says".into()));
+        let lost = || Err(GatewayError::Unavailable("injected by the test".into()));
         if fault == Some(CallFault::Before) {
             return lost();
         }
@@ -136,13 +136,13 @@ impl PaymentGateway for TestGateway {
     }
 }
 
-/// A world with its provider.
+/// A world and its payment provider.
 pub(crate) struct PayingWorld {
     pub(crate) world: World,
     pub(crate) gateway: Arc<TestGateway>,
 }
 
-/// An order of so many dal, which cost 500 each, paid with this token.
+/// Returns an order of `quantity` dal, which cost 500 each, paid by card with this token.
 pub(crate) fn dal_by_card(quantity: u32, token: &str) -> OrderRequest {
     serde_json::from_value(json!({
         "lines": [{"item": "dal", "quantity": quantity}], "fulfilment": {"type": "collection"},
@@ -151,7 +151,7 @@ pub(crate) fn dal_by_card(quantity: u32, token: &str) -> OrderRequest {
     .unwrap()
 }
 
-/// A refund of an amount, or of all.
+/// Returns a refund of an amount, or of the full amount.
 pub(crate) fn refund(minor: Option<i64>) -> Command {
     let amount = minor.map(|minor| dabba_domain::Amount::from_minor(minor).unwrap());
     Command::Refund(RefundRequest::new(amount, RefundReason::Quality))
@@ -178,20 +178,20 @@ impl PayingWorld {
         self.world.engine.order(&self.world.admin, id).await.unwrap()
     }
 
-    /// Works what is due at this moment, with this engine, whatever fails meanwhile.
+    /// Executes all due tasks with this engine, and ignores errors.
     pub(crate) async fn work_with(&self, engine: &Engine) {
         for queue in TaskQueue::ALL {
             while let Ok(true) = engine.work_next(*queue).await {}
         }
     }
 
-    /// Lets time pass, second by second, and works what is due, until the order is so.
-    pub(crate) async fn until(&self, id: OrderId, what: &str, is_so: impl Fn(&Order) -> bool) -> Order {
+    /// Advances the clock second by second and executes due tasks until the order fulfils the condition.
+    pub(crate) async fn until(&self, id: OrderId, what: &str, holds: impl Fn(&Order) -> bool) -> Order {
         for _ in 0..MAX_SECONDS {
             self.work_with(&self.world.engine).await;
-            // The store may still be failing.
+            // The store may still fail.
             if let Ok(order) = self.world.engine.order(&self.world.admin, id).await
-                && is_so(&order)
+                && holds(&order)
             {
                 return order;
             }
@@ -200,7 +200,7 @@ impl PayingWorld {
         panic!("never {what}: {:?}", self.read(id).await);
     }
 
-    /// Lets some more time pass, in which nothing more may happen to the order.
+    /// Advances the clock further, and asserts that the order does not change.
     pub(crate) async fn settle(&self, order: &Order) {
         for _ in 0..40 {
             self.world.clock.advance(SignedDuration::from_secs(1));
@@ -209,7 +209,7 @@ impl PayingWorld {
         assert_eq!(self.read(order.id).await, *order);
     }
 
-    /// An order that has been paid, accepted, cooked and collected.
+    /// Returns an order that was paid, accepted, prepared and collected.
     pub(crate) async fn delivered(&self, token: &str) -> Order {
         let id = self.place(token).await.id;
         self.until(id, "confirmed", |order| order.acceptance_deadline.is_some()).await;
@@ -219,7 +219,7 @@ impl PayingWorld {
         self.until(id, "captured", |order| !order.captured.is_zero()).await
     }
 
-    /// That the provider's ledger agrees with the order, and that nothing was done twice (I8).
+    /// Asserts that the provider's ledger agrees with the order, and that no step took effect twice (I8).
     pub(crate) fn check_ledgers(&self, order: &Order, what: &str) {
         let summary: Summary = self.gateway.provider.summary(order.id);
         assert!(summary.authorizations <= 1 && summary.captures <= 1, "{what}: {summary:?}");

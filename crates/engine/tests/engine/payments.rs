@@ -1,5 +1,5 @@
-//! Payments by card: every step fails once, and is repeated once, at every place where it can; afterwards
-//! the order is where it should be, and the provider's ledger agrees with it (I8).
+//! Payments by card: every step fails once at every possible place and is retried; afterwards the order is in the
+//! expected state, and the provider's ledger agrees with it (I8).
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::{
     world::{accept, cancel, dal},
 };
 
-/// A step of a payment: how to bring an order to it, and how it is after it.
+/// A step of a payment, and the condition that holds after it.
 struct Step {
     name: &'static str,
     is_done: fn(&Order) -> bool,
@@ -36,7 +36,7 @@ const STEPS: [Step; 4] = [
     Step { name: "refund", is_done: |order| order.payment_status == PaymentStatus::PartiallyRefunded },
 ];
 
-/// An order for which a step is due.
+/// Returns an order for which the step is due.
 async fn before(world: &PayingWorld, step: &Step) -> Order {
     if step.name == "refund" {
         let delivered = world.delivered("tok_succeed").await;
@@ -54,7 +54,7 @@ async fn before(world: &PayingWorld, step: &Step) -> Order {
     world.world.act(who, placed.id, command).await.unwrap().order
 }
 
-/// That the step came out as it should, and nothing more happens.
+/// Asserts that the step has its expected effect, and that nothing else happens.
 async fn check(world: &PayingWorld, step: &Step, order: &Order, what: &str) {
     let what = format!("{}, {what}", step.name);
     let done = world.until(order.id, &what, step.is_done).await;
@@ -65,12 +65,12 @@ async fn check(world: &PayingWorld, step: &Step, order: &Order, what: &str) {
     let mut keys = world.gateway.keys.lock().unwrap().clone();
     keys.retain(|key| key.contains(&key_end));
     keys.dedup();
-    assert_eq!(keys.len(), 1, "{what}: every repetition has the same key: {keys:?}");
+    assert_eq!(keys.len(), 1, "{what}: every retry has the same key: {keys:?}");
 }
 
-/// Proves that each step comes out once whatever the store does to it.
+/// Proves that each step takes effect once, whatever store call fails.
 #[tokio::test]
-async fn each_step_is_done_once_whatever_fails_in_the_store() {
+async fn each_step_takes_effect_once_under_store_faults() {
     for step in &STEPS {
         for (what, faults, fault) in STORE_FAILURES {
             let world = PayingWorld::new().await;
@@ -81,9 +81,9 @@ async fn each_step_is_done_once_whatever_fails_in_the_store() {
     }
 }
 
-/// Proves that each step comes out once when the call fails before or after it was carried out.
+/// Proves that each step takes effect once when the call fails before or after its execution.
 #[tokio::test]
-async fn each_step_is_done_once_whatever_fails_at_the_provider() {
+async fn each_step_takes_effect_once_under_provider_faults() {
     for step in &STEPS {
         for fault in [CallFault::Before, CallFault::After] {
             let world = PayingWorld::new().await;
@@ -94,10 +94,10 @@ async fn each_step_is_done_once_whatever_fails_at_the_provider() {
     }
 }
 
-/// Proves the same when the worker dies between the call and the commit: another takes over when the lease
-/// has run out.
+/// Proves that each step takes effect once when the worker dies between the call and the commit: another worker leases
+/// the task after the lease expires.
 #[tokio::test]
-async fn each_step_is_done_once_when_its_worker_dies_after_the_call() {
+async fn each_step_takes_effect_once_when_the_worker_dies_after_the_call() {
     for step in &STEPS {
         let world = PayingWorld::new().await;
         let order = before(&world, step).await;
@@ -105,17 +105,17 @@ async fn each_step_is_done_once_when_its_worker_dies_after_the_call() {
         world.gateway.gate.shut();
         let engine = Arc::clone(&world.world.engine);
         let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
-        world.gateway.gate.somebody_waits().await;
+        world.gateway.gate.until_blocked().await;
         worker.abort();
         world.gateway.gate.open();
         check(&world, step, &order, "the worker dies").await;
     }
 }
 
-/// Proves that no step of an order is done to which a newer program has written: the provider is not called, the
-/// task is not parked, and the step is done once as soon as a server understands the order.
+/// Proves that no step is executed for an order that a newer version has written: the provider is not called, the task
+/// is not parked, and the step is executed once as soon as a server understands the order.
 #[tokio::test]
-async fn no_step_of_a_newer_order_is_done() {
+async fn no_step_of_an_order_written_by_a_newer_version_is_executed() {
     for step in &STEPS {
         let world = PayingWorld::new().await;
         let order = before(&world, step).await;
@@ -138,22 +138,21 @@ async fn no_step_of_a_newer_order_is_done() {
     }
 }
 
-/// Proves that a worker that comes back from its call after another has taken over and finished changes
-/// nothing.
+/// Proves that a worker whose call returns after another worker has leased and completed the task changes nothing.
 #[tokio::test]
-async fn who_comes_back_late_from_a_call_is_refused() {
+async fn a_worker_that_loses_its_lease_during_a_call_changes_nothing() {
     for step in &STEPS {
         let world = PayingWorld::new().await;
         let order = before(&world, step).await;
         world.gateway.gate.shut();
         let engine = Arc::clone(&world.world.engine);
         let late = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
-        world.gateway.gate.somebody_waits().await;
-        // The other one's lease is over, and the other one's call is not held up.
+        world.gateway.gate.until_blocked().await;
+        // The first worker's lease has expired, and the second worker's call is not held at the gate alone.
         world.world.clock.advance(SignedDuration::from_secs(31));
         let other = Arc::clone(&world.world.engine);
         let overtaking = tokio::spawn(async move { other.work_next(TaskQueue::Payments).await });
-        world.gateway.gate.somebody_waits().await;
+        world.gateway.gate.until_blocked().await;
         world.gateway.gate.open();
         overtaking.await.unwrap().unwrap();
         late.await.unwrap().unwrap();
@@ -161,9 +160,9 @@ async fn who_comes_back_late_from_a_call_is_refused() {
     }
 }
 
-/// Proves that every token ends the order as it says, and the ledgers agree.
+/// Proves that every token leads to its documented end, and that the ledgers agree.
 #[tokio::test]
-async fn whatever_the_card_the_order_ends_where_it_should() {
+async fn every_token_leads_to_its_documented_end() {
     let declined = [
         ("tok_decline", DeclineReason::CardDeclined),
         ("tok_insufficient_funds", DeclineReason::InsufficientFunds),
@@ -195,21 +194,21 @@ async fn whatever_the_card_the_order_ends_where_it_should() {
     }
 }
 
-/// Proves that an order which is cancelled before its payment was ever asked for is never charged.
+/// Proves that an order that is cancelled before its payment is requested is never charged.
 #[tokio::test]
-async fn who_cancels_before_the_payment_is_asked_for_is_never_charged() {
+async fn a_cancellation_before_the_payment_request_charges_nothing() {
     let world = PayingWorld::new().await;
     let placed = world.place("tok_succeed").await;
     world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
     let ended = world.until(placed.id, "void", |order| order.payment_status == PaymentStatus::Voided).await;
     world.settle(&ended).await;
-    assert!(world.gateway.keys.lock().unwrap().is_empty(), "nobody was called");
+    assert!(world.gateway.keys.lock().unwrap().is_empty(), "the provider was not called");
 }
 
-/// Proves that an order which is cancelled while its payment is under way is let go of, wherever the answer
-/// to the first call went.
+/// Proves that an order that is cancelled during the authorization is voided, whether or not the answer to the first
+/// call arrived.
 #[tokio::test]
-async fn who_cancels_while_the_payment_is_under_way_gets_it_back() {
+async fn a_cancellation_during_the_authorization_voids_the_payment() {
     for fault in [None, Some(CallFault::Before), Some(CallFault::After)] {
         let world = PayingWorld::new().await;
         let placed = world.place("tok_succeed").await;
@@ -221,7 +220,7 @@ async fn who_cancels_while_the_payment_is_under_way_gets_it_back() {
             world.gateway.gate.shut();
             let engine = Arc::clone(&world.world.engine);
             let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
-            world.gateway.gate.somebody_waits().await;
+            world.gateway.gate.until_blocked().await;
             world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
             world.gateway.gate.open();
             worker.await.unwrap().unwrap();
@@ -235,9 +234,9 @@ async fn who_cancels_while_the_payment_is_under_way_gets_it_back() {
     }
 }
 
-/// Proves that money which is collected while the order is cancelled is given back, all of it, once.
+/// Proves that money that is captured while the order is cancelled is refunded in full, once.
 #[tokio::test]
-async fn who_cancels_while_the_money_is_collected_gets_it_back() {
+async fn a_cancellation_during_the_capture_refunds_the_payment() {
     let world = PayingWorld::new().await;
     let placed = world.place("tok_succeed").await;
     world.until(placed.id, "confirmed", |order| order.status == OrderStatus::Confirmed).await;
@@ -245,22 +244,21 @@ async fn who_cancels_while_the_money_is_collected_gets_it_back() {
     world.gateway.gate.shut();
     let engine = Arc::clone(&world.world.engine);
     let capturing = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
-    world.gateway.gate.somebody_waits().await;
+    world.gateway.gate.until_blocked().await;
     let why = Command::cancel(CancelReason::KitchenClosed);
     world.world.act(&world.world.staff, placed.id, why).await.unwrap();
     world.gateway.gate.open();
     capturing.await.unwrap().unwrap();
     let is_back = |order: &Order| order.payment_status == PaymentStatus::Refunded;
-    let ended = world.until(placed.id, "given back", is_back).await;
+    let ended = world.until(placed.id, "refunded", is_back).await;
     assert_eq!((ended.status, ended.refunds.len()), (OrderStatus::Refunded, 1));
     world.settle(&ended).await;
     world.check_ledgers(&ended, "cancelled while captured");
 }
 
-/// Proves that reports of the provider may come twice, late and in any order, and change nothing that is
-/// decided.
+/// Proves that duplicate, late and reordered reports of the provider change nothing that is already decided.
 #[tokio::test]
-async fn late_and_doubled_reports_change_nothing() {
+async fn late_and_duplicate_reports_change_nothing() {
     let world = PayingWorld::new().await;
     let order = world.delivered("tok_succeed").await;
     let reference = order.payment_reference.clone().unwrap();
@@ -281,15 +279,15 @@ async fn late_and_doubled_reports_change_nothing() {
     }
 }
 
-/// Proves that a payment which is reported before its call has returned is recorded once.
+/// Proves that a payment that is reported before its call has returned is recorded once.
 #[tokio::test]
-async fn a_report_may_overtake_the_answer() {
+async fn a_report_may_arrive_before_the_answer() {
     let world = PayingWorld::new().await;
     let placed = world.place("tok_succeed").await;
     world.gateway.gate.shut();
     let engine = Arc::clone(&world.world.engine);
     let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
-    world.gateway.gate.somebody_waits().await;
+    world.gateway.gate.until_blocked().await;
     let payment = world.gateway.provider.payments(placed.id).remove(0);
     let report = PaymentReport::Authorized { reference: payment.reference };
     world.world.engine.record_payment(placed.id, &report).await.unwrap();
@@ -301,10 +299,10 @@ async fn a_report_may_overtake_the_answer() {
     world.check_ledgers(&reported, "reported first");
 }
 
-/// Proves that an order whose payment is not certain in its time is cancelled, and that money which is set
-/// aside afterwards is let go of.
+/// Proves that an order whose payment is not authorized by its deadline is cancelled, and that money that is authorized
+/// afterwards is voided.
 #[tokio::test]
-async fn a_payment_that_is_not_certain_in_time_cancels() {
+async fn an_order_not_authorized_by_its_deadline_is_cancelled() {
     let world = PayingWorld::new().await;
     world.set_health(Health::Down);
     let placed = world.place("tok_succeed").await;
@@ -313,20 +311,19 @@ async fn a_payment_that_is_not_certain_in_time_cancels() {
     world.world.clock.advance(deadline.duration_since(world.world.engine.now()));
     let ended = world.until(placed.id, "expired", |order| order.status.is_terminal()).await;
     assert_eq!(ended.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
-    assert_eq!(ended.payment_status, PaymentStatus::Pending, "nobody knows yet");
+    assert_eq!(ended.payment_status, PaymentStatus::Pending, "the state of the payment is unknown");
     world.set_health(Health::Up);
     world.world.clock.advance(SignedDuration::from_mins(6));
     let is_void = |order: &Order| order.payment_status == PaymentStatus::Voided;
-    let ended = world.until(placed.id, "let go of", is_void).await;
+    let ended = world.until(placed.id, "voided", is_void).await;
     world.settle(&ended).await;
     world.check_ledgers(&ended, "late");
 }
 
-/// Proves that while the provider is dead it is left alone after a few calls, that orders are taken and
-/// deadlines kept as ever, that nothing is parked however long it takes, and that all is worked off when it is
-/// back.
+/// Proves that an unavailable provider gets few calls, that orders are accepted and deadlines enforced as usual, that
+/// no task is parked however long the outage lasts, and that all tasks are executed after it.
 #[tokio::test]
-async fn a_dead_provider_holds_up_nothing_else() {
+async fn an_unavailable_provider_delays_nothing_else() {
     let world = PayingWorld::new().await;
     world.set_health(Health::Down);
     let mut placed = Vec::new();
@@ -338,7 +335,7 @@ async fn a_dead_provider_holds_up_nothing_else() {
     let cash = world.world.place(&dal(1), "cash").await.unwrap().order;
     world.work_with(engine).await;
     let calls = world.gateway.keys.lock().unwrap().len();
-    assert!(calls <= 5, "{calls} calls of a dead provider");
+    assert!(calls <= 5, "{calls} calls to an unavailable provider");
     assert_eq!(engine.breaker_state(), Some(BreakerState::Open));
     assert!(placed.iter().all(|order| order.status == OrderStatus::Created));
 
@@ -348,9 +345,9 @@ async fn a_dead_provider_holds_up_nothing_else() {
         world.work_with(engine).await;
     }
     let calls = world.gateway.keys.lock().unwrap().len();
-    assert!(calls <= 5 + 2 * 12, "a probe or two each time that it may be back, not {calls}");
+    assert!(calls <= 5 + 2 * 12, "more than two probes each time the breaker is half-open: {calls}");
 
-    // However long that lasts, it is not the tasks that fail.
+    // The outage does not count as a failure of the tasks, however long it lasts.
     for _ in 0..300 {
         world.world.clock.advance(SignedDuration::from_mins(1));
         world.work_with(engine).await;
@@ -362,16 +359,16 @@ async fn a_dead_provider_holds_up_nothing_else() {
     world.set_health(Health::Up);
     for order in &placed {
         let is_settled = |order: &Order| order.payment_status == PaymentStatus::Voided;
-        let settled = world.until(order.id, "worked off", is_settled).await;
+        let settled = world.until(order.id, "executed after the outage", is_settled).await;
         assert_eq!(settled.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
-        world.check_ledgers(&settled, "worked off");
+        world.check_ledgers(&settled, "executed after the outage");
     }
     assert_eq!(engine.breaker_state(), Some(BreakerState::Closed));
 }
 
-/// Proves that cards are refused where nobody moves their money, before anything is written.
+/// Proves that cards are refused without a payment provider, before anything is written.
 #[tokio::test]
-async fn without_a_provider_no_cards_are_taken() {
+async fn without_a_provider_no_cards_are_accepted() {
     let world = crate::world::World::new().await;
     let refused = world.place(&dal_by_card(1, "tok_succeed"), "a").await;
     let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else {
@@ -381,13 +378,13 @@ async fn without_a_provider_no_cards_are_taken() {
     assert!(world.orders().await.is_empty());
 }
 
-/// Proves that tasks for a provider which refuses to understand them end in the manual queue, with what it
-/// said, and that nobody's money has moved.
+/// Proves that a task that the provider keeps refusing is parked with the provider's errors, and that no money has
+/// moved.
 #[tokio::test]
-async fn what_the_provider_keeps_refusing_is_parked() {
+async fn a_task_that_the_provider_keeps_refusing_is_parked() {
     let world = PayingWorld::new().await;
     let order = world.delivered("tok_succeed").await;
-    // A refund whose key was used for another amount: the provider will not do it.
+    // The key of the refund was used for another amount, so the provider refuses it.
     let payment = world.gateway.provider.payments(order.id).remove(0);
     let number = std::num::NonZeroU32::MIN;
     let other = dabba_engine::Payment {
@@ -415,14 +412,15 @@ async fn what_the_provider_keeps_refusing_is_parked() {
     let request =
         CommandRequest { order_id: order.id, command: refund(None), key: None, expected_versions: None };
     let rest = world.world.engine.act(&world.world.admin, &request).await.unwrap().order;
-    assert_eq!(rest.refundable(), Amount::ZERO, "what waits is not given twice");
+    assert_eq!(rest.refundable(), Amount::ZERO, "a pending refund is not refunded again");
     assert_eq!(world.world.store.events(order.id, 0, 100).await.unwrap().len(), rest.version as usize);
 }
 
-/// Proves that a notice that names no order is looked up at the provider; that one which cannot be looked up is
-/// refused, so that it is posted again, and changes nothing; and that one of no order here is taken.
+/// Proves that a notice without an order is looked up at the provider; that a notice that cannot be looked up is
+/// refused, so that the provider sends it again, and changes nothing; and that a notice about an unknown order is
+/// accepted.
 #[tokio::test]
-async fn a_notice_that_names_no_order_is_looked_up() {
+async fn a_notice_without_an_order_is_looked_up() {
     let world = PayingWorld::new().await;
     let order = world.delivered("tok_succeed").await;
     let engine = &world.world.engine;

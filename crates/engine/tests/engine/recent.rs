@@ -1,4 +1,4 @@
-//! What commands decide on without reading it: orders as this server left them.
+//! The cache of recent orders, from which commands are decided without a read.
 
 use dabba_domain::{
     AccountId, Bucket, OrderId, Role,
@@ -69,9 +69,9 @@ async fn the_next_command_reads_nothing() {
     world.check_histories().await;
 }
 
-/// Proves that of more orders than are remembered those are forgotten that were used longest ago.
+/// Proves that a full cache evicts the least recently used order.
 #[tokio::test]
-async fn only_so_many_are_remembered() {
+async fn a_full_cache_evicts_the_least_recently_used_order() {
     let world = World::with(EngineConfig { remembered_orders: 1, ..config() }).await;
     let first = accept_one(&world, "a").await;
     let second = accept_one(&world, "b").await;
@@ -81,10 +81,10 @@ async fn only_so_many_are_remembered() {
     world.act(&world.staff, second, Command::MarkReady).await.unwrap();
 }
 
-/// Proves that nobody is refused, or told that there is nothing to do, by what is remembered: the order is read
-/// for that.
+/// Proves that no command is refused, or answered as already done, on the basis of a cached order: the order is read
+/// first.
 #[tokio::test]
-async fn a_no_is_not_said_from_memory() {
+async fn no_command_is_refused_from_the_cache() {
     let (world, id) = accepted().await;
     world.store.loads.plan(|| Fault::Before);
     for (principal, command) in
@@ -102,9 +102,9 @@ async fn a_no_is_not_said_from_memory() {
     assert!(matches!(error, Error::VersionMismatch { current: 3 }), "{error}");
 }
 
-/// Proves that a command is decided on what another server has made of the order, not on what is remembered.
+/// Proves that a command is decided on the change of another server instead of the stale cached order.
 #[tokio::test]
-async fn memory_that_is_behind_is_of_no_effect() {
+async fn a_stale_cached_order_has_no_effect() {
     let (world, id) = accepted().await;
     cancelled_by(&world, &world.second_engine(), id).await;
     let error = world.act(&world.staff, id, Command::MarkReady).await.unwrap_err();
@@ -114,10 +114,9 @@ async fn memory_that_is_behind_is_of_no_effect() {
     world.check_histories().await;
 }
 
-/// Proves that stock is returned once, though two servers cancel the order and one of them remembers it as it was
-/// before (I7).
+/// Proves that stock is returned once when two servers cancel the order, one of them with a stale cached order (I7).
 #[tokio::test]
-async fn memory_that_is_behind_returns_no_stock_again() {
+async fn a_stale_cached_order_returns_no_stock_twice() {
     let world = World::with_stock(config()).await;
     let id = world.place_two("a").await.id;
     cancelled_by(&world, &world.second_engine(), id).await;
@@ -127,10 +126,10 @@ async fn memory_that_is_behind_returns_no_stock_again() {
     world.check_histories().await;
 }
 
-/// Proves that a courier moves no order that another server has given to another one, though it is remembered as
-/// theirs (I9).
+/// Proves that a courier cannot change an order that another server has assigned to another courier, although the
+/// cached order is assigned to the first one (I9).
 #[tokio::test]
-async fn memory_that_is_behind_moves_nothing_for_others() {
+async fn a_stale_cached_order_gives_no_access() {
     let (world, id) = accepted().await;
     world.act(&world.staff, id, Command::MarkReady).await.unwrap();
     world.act(&courier(), id, Command::assign(courier().account_id)).await.unwrap();
@@ -151,9 +150,9 @@ async fn memory_that_is_behind_moves_nothing_for_others() {
     assert_eq!((order.status, order.courier_id), (OrderStatus::ReadyForPickup, Some(courier_id)));
 }
 
-/// Proves that after one that was behind, orders are read again.
+/// Proves that orders are read for a while after a stale hit.
 #[tokio::test]
-async fn where_others_change_orders_they_are_read() {
+async fn orders_are_read_after_a_stale_hit() {
     let (world, id) = accepted().await;
     let other = accept_one(&world, "b").await;
     cancelled_by(&world, &world.second_engine(), id).await;
@@ -164,10 +163,9 @@ async fn where_others_change_orders_they_are_read() {
     assert!(matches!(error, Error::Unavailable), "{error}");
 }
 
-/// Proves that what a worker of this server does to an order is not taken for what others do: no other order has
-/// to be read for it.
+/// Proves that a change by a worker of this server is not counted as a change by others: other orders need not be read.
 #[tokio::test]
-async fn a_worker_of_the_same_server_is_not_others() {
+async fn a_change_by_a_worker_of_the_same_server_is_not_a_stale_hit() {
     let paying = PayingWorld::new().await;
     let world = &paying.world;
     let by_card = paying.place("tok_succeed").await.id;
@@ -181,9 +179,9 @@ async fn a_worker_of_the_same_server_is_not_others() {
     world.act(&world.staff, in_cash, Command::MarkReady).await.unwrap();
 }
 
-/// Proves that an order is still remembered when a task of it has passed that changed nothing, as its deadline does.
+/// Proves that an order stays cached after a task that changed nothing, such as its deadline.
 #[tokio::test]
-async fn a_task_that_changes_nothing_makes_nobody_read() {
+async fn a_task_that_changes_nothing_keeps_the_order_cached() {
     let world = World::with(working_config()).await;
     let id = accept_one(&world, "a").await;
     let worker = Worker::start(&world.engine);
@@ -195,8 +193,8 @@ async fn a_task_that_changes_nothing_makes_nobody_read() {
     world.act(&world.staff, id, Command::MarkReady).await.unwrap();
 }
 
-/// Proves that a key that was used with another server is answered as there, though the order that is
-/// remembered would let the command be carried out.
+/// Proves that a key used on another server gets the answer from there, although the cached order would allow the
+/// command.
 #[tokio::test]
 async fn a_key_used_elsewhere_is_replayed() {
     let (world, id) = accepted().await;

@@ -1,4 +1,4 @@
-//! Restaurants and accounts that are registered once, and restaurants that are closed.
+//! Registration of restaurants and accounts with a key, and closing of restaurants.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -20,8 +20,8 @@ fn is_closed(obstacles: &[Obstacle]) -> bool {
     matches!(obstacles.first(), Some(Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. })))
 }
 
-/// Proves that one key registers one restaurant, also when the first request ended between its two shards, and when
-/// many come at once.
+/// Proves that one key registers one restaurant, also when the first request ended between its two shards, and with
+/// concurrent requests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_key_registers_one_restaurant() {
     let world = Arc::new(World::new().await);
@@ -32,7 +32,7 @@ async fn one_key_registers_one_restaurant() {
     world.store.refuses_restaurants.store(true, Ordering::SeqCst);
     assert!(matches!(create(Arc::clone(&world), "a", 1).await, Err(Error::Unavailable)));
     let first = create(Arc::clone(&world), "a", 1).await.unwrap();
-    assert!(!first.replayed, "the first request came to nothing");
+    assert!(!first.replayed, "the first request created no restaurant");
     let again = create(Arc::clone(&world), "a", 1).await.unwrap();
     assert!(again.replayed);
     assert_eq!(again.entry.restaurant().id, first.entry.restaurant().id);
@@ -47,9 +47,9 @@ async fn one_key_registers_one_restaurant() {
     assert!(answers.iter().all(|answer| answer.entry.restaurant().id == id));
 }
 
-/// Proves that an external id has one restaurant, in the id's bucket, and keeps it.
+/// Proves that an external id belongs to one restaurant, in the id's bucket, and does not change.
 #[tokio::test]
-async fn an_external_id_is_given_once() {
+async fn an_external_id_belongs_to_one_restaurant() {
     let world = World::new().await;
     let create = |settings| world.engine.create_restaurant(&world.admin, settings, menu_with_dal_at(1));
     let first = create(settings_with("POS-7")).await.unwrap();
@@ -64,7 +64,7 @@ async fn an_external_id_is_given_once() {
     assert_eq!(by, id);
     let Err(Error::Invalid(problems)) = create(settings_with("two words")).await else { panic!("a space") };
     assert_eq!(problems.as_slice()[0].pointer, "/external_id");
-    // It stays, whether new settings name it or not, and cannot be given later.
+    // The external id is kept, whether new settings name it or not, and cannot be added later.
     let replace = |id, settings| world.engine.replace_settings(&world.admin, id, settings, None);
     let kept = replace(id, settings()).await.unwrap();
     assert_eq!(kept.restaurant().settings.external_id, Some(external_id));
@@ -76,9 +76,9 @@ async fn an_external_id_is_given_once() {
     }
 }
 
-/// Proves that a closed restaurant takes no order, that its orders are carried on, and that it can be opened again.
+/// Proves that a closed restaurant accepts no orders, that its open orders continue, and that it can be reopened.
 #[tokio::test]
-async fn the_orders_of_a_closed_restaurant_stay() {
+async fn open_orders_of_a_closed_restaurant_continue() {
     let world = World::new().await;
     let id = world.restaurant_id;
     let placed = world.place(&dal(1), "a").await.unwrap().order;
@@ -93,16 +93,22 @@ async fn the_orders_of_a_closed_restaurant_stay() {
     assert_eq!(closed.entry.restaurant().closed.as_ref().map(|closed| closed.reason.clone()), Some(reason()));
     assert!(close(reason(), "close").await.unwrap().replayed);
     let again = close(reason(), "another").await.unwrap();
-    assert_eq!((again.replayed, again.entry.restaurant().revision), (false, 2), "it was done already");
+    assert_eq!(
+        (again.replayed, again.entry.restaurant().revision),
+        (false, 2),
+        "the restaurant was already closed"
+    );
     let another = Note::new("Another reason.").unwrap();
     assert!(matches!(close(another.clone(), "close").await, Err(Error::KeyReused)));
     let refused = close(another, "third").await;
     assert!(matches!(refused, Err(Error::Conflict(Conflict::AlreadyClosed { .. }))));
 
-    // No new orders, on any server, whether it is paused beside that or not; a retry is still a replay.
+    // No server accepts new orders, whether the restaurant is also paused or not; a retry is still a replay.
     for engine in [&world.engine, &other] {
         let refused = engine.place(&world.customer, id, &dal(1), key("c")).await;
-        let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else { panic!("it is closed") };
+        let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else {
+            panic!("the restaurant is closed")
+        };
         assert!(is_closed(&obstacles), "{obstacles:?}");
     }
     world.engine.pause(&world.staff, id, None).await.unwrap();
@@ -110,7 +116,7 @@ async fn the_orders_of_a_closed_restaurant_stay() {
     assert!(world.place(&dal(1), "a").await.unwrap().replayed);
     let quote = world.engine.quote(id, dal(1).cart(), None).await.unwrap();
     assert!(is_closed(&quote.obstacles), "{:?}", quote.obstacles);
-    // What is there is carried on by its staff.
+    // The staff continue the open orders.
     let accepted = world.act(&world.staff, placed.id, accept()).await.unwrap().order;
     assert_eq!(accepted.status, OrderStatus::Preparing);
     assert_eq!(
@@ -124,7 +130,8 @@ async fn the_orders_of_a_closed_restaurant_stay() {
     world.place(&dal(1), "d").await.unwrap();
 }
 
-/// Proves that a retry of a pause does not pause again what was resumed in between, and that `If-Match` holds.
+/// Proves that the retry of a pause does not pause a restaurant that was resumed in between, and that `If-Match` is
+/// respected.
 #[tokio::test]
 async fn a_pause_is_made_once_for_a_key() {
     let world = World::new().await;
@@ -141,11 +148,11 @@ async fn a_pause_is_made_once_for_a_key() {
     assert!(again.replayed && again.entry.restaurant().pause.is_none());
     let resume = Conditional { expected: None, key: Some(key("a")) };
     assert!(matches!(world.engine.resume_under(&world.staff, id, resume).await, Err(Error::KeyReused)));
-    // What is written is answered as done, also when it cannot be read afterwards.
+    // A written change is answered as successful, even if it cannot be read afterwards.
     world.store.loses_catalogues_after_a_change.store(true, Ordering::SeqCst);
     let paused = pause(None, "b").await.unwrap();
     assert_eq!((paused.entry.restaurant().pause.is_some(), paused.entry.restaurant().revision), (true, 4));
-    world.store.find_catalogues();
+    world.store.restore_catalogues();
     assert!(world.engine.catalogue(id).await.unwrap().restaurant().pause.is_some());
 }
 
@@ -153,8 +160,8 @@ fn registration(email: &str, password: &str) -> Registration {
     Registration { email: email.into(), name: "Ada".into(), password: password.into(), role: Role::Customer }
 }
 
-/// Proves that one key registers one account, for callers with an account and without one, and that a retry has to
-/// prove the password.
+/// Proves that one key registers one account, for callers with and without an account, and that a retry must prove the
+/// password.
 #[tokio::test]
 async fn one_key_registers_one_account() {
     let world = World::new().await;
@@ -178,7 +185,7 @@ async fn one_key_registers_one_account() {
             assert!(matches!(other, Err(Error::KeyReused)));
         }
     }
-    // Without an account a key is the account's that it makes, so it is free for the next one.
+    // The key of a caller without an account belongs to the new account, so the next caller can use the same key.
     let next =
         world.engine.register_under(None, registration("dora@example.com", "long enough"), Some(key("a")));
     assert!(!next.await.unwrap().replayed);

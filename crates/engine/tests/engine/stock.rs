@@ -1,4 +1,4 @@
-//! Stock that is changed by hand, while others sell and parts fail.
+//! Changes of stock by staff, during sales and under faults.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -16,7 +16,7 @@ async fn adjust(world: &World, by: i64, name: &str) -> Result<StockAnswer, Error
     world.engine.adjust_stock(&world.staff, world.restaurant_id, &item(), adjustment).await
 }
 
-/// Proves that what customers buy while the kitchen adds is neither lost nor sold twice.
+/// Proves that adjustments during sales lose no stock and sell none twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn adjustments_do_not_overwrite_sales() {
     let world = Arc::new(World::new().await);
@@ -37,10 +37,10 @@ async fn adjustments_do_not_overwrite_sales() {
     assert_eq!((stock[0].remaining, stock[0].revision), (60, 11));
 }
 
-/// Proves that a change that is written is answered as done, whatever cannot be read afterwards, and that the
-/// catalogue is known again when it can be read.
+/// Proves that a written change is answered as successful even if nothing can be read afterwards, and that the
+/// catalogue is current again once it can be read.
 #[tokio::test]
-async fn nothing_fails_once_a_change_is_written() {
+async fn a_written_change_is_answered_even_if_the_store_cannot_be_read() {
     let world = World::new().await;
     let id = world.restaurant_id;
     world.engine.catalogue(id).await.unwrap();
@@ -50,10 +50,10 @@ async fn nothing_fails_once_a_change_is_written() {
     assert_eq!(adjust(&world, 6, "a").await.unwrap().level.map(|level| level.remaining), Some(11));
     let created =
         world.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
-    let remembered = world.engine.catalogue(created.restaurant().id).await.unwrap();
-    assert_eq!(remembered.menu().items().count(), 2);
-    assert!(world.engine.catalogue(id).await.is_err(), "what is stale is not shown");
-    world.store.find_catalogues();
+    let cached = world.engine.catalogue(created.restaurant().id).await.unwrap();
+    assert_eq!(cached.menu().items().count(), 2);
+    assert!(world.engine.catalogue(id).await.is_err(), "a stale catalogue is not returned");
+    world.store.restore_catalogues();
     assert!(world.engine.catalogue(id).await.unwrap().catalogue.limited.contains("dal"));
     let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = world.place(&dal(12), "b").await else {
         panic!("there are 11")
@@ -61,7 +61,7 @@ async fn nothing_fails_once_a_change_is_written() {
     assert!(matches!(obstacles[..], [Obstacle::OutOfStock(_)]));
 }
 
-/// Proves that a retry of an adjustment is answered from its record, on every server.
+/// Proves that the retry of an adjustment is answered from its record, on every server.
 #[tokio::test]
 async fn a_retry_of_an_adjustment_is_a_replay() {
     let world = World::new().await;

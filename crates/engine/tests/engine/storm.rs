@@ -1,4 +1,4 @@
-//! Clients that retry through a storm of faults.
+//! Clients that retry while the store fails at random.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::{
     world::{World, accept, dal, key},
 };
 
-/// Half of all batches fail, before or after they are written. Clients repeat each request under
-/// its key until it is answered. I1 and I2: every key has exactly one order, the one that was
-/// acknowledged; I4: every history is whole.
+/// Proves I1, I2 and I4 while half of all batches fail, before or after they are written, and clients retry each
+/// request with its key until it is answered: every key has exactly one order, the acknowledged one, and every history
+/// is complete.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_key_has_exactly_one_order_whatever_fails() {
+async fn every_key_has_exactly_one_order_under_store_faults() {
     for seed in 0..5 {
         let world = Arc::new(World::new().await);
         let random = SeededRandom::new(seed);
@@ -26,7 +26,7 @@ async fn every_key_has_exactly_one_order_whatever_fails() {
         let clients: Vec<_> = (0..40)
             .map(|number| {
                 let world = Arc::clone(&world);
-                tokio::spawn(async move { live(&world, number).await })
+                tokio::spawn(async move { place_and_prepare(&world, number).await })
             })
             .collect();
         let mut acknowledged = Vec::new();
@@ -42,8 +42,11 @@ async fn every_key_has_exactly_one_order_whatever_fails() {
     }
 }
 
-/// Places an order and has it accepted and made, repeating each step until it is answered.
-async fn live(world: &World, number: u32) -> (dabba_domain::OrderId, dabba_domain::order::Version) {
+/// Places an order and moves it to ready, retrying each step until it is answered.
+async fn place_and_prepare(
+    world: &World,
+    number: u32,
+) -> (dabba_domain::OrderId, dabba_domain::order::Version) {
     let mut answer = loop {
         match world.place(&dal(1 + number % 3), &format!("place {number}")).await {
             Ok(answer) => break answer,

@@ -1,4 +1,4 @@
-//! Parts that panic: what a panic costs, that the part comes back, and what is reported while it does not.
+//! Parts that panic: the cost of a panic, the restart of the part, and the reports while it is down.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -18,20 +18,20 @@ use crate::{
     world::{World, accept, config, dal, menu_with_dal_at},
 };
 
-/// So often that a test need not wait.
+/// An interval that is short enough for tests.
 const OFTEN: Duration = Duration::from_millis(10);
 
-/// So seldom that it never happens in a test.
+/// An interval that never elapses in a test.
 const NEVER: Duration = Duration::from_hours(1);
 
 fn part(engine: &Engine, name: &str) -> PartStatus {
     engine.supervisor().parts().into_iter().find(|part| part.name == name).unwrap()
 }
 
-/// Proves that a panic in the store costs one batch: its callers are told that the outcome is unknown, and the orders
-/// that come behind are committed at once.
+/// Proves that a panic in the store fails one batch: its callers get an unknown outcome, and the orders queued behind
+/// it are committed at once.
 #[tokio::test]
-async fn a_panic_in_a_commit_costs_one_batch() {
+async fn a_panic_in_a_commit_fails_one_batch() {
     let world = Arc::new(World::new().await);
     world.store.commits.fail_once(Fault::Panic);
     world.store.batch_gate.shut();
@@ -40,7 +40,7 @@ async fn a_panic_in_a_commit_costs_one_batch() {
         tokio::spawn(async move { world.place(&dal(1), key).await })
     };
     let lost = place("lost");
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     let behind = ["a", "b", "c"].map(place);
     tokio::task::yield_now().await;
     world.store.batch_gate.open();
@@ -54,7 +54,8 @@ async fn a_panic_in_a_commit_costs_one_batch() {
     assert!(world.engine.check_ready().await.unwrap().is_whole());
 }
 
-/// Proves that a server whose every batch panics is not ready, names the part, and is ready once a batch is committed.
+/// Proves that a server whose batches all panic is not ready, names the part, and is ready again once a batch is
+/// committed.
 #[tokio::test]
 async fn a_committer_that_keeps_panicking_is_reported() {
     let world = World::new().await;
@@ -71,12 +72,12 @@ async fn a_committer_that_keeps_panicking_is_reported() {
     assert!(world.engine.check_ready().await.unwrap().is_whole());
 }
 
-/// Proves that a server whose every transaction hangs, as behind a frozen database or a standby that is away, is not ready
-/// although the store answers reads, and that it is ready again once the transaction is done, which takes effect.
+/// Proves that a server whose transactions all hang (frozen database, absent standby) is not ready although the store
+/// answers reads, and that it is ready again once the transaction is done; the transaction takes effect.
 #[tokio::test]
 async fn a_transaction_that_hangs_is_reported() {
-    let patience = Duration::from_millis(50);
-    let world = Arc::new(World::with(EngineConfig { commit_timeout: patience, ..config() }).await);
+    let timeout = Duration::from_millis(50);
+    let world = Arc::new(World::with(EngineConfig { commit_timeout: timeout, ..config() }).await);
     world.store.batch_gate.shut();
     let placed = world.place(&dal(1), "hanging").await;
     assert!(matches!(placed, Err(Error::OutcomeUnknown)), "{placed:?}");
@@ -89,14 +90,14 @@ async fn a_transaction_that_hangs_is_reported() {
     assert!(world.place(&dal(1), "hanging").await.unwrap().replayed);
 }
 
-/// Proves that a server whose every commit is refused, as by a full disk, is not ready although the store answers reads, that
-/// one commit that is taken makes it ready, and that a short outage changes nothing. Neither a committer without orders nor an
-/// outcome that is unknown hides it.
+/// Proves that a server whose commits are all refused (full disk) is not ready although the store answers reads, that
+/// one successful commit makes it ready, and that a short outage has no effect. A committer without orders, or a commit
+/// with an unknown outcome, does not hide the state.
 #[tokio::test]
-async fn commits_that_are_refused_all_the_time_are_reported() {
+async fn a_store_that_refuses_all_commits_is_reported() {
     let world = World::with(EngineConfig { committers: 2, ..config() }).await;
     world.store.commits.plan(|| Fault::Before);
-    // Paused for that alone: the store works in real time.
+    // The time is paused only for the advance: the store works in real time.
     let pass = async |time| {
         tokio::time::pause();
         tokio::time::advance(time).await;
@@ -126,61 +127,61 @@ async fn commits_that_are_refused_all_the_time_are_reported() {
     assert!(world.engine.check_ready().await.unwrap().is_whole());
 }
 
-/// Proves that no question about readiness waits for a store that does not answer, such as a frozen database: what is known holds
-/// for a while, then the server is not ready. Only one question to the store is under way, however many ask, and the store's
-/// answer makes the server ready.
+/// Proves that no readiness check waits for a store that does not answer (frozen database): the last answer holds for a
+/// while, then the server is not ready. At most one ping is in flight, however many callers ask, and the store's answer
+/// makes the server ready.
 #[tokio::test]
-async fn a_store_that_does_not_answer_is_not_waited_for() {
+async fn readiness_does_not_wait_for_a_store_that_does_not_answer() {
     let world = Arc::new(World::new().await);
-    let ask = async || {
+    let check = async || {
         let begun = tokio::time::Instant::now();
         let answer = world.engine.check_ready().await;
         assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         answer
     };
-    assert!(ask().await.unwrap().is_whole());
+    assert!(check().await.unwrap().is_whole());
     world.store.ping_gate.shut();
     let pings = world.store.pings.load(Ordering::SeqCst);
-    // From here on nothing happens in real time: the store is not reached.
+    // From here on nothing happens in real time: the store is not called.
     tokio::time::pause();
-    assert!(ask().await.unwrap().is_whole(), "it answered a moment ago");
+    assert!(check().await.unwrap().is_whole(), "the store answered less than a second before");
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..20 {
-        assert!(matches!(ask().await, Err(Error::Unavailable)));
+        assert!(matches!(check().await, Err(Error::Unavailable)));
     }
     assert_eq!(world.store.pings.load(Ordering::SeqCst), pings + 1);
     tokio::time::resume();
     world.store.ping_gate.open();
     let begun = std::time::Instant::now();
-    while !ask().await.is_ok_and(|readiness| readiness.is_whole()) {
-        assert!(begun.elapsed() < Duration::from_mins(1), "it does not become ready");
+    while !check().await.is_ok_and(|readiness| readiness.is_whole()) {
+        assert!(begun.elapsed() < Duration::from_mins(1), "the server does not become ready");
     }
 }
 
-/// Proves that a part that asks the store and panics comes back.
+/// Proves that the probe is restarted after a panic.
 #[tokio::test]
-async fn a_probe_that_panics_comes_back() {
+async fn a_probe_that_panics_is_restarted() {
     let world = World::new().await;
     assert!(world.engine.check_ready().await.unwrap().is_whole());
     world.store.panics_at_a_ping.store(true, Ordering::SeqCst);
-    // What was known a moment ago holds.
+    // The last answer still holds.
     world.engine.check_ready().await.unwrap();
     eventually("the probe is restarted", || part(&world.engine, "readiness_probe").failures == 1).await;
     let begun = std::time::Instant::now();
     let pings = world.store.pings.load(Ordering::SeqCst);
     while world.store.pings.load(Ordering::SeqCst) == pings {
         world.engine.check_ready().await.unwrap();
-        assert!(begun.elapsed() < Duration::from_mins(1), "it does not come back");
+        assert!(begun.elapsed() < Duration::from_mins(1), "the probe is not restarted");
     }
 }
 
-/// Proves that a worker that panics comes back, and that what it had in hand is finished.
+/// Proves that a worker is restarted after a panic, and that its tasks in flight are finished.
 #[tokio::test]
-async fn a_worker_that_panics_comes_back() {
+async fn a_worker_that_panics_is_restarted() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     let worker = Worker::start(&world.engine);
-    world.looked().await;
+    world.polled().await;
     world.store.claims.fail_once(Fault::Panic);
     eventually("the worker fails", || {
         world
@@ -192,18 +193,18 @@ async fn a_worker_that_panics_comes_back() {
     })
     .await;
     world.advance_to_deadline(&order);
-    world.until_none_waits().await;
+    world.until_no_order_waits().await;
     world.check_expired_once(order.id).await;
     worker.stop().await;
 }
 
-/// Proves that a server whose workers keep panicking is not ready, and still takes orders.
+/// Proves that a server whose workers keep panicking is not ready, and still accepts orders.
 #[tokio::test]
 async fn workers_that_keep_panicking_are_reported() {
     let world = World::with_stock(working_config()).await;
     world.store.claims.plan(|| Fault::Panic);
     let _worker = Worker::start(&world.engine);
-    // The other queue asks for nothing without a payment provider.
+    // Without a payment provider, the other queue claims nothing.
     eventually("the worker is down", || {
         world.engine.supervisor().parts().iter().any(|part| part.name == "worker_deadlines" && part.is_down)
     })
@@ -213,7 +214,7 @@ async fn workers_that_keep_panicking_are_reported() {
     world.place_two("a").await;
 }
 
-/// Starts what sees the changes of other servers, on a second engine that remembers the world's restaurant.
+/// Starts the watchers for changes by other servers on a second engine, which caches the world's restaurant.
 async fn watching(world: &World, interval: Duration) -> (Arc<Engine>, JoinSet<()>) {
     let engine = world.second_engine_with(EngineConfig { catalogue_poll_interval: interval, ..config() });
     engine.catalogue(world.restaurant_id).await.unwrap();
@@ -236,12 +237,12 @@ async fn change_price(world: &World) {
     world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 }
 
-/// Proves that a watcher that panics comes back and sees what changed meanwhile, and that a server whose watcher keeps
-/// panicking is degraded, not unready.
+/// Proves that a watcher is restarted after a panic and sees the changes made in the meantime, and that a server whose
+/// watcher keeps panicking is degraded but ready.
 #[tokio::test]
-async fn a_watcher_that_panics_comes_back() {
+async fn a_watcher_that_panics_is_restarted() {
     let world = World::new().await;
-    world.store.questions.plan(|| Fault::Panic);
+    world.store.revision_reads.plan(|| Fault::Panic);
     let (engine, _tasks) = watching(&world, OFTEN).await;
     let name = "catalogue_watcher_0";
     eventually("the watcher is down", || {
@@ -251,19 +252,19 @@ async fn a_watcher_that_panics_comes_back() {
     let readiness = engine.check_ready().await.unwrap();
     assert_eq!(readiness.parts_down, [name]);
     change_price(&world).await;
-    world.store.questions.plan(|| Fault::None);
+    world.store.revision_reads.plan(|| Fault::None);
     sees_a_change(&world, &engine).await;
 }
 
-/// Proves that hints are followed again after their stream has ended, though no poll comes.
+/// Proves that hints are followed again after their stream has ended, without a poll.
 #[tokio::test]
-async fn hints_are_followed_again_after_their_end() {
+async fn hints_are_followed_again_after_their_stream_ends() {
     let world = World::new().await;
-    // So that the stream ends with the hints of the test.
+    // Only the test's own stream of hints remains, so ending it ends the merged stream.
     world.store.hides_hints.store(true, Ordering::SeqCst);
     let (engine, _tasks) = watching(&world, NEVER).await;
     change_price(&world).await;
-    // Of something that is not remembered; it says that somebody listens.
+    // A hint without effect on catalogues; the call returns once there is a listener.
     world.store.hint(Hint::Tasks(dabba_domain::order::TaskQueue::Payments)).await;
     world.store.end_hints();
     world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
@@ -271,22 +272,22 @@ async fn hints_are_followed_again_after_their_end() {
     assert_eq!(part(&engine, "hint_follower").failures, 1);
 }
 
-/// Proves that maintenance that panics comes back.
+/// Proves that maintenance is restarted after a panic.
 #[tokio::test]
-async fn maintenance_that_panics_comes_back() {
+async fn maintenance_that_panics_is_restarted() {
     let world = World::with(EngineConfig { maintenance_interval: OFTEN, ..config() }).await;
     world.place(&dal(1), "a").await.unwrap();
     world.clock.advance(SignedDuration::from_hours(24 * 30));
-    world.store.forgettings.fail_once(Fault::Panic);
+    world.store.deletions.fail_once(Fault::Panic);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&world.engine).maintain());
-    eventually("the key is forgotten", || world.engine.metrics().keys_forgotten.get() > 0).await;
+    eventually("the key is deleted", || world.engine.metrics().keys_forgotten.get() > 0).await;
     assert_eq!(part(&world.engine, "maintenance").failures, 1);
 }
 
-/// Proves that a panic in what follows a commit fails nobody: the order is answered, and so are those after it.
+/// Proves that a panic of the follower fails no request: the order is answered, and so are later ones.
 #[tokio::test]
-async fn a_panic_of_a_follower_fails_nobody() {
+async fn a_panic_of_a_follower_fails_no_request() {
     let world = World::new().await;
     let [first, second] = ["a", "b"];
     let id = world.place(&dal_and_naan(), first).await.unwrap().order.id;
@@ -297,9 +298,10 @@ async fn a_panic_of_a_follower_fails_nobody() {
     world.act(&world.staff, other, accept()).await.unwrap();
 }
 
-/// Proves that a panic of a post-commit action is counted, and fails neither the caller, whose commit is done, nor the next.
+/// Proves that a panic of a post-commit action is counted, and fails neither the caller, whose commit is done, nor the
+/// next request.
 #[tokio::test]
-async fn a_panic_after_a_commit_fails_nobody() {
+async fn a_panic_of_a_post_commit_action_fails_no_request() {
     let world = Arc::new(World::new().await);
     let id = world.place(&dal_and_naan(), "a").await.unwrap().order.id;
     world.store.batch_gate.shut();
@@ -307,7 +309,7 @@ async fn a_panic_after_a_commit_fails_nobody() {
         let world = Arc::clone(&world);
         async move { world.act(&world.staff, id, no_naan(None)).await }
     });
-    world.store.batch_gate.somebody_waits().await;
+    world.store.batch_gate.until_blocked().await;
     world.store.panics_at_a_shard.store(true, Ordering::SeqCst);
     world.store.batch_gate.open();
     let rejected = rejecting.await.unwrap().unwrap().order;
@@ -317,18 +319,18 @@ async fn a_panic_after_a_commit_fails_nobody() {
     world.place(&dal(1), "b").await.unwrap();
 }
 
-/// Proves that what a stopped worker had in hand is not lost to a panic of its loop: the loop counts as failed, the task
-/// as completed.
+/// Proves that a panic of a worker's loop does not lose its tasks in flight: the loop counts as failed, the task as
+/// completed.
 #[tokio::test]
-async fn what_is_in_hand_outlives_the_worker_that_panics() {
+async fn tasks_in_flight_survive_a_panic_of_the_worker() {
     let config = with_tasks(|tasks| tasks.poll_interval = OFTEN);
     let world = World::with_stock(config).await;
     let order = world.place_two("a").await;
     world.store.batch_gate.shut();
     world.advance_to_deadline(&order);
     let worker = Worker::start(&world.engine);
-    // The task is in hand, and waits for its commit.
-    world.store.batch_gate.somebody_waits().await;
+    // The task is in flight, and waits for its commit.
+    world.store.batch_gate.until_blocked().await;
     world.store.claims.fail_once(Fault::Panic);
     eventually("a worker fails", || {
         world

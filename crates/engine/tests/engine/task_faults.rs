@@ -1,4 +1,4 @@
-//! Tasks at each step of which something fails: whatever it is, the order ends where it should, once.
+//! Faults at each step of a task: the order always reaches its expected end, once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,9 +13,9 @@ use crate::{
     world::{World, accept},
 };
 
-/// That one order has expired once, its stock is back, and there is nothing left to do.
+/// Asserts that the one order has expired once, its stock is returned, and no task is left.
 async fn check_end(world: &World, worker: &Worker, what: &str) {
-    world.until_none_waits().await;
+    world.until_no_order_waits().await;
     world.until_no_tasks(worker).await;
     let orders = world.orders().await;
     assert_eq!(orders.len(), 1, "{what}");
@@ -24,9 +24,9 @@ async fn check_end(world: &World, worker: &Worker, what: &str) {
     world.check_histories().await;
 }
 
-/// Proves that whichever step fails, the order expires exactly once afterwards.
+/// Proves that the order expires exactly once, whichever store call fails.
 #[tokio::test]
-async fn whatever_fails_once_the_order_expires_exactly_once() {
+async fn an_order_expires_exactly_once_under_store_faults() {
     for (what, faults, fault) in STORE_FAILURES {
         let world = World::with_stock(working_config()).await;
         let order = world.place_two("a").await;
@@ -37,9 +37,9 @@ async fn whatever_fails_once_the_order_expires_exactly_once() {
     }
 }
 
-/// Proves the same when the task cannot even be given back: its lease runs out.
+/// Proves that the order expires exactly once even if the task's lease cannot be ended: the lease expires.
 #[tokio::test]
-async fn a_task_that_cannot_be_given_back_is_left_to_its_lease() {
+async fn a_task_whose_lease_cannot_be_ended_is_retried_after_it_expires() {
     for fault in [Fault::Before, Fault::After, Fault::Damage] {
         let world = World::with_stock(working_config()).await;
         let order = world.place_two("a").await;
@@ -47,51 +47,50 @@ async fn a_task_that_cannot_be_given_back_is_left_to_its_lease() {
         world.store.loads.fail_once(Fault::Damage);
         world.store.postponements.fail_once(fault);
         let worker = Worker::start(&world.engine);
-        eventually("it is left", || worker.count(TaskOutcome::Left) == 1).await;
-        check_end(&world, &worker, "cannot be given back").await;
+        eventually("the task is left", || worker.count(TaskOutcome::Left) == 1).await;
+        check_end(&world, &worker, "the lease cannot be ended").await;
     }
 }
 
-/// Proves that a worker which is overtaken changes nothing, and that the work is done when the one who
-/// overtook it dies.
+/// Proves that a worker that loses its lease changes nothing, and that the task is executed if the second worker dies.
 #[tokio::test]
-async fn who_has_lost_the_lease_changes_nothing() {
+async fn a_worker_that_loses_its_lease_changes_nothing() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
     world.store.batch_gate.shut();
     let worker = Worker::start(&world.engine);
-    world.store.batch_gate.somebody_waits().await;
-    // Another worker, in another process, finds the lease run out, and is never heard of again. The first
-    // is not there to see it: it has stopped claiming.
+    world.store.batch_gate.until_blocked().await;
+    // A worker in another process leases the task after the lease expires, and then dies. The first worker has stopped
+    // claiming, so it does not notice.
     let lease = SignedDuration::try_from(TaskConfig::default().lease).unwrap();
     let now = world.engine.now() + lease;
-    let taken_over = world.store.claim_due_tasks(TaskQueue::Deadlines, now, now + lease, 10).await.unwrap();
-    assert_eq!((taken_over.len(), taken_over[0].attempts), (1, 2));
+    let leased_again = world.store.claim_due_tasks(TaskQueue::Deadlines, now, now + lease, 10).await.unwrap();
+    assert_eq!((leased_again.len(), leased_again[0].attempts), (1, 2));
     world.store.batch_gate.open();
-    eventually("the first is refused", || worker.count(TaskOutcome::LeaseLost) == 1).await;
+    eventually("the first worker is refused", || worker.count(TaskOutcome::LeaseLost) == 1).await;
     assert_eq!(world.read(order.id).await, order);
     check_end(&world, &worker, "overtaken").await;
     assert_eq!((worker.claimed(), worker.count(TaskOutcome::Completed)), (2, 1));
 }
 
-/// Proves that an order accepted between the decision to expire it and the commit stays accepted, and that
-/// its task is done by that.
+/// Proves that an order that is accepted between the decision to expire it and the commit stays accepted, and that its
+/// task is completed.
 #[tokio::test]
-async fn who_accepts_before_it_is_written_that_it_expires_is_first() {
+async fn an_acceptance_before_the_expiry_is_written_wins() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
     world.store.batch_gate.shut();
     let worker = Worker::start(&world.engine);
-    world.store.batch_gate.somebody_waits().await;
-    // Another server passes no gate.
+    world.store.batch_gate.until_blocked().await;
+    // Another server is not held at the gate.
     let other = world.engine_on(Arc::new(world.store.another()), working_config());
     let request =
         CommandRequest { order_id: order.id, command: accept(), key: None, expected_versions: None };
     let accepted = other.act(&world.staff, &request).await.unwrap().order;
     world.store.batch_gate.open();
-    eventually("its task is done", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("its task is completed", || worker.count(TaskOutcome::Completed) == 1).await;
     assert_eq!(world.read(order.id).await, accepted);
     assert_eq!(world.engine.metrics().decision_retries.get(), 1);
     world.until_no_tasks(&worker).await;
@@ -99,10 +98,10 @@ async fn who_accepts_before_it_is_written_that_it_expires_is_first() {
     world.check_histories().await;
 }
 
-/// Proves that a task which hangs is broken off when its lease runs out, so that it does not fill the
-/// worker's hands for ever; what it had handed over for writing may still be written.
+/// Proves that a task that hangs is cancelled when its lease expires, so that it does not occupy the worker for ever;
+/// its queued commit may still be written.
 #[tokio::test]
-async fn a_task_that_hangs_is_broken_off() {
+async fn a_task_that_hangs_is_cancelled() {
     let config = with_tasks(|tasks| {
         tasks.concurrency = 1;
         tasks.lease = Duration::from_millis(20);
@@ -112,16 +111,16 @@ async fn a_task_that_hangs_is_broken_off() {
     world.advance_to_deadline(&order);
     world.store.batch_gate.shut();
     let worker = Worker::start(&world.engine);
-    eventually("it is left", || worker.count(TaskOutcome::Left) == 1).await;
-    world.looked().await;
+    eventually("the task is left", || worker.count(TaskOutcome::Left) == 1).await;
+    world.polled().await;
     world.store.batch_gate.open();
     check_end(&world, &worker, "hangs").await;
 }
 
-/// Proves that a task at which the worker panics, or that cannot be done, comes back later and later,
-/// and does not hold up others even where they are worked one by one.
+/// Proves that a task whose execution panics or always fails is retried with increasing pauses, and does not delay
+/// other tasks, even if tasks are executed one by one.
 #[tokio::test]
-async fn a_poisoned_task_holds_up_nobody() {
+async fn a_poisoned_task_does_not_delay_other_tasks() {
     let config = with_tasks(|tasks| {
         tasks.batch_size = 1;
         tasks.concurrency = 1;
@@ -136,23 +135,23 @@ async fn a_poisoned_task_holds_up_nobody() {
     }
     world.advance_to_deadline(&others[4]);
     let worker = Worker::start(&world.engine);
-    eventually("the others are done", || worker.count(TaskOutcome::Completed) == 5).await;
+    eventually("the other tasks are completed", || worker.count(TaskOutcome::Completed) == 5).await;
     for other in &others {
         world.check_expired_once(other.id).await;
     }
     assert!(worker.count(TaskOutcome::Postponed) >= 1);
     world.store.poisoned.lock().unwrap().clear();
     assert_eq!(world.read(poisoned.id).await, poisoned);
-    world.until_none_waits().await;
+    world.until_no_order_waits().await;
     world.check_expired_once(poisoned.id).await;
     assert_eq!(world.stock_of_dal().await, STOCK);
 }
 
-/// Lets time pass until the one task that there is has failed too often.
+/// Advances the clock until the only task is parked.
 async fn until_parked(world: &World, worker: &Worker, times: u64) {
     while worker.count(TaskOutcome::GivenUp) < times {
-        world.looked().await;
-        assert!(worker.claimed() <= 40, "a task is tried a bounded number of times");
+        world.polled().await;
+        assert!(worker.claimed() <= 40, "the number of attempts is bounded");
         world.clock.advance(SignedDuration::from_secs(5));
     }
 }
@@ -163,30 +162,30 @@ async fn parked(world: &World) -> Vec<ParkedTask> {
     page.tasks
 }
 
-/// Proves that a task which keeps failing is parked after a bounded number of attempts and left alone; that
-/// it says all that went wrong; that it is tried again when an admin says so, once; and that it is done when
-/// what was wrong is mended.
+/// Proves that a task that keeps failing is parked after a bounded number of attempts and stays parked; that it
+/// contains its recorded failures; that an admin can retry it, once per request; and that it is completed once the
+/// fault is gone.
 #[tokio::test]
-async fn a_task_that_keeps_failing_is_parked_until_an_admin_sees_to_it() {
+async fn a_task_that_keeps_failing_is_parked_until_an_admin_retries_it() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
     world.store.loads.plan(|| Fault::Damage);
-    // That it cannot be parked at once does not matter either.
+    // A failure to park it has no lasting effect either.
     world.store.parkings.fail_once(Fault::Before);
     let worker = Worker::start(&world.engine);
     until_parked(&world, &worker, 1).await;
     assert_eq!((worker.claimed(), worker.count(TaskOutcome::Postponed)), (17, 15));
     world.clock.advance(SignedDuration::from_hours(24 * 365));
-    world.looked().await;
-    assert_eq!(worker.claimed(), 17, "it is left alone");
+    world.polled().await;
+    assert_eq!(worker.claimed(), 17, "a parked task is not executed");
 
     let task = parked(&world).await.remove(0);
     assert_eq!((task.task.order_id, task.attempts), (order.id, 17));
-    // The sixteenth could not be told.
+    // The sixteenth failure could not be recorded.
     let attempts: Vec<u32> = task.failures.iter().map(|failed| failed.attempt).collect();
     assert_eq!(attempts, (1..=15).chain([17]).collect::<Vec<_>>());
-    assert!(task.failures.iter().all(|failed| failed.failure.error.contains("as the test says")));
+    assert!(task.failures.iter().all(|failed| failed.failure.error.contains("injected by the test")));
     assert!(task.failures.is_sorted_by_key(|failed| failed.failure.at));
 
     world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
@@ -194,13 +193,13 @@ async fn a_task_that_keeps_failing_is_parked_until_an_admin_sees_to_it() {
     assert_eq!((worker.claimed(), parked(&world).await[0].failures.len()), (18, 17));
     world.store.loads.plan(|| Fault::None);
     world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
-    check_end(&world, &worker, "mended").await;
+    check_end(&world, &worker, "after the fault").await;
     assert_eq!((worker.claimed(), parked(&world).await), (19, vec![]));
 }
 
-/// Proves that an admin puts a parked task away for good, and that nobody else may see or move one.
+/// Proves that an admin resolves a parked task permanently, and that other roles may not see, retry or resolve it.
 #[tokio::test]
-async fn a_parked_task_is_resolved_by_admins_only() {
+async fn only_admins_manage_parked_tasks() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
@@ -208,14 +207,14 @@ async fn a_parked_task_is_resolved_by_admins_only() {
     let worker = Worker::start(&world.engine);
     until_parked(&world, &worker, 1).await;
     let task = parked(&world).await.remove(0);
-    assert!(task.failures[0].failure.error.contains("panicked: as the test says"), "{task:?}");
+    assert!(task.failures[0].failure.error.contains("panicked: injected by the test"), "{task:?}");
     let (id, engine) = (task.task.id, &world.engine);
-    let reason = Note::new("done by hand").unwrap();
-    for somebody in [&world.customer, &world.staff] {
-        let listed = engine.parked_tasks(somebody, None, PageSize::DEFAULT).await;
+    let reason = Note::new("handled manually").unwrap();
+    for principal in [&world.customer, &world.staff] {
+        let listed = engine.parked_tasks(principal, None, PageSize::DEFAULT).await;
         assert!(matches!(listed, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.retry_task(somebody, id).await, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.resolve_task(somebody, id, &reason).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.retry_task(principal, id).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.resolve_task(principal, id, &reason).await, Err(Error::Forbidden(_))));
     }
     engine.resolve_task(&world.admin, id, &reason).await.unwrap();
     assert_eq!(parked(&world).await, []);
@@ -226,30 +225,30 @@ async fn a_parked_task_is_resolved_by_admins_only() {
     }
     world.store.poisoned.lock().unwrap().clear();
     world.until_no_tasks(&worker).await;
-    assert_eq!(world.read(order.id).await, order, "nobody tries it again");
+    assert_eq!(world.read(order.id).await, order, "a resolved task is not retried");
 }
 
-/// Proves that a store that is away for long uses up nobody's attempts: nothing is given up.
+/// Proves that a long outage of the store does not count as failures of tasks: no task is parked.
 #[tokio::test]
-async fn a_store_that_is_away_does_not_make_tasks_be_given_up() {
+async fn an_unavailable_store_parks_no_tasks() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     world.advance_to_deadline(&order);
     world.store.commits.plan(|| Fault::Before);
     let worker = Worker::start(&world.engine);
     while worker.claimed() < 40 {
-        world.looked().await;
+        world.polled().await;
         world.clock.advance(SignedDuration::from_secs(60));
     }
     assert_eq!(worker.count(TaskOutcome::GivenUp), 0);
     world.store.commits.plan(|| Fault::None);
-    check_end(&world, &worker, "back again").await;
+    check_end(&world, &worker, "after the outage").await;
 }
 
-/// Proves that two workers in a storm, in which every third call of any kind fails in some way, bring every
-/// order to its one end: those that were accepted stay, the others expire once, and stock adds up (I4, I7).
+/// Proves that two workers bring every order to its one end while every third call of any kind fails: accepted orders
+/// stay accepted, the others expire once, and the stock is correct (I4, I7).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_order_ends_once_whatever_fails() {
+async fn every_order_ends_once_under_random_faults() {
     const ORDERS: u32 = 24;
     for seed in 0..3 {
         let world = World::with_stock(working_config()).await;
@@ -273,7 +272,7 @@ async fn every_order_ends_once_whatever_fails() {
         }
         let other = world.second_engine_with(working_config());
         let workers = [Worker::start(&world.engine), Worker::start(&other)];
-        world.until_none_waits().await;
+        world.until_no_order_waits().await;
         for (index, id) in placed.iter().enumerate() {
             if index % 3 == 0 {
                 assert_eq!(world.read(*id).await.status, OrderStatus::Preparing);

@@ -1,4 +1,4 @@
-//! Tasks that nobody disturbs: who works them, and when.
+//! Execution of tasks without faults: which worker executes them, and when.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,10 +19,10 @@ use crate::{
 
 const MOMENT: SignedDuration = SignedDuration::from_nanos(1);
 
-/// Proves that the restaurant is warned two minutes before the deadline, once, and that an order that nobody
-/// accepts expires at it, not a nanosecond before, by the system's hand, and that its stock goes back.
+/// Proves that the restaurant is warned once, two minutes before the deadline; that an order that is not accepted
+/// expires at its deadline, not a nanosecond earlier, with the actor system; and that its stock is returned.
 #[tokio::test]
-async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
+async fn an_unaccepted_order_expires_at_its_deadline() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     assert_eq!(world.stock_of_dal().await, STOCK - 2);
@@ -30,18 +30,18 @@ async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
     let lead = SignedDuration::from_secs(MAX_WARNING_LEAD_SECONDS.into());
     world.advance_to_deadline(&order);
     world.clock.advance(-lead - MOMENT);
-    world.looked().await;
+    world.polled().await;
     assert_eq!((worker.claimed(), world.read(order.id).await), (0, order.clone()));
 
     world.clock.advance(MOMENT);
-    eventually("it is warned", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("the restaurant is warned", || worker.count(TaskOutcome::Completed) == 1).await;
     world.clock.advance(lead - MOMENT);
-    world.looked().await;
+    world.polled().await;
     let warned = world.read(order.id).await;
     assert_eq!((worker.claimed(), warned.status, warned.version), (1, OrderStatus::Confirmed, 3));
 
     world.clock.advance(MOMENT);
-    eventually("it expires", || worker.count(TaskOutcome::Completed) == 2).await;
+    eventually("the order expires", || worker.count(TaskOutcome::Completed) == 2).await;
     world.check_expired_once(order.id).await;
     let history = world.store.events(order.id, order.version, 10).await.unwrap();
     let names: Vec<_> = history.iter().map(|recorded| recorded.event.name()).collect();
@@ -52,30 +52,30 @@ async fn an_order_that_nobody_accepts_expires_at_its_deadline() {
     world.check_histories().await;
     let orders = world.engine.metrics().orders.clone();
     let cancelled = orders.get_or_create(&dabba_engine::StatusLabel { status: "cancelled" }).get();
-    assert_eq!(cancelled, 1, "it is counted like any other");
+    assert_eq!(cancelled, 1, "the expiry is counted as cancelled");
 }
 
-/// Proves that what has moved on is left as it is, and that its task is done by that.
+/// Proves that a task does not change an order that no longer waits, and is completed.
 #[tokio::test]
-async fn an_order_that_has_moved_on_is_left_alone() {
+async fn an_order_that_no_longer_waits_is_unchanged() {
     let world = World::with_stock(working_config()).await;
     let (accepted, cancelled) = (world.place_two("a").await, world.place_two("b").await);
     let accepted = world.act(&world.staff, accepted.id, accept()).await.unwrap().order;
     let cancelled = world.act(&world.customer, cancelled.id, cancel()).await.unwrap().order;
     let worker = Worker::start(&world.engine);
     world.clock.advance(SignedDuration::from_hours(1));
-    eventually("both tasks are done", || worker.count(TaskOutcome::Completed) == 2).await;
+    eventually("both tasks are completed", || worker.count(TaskOutcome::Completed) == 2).await;
     assert_eq!(world.read(accepted.id).await, accepted);
     assert_eq!(world.read(cancelled.id).await, cancelled);
     world.until_no_tasks(&worker).await;
     assert_eq!((worker.claimed(), worker.count(TaskOutcome::Completed)), (2, 2));
-    assert_eq!(world.stock_of_dal().await, STOCK - 2, "only the cancelled one gave its stock back");
+    assert_eq!(world.stock_of_dal().await, STOCK - 2, "only the cancelled order returned its stock");
 }
 
-/// Proves that a task which comes too early waits for the deadline, and that of two tasks for the same
-/// expiry the second finds it done.
+/// Proves that a task executed too early is postponed to the deadline, and that the second of two tasks for the same
+/// expiry changes nothing.
 #[tokio::test]
-async fn a_task_that_comes_too_early_waits() {
+async fn a_task_executed_too_early_is_postponed() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     let now = world.engine.now();
@@ -100,25 +100,25 @@ async fn a_task_that_comes_too_early_waits() {
     };
     assert_eq!(world.store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     let worker = Worker::start(&world.engine);
-    eventually("it is put off", || worker.count(TaskOutcome::Postponed) == 1).await;
+    eventually("the task is postponed", || worker.count(TaskOutcome::Postponed) == 1).await;
     world.advance_to_deadline(&order);
     world.clock.advance(-MOMENT);
-    eventually("the warning is given", || worker.count(TaskOutcome::Completed) == 1).await;
-    world.looked().await;
+    eventually("the warning is recorded", || worker.count(TaskOutcome::Completed) == 1).await;
+    world.polled().await;
     assert_eq!((worker.claimed(), world.read(order.id).await.status), (2, OrderStatus::Confirmed));
     world.clock.advance(MOMENT);
-    eventually("all are done", || worker.count(TaskOutcome::Completed) == 3).await;
+    eventually("all tasks are completed", || worker.count(TaskOutcome::Completed) == 3).await;
     world.check_expired_once(order.id).await;
     assert_eq!(world.stock_of_dal().await, STOCK);
 }
 
-/// Proves that an expiry waits in the store, not in a process: the order was placed before a restart.
+/// Proves that an expiry is stored durably instead of in a process: the order was placed before a restart.
 #[tokio::test]
 async fn an_expiry_survives_a_restart() {
     let world = World::with_stock(working_config()).await;
     let order = world.place_two("a").await;
     let worker = Worker::start(&world.engine);
-    world.looked().await;
+    world.polled().await;
     worker.stop().await;
     assert!(world.engine.shut_down(Duration::from_mins(1)).await);
     world.advance_to_deadline(&order);
@@ -127,14 +127,14 @@ async fn an_expiry_survives_a_restart() {
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
     let engine = world.engine_on(store, working_config());
     let worker = Worker::start(&engine);
-    eventually("it expires", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("the order expires", || worker.count(TaskOutcome::Completed) == 1).await;
     let expired = engine.order(&world.customer, order.id).await.unwrap();
     assert_eq!(expired.status, OrderStatus::Cancelled);
 }
 
-/// Proves that two servers share the tasks between them: each is claimed once and done once.
+/// Proves that two servers share the tasks: each task is leased once and completed once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_workers_never_do_the_same_task() {
+async fn two_workers_never_execute_the_same_task() {
     const ORDERS: u64 = 100;
     let config = with_tasks(|tasks| tasks.batch_size = 3);
     let world = World::with_stock(config.clone()).await;
@@ -146,7 +146,7 @@ async fn two_workers_never_do_the_same_task() {
     let workers = [Worker::start(&world.engine), Worker::start(&other)];
     world.advance_to_deadline(&placed[0]);
     let sum = |outcome| workers.iter().map(|worker| worker.count(outcome)).sum::<u64>();
-    eventually("all are done", || sum(TaskOutcome::Completed) == ORDERS).await;
+    eventually("all tasks are completed", || sum(TaskOutcome::Completed) == ORDERS).await;
     for order in &placed {
         world.check_expired_once(order.id).await;
     }
@@ -156,10 +156,10 @@ async fn two_workers_never_do_the_same_task() {
     tokio::join!(first.stop(), second.stop());
 }
 
-/// Proves that a worker holds no more tasks than it may, leaves the others to whoever has room, and goes
-/// on when it has room again.
+/// Proves that a worker leases at most its maximum number of tasks, leaves the others to other workers, and continues
+/// when it has capacity again.
 #[tokio::test]
-async fn no_more_are_in_hand_than_may_be() {
+async fn the_number_of_tasks_in_flight_is_limited() {
     let config = with_tasks(|tasks| {
         tasks.batch_size = 2;
         tasks.concurrency = 3;
@@ -172,28 +172,28 @@ async fn no_more_are_in_hand_than_may_be() {
     world.store.batch_gate.shut();
     world.advance_to_deadline(&last.unwrap());
     let worker = Worker::start(&world.engine);
-    eventually("it has its hands full", || worker.claimed() == 3).await;
-    world.store.batch_gate.somebody_waits().await;
+    eventually("the worker has its maximum number of tasks in flight", || worker.claimed() == 3).await;
+    world.store.batch_gate.until_blocked().await;
     let (now, until) = (world.engine.now(), world.engine.now() + SignedDuration::from_secs(1));
     let others = world.store.claim_due_tasks(TaskQueue::Deadlines, now, until, 100).await.unwrap();
     assert_eq!(others.len(), 7);
     world.clock.advance(SignedDuration::from_secs(1));
     world.store.batch_gate.open();
-    eventually("all are done", || worker.count(TaskOutcome::Completed) == 10).await;
+    eventually("all tasks are completed", || worker.count(TaskOutcome::Completed) == 10).await;
     assert_eq!(worker.claimed(), 10);
     assert_eq!(world.stock_of_dal().await, STOCK);
 }
 
-/// Proves that a worker that is told to stop finishes what it has in hand, and takes nothing more.
+/// Proves that a worker that receives the signal to stop finishes its tasks in flight, and leases no more.
 #[tokio::test]
-async fn stopping_finishes_what_is_in_hand() {
+async fn a_stopped_worker_finishes_its_tasks_in_flight() {
     let world = World::with_stock(with_tasks(|tasks| tasks.concurrency = 1)).await;
     let (first, second) = (world.place_two("a").await, world.place_two("b").await);
     world.store.batch_gate.shut();
     world.advance_to_deadline(&second);
     let mut worker = Worker::start(&world.engine);
-    world.store.batch_gate.somebody_waits().await;
-    worker.tell_to_stop();
+    world.store.batch_gate.until_blocked().await;
+    worker.signal_stop();
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
@@ -209,6 +209,6 @@ async fn stopping_finishes_what_is_in_hand() {
     assert_eq!(
         world.store.claim_due_tasks(TaskQueue::Deadlines, now, now, 10).await.unwrap().len(),
         1,
-        "nobody holds the other"
+        "no worker has leased the other task"
     );
 }

@@ -1,4 +1,4 @@
-//! Two servers on one PostgreSQL database: what one changes, the other sees in under a second.
+//! Two servers on one PostgreSQL database: each sees the other's changes in less than a second.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -19,11 +19,11 @@ use crate::{
     world::{World, config, menu_with_dal_at},
 };
 
-/// Until when a change has to be seen everywhere.
-const BOUND: Duration = Duration::from_secs(1);
+/// Maximum time until a change is seen by every server.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// How long what has to happen is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time to wait for an expected effect.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 async fn open(url: &str) -> Arc<PostgresStore> {
     let random = SeededRandom::new(9);
@@ -33,8 +33,8 @@ async fn open(url: &str) -> Arc<PostgresStore> {
     )
 }
 
-/// The times from when a server was asked to change a menu to when the other one shows it. Most of them have
-/// to be below the bound; a busy machine may hold up one or the other.
+/// Returns the times from the request to change a menu on one server to its visibility on the other one. The median
+/// must be below the maximum; single changes may take longer on a busy machine.
 async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
@@ -55,7 +55,7 @@ async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
     watching.spawn(Arc::clone(&other).watch_catalogues());
     assert_eq!(world.price_of_dal(&other).await, 500);
     if with_hints {
-        somebody_listens(cluster, &database);
+        wait_for_listener(cluster, &database);
     }
 
     let mut delays = Vec::new();
@@ -64,36 +64,36 @@ async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
         let menu = menu_with_dal_at(price);
         world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
         while world.price_of_dal(&other).await != price {
-            assert!(begun.elapsed() < PATIENCE, "the change is not seen");
+            assert!(begun.elapsed() < MAX_WAIT, "the change is not seen");
             tokio::task::yield_now().await;
         }
         delays.push(begun.elapsed());
     }
     delays.sort_unstable();
-    assert!(delays[delays.len() / 2] < BOUND, "{delays:?}");
+    assert!(delays[delays.len() / 2] < MAX_DELAY, "{delays:?}");
     delays
 }
 
-/// Returns when a listener is there: what was notified before is not told.
-fn somebody_listens(cluster: &Cluster, database: &str) {
+/// Waits until there is a listener, because earlier notifications are lost.
+fn wait_for_listener(cluster: &Cluster, database: &str) {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity \
          WHERE datname = '{database}' AND state = 'idle' AND query LIKE 'LISTEN%'"
     );
     let begun = Instant::now();
     while cluster.execute("postgres", &sql).unwrap().trim() != "1" {
-        assert!(begun.elapsed() < PATIENCE, "nobody listens");
+        assert!(begun.elapsed() < MAX_WAIT, "there is no listener");
     }
 }
 
-/// By asking alone, at the default interval.
+/// Proves it with polling alone, at the default interval.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_seen_in_under_a_second_without_notifications() {
     let delays = delays(config(), false).await;
     println!("without notifications: {delays:?}");
 }
 
-/// By notifications alone: revisions are never asked for unasked.
+/// Proves it with notifications alone: the polling interval does not elapse.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_is_seen_in_under_a_second_by_notifications() {
     let config = EngineConfig { catalogue_poll_interval: Duration::from_hours(1), ..config() };
@@ -101,10 +101,10 @@ async fn a_change_is_seen_in_under_a_second_by_notifications() {
     println!("by notifications: {delays:?}");
 }
 
-/// Proves that a server without workers tells those of another process of what there is to do at once: they
-/// look for it by themselves once in an hour here.
+/// Proves that a server without workers notifies the workers of another process of due tasks; those workers poll only
+/// once in an hour here.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_in_another_process_is_told_of_tasks() {
+async fn a_worker_in_another_process_is_notified_of_tasks() {
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let url = cluster.url(&database);
@@ -116,12 +116,12 @@ async fn a_worker_in_another_process_is_told_of_tasks() {
     let mut running = JoinSet::new();
     running.spawn(Arc::clone(&worker).watch_catalogues());
     running.spawn(Arc::clone(&worker).work(std::future::pending()));
-    somebody_listens(cluster, &database);
+    wait_for_listener(cluster, &database);
 
     let begun = Instant::now();
     let placed = world.place(&dal_by_card(1, "tok_succeed"), "a").await.unwrap().order;
     while world.read(placed.id).await.status != OrderStatus::Confirmed {
-        assert!(begun.elapsed() < PATIENCE, "nobody sees the task");
+        assert!(begun.elapsed() < MAX_WAIT, "the task is not executed");
         tokio::task::yield_now().await;
     }
 }

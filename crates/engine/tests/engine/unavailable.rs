@@ -1,4 +1,4 @@
-//! Orders that end because items are unavailable, under faults and races.
+//! Orders that are rejected because items are unavailable, under faults and races.
 
 use dabba_domain::{
     OrderId, Timestamp,
@@ -24,7 +24,7 @@ fn in_minutes(minutes: i64) -> Timestamp {
     start_of_time() + SignedDuration::from_mins(minutes)
 }
 
-/// An order of one dal and one naan.
+/// Returns an order of one dal and one naan.
 pub(crate) fn dal_and_naan() -> OrderRequest {
     serde_json::from_value(json!({
         "lines": [{"item": "dal", "quantity": 1}, {"item": "naan", "quantity": 1}],
@@ -33,13 +33,13 @@ pub(crate) fn dal_and_naan() -> OrderRequest {
     .unwrap()
 }
 
-/// Rejects because there is no naan.
+/// Returns a rejection because naan is unavailable.
 pub(crate) fn no_naan(until: Option<Timestamp>) -> Command {
     let items = vec![UnavailableItem { item: slug("naan"), until }];
     Command::Reject { reason: RejectReason::ItemUnavailable, note: None, items }
 }
 
-/// A world in which there are ten dal and ten naan.
+/// Creates a world with ten dal and ten naan in stock.
 async fn world() -> World {
     let world = World::new().await;
     for item in ["dal", "naan"] {
@@ -55,21 +55,22 @@ impl World {
         engine.act(&self.staff, &CommandRequest { order_id, command, key, expected_versions: None }).await
     }
 
-    /// The stored mark of naan, and what is left of dal and of naan.
+    /// Returns the stored availability of naan, and the remaining stock of dal and naan.
     async fn stored(&self) -> (Availability, Vec<u32>) {
         let catalogue = self.store.catalogue(self.restaurant_id).await.unwrap().unwrap();
         let levels = self.store.stock(self.restaurant_id).await.unwrap();
         (catalogue.unavailable.availability("naan"), levels.iter().map(|level| level.remaining).collect())
     }
 
-    /// Whether an engine's memory has naan on sale.
+    /// Returns whether naan is available in an engine's cached catalogue.
     async fn is_on_sale(&self, engine: &Engine) -> bool {
         let entry = engine.catalogue(self.restaurant_id).await.unwrap();
         entry.catalogue.unavailable.availability_at("naan", self.engine.now()) == Availability::Available
     }
 }
 
-/// Proves that a rejection that is not written does nothing, and that one whose answer is lost is done once.
+/// Proves that a rejection that is not written has no effect, and that a rejection whose answer is lost takes effect
+/// once.
 #[tokio::test]
 async fn a_rejection_marks_and_returns_together_or_not_at_all() {
     let world = world().await;
@@ -91,17 +92,17 @@ async fn a_rejection_marks_and_returns_together_or_not_at_all() {
     world.check_histories().await;
 }
 
-/// Proves that the server that wrote a rejection knows the marks at once, and that one that does not know them yet
-/// refuses an order of the item all the same.
+/// Proves that the server that wrote a rejection sees the marks at once, and that a server that does not see them yet
+/// still refuses an order of the item.
 #[tokio::test]
-async fn an_item_that_is_named_is_not_sold_by_any_server() {
+async fn a_marked_item_is_not_sold_by_any_server() {
     let world = world().await;
     let other = world.second_engine();
     let id = world.place(&dal_and_naan(), "a").await.unwrap().order.id;
     assert!(world.is_on_sale(&world.engine).await && world.is_on_sale(&other).await);
     world.reject(&world.engine, id, no_naan(None)).await.unwrap();
     assert!(!world.is_on_sale(&world.engine).await);
-    assert!(world.is_on_sale(&other).await, "it remembers");
+    assert!(world.is_on_sale(&other).await, "the cached catalogue is stale");
     let refused =
         other.place(&world.customer, world.restaurant_id, &dal_and_naan(), key("b")).await.unwrap_err();
     let Error::Conflict(Conflict::NotOrderable(obstacles)) = refused else { panic!("{refused}") };
@@ -111,7 +112,7 @@ async fn an_item_that_is_named_is_not_sold_by_any_server() {
     assert_eq!(world.stored().await.1, [9, 9]);
 }
 
-/// Proves that when the race for an order is lost, nothing of the rejection remains.
+/// Proves that a rejection that loses the race for an order has no effect.
 #[tokio::test]
 async fn a_rejection_that_loses_the_race_marks_nothing() {
     let world = world().await;
@@ -121,12 +122,12 @@ async fn a_rejection_that_loses_the_race_marks_nothing() {
     world.store.batch_gate.shut();
     let rejecting = world.reject(&world.engine, id, no_naan(None));
     let accepting = async {
-        world.store.batch_gate.somebody_waits().await;
+        world.store.batch_gate.until_blocked().await;
         let accept = crate::world::accept();
         let request = CommandRequest { order_id: id, command: accept, key: None, expected_versions: None };
         let accepted = other.act(&world.staff, &request);
         let opening = async {
-            world.store.batch_gate.somebody_waits().await;
+            world.store.batch_gate.until_blocked().await;
             world.store.batch_gate.open();
         };
         tokio::join!(accepted, opening).0
@@ -141,7 +142,7 @@ async fn a_rejection_that_loses_the_race_marks_nothing() {
     assert_eq!(world.stored().await, expected);
 }
 
-/// Proves that of rejections of two servers at the same time the longest mark holds, and all stock is right.
+/// Proves that of concurrent rejections by two servers the longest mark is kept, and that the stock is correct.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rejections_of_two_servers_leave_the_longest_mark() {
     let world = world().await;
@@ -161,9 +162,9 @@ async fn rejections_of_two_servers_leave_the_longest_mark() {
     assert_eq!(world.stored().await, (away, vec![10, 2]));
 }
 
-/// Proves that an end that has passed is refused where availability is set by hand, too.
+/// Proves that setting the availability directly also refuses an end in the past.
 #[tokio::test]
-async fn a_mark_by_hand_ends_in_the_future() {
+async fn a_mark_must_end_in_the_future() {
     let world = world().await;
     let set = async |until| {
         let availability = Availability::Unavailable { until };

@@ -1,4 +1,4 @@
-//! What another server changes is seen, by asking for it and by hints.
+//! Changes by other servers are seen, by polling and by hints.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -16,23 +16,24 @@ use crate::{
     world::{World, config, embedded_store, menu_with_dal_at, settings},
 };
 
-/// How long a condition is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Maximum time to wait for a condition.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// So often that a test need not wait.
+/// An interval that is short enough for tests.
 const OFTEN: Duration = Duration::from_millis(10);
 
-/// So seldom that it never happens in a test.
+/// An interval that never elapses in a test.
 const NEVER: Duration = Duration::from_hours(1);
 
-/// A server beside the world's own, which makes the changes. It watches until this is dropped.
+/// A second server that watches the catalogues, while the world's own server changes them. It watches until this value
+/// is dropped.
 struct Watching {
     engine: Arc<Engine>,
     _task: JoinSet<()>,
 }
 
 impl Watching {
-    /// One that remembers the world's restaurant and nothing else.
+    /// Starts a server that has cached only the world's restaurant.
     async fn start(world: &World, catalogue_poll_interval: Duration) -> Self {
         let engine = world.second_engine_with(EngineConfig { catalogue_poll_interval, ..config() });
         engine.catalogue(world.restaurant_id).await.unwrap();
@@ -41,14 +42,14 @@ impl Watching {
         Self { engine, _task: task }
     }
 
-    /// Waits until what it remembers of the world's restaurant is so.
-    async fn sees(&self, world: &World, is_so: impl Fn(&CatalogueEntry) -> bool) {
+    /// Waits until the server's cached catalogue of the world's restaurant fulfils the condition.
+    async fn sees(&self, world: &World, holds: impl Fn(&CatalogueEntry) -> bool) {
         let wait = async {
-            while !is_so(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
+            while !holds(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
                 tokio::task::yield_now().await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "the change was not seen");
+        assert!(tokio::time::timeout(MAX_WAIT, wait).await.is_ok(), "the change was not seen");
     }
 
     async fn sees_menu(&self, world: &World, revision: u32) {
@@ -61,23 +62,23 @@ async fn change_price(world: &World, price: i64) {
     world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 }
 
-/// Waits until the store has been asked so many questions for revisions.
-async fn questions(world: &World, count: usize) -> Vec<usize> {
+/// Waits until the store has answered `count` reads of revisions.
+async fn revision_reads(world: &World, count: usize) -> Vec<usize> {
     let wait = async {
         loop {
-            let asked = world.store.revisions_asked.lock().unwrap().clone();
+            let asked = world.store.revision_read_sizes.lock().unwrap().clone();
             if asked.len() >= count {
                 return asked;
             }
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap()
+    tokio::time::timeout(MAX_WAIT, wait).await.unwrap()
 }
 
-/// Whatever another server changes is seen without a hint.
+/// Proves that every kind of change by another server is seen without a hint.
 #[tokio::test]
-async fn every_change_is_seen_by_asking() {
+async fn every_change_is_seen_by_polling() {
     let world = World::new().await;
     let watching = Watching::start(&world, OFTEN).await;
     let (engine, staff, id) = (&world.engine, &world.staff, world.restaurant_id);
@@ -96,9 +97,9 @@ async fn every_change_is_seen_by_asking() {
     watching.sees(&world, |entry| entry.catalogue.limited.contains("dal")).await;
 }
 
-/// What is hinted at is seen without asking for everything.
+/// Proves that a hinted change is seen without polling.
 #[tokio::test]
-async fn a_change_that_is_hinted_at_is_seen() {
+async fn a_hinted_change_is_seen_without_polling() {
     let world = World::new().await;
     let watching = Watching::start(&world, NEVER).await;
     for revision in 2..5 {
@@ -106,12 +107,12 @@ async fn a_change_that_is_hinted_at_is_seen() {
         world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
         watching.sees_menu(&world, revision).await;
     }
-    assert_eq!(*world.store.revisions_asked.lock().unwrap(), [1, 1, 1]);
+    assert_eq!(*world.store.revision_read_sizes.lock().unwrap(), [1, 1, 1]);
 }
 
-/// A hint that is lost, and then all of them, costs a moment: what changed is seen by asking.
+/// Proves that a change is seen by polling when its hint is lost, and when the stream of hints has ended.
 #[tokio::test]
-async fn a_change_whose_hint_is_lost_is_seen_by_asking() {
+async fn a_change_whose_hint_is_lost_is_seen_by_polling() {
     let world = World::new().await;
     world.store.hides_hints.store(true, Ordering::SeqCst);
     let watching = Watching::start(&world, OFTEN).await;
@@ -125,9 +126,10 @@ async fn a_change_whose_hint_is_lost_is_seen_by_asking() {
     watching.sees_menu(&world, 4).await;
 }
 
-/// A hint about what is not remembered, or what is remembered as it is, loads nothing; nor does asking.
+/// Proves that a hint about an uncached or unchanged catalogue loads nothing, and that polling without a change loads
+/// nothing.
 #[tokio::test]
-async fn nothing_is_loaded_in_vain() {
+async fn unchanged_and_uncached_catalogues_are_not_loaded() {
     let world = World::new().await;
     let stranger =
         world.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
@@ -138,76 +140,81 @@ async fn nothing_is_loaded_in_vain() {
         world.store.hint(Hint::Catalogue(id)).await;
     }
     watching.sees_menu(&world, 2).await;
-    // What this one changes itself it remembers at once, and it hears of it like everybody else.
+    // The server caches its own change at once, and later receives the hint of it like every other server.
     watching
         .engine
         .replace_menu(&world.staff, world.restaurant_id, menu_with_dal_at(700), None)
         .await
         .unwrap();
-    let before = questions(&world, 1).await.len();
+    let before = revision_reads(&world, 1).await.len();
     world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
-    questions(&world, before + 1).await;
+    revision_reads(&world, before + 1).await;
     drop(watching);
     let loads_of_own_change = 2;
     assert_eq!(world.store.catalogue_loads.load(Ordering::SeqCst), 1 + loads_of_own_change);
 
     let asking = Watching::start(&world, OFTEN).await;
     world.store.catalogue_loads.store(0, Ordering::SeqCst);
-    world.store.revisions_asked.lock().unwrap().clear();
-    assert!(questions(&world, 5).await.iter().all(|count| *count == 1), "the stranger is not remembered");
+    world.store.revision_read_sizes.lock().unwrap().clear();
+    assert!(
+        revision_reads(&world, 5).await.iter().all(|count| *count == 1),
+        "the other restaurant is not cached"
+    );
     assert_eq!(world.store.catalogue_loads.load(Ordering::SeqCst), 0);
     drop(asking);
 }
 
-/// However many are remembered, no question is about more than a store takes, and none is left out.
+/// Proves that reads of revisions are split into batches within the store's limit, and that no cached catalogue is
+/// missed.
 #[tokio::test]
-async fn many_catalogues_are_asked_for_in_bounded_numbers() {
+async fn revisions_are_polled_in_bounded_batches() {
     let world = World::new().await;
     let watching = Watching::start(&world, OFTEN).await;
-    let remembered = MAX_REVISIONS + 3;
-    for _ in 1..remembered {
+    let cached = MAX_REVISIONS + 3;
+    for _ in 1..cached {
         watching.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
     }
-    // Once all are known to be remembered.
+    // Wait until all catalogues are cached.
     let are_all = |asked: &[usize]| asked.windows(2).any(|pair| pair == [MAX_REVISIONS, 3]);
-    eventually("all are asked for", || are_all(&world.store.revisions_asked.lock().unwrap())).await;
-    world.store.revisions_asked.lock().unwrap().clear();
+    eventually("all revisions are polled", || are_all(&world.store.revision_read_sizes.lock().unwrap()))
+        .await;
+    world.store.revision_read_sizes.lock().unwrap().clear();
     change_price(&world, 600).await;
     watching.sees_menu(&world, 2).await;
-    let asked = questions(&world, 4).await;
+    let asked = revision_reads(&world, 4).await;
     assert!(asked.iter().all(|count| *count == MAX_REVISIONS || *count == 3), "{asked:?}");
 }
 
-/// A store that cannot answer leaves what is remembered as it is, and is asked again.
+/// Proves that cached catalogues stay unchanged while the store cannot answer, and that polling continues.
 #[tokio::test]
-async fn a_store_that_fails_is_asked_again() {
+async fn polling_continues_after_a_failure() {
     let world = World::new().await;
     world.store.hides_revisions.store(true, Ordering::SeqCst);
     let watching = Watching::start(&world, OFTEN).await;
     change_price(&world, 600).await;
-    questions(&world, 3).await;
+    revision_reads(&world, 3).await;
     assert_eq!(world.price_of_dal(&watching.engine).await, 500);
     world.store.hides_revisions.store(false, Ordering::SeqCst);
     watching.sees_menu(&world, 2).await;
 }
 
-/// While a catalogue is being loaded again, what is remembered of it is shown: nobody waits.
+/// Proves that the cached catalogue is served while it is loaded again.
 #[tokio::test]
-async fn nobody_waits_for_a_catalogue_that_is_loaded_again() {
+async fn a_cached_catalogue_is_served_while_it_is_reloaded() {
     let world = World::new().await;
     let watching = Watching::start(&world, NEVER).await;
     change_price(&world, 600).await;
     world.store.catalogue_gate.shut();
     world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
-    world.store.catalogue_gate.somebody_waits().await;
+    world.store.catalogue_gate.until_blocked().await;
     assert_eq!(world.price_of_dal(&watching.engine).await, 500);
     world.store.catalogue_gate.open();
     watching.sees_menu(&world, 2).await;
 }
 
-/// A shard that hangs keeps nobody from seeing what changes on another.
+/// Proves that a shard that hangs does not delay changes on another shard.
 #[tokio::test]
-async fn a_shard_that_hangs_holds_up_only_its_own_restaurants() {
+async fn a_hanging_shard_delays_only_its_own_restaurants() {
     let (_directories, shards): (Vec<_>, Vec<_>) = (0..2)
         .map(|_| embedded_store())
         .map(|(directory, store)| (directory, Arc::new(FaultyStore::new(store))))
@@ -233,7 +240,7 @@ async fn a_shard_that_hangs_holds_up_only_its_own_restaurants() {
     }
     assert!(is_any_there, "all restaurants are on one shard");
     shards[hanging].revisions_gate.shut();
-    shards[hanging].revisions_gate.somebody_waits().await;
+    shards[hanging].revisions_gate.until_blocked().await;
     change_price(&world, 600).await;
     watching.sees_menu(&world, 2).await;
 }

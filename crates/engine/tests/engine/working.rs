@@ -1,4 +1,4 @@
-//! Engines that work tasks, and waiting for what they do.
+//! Helpers for tests with task workers: starting workers, and waiting for their effects.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -17,29 +17,28 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::world::{World, config, dal};
 
-/// Longest time to wait for what has to happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time to wait for an expected effect.
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
-/// Most seconds of the world's clock until everything is as it should be: pauses after failures and
-/// leases that run out are far shorter.
+/// Maximum number of seconds of the world's clock until the expected state. Backoff and leases are far shorter.
 const MAX_SECONDS: u32 = 20_000;
 
-/// Of so many dal in stock, each order takes two.
+/// Number of dal in stock. Each order takes two.
 pub(crate) const STOCK: u32 = 1_000;
 
-/// With tasks that are looked for often.
+/// Returns a configuration with frequent polls for tasks.
 pub(crate) fn working_config() -> EngineConfig {
     with_tasks(|_| {})
 }
 
-/// And other changes.
+/// Returns a configuration with frequent polls and further changes.
 pub(crate) fn with_tasks(change: impl FnOnce(&mut TaskConfig)) -> EngineConfig {
     let mut tasks = TaskConfig { poll_interval: Duration::from_millis(1), ..TaskConfig::default() };
     change(&mut tasks);
     EngineConfig { tasks, ..config() }
 }
 
-/// A worker on an engine. Broken off when dropped.
+/// A worker on an engine. Dropping it cancels its tasks.
 pub(crate) struct Worker {
     engine: Arc<Engine>,
     stop: Option<oneshot::Sender<()>>,
@@ -59,19 +58,19 @@ impl Worker {
         }
     }
 
-    /// Says that it should stop.
-    pub(crate) fn tell_to_stop(&mut self) {
+    /// Sends the signal to stop.
+    pub(crate) fn signal_stop(&mut self) {
         self.stop.take().unwrap().send(()).unwrap();
     }
 
-    /// Waits until it has ended.
+    /// Waits until the worker has ended.
     pub(crate) async fn ended(mut self) {
-        tokio::time::timeout(PATIENCE, &mut self.running).await.unwrap().unwrap();
+        tokio::time::timeout(MAX_WAIT, &mut self.running).await.unwrap().unwrap();
     }
 
-    /// Stops it in order.
+    /// Stops the worker, and waits until it has ended.
     pub(crate) async fn stop(mut self) {
-        self.tell_to_stop();
+        self.signal_stop();
         self.ended().await;
     }
 
@@ -79,12 +78,12 @@ impl Worker {
         !self.running.is_finished()
     }
 
-    /// How many of the tasks that it claimed ended so.
+    /// Returns the number of leased tasks with this outcome.
     pub(crate) fn count(&self, outcome: TaskOutcome) -> u64 {
         TaskKind::ALL.iter().map(|kind| self.engine.metrics().tasks(*kind, outcome).get()).sum()
     }
 
-    /// How many tasks it claimed.
+    /// Returns the number of leased tasks.
     pub(crate) fn claimed(&self) -> u64 {
         TaskKind::ALL.iter().map(|kind| self.engine.metrics().tasks_claimed(*kind).get()).sum()
     }
@@ -96,18 +95,18 @@ impl Drop for Worker {
     }
 }
 
-/// Waits until it is so.
-pub(crate) async fn eventually(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until the condition holds.
+pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
     let wait = async {
-        while !is_so() {
+        while !holds() {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "never: {what}");
+    assert!(tokio::time::timeout(MAX_WAIT, wait).await.is_ok(), "never: {what}");
 }
 
 impl World {
-    /// One with limited stock, whose restaurants have the default time to accept.
+    /// Creates a world with limited stock and the default time to accept an order.
     pub(crate) async fn with_stock(config: EngineConfig) -> Self {
         let world = Self::with(config).await;
         let dal = Slug::new("dal").unwrap();
@@ -120,7 +119,7 @@ impl World {
         self.place(&dal(2), name).await.unwrap().order
     }
 
-    /// How many dal are left.
+    /// Returns the remaining stock of dal.
     pub(crate) async fn stock_of_dal(&self) -> u32 {
         self.engine.stock(&self.staff, self.restaurant_id).await.unwrap()[0].remaining
     }
@@ -131,33 +130,33 @@ impl World {
         self.clock.advance(deadline.duration_since(self.engine.now()));
     }
 
-    /// Waits until workers have looked for tasks, at the time that it is by now.
-    pub(crate) async fn looked(&self) {
+    /// Waits until workers have polled at the present time of the world's clock.
+    pub(crate) async fn polled(&self) {
         let before = self.store.claims_begun.load(Ordering::SeqCst);
-        // The first of them may have begun before.
-        eventually("tasks are looked for", || self.store.claims_begun.load(Ordering::SeqCst) >= before + 2)
+        // The first of the two polls may have begun earlier.
+        eventually("workers poll for tasks", || self.store.claims_begun.load(Ordering::SeqCst) >= before + 2)
             .await;
     }
 
-    /// Lets time pass, second by second, until no order waits to be accepted.
-    pub(crate) async fn until_none_waits(&self) {
+    /// Advances the clock second by second until no order waits to be accepted.
+    pub(crate) async fn until_no_order_waits(&self) {
         for _ in 0..MAX_SECONDS {
             if self.orders().await.iter().all(|order| order.status != OrderStatus::Confirmed) {
                 return;
             }
-            self.looked().await;
+            self.polled().await;
             self.clock.advance(SignedDuration::from_secs(1));
         }
         panic!("an order still waits: {:?}", self.orders().await);
     }
 
-    /// Lets time pass in the same way until there are no tasks left.
+    /// Advances the clock until no task is left.
     pub(crate) async fn until_no_tasks(&self, worker: &Worker) {
         for _ in 0..MAX_SECONDS {
-            self.looked().await;
+            self.polled().await;
             self.clock.advance(SignedDuration::from_mins(10));
             let before = worker.claimed();
-            self.looked().await;
+            self.polled().await;
             if worker.claimed() == before {
                 return;
             }
@@ -169,7 +168,7 @@ impl World {
         self.engine.order(&self.admin, id).await.unwrap()
     }
 
-    /// That the order has expired, and not twice.
+    /// Asserts that the order has expired exactly once.
     pub(crate) async fn check_expired_once(&self, id: OrderId) {
         let order = self.read(id).await;
         assert_eq!(

@@ -1,4 +1,4 @@
-//! An engine on a fresh store, with a restaurant and its people.
+//! An engine on a fresh store, with a restaurant, its staff, a customer and an admin.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::faulty::FaultyStore;
 
-/// See the module's description.
+/// See the documentation of this module.
 pub(crate) struct World {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Arc<FaultyStore>,
@@ -29,7 +29,7 @@ pub(crate) struct World {
     pub(crate) staff: Principal,
     pub(crate) admin: Principal,
     gateway: Option<Arc<dyn PaymentGateway>>,
-    /// Of the embedded store.
+    /// Directory of the embedded store.
     directory: Option<TempDir>,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn key(text: &str) -> IdempotencyKey {
     IdempotencyKey::new(text).unwrap()
 }
 
-/// A new embedded store, and the directory in which it is.
+/// Returns a new embedded store and its directory.
 pub(crate) fn embedded_store() -> (TempDir, Arc<dyn Store>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
@@ -65,7 +65,7 @@ pub(crate) fn menu_with_dal_at(price: i64) -> MenuDocument {
     serde_json::from_value(document).unwrap()
 }
 
-/// An order of so many dal, which cost 500 each.
+/// Returns an order of `quantity` dal, which cost 500 each.
 pub(crate) fn dal(quantity: u32) -> OrderRequest {
     serde_json::from_value(json!({
         "lines": [{"item": "dal", "quantity": quantity}], "fulfilment": {"type": "collection"}, "payment_method": "cash",
@@ -83,12 +83,12 @@ impl World {
         Self { directory: Some(directory), ..Self::on(inner, config).await }
     }
 
-    /// On another store, which is empty.
+    /// Creates a world on another, empty store.
     pub(crate) async fn on(inner: Arc<dyn Store>, config: EngineConfig) -> Self {
         Self::paying(inner, None, config).await
     }
 
-    /// And with somebody who moves the money of payments by card.
+    /// Creates a world with a payment provider.
     pub(crate) async fn paying(
         inner: Arc<dyn Store>,
         gateway: Option<Arc<dyn PaymentGateway>>,
@@ -123,12 +123,12 @@ impl World {
         Self { engine, store, clock, restaurant_id, customer, staff, admin, gateway, directory: None }
     }
 
-    /// Keeps this directory until the world ends.
+    /// Keeps this directory for as long as the world lives.
     pub(crate) fn keeping(self, directory: TempDir) -> Self {
         Self { directory: Some(directory), ..self }
     }
 
-    /// Another engine on the same store, as another server process would be.
+    /// Returns another engine on the same store, like another server process.
     pub(crate) fn second_engine(&self) -> Arc<Engine> {
         self.second_engine_with(config())
     }
@@ -137,7 +137,7 @@ impl World {
         self.engine_on(Arc::clone(&self.store) as _, config)
     }
 
-    /// An engine on another store, by the same clock.
+    /// Returns an engine on another store with the same clock.
     pub(crate) fn engine_on(&self, store: Arc<dyn Store>, config: EngineConfig) -> Arc<Engine> {
         let random = Arc::new(SeededRandom::new(8));
         let ports =
@@ -145,7 +145,7 @@ impl World {
         Engine::start(ports, config)
     }
 
-    /// What dal costs, as an engine remembers it.
+    /// Returns the price of dal in an engine's cached menu.
     pub(crate) async fn price_of_dal(&self, engine: &Engine) -> i64 {
         let entry = engine.catalogue(self.restaurant_id).await.unwrap();
         entry.menu().item("dal").unwrap().price_minor.minor()
@@ -166,7 +166,7 @@ impl World {
             .await
     }
 
-    /// Every order there is.
+    /// Returns all orders.
     pub(crate) async fn orders(&self) -> Vec<Order> {
         let mut orders = Vec::new();
         let mut after = None;
@@ -181,7 +181,7 @@ impl World {
         }
     }
 
-    /// That each order is what its events say, numbered without a gap (I4).
+    /// Asserts that each order equals the fold of its events, which are numbered without a gap (I4).
     pub(crate) async fn check_histories(&self) {
         for order in self.orders().await {
             let history = self.store.events(order.id, 0, u32::MAX).await.unwrap();
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// Keeps the store's directory until the world ends.
+    /// Returns the store's directory.
     pub(crate) fn directory(&self) -> &std::path::Path {
         self.directory.as_ref().unwrap().path()
     }
