@@ -41,7 +41,7 @@ impl StoreLayer for RecordingStore {
         }
         self.calls.made.lock().unwrap().push(call);
         if self.calls.only_commits.load(Ordering::SeqCst) && call.kind != CallKind::Commit {
-            return Err(StoreError::Unavailable("as the test says".to_owned()));
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }
         Ok(())
     }

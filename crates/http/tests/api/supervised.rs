@@ -28,7 +28,7 @@ impl StoreLayer for PanickingStore {
     }
     async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
         let panics = call.kind == CallKind::Commit && self.panics.load(Ordering::SeqCst);
-        assert!(!panics, "as the test says");
+        assert!(!panics, "injected by the test");
         Ok(())
     }
 }

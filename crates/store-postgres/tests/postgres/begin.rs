@@ -133,7 +133,7 @@ async fn no_write_takes_effect_without_its_begin() {
     scene
         .writes_nothing("a postponed task", async |store| store.postpone_task(lease, until, None).await)
         .await;
-    let failure = TaskFailure { at: now, error: "as the test says".into() };
+    let failure = TaskFailure { at: now, error: "injected by the test".into() };
     scene.writes_nothing("a parked task", async |store| store.park_task(lease, &failure).await).await;
     scene.writes_nothing("deleted keys", async |store| store.forget_keys(later, 10).await).await;
     assert_eq!(scene.store.forget_keys(later, 10).await, Ok(1));
