@@ -351,7 +351,7 @@ fn a_source_that_cannot_be_copied_is_refused() {
     fs::remove_file(empty.file()).unwrap();
     assert!(empty.refused().contains("there is no database"));
     stdout(empty.data(), &["migrate", "--data", empty.data().to_str().unwrap()]);
-    assert!(empty.refused().contains("holds nothing"));
+    assert!(empty.refused().contains("is empty: there is nothing to copy"));
     let server = Server::serve(&empty.data().join("sandbox"), &["--sandbox", "--listen", "127.0.0.1:0"]);
     server.stop();
     let sandbox = empty.data().join("sandbox");

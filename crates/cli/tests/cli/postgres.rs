@@ -100,7 +100,7 @@ fn a_server_on_one_database_delivers_an_order() {
         (&json!("main"), &json!(1), &json!(3))
     );
     let shown = stdout(data.path(), &["shards", "--database", &url]);
-    for part in ["main (directory)", "shard \"main\" with the buckets 0-4095, the directory", "well"] {
+    for part in ["main (directory)", "shard \"main\" with the buckets 0-4095, the directory", "healthy"] {
         assert!(shown.contains(part), "{shown}");
     }
     let text = failure(data.path(), &["shards"]);

@@ -254,10 +254,10 @@ fn a_password_in_a_file_causes_no_warning() {
     let text = failure(directory.path(), &server);
     assert!(text.contains("DABBA_TOKEN") && text.contains("--token-file"), "{text}");
     let text = failure(directory.path(), &[&server[..], &["--token-file", "token"]].concat());
-    assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
+    assert!(text.contains("no response") && !text.contains("hush"), "{text}");
     let output = dabba(directory.path(), &server).env("DABBA_TOKEN", "hush-4411").output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("no answer") && !text.contains("hush"), "{text}");
+    assert!(text.contains("no response") && !text.contains("hush"), "{text}");
 }
 
 /// Proves that commands that go through a server repeat no secret of its URL.
