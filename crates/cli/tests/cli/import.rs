@@ -155,7 +155,10 @@ fn a_menu_is_replaced_on_the_data_directory_and_through_a_server() {
 
     write(data.path(), &menu("EUR", 350));
     let text = failure(data.path(), &[&["import-menu", &file], through.as_slice()].concat());
-    assert!(text.contains("currency of the restaurant is GBP, and the currency in the file is EUR"), "{text}");
+    assert!(
+        text.contains("currency of the restaurant is GBP, and the currency in the file is EUR"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -228,7 +228,7 @@ impl World {
                     .push(format!("order {}: items that its end named are still available", order.id));
             }
             Err(error) => {
-                self.problems.push(format!("cannot read the catalogue of order {}: {error}", order.id))
+                self.problems.push(format!("cannot read the catalogue of order {}: {error}", order.id));
             }
         }
     }
