@@ -64,7 +64,7 @@ async fn find_copy(shards: &ShardsFile, origin: &Origin) -> Option<String> {
             }
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, %shard, "cannot find out whether the embedded database was copied")
+                tracing::debug!(%error, %shard, "cannot find out whether the embedded database was copied");
             }
         }
     }
