@@ -140,7 +140,7 @@ fn every_command_is_run_or_says_why_not() {
                 found.insert((page.clone(), name.clone()));
             }
             Marker::NotRun(reason) => {
-                assert!(reason.len() >= 10, "{page}:{line}: {reason:?} is too short for a reason")
+                assert!(reason.len() >= 10, "{page}:{line}: {reason:?} is too short for a reason");
             }
             Marker::File(_) => {}
             Marker::None => assert!(
