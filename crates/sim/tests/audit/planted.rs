@@ -176,7 +176,7 @@ const PLANTED: &[Planted] = &[
         stored.order.is_newer = false;
     }),
     plant(Code::WrittenByNewer, Stage::Preparing, |stored| {
-        append_event(stored, Actor::System, unknown_event())
+        append_event(stored, Actor::System, unknown_event());
     }),
     // Nothing is known about the correct state of such an order.
     plant(Code::WrittenByNewer, Stage::Delivered, |stored| {
@@ -272,7 +272,7 @@ const PLANTED: &[Planted] = &[
         });
     }),
     plant(Code::Total, Stage::Delivered, |stored| {
-        change_details(stored, |details| details.amounts.tax = amount(0))
+        change_details(stored, |details| details.amounts.tax = amount(0));
     }),
     plant(Code::Total, Stage::Delivered, |stored| {
         change_details(stored, |details| details.amounts.discount = amount(9));
