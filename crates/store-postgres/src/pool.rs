@@ -76,7 +76,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// Minimum interval between two removals of idle connections.
 const MIN_REAP_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A statement that is being executed. Its result may tell whether the plan's condition holds.
+/// A statement that is being executed. Its result may state if the plan's condition holds.
 pub(crate) type Step<'a, T> = BoxFuture<'a, Result<T, Failure>>;
 
 /// The pool of connections to one database.

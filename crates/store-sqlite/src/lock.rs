@@ -27,7 +27,7 @@ use crate::file::{
     Generation, HEADER, Identity, beside, directory_of, generation_in, give_to_owner_of, open_own,
 };
 
-/// Interval at which a lock that another process holds is tried again.
+/// Interval between two attempts to take a lock that another process holds.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The database files of which this process has a descriptor. No second descriptor may be opened, because closing it would drop

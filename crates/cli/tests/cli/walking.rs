@@ -65,7 +65,7 @@ pub(crate) struct Walk {
 
 /// Next step of an order.
 enum Next {
-    /// Somebody with this role executes this command.
+    /// An account with this role executes this command.
     Command(&'static str, &'static str, Value),
     /// Wait until the order changes.
     Wait,

@@ -1,4 +1,4 @@
-//! Availability of items: which items cannot be ordered, and until when.
+//! Availability of items: which items cannot be ordered, and when that ends.
 //!
 //! A mark is a record that an item is unavailable. Marks are stored beside the menu and have their own revision, so
 //! that a change of a mark writes one small row and not the whole menu.

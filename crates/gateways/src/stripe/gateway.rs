@@ -175,8 +175,8 @@ impl StripeGateway {
         self.client.get(&format!("/v1/payment_intents/{reference}")).await
     }
 
-    /// Returns the answer to a declined authorization. If the decline is a stored response, somebody may have
-    /// confirmed the payment at Stripe since then, so the intent is read again.
+    /// Returns the answer to a declined authorization. If the decline is a stored response, the customer may
+    /// have confirmed the payment at Stripe since then, so the intent is read again.
     async fn declined(&self, failure: Failure, is_replay: bool) -> Result<GatewayAnswer, GatewayError> {
         let reason = declines::reason(&failure.error);
         if is_replay && let Some(intent) = failure.error.payment_intent {

@@ -41,8 +41,8 @@ impl PaymentIntent {
         }
     }
 
-    /// Returns the report of a capture, with the amount if Stripe states it. Somebody can capture a part by
-    /// hand, at Stripe.
+    /// Returns the report of a capture, with the amount if Stripe states it. An operator can capture a part of
+    /// the amount in Stripe's dashboard.
     pub(super) fn captured(self) -> PaymentReport {
         match self.money(self.amount_received) {
             Some(money) => PaymentReport::CapturedFor { reference: self.id, money },

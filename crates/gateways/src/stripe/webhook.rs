@@ -29,7 +29,7 @@ use super::{
 pub const SIGNATURE_HEADER: &str = "stripe-signature";
 
 /// Maximum difference between an event's sending time and now, in either direction. It prevents a replay of
-/// an event that somebody recorded.
+/// a recorded event.
 pub const WEBHOOK_TOLERANCE: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
 
 /// Maximum number of signatures that are checked. While a secret is being replaced, an event has two.
@@ -47,7 +47,7 @@ pub enum WebhookError {
     /// The event was not signed with this secret, or was changed in transit.
     #[error("no signature matches the webhook secret")]
     Signature,
-    /// The event was signed too long ago or in the future: somebody replays an old event, or a clock is
+    /// The event was signed too long ago or in the future: an old event is replayed, or a clock is
     /// wrong.
     #[error("the signature's time is more than {} minutes from the current time", WEBHOOK_TOLERANCE.as_mins())]
     Time,

@@ -11,7 +11,7 @@
 //!
 //! An attacker with fewer sites than [`NEW_NETWORKS`] empties only the bucket of later failures. The owner can still log in from
 //! any network that has not failed, on any server, also after a restart. All networks of a botnet together have as many attempts
-//! as the two buckets hold. A network from which somebody has recently logged in to the account takes from neither bucket, so
+//! as the two buckets hold. A network from which the owner has recently logged in to the account takes from neither bucket, so
 //! even a botnet does not affect an owner at home while this server runs.
 //!
 //! Each attempt costs much time and memory, whether its password is right or wrong. Therefore a network has at most
@@ -46,7 +46,7 @@ const FIRST_FAILURES: NonZeroU32 = NonZeroU32::new(3).unwrap();
 /// Number of networks that may have their first failures for an e-mail address, in [`MANY`] times the time of the limit.
 const NEW_NETWORKS: NonZeroU32 = NonZeroU32::new(32).unwrap();
 
-/// Maximum number of known networks: networks from which somebody has logged in, per account.
+/// Maximum number of known networks: networks from which the owner has logged in, per account.
 const MAX_KNOWN_NETWORKS: u64 = 65_536;
 
 /// Time for which a network stays known after a login from it.

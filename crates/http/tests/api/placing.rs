@@ -112,8 +112,8 @@ async fn an_order_is_placed_at_the_expected_total_or_refused() {
     assert_eq!(place(Some(2518), "first").await.expect(201)["amounts"]["total"], 2518);
 }
 
-/// Proves that a paused or closed restaurant takes no orders, and that the refusal states until
-/// when.
+/// Proves that a paused or closed restaurant takes no orders, and that the refusal states
+/// when that ends.
 #[tokio::test]
 async fn a_paused_or_closed_restaurant_takes_no_orders() {
     let server = crate::start().await;

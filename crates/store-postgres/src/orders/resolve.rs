@@ -36,7 +36,7 @@
 //! lease holder has completed the task. So these count as evidence only in a plan without any event. There, their
 //! origin does not matter: the key has the same response, or the task is done, and such a commit wants nothing else.
 //! If another worker holds the task, the task's row exists, and so the lease was lost. A commit without a change that
-//! still moves stock or adds tasks leaves no evidence that tells whether to repeat it. No use case makes such a
+//! still moves stock or adds tasks leaves no evidence for a decision about a retry. No use case makes such a
 //! commit; its outcome stays unknown unless the plan has events.
 //!
 //! Visible evidence may still be on this server's disk only: if the wait for a synchronous standby ends with the

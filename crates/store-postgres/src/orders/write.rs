@@ -61,7 +61,7 @@ pub(crate) const INSERT_ORDERS: &str = proposed_orders!();
 
 /// Updates orders by an insert. `UPDATE ... WHERE id = ...` would search the index as a reader. In a SERIALIZABLE
 /// transaction, a reader of an index page conflicts with every transaction that inserts into the same page: two
-/// servers that change different orders of the same minute would abort each other. `ON CONFLICT` searches the index
+/// servers that change different orders of the same minute would conflict. `ON CONFLICT` searches the index
 /// as a writer.
 ///
 /// The proposed row has an empty currency, and the update leaves the currency of an existing row unchanged. If the

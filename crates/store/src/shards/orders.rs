@@ -99,7 +99,7 @@ impl ShardedStore {
                 if outcomes.len() == places.len() {
                     return Ok(outcomes);
                 }
-                // Some commits may be written, and nothing tells which.
+                // Some commits may be written; which ones is unknown.
                 let text = format!("{} outcomes for {} commits", outcomes.len(), places.len());
                 Err(shard.named(StoreError::OutcomeUnknown(text)))
             });

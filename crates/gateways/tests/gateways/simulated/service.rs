@@ -167,7 +167,7 @@ async fn payments_ledger_and_totals_can_be_read() {
     assert_eq!(summary["authorizations"], 0, "the totals of an order without payments must be zero");
 }
 
-/// Proves that a pending payment is decided when somebody reads it, even if no call asked for it before.
+/// Proves that a pending payment is decided when a caller reads it, even if no call asked for it before.
 #[tokio::test]
 async fn reading_decides_due_payments() {
     let service = Service::start().await;
