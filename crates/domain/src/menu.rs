@@ -5,12 +5,15 @@
 //! | `stored` | [`Menu`]: the validated menu, which the engine works with and stores keep |
 //! | `document` | [`MenuDocument`]: the menu as clients and files write it, not yet validated |
 //! | `validation` | the way from document to menu, which lists every problem |
-//! | `identity` | the ids of a document's entries, so that an id never passes to another entry |
+//! | `identity`, `name` | which entry of the current menu an entry of a document is, so that an id never passes to another entry |
+//! | `generated_id` | the ids of new entries, and the ids that must not be generated again |
 //! | `availability` | the unavailable items, stored beside the menu |
 
 mod availability;
 mod document;
+mod generated_id;
 mod identity;
+mod name;
 mod stored;
 mod validation;
 

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use super::{
     Category, CategoryDocument, ItemDocument, Menu, MenuDocument, MenuItem, MenuOption, OptionDocument,
     OptionGroup, OptionGroupDocument,
-    identity::{Current, Identity, Scope, Stated, group_path, option_path, retired_after},
+    generated_id::{group_path, option_path, retired_after},
+    identity::{Current, Identity, Scope, Stated},
 };
 use crate::{
     Amount, Problems,
