@@ -64,7 +64,8 @@ pub struct MenuItem {
     pub price_minor: Amount,
     /// Labels such as `vegan`.
     pub tags: Vec<Name>,
-    /// Availability that the document states, if any. It is not stored with the menu: see [`UnavailableItems`].
+    /// Availability that the document states, if any. It is not stored with the menu: see
+    /// [`UnavailableItems`](super::UnavailableItems).
     #[serde(skip)]
     pub stated_availability: Option<Availability>,
     /// Option groups of the item.
