@@ -39,5 +39,5 @@ pub use external_id::ExternalId;
 pub use ids::{AccountId, Bucket, OrderId, RestaurantId, TaskId};
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency, Money};
-pub use problem::{Problem, Problems, whole_number};
+pub use problem::{InputProblem, Problems, whole_number};
 pub use read_only::ReadOnly;

@@ -1,175 +1,22 @@
-//! Menus: what a restaurant sells, and the validation of a whole menu, which lists every problem.
+//! Menus: what a restaurant sells.
 //!
-//! [`MenuDocument`] is a menu as people and files write it; [`Menu`] is a validated menu. An entry without an id is
-//! matched with an entry of the menu that the document replaces, so that an id never passes to another entry.
+//! | module | content |
+//! |---|---|
+//! | `stored` | [`Menu`]: the validated menu, which the engine works with and stores keep |
+//! | `document` | [`MenuDocument`]: the menu as clients and files write it, not yet validated |
+//! | `validation` | the way from document to menu, which lists every problem |
+//! | `identity`, `name` | which entry of the current menu an entry of a document is, so that an id never passes to another entry |
+//! | `generated_id` | the ids of new entries, and the ids that must not be generated again |
+//! | `availability` | the unavailable items, stored beside the menu |
 
 mod availability;
 mod document;
+mod generated_id;
 mod identity;
-
-use std::collections::HashMap;
-
-use serde::{Deserialize, Serialize};
+mod name;
+mod stored;
+mod validation;
 
 pub use availability::{Availability, MarkEndError, UnavailableItem, UnavailableItems, check_end, later_end};
 pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument, OptionGroupDocument};
-
-use crate::{
-    Amount,
-    text::{ExternalCode, Name, Note, Slug},
-};
-
-/// A validated menu of a restaurant.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "StoredMenu")]
-pub struct Menu {
-    categories: Vec<Category>,
-    /// Ids without an entry that must not be generated again, because they identified other entries before: `item`,
-    /// `item/group` or `item/group/option`, the oldest first.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    retired: Vec<String>,
-    /// Position of each item: its category and its place in the category.
-    #[serde(skip)]
-    places: HashMap<Slug, (usize, usize)>,
-}
-
-/// A menu as a store returns it. A store contains only validated menus.
-#[derive(Deserialize)]
-struct StoredMenu {
-    categories: Vec<Category>,
-    #[serde(default)]
-    retired: Vec<String>,
-}
-
-impl From<StoredMenu> for Menu {
-    fn from(stored: StoredMenu) -> Self {
-        Self { retired: stored.retired, ..Self::from_categories(stored.categories) }
-    }
-}
-
-/// A category of a menu.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Category {
-    /// Heading of the category.
-    pub name: Name,
-    /// Items of the category, in order.
-    pub items: Vec<MenuItem>,
-}
-
-/// An item that customers can order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MenuItem {
-    /// Id, unique within the menu.
-    pub id: Slug,
-    /// The item's code in another system, unique within the menu.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_code: Option<ExternalCode>,
-    /// Name of the item.
-    pub name: Name,
-    /// Description of the item.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<Note>,
-    /// Price of one item without options, in minor units of the restaurant's currency.
-    pub price_minor: Amount,
-    /// Labels such as `vegan`.
-    pub tags: Vec<Name>,
-    /// Availability that the document states, if any. It is not stored with the menu: see [`UnavailableItems`].
-    #[serde(skip)]
-    pub stated_availability: Option<Availability>,
-    /// Option groups of the item.
-    pub option_groups: Vec<OptionGroup>,
-}
-
-/// A group of options of an item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct OptionGroup {
-    /// Id, unique within the item.
-    pub id: Slug,
-    /// The group's code in another system, unique within the item.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_code: Option<ExternalCode>,
-    /// Name of the group.
-    pub name: Name,
-    /// Minimum number of options to choose.
-    pub min: u32,
-    /// Maximum number of options to choose.
-    pub max: u32,
-    /// Options of the group.
-    pub options: Vec<MenuOption>,
-}
-
-/// An option of a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct MenuOption {
-    /// Id, unique within the group.
-    pub id: Slug,
-    /// The option's code in another system, unique within the group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external_code: Option<ExternalCode>,
-    /// Name of the option.
-    pub name: Name,
-    /// Amount that the option adds to the price of one item, in minor units.
-    pub price_minor: Amount,
-}
-
-impl Menu {
-    fn from_categories(categories: Vec<Category>) -> Self {
-        let mut places = HashMap::new();
-        for (category_index, category) in categories.iter().enumerate() {
-            for (item_index, item) in category.items.iter().enumerate() {
-                places.insert(item.id.clone(), (category_index, item_index));
-            }
-        }
-        Self { categories, retired: Vec::new(), places }
-    }
-
-    /// Returns the categories of the menu, in order.
-    pub fn categories(&self) -> &[Category] {
-        &self.categories
-    }
-
-    /// Returns all items, in order.
-    pub fn items(&self) -> impl Iterator<Item = &MenuItem> {
-        self.categories.iter().flat_map(|category| &category.items)
-    }
-
-    /// Returns the item with this id.
-    pub fn item(&self, id: &str) -> Option<&MenuItem> {
-        let (category, item) = self.places.get(id)?;
-        self.categories.get(*category)?.items.get(*item)
-    }
-
-    /// Whether both menus have the same stored form. Availability makes no difference, because it is not stored with a
-    /// menu.
-    pub fn is_stored_as(&self, other: &Self) -> bool {
-        let stored = |menu: &Self| {
-            let mut categories = menu.categories.clone();
-            for item in categories.iter_mut().flat_map(|category| &mut category.items) {
-                item.stated_availability = None;
-            }
-            categories
-        };
-        stored(self) == stored(other)
-    }
-
-    /// Returns the items whose availability the document states, with that availability.
-    pub fn stated_availability(&self) -> impl Iterator<Item = (&Slug, Availability)> {
-        self.items().filter_map(|item| Some((&item.id, item.stated_availability?)))
-    }
-}
-
-impl MenuItem {
-    /// Returns the option group with this id.
-    pub fn group(&self, id: &str) -> Option<&OptionGroup> {
-        self.option_groups.iter().find(|group| group.id.as_str() == id)
-    }
-}
-
-impl OptionGroup {
-    /// Returns the option with this id.
-    pub fn option(&self, id: &str) -> Option<&MenuOption> {
-        self.options.iter().find(|option| option.id.as_str() == id)
-    }
-}
+pub use stored::{Category, Menu, MenuItem, MenuOption, OptionGroup};

@@ -1,38 +1,61 @@
 //! The order and its lifecycle.
 //!
-//! The events of an order determine its state. Only [`evolve`] changes a state. Only three functions create events:
-//! [`place()`], [`decide()`] and, for the reports of a payment provider, [`settle`]. The table [`lifecycle::RULES`]
+//! The events of an order determine its state. Only [`evolve()`] changes a state. Only three functions create events:
+//! [`place()`], [`decide()`] and, for the reports of a payment provider, [`settle()`]. The table [`lifecycle::RULES`]
 //! defines which commands are allowed; [`lifecycle::table`] prints it, and `docs/lifecycle.md` contains that output.
+//!
+//! | module | content |
+//! |---|---|
+//! | `state`, `details`, `refund` | [`Order`], its agreed terms and its refunds: what the engine works with and stores keep |
+//! | `event`, `evolve` | the events of an order, and the state that follows from them |
+//! | `request`, `command`, `reason`, `refund_request` | what clients ask for: a new order, a command with its reason, a refund |
+//! | `validation` | the problems of a request and of a command's content |
+//! | [`lifecycle`], `permission`, `repeat` | who may give a command and when; commands that were carried out before |
+//! | `decide`, `rejection` | the decision on a command, or the reason why it is refused |
+//! | `payment`, `settle`, `external`, `reversal` | a payment provider's reports, and the decisions on them |
+//! | `task`, `review` | work that follows from a decision, for workers and for admins |
 
 mod command;
-mod content;
 mod decide;
+mod details;
 mod event;
+mod evolve;
 mod external;
 pub mod lifecycle;
+mod named;
 mod payment;
+mod permission;
+mod reason;
 mod refund;
+mod refund_request;
+mod rejection;
 mod repeat;
+mod request;
 mod reversal;
 mod review;
+mod settle;
 mod state;
 mod task;
+mod validation;
 
-pub use command::{
-    CancelReason, Command, CommandKind, InterventionReason, OrderRequest, RefundReason, RejectReason,
-};
-pub use decide::{AllowedAction, Decision, Rejection, TaskSpec, allowed_actions, decide, place};
-pub use event::{Event, RecordedEvent, UnknownEvent, evolve, fold};
+pub use command::{Command, CommandKind};
+pub use decide::{Decision, TaskSpec, decide, place};
+pub use details::{Address, Contact, Fulfilment, OrderDetails, PaymentMethod, StockDraw};
+pub use event::{Event, RecordedEvent, UnknownEvent};
+pub use evolve::{evolve, fold};
 pub use external::{ChargebackOutcome, PaymentStep};
-pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken, settle};
+pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken};
+pub use permission::{AllowedAction, allowed_actions};
+pub use reason::{CancelReason, InterventionReason, RefundReason, RejectReason};
 pub use refund::{
-    External, ExternalKind, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber,
-    RefundRequest, RefundState, RefundStatus,
+    External, ExternalKind, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundState,
+    RefundStatus,
 };
+pub use refund_request::RefundRequest;
+pub use rejection::Rejection;
 pub use repeat::is_repeat;
+pub use request::OrderRequest;
 pub use review::ReviewReason;
-pub use state::{
-    Address, Awaited, Closure, Contact, Fulfilment, Order, OrderDetails, OrderStatus, PaymentMethod,
-    PaymentStatus, StockDraw, Version,
-};
+pub use settle::settle;
+pub use state::{Awaited, Closure, Order, OrderStatus, PaymentStatus, Version};
 pub use task::{Task, TaskKind, TaskQueue};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// One problem of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+pub struct InputProblem {
     /// Place of the problem, as a JSON Pointer (RFC 6901) into the input: `/lines/0/quantity`.
     pub pointer: String,
     /// Description of the problem, for people.
@@ -16,7 +16,7 @@ pub struct Problem {
 /// All problems of an input. As an error, it contains at least one problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Problems(Vec<Problem>);
+pub struct Problems(Vec<InputProblem>);
 
 /// Returns the text for a range of whole numbers. All messages about number ranges use it.
 pub fn whole_number(min: impl fmt::Display, max: impl fmt::Display) -> String {
@@ -38,17 +38,17 @@ impl Problems {
 
     /// Returns a list with a single problem.
     pub fn one(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self(vec![Problem { pointer: pointer.into(), detail: detail.into() }])
+        Self(vec![InputProblem { pointer: pointer.into(), detail: detail.into() }])
     }
 
     /// Adds a problem.
     pub fn add(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         let problem = match self.0.len() {
-            ..Self::MAX_LISTED => Problem { pointer: pointer.into(), detail: detail.into() },
+            ..Self::MAX_LISTED => InputProblem { pointer: pointer.into(), detail: detail.into() },
             Self::MAX_LISTED => {
                 let detail =
                     format!("there are more problems; only the first {} are listed", Self::MAX_LISTED);
-                Problem { pointer: String::new(), detail }
+                InputProblem { pointer: String::new(), detail }
             }
             _ => return,
         };
@@ -80,7 +80,7 @@ impl Problems {
     }
 
     /// Returns the problems, in the order in which they were found.
-    pub fn as_slice(&self) -> &[Problem] {
+    pub fn as_slice(&self) -> &[InputProblem] {
         &self.0
     }
 }

@@ -1,26 +1,19 @@
-//! Decisions on commands: the events that follow from a command, or the reason why it is refused.
+//! Decisions on commands: the events, tasks and stock movements that follow from a command.
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
-
 use super::{
     Awaited, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus,
-    PaymentToken, RecordedEvent, RefundBearer, StockDraw, Task,
-    content::check_content,
-    event::HistoryError,
-    evolve,
-    lifecycle::{Rule, Who, roles, rules_of},
-    refund::{refund_of, refundable_by},
+    PaymentToken, RecordedEvent, RefundBearer, Rejection, StockDraw, Task, evolve,
+    permission::{check_event_limit, check_party, is_party, may_ever_give, permit},
+    refund_request::refund_of,
     repeat::{Repeat, repeat},
+    validation::check_content,
 };
 use crate::{
-    Actor, Amount, OrderId, Problems, Timestamp,
-    limits::{MAX_ORDER_VERSION, MAX_WARNING_LEAD_SECONDS},
-    menu::UnavailableItem,
-    restaurant::Settings,
+    Actor, OrderId, Timestamp, limits::MAX_WARNING_LEAD_SECONDS, menu::UnavailableItem, restaurant::Settings,
 };
+use jiff::SignedDuration;
 
 /// Result of a command, written completely in one transaction or not at all.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,100 +37,6 @@ pub struct TaskSpec {
     pub task: Task,
     /// Earliest time at which the task may run.
     pub run_at: Timestamp,
-}
-
-/// Reason why a command is refused. A refused command changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The actor is not a party to the order, and must not learn that it exists.
-    #[error("the caller is not a party to the order")]
-    NotTheirs,
-    /// No actor in this role may ever give this command.
-    #[error("{command} is not allowed for this role; allowed for {}", roles(*command))]
-    RoleNotAllowed {
-        /// The command.
-        command: CommandKind,
-    },
-    /// The command was carried out before. Its content was different, as far as the order shows;
-    /// [`is_repeat`](super::is_repeat) decides with the order's history.
-    #[error("the order has already been {}, with different content", participle(*command))]
-    Already {
-        /// The command.
-        command: CommandKind,
-    },
-    /// The command is not possible in the current status of the order.
-    #[error("{command} is not possible while the order is {status}")]
-    IllegalMove {
-        /// The command.
-        command: CommandKind,
-        /// Status of the order.
-        status: OrderStatus,
-    },
-    /// The content of the command is invalid for this actor, regardless of the order's status.
-    #[error("{0}")]
-    Invalid(Problems),
-    /// The refund is zero, or more than is left to refund.
-    #[error("{}", not_refundable(*refundable))]
-    AmountNotRefundable {
-        /// Amount that is left to refund, in minor units.
-        refundable: Amount,
-    },
-    /// The refund exceeds the limit up to which the restaurant's staff may refund one order.
-    #[error("the restaurant may refund at most {limit} minor units of an order; an admin may refund more", limit = limit.minor())]
-    RefundLimit {
-        /// The limit, in minor units.
-        limit: Amount,
-    },
-    /// A payment by card requires a token, and a payment in cash must not have one.
-    #[error("payment_token is required for a payment by card and must be absent for a payment in cash")]
-    PaymentNotUnderstood,
-    /// The order has the maximum number of events.
-    #[error(
-        "the order has the maximum of {MAX_ORDER_VERSION} events; it accepts only commands that end it, and refunds"
-    )]
-    HistoryFull,
-    /// A newer version of Dabba wrote something about the order that this version does not understand. A server of the
-    /// newer version can carry out the command.
-    #[error("a newer version of Dabba wrote this order; only a server of that version may change it")]
-    Newer,
-    /// The stored history of the order is inconsistent.
-    #[error(transparent)]
-    History(#[from] HistoryError),
-}
-
-fn not_refundable(refundable: Amount) -> String {
-    match refundable.minor() {
-        0 => "nothing is left to refund".to_owned(),
-        left => format!("the amount must be from 1 to {left} minor units, the amount that is left to refund"),
-    }
-}
-
-/// Returns the participle that describes an order after a command.
-const fn participle(command: CommandKind) -> &'static str {
-    match command {
-        CommandKind::Confirm => "confirmed",
-        CommandKind::Accept => "accepted",
-        CommandKind::Reject => "rejected",
-        CommandKind::MarkReady => "marked as ready",
-        CommandKind::AssignCourier => "assigned",
-        CommandKind::PickUp => "picked up",
-        CommandKind::Deliver => "delivered",
-        CommandKind::Cancel => "cancelled",
-        CommandKind::Warn => "warned of",
-        CommandKind::Expire => "expired",
-        CommandKind::Refund => "refunded",
-    }
-}
-
-/// An action that the actor may take on an order now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AllowedAction {
-    /// The command.
-    pub command: CommandKind,
-    /// Time until which the command is possible. Absent: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Timestamp>,
 }
 
 /// Places a priced order. An order in cash is confirmed at once by the system, and so is an order by card whose total
@@ -274,108 +173,7 @@ pub fn decide(
     Ok(decision)
 }
 
-/// Returns the actions that `actor` may take on the order now, in the order of the lifecycle.
-///
-/// `refund_limit` is the limit of the order's restaurant and matters only to its staff. `decide` refuses a listed
-/// action only because of its content (an amount, a courier).
-pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
-    if order.is_newer {
-        return Vec::new();
-    }
-    CommandKind::ALL
-        .iter()
-        .copied()
-        .filter(|command| check_party(order, *command, actor).is_ok())
-        .filter(|command| {
-            permit(order, *command, actor).is_ok() && check_event_limit(order, *command).is_ok()
-        })
-        .filter(|command| match command {
-            CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
-            // The courier who already carries the order has nothing to take over.
-            CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
-            CommandKind::Confirm => !order.awaits_payment(),
-            _ => true,
-        })
-        .map(|command| {
-            let deadline = match command {
-                CommandKind::Accept | CommandKind::Reject | CommandKind::Expire => order.deadline(),
-                _ => None,
-            };
-            AllowedAction { command, deadline }
-        })
-        .collect()
-}
-
-/// Whether the actor is a courier who may take this free order: the order is for delivery, is in a status in which a
-/// courier may take it, and has room for the event. Any other order stays hidden from couriers who do not carry it.
-fn may_claim(order: &Order, command: CommandKind, actor: &Actor) -> bool {
-    command == CommandKind::AssignCourier
-        && matches!(actor, Actor::Courier { .. })
-        && permit(order, command, actor).is_ok()
-        && check_event_limit(order, command).is_ok()
-}
-
-/// Checks that the actor is a party to the order, and that the actor's role may give the command.
-fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
-    if !is_party(order, actor) && !may_claim(order, command, actor) {
-        return Err(Rejection::NotTheirs);
-    }
-    if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
-        return Err(Rejection::RoleNotAllowed { command });
-    }
-    Ok(())
-}
-
-/// Checks the command against the lifecycle table.
-fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
-    if rules_for(order, command, actor).any(|rule| rule.from.contains(&order.status)) {
-        return Ok(());
-    }
-    if command == CommandKind::Refund && order.status == OrderStatus::Refunded {
-        Err(Rejection::AmountNotRefundable { refundable: Amount::ZERO })
-    } else {
-        Err(Rejection::IllegalMove { command, status: order.status })
-    }
-}
-
-/// Whether the actor may give the command for such an order in some status. Only such an actor may repeat the command.
-fn may_ever_give(order: &Order, command: CommandKind, actor: &Actor) -> bool {
-    rules_for(order, command, actor).next().is_some()
-}
-
-/// Returns the rules of the command that apply to the actor and to the order's kind of fulfilment.
-fn rules_for<'a>(
-    order: &'a Order,
-    command: CommandKind,
-    actor: &'a Actor,
-) -> impl Iterator<Item = &'static Rule> + use<'a> {
-    let fulfilment = order.details.fulfilment.kind();
-    rules_of(command).filter(move |rule| {
-        rule.only.is_none_or(|only| only == fulfilment) && rule.who.iter().any(|who| who.is(actor, order))
-    })
-}
-
-/// Checks that an order with this number of events still accepts the command.
-fn check_event_limit(order: &Order, command: CommandKind) -> Result<(), Rejection> {
-    if order.version >= MAX_ORDER_VERSION && !command.ends_order() {
-        return Err(Rejection::HistoryFull);
-    }
-    Ok(())
-}
-
-/// Whether the actor is a party to the order. Only parties may see it.
-pub(crate) fn is_party(order: &Order, actor: &Actor) -> bool {
-    [Who::Customer, Who::Restaurant, Who::AssignedCourier, Who::Admin, Who::System]
-        .into_iter()
-        .any(|who| who.is(actor, order))
-}
-
 impl Order {
-    /// Whether `actor` may see this order (I9).
-    pub fn is_visible_to(&self, actor: &Actor) -> bool {
-        is_party(self, actor)
-    }
-
     /// Whether the order needs an authorization by the payment provider before it can be confirmed.
     pub fn awaits_payment(&self) -> bool {
         self.status == OrderStatus::Created && self.details.needs_provider()

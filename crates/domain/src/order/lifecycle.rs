@@ -16,17 +16,17 @@ pub struct Rule {
     pub command: CommandKind,
     /// Statuses in which the command is allowed.
     pub from: &'static [OrderStatus],
-    /// Target of the command.
-    pub to: Target,
+    /// Target status of the command.
+    pub to: TargetStatus,
     /// Actors that may give the command in these statuses.
     pub who: &'static [Who],
     /// Kind of fulfilment to which the row applies; `None`: both.
     pub only: Option<FulfilmentKind>,
 }
 
-/// Target of a command.
+/// Target status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum TargetStatus {
     /// Moves to this status.
     Status(OrderStatus),
     /// The status does not change.
@@ -118,47 +118,53 @@ use OrderStatus as S;
 
 /// The table. A command with several rows is allowed if one of them allows it.
 pub const RULES: &[Rule] = &[
-    rule(C::Confirm, &[S::Created], Target::Status(S::Confirmed), &[Who::System]),
-    rule(C::Accept, &[S::Confirmed], Target::Status(S::Preparing), &[Who::Restaurant]),
-    rule(C::Reject, &[S::Confirmed], Target::Status(S::Cancelled), &[Who::Restaurant]),
-    rule(C::MarkReady, &[S::Preparing], Target::Status(S::ReadyForPickup), &[Who::Restaurant]),
+    rule(C::Confirm, &[S::Created], TargetStatus::Status(S::Confirmed), &[Who::System]),
+    rule(C::Accept, &[S::Confirmed], TargetStatus::Status(S::Preparing), &[Who::Restaurant]),
+    rule(C::Reject, &[S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::Restaurant]),
+    rule(C::MarkReady, &[S::Preparing], TargetStatus::Status(S::ReadyForPickup), &[Who::Restaurant]),
     rule(
         C::AssignCourier,
         &[S::Confirmed, S::Preparing, S::ReadyForPickup],
-        Target::Unchanged,
+        TargetStatus::Unchanged,
         &[Who::FreeCourier, Who::Admin, Who::System],
     )
     .only(Delivery),
-    rule(C::AssignCourier, &[S::OutForDelivery], Target::Unchanged, &[Who::Admin]).only(Delivery),
-    rule(C::PickUp, &[S::ReadyForPickup], Target::Status(S::OutForDelivery), &[Who::AssignedCourier])
+    rule(C::AssignCourier, &[S::OutForDelivery], TargetStatus::Unchanged, &[Who::Admin]).only(Delivery),
+    rule(C::PickUp, &[S::ReadyForPickup], TargetStatus::Status(S::OutForDelivery), &[Who::AssignedCourier])
         .only(Delivery),
-    rule(C::Deliver, &[S::OutForDelivery], Target::Status(S::Delivered), &[Who::AssignedCourier, Who::Admin])
-        .only(Delivery),
-    rule(C::Deliver, &[S::ReadyForPickup], Target::Status(S::Delivered), &[Who::Restaurant]).only(Collection),
-    rule(C::Cancel, &[S::Created, S::Confirmed], Target::Status(S::Cancelled), &[Who::Customer]),
+    rule(
+        C::Deliver,
+        &[S::OutForDelivery],
+        TargetStatus::Status(S::Delivered),
+        &[Who::AssignedCourier, Who::Admin],
+    )
+    .only(Delivery),
+    rule(C::Deliver, &[S::ReadyForPickup], TargetStatus::Status(S::Delivered), &[Who::Restaurant])
+        .only(Collection),
+    rule(C::Cancel, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::Customer]),
     rule(
         C::Cancel,
         &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup],
-        Target::Status(S::Cancelled),
+        TargetStatus::Status(S::Cancelled),
         &[Who::Restaurant],
     ),
     rule(
         C::Cancel,
         &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup, S::OutForDelivery],
-        Target::Status(S::Cancelled),
+        TargetStatus::Status(S::Cancelled),
         &[Who::Admin],
     ),
-    rule(C::Warn, &[S::Confirmed], Target::Unchanged, &[Who::System]),
-    rule(C::Expire, &[S::Created, S::Confirmed], Target::Status(S::Cancelled), &[Who::System]),
+    rule(C::Warn, &[S::Confirmed], TargetStatus::Unchanged, &[Who::System]),
+    rule(C::Expire, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::System]),
     rule(
         C::Refund,
         &[S::Delivered, S::Cancelled],
-        Target::RefundedWhenAllIsBack,
+        TargetStatus::RefundedWhenAllIsBack,
         &[Who::Admin, Who::Restaurant],
     ),
 ];
 
-const fn rule(command: C, from: &'static [S], to: Target, who: &'static [Who]) -> Rule {
+const fn rule(command: C, from: &'static [S], to: TargetStatus, who: &'static [Who]) -> Rule {
     Rule { command, from, to, who, only: None }
 }
 
@@ -183,9 +189,11 @@ pub fn table() -> String {
     for rule in RULES {
         let from = rule.from.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(", ");
         let to = match rule.to {
-            Target::Status(status) => status.as_str(),
-            Target::Unchanged => "unchanged",
-            Target::RefundedWhenAllIsBack => "refunded once the full amount is refunded; otherwise unchanged",
+            TargetStatus::Status(status) => status.as_str(),
+            TargetStatus::Unchanged => "unchanged",
+            TargetStatus::RefundedWhenAllIsBack => {
+                "refunded once the full amount is refunded; otherwise unchanged"
+            }
         };
         let who = rule.who.iter().map(|who| who.as_str()).collect::<Vec<_>>().join(", ");
         let only = match rule.only {

@@ -1,11 +1,11 @@
-//! Refunds: amount, lines, bearer and status.
+//! Refunds of an order: amount, lines, bearer and status.
 
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Order, PaymentReference, RefundReason, Rejection, state::named_variants};
-use crate::{Actor, Amount, Money, Problems, pricing::OrderLine, text::Note};
+use super::{Order, PaymentReference, RefundReason, named::named_variants};
+use crate::{Amount, Money, text::Note};
 
 /// Number of a refund within an order: 1, 2, 3, …
 pub type RefundNumber = NonZeroU32;
@@ -179,29 +179,6 @@ pub struct RefundState {
     pub refund: Refund,
 }
 
-/// A request for a refund.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefundRequest {
-    /// Amount. Default: all that is left, if no lines are given either.
-    pub amount: Option<Amount>,
-    /// Lines to refund, with the tax on them. Given instead of an amount.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lines: Vec<RefundLine>,
-    /// Reason for the refund.
-    pub reason: RefundReason,
-    /// Explanation in the actor's own words.
-    pub note: Option<Note>,
-    /// Bearer. Default: if the order ended early, the bearer of its end, otherwise the restaurant.
-    pub borne_by: Option<RefundBearer>,
-}
-
-impl RefundRequest {
-    /// Returns a request for this amount, or for all that is left, with a reason and default values.
-    pub const fn new(amount: Option<Amount>, reason: RefundReason) -> Self {
-        Self { amount, lines: Vec::new(), reason, note: None, borne_by: None }
-    }
-}
-
 impl RefundState {
     /// Returns a refund with this status that has not failed.
     pub const fn new(status: RefundStatus, refund: Refund) -> Self {
@@ -241,138 +218,14 @@ impl Order {
     }
 
     /// Returns the paid and pending refunds of certain lines.
-    fn refunds_of_lines(&self) -> impl Iterator<Item = &Refund> {
+    pub(super) fn refunds_of_lines(&self) -> impl Iterator<Item = &Refund> {
         let refunds = self.refunds.iter().filter(|state| state.status.counts());
         refunds.map(|state| &state.refund).filter(|refund| !refund.lines.is_empty())
     }
 
     /// Returns the quantity of a line that is refunded or pending.
-    fn refunded_quantity(&self, line: u32) -> u32 {
+    pub(super) fn refunded_quantity(&self, line: u32) -> u32 {
         let lines = self.refunds_of_lines().flat_map(|refund| &refund.lines).filter(|it| it.line == line);
         lines.fold(0, |sum, it| sum.saturating_add(it.quantity))
     }
-}
-
-/// Adds the problems of a refund request that do not depend on the amount that is left to refund.
-pub(super) fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems: &mut Problems) {
-    let RefundRequest { amount, lines, borne_by, .. } = request;
-    let usual = order.default_bearer();
-    if let Some(borne_by) = borne_by
-        && *borne_by != usual
-        && matches!(actor, Actor::Restaurant { .. })
-    {
-        let text = format!(
-            "must be {usual} or absent, not {borne_by}; only an admin may name another bearer for this order"
-        );
-        problems.add("/borne_by", text);
-    }
-    if request.reason == RefundReason::OrderEnded && order.closure.is_none() {
-        problems.add("/reason", "order_ended must not be given while the order has not ended early");
-    }
-    match amount {
-        Some(_) if !lines.is_empty() => problems.add("/amount", "must be absent if lines are given"),
-        Some(Amount::ZERO) => {
-            problems.add("/amount", "must be at least 1; omit it to refund all that is left");
-        }
-        _ => {}
-    }
-    let problems_before = problems.as_slice().len();
-    // If nothing is refundable, the lines only have to be lines of the order.
-    let is_spent = order.refundable().is_zero();
-    let refunded = |line| if is_spent { 0 } else { order.refunded_quantity(line) };
-    let mut quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(refunded).collect();
-    for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
-        let place = usize::try_from(*line).unwrap_or(usize::MAX);
-        let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
-            let text = format!("the order has {} lines, counted from 0", order.details.lines.len());
-            problems.add(format!("/lines/{index}/line"), text);
-            continue;
-        };
-        let left = ordered.quantity.saturating_sub(*refunded);
-        if *quantity == 0 || *quantity > left {
-            let text = match left {
-                0 => "nothing is left of this line".to_owned(),
-                _ => format!("must be from 1 to {left}, which is what is left of this line"),
-            };
-            problems.add(format!("/lines/{index}/quantity"), text);
-            continue;
-        }
-        *refunded += quantity;
-    }
-    let are_lines = !lines.is_empty() && problems.as_slice().len() == problems_before;
-    if are_lines && !is_spent && price_of(order, lines).is_ok_and(Amount::is_zero) {
-        problems.add("/lines", "cost nothing, so there is nothing to refund for them");
-    }
-}
-
-/// Returns the refund that a request leads to, for this actor. The content of the request has been checked.
-pub(super) fn refund_of(
-    order: &Order,
-    request: &RefundRequest,
-    actor: &Actor,
-    refund_limit: Amount,
-) -> Result<Refund, Rejection> {
-    let borne_by = request.borne_by.unwrap_or_else(|| order.default_bearer());
-    let refundable = order.refundable();
-    let amount = match (request.amount, request.lines.as_slice()) {
-        (Some(amount), _) => amount,
-        (None, []) => refundable,
-        (None, _) if refundable.is_zero() => return Err(Rejection::AmountNotRefundable { refundable }),
-        (None, lines) => price_of(order, lines)?,
-    };
-    if amount.is_zero() || amount > refundable {
-        return Err(Rejection::AmountNotRefundable { refundable });
-    }
-    if amount > refundable_by(order, actor, refund_limit) {
-        return Err(Rejection::RefundLimit { limit: refund_limit });
-    }
-    Ok(Refund {
-        number: order.next_refund_number(),
-        amount,
-        lines: request.lines.clone(),
-        reason: request.reason,
-        note: request.note.clone(),
-        borne_by,
-        external: None,
-    })
-}
-
-/// Returns the amount of an order that this actor may refund now.
-pub(super) fn refundable_by(order: &Order, actor: &Actor, refund_limit: Amount) -> Amount {
-    let left = order.refundable();
-    match actor {
-        Actor::Restaurant { .. } => {
-            let given = order.refunded.plus(order.pending_refunds()).unwrap_or(order.captured);
-            left.min(refund_limit.minus(given).unwrap_or(Amount::ZERO))
-        }
-        _ => left,
-    }
-}
-
-/// Returns the price of these lines, with the tax on them. The tax is rounded over all refunds of lines together, so
-/// that the parts sum to exactly the whole. Earlier refunds count with the amounts that they had. Pricing them again
-/// could give other amounts, if an even earlier refund has failed since.
-fn price_of(order: &Order, lines: &[RefundLine]) -> Result<Amount, Rejection> {
-    let before: i128 = order.refunds_of_lines().map(|refund| i128::from(refund.amount.minor())).sum();
-    let given_now = |line| {
-        let quantities = lines.iter().filter(|it| it.line == line).map(|it| it.quantity);
-        quantities.fold(order.refunded_quantity(line), u32::saturating_add)
-    };
-    let quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(given_now).collect();
-    let after = priced(&order.details.lines, &quantities);
-    let amounts = &order.details.amounts;
-    let price = after + share(amounts.tax, after, amounts.subtotal) - before;
-    let price = i64::try_from(price).ok().and_then(|minor| Amount::from_minor(minor).ok());
-    price.ok_or(Rejection::AmountNotRefundable { refundable: order.refundable() })
-}
-
-fn priced(lines: &[OrderLine], quantities: &[u32]) -> i128 {
-    let prices = lines.iter().zip(quantities);
-    prices.map(|(line, quantity)| i128::from(line.unit_price.minor()) * i128::from(*quantity)).sum()
-}
-
-/// Returns the part of `amount` that belongs to `part` of `whole`, rounded half up to a whole minor unit.
-fn share(amount: Amount, part: i128, whole: Amount) -> i128 {
-    let (amount, whole) = (i128::from(amount.minor()), i128::from(whole.minor()));
-    if whole == 0 { 0 } else { (2 * amount * part + whole) / (2 * whole) }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{PaymentToken, RefundNumber, review::ReviewReason, state::named_variants};
+use super::{PaymentToken, RefundNumber, ReviewReason, named::named_variants};
 
 /// A task, with the data that it needs in addition to the order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

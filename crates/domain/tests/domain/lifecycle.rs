@@ -1,4 +1,4 @@
-//! The lifecycle of an order: the table, each command, and properties of any sequence of commands.
+//! The lifecycle of an order: the table and each command.
 
 use std::fmt::Write as _;
 
@@ -8,23 +8,19 @@ use crate::{
         COURIER, account, admin, amount, courier, customer, delivery, now, order, placed, placed_by_card,
         settings, staff,
     },
-    moves::{
-        accept, act, any_command, assign, cancel, command, command_by, everyone, must, refund, reject,
-        unavailable,
-    },
+    moves::{accept, act, assign, cancel, command, command_by, everyone, must, refund, reject, unavailable},
 };
 use dabba_domain::{
     Actor, Amount,
     limits::MAX_ORDER_VERSION,
     order::{
-        Awaited, CancelReason, Closure, Command, CommandKind, Decision, Event, Fulfilment,
-        InterventionReason, Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer,
-        RejectReason, Rejection, Task, allowed_actions, decide, evolve, fold, is_repeat,
+        Awaited, CancelReason, Closure, Command, CommandKind, Event, Fulfilment, InterventionReason, Order,
+        OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer, RejectReason, Rejection,
+        Task, allowed_actions, decide, evolve, fold, is_repeat,
     },
     text::Note,
 };
 use jiff::SignedDuration;
-use proptest::prelude::*;
 use serde_json::json;
 
 /// Returns an order for delivery in each status, with its courier if the status allows one.
@@ -494,115 +490,4 @@ fn an_admin_intervenes_for_a_courier_after_the_pick_up() {
     let ready = delivery_orders().into_iter().find(|it| it.status == OrderStatus::ReadyForPickup).unwrap();
     assert_eq!(must(&ready, &admin(), &Command::assign(courier_id)).courier_id, Some(courier_id));
     assert!(act(&carried, &Actor::System, &Command::assign(courier_id)).is_err());
-}
-
-/// Proves that events from before admins could intervene can be read, and keep their stored form.
-#[test]
-fn events_without_a_reason_keep_their_stored_form() {
-    let old = json!({"type": "courier_assigned", "data": {"courier_id": account(COURIER)}});
-    let event = Event::assigned(account(COURIER));
-    assert_eq!(serde_json::from_value::<Event>(old.clone()).unwrap(), event);
-    assert_eq!(serde_json::to_value(&event).unwrap(), old);
-    let command = json!({"command": "deliver"});
-    assert_eq!(
-        serde_json::to_value(Command::deliver()).unwrap(),
-        command,
-        "the fingerprints of idempotency keys do not change"
-    );
-    let command = json!({"command": "assign_courier", "courier_id": account(COURIER)});
-    assert_eq!(serde_json::to_value(Command::assign(account(COURIER))).unwrap(), command);
-}
-
-#[test]
-fn time_never_runs_backwards_within_an_order() {
-    let confirmed = order(delivery());
-    let earlier = now() - SignedDuration::from_secs(60);
-    let accepted = decide(&confirmed, &accept(), &staff(), &settings(), earlier).unwrap();
-    assert_eq!(accepted.events[0].at, confirmed.updated_at);
-}
-
-#[test]
-fn an_inconsistent_history_is_refused() {
-    let mut history = placed(delivery()).events;
-    assert!(fold(&history).is_ok());
-    assert!(fold(&history[1..]).is_err(), "without its beginning");
-    history[1].version = 3;
-    assert!(fold(&history).is_err(), "with a gap");
-    let twice = [history[0].clone(), history[0].clone()];
-    assert!(fold(&twice).is_err(), "placed twice");
-}
-
-/// The legal moves of DESIGN.md section 5, written independently, so that the table is not compared with itself.
-fn is_a_legal_move(from: OrderStatus, to: OrderStatus) -> bool {
-    use OrderStatus::{
-        Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup, Refunded,
-    };
-    matches!(
-        (from, to),
-        (Created, Confirmed | Cancelled)
-            | (Confirmed, Preparing | Cancelled)
-            | (Preparing, ReadyForPickup | Cancelled)
-            | (ReadyForPickup, OutForDelivery | Delivered | Cancelled)
-            | (OutForDelivery, Delivered | Cancelled)
-            | (Delivered | Cancelled, Refunded)
-    )
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-
-    /// Proves for any commands in any order: I4 (the history folds to the state and is numbered without gaps), I5 (only
-    /// legal moves) and I6 (amounts add up, and money is never refunded twice).
-    #[test]
-    fn any_sequence_of_commands_keeps_the_invariants(
-        collects: bool,
-        steps in proptest::collection::vec((any_command(), 0_usize..8, 0_i64..600), 1..40),
-    ) {
-        let fulfilment = if collects { Fulfilment::Collection } else { delivery() };
-        let Decision { mut order, events: mut history, .. } = placed(fulfilment);
-        let mut time = now();
-        for (command, actor, seconds) in steps {
-            time += SignedDuration::from_secs(seconds);
-            let (_, actor) = everyone()[actor];
-            let before = order.clone();
-            let Ok(decision) = decide(&order, &command, &actor, &settings(), time) else { continue };
-            history.extend(decision.events.iter().cloned());
-            order = decision.order;
-
-            prop_assert_eq!(fold(&history).unwrap(), Some(order.clone()));
-            for (index, recorded) in history.iter().enumerate() {
-                prop_assert_eq!(usize::try_from(recorded.version).unwrap(), index + 1);
-            }
-            if order.status != before.status {
-                prop_assert!(is_a_legal_move(before.status, order.status), "{} to {}", before.status, order.status);
-            }
-            if decision.events.is_empty() {
-                prop_assert_eq!(&order, &before);
-            }
-            prop_assert_eq!(&order.details, &before.details);
-            prop_assert_eq!(order.details.amounts.sum().unwrap(), order.details.amounts.total);
-            prop_assert!(order.captured <= order.details.amounts.total);
-            prop_assert!(order.refunded <= order.captured);
-            let refunds = history.iter().filter_map(|recorded| match &recorded.event {
-                Event::Refunded(refund) => Some(refund.amount),
-                _ => None,
-            });
-            prop_assert_eq!(Amount::sum(refunds).unwrap(), order.refunded);
-            prop_assert!(before.is_visible_to(&actor) || order.is_visible_to(&actor));
-        }
-    }
-
-    /// Proves that events survive their stored JSON form.
-    #[test]
-    fn events_survive_storage(steps in proptest::collection::vec((any_command(), 0_usize..5), 1..20)) {
-        let Decision { mut order, events: mut history, .. } = placed(delivery());
-        for (command, actor) in steps {
-            if let Ok(decision) = act(&order, &everyone()[actor].1, &command) {
-                history.extend(decision.events);
-                order = decision.order;
-            }
-        }
-        let stored = serde_json::to_string(&history).unwrap();
-        prop_assert_eq!(serde_json::from_str::<Vec<RecordedEvent>>(&stored).unwrap(), history);
-    }
 }

@@ -9,6 +9,7 @@ mod common;
 mod deadlines;
 mod external;
 mod free;
+mod histories;
 mod hours;
 mod ledger;
 mod lifecycle;

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dabba_domain::{
-    Problem,
+    InputProblem,
     limits::{MAX_ORDER_VERSION, MAX_PAYMENT_TEXT_LENGTH},
     order::{
         Command, DeclineReason, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
@@ -278,7 +278,7 @@ fn a_card_needs_a_token_and_cash_has_none() {
     assert_eq!(request(PaymentMethod::Card, Some(token())).card(), Ok(Some(&token())));
     for (method, token) in [(PaymentMethod::Cash, Some(token())), (PaymentMethod::Card, None)] {
         let problems = request(method, token).card().unwrap_err();
-        assert!(matches!(problems.as_slice(), [Problem { pointer, .. }] if pointer == "/payment_token"));
+        assert!(matches!(problems.as_slice(), [InputProblem { pointer, .. }] if pointer == "/payment_token"));
     }
 }
 

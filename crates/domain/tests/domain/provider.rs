@@ -24,7 +24,7 @@ use crate::{
 
 /// State of the order's payment at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Money {
+enum ProviderPayment {
     NeverRequested,
     Declined,
     Authorized,
@@ -33,7 +33,7 @@ enum Money {
 }
 
 struct Provider {
-    money: Money,
+    money: ProviderPayment,
     /// Result of each refund, by number.
     refunds: BTreeMap<RefundNumber, Option<Amount>>,
     captures: u32,
@@ -43,21 +43,26 @@ struct Provider {
 
 impl Provider {
     const fn new() -> Self {
-        Self { money: Money::NeverRequested, refunds: BTreeMap::new(), captures: 0, reports: Vec::new() }
+        Self {
+            money: ProviderPayment::NeverRequested,
+            refunds: BTreeMap::new(),
+            captures: 0,
+            reports: Vec::new(),
+        }
     }
 
     /// Returns the report of the payment's state.
     fn state(&self) -> PaymentReport {
         match self.money {
-            Money::NeverRequested => PaymentReport::NeverRequested,
-            Money::Declined => declined(),
-            Money::Authorized => authorized(),
-            Money::Voided => voided(),
-            Money::Captured => captured(),
+            ProviderPayment::NeverRequested => PaymentReport::NeverRequested,
+            ProviderPayment::Declined => declined(),
+            ProviderPayment::Authorized => authorized(),
+            ProviderPayment::Voided => voided(),
+            ProviderPayment::Captured => captured(),
         }
     }
 
-    fn change_to(&mut self, money: Money) {
+    fn change_to(&mut self, money: ProviderPayment) {
         self.money = money;
         self.reports.push(self.state());
     }
@@ -69,15 +74,17 @@ impl Provider {
     /// Carries out a task's request, unless it was carried out before, and returns the answer.
     fn carry_out(&mut self, task: &Task, order: &Order, agrees: bool) -> PaymentReport {
         match (task, self.money) {
-            (Task::AuthorizePayment { .. }, Money::NeverRequested) => {
-                self.change_to(if agrees { Money::Authorized } else { Money::Declined });
+            (Task::AuthorizePayment { .. }, ProviderPayment::NeverRequested) => {
+                self.change_to(if agrees { ProviderPayment::Authorized } else { ProviderPayment::Declined });
             }
-            (Task::CapturePayment, Money::Authorized) => {
+            (Task::CapturePayment, ProviderPayment::Authorized) => {
                 self.captures += 1;
-                self.change_to(Money::Captured);
+                self.change_to(ProviderPayment::Captured);
             }
-            (Task::VoidPayment, Money::Authorized) => self.change_to(Money::Voided),
-            (Task::RefundPayment { number }, Money::Captured) => return self.refund(*number, order, agrees),
+            (Task::VoidPayment, ProviderPayment::Authorized) => self.change_to(ProviderPayment::Voided),
+            (Task::RefundPayment { number }, ProviderPayment::Captured) => {
+                return self.refund(*number, order, agrees);
+            }
             _ => {}
         }
         self.state()
@@ -108,8 +115,8 @@ impl Provider {
 
     /// Voids an authorization that was not captured for a long time.
     fn expire_authorization(&mut self) {
-        if self.money == Money::Authorized {
-            self.change_to(Money::Voided);
+        if self.money == ProviderPayment::Authorized {
+            self.change_to(ProviderPayment::Voided);
         }
     }
 }
@@ -269,12 +276,16 @@ impl Scene {
         let order = &self.order;
         let held = self.provider.money;
         let expected: &[PaymentStatus] = match held {
-            Money::NeverRequested | Money::Voided => &[PaymentStatus::Voided, PaymentStatus::Failed],
-            Money::Declined => &[PaymentStatus::Failed],
-            Money::Authorized => &[PaymentStatus::Authorized],
-            Money::Captured if order.refunded.is_zero() => &[PaymentStatus::Captured],
-            Money::Captured if order.refunded < order.captured => &[PaymentStatus::PartiallyRefunded],
-            Money::Captured => &[PaymentStatus::Refunded],
+            ProviderPayment::NeverRequested | ProviderPayment::Voided => {
+                &[PaymentStatus::Voided, PaymentStatus::Failed]
+            }
+            ProviderPayment::Declined => &[PaymentStatus::Failed],
+            ProviderPayment::Authorized => &[PaymentStatus::Authorized],
+            ProviderPayment::Captured if order.refunded.is_zero() => &[PaymentStatus::Captured],
+            ProviderPayment::Captured if order.refunded < order.captured => {
+                &[PaymentStatus::PartiallyRefunded]
+            }
+            ProviderPayment::Captured => &[PaymentStatus::Refunded],
         };
         assert!(
             expected.contains(&order.payment_status),
@@ -282,10 +293,10 @@ impl Scene {
             order.payment_status
         );
         let has_ended = matches!(order.status, OrderStatus::Cancelled | OrderStatus::Refunded);
-        assert!(!has_ended || held != Money::Authorized, "an ended order has an authorization");
-        assert_eq!(!order.captured.is_zero(), held == Money::Captured);
+        assert!(!has_ended || held != ProviderPayment::Authorized, "an ended order has an authorization");
+        assert_eq!(!order.captured.is_zero(), held == ProviderPayment::Captured);
         let was_refused = order.refunds.iter().any(|state| !state.status.counts());
-        let is_kept = order.status == OrderStatus::Cancelled && held == Money::Captured;
+        let is_kept = order.status == OrderStatus::Cancelled && held == ProviderPayment::Captured;
         assert!(!is_kept || was_refused, "an ended order has captured money");
         assert_eq!((order.refunded, order.pending_refunds()), (self.provider.refunded(), Amount::ZERO));
         assert_ne!(order.status, OrderStatus::Created, "the payment is decided");

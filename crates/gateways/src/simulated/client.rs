@@ -25,7 +25,7 @@ use super::{
     provider::rules,
     wire::{
         Answer, AnswerBody, AuthorizationRequest, IDEMPOTENCY_KEY_HEADER, PaymentRequest, ProblemBody,
-        RefundRequest, not_authorized, not_refunded,
+        ProviderRefundRequest, not_authorized, not_refunded,
     },
 };
 
@@ -143,7 +143,7 @@ impl PaymentGateway for SimulatedGateway {
         number: RefundNumber,
     ) -> Result<GatewayAnswer, GatewayError> {
         let Payment { order_id, amount, currency, .. } = *payment;
-        let body = RefundRequest { order_id, reference: reference.clone(), number, amount, currency };
+        let body = ProviderRefundRequest { order_id, reference: reference.clone(), number, amount, currency };
         self.call(&self.refunds, payment, &body, Some(not_refunded(number))).await
     }
 }

@@ -38,7 +38,7 @@ use super::{
     problem::{Body, IdempotencyKey, InPath, Parameters, Problem},
     provider::{Health, Outcome, PaymentRecord, Provider, Reply},
     webhooks::{self, WebhookTarget, Webhooks},
-    wire::{AnswerBody, AuthorizationRequest, Notification, PaymentRequest, RefundRequest},
+    wire::{AnswerBody, AuthorizationRequest, Notification, PaymentRequest, ProviderRefundRequest},
 };
 
 /// Maximum size of a request body, in bytes. The largest meaningful body has less than a kilobyte.
@@ -166,9 +166,9 @@ async fn void(
 async fn refund(
     State(shared): State<Arc<Shared>>,
     IdempotencyKey(key): IdempotencyKey,
-    Body(request): Body<RefundRequest>,
+    Body(request): Body<ProviderRefundRequest>,
 ) -> Response {
-    let RefundRequest { order_id, reference, number, amount, currency } = request;
+    let ProviderRefundRequest { order_id, reference, number, amount, currency } = request;
     let payment = Payment { order_id, key, amount, currency };
     shared.respond(shared.provider.refund(&payment, &reference, number, shared.clock.now())).await
 }

@@ -51,7 +51,7 @@ pub struct PaymentRequest {
 /// The request for a refund: `POST /v1/refunds`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RefundRequest {
+pub struct ProviderRefundRequest {
     /// The order that was paid.
     pub order_id: OrderId,
     /// The payment.

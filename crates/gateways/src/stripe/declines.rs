@@ -5,7 +5,7 @@
 
 use dabba_domain::order::{DeclineReason, RefundFailureReason};
 
-use super::objects::{ErrorDetail, Refund, RefundStatus};
+use super::objects::{ErrorDetail, StripeRefund, StripeRefundStatus};
 
 /// Returns the reason of a decline. A known decline code takes precedence over the code.
 pub(super) fn reason(error: &ErrorDetail) -> DeclineReason {
@@ -14,13 +14,13 @@ pub(super) fn reason(error: &ErrorDetail) -> DeclineReason {
 }
 
 /// Returns why a refund failed or was cancelled. A known `failure_reason` takes precedence over the status.
-pub(super) fn refund_failure(status: RefundStatus, refund: &Refund) -> RefundFailureReason {
+pub(super) fn refund_failure(status: StripeRefundStatus, refund: &StripeRefund) -> RefundFailureReason {
     match (refund.failure_reason.as_deref(), status) {
         (Some("lost_or_stolen_card" | "expired_or_canceled_card"), _) => RefundFailureReason::CardClosed,
         (Some("declined"), _) => RefundFailureReason::Declined,
         (Some("insufficient_funds"), _) => RefundFailureReason::InsufficientFunds,
         (Some("charge_for_pending_refund_disputed"), _) => RefundFailureReason::Disputed,
-        (Some("merchant_request"), _) | (_, RefundStatus::Canceled) => RefundFailureReason::CalledOff,
+        (Some("merchant_request"), _) | (_, StripeRefundStatus::Canceled) => RefundFailureReason::CalledOff,
         _ => RefundFailureReason::Other,
     }
 }

@@ -11,29 +11,31 @@ use dabba_domain::{
 
 use super::{
     amounts, declines,
-    objects::{Dispute, DisputeStatus, Expandable, PaymentIntent, Refund, RefundStatus},
+    objects::{Dispute, DisputeStatus, Expandable, PaymentIntent, StripeRefund, StripeRefundStatus},
 };
 
 /// Returns the order of a refund and the report about it; `None` if the refund belongs to no order or is
 /// undecided.
-pub(super) fn of_refund(mut refund: Refund) -> Option<(OrderId, PaymentReport)> {
+pub(super) fn of_refund(mut refund: StripeRefund) -> Option<(OrderId, PaymentReport)> {
     let intent = expanded(refund.payment_intent.take())?;
     let order_id = intent.metadata.order_id()?;
     let status = refund.status?;
     let report = match (refund.metadata.refund_number(), status) {
-        (Some(number), RefundStatus::Pending | RefundStatus::Succeeded) => PaymentReport::Refunded { number },
-        (Some(number), RefundStatus::Failed | RefundStatus::Canceled) => {
+        (Some(number), StripeRefundStatus::Pending | StripeRefundStatus::Succeeded) => {
+            PaymentReport::Refunded { number }
+        }
+        (Some(number), StripeRefundStatus::Failed | StripeRefundStatus::Canceled) => {
             PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, &refund) }
         }
-        (None, RefundStatus::Pending | RefundStatus::Succeeded) => {
+        (None, StripeRefundStatus::Pending | StripeRefundStatus::Succeeded) => {
             let money = money(refund.amount, refund.currency.as_deref())?;
             PaymentReport::RefundedElsewhere { payment: intent.id, reference: refund.id, money }
         }
-        (None, RefundStatus::Failed | RefundStatus::Canceled) => {
+        (None, StripeRefundStatus::Failed | StripeRefundStatus::Canceled) => {
             let reason = declines::refund_failure(status, &refund);
             PaymentReport::FailedElsewhere { reference: refund.id, reason }
         }
-        (_, RefundStatus::RequiresAction | RefundStatus::Unknown) => return None,
+        (_, StripeRefundStatus::RequiresAction | StripeRefundStatus::Unknown) => return None,
     };
     Some((order_id, report))
 }

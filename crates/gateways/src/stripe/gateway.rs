@@ -14,7 +14,9 @@ use super::{
     StripeGateway, amounts,
     client::{Answer, Failure, read},
     declines, elsewhere,
-    objects::{IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, Refund, RefundStatus},
+    objects::{
+        IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, StripeRefund, StripeRefundStatus,
+    },
 };
 
 /// Number of refunds per page: Stripe's maximum.
@@ -150,7 +152,7 @@ impl PaymentGateway for StripeGateway {
             self.client.post("/v1/refunds", &form, Some(&payment.key)).await?;
         match outcome {
             Ok(body) => {
-                let mut refund: Refund = read(&body)?;
+                let mut refund: StripeRefund = read(&body)?;
                 if is_replay {
                     refund = self.client.get(&format!("/v1/refunds/{}", refund.id)).await?;
                 }
@@ -235,11 +237,11 @@ impl StripeGateway {
         &self,
         reference: &PaymentReference,
         number: RefundNumber,
-    ) -> Result<Option<Refund>, GatewayError> {
+    ) -> Result<Option<StripeRefund>, GatewayError> {
         let first = format!("/v1/refunds?payment_intent={reference}&limit={REFUND_PAGE_SIZE}");
         let mut path = first.clone();
         for _ in 0..MAX_REFUND_PAGES {
-            let mut page: Page<Refund> = self.client.get(&path).await?;
+            let mut page: Page<StripeRefund> = self.client.get(&path).await?;
             let found = page.data.iter().position(|it| it.metadata.refund_number() == Some(number));
             if let Some(place) = found {
                 return Ok(Some(page.data.swap_remove(place)));
@@ -293,14 +295,16 @@ fn held(intent: PaymentIntent) -> Result<GatewayAnswer, GatewayError> {
 
 /// Returns the answer to a refund, from the state of the refund. A pending refund counts as refunded: if the
 /// customer's bank returns the money later, Stripe reports that by webhook.
-fn refunded(refund: &Refund, number: RefundNumber) -> Result<GatewayAnswer, GatewayError> {
+fn refunded(refund: &StripeRefund, number: RefundNumber) -> Result<GatewayAnswer, GatewayError> {
     let report = match refund.status {
-        Some(RefundStatus::Succeeded | RefundStatus::Pending) => PaymentReport::Refunded { number },
-        Some(status @ (RefundStatus::Failed | RefundStatus::Canceled)) => {
+        Some(StripeRefundStatus::Succeeded | StripeRefundStatus::Pending) => {
+            PaymentReport::Refunded { number }
+        }
+        Some(status @ (StripeRefundStatus::Failed | StripeRefundStatus::Canceled)) => {
             PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, refund) }
         }
-        Some(RefundStatus::RequiresAction) => return Ok(GatewayAnswer::Pending),
-        Some(RefundStatus::Unknown) | None => {
+        Some(StripeRefundStatus::RequiresAction) => return Ok(GatewayAnswer::Pending),
+        Some(StripeRefundStatus::Unknown) | None => {
             let text = format!("Stripe's refund {} has an unknown status", refund.id);
             return Err(GatewayError::Unavailable(text));
         }

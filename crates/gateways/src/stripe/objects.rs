@@ -76,9 +76,9 @@ pub(super) enum IntentStatus {
 
 /// A refund of a payment.
 #[derive(Debug, Deserialize)]
-pub(super) struct Refund {
+pub(super) struct StripeRefund {
     pub(super) id: PaymentReference,
-    pub(super) status: Option<RefundStatus>,
+    pub(super) status: Option<StripeRefundStatus>,
     /// In Stripe's units.
     pub(super) amount: Option<i64>,
     pub(super) currency: Option<String>,
@@ -123,7 +123,7 @@ pub(super) enum DisputeStatus {
 /// The status of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum RefundStatus {
+pub(super) enum StripeRefundStatus {
     /// The refund is on its way to the bank.
     Pending,
     /// The customer must act first. This status does not occur with cards.

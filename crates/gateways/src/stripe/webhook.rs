@@ -22,7 +22,7 @@ use sha2::Sha256;
 
 use super::{
     declines,
-    objects::{Dispute, ErrorDetail, IntentStatus, PaymentIntent, Refund, RefundStatus},
+    objects::{Dispute, ErrorDetail, IntentStatus, PaymentIntent, StripeRefund, StripeRefundStatus},
 };
 
 /// The header with an event's signatures and sending time.
@@ -69,7 +69,7 @@ pub fn read_webhook(
     now: Timestamp,
 ) -> Result<Option<ProviderNotice>, WebhookError> {
     verify(secret, signature_header, body, now)?;
-    let event: Event<'_> = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
+    let event: StripeEvent<'_> = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
     let object = event.data.object;
     match event.kind.as_str() {
         "payment_intent.amount_capturable_updated"
@@ -92,16 +92,16 @@ pub fn read_webhook(
 }
 
 #[derive(Deserialize)]
-struct Event<'a> {
+struct StripeEvent<'a> {
     #[serde(rename = "type")]
     kind: String,
     #[serde(borrow)]
-    data: EventData<'a>,
+    data: StripeEventData<'a>,
 }
 
 /// The object as it was at the time of the event.
 #[derive(Deserialize)]
-struct EventData<'a> {
+struct StripeEventData<'a> {
     #[serde(borrow)]
     object: &'a RawValue,
 }
@@ -127,7 +127,7 @@ fn of_intent(kind: &str, intent: PaymentIntent) -> Option<ProviderNotice> {
 
 /// Returns the notice about a refund. A refund that Dabba requested names the order. Every other refund must
 /// be looked up at Stripe.
-fn of_refund(refund: Refund) -> Option<ProviderNotice> {
+fn of_refund(refund: StripeRefund) -> Option<ProviderNotice> {
     let status = refund.status?;
     let Some((order_id, number)) = refund.metadata.order_id().zip(refund.metadata.refund_number()) else {
         return refund
@@ -136,11 +136,13 @@ fn of_refund(refund: Refund) -> Option<ProviderNotice> {
             .then_some(ProviderNotice::Ask(ProviderObject::Refund(refund.id)));
     };
     let report = match status {
-        RefundStatus::Succeeded => PaymentReport::Refunded { number },
-        RefundStatus::Failed | RefundStatus::Canceled => {
+        StripeRefundStatus::Succeeded => PaymentReport::Refunded { number },
+        StripeRefundStatus::Failed | StripeRefundStatus::Canceled => {
             PaymentReport::RefundRefused { number, reason: declines::refund_failure(status, &refund) }
         }
-        RefundStatus::Pending | RefundStatus::RequiresAction | RefundStatus::Unknown => return None,
+        StripeRefundStatus::Pending | StripeRefundStatus::RequiresAction | StripeRefundStatus::Unknown => {
+            return None;
+        }
     };
     Some(ProviderNotice::Report(order_id, report))
 }

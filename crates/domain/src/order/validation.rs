@@ -1,16 +1,17 @@
-//! Checks of a command's content, independent of the order's status as far as possible.
+//! Validation of requests and of the content of commands, which lists every problem with its place.
 //!
+//! The content of a command is checked independently of the order's status as far as possible.
 //! [`decide`](super::decide()) checks the content first, and only then whether the command repeats an earlier one and
 //! whether it fits the order. So a problem of the content is reported as such in every status.
 
 use std::collections::HashSet;
 
 use super::{
-    CancelReason, Closure, Command, InterventionReason, Order, OrderStatus, RejectReason, Rejection,
-    refund::check_refund,
+    CancelReason, Closure, Command, InterventionReason, Order, OrderRequest, OrderStatus, PaymentMethod,
+    PaymentToken, RefundLine, RefundReason, RefundRequest, RejectReason, Rejection, refund_request::price_of,
 };
 use crate::{
-    Actor, Problems, Timestamp,
+    Actor, Amount, Problems, Timestamp,
     limits::MAX_PREPARATION_MINUTES,
     menu::{UnavailableItem, check_end},
     problem::whole_number,
@@ -20,6 +21,23 @@ use crate::{
 /// Maximum number of the order's items that a message lists.
 const MAX_ITEMS_LISTED: usize = 20;
 
+impl OrderRequest {
+    /// Returns the token of a payment by card; `None` for a payment in cash.
+    pub fn card(&self) -> Result<Option<&PaymentToken>, Problems> {
+        match (self.payment_method, &self.payment_token) {
+            (PaymentMethod::Cash, None) => Ok(None),
+            (PaymentMethod::Card, Some(token)) => Ok(Some(token)),
+            (PaymentMethod::Cash, Some(_)) => {
+                Err(Problems::one("/payment_token", "must be absent for a payment in cash"))
+            }
+            (PaymentMethod::Card, None) => {
+                Err(Problems::one("/payment_token", "is required for a payment by card"))
+            }
+        }
+    }
+}
+
+/// Checks the content of a command, as far as it does not depend on the order's status.
 pub(super) fn check_content(
     order: &Order,
     command: &Command,
@@ -157,5 +175,57 @@ fn items_of(order: &Order) -> String {
     match items.len().saturating_sub(MAX_ITEMS_LISTED) {
         0 => listed,
         more => format!("{listed} and {more} more"),
+    }
+}
+
+/// Adds the problems of a refund request that do not depend on the amount that is left to refund.
+fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems: &mut Problems) {
+    let RefundRequest { amount, lines, borne_by, .. } = request;
+    let usual = order.default_bearer();
+    if let Some(borne_by) = borne_by
+        && *borne_by != usual
+        && matches!(actor, Actor::Restaurant { .. })
+    {
+        let text = format!(
+            "must be {usual} or absent, not {borne_by}; only an admin may name another bearer for this order"
+        );
+        problems.add("/borne_by", text);
+    }
+    if request.reason == RefundReason::OrderEnded && order.closure.is_none() {
+        problems.add("/reason", "order_ended must not be given while the order has not ended early");
+    }
+    match amount {
+        Some(_) if !lines.is_empty() => problems.add("/amount", "must be absent if lines are given"),
+        Some(Amount::ZERO) => {
+            problems.add("/amount", "must be at least 1; omit it to refund all that is left");
+        }
+        _ => {}
+    }
+    let problems_before = problems.as_slice().len();
+    // If nothing is refundable, the lines only have to be lines of the order.
+    let is_spent = order.refundable().is_zero();
+    let refunded = |line| if is_spent { 0 } else { order.refunded_quantity(line) };
+    let mut quantities: Vec<u32> = (0..).take(order.details.lines.len()).map(refunded).collect();
+    for (index, RefundLine { line, quantity }) in lines.iter().enumerate() {
+        let place = usize::try_from(*line).unwrap_or(usize::MAX);
+        let Some((ordered, refunded)) = order.details.lines.get(place).zip(quantities.get_mut(place)) else {
+            let text = format!("the order has {} lines, counted from 0", order.details.lines.len());
+            problems.add(format!("/lines/{index}/line"), text);
+            continue;
+        };
+        let left = ordered.quantity.saturating_sub(*refunded);
+        if *quantity == 0 || *quantity > left {
+            let text = match left {
+                0 => "nothing is left of this line".to_owned(),
+                _ => format!("must be from 1 to {left}, which is what is left of this line"),
+            };
+            problems.add(format!("/lines/{index}/quantity"), text);
+            continue;
+        }
+        *refunded += quantity;
+    }
+    let are_lines = !lines.is_empty() && problems.as_slice().len() == problems_before;
+    if are_lines && !is_spent && price_of(order, lines).is_ok_and(Amount::is_zero) {
+        problems.add("/lines", "cost nothing, so there is nothing to refund for them");
     }
 }

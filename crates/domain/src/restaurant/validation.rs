@@ -1,0 +1,143 @@
+//! Validation of a settings document, which lists every problem with its place.
+
+use super::{DeliveryTerms, Location, OpeningHours, Settings, SettingsDocument, StatedDelivery, Zone};
+use crate::{
+    Currency, ExternalId, Problems,
+    limits::{
+        MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS, MAX_TAX_RATE_BASIS_POINTS,
+        MIN_ACCEPTANCE_DEADLINE_SECONDS,
+    },
+    problem::whole_number,
+    text::Name,
+};
+
+impl SettingsDocument {
+    /// Checks all settings and lists every problem.
+    pub fn validate(self) -> Result<Settings, Problems> {
+        let mut problems = Problems::new();
+        let external_id = self.external_id.as_deref().map(ExternalId::new);
+        let external_id = external_id.and_then(|checked| problems.check("/external_id", checked));
+        let name = problems.check("/name", Name::new(&self.name));
+        let currency = Currency::from_code(&self.currency);
+        if currency.is_none() {
+            problems.add("/currency", "must be an upper-case currency code of ISO 4217");
+        }
+        let time_zone = Zone::from_name(&self.time_zone);
+        if time_zone.is_none() {
+            problems.add("/time_zone", "must be the name of a time zone of the IANA database");
+        }
+        if let Some(country) = &self.country
+            && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()))
+        {
+            problems.add("/country", "must be two upper-case letters (ISO 3166-1 alpha-2)");
+        }
+        if let Some(location) = &self.location {
+            location.check("/location", &mut problems);
+        }
+        if self.opening_hours.as_ref().is_some_and(|intervals| intervals.len() > MAX_OPENING_INTERVALS) {
+            problems.add("/opening_hours", format!("must be at most {MAX_OPENING_INTERVALS} intervals"));
+        }
+        if self.tax_rate_basis_points > MAX_TAX_RATE_BASIS_POINTS {
+            let allowed = whole_number(0, MAX_TAX_RATE_BASIS_POINTS);
+            let text = format!("must be {allowed}, not {}", self.tax_rate_basis_points);
+            problems.add("/tax_rate_basis_points", text);
+        }
+        if !(MIN_ACCEPTANCE_DEADLINE_SECONDS..=MAX_ACCEPTANCE_DEADLINE_SECONDS)
+            .contains(&self.acceptance_deadline_seconds)
+        {
+            let allowed = whole_number(MIN_ACCEPTANCE_DEADLINE_SECONDS, MAX_ACCEPTANCE_DEADLINE_SECONDS);
+            let text = format!("must be {allowed}, not {}", self.acceptance_deadline_seconds);
+            problems.add("/acceptance_deadline_seconds", text);
+        }
+        let delivery = self.delivery.resolve(self.delivers, &mut problems);
+        if delivery.is_none() && !self.collection {
+            problems.add("/collection", "a restaurant must deliver or let customers collect");
+        }
+        problems.into_result()?;
+        // For each `None` below, a problem was added above.
+        let (Some(name), Some(currency), Some(time_zone)) = (name, currency, time_zone) else {
+            return Err(Problems::one("", "incomplete settings"));
+        };
+        Ok(Settings {
+            external_id,
+            name,
+            currency,
+            country: self.country,
+            time_zone,
+            location: self.location,
+            opening_hours: self.opening_hours.map_or(OpeningHours::Always, OpeningHours::Weekly),
+            tax_rate_basis_points: self.tax_rate_basis_points,
+            delivery,
+            collection: self.collection,
+            acceptance_deadline_seconds: self.acceptance_deadline_seconds,
+            refund_limit: self.refund_limit,
+        })
+    }
+}
+
+impl StatedDelivery {
+    /// Returns the terms of delivery; `None` without delivery. Adds a problem if they contradict `delivers`.
+    fn resolve(self, delivers: Option<bool>, problems: &mut Problems) -> Option<DeliveryTerms> {
+        match (delivers, self) {
+            (Some(true), Self::No) => {
+                problems.add("/delivery", "must not be null if `delivers` is true");
+                None
+            }
+            (Some(false), Self::Terms(terms)) => {
+                problems.add("/delivery", "must be absent or null if `delivers` is false");
+                Some(terms)
+            }
+            (Some(false), _) | (None, Self::No) => None,
+            (_, Self::Absent) => Some(DeliveryTerms::default()),
+            (_, Self::Terms(terms)) => Some(terms),
+        }
+    }
+}
+
+impl Location {
+    /// Adds a problem below `pointer` for each coordinate that is out of range.
+    pub fn check(&self, pointer: &str, problems: &mut Problems) {
+        if !(-90.0..=90.0).contains(&self.lat) {
+            problems
+                .add(format!("{pointer}/lat"), format!("must be a number from -90 to 90, not {}", self.lat));
+        }
+        if !(-180.0..=180.0).contains(&self.lng) {
+            problems.add(
+                format!("{pointer}/lng"),
+                format!("must be a number from -180 to 180, not {}", self.lng),
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_wrong_setting_is_listed() {
+        let document = json!({
+            "name": " ", "currency": "gbp", "country": "Britain", "time_zone": "Europe/Atlantis",
+            "location": {"lat": 91, "lng": -181}, "tax_rate_basis_points": 10_001,
+            "acceptance_deadline_seconds": 0, "delivery": null, "collection": false,
+        });
+        let problems = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap_err();
+        let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(
+            pointers,
+            [
+                "/name",
+                "/currency",
+                "/time_zone",
+                "/country",
+                "/location/lat",
+                "/location/lng",
+                "/tax_rate_basis_points",
+                "/acceptance_deadline_seconds",
+                "/collection"
+            ]
+        );
+    }
+}
