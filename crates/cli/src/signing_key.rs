@@ -20,7 +20,7 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Returns the path of the key file, which may not exist yet.
 pub(crate) fn path(settings: &Settings) -> PathBuf {
-    settings.signing_key_file.clone().unwrap_or_else(|| settings.data.join("signing-key"))
+    settings.tokens.signing_key_file.clone().unwrap_or_else(|| settings.storage.data.join("signing-key"))
 }
 
 /// Reads an existing or explicitly configured key, and changes nothing. Returns `None` where [`read_or_make`] creates
@@ -42,7 +42,7 @@ pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
 
 fn is_to_be_made(settings: &Settings, path: &Path) -> Result<bool, Failure> {
     let is_there = || named_file::is_there(path).map_err(Failure::during("the signing key"));
-    Ok(settings.signing_key_file.is_none() && !is_there()?)
+    Ok(settings.tokens.signing_key_file.is_none() && !is_there()?)
 }
 
 /// Reads the key from a file.
