@@ -399,7 +399,7 @@ pub(crate) fn cut(text: &str) -> String {
 }
 
 /// Returns the JSON Pointer of a member (RFC 6901).
-fn below(pointer: &str, name: &str) -> String {
+pub(crate) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

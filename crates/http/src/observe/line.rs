@@ -17,6 +17,7 @@ use axum::{
 };
 use dabba_domain::{OrderId, RestaurantId};
 use dabba_engine::Principal;
+use percent_encoding::percent_decode;
 use tracing::Span;
 
 use crate::{limit::Report, problem::Problem};
@@ -139,12 +140,15 @@ fn location(response: &Response) -> Option<&str> {
 
 /// Whether a segment of a path may contain an e-mail address, or a parameter with its value (`;token=…`), which ids do not.
 fn may_be_personal(segment: &str) -> bool {
-    let mut plain = segment.to_ascii_lowercase();
-    // However often it is encoded.
-    while plain.contains("%25") {
-        plain = plain.replace("%25", "%");
+    let mut plain = segment.as_bytes().to_vec();
+    // A segment may be encoded several times. Each round makes the text shorter, or is the last.
+    loop {
+        let decoded: Vec<u8> = percent_decode(&plain).collect();
+        if decoded == plain {
+            return plain.iter().any(|byte| b"@=;".contains(byte));
+        }
+        plain = decoded;
     }
-    segment.contains(['@', '=', ';']) || ["%40", "%3d", "%3b"].iter().any(|encoded| plain.contains(encoded))
 }
 
 /// The path as the log shows it. Segments that the route names are as they are; others may be anything, so a long one, one that
@@ -191,12 +195,16 @@ mod tests {
             "me;token=abc",
             "token%3Dabc",
             "me%253Btoken",
+            "asha%4%30example.org",
         ] {
             assert_eq!(
                 shown(Some("/v1/orders/{order_id}"), &format!("/v1/orders/{address}")),
                 "/v1/orders/…"
             );
             assert_eq!(shown(None, &format!("/{address}")), "/…");
+        }
+        for harmless in ["caf%C3%A9", "100%", "%zz", "a%2520b", "%E9"] {
+            assert_eq!(shown(None, &format!("/{harmless}")), format!("/{harmless}"));
         }
         let long = shown(None, &"/abc".repeat(1_000));
         assert!(long.len() <= MAX_PATH_LENGTH + MASK.len() && long.ends_with(MASK), "{long}");
