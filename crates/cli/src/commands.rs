@@ -180,7 +180,7 @@ impl DataArguments {
     /// Loads the settings of a command that reads or changes existing data. Such a command never creates or migrates a database.
     fn load_existing(self) -> Result<(Settings, Databases), Failure> {
         let mut settings = self.load()?;
-        settings.migrate = false;
+        settings.storage.migrate = false;
         let databases = Databases::from_settings(&settings)?;
         databases.require()?;
         Ok((settings, databases))
@@ -214,9 +214,9 @@ impl DataArguments {
 
     fn into_layer(self) -> Layer {
         let mut flags = Layer::empty();
-        flags.data = self.data;
-        flags.database = self.database;
-        flags.shards = self.shards;
+        flags.storage.data = self.data;
+        flags.storage.database = self.database;
+        flags.storage.shards = self.shards;
         flags
     }
 }

@@ -18,7 +18,12 @@ pub(crate) use self::{
     opening::Opened,
     shards_file::{Shard, ShardsFile},
 };
-use crate::{data, failure::Failure, named_file, settings::Settings};
+use crate::{
+    data,
+    failure::Failure,
+    named_file,
+    settings::{Bounded, Settings},
+};
 
 /// Number of files per connection to the embedded database: the database, its write-ahead log, and the index of that log.
 const FILES_PER_CONNECTION: usize = 3;
@@ -42,20 +47,20 @@ pub(crate) struct Migrated {
 impl Databases {
     /// Returns the databases that the settings select. Reads the shards file if there is one.
     pub(crate) fn from_settings(settings: &Settings) -> Result<Self, Failure> {
-        match (&settings.database, &settings.shards) {
+        match (&settings.storage.database, &settings.storage.shards) {
             (Some(_), Some(_)) => Err(Failure::new(
                 "the settings database and shards exclude each other: database is the URL of a single database, shards a \
                  file that lists several; give only one of them",
             )),
             (Some(url), None) => {
-                Ok(Self::Postgres(ShardsFile::sole(url.clone(), settings.replica_database.clone())))
+                Ok(Self::Postgres(ShardsFile::sole(url.clone(), settings.storage.replica_database.clone())))
             }
             (None, Some(file)) => Self::read(file, settings),
-            (None, None) if settings.replica_database.is_some() => Err(Failure::new(
+            (None, None) if settings.storage.replica_database.is_some() => Err(Failure::new(
                 "the setting replica_database needs database: give the URL of the primary there, or leave replica_database out",
             )),
             (None, None) => {
-                let file = settings.embedded_database();
+                let file = settings.storage.embedded_database();
                 named_file::is_there(&file).map_err(Failure::during("the embedded database"))?;
                 Ok(Self::Embedded(file))
             }
@@ -63,7 +68,7 @@ impl Databases {
     }
 
     fn read(file: &Path, settings: &Settings) -> Result<Self, Failure> {
-        if settings.replica_database.is_some() {
+        if settings.storage.replica_database.is_some() {
             let text = "the setting replica_database applies to database only: with shards, give replica_url in the \
                         shards file";
             return Err(Failure::new(text));
@@ -94,7 +99,7 @@ impl Databases {
     /// database.
     pub(crate) fn open_files(&self, settings: &Settings) -> usize {
         match self {
-            Self::Embedded(_) => (settings.reader_connections.size() + 1) * FILES_PER_CONNECTION,
+            Self::Embedded(_) => (settings.storage.reader_connections.size() + 1) * FILES_PER_CONNECTION,
             Self::Postgres(shards) => {
                 let pools = shards.iter().map(|shard| {
                     let options = options(&shard, settings);
@@ -157,27 +162,21 @@ async fn migrate_shard(shard: &Shard<'_>) -> Result<usize, StoreError> {
 
 /// Returns the options of a shard's database: the settings, overridden by the shard's entry in the shards file.
 fn options(shard: &Shard<'_>, settings: &Settings) -> PostgresOptions {
-    let pool = shard.pool();
+    let (pool, defaults) = (shard.pool(), settings.pools.postgres_options());
     PostgresOptions {
-        pool_size: pool.size.unwrap_or(settings.pool_size).small(),
-        pool_wait_timeout: pool.wait_milliseconds.unwrap_or(settings.pool_wait_milliseconds).milliseconds(),
+        pool_size: pool.size.map_or(defaults.pool_size, Bounded::small),
+        pool_wait_timeout: pool.wait_milliseconds.map_or(defaults.pool_wait_timeout, Bounded::milliseconds),
         connect_timeout: pool
             .connect_timeout_milliseconds
-            .unwrap_or(settings.connect_timeout_milliseconds)
-            .milliseconds(),
-        idle_timeout: pool.idle_seconds.unwrap_or(settings.pool_idle_seconds).seconds(),
-        max_connection_age: pool.lifetime_seconds.unwrap_or(settings.pool_lifetime_seconds).seconds(),
+            .map_or(defaults.connect_timeout, Bounded::milliseconds),
+        idle_timeout: pool.idle_seconds.map_or(defaults.idle_timeout, Bounded::seconds),
+        max_connection_age: pool.lifetime_seconds.map_or(defaults.max_connection_age, Bounded::seconds),
         statement_timeout: pool
             .statement_timeout_milliseconds
-            .unwrap_or(settings.statement_timeout_milliseconds)
-            .milliseconds(),
+            .map_or(defaults.statement_timeout, Bounded::milliseconds),
         replica_url: shard.replica_url.map(|url| url.as_str().to_owned()),
-        resolve_timeout: settings.resolve_timeout_milliseconds.milliseconds(),
-        max_replica_lag: settings.replica_lag_limit_milliseconds.milliseconds(),
-        application_name: settings.application_name.as_str().to_owned(),
-        max_attempts: settings.transaction_attempts.small(),
         known_schema: known_schema(),
-        ..PostgresOptions::default()
+        ..defaults
     }
 }
 
@@ -193,16 +192,16 @@ mod tests {
     fn open_files_counts_every_pool() {
         let settings = |set: fn(&mut Layer)| {
             let mut layer = Layer::empty();
-            layer.pool_size = "20".parse().ok();
+            layer.pools.pool_size = "20".parse().ok();
             set(&mut layer);
             Settings::load_with_databases_of_flags(layer, None).unwrap().0
         };
         let count = |settings: &Settings| Databases::from_settings(settings).unwrap().open_files(settings);
         let url = || "postgresql://h/d".parse().ok();
         assert_eq!(count(&settings(|_| {})), (4 + 1) * FILES_PER_CONNECTION);
-        assert_eq!(count(&settings(|layer| layer.database = "postgresql://h/d".parse().ok())), 20);
+        assert_eq!(count(&settings(|layer| layer.storage.database = "postgresql://h/d".parse().ok())), 20);
         let mut both = settings(|_| {});
-        (both.database, both.replica_database) = (url(), url());
+        (both.storage.database, both.storage.replica_database) = (url(), url());
         assert_eq!(count(&both), 40);
     }
 }

@@ -35,10 +35,11 @@ pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Fa
 pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };
-    let filter = EnvFilter::try_new(settings.log.as_str()).map_err(Failure::during("the setting log"))?;
+    let filter =
+        EnvFilter::try_new(settings.logging.log.as_str()).map_err(Failure::during("the setting log"))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
-    let started = match settings.log_format.unwrap_or(default_format) {
+    let started = match settings.logging.log_format.unwrap_or(default_format) {
         LogFormat::Text => {
             let layer = layer.with_ansi(is_terminal && wants_colours());
             registry.with(layer.with_filter(filter_fn(may_be_shown))).try_init()

@@ -40,8 +40,9 @@ impl Payments {
         is_sandbox: bool,
     ) -> Result<impl FnOnce(&Arc<dyn Clock>) -> Self + use<>, Failure> {
         let default = with_demo.then_some(PaymentGatewayName::Simulated);
-        let name = settings.payment_gateway.or(default);
-        let is_in_process = name == Some(PaymentGatewayName::Simulated) && settings.payment_url.is_none();
+        let name = settings.payments.payment_gateway.or(default);
+        let is_in_process =
+            name == Some(PaymentGatewayName::Simulated) && settings.payments.payment_url.is_none();
         let payments = match name {
             None => Self::none(settings)?,
             Some(name) => {
@@ -65,8 +66,8 @@ impl Payments {
     /// Returns the payments of workers without a server. Workers must share the provider with a server. In a sandbox
     /// they move no real money either.
     pub(crate) fn for_workers(settings: &Settings, is_sandbox: bool) -> Result<Self, Failure> {
-        let Some(name) = settings.payment_gateway else { return Self::none(settings) };
-        if name == PaymentGatewayName::Simulated && settings.payment_url.is_none() {
+        let Some(name) = settings.payments.payment_gateway else { return Self::none(settings) };
+        if name == PaymentGatewayName::Simulated && settings.payments.payment_url.is_none() {
             return Err(Failure::new(
                 "a provider that a server simulates itself is not available to workers: set payment_url to a provider that \
                  servers and workers share (`dabba simulate-payments` starts one)",
@@ -77,9 +78,9 @@ impl Payments {
 
     fn none(settings: &Settings) -> Result<Self, Failure> {
         for (setting, is_given) in [
-            ("payment_url", settings.payment_url.is_some()),
-            ("payment_key_file", settings.payment_key_file.is_some()),
-            ("payment_webhook_secret_file", settings.payment_webhook_secret_file.is_some()),
+            ("payment_url", settings.payments.payment_url.is_some()),
+            ("payment_key_file", settings.payments.payment_key_file.is_some()),
+            ("payment_webhook_secret_file", settings.payments.payment_webhook_secret_file.is_some()),
         ] {
             if is_given {
                 let text = format!(
@@ -98,7 +99,7 @@ fn client(
     settings: &Settings,
     is_sandbox: bool,
 ) -> Result<Arc<dyn PaymentGateway>, Failure> {
-    let url = settings.payment_url.as_ref();
+    let url = settings.payments.payment_url.as_ref();
     match name {
         PaymentGatewayName::Simulated => {
             let url = url.ok_or_else(|| Failure::new("the setting payment_url is missing"))?;
@@ -106,7 +107,7 @@ fn client(
             Ok(Arc::new(gateway.map_err(Failure::during("setting up the payment provider"))?))
         }
         PaymentGatewayName::Stripe => {
-            let file = settings.payment_key_file.as_deref();
+            let file = settings.payments.payment_key_file.as_deref();
             let file = file
                 .ok_or_else(|| Failure::new("payment_gateway stripe needs the setting payment_key_file"))?;
             let key = secret(file).map_err(Failure::during("the setting payment_key_file"))?;
@@ -129,7 +130,7 @@ fn webhooks(
     name: PaymentGatewayName,
     settings: &Settings,
 ) -> Result<Option<Arc<dyn WebhookReader>>, Failure> {
-    let Some(file) = &settings.payment_webhook_secret_file else { return Ok(None) };
+    let Some(file) = &settings.payments.payment_webhook_secret_file else { return Ok(None) };
     let secret = secret(file).map_err(Failure::during("the setting payment_webhook_secret_file"))?;
     Ok(Some(match name {
         PaymentGatewayName::Simulated => {

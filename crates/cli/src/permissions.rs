@@ -57,24 +57,24 @@ fn excess(path: &Path) -> Option<(u32, u32)> {
 fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
     let file = |path: &Path, what| Private { path: path.to_owned(), what };
     let mut private = vec![
-        file(&settings.data, "the data directory"),
+        file(&settings.storage.data, "the data directory"),
         Private { path: signing_key::path(settings), what: "the signing key" },
-        Private { path: settings.embedded_database(), what: "the database file" },
-        Private { path: settings.data.join("demo.env"), what: "the demo's tokens" },
+        Private { path: settings.storage.embedded_database(), what: "the database file" },
+        Private { path: settings.storage.data.join("demo.env"), what: "the demo's tokens" },
     ];
     for suffix in ["-wal", "-shm"] {
-        let mut path = settings.embedded_database().into_os_string();
+        let mut path = settings.storage.embedded_database().into_os_string();
         path.push(suffix);
         private.push(Private { path: path.into(), what: "the database file" });
     }
     let secrets = [
-        (&settings.payment_key_file, "the key for the payment provider"),
-        (&settings.payment_webhook_secret_file, "the secret of the payment provider's webhooks"),
+        (&settings.payments.payment_key_file, "the key for the payment provider"),
+        (&settings.payments.payment_webhook_secret_file, "the secret of the payment provider's webhooks"),
     ];
     private.extend(secrets.into_iter().filter_map(|(path, what)| Some(file(path.as_deref()?, what))));
-    let urls = [&settings.database, &settings.replica_database].into_iter().flatten();
+    let urls = [&settings.storage.database, &settings.storage.replica_database].into_iter().flatten();
     private.extend(urls.filter_map(|url| Some(file(url.file()?, "the URL of a database"))));
-    if let Some(shards) = &settings.shards
+    if let Some(shards) = &settings.storage.shards
         && contains_password(shards)
     {
         private.push(file(shards, "the URLs of the shards, with passwords"));

@@ -81,7 +81,7 @@ fn write(path: &Path, mark: &Mark) -> io::Result<()> {
 
 /// Returns the marker if the data directory is a sandbox.
 fn mark_of(settings: &Settings, databases: &Databases) -> Option<PathBuf> {
-    let mark = settings.data.join(MARK);
+    let mark = settings.storage.data.join(MARK);
     (matches!(databases, Databases::Embedded(_)) && mark.exists()).then_some(mark)
 }
 
@@ -105,12 +105,12 @@ pub(crate) fn open(settings: &Settings, databases: &Databases) -> Result<Arc<San
             "--sandbox works only with the embedded database: the clocks of several servers would differ",
         ));
     };
-    let mark = settings.data.join(MARK);
+    let mark = settings.storage.data.join(MARK);
     if !mark.exists() {
         if database.exists() {
             return Err(Failure::new(format!(
                 "{} has a database that is not a sandbox: give another directory with --data",
-                settings.data.display()
+                settings.storage.data.display()
             )));
         }
         write(&mark, &Mark::default())
@@ -124,7 +124,7 @@ pub(crate) fn refuse(settings: &Settings, databases: &Databases) -> Result<(), F
     if is_one(settings, databases) {
         return Err(Failure::new(format!(
             "{} is a sandbox, whose clock differs from the machine's clock: serve it with --sandbox",
-            settings.data.display()
+            settings.storage.data.display()
         )));
     }
     Ok(())

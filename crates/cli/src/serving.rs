@@ -14,7 +14,7 @@ const OPERATOR_CONNECTIONS: usize = 64;
 /// Returns the options of the listener for clients. Each connection needs a file descriptor, so the limit on open files also
 /// limits the connections.
 pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
-    let wanted = settings.connection_limit.size();
+    let wanted = settings.listening.connection_limit.size();
     let open_files = open_files::raise_limit();
     let others = OTHER_FILES + OPERATOR_CONNECTIONS + databases.open_files(settings);
     let max_connections = open_files.map_or(wanted, |limit| room(wanted, limit, others));
@@ -27,21 +27,12 @@ pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOption
              LimitNOFILE of systemd)"
         );
     }
-    ServeOptions { max_connections, ..common(settings) }
+    ServeOptions { max_connections, ..settings.listening.serve_options() }
 }
 
 /// Returns the options of a listener for operators.
 pub(crate) fn options_for_operators(settings: &Settings) -> ServeOptions {
-    ServeOptions { max_connections: OPERATOR_CONNECTIONS, ..common(settings) }
-}
-
-fn common(settings: &Settings) -> ServeOptions {
-    ServeOptions {
-        grace: settings.shutdown_grace_seconds.seconds(),
-        max_connections_per_address: settings.connections_per_address_limit.size(),
-        trusted_proxies: settings.trusted_proxies.to_vec(),
-        ..ServeOptions::default()
-    }
+    ServeOptions { max_connections: OPERATOR_CONNECTIONS, ..settings.listening.serve_options() }
 }
 
 /// Returns how many of the wanted connections fit into the limit on open files beside the other files; at least 1.

@@ -20,7 +20,7 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Returns the path of the key file, which may not exist yet.
 pub(crate) fn path(settings: &Settings) -> PathBuf {
-    settings.signing_key_file.clone().unwrap_or_else(|| settings.data.join("signing-key"))
+    settings.tokens.signing_key_file.clone().unwrap_or_else(|| settings.storage.data.join("signing-key"))
 }
 
 /// Reads an existing or explicitly configured key, and changes nothing. Returns `None` where [`read_or_make`] creates
@@ -42,7 +42,7 @@ pub(crate) fn read_or_make(settings: &Settings) -> Result<SigningKey, Failure> {
 
 fn is_to_be_made(settings: &Settings, path: &Path) -> Result<bool, Failure> {
     let is_there = || named_file::is_there(path).map_err(Failure::during("the signing key"));
-    Ok(settings.signing_key_file.is_none() && !is_there()?)
+    Ok(settings.tokens.signing_key_file.is_none() && !is_there()?)
 }
 
 /// Reads the key from a file.
@@ -51,7 +51,7 @@ pub(crate) fn read(path: &Path) -> Result<SigningKey, Failure> {
         Failure::new(format!("the signing key in {}: {error}", path.display()))
     };
     let text = named_file::read(path).map_err(Failure::during("the signing key"))?;
-    let bytes = from_hexadecimal(text.trim()).ok_or_else(|| {
+    let bytes = hex::decode(text.trim()).map_err(|_| {
         during(&format_args!(
             "the file must contain at least {} hexadecimal digits and nothing else",
             KEY_BYTES * 2
@@ -84,17 +84,6 @@ fn make(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
-    let pairs = text.as_bytes().chunks(2).map(|pair| match pair {
-        [high, low] => {
-            let digit = |byte: &u8| char::from(*byte).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        }
-        _ => None,
-    });
-    pairs.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -117,10 +106,22 @@ mod tests {
 
     #[test]
     fn a_malformed_key_is_refused() {
-        assert_eq!(from_hexadecimal(&"0f".repeat(32)), Some(vec![0x0f; 32]));
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("key");
-        for wrong in ["", "abc", &"0f".repeat(31), &"zz".repeat(32), &"0f0".repeat(33)] {
+        for right in ["0f".repeat(32), "0F".repeat(33), format!("\t{}\n", "aB".repeat(32))] {
+            fs::write(&path, &right).unwrap();
+            assert!(read(&path).is_ok(), "{right}");
+        }
+        let long = "0f".repeat(32);
+        for wrong in [
+            "",
+            "abc",
+            &"0f".repeat(31),
+            &"zz".repeat(32),
+            &"0f0".repeat(33),
+            &format!("0x{long}"),
+            &format!("{long}é"),
+        ] {
             fs::write(&path, wrong).unwrap();
             assert!(read(&path).is_err(), "{wrong}");
         }

@@ -400,8 +400,8 @@ pub(crate) fn cut(text: &str) -> String {
     shown + rest
 }
 
-/// Returns the JSON Pointer (RFC 6901) of a member.
-fn below(pointer: &str, name: &str) -> String {
+/// Returns the JSON Pointer of a member (RFC 6901).
+pub(crate) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 

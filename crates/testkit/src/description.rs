@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use jsonschema::Validator;
+use jsonschema::{Validator, paths::Location};
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderName},
@@ -17,7 +17,7 @@ static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// Validators by the JSON Pointers of their schemas.
-static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
+static VALIDATORS: LazyLock<Mutex<HashMap<Location, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
 /// Headers that the description omits: HTTP's own headers, and the security headers that every response has.
 const NOT_DESCRIBED: [&str; 15] = [
@@ -60,13 +60,10 @@ pub(crate) fn check(method: &Method, path: &str, status: u16, headers: &HeaderMa
         panic!("the OpenAPI description of {name} lacks the media type {essence:?}")
     };
     if essence.ends_with("json") {
-        let pointer = format!(
-            "/paths/{}/{}/responses/{status}/content/{}/schema",
-            escape(template),
-            method.as_str().to_lowercase(),
-            escape(essence)
-        );
-        let errors = errors_at(&pointer, &media_type["schema"], body);
+        let (method, status) = (method.as_str().to_lowercase(), status.to_string());
+        let place = ["paths", template, &method, "responses", &status, "content", essence, "schema"];
+        let place = place.into_iter().fold(Location::new(), |place, segment| place.join(segment));
+        let errors = errors_at(&place, &media_type["schema"], body);
         assert!(
             errors.is_empty(),
             "the response {name} does not match its OpenAPI description: {errors:?} in {body:#}"
@@ -102,12 +99,12 @@ pub fn errors_of(schema: &Value, value: &Value) -> Vec<String> {
     errors(&validator(schema), value)
 }
 
-fn errors_at(pointer: &str, schema: &Value, value: &Value) -> Vec<String> {
+fn errors_at(place: &Location, schema: &Value, value: &Value) -> Vec<String> {
     let mut validators = VALIDATORS.lock().unwrap_or_else(PoisonError::into_inner);
-    let known = validators.get(pointer).map(Arc::clone);
+    let known = validators.get(place).map(Arc::clone);
     let known = known.unwrap_or_else(|| {
         let made = Arc::new(validator(schema));
-        validators.insert(pointer.to_owned(), Arc::clone(&made));
+        validators.insert(place.clone(), Arc::clone(&made));
         made
     });
     drop(validators);
@@ -128,10 +125,6 @@ fn validator(schema: &Value) -> Validator {
         .should_validate_formats(true)
         .build(&document)
         .expect("a schema of the OpenAPI description should be a JSON Schema")
-}
-
-fn escape(text: &str) -> String {
-    text.replace('~', "~0").replace('/', "~1")
 }
 
 /// Returns the operation of a path. If several templates match, returns the one with the most fixed segments.

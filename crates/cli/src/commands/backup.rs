@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
             "{} is a sandbox: its times are ahead of the clocks of all other servers, so it cannot be backed up",
-            settings.data.display()
+            settings.storage.data.display()
         )));
     }
     let contents = SqliteStore::back_up(&database, &arguments.file)
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     output::line(format_args!("Backed up {} to {}.", in_words(&contents), arguments.file.display()))?;
     output::line(format_args!(
         "The backup does not contain the key that signs tokens: keep a copy of {} where you keep passwords.",
-        settings.data.join("signing-key").display()
+        settings.storage.data.join("signing-key").display()
     ))
 }
 

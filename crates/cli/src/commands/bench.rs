@@ -114,7 +114,8 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     let mut data = arguments.data.clone();
     let (server, settings) = match &arguments.server {
         Some(url) => {
-            let settings = Settings { migrate: false, ..data.load_for_test_data()? };
+            let mut settings = data.load_for_test_data()?;
+            settings.storage.migrate = false;
             let server = Server::running(url, &settings)?;
             if !arguments.disposable {
                 disposable::refuse_server(&server).await?;

@@ -58,13 +58,13 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { to, despite_breaches, json, config, data } = arguments;
     let settings = DataArguments { config, data, ..DataArguments::default() }.load()?;
-    let file = settings.embedded_database();
+    let file = settings.storage.embedded_database();
     let databases = Databases::Embedded(file.clone());
     databases.require()?;
     if sandbox::is_one(&settings, &databases) {
         return Err(Failure::new(format!(
             "{} is a sandbox: its times are ahead of the clocks of all other servers, so it cannot be copied",
-            settings.data.display()
+            settings.storage.data.display()
         )));
     }
     block_on(async {
@@ -87,7 +87,7 @@ struct Copy<'a> {
 
 impl Copy<'_> {
     async fn run(&self) -> Result<(), Failure> {
-        let file = self.settings.embedded_database();
+        let file = self.settings.storage.embedded_database();
         let shards = ShardsFile::sole(self.to.clone(), None);
         let place = shards.iter().map(|shard| shard.to_string()).collect::<String>();
         let before = inspect(self.source, "the embedded database").await?;
@@ -114,7 +114,7 @@ impl Copy<'_> {
         let target = CopyTarget::prepare(
             self.to.as_str(),
             &Ownership::sole(),
-            self.settings.application_name.as_str(),
+            self.settings.pools.application_name.as_str(),
         )
         .await
         .map_err(Failure::during(format_args!("copying to {place}")))?;

@@ -2,10 +2,10 @@
 
 mod announcement;
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, SigningKey};
+use dabba_http::{Apps, ConnectionMetrics, HttpConfig, SigningKey};
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -20,7 +20,7 @@ use crate::{
     logging,
     payments::Payments,
     process_metrics, sandbox, serving,
-    settings::{Bounded, Layer, Settings},
+    settings::{Layer, Settings},
     signals::Signals,
     signing_key,
 };
@@ -62,9 +62,9 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let signing_key = signing_key::read_if_there(&settings)?;
-    settings.refuse_shared_port()?;
-    let listener = bind(&settings.listen, "listen").await?;
-    let admin_listener = match &settings.admin_listen {
+    settings.listening.refuse_shared_port()?;
+    let listener = bind(&settings.listening.listen, "listen").await?;
+    let admin_listener = match &settings.listening.admin_listen {
         Some(address) => Some(bind(address, "admin_listen").await?),
         None => None,
     };
@@ -114,8 +114,8 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
 
-    let grace = settings.shutdown_grace_seconds.seconds();
-    let background = Background::start(&engine, &server_clock, &store, settings.work);
+    let grace = settings.listening.shutdown_grace_seconds.seconds();
+    let background = Background::start(&engine, &server_clock, &store, settings.tasks.work);
     let http = HttpConfig {
         webhooks: payments.webhooks,
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
@@ -154,35 +154,9 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
-    let defaults = RateLimits::default();
-    let rate_limits = RateLimits {
-        tokens_per_email: rate(settings.tokens_per_email_limit, defaults.tokens_per_email),
-        tokens_per_address: rate(settings.tokens_per_address_limit, defaults.tokens_per_address),
-        accounts_per_address: rate(settings.accounts_per_address_limit, defaults.accounts_per_address),
-        quotes_per_address: Rate::per_minute(settings.quotes_per_address_limit.small()),
-        customers: AccountRates::per_minute(
-            settings.customer_writes_limit.small(),
-            settings.customer_body_kib_limit.small().saturating_mul(1024),
-        ),
-        staff: AccountRates::per_minute(
-            settings.staff_writes_limit.small(),
-            settings.staff_body_kib_limit.small().saturating_mul(1024),
-        ),
-    };
     HttpConfig {
-        token_lifetime: settings.token_lifetime_seconds.seconds(),
-        request_timeout: settings.request_timeout_seconds.seconds(),
-        rate_limits,
-        trusted_proxies: settings.trusted_proxies.to_vec(),
-        cors_origins: settings.cors_origins.to_rule(),
-        allowed_hosts: settings.allowed_hosts.to_vec(),
-        hsts_seconds: settings.hsts_seconds.small(),
-        has_admin_listener: settings.admin_listen.is_some(),
-        ..HttpConfig::new(signing_key)
+        token_lifetime: settings.tokens.lifetime(),
+        rate_limits: settings.limits.rate_limits(),
+        ..settings.listening.http_config(signing_key)
     }
-}
-
-/// Returns the default rate with this number of requests.
-fn rate(limit: Bounded<1, 1_000_000>, default: Rate) -> Rate {
-    Rate { requests: NonZeroU32::new(limit.small()).unwrap_or(NonZeroU32::MIN), ..default }
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if has_key {
             checked.add(signing_key::read_if_there(&settings));
         }
-        checked.add(settings.refuse_shared_port());
+        checked.add(settings.listening.refuse_shared_port());
     }
     for name in &checked.foreign {
         output::line(format_args!("The environment variable {name} is not a setting and is ignored."))?;

@@ -42,8 +42,8 @@ pub(super) fn role(name: &str) -> Result<Role, String> {
 /// Prints a token. A server may use the same data directory: an embedded database is only read.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = arguments.settings.load_with(|flags| {
-        flags.signing_key_file = arguments.signing_key_file;
-        flags.token_lifetime_seconds = arguments.lifetime_seconds;
+        flags.tokens.signing_key_file = arguments.signing_key_file;
+        flags.tokens.token_lifetime_seconds = arguments.lifetime_seconds;
     })?;
     let databases = Databases::from_settings(&settings)?;
     let now = sandbox::clock_of(&settings, &databases)?.now();
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             None => 0,
         };
         let bearer = Principal { as_of, ..Principal::new(account_id, arguments.role) };
-        let lifetime = settings.token_lifetime_seconds.seconds();
+        let lifetime = settings.tokens.lifetime();
         output::line(dabba_http::issue_token(&key, &bearer, now, lifetime))
     })
 }

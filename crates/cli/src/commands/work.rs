@@ -35,14 +35,14 @@ pub(crate) struct Arguments {
 /// Processes tasks until a signal stops the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { admin_listen, settings } = arguments;
-    let settings = settings.load_with(|flags| flags.admin_listen = admin_listen)?;
+    let settings = settings.load_with(|flags| flags.listening.admin_listen = admin_listen)?;
     block_on(work(settings))
 }
 
 async fn work(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
-    let admin = match &settings.admin_listen {
+    let admin = match &settings.listening.admin_listen {
         Some(address) => Some(address.bind().await.map_err(Failure::during("the setting admin_listen"))?),
         None => None,
     };
@@ -65,7 +65,7 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     output::line(format_args!("Dabba processes tasks, {place}{operations}\nStop with Ctrl-C."))?;
     tracing::info!(place, "working");
     let stopping_since = signals.stopping_since();
-    let grace = settings.shutdown_grace_seconds.seconds();
+    let grace = settings.listening.shutdown_grace_seconds.seconds();
     match admin {
         Some(listener) => {
             let connections = ConnectionMetrics::new(&mut metrics);

@@ -18,7 +18,7 @@ const FIND_TIMEOUT: Duration = Duration::from_secs(2);
 impl Databases {
     /// Logs a warning if the data directory holds an embedded database that is neither empty nor used.
     pub(crate) async fn warn_of_leftover(&self, settings: &Settings) {
-        let (Self::Postgres(shards), file) = (self, settings.embedded_database()) else { return };
+        let (Self::Postgres(shards), file) = (self, settings.storage.embedded_database()) else { return };
         if !file.exists() {
             return;
         }

@@ -55,16 +55,16 @@ impl Databases {
 
     async fn open_embedded(&self, settings: &Settings) -> Result<Opened, Failure> {
         data::make_directory(settings)?;
-        if settings.migrate {
+        if settings.storage.migrate {
             for migrated in self.migrate(settings).await? {
                 log_migrations(&migrated.place, migrated.count);
             }
         }
         let options = SqliteOptions {
-            reader_connections: settings.reader_connections.small(),
+            reader_connections: settings.storage.reader_connections.small(),
             ..SqliteOptions::default()
         };
-        let file = settings.embedded_database();
+        let file = settings.storage.embedded_database();
         let store = SqliteStore::open(&file, &options).map_err(|error| {
             let place = file.display();
             match &error {
@@ -81,7 +81,7 @@ impl Databases {
         Ok(Opened {
             store: Arc::new(store),
             metrics: Registry::default(),
-            place: format!("data in {}", settings.data.display()),
+            place: format!("data in {}", settings.storage.data.display()),
         })
     }
 }
@@ -123,7 +123,7 @@ async fn open_postgres(
 async fn verify(shards: &ShardsFile, stores: &[PostgresStore], settings: &Settings) -> Result<(), Failure> {
     let checks = shards.iter().zip(stores).map(async |(shard, store): (Shard<'_>, &PostgresStore)| {
         let check = async {
-            if settings.migrate {
+            if settings.storage.migrate {
                 let count = migrate_shard(&shard).await?;
                 log_migrations(&shard.to_string(), count);
             }

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use confique::Config as _;
-
 use super::{Settings, documentation, file, loading, unknown_variables};
 use crate::failure::Failure;
 
@@ -68,7 +66,7 @@ impl Checked {
 impl Places {
     /// Returns the path in a setting and its place: the name of the environment variable, or the line in the file.
     fn path(&self, name: &str) -> Option<(String, PathBuf)> {
-        let field = Settings::META.fields.iter().find(|field| field.name == name)?;
+        let field = documentation::field(name)?;
         if let Some(variable) = documentation::variable(field)
             && let Some(value) = std::env::var_os(variable).filter(|value| !value.is_empty())
         {

@@ -9,14 +9,40 @@ use confique::{
 
 use super::Settings;
 
-/// Returns a settings file with every setting as a comment, with its description and default.
+/// Returns a settings file with every setting as a comment, with its description and default. A topic is a comment in the file,
+/// not a table.
 pub(crate) fn template() -> String {
-    confique::toml::template::<Settings>(confique::toml::FormatOptions::default())
+    let with_tables = confique::toml::template::<Settings>(confique::toml::FormatOptions::default());
+    let lines = with_tables.lines().map(|line| if line.starts_with('[') { "" } else { line });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Returns the topics, each with its title and its settings.
+fn topics() -> impl Iterator<Item = (String, &'static [Field])> {
+    Settings::META.fields.iter().filter_map(|topic| match topic.kind {
+        FieldKind::Nested { meta } => Some((text_of(topic), meta.fields)),
+        FieldKind::Leaf { .. } => None,
+    })
+}
+
+/// Returns all settings.
+pub(super) fn fields() -> impl Iterator<Item = &'static Field> {
+    topics().flat_map(|(_, fields)| fields)
+}
+
+/// Returns the setting with this name.
+pub(super) fn field(name: &str) -> Option<&'static Field> {
+    fields().find(|field| field.name == name)
+}
+
+/// Returns the documentation of a field on one line.
+fn text_of(field: &Field) -> String {
+    field.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ").trim().to_owned()
 }
 
 /// Returns the environment variables of all settings.
 pub(super) fn variables() -> Vec<&'static str> {
-    Settings::META.fields.iter().filter_map(variable).collect()
+    fields().filter_map(variable).collect()
 }
 
 /// Returns the environment variable of a setting.
@@ -32,7 +58,7 @@ pub(super) fn variable(field: &Field) -> Option<&'static str> {
 fn page() -> String {
     let mut page = String::from(
         "# Settings\n\n\
-         <!-- Generated from crates/cli/src/settings.rs. A test compares; to regenerate, run\n     \
+         <!-- Generated from crates/cli/src/settings. A test compares; to regenerate, run\n     \
          DABBA_WRITE_DOCS=1 cargo test -p dabba-cli settings -->\n\n\
          Dabba takes each setting from a flag, an environment variable, the settings file or its default, in\n\
          this order of precedence. The settings file is TOML: the file named with `--config FILE`, or\n\
@@ -40,25 +66,33 @@ fn page() -> String {
          prints a template of the file. If a value is wrong, the program does not start, and the message\n\
          names the setting and the place of the value.\n\n\
          Relative paths start at the current directory. Times are whole numbers in the unit at the end of\n\
-         the setting's name.\n\n\
-         | setting | flag | environment variable | default | description |\n|---|---|---|---|---|\n",
+         the setting's name.\n",
     );
-    for field in Settings::META.fields {
-        let name = field.name;
-        let flag = name.replace('_', "-");
-        let variable = variable(field).unwrap_or("–");
-        let default = default_in(field).map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
-        let description = field.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
-        let description = description.trim();
+    for (title, fields) in topics() {
         // Writing to a String cannot fail.
-        let _ = writeln!(page, "| `{name}` | `--{flag}` | `{variable}` | {default} | {description} |");
+        let _ = writeln!(
+            page,
+            "\n## {title}\n\n| setting | flag | environment variable | default | description |\n|---|---|---|---|---|"
+        );
+        for field in fields {
+            let _ = writeln!(page, "{}", row(field));
+        }
     }
     page
 }
 
+/// Returns the row of a setting in the table of its topic.
+fn row(field: &Field) -> String {
+    let name = field.name;
+    let flag = name.replace('_', "-");
+    let variable = variable(field).unwrap_or("–");
+    let default = default_in(field).map_or_else(|| "–".to_owned(), |default| format!("`{default}`"));
+    format!("| `{name}` | `--{flag}` | `{variable}` | {default} | {} |", text_of(field))
+}
+
 /// Returns the default of the setting with this name.
 pub(crate) fn default_of(name: &str) -> Option<String> {
-    default_in(Settings::META.fields.iter().find(|field| field.name == name)?)
+    default_in(field(name)?)
 }
 
 /// Returns whether an empty value of a setting has a meaning: only if the default is empty.
@@ -81,7 +115,11 @@ fn default_in(field: &Field) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+
+    use clap::{Args as _, Command};
+
+    use super::{super::Layer, *};
 
     #[test]
     fn the_settings_page_is_up_to_date() {
@@ -95,16 +133,42 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_matching_variable_and_a_description() {
-        for field in Settings::META.fields {
+        for field in fields() {
             let expected = format!("{}{}", super::super::ENVIRONMENT_PREFIX, field.name.to_uppercase());
             assert_eq!(variable(field), Some(expected.as_str()));
             assert!(!field.doc.is_empty(), "{}", field.name);
         }
     }
 
+    /// Proves that the names of settings are unique, that every topic has a title, and that help shows the settings of a topic
+    /// under this title.
+    #[test]
+    fn every_setting_belongs_to_one_topic() {
+        let options = Layer::augment_args(Command::new("settings"));
+        let mut names = BTreeSet::new();
+        for (title, fields) in topics() {
+            for field in fields {
+                assert!(names.insert(field.name), "{} belongs to two topics", field.name);
+                let option = options.get_arguments().find(|option| option.get_id() == field.name).unwrap();
+                let heading = option.get_help_heading().unwrap().strip_prefix("Settings: ").unwrap();
+                assert!(title.eq_ignore_ascii_case(heading), "{}: {heading:?}, {title:?}", field.name);
+            }
+        }
+        assert_eq!(names.len(), options.get_arguments().count());
+        assert_eq!(topics().count(), Settings::META.fields.len(), "a setting belongs to a topic");
+    }
+
+    /// Proves that the template has every setting and every topic as comments, and no tables.
     #[test]
     fn the_template_contains_the_settings_as_comments() {
         let template = template();
         assert!(template.contains("#listen = \"127.0.0.1:8080\""), "{template}");
+        for field in fields() {
+            assert!(template.contains(&format!("\n#{} =", field.name)), "{} in {template}", field.name);
+        }
+        for (title, _) in topics() {
+            assert!(template.contains(&format!("# {title}\n")), "{title} in {template}");
+        }
+        assert!(template.lines().all(|line| line.is_empty() || line.starts_with('#')), "{template}");
     }
 }

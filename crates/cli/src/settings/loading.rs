@@ -9,14 +9,12 @@ use confique::{Config as _, Layer as _};
 use dabba_store::chain;
 
 use super::{
-    DEFAULT_FILE, Layer, Settings,
+    DEFAULT_FILE, Layer, Settings, documentation,
     file::{Names, parse_each},
-    is_database_url, wrong,
+    storage::take_databases,
+    wrong,
 };
 use crate::{failure::Failure, named_file};
-
-/// Settings that select the databases.
-pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database", "shards"];
 
 impl Settings {
     /// Loads the settings. Flags take precedence over the environment, the environment over the file, and the file over the
@@ -43,12 +41,7 @@ impl Settings {
         let (mut environment, mut of_file) = read_layers(file)?.map_err(|wrong| failure_of(&wrong))?;
         let mut left_out = Vec::new();
         for (source, layer) in [("the environment", &mut environment), ("the settings file", &mut of_file)] {
-            let is_named = [
-                layer.database.take().is_some(),
-                layer.replica_database.take().is_some(),
-                layer.shards.take().is_some(),
-            ];
-            if is_named.contains(&true) {
+            if take_databases(layer) {
                 left_out.push(source);
             }
         }
@@ -65,19 +58,9 @@ impl Settings {
 
     /// Returns the inconsistencies between settings.
     fn inconsistencies(&self) -> Vec<String> {
-        let mut wrong = Vec::new();
-        if is_database_url(&self.data.to_string_lossy()) {
-            wrong.push(
-                "data must be a directory, not the URL of a database: give the URL with --database, DABBA_DATABASE or database"
-                    .to_owned(),
-            );
-        } else if self.data.exists() && !self.data.is_dir() {
-            wrong.push(format!(
-                "data must be a directory, and {} is not one: give the directory of the embedded database",
-                self.data.display()
-            ));
-        }
-        let (timeout, lease) = (self.payment_timeout_seconds.get(), self.task_lease_seconds.get());
+        let mut wrong: Vec<String> = self.storage.inconsistency().into_iter().collect();
+        let (timeout, lease) =
+            (self.payments.payment_timeout_seconds.get(), self.tasks.task_lease_seconds.get());
         if timeout >= lease {
             wrong.push(format!(
                 "payment_timeout_seconds ({timeout}) must be less than task_lease_seconds ({lease}), otherwise another worker \
@@ -85,22 +68,6 @@ impl Settings {
             ));
         }
         wrong
-    }
-
-    /// Refuses the same port for the two listeners of a server.
-    pub(crate) fn refuse_shared_port(&self) -> Result<(), Failure> {
-        match &self.admin_listen {
-            Some(admin_listen) if admin_listen.shares_port_with(&self.listen) => Err(Failure::new(format!(
-                "listen ({}) and admin_listen ({admin_listen}) are the same address: give admin_listen another port",
-                self.listen
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the file of the embedded database.
-    pub(crate) fn embedded_database(&self) -> PathBuf {
-        self.data.join("dabba.db")
     }
 }
 
@@ -118,7 +85,7 @@ pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>
 
 /// Returns the settings of the environment and of the file, or all errors of both.
 fn read_layers(file: Option<&Path>) -> Result<Result<(Layer, Layer), Vec<String>>, Failure> {
-    let names: Vec<&str> = Settings::META.fields.iter().map(|field| field.name).collect();
+    let names: Vec<&str> = documentation::fields().map(|field| field.name).collect();
     let names = Names { known: &names, tables: &[] };
     let mut wrong = Vec::new();
     let mut of_file = Layer::empty();

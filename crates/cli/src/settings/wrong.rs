@@ -9,9 +9,9 @@ use clap::{
     Args as _, Command,
     error::{ContextKind, ContextValue},
 };
-use confique::{Config as _, meta::Field};
+use confique::meta::Field;
 
-use super::{Layer, Settings, documentation};
+use super::{Layer, documentation};
 use crate::redaction::shown;
 
 /// Values of an environment variable that are accepted for `true` or `false`.
@@ -20,7 +20,7 @@ const BOOLEANS: [&str; 6] = ["true", "false", "yes", "no", "1", "0"];
 /// Returns the errors in the environment variables of all settings.
 pub(super) fn in_environment() -> Vec<String> {
     let mut wrong = Vec::new();
-    for field in Settings::META.fields {
+    for field in documentation::fields() {
         let Some(variable) = documentation::variable(field) else { continue };
         let Some(value) = std::env::var_os(variable) else { continue };
         let Some(text) = value.to_str() else {
@@ -53,7 +53,7 @@ fn is_boolean(text: &str) -> bool {
 /// Returns the error in a value of the settings file, with the name of the setting.
 pub(super) fn in_file(name: &str, value: &toml::Value) -> Option<String> {
     let alone = toml::Table::from_iter([(name.to_owned(), value.clone())]);
-    let field = Settings::META.fields.iter().find(|field| field.name == name)?;
+    let field = documentation::field(name)?;
     if value.as_str().is_some_and(|text| is_blank(field, text)) {
         return Some(format!("{name} must not be empty: remove the line, or give a value"));
     }

@@ -1,8 +1,13 @@
-//! The direction of dependencies between crates.
+//! Dependencies: the direction between crates, licences, sources, duplicates, and dependencies that nothing uses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, semver::Version};
+use spdx::{Expression, ParseMode};
 
 /// Allowed dependencies of each crate of the workspace, except in tests.
 const ALLOWED: [(&str, &[&str]); 11] = [
@@ -43,14 +48,47 @@ const DATABASES: [&str; 7] =
 /// provider is a service, too.
 const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
 
+/// Licences of dependencies that the project accepts: each allows use in closed products and requires no more than a notice.
+const LICENCES: [&str; 7] = ["Apache-2.0", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "Unicode-3.0", "Zlib"];
+
+/// Crates that the build contains in several incompatible versions, each with the crates that hold the older versions back. When
+/// these crates are updated, the entry has to go.
+const DUPLICATES: [(&str, &str); 17] = [
+    ("base64", "jsonwebtoken, postgres-protocol and wiremock still use 0.22"),
+    ("bit-set", "fancy-regex still uses 0.8"),
+    ("bit-vec", "bit-set 0.8 and yasna still use older versions"),
+    ("const-oid", "der and x509-cert, for channel binding in tokio-postgres-rustls, still use 0.9"),
+    ("deadpool", "wiremock still uses 0.12"),
+    ("deadpool-runtime", "deadpool 0.12 of wiremock still uses 0.1"),
+    ("fallible-iterator", "postgres-protocol still uses 0.2"),
+    ("fancy-regex", "zxcvbn still uses 0.18"),
+    ("getrandom", "ring, ahash and governor still use older versions"),
+    ("hashbrown", "dashmap and governor still use older versions"),
+    ("rand", "governor still uses 0.9"),
+    ("rand_core", "signature, and rand 0.9 of governor, still use older versions"),
+    ("syn", "derive macros move to version 3 one by one"),
+    ("synstructure", "asn1-rs-derive still uses 0.13"),
+    ("toml_datetime", "toml 0.9, which confique uses, needs 0.7"),
+    ("untrusted", "aws-lc-rs still uses 0.7"),
+    ("winnow", "toml 0.9, which confique uses, needs 0.7"),
+];
+
+/// Returns the packages of the workspace, without their dependencies.
 fn metadata() -> Metadata {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    MetadataCommand::new()
-        .manifest_path(manifest)
-        .no_deps()
-        .other_options(vec!["--offline".into()])
-        .exec()
-        .unwrap()
+    command().no_deps().other_options(["--offline".to_owned()]).exec().unwrap()
+}
+
+/// Returns the packages of the workspace and all their dependencies on this platform, with every feature.
+fn metadata_with_dependencies() -> Metadata {
+    // The registry's cache has no packages of other platforms.
+    let options = ["--offline", "--locked", "--filter-platform", "host-tuple"].map(str::to_owned);
+    command().features(CargoOpt::AllFeatures).other_options(options).exec().unwrap()
+}
+
+fn command() -> MetadataCommand {
+    let mut command = MetadataCommand::new();
+    command.manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
+    command
 }
 
 /// Returns the dependencies in the manifest of each crate of the workspace, except in tests.
@@ -92,6 +130,88 @@ fn only_stores_name_a_database_and_only_the_edges_name_a_server() {
             assert!(is_store || !DATABASES.contains(&dependency), "{name} may not name {dependency}");
             let may_serve = ["dabba-http", "dabba-gateways", "dabba-testkit"].contains(&name.as_str());
             assert!(may_serve || !HTTP_SERVERS.contains(&dependency), "{name} may not name {dependency}");
+        }
+    }
+}
+
+#[test]
+fn every_licence_is_accepted() {
+    for Package { name, version, license, .. } in metadata_with_dependencies().packages {
+        let license = license.unwrap_or_else(|| panic!("{name} {version} states no licence"));
+        let expression = Expression::parse_mode(&license, ParseMode::LAX);
+        let expression = expression.unwrap_or_else(|error| panic!("{name} {version}: {error}"));
+        let is_accepted = expression.evaluate(|requirement| {
+            requirement.addition.is_none()
+                && requirement.license.id().is_some_and(|id| LICENCES.contains(&id.name))
+        });
+        assert!(is_accepted, "{name} {version} has the licence {license}: replace it, or add the licence");
+    }
+}
+
+#[test]
+fn every_dependency_comes_from_the_registry() {
+    let metadata = metadata_with_dependencies();
+    for package in &metadata.packages {
+        let is_own = metadata.workspace_members.contains(&package.id);
+        let source = package.source.as_ref();
+        let is_from_registry = source.is_some_and(cargo_metadata::Source::is_crates_io);
+        assert!(is_own || is_from_registry, "{} comes from {source:?}, not from crates.io", package.name);
+    }
+}
+
+/// Returns the part of a version that is equal in all compatible versions.
+fn compatible(version: &Version) -> (u64, u64, u64) {
+    match (version.major, version.minor) {
+        (0, 0) => (0, 0, version.patch),
+        (0, minor) => (0, minor, 0),
+        (major, _) => (major, 0, 0),
+    }
+}
+
+/// Proves that the build contains no crate twice beyond [`DUPLICATES`], and that each entry there is needed.
+#[test]
+fn no_crate_occurs_in_incompatible_versions() {
+    let mut versions: BTreeMap<String, BTreeSet<(u64, u64, u64)>> = BTreeMap::new();
+    for package in metadata_with_dependencies().packages {
+        versions.entry(package.name.to_string()).or_default().insert(compatible(&package.version));
+    }
+    let found = versions.iter().filter(|(_, versions)| versions.len() > 1).map(|(name, _)| name.as_str());
+    assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(DUPLICATES.map(|(name, _)| name)));
+}
+
+/// Returns the words of all Rust files below a path, without comments.
+fn words_below(path: &Path, words: &mut BTreeSet<String>) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            words_below(&entry.unwrap().path(), words);
+        }
+    } else if path.is_file() && path.extension().is_some_and(|extension| extension == "rs") {
+        let text = fs::read_to_string(path).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let in_line = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            words.extend(in_line.map(str::to_owned));
+        }
+    }
+}
+
+/// Proves that the code of each crate names every dependency of its manifest: that of the library or binary for dependencies, that
+/// of tests, benches and examples as well for dev-dependencies.
+#[test]
+fn every_named_dependency_is_used() {
+    for package in metadata().packages {
+        let directory = package.manifest_path.parent().unwrap().as_std_path();
+        let (mut build, mut own, mut all) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        words_below(&directory.join("build.rs"), &mut build);
+        words_below(&directory.join("src"), &mut own);
+        words_below(directory, &mut all);
+        for dependency in &package.dependencies {
+            let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
+            let (words, place) = match dependency.kind {
+                DependencyKind::Development => (&all, "its code"),
+                DependencyKind::Build => (&build, "build.rs"),
+                _ => (&own, "src"),
+            };
+            assert!(words.contains(&name), "{}: {place} does not use {name}", package.name);
         }
     }
 }

@@ -70,7 +70,7 @@ impl WebhookSecret {
     pub fn sign(&self, body: &[u8], at: Timestamp) -> String {
         let unix_seconds = at.as_second();
         let code = self.code(unix_seconds, body).finalize().into_bytes();
-        format!("t={unix_seconds},v1={}", to_hex(&code))
+        format!("t={unix_seconds},v1={}", hex::encode(code))
     }
 }
 
@@ -106,20 +106,6 @@ pub fn read_webhook(
 fn parts(signature: &str) -> Option<(i64, Vec<u8>)> {
     let (time, code) = signature.split_once(',')?;
     let unix_seconds = time.trim().strip_prefix("t=")?.parse().ok()?;
-    let code = from_hex(code.trim().strip_prefix("v1=")?)?;
+    let code = hex::decode(code.trim().strip_prefix("v1=")?).ok()?;
     Some((unix_seconds, code))
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }

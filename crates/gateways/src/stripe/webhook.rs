@@ -184,17 +184,8 @@ fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(),
     Ok(())
 }
 
+/// Returns the bytes of a signature; `None` if the text is no signature in hexadecimal digits.
 fn from_hex(text: &str) -> Option<[u8; SIGNATURE_LENGTH]> {
-    let digits = text.as_bytes();
-    if digits.len() != 2 * SIGNATURE_LENGTH {
-        return None;
-    }
     let mut bytes = [0; SIGNATURE_LENGTH];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for digit in pair {
-            let value = char::from(*digit).to_digit(16)?;
-            *byte = (*byte << 4) | u8::try_from(value).ok()?;
-        }
-    }
-    Some(bytes)
+    hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
 }

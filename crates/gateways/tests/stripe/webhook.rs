@@ -25,7 +25,7 @@ fn signature(secret: &str, sent_at: Timestamp, body: &[u8]) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(format!("{}.", sent_at.as_second()).as_bytes());
     mac.update(body);
-    mac.finalize().into_bytes().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+    hex::encode(mac.finalize().into_bytes())
 }
 
 fn header(secret: &str, sent_at: Timestamp, body: &[u8]) -> String {

@@ -1,6 +1,6 @@
 //! JSON bodies. A refusal lists every problem of a body, each with a JSON Pointer to its place.
 
-use std::{convert::Infallible, error::Error, fmt::Write as _};
+use std::{convert::Infallible, error::Error};
 
 use axum::{
     RequestExt as _,
@@ -171,16 +171,9 @@ fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8]) -> Result<T> {
 
 /// Returns the path as a JSON Pointer (RFC 6901).
 fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        // Writing to a String cannot fail.
-        let _ = match segment {
-            Segment::Seq { index } => write!(pointer, "/{index}"),
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                write!(pointer, "/{}", key.replace('~', "~0").replace('/', "~1"))
-            }
-            Segment::Unknown => Ok(()),
-        };
-    }
-    pointer
+    path.iter().fold(String::new(), |pointer, segment| match segment {
+        Segment::Seq { index } => format!("{pointer}/{index}"),
+        Segment::Map { key } | Segment::Enum { variant: key } => schema::below(&pointer, key),
+        Segment::Unknown => pointer,
+    })
 }

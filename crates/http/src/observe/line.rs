@@ -5,6 +5,7 @@
 //! cannot forge lines.
 
 use std::{
+    borrow::Cow,
     net::IpAddr,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -17,6 +18,7 @@ use axum::{
 };
 use dabba_domain::{OrderId, RestaurantId};
 use dabba_engine::Principal;
+use percent_encoding::percent_decode;
 use tracing::Span;
 
 use crate::{limit::Report, problem::Problem};
@@ -139,12 +141,15 @@ fn location(response: &Response) -> Option<&str> {
 
 /// Returns whether a path segment may contain an e-mail address, or a parameter with its value (`;token=…`). Ids contain neither.
 fn may_be_personal(segment: &str) -> bool {
-    let mut plain = segment.to_ascii_lowercase();
-    // Decodes `%` however often it is encoded.
-    while plain.contains("%25") {
-        plain = plain.replace("%25", "%");
+    let mut plain: Cow<'_, [u8]> = percent_decode(segment.as_bytes()).into();
+    // A segment may be encoded several times. Each round makes the text shorter, or is the last.
+    loop {
+        if plain.iter().any(|byte| b"@=;".contains(byte)) {
+            return true;
+        }
+        let Cow::Owned(decoded) = Cow::from(percent_decode(&plain)) else { return false };
+        plain = Cow::Owned(decoded);
     }
-    segment.contains(['@', '=', ';']) || ["%40", "%3d", "%3b"].iter().any(|encoded| plain.contains(encoded))
 }
 
 /// Returns the path for the log. Fixed segments of the route are not masked. Other segments can contain anything, so this
@@ -192,12 +197,16 @@ mod tests {
             "me;token=abc",
             "token%3Dabc",
             "me%253Btoken",
+            "asha%4%30example.org",
         ] {
             assert_eq!(
                 shown(Some("/v1/orders/{order_id}"), &format!("/v1/orders/{address}")),
                 "/v1/orders/…"
             );
             assert_eq!(shown(None, &format!("/{address}")), "/…");
+        }
+        for harmless in ["caf%C3%A9", "100%", "%zz", "a%2520b", "%E9"] {
+            assert_eq!(shown(None, &format!("/{harmless}")), format!("/{harmless}"));
         }
         let long = shown(None, &"/abc".repeat(1_000));
         assert!(long.len() <= MAX_PATH_LENGTH + MASK.len() && long.ends_with(MASK), "{long}");

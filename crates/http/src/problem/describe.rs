@@ -98,7 +98,10 @@ pub(crate) struct ProblemDocument {
 /// One problem of a request.
 #[derive(ToSchema)]
 #[schema(as = InputProblem)]
-#[expect(dead_code, reason = "it describes dabba_domain::InputProblem and what Problem::bad_parameters writes")]
+#[expect(
+    dead_code,
+    reason = "it describes dabba_domain::InputProblem and what Problem::bad_parameters writes"
+)]
 pub(crate) struct InputProblemDocument {
     /// Place in the body, as a JSON Pointer (RFC 6901): `/lines/0/quantity`. Empty for the body as a whole. Absent if a parameter
     /// is wrong.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use dabba_testkit::errors_of;
+use jsonschema::paths::Location;
 use serde_json::{Value, json};
 
 /// Proves that the description and its pages are served, without content from other servers.
@@ -131,7 +132,7 @@ fn values<'a>(pointer: &str, value: &'a Value, found: &mut Vec<(String, &'a Valu
     found.push((pointer.to_owned(), value));
     match value {
         Value::Object(members) => members.iter().for_each(|(name, member)| {
-            values(&format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1")), member, found);
+            values(&format!("{pointer}{}", Location::new().join(name)), member, found);
         }),
         Value::Array(members) => members.iter().enumerate().for_each(|(index, member)| {
             values(&format!("{pointer}/{index}"), member, found);

@@ -75,7 +75,7 @@ impl Server {
         let address = address_of(url)?;
         let key = signing_key::read(&signing_key::path(settings))?;
         let clock = sandbox::clock_of(settings, &Databases::from_settings(settings)?)?;
-        let token_lifetime = settings.token_lifetime_seconds.seconds();
+        let token_lifetime = settings.tokens.lifetime();
         Ok(Self { child: None, address, key, clock, token_lifetime })
     }
 

@@ -96,11 +96,11 @@ impl Announcement<'_> {
     }
 
     fn environment_path(&self) -> PathBuf {
-        self.settings.data.join("demo.env")
+        self.settings.storage.data.join("demo.env")
     }
 
     fn tokens(&self, demo: &Demo) -> Tokens {
-        let lifetime = self.settings.token_lifetime_seconds.seconds();
+        let lifetime = self.settings.tokens.lifetime();
         let token = |role| issue_token(self.signing_key, &demo.bearer(role), self.now, lifetime);
         Tokens {
             customer: token(Role::Customer),
@@ -113,7 +113,7 @@ impl Announcement<'_> {
     /// Appends the tokens, and a command that places an order.
     fn introduce(&self, demo: &Demo, text: &mut String) {
         let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
-        let hours = self.settings.token_lifetime_seconds.get() / 3_600;
+        let hours = self.settings.tokens.token_lifetime_seconds.get() / 3_600;
         // Writing to a String cannot fail, here and below.
         let _ = write!(
             text,
