@@ -1,7 +1,7 @@
 //! The settings, from flags, environment variables and a file, each with a default.
 //!
-//! [`Settings`] is the only list; `docs/settings.md` and `dabba settings` are generated from it. A new setting needs a field
-//! here, its use where the server is put together, and a regenerated page (a test names the command).
+//! [`Settings`] is the only list; `docs/reference/settings.md` and `dabba settings` are generated from it. A new setting
+//! needs a field here, its use where the server is put together, and a regenerated page (a test names the command).
 
 mod check;
 mod documentation;
