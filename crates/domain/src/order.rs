@@ -2,7 +2,7 @@
 //!
 //! The events of an order determine its state. Only [`evolve()`] changes a state. Only three functions create events:
 //! [`place()`], [`decide()`] and, for the reports of a payment provider, [`settle()`]. The table [`lifecycle::RULES`]
-//! defines which commands are allowed; [`lifecycle::table`] prints it, and `docs/lifecycle.md` contains that output.
+//! defines which commands are allowed; [`lifecycle::table`] prints it, and `docs/reference/lifecycle.md` contains that output.
 //!
 //! | module | content |
 //! |---|---|

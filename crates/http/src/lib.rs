@@ -17,7 +17,7 @@
 //! | `openapi` | the API description, generated from the code |
 //!
 //! To add an operation: write a handler with `#[utoipa::path]` in `routes`, add it to the group's `router`, add a row
-//! to the authorization test, and regenerate `docs/openapi.json`.
+//! to the authorization test, and regenerate `docs/reference/openapi.json`.
 
 mod config;
 mod extract;

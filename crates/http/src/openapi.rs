@@ -122,7 +122,7 @@ pub(crate) static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
     })
 });
 
-/// Returns the whole description as pretty JSON: the content of `docs/openapi.json`.
+/// Returns the whole description as pretty JSON: the content of `docs/reference/openapi.json`.
 pub fn openapi_json() -> String {
     format!("{:#}\n", *DESCRIPTION)
 }

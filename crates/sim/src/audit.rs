@@ -5,7 +5,7 @@
 //! adds up amounts in wide integers (`money`), and keeps its own books (`ledger`). So a defect in the domain
 //! cannot hide itself.
 //!
-//! To add a check: add a [`Code`], the check in its module, a line in `docs/operations/audit.md`, and a test
+//! To add a check: add a [`Code`], the check in its module, a line in `docs/guides/operator/audit.md`, and a test
 //! in `tests/audit` that plants the violation. The tests fail until all of these exist.
 //!
 //! The auditor reads pages and drops each page before the next one, so its memory does not grow with the

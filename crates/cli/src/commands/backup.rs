@@ -76,7 +76,7 @@ pub(super) fn embedded(databases: &Databases) -> Result<PathBuf, Failure> {
         Databases::Embedded(file) => Ok(file.clone()),
         Databases::Postgres(_) => Err(Failure::new(
             "this command works only with the embedded database; back up PostgreSQL with its own tools \
-             (docs/operations/backup.md)",
+             (docs/guides/operator/backup.md)",
         )),
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn variable(field: &Field) -> Option<&'static str> {
     }
 }
 
-/// Returns the text of `docs/settings.md`.
+/// Returns the text of `docs/reference/settings.md`.
 #[cfg_attr(not(test), expect(dead_code, reason = "a test compares the page with it"))]
 fn page() -> String {
     let mut page = String::from(
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn the_settings_page_is_up_to_date() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/settings.md");
         if std::env::var_os("DABBA_WRITE_DOCS").is_some() {
             std::fs::write(path, page()).unwrap();
         }

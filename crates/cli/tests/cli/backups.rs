@@ -217,7 +217,7 @@ fn a_file_that_is_no_backup_is_refused() {
     for command in ["backup", "restore"] {
         let arguments = [command, "x.db", "--database", "postgresql://nobody@127.0.0.1:1/none"];
         let text = failure(data, &arguments);
-        assert!(text.contains("docs/operations/backup.md"), "{text}");
+        assert!(text.contains("docs/guides/operator/backup.md"), "{text}");
     }
 }
 

@@ -69,7 +69,7 @@ struct Described {
 }
 
 fn page() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operations/metrics.md")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md")
 }
 
 /// Beginning and end of the table of all metrics on the page.

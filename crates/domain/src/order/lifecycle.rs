@@ -245,9 +245,12 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_this_table() {
-        let documentation = include_str!("../../../../docs/lifecycle.md");
+        let documentation = include_str!("../../../../docs/reference/lifecycle.md");
         let table = table();
-        assert!(documentation.contains(&table), "docs/lifecycle.md should contain this table:\n\n{table}");
+        assert!(
+            documentation.contains(&table),
+            "docs/reference/lifecycle.md should contain this table:\n\n{table}"
+        );
     }
 
     fn everyone() -> [(&'static str, Actor); 5] {
@@ -264,9 +267,12 @@ mod tests {
 
     #[test]
     fn the_documentation_shows_the_reasons() {
-        let documentation = include_str!("../../../../docs/lifecycle.md");
+        let documentation = include_str!("../../../../docs/reference/lifecycle.md");
         let table = reasons_table(&everyone()).replace('\n', "\n  ");
-        assert!(documentation.contains(table.trim_end()), "docs/lifecycle.md should contain:\n\n{table}");
+        assert!(
+            documentation.contains(table.trim_end()),
+            "docs/reference/lifecycle.md should contain:\n\n{table}"
+        );
     }
 
     /// Proves that an actor has reasons for an early end if, and only if, a rule allows the actor the command.

@@ -28,14 +28,14 @@ async fn the_documentation_is_served() {
 /// Proves that the committed description is current.
 #[test]
 fn the_committed_description_is_current() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/openapi.json");
     if std::env::var_os("DABBA_WRITE_DOCS").is_some() {
         std::fs::write(path, dabba_http::openapi_json()).unwrap();
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == dabba_http::openapi_json(),
-        "docs/openapi.json is stale; regenerate it: DABBA_WRITE_DOCS=1 cargo test -p dabba-http --test api current"
+        "docs/reference/openapi.json is stale; regenerate it: DABBA_WRITE_DOCS=1 cargo test -p dabba-http --test api current"
     );
 }
 
@@ -305,7 +305,7 @@ fn schemas(source: &str) -> Vec<(String, String)> {
 /// title.
 #[test]
 fn the_page_of_problems_matches_the_codes() {
-    let page = include_str!("../../../../docs/problems.md");
+    let page = include_str!("../../../../docs/reference/problems.md");
     let sections = page.split("\n## `").skip(1).map(|section| {
         let (code, rest) = section.split_once("`\n\n").unwrap();
         let (line, rest) = rest.split_once("\n\n").unwrap();
@@ -320,10 +320,10 @@ fn the_page_of_problems_matches_the_codes() {
         .map(|code| (code.as_str().to_owned(), format!("{} · {}.", code.status().as_u16(), code.title())));
     let expected: Vec<_> = expected.collect();
     for section in &expected {
-        assert!(found.contains(section), "docs/problems.md lacks this section: {section:?}");
+        assert!(found.contains(section), "docs/reference/problems.md lacks this section: {section:?}");
     }
     assert_eq!(
         found, expected,
-        "docs/problems.md must have the sections in the order of the codes, and no others"
+        "docs/reference/problems.md must have the sections in the order of the codes, and no others"
     );
 }

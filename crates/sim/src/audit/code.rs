@@ -46,7 +46,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => Severity::$severity),+ }
             }
 
-            /// Returns the number of the violated invariant in `docs/ARCHITECTURE.md`; empty for a warning.
+            /// Returns the number of the violated invariant in `docs/explanation/architecture.md`; empty for a warning.
             pub const fn invariant(self) -> &'static str {
                 match self { $(Self::$variant => $invariant),+ }
             }

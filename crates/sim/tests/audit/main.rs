@@ -28,7 +28,10 @@ async fn embedded() -> (Arc<dyn Store>, TempDir) {
 /// Proves that the documentation lists all codes.
 #[test]
 fn the_documentation_lists_every_code() {
-    let documentation = include_str!("../../../../docs/operations/audit.md");
+    let documentation = include_str!("../../../../docs/guides/operator/audit.md");
     let table = audit::table();
-    assert!(documentation.contains(&table), "docs/operations/audit.md must contain this table:\n\n{table}");
+    assert!(
+        documentation.contains(&table),
+        "docs/guides/operator/audit.md must contain this table:\n\n{table}"
+    );
 }

@@ -9,7 +9,7 @@ use crate::common::{fresh_database, session};
 /// PostgreSQL accepts every query of the operators' page on alerts.
 #[tokio::test]
 async fn the_queries_for_alerts_are_valid() {
-    let page = include_str!("../../../../docs/operations/high-availability.md");
+    let page = include_str!("../../../../docs/guides/operator/high-availability.md");
     let (_, section) = page.split_once("### What to alert on").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let queries: Vec<&str> = section.split('`').filter(|text| text.starts_with("SELECT ")).collect();
@@ -35,7 +35,7 @@ fn grants(user: &str, reads_only: bool) -> String {
 /// The page on production grants each user exactly the privileges that the store requires and checks.
 #[test]
 fn the_page_of_production_grants_what_is_needed() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations/production.md");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/guides/operator/production.md");
     let page = std::fs::read_to_string(path).unwrap();
     let (before, rest) = page.split_once("<!-- grants -->\n").unwrap();
     let (found, behind) = rest.split_once("<!-- end of grants -->").unwrap();

@@ -19,7 +19,7 @@ const ORDERS: usize = 200;
 /// Environment variable that overrides [`ORDERS`], for measurements.
 const ORDERS_VARIABLE: &str = "DABBA_RESTORE_ORDERS";
 
-/// Checks after a restore, from `docs/operations/backup.md`: each counts inconsistent rows.
+/// Checks after a restore, from `docs/guides/operator/backup.md`: each counts inconsistent rows.
 const DOCUMENTED_CHECKS: [&str; 3] = [
     "SELECT count(*) FROM orders WHERE version <> (SELECT count(*) FROM order_events WHERE order_id = orders.id)",
     "SELECT count(*) FROM idempotency_keys WHERE NOT EXISTS (SELECT FROM orders WHERE orders.id = order_id)",

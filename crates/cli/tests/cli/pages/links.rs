@@ -1,0 +1,106 @@
+//! The index, the links between pages, and the pages that code and scripts name.
+
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{pages, root};
+
+/// Proves that the index lists every page.
+#[test]
+fn the_index_names_every_page() {
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for page in pages() {
+        let link = page.strip_prefix("docs/").map_or_else(|| format!("../{page}"), str::to_owned);
+        let is_listed = index.contains(&format!("]({link})"));
+        assert!(is_listed || ["../README.md", "README.md"].contains(&link.as_str()), "{page}");
+    }
+}
+
+/// Returns the anchors of a page's headings, as GitHub forms them.
+fn anchors(path: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut is_code = false;
+    let headings = text.lines().filter(|line| {
+        is_code ^= line.trim_start().starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let anchor = |heading: &str| -> String {
+        let kept = |letter: char| letter.is_alphanumeric() || "-_ ".contains(letter);
+        heading.to_lowercase().chars().filter(|letter| kept(*letter)).collect::<String>().replace(' ', "-")
+    };
+    headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect()
+}
+
+/// Proves that every link from a page to a file or to a heading has a target.
+#[test]
+fn links_lead_to_pages_and_headings() {
+    let mut failures = String::new();
+    for page in pages().into_iter().chain(["CHANGELOG.md".to_owned()]) {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let directory = root().join(&page).parent().unwrap().to_owned();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(link, _)| link)) {
+            let link = link.trim();
+            if link.contains("://") || link.contains(' ') {
+                continue;
+            }
+            let (file, heading) =
+                link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading)));
+            let path = if file.is_empty() { root().join(&page) } else { directory.join(file) };
+            let is_there = path.exists() && heading.is_none_or(|heading| anchors(&path).contains(heading));
+            if !is_there {
+                writeln!(failures, "{page}: {link}").unwrap();
+            }
+        }
+    }
+    assert!(failures.is_empty(), "these links have no target:\n{failures}");
+}
+
+/// Places of the repository whose texts name pages.
+const NAMING: [&str; 10] = [
+    ".ci",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "Cargo.toml",
+    "README.md",
+    "clients",
+    "clippy.toml",
+    "crates",
+    "docs",
+    "scripts",
+];
+
+/// Proves that every page exists that code, a comment, a message, a script or a page names by its path.
+#[test]
+fn named_pages_exist() {
+    let may_be_in_a_path = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    let mut places = NAMING.map(PathBuf::from).to_vec();
+    let (mut named, mut failures) = (BTreeSet::new(), String::new());
+    while let Some(place) = places.pop() {
+        let path = root().join(&place);
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).unwrap();
+            places.extend(entries.map(|entry| place.join(entry.unwrap().file_name())));
+            continue;
+        }
+        // Fixtures are databases, which name no pages.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for (start, _) in text.match_indices("docs/") {
+            let rest = &text[start..];
+            let page = &rest[..rest.find(|letter| !may_be_in_a_path(letter)).unwrap_or(rest.len())];
+            let page = page.trim_end_matches('.');
+            if !page.ends_with(".md") && !page.ends_with(".json") {
+                continue;
+            }
+            if !root().join(page).exists() {
+                writeln!(failures, "{}: {page}", place.display()).unwrap();
+            }
+            named.insert(page.to_owned());
+        }
+    }
+    assert!(named.len() >= 20, "{named:?}");
+    assert!(failures.is_empty(), "these pages do not exist:\n{failures}");
+}
