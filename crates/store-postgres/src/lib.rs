@@ -12,7 +12,9 @@
 //! | `retry`, `metrics` | retries and counters |
 //! | `migrate` | the schema |
 //! | `import` | the target of a copy from another store |
-//! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
+//! | `codec`, `failure` | rows of PostgreSQL, and errors by SQLSTATE |
+//!
+//! What this store shares with the embedded store, such as the values of rows, is in [`dabba_store_sql`].
 //!
 //! A write of several statements is one SERIALIZABLE transaction, which is retried after a conflict. A single
 //! statement is atomic by itself. A read of several statements uses one snapshot.
@@ -69,15 +71,8 @@ use dabba_store::{
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
-pub use crate::{
-    catalogue::MENUS_KEPT,
-    import::CopyTarget,
-    metrics::PostgresMetrics,
-    options::{LeaseClock, PostgresOptions},
-    retry::Randomness,
-    rights::NEEDED_RIGHTS,
-    shard::Ownership,
-};
+pub use dabba_store_sql::catalogue::MENUS_KEPT;
+
 use crate::{
     failure::Failure,
     hints::Listener,
@@ -87,6 +82,14 @@ use crate::{
     retry::Retry,
     shard::Held,
     tls::Target,
+};
+pub use crate::{
+    import::CopyTarget,
+    metrics::PostgresMetrics,
+    options::{LeaseClock, PostgresOptions},
+    retry::Randomness,
+    rights::NEEDED_RIGHTS,
+    shard::Ownership,
 };
 
 /// Query of the health check. It reads a table. A standby cannot accept writes, so it counts as unhealthy.
