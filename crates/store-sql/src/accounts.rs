@@ -2,16 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::{AccountId, Role, order::Version, text::Name};
+use dabba_domain::{AccountId, Role, text::Name};
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, EditedAccount, Resource, Revocation,
     StoreError, Subject,
 };
 
-use crate::StoredRow;
-
-/// What a write changed: the resource and version to which its idempotency key leads. `None` if nothing was written.
-pub type Written = Option<(Resource, Version)>;
+use crate::{StoredRow, claims::Written};
 
 /// Returns the account of a row with these columns: `id`, `email`, `name`, `role`, `password_hash`, `created_at_ns`,
 /// `version`, `disabled_at_ns`, `deleted_at_ns`, and the revision of the account's latest revocation or 0.

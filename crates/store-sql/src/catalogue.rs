@@ -12,7 +12,7 @@ use dabba_store::{
 };
 use serde::Serialize;
 
-use crate::{StoredRow, accounts::Written, corrupt};
+use crate::{StoredRow, claims::Written, corrupt};
 
 /// Number of menus kept per restaurant: the current menu and the menus before it.
 pub const MENUS_KEPT: u32 = 10;

@@ -1,13 +1,16 @@
 //! Idempotency records.
 
-use dabba_domain::{RestaurantId, ids::Id};
+use dabba_domain::{RestaurantId, ids::Id, order::Version};
 use dabba_store::{
-    ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, ScopedKey, StoreError, StoredClaim, UnderKey,
-    encoding::decode_resource,
+    ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, Resource, ScopedKey, StoreError, StoredClaim,
+    UnderKey, encoding::decode_resource,
 };
 use uuid::Uuid;
 
 use crate::{BELOW_EVERY_ID, StoredRow, corrupt};
+
+/// What a write changed: the resource and version to which its idempotency key leads. `None` if nothing was written.
+pub type Written = Option<(Resource, Version)>;
 
 /// Returns the stored scope of a key: the restaurant's id, or a value below every id for the scope of an account alone.
 pub fn scope_uuid(restaurant_id: Option<RestaurantId>) -> Uuid {

@@ -15,8 +15,8 @@ use dabba_store::{
 };
 use dabba_store_sql::{
     StoredRow as _,
-    accounts::{Written, account_of, creation_of},
-    claims::claim_outcome,
+    accounts::{account_of, creation_of},
+    claims::{Written, claim_outcome},
 };
 use rusqlite::{Connection, OpenFlags, Params, Transaction, params};
 

@@ -5,10 +5,7 @@ use dabba_store::{
     Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
     encoding::{encode_resource, exact_nanoseconds},
 };
-use dabba_store_sql::{
-    accounts::Written,
-    claims::{claim_record_of, scope_uuid},
-};
+use dabba_store_sql::claims::{Written, claim_record_of, scope_uuid};
 use rusqlite::{Connection, Transaction, params};
 
 use crate::{

@@ -3,7 +3,10 @@
 use std::ops::ControlFlow;
 
 use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
-use dabba_store_sql::accounts::{Written, account_of, apply_edit, edit_of};
+use dabba_store_sql::{
+    accounts::{account_of, apply_edit, edit_of},
+    claims::Written,
+};
 use tokio_postgres::types::ToSql;
 
 use super::{FIND_ACCOUNT, revocations};

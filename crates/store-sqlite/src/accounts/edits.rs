@@ -4,7 +4,10 @@ use std::ops::ControlFlow;
 
 use dabba_domain::AccountId;
 use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
-use dabba_store_sql::accounts::{Written, apply_edit, edit_of};
+use dabba_store_sql::{
+    accounts::{apply_edit, edit_of},
+    claims::Written,
+};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{FIND_ACCOUNT, find_account, revocations};
