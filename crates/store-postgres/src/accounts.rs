@@ -6,21 +6,23 @@ mod revocations;
 use std::borrow::Cow;
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, ids::Id, order::Version, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, ids::Id, order::Version};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
     ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
-use tokio_postgres::{Row, types::ToSql};
+use dabba_store_sql::{
+    BELOW_EVERY_ID, StoredRow as _,
+    accounts::{account_of, creation_of},
+    claims::claim_outcome,
+};
+use tokio_postgres::types::ToSql;
 
 use crate::{
     PostgresStore, claims,
-    codec::{
-        BELOW_EVERY_ID, read, read_id, read_name, read_number, read_optional_timestamp, read_timestamp,
-        storable_text,
-    },
+    codec::{collect, first, storable_text},
     failure::Failure,
     pool::Connection,
 };
@@ -135,10 +137,8 @@ impl AccountStore for PostgresStore {
                 &account.password_hash,
                 &created_at_ns,
             ];
-            Ok(match connection.execute(INSERT_ACCOUNT, &parameters).await? {
-                1 => (AccountCreation::Created, Some((Resource::Account(account.id), 1))),
-                _ => (AccountCreation::EmailTaken, None),
-            })
+            let inserted = connection.execute(INSERT_ACCOUNT, &parameters).await?;
+            Ok(creation_of(account.id, inserted == 1))
         })
         .await
     }
@@ -149,13 +149,9 @@ impl AccountStore for PostgresStore {
         resource: &Resource,
         version: Version,
     ) -> Result<ClaimOutcome, StoreError> {
-        let claimed = self
-            .under_key(Some(claim), None, |_| async move { Ok(((), Some((resource.clone(), version)))) })
-            .await?;
-        Ok(match claimed {
-            UnderKey::Ended(()) => ClaimOutcome::Claimed,
-            UnderKey::Claimed(record) => ClaimOutcome::Found(record),
-        })
+        self.under_key(Some(claim), None, |_| async move { Ok(((), Some((resource.clone(), version)))) })
+            .await
+            .map(claim_outcome)
     }
 
     async fn find_account_claim(
@@ -177,7 +173,7 @@ impl AccountStore for PostgresStore {
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
         self.read(async |connection| {
             let sql = self.of_known_schema(FIND_ACCOUNT);
-            connection.query(&sql, &[&id.uuid()]).await?.first().map(account_of).transpose()
+            first(&connection.query(&sql, &[&id.uuid()]).await?, account_of)
         })
         .await
     }
@@ -186,7 +182,7 @@ impl AccountStore for PostgresStore {
         let email = storable_text(email);
         self.read(async |connection| {
             let sql = self.of_known_schema(FIND_ACCOUNT_BY_EMAIL);
-            connection.query(&sql, &[&email]).await?.first().map(account_of).transpose()
+            first(&connection.query(&sql, &[&email]).await?, account_of)
         })
         .await
     }
@@ -205,7 +201,7 @@ impl AccountStore for PostgresStore {
                     connection.query(FIND_ACCOUNTS_OF_ROLE, &[&role.as_str(), &after, &limit]).await?
                 }
             };
-            rows.iter().map(account_of).collect()
+            collect(&rows, account_of)
         })
         .await
     }
@@ -303,7 +299,7 @@ impl AccountStore for PostgresStore {
             let limit = i64::from(limit.get());
             let sql = self.of_known_schema(FIND_MEMBERS);
             let rows = connection.query(&sql, &[&restaurant_id.uuid(), &after, &limit]).await?;
-            rows.iter().map(account_of).collect()
+            collect(&rows, account_of)
         })
         .await
     }
@@ -311,23 +307,8 @@ impl AccountStore for PostgresStore {
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         self.read(async |connection| {
             let rows = connection.query(FIND_MEMBERSHIPS, &[&account_id.uuid()]).await?;
-            rows.iter().map(|row| read_id(row, 0)).collect()
+            collect(&rows, |row| row.id(0))
         })
         .await
     }
-}
-
-fn account_of(row: &Row) -> Result<Account, Failure> {
-    Ok(Account {
-        id: read_id(row, 0)?,
-        email: read(row, 1)?,
-        name: Name::from_stored(read(row, 2)?),
-        role: read_name(row, 3, Role::from_name)?,
-        password_hash: read(row, 4)?,
-        created_at: read_timestamp(row, 5)?,
-        version: read_number(row, 6)?,
-        disabled_at: read_optional_timestamp(row, 7)?,
-        deleted_at: read_optional_timestamp(row, 8)?,
-        revocation: read(row, 9)?,
-    })
 }

@@ -4,18 +4,21 @@
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, ids::Id, order::Order, text::Slug};
 use dabba_store::{
-    AuditStore, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock,
-    StoredTask, check_orders_asked,
+    AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
+    check_orders_asked,
 };
-use tokio_postgres::{Row, types::ToSql};
+use dabba_store_sql::{
+    BELOW_EVERY_ID,
+    claims::{scope_uuid, stored_claim_of},
+    stock::stored_stock_of,
+    tasks::{known_kinds, stored_task_of},
+};
+use tokio_postgres::types::ToSql;
 
 use crate::{
     PostgresStore,
-    claims::{claim_record_of, read_scope, scope_uuid},
-    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_optional_timestamp},
-    failure::Failure,
+    codec::{PgRow, collect},
     orders::read::orders,
-    tasks::{known_kinds, task_of},
 };
 
 const ALL_TASKS: &str = "\
@@ -69,7 +72,8 @@ impl AuditStore for PostgresStore {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
-        self.list(ALL_TASKS, &[&after, &i64::from(limit.get()), &known_kinds()], stored_task_of).await
+        self.list(ALL_TASKS, &[&after, &i64::from(limit.get()), &known_kinds()], |row| stored_task_of(row))
+            .await
     }
 
     async fn all_claims(
@@ -82,7 +86,7 @@ impl AuditStore for PostgresStore {
             (after.account_id.uuid(), scope_uuid(after.restaurant_id), after.key.as_str())
         });
         let parameters: [&(dyn ToSql + Sync); 4] = [&account, &restaurant, &key, &i64::from(limit.get())];
-        self.list(ALL_CLAIMS, &parameters, stored_claim_of).await
+        self.list(ALL_CLAIMS, &parameters, |row| stored_claim_of(row)).await
     }
 
     async fn all_stock(
@@ -93,7 +97,7 @@ impl AuditStore for PostgresStore {
         // The empty string is less than every item's id.
         let (restaurant, item) =
             after.map_or((BELOW_EVERY_ID, ""), |(restaurant_id, item)| (restaurant_id.uuid(), item.as_str()));
-        self.list(ALL_STOCK, &[&restaurant, &item, &i64::from(limit.get())], stored_stock_of).await
+        self.list(ALL_STOCK, &[&restaurant, &item, &i64::from(limit.get())], |row| stored_stock_of(row)).await
     }
 }
 
@@ -103,36 +107,13 @@ impl PostgresStore {
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-        read: fn(&Row) -> Result<T, Failure>,
+        read: impl for<'row> Fn(PgRow<'row>) -> Result<T, StoreError>,
     ) -> Result<Listing<T>, StoreError> {
         self.read(async |connection| {
             let rows = connection.query(sql, parameters).await?;
-            let entries = rows.iter().map(read).collect::<Result<_, _>>()?;
+            let entries = collect(&rows, read)?;
             Ok(Listing { entries, incomplete: !self.held.is_as_expected() })
         })
         .await
     }
-}
-
-fn stored_task_of(row: &Row) -> Result<StoredTask, Failure> {
-    Ok(StoredTask {
-        task: task_of(row)?,
-        attempts: read_number(row, 5)?,
-        leased_until: read_optional_timestamp(row, 6)?,
-        parked_at: read_optional_timestamp(row, 7)?,
-        resolved_at: read_optional_timestamp(row, 8)?,
-    })
-}
-
-fn stored_claim_of(row: &Row) -> Result<StoredClaim, Failure> {
-    let key = IdempotencyKey::new(read(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StoredClaim {
-        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_scope(row, 1)?, key },
-        record: claim_record_of(row, 3)?,
-    })
-}
-
-fn stored_stock_of(row: &Row) -> Result<StoredStock, Failure> {
-    let item = Slug::new(read(row, 1)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StoredStock { restaurant_id: read_id(row, 0)?, item, remaining: read(row, 2)? })
 }

@@ -1,15 +1,15 @@
 //! Idempotency records: their columns, and the records of writes that do not change an order.
 
-use dabba_domain::{AccountId, RestaurantId, ids::Id, order::Version};
+use dabba_domain::{AccountId, RestaurantId, order::Version};
 use dabba_store::{
-    ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, Resource,
-    encoding::{decode_resource, encode_resource, exact_nanoseconds},
+    ClaimAt, ClaimRecord, IdempotencyKey, Resource,
+    encoding::{encode_resource, exact_nanoseconds},
 };
-use tokio_postgres::{Row, types::ToSql};
-use uuid::Uuid;
+use dabba_store_sql::claims::{claim_record_of, scope_uuid};
+use tokio_postgres::types::ToSql;
 
 use crate::{
-    codec::{BELOW_EVERY_ID, read, read_format, read_id, read_number},
+    codec::first,
     failure::{Conflict, Failure},
     orders::read::FIND_CLAIM,
     pool::Connection,
@@ -20,30 +20,6 @@ pub(crate) const INSERT_CLAIM: &str = "\
         (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json) \
     ON CONFLICT (account_id, restaurant_id, key) DO NOTHING";
-
-/// Returns the scope of a key: the restaurant's id, or for no restaurant a value below every id.
-pub(crate) fn scope_uuid(restaurant_id: Option<RestaurantId>) -> Uuid {
-    restaurant_id.map_or(BELOW_EVERY_ID, Id::uuid)
-}
-
-/// Reads the scope of a key from a column.
-pub(crate) fn read_scope(row: &Row, column: usize) -> Result<Option<RestaurantId>, Failure> {
-    if read::<Uuid>(row, column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
-}
-
-/// Reads a record from consecutive columns, the first of which is `column`: fingerprint, id, version, resource,
-/// version of the fingerprint.
-pub(crate) fn claim_record_of(row: &Row, column: usize) -> Result<ClaimRecord, Failure> {
-    let fingerprint: &[u8] = read(row, column)?;
-    let fingerprint =
-        fingerprint.try_into().map_err(|_| Failure::corrupt("a fingerprint has the wrong length"))?;
-    Ok(ClaimRecord {
-        fingerprint: Fingerprint(fingerprint),
-        fingerprint_version: read_format(row, column + 4)?,
-        resource: decode_resource(read(row, column + 1)?, read(row, column + 3)?)?,
-        version: read_number(row, column + 2)?,
-    })
-}
 
 /// Returns the record of a key in a scope, if the key is claimed.
 pub(crate) async fn find(
@@ -62,8 +38,7 @@ pub(crate) async fn find_in(
     key: &IdempotencyKey,
 ) -> Result<Option<ClaimRecord>, Failure> {
     let parameters: [&(dyn ToSql + Sync); 3] = [&account_id.uuid(), &scope_uuid(scope), &key.as_str()];
-    let rows = connection.query(FIND_CLAIM, &parameters).await?;
-    rows.first().map(|row| claim_record_of(row, 0)).transpose()
+    first(&connection.query(FIND_CLAIM, &parameters).await?, |row| claim_record_of(row, 0))
 }
 
 /// Claims a key that is free in this transaction's snapshot. If another transaction has claimed the key since, this

@@ -9,10 +9,12 @@
 //! | [`admin`] | for operators: inspection of a database, and the move of a bucket range to another database |
 //! | `replica`, `monitor` | reads from a replica, and the background checks |
 //! | `hints` | notifications of changes by other servers |
-//! | `retry`, `metrics` | retries and counters |
+//! | `transaction`, `retry`, `metrics` | transactions, retries and counters |
 //! | `migrate` | the schema |
 //! | `import` | the target of a copy from another store |
-//! | `codec`, `failure` | values in columns, and errors by SQLSTATE |
+//! | `codec`, `failure` | rows of PostgreSQL, and errors by SQLSTATE |
+//!
+//! What this store shares with the embedded store, such as the values of rows, is in [`dabba_store_sql`].
 //!
 //! A write of several statements is one SERIALIZABLE transaction, which is retried after a conflict. A single
 //! statement is atomic by itself. A read of several statements uses one snapshot.
@@ -48,6 +50,7 @@ mod standbys;
 mod stock;
 mod tasks;
 mod tls;
+mod transaction;
 
 use std::{
     sync::{
@@ -58,35 +61,30 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{
-    Bucket, RestaurantId, Timestamp,
-    order::{TaskQueue, Version},
-};
-use dabba_store::{
-    ClaimAt, Health, Hint, Measurement, Need, PartStatus, PoolStatus, Resource, Store, StoreError,
-    Supervisor, UnderKey,
-};
+use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_store::{Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store, StoreError, Supervisor};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
+pub use dabba_store_sql::catalogue::MENUS_KEPT;
+
+use crate::{
+    failure::Failure,
+    hints::Listener,
+    orders::together::GroupReads,
+    pool::{Connection, Connections},
+    replica::Replica,
+    retry::Retry,
+    shard::Held,
+    tls::Target,
+};
 pub use crate::{
-    catalogue::MENUS_KEPT,
     import::CopyTarget,
     metrics::PostgresMetrics,
     options::{LeaseClock, PostgresOptions},
     retry::Randomness,
     rights::NEEDED_RIGHTS,
     shard::Ownership,
-};
-use crate::{
-    failure::Failure,
-    hints::Listener,
-    orders::together::GroupReads,
-    pool::{BEGIN_SERIALIZABLE, Connection, Connections, Step},
-    replica::Replica,
-    retry::Retry,
-    shard::Held,
-    tls::Target,
 };
 
 /// Query of the health check. It reads a table. A standby cannot accept writes, so it counts as unhealthy.
@@ -282,69 +280,6 @@ impl PostgresStore {
             work(connection).await
         };
         run.await.map_err(Failure::into_store_error)
-    }
-
-    /// Makes a write under an idempotency key as one SERIALIZABLE transaction, unless the key is claimed already.
-    /// `write` returns its outcome and, if it wrote, the resource and version that the key then leads to.
-    async fn under_key<T, F>(
-        &self,
-        claim: Option<ClaimAt<'_>>,
-        scope: Option<RestaurantId>,
-        write: impl Fn(Arc<Connection>) -> F,
-    ) -> Result<UnderKey<T>, StoreError>
-    where
-        F: Future<Output = Result<(T, Option<(Resource, Version)>), Failure>>,
-    {
-        let write = &write;
-        let ended = self
-            .in_transaction(|connection| async move {
-                if let Some(claim) = claim
-                    && let Some(record) = claims::find(&connection, claim, scope).await?
-                {
-                    return Ok(UnderKey::Claimed(record));
-                }
-                let (ended, written) = write(Arc::clone(&connection)).await?;
-                if let (Some(claim), Some((resource, version))) = (claim, written) {
-                    claims::insert(&connection, claim, scope, &resource, version).await?;
-                }
-                Ok(UnderKey::Ended(ended))
-            })
-            .await?;
-        if matches!(ended, UnderKey::Claimed(_)) {
-            self.confirm().await?;
-        }
-        Ok(ended)
-    }
-
-    /// Returns when every commit that is visible now is as durable as this store's own commits. A response from an
-    /// idempotency record acknowledges a write, so it must wait for this.
-    async fn confirm(&self) -> Result<(), StoreError> {
-        self.read(async |connection| connection.confirm().await).await
-    }
-
-    /// Runs `work` as one SERIALIZABLE transaction, and retries it after a conflict.
-    async fn in_transaction<T, F>(&self, work: impl Fn(Arc<Connection>) -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let mut attempts = self.retry.begin();
-        loop {
-            let attempt = async {
-                let connection = Arc::new(self.connection().await?);
-                connection.begin_with(BEGIN_SERIALIZABLE, |_| Vec::<Step<'_, ()>>::new()).await?;
-                match work(Arc::clone(&connection)).await {
-                    Ok(value) => connection.commit().await.map(|()| value),
-                    Err(failure) => {
-                        connection.rollback().await;
-                        Err(failure)
-                    }
-                }
-            };
-            match attempt.await {
-                Ok(value) => return Ok(value),
-                Err(failure) => attempts.after_failure(failure).await?,
-            }
-        }
     }
 }
 

@@ -19,11 +19,16 @@ use std::{
 };
 
 use dabba_store::{StoreError, chain};
-use refinery::{Migration, Runner};
+use dabba_store_sql::{
+    StoredRow as _,
+    schema::{Migrations, Schema},
+};
+use refinery::Runner;
 use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
     Ownership, PostgresOptions,
+    codec::PgRow,
     failure::{Failure, describe},
     hosts::Hosts,
     pool::{Connection, configure_migration},
@@ -32,7 +37,7 @@ use crate::{
 };
 
 /// Every migration, by name, in order.
-pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
+pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V1__initial", include_str!("../migrations/V1__initial.sql")),
     ("V2__shard", include_str!("../migrations/V2__shard.sql")),
     ("V3__parked_tasks", include_str!("../migrations/V3__parked_tasks.sql")),
@@ -44,11 +49,10 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("V9__copies", include_str!("../migrations/V9__copies.sql")),
     ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
-];
+]);
 
-/// Version of the newest migration. Versions are numbered from 1 without a gap.
-#[expect(clippy::cast_possible_truncation, reason = "there are few migrations")]
-pub(crate) const NEWEST: u32 = MIGRATIONS.len() as u32;
+/// Version of the newest migration.
+pub(crate) const NEWEST: u32 = MIGRATIONS.newest();
 
 /// Maximum time that a statement of a migration waits for a lock, in milliseconds. Less than PostgreSQL's default
 /// `deadlock_timeout` of 1 s: if a migration and a commit wait for each other, the migration gives up.
@@ -153,12 +157,7 @@ async fn apply(client: &mut Client, known: u32) -> Result<usize, StoreError> {
     if is_migrated(client, known).await? {
         return Ok(0);
     }
-    let migrations = MIGRATIONS
-        .iter()
-        .take(usize::try_from(known).unwrap_or(usize::MAX))
-        .map(|(name, sql)| Migration::unapplied(name, sql))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| StoreError::Corrupt(format!("a migration is misnamed: {error}")))?;
+    let migrations = MIGRATIONS.up_to(known)?;
     let lock_timeout = format!("SET lock_timeout = {LOCK_TIMEOUT_MS}");
     client.batch_execute(&lock_timeout).await.map_err(unavailable)?;
     let (mut attempts, mut pause) = (1, FIRST_PAUSE);
@@ -253,28 +252,14 @@ async fn check_encoding(client: &Client) -> Result<(), Failure> {
 /// Checks that a server that knows the schema `known` can run on the database's schema. Returns the schema version.
 async fn check_version(client: &Client, known: u32) -> Result<u32, Failure> {
     let version = schema_version(client).await?.unwrap_or(0);
-    if version < known {
-        return Err(Failure::Store(StoreError::Unfit(format!(
-            "the database has schema version {version}, but version {known} is required: run `dabba migrate`"
-        ))));
-    }
-    if version > known {
+    let stated = if version > known {
         let row = client.query_opt(COMPATIBLE_FROM, &[&i32::try_from(version).unwrap_or(i32::MAX)]).await?;
-        let compatible_from: Option<i64> = row.map(|row| row.try_get(0)).transpose()?;
-        check_compatible(known, version.into(), compatible_from.unwrap_or(version.into()))?;
-    }
-    Ok(version)
-}
-
-/// Refuses a schema that is incompatible with a server that knows `known`.
-pub(crate) fn check_compatible(known: u32, version: i64, compatible_from: i64) -> Result<(), Failure> {
-    if i64::from(known) >= compatible_from {
-        return Ok(());
-    }
-    Err(Failure::Store(StoreError::Unfit(format!(
-        "the database has schema version {version}, which requires a program that knows version {compatible_from} or \
-         newer; this program knows {known}: upgrade it"
-    ))))
+        row.map(|row| PgRow(&row).number(0)).transpose()?
+    } else {
+        None
+    };
+    let check = Schema::new(version, stated).check(known, "the database");
+    check.map(|()| version).map_err(|error| Failure::Store(StoreError::Unfit(error)))
 }
 
 async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
@@ -293,22 +278,14 @@ async fn check_numbering(connection: &Connection) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use dabba_store_sql::testing::published_migrations;
+
     use super::*;
 
-    /// A database that was migrated by a published file refuses that file with another checksum. Change a line of
-    /// this snapshot only if its file has not been published.
+    /// Published migrations do not change. Change a line of this snapshot only if its file has not been published.
     #[test]
     fn published_migrations_do_not_change() {
-        let checksum = |(name, sql): &(&str, &str)| {
-            format!("{name} {:016x}", Migration::unapplied(name, sql).unwrap().checksum())
-        };
-        insta::assert_snapshot!(MIGRATIONS.iter().map(checksum).collect::<Vec<_>>().join("\n"));
-    }
-
-    #[test]
-    fn the_newest_version_is_that_of_the_last_migration() {
-        let (name, sql) = MIGRATIONS.last().unwrap();
-        let newest = Migration::unapplied(name, sql).unwrap();
-        assert_eq!(u32::try_from(newest.version()).unwrap(), NEWEST);
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        insta::assert_snapshot!(published_migrations(MIGRATIONS, directory));
     }
 }

@@ -2,32 +2,33 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{
-    TaskId,
-    order::{PaymentStatus, Task, TaskQueue},
-};
+use dabba_domain::{TaskId, order::PaymentStatus};
 use dabba_pg_cluster::Cluster;
 use dabba_store::{
-    Store as _, TaskStore as _,
+    Store as _,
     conformance::{
         builders::World,
         past::{
-            MENU_WITH_AVAILABILITY, PastOrder, past_availability_is_kept, past_orders, past_orders_are_whole,
+            MENU_WITH_AVAILABILITY, OLD_MENU, PastOrder, past_availability_is_kept, past_orders,
+            past_orders_are_whole, past_task_is_leased,
         },
     },
     encoding::exact_nanoseconds,
 };
-use refinery::{Migration, Runner, Target};
+use refinery::{Runner, Target};
 use tokio_postgres::{Client, NoTls};
 
-use crate::{Ownership, PostgresOptions, PostgresStore, migrate::MIGRATIONS};
+use crate::{
+    Ownership, PostgresOptions, PostgresStore,
+    migrate::{MIGRATIONS, NEWEST},
+};
 
 /// Last schema version without card payments.
 const BEFORE_CARD_PAYMENTS: i32 = 3;
 
 /// Returns the number of migrations after a version.
 fn newer_than(version: i32) -> usize {
-    MIGRATIONS.len() - usize::try_from(version).unwrap()
+    MIGRATIONS.0.len() - usize::try_from(version).unwrap()
 }
 
 /// Last schema version whose menus contained the availability of their items.
@@ -36,8 +37,7 @@ const BEFORE_AVAILABILITY: i32 = 5;
 async fn database_at(url: &str, version: i32) -> Client {
     let (mut client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
-    let migrations: Vec<_> =
-        MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql).unwrap()).collect();
+    let migrations = MIGRATIONS.up_to(NEWEST).unwrap();
     let runner = Runner::new(&migrations).set_target(Target::Version(version));
     runner.run_async(&mut client).await.unwrap();
     client
@@ -115,11 +115,7 @@ async fn orders_from_before_card_payments_are_whole_after_the_migration() {
     let store = PostgresStore::open(&url, &Ownership::sole(), &options, Arc::new(|| 0)).await.unwrap();
     let store = Arc::new(store);
     past_orders_are_whole(store.clone(), &mut world, &past).await;
-    let (now, until) = (world.now(), world.in_seconds(60));
-    let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
-    assert_eq!(tasks.len(), 1);
-    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
-    assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+    past_task_is_leased(store.clone(), &world, task_id).await;
     store.close().await;
 }
 
@@ -127,8 +123,6 @@ async fn orders_from_before_card_payments_are_whole_after_the_migration() {
 /// ignored.
 #[tokio::test]
 async fn sold_out_items_are_unavailable_after_the_migration() {
-    const OLD: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
-        "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let mut world = World::new(112);
@@ -139,7 +133,7 @@ async fn sold_out_items_are_unavailable_after_the_migration() {
         let insert = "INSERT INTO restaurants (id, revision, menu_revision, name, created_at_ns, settings) \
             VALUES ($1, 1, 3, 'Old', 0, $2::text::json)";
         client.execute(insert, &[&restaurant.id.uuid(), &settings]).await.unwrap();
-        for (revision, menu) in [(1_i64, OLD), (2, MENU_WITH_AVAILABILITY)] {
+        for (revision, menu) in [(1_i64, OLD_MENU), (2, MENU_WITH_AVAILABILITY)] {
             let insert = "INSERT INTO menus (restaurant_id, revision, menu) VALUES ($1, $2, $3::text::json)";
             client.execute(insert, &[&restaurant.id.uuid(), &revision, &menu]).await.unwrap();
         }

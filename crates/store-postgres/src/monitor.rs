@@ -9,12 +9,13 @@ use std::{
 };
 
 use dabba_store::{Need, Supervisor};
+use dabba_store_sql::{StoredRow as _, schema::Schema};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    codec::read,
+    codec::first,
     failure::Failure,
-    migrate::{FIND_COMPATIBILITY, check_compatible},
+    migrate::FIND_COMPATIBILITY,
     pool::Connections,
     replica::Replica,
     shard::{FIND_BUCKETS, Held, only_buckets},
@@ -79,8 +80,8 @@ async fn refresh_buckets(connections: &Connections, held: &Held) -> Result<(), F
 /// meantime.
 async fn is_compatible(connections: &Connections, known: u32) -> Result<bool, Failure> {
     let rows = connections.get().await?.query(FIND_COMPATIBILITY, &[]).await?;
-    let Some(row) = rows.first() else { return Ok(true) };
-    Ok(check_compatible(known, read(row, 0)?, read(row, 1)?).is_ok())
+    let schema = first(&rows, |row| Ok(Schema::new(row.number(0)?, Some(row.number(1)?))))?;
+    Ok(schema.is_none_or(|schema| schema.check_not_newer(known, "the database").is_ok()))
 }
 
 async fn written(connections: &Connections) -> Result<i64, Failure> {

@@ -4,11 +4,15 @@
 //! orders that take from it. If an order has taken stock in the meantime, the transaction conflicts and is retried
 //! with the remaining stock.
 
-use dabba_domain::{RestaurantId, restaurant::Revision, text::Slug};
-use dabba_store::{Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
+use std::ops::ControlFlow;
+
+use dabba_domain::{RestaurantId, text::Slug};
+use dabba_store::{StockEdit, StockUpdate};
+use dabba_store_sql::stock::{self, Counters, Present, RowWrite};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{claims, codec::read_number, failure::Failure, hints::catalogue_channel, pool::Connection};
+use crate::{claims, codec::first, failure::Failure, hints::catalogue_channel, pool::Connection};
 
 /// Locks the restaurant against other manual changes of its menu or stock. Orders do not wait: they only read the
 /// row.
@@ -44,14 +48,6 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("insert_claim", claims::INSERT_CLAIM),
 ];
 
-/// Revision counters in a restaurant's row.
-#[derive(Clone, Copy)]
-struct Counters {
-    menu_revision: Revision,
-    /// Highest revision of any stock that is not limited any more.
-    floor: Revision,
-}
-
 /// Changes the stock of an item, inside a transaction.
 pub(crate) async fn change(
     connection: &Connection,
@@ -59,66 +55,45 @@ pub(crate) async fn change(
     item: &Slug,
     edit: &StockEdit<'_>,
 ) -> Result<StockUpdate, Failure> {
-    let key = (id.uuid(), item.as_str());
-    let rows = connection.query(LOCK_COUNTERS, &[&key.0]).await?;
-    let Some(row) = rows.first() else { return Ok(StockUpdate::NotFound) };
-    let counters = Counters { menu_revision: read_number(row, 0)?, floor: read_number(row, 1)? };
+    let (row_id, name) = (id.uuid(), item.as_str());
+    let rows = connection.query(LOCK_COUNTERS, &[&row_id]).await?;
+    let Some(counters) = first(&rows, Counters::of)? else { return Ok(StockUpdate::NotFound) };
     if let Some(claim) = edit.claim
         && let Some(record) = claims::find(connection, claim, Some(id)).await?
     {
         return Ok(StockUpdate::of_record(&record, claim.claim.fingerprint));
     }
-    let rows = connection.query(LOCK_LEVEL, &[&key.0, &key.1]).await?;
-    let present: Option<(u32, Revision)> =
-        rows.first().map(|row| Ok::<_, Failure>((read_number(row, 0)?, read_number(row, 1)?))).transpose()?;
-    let current = present.map(|(_, revision)| revision);
-    if edit.expected.is_some() && edit.expected != current {
-        return Ok(StockUpdate::Conflict { current });
-    }
-    let remaining = match (edit.operation, present) {
-        (StockOperation::Set(remaining), _) => remaining,
-        (StockOperation::Adjust(_), None) => return Ok(StockUpdate::NotLimited),
-        (StockOperation::Adjust(by), Some((remaining, _))) => match StockOperation::adjusted(by, remaining) {
-            Ok(result) => Some(result),
-            Err(refusal) => return Ok(refusal),
-        },
+    let present = first(&connection.query(LOCK_LEVEL, &[&row_id, &name]).await?, Present::of)?;
+    let write = match stock::decide(item, edit, present, counters) {
+        ControlFlow::Continue(write) => write,
+        ControlFlow::Break(update) => return Ok(update),
     };
-    let (revision, menu_revision) = write(connection, key, current, remaining, counters).await?;
-    let level = remaining.map(|remaining| StockLevel { item: item.clone(), remaining, revision });
-    if let (Some(claim), Some(level)) = (edit.claim, &level) {
-        let resource = Resource::Stock { restaurant_id: id, item: item.clone(), remaining: level.remaining };
-        claims::insert(connection, claim, Some(id), &resource, level.revision).await?;
+    match write.row {
+        RowWrite::Insert(level) => write_level(connection, INSERT_LEVEL, row_id, name, level).await?,
+        RowWrite::Update(level) => write_level(connection, UPDATE_LEVEL, row_id, name, level).await?,
+        RowWrite::Delete => {
+            connection.execute(DELETE_LEVEL, &[&row_id, &name]).await?;
+        }
     }
-    Ok(StockUpdate::Done { level, menu_revision })
+    if let Some(Counters { menu_revision, floor }) = write.counters {
+        let parameters: [&(dyn ToSql + Sync); 3] = [&row_id, &i64::from(menu_revision), &i64::from(floor)];
+        connection.execute(UPDATE_COUNTERS, &parameters).await?;
+    }
+    if let (Some(claim), Some((resource, version))) = (edit.claim, write.claimed(id)) {
+        claims::insert(connection, claim, Some(id), &resource, version).await?;
+    }
+    Ok(write.done())
 }
 
-/// Writes the stock of an item whose current revision is `current`, or `None` if it is not limited. Returns the new
-/// revisions of the stock and of the menu.
-async fn write(
+/// Inserts or updates the row of an item's stock.
+async fn write_level(
     connection: &Connection,
-    (id, item): (Uuid, &str),
-    current: Option<Revision>,
-    remaining: Option<u32>,
-    counters: Counters,
-) -> Result<(Revision, Revision), Failure> {
-    let Counters { menu_revision, floor } = counters;
-    let (revision, menu_revision, floor) = match (current, remaining.map(i64::from)) {
-        (None, None) => return Ok((floor, menu_revision)),
-        (Some(current), Some(remaining)) => {
-            let revision = i64::from(current + 1);
-            connection.execute(UPDATE_LEVEL, &[&id, &item, &remaining, &revision]).await?;
-            return Ok((current + 1, menu_revision));
-        }
-        (None, Some(remaining)) => {
-            let revision = i64::from(floor + 1);
-            connection.execute(INSERT_LEVEL, &[&id, &item, &remaining, &revision]).await?;
-            (floor + 1, menu_revision + 1, floor)
-        }
-        (Some(current), None) => {
-            connection.execute(DELETE_LEVEL, &[&id, &item]).await?;
-            (current, menu_revision + 1, floor.max(current))
-        }
-    };
-    connection.execute(UPDATE_COUNTERS, &[&id, &i64::from(menu_revision), &i64::from(floor)]).await?;
-    Ok((revision, menu_revision))
+    sql: &str,
+    id: Uuid,
+    item: &str,
+    level: Present,
+) -> Result<(), Failure> {
+    let (remaining, revision) = (i64::from(level.remaining), i64::from(level.revision));
+    connection.execute(sql, &[&id, &item, &remaining, &revision]).await?;
+    Ok(())
 }

@@ -7,18 +7,18 @@ use dabba_domain::{
     order::{TaskKind, TaskQueue},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, ParkedTask, StoreError, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
-    encoding::{
-        clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
-        written_by_newer,
-    },
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, PageSize, StoreError, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore,
+    encoding::{clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
-use tokio_postgres::Row;
+use dabba_store_sql::{
+    BELOW_EVERY_ID, StoredRow as _,
+    tasks::{claimed_task_of, kind_of_parked, known_kinds, parked_task_of, sort_claimed},
+};
 
 use crate::{
     LeaseClock, PostgresStore,
-    codec::{BELOW_EVERY_ID, read, read_id, read_number, read_timestamp, storable_text},
+    codec::{collect, first, read, storable_text},
     failure::Failure,
     pool::Connection,
     shard,
@@ -132,9 +132,8 @@ impl TaskStore for PostgresStore {
                     &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &known_kinds()],
                 )
                 .await?;
-            let mut claimed = rows.iter().map(claimed_task_of).collect::<Result<Vec<_>, _>>()?;
-            // PostgreSQL does not guarantee the order of updated rows.
-            claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
+            let mut claimed: Vec<_> = collect(&rows, claimed_task_of)?;
+            sort_claimed(&mut claimed);
             Ok(claimed)
         })
         .await
@@ -165,7 +164,7 @@ impl TaskStore for PostgresStore {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         self.read(async |connection| {
             let rows = connection.query(PARKED, &[&after, &i64::from(limit.get()), &known_kinds()]).await?;
-            let tasks = rows.iter().map(parked_task_of).collect::<Result<_, _>>()?;
+            let tasks = collect(&rows, parked_task_of)?;
             Ok(TaskPage { tasks, incomplete: !self.held.is_as_expected() })
         })
         .await
@@ -176,12 +175,10 @@ impl TaskStore for PostgresStore {
         // The caller gets an acknowledgement, so the database must hold the task.
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
-            let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
-            let Some(row) = rows.first() else { return Ok(TaskRetry::NotParked) };
-            match TaskKind::from_name(read(row, 0)?) {
+            match find_parked(&connection, id).await? {
+                None => return Ok(TaskRetry::NotParked),
                 Some(kind) if kind.is_for_people() => return Ok(TaskRetry::ForPeople),
                 Some(_) => {}
-                None => return Err(written_by_newer(format_args!("task {id}")).into()),
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;
             Ok(if queued { TaskRetry::Queued } else { TaskRetry::NotParked })
@@ -196,10 +193,8 @@ impl TaskStore for PostgresStore {
             let reason = reason.clone();
             async move {
                 shard::require(&connection, id.bucket()).await?;
-                let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
-                let Some(row) = rows.first() else { return Ok(false) };
-                if TaskKind::from_name(read(row, 0)?).is_none() {
-                    return Err(written_by_newer(format_args!("task {id}")).into());
+                if find_parked(&connection, id).await?.is_none() {
+                    return Ok(false);
                 }
                 Ok(connection.execute(RESOLVE, &[&id.uuid(), &at_ns, &by, &reason]).await? == 1)
             }
@@ -232,9 +227,8 @@ impl PostgresStore {
         for queue in TaskQueue::ALL.iter().copied() {
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
                 [&queue.as_str(), &now_ns, &self.lease_time(now_ns)];
-            if let Some(row) = connection.query(OLDEST_OVERDUE, &parameters).await?.first() {
-                overdue.push((queue, read_timestamp(row, 0)?));
-            }
+            let rows = connection.query(OLDEST_OVERDUE, &parameters).await?;
+            overdue.extend(first(&rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
         }
         Ok(Measurement { parked, overdue, standbys: None })
     }
@@ -267,33 +261,8 @@ impl PostgresStore {
     }
 }
 
-/// Returns the names of the kinds of tasks that this program knows.
-pub(crate) fn known_kinds() -> Vec<&'static str> {
-    TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
-}
-
-/// Decodes the task in the first columns.
-pub(crate) fn task_of(row: &Row) -> Result<NewTask, Failure> {
-    Ok(NewTask {
-        id: read_id(row, 0)?,
-        order_id: read_id(row, 1)?,
-        task: decode_task(read(row, 2)?, read(row, 3)?)?,
-        run_at: read_timestamp(row, 4)?,
-    })
-}
-
-fn parked_task_of(row: &Row) -> Result<ParkedTask, Failure> {
-    Ok(ParkedTask {
-        task: task_of(row)?,
-        attempts: read_number(row, 5)?,
-        parked_at: read_timestamp(row, 6)?,
-        failures: decode_task_failures(read(row, 7)?)?,
-    })
-}
-
-fn claimed_task_of(row: &Row) -> Result<ClaimedTask, Failure> {
-    let task = task_of(row)?;
-    let (attempts, failures) = (read_number(row, 5)?, read_number(row, 6)?);
-    let lease = TaskLease { task_id: task.id, token: attempts };
-    Ok(ClaimedTask { task, attempts, failures, last_error: read(row, 7)?, lease })
+/// Returns the kind of a parked task, if the task is parked and not resolved.
+async fn find_parked(connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
+    let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
+    first(&rows, |row| kind_of_parked(id, row.text(0)?))
 }

@@ -6,22 +6,24 @@ mod revocations;
 use std::path::Path;
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
     ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
-use rusqlite::{Connection, OpenFlags, Params, Row, Transaction, params};
+use dabba_store_sql::{
+    StoredRow as _,
+    accounts::{account_of, creation_of},
+    claims::{Written, claim_outcome},
+};
+use rusqlite::{Connection, OpenFlags, Params, Transaction, params};
 
 use crate::{
     SqliteStore,
     claims::{self, OwnedClaim},
-    codec::{
-        BELOW_EVERY_ID, id_bytes, read_id, read_name, read_number, read_optional_timestamp, read_text,
-        read_timestamp,
-    },
+    codec::{BELOW_EVERY_ID, collect, first, id_bytes},
     failure::Failure,
     migrate,
 };
@@ -86,9 +88,7 @@ impl SqliteStore {
         let read = || -> Result<_, Failure> {
             let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
             let revision = revocations::find(&connection, Subject::Account(id))?;
-            let mut statement = connection.prepare(FIND_ACCOUNT)?;
-            let account = statement.query([id_bytes(id)])?.next()?.map(account_of).transpose()?;
-            Ok((account, revision))
+            Ok((find_account(&connection, FIND_ACCOUNT, [id_bytes(id)])?, revision))
         };
         read().map_err(StoreError::from)
     }
@@ -109,9 +109,7 @@ impl AccountStore for SqliteStore {
                     if revocations::is_void(transaction, by)? {
                         return Ok((AccountCreation::CallerRevoked, None));
                     }
-                    let creation = create(transaction, &account)?;
-                    let is_created = creation == AccountCreation::Created;
-                    Ok((creation, is_created.then_some((Resource::Account(account.id), 1))))
+                    create(transaction, &account)
                 })
             })
             .await
@@ -126,12 +124,8 @@ impl AccountStore for SqliteStore {
         let (claim, resource) = (OwnedClaim::from(claim), resource.clone());
         self.writer
             .write(move |transaction| {
-                let claimed =
-                    claims::under(transaction, Some(&claim), None, || Ok(((), Some((resource, version)))))?;
-                Ok(match claimed {
-                    UnderKey::Ended(()) => ClaimOutcome::Claimed,
-                    UnderKey::Claimed(record) => ClaimOutcome::Found(record),
-                })
+                claims::under(transaction, Some(&claim), None, || Ok(((), Some((resource, version)))))
+                    .map(claim_outcome)
             })
             .await
     }
@@ -146,22 +140,12 @@ impl AccountStore for SqliteStore {
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(FIND_ACCOUNT)?;
-                statement.query([id_bytes(id)])?.next()?.map(account_of).transpose()
-            })
-            .await
+        self.readers.read(move |connection| find_account(connection, FIND_ACCOUNT, [id_bytes(id)])).await
     }
 
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         let email = email.to_owned();
-        self.readers
-            .read(move |connection| {
-                let mut statement = connection.prepare_cached(FIND_ACCOUNT_BY_EMAIL)?;
-                statement.query([email])?.next()?.map(account_of).transpose()
-            })
-            .await
+        self.readers.read(move |connection| find_account(connection, FIND_ACCOUNT_BY_EMAIL, [email])).await
     }
 
     async fn accounts(
@@ -262,18 +246,13 @@ impl AccountStore for SqliteStore {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(FIND_MEMBERSHIPS)?;
-                let mut rows = statement.query([id_bytes(account_id)])?;
-                let mut restaurants = Vec::new();
-                while let Some(row) = rows.next()? {
-                    restaurants.push(read_id(row, 0)?);
-                }
-                Ok(restaurants)
+                collect(statement.query([id_bytes(account_id)])?, |row| row.id(0))
             })
             .await
     }
 }
 
-fn create(transaction: &Transaction<'_>, account: &Account) -> Result<AccountCreation, Failure> {
+fn create(transaction: &Transaction<'_>, account: &Account) -> Result<(AccountCreation, Written), Failure> {
     let inserted = transaction.prepare_cached(INSERT_ACCOUNT)?.execute(params![
         id_bytes(account.id),
         account.email,
@@ -282,30 +261,19 @@ fn create(transaction: &Transaction<'_>, account: &Account) -> Result<AccountCre
         account.password_hash,
         exact_nanoseconds(account.created_at)?,
     ])?;
-    Ok(if inserted == 1 { AccountCreation::Created } else { AccountCreation::EmailTaken })
+    Ok(creation_of(account.id, inserted == 1))
 }
 
 fn accounts(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Vec<Account>, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query(parameters)?;
-    let mut accounts = Vec::new();
-    while let Some(row) = rows.next()? {
-        accounts.push(account_of(row)?);
-    }
-    Ok(accounts)
+    collect(statement.query(parameters)?, |row| account_of(row))
 }
 
-fn account_of(row: &Row<'_>) -> Result<Account, Failure> {
-    Ok(Account {
-        id: read_id(row, 0)?,
-        email: read_text(row, 1)?.to_owned(),
-        name: Name::from_stored(read_text(row, 2)?),
-        role: read_name(row, 3, Role::from_name)?,
-        password_hash: read_text(row, 4)?.to_owned(),
-        created_at: read_timestamp(row, 5)?,
-        version: read_number(row, 6)?,
-        disabled_at: read_optional_timestamp(row, 7)?,
-        deleted_at: read_optional_timestamp(row, 8)?,
-        revocation: row.get(9)?,
-    })
+fn find_account(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Option<Account>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    first(statement.query(parameters)?, |row| account_of(row))
 }

@@ -3,19 +3,19 @@
 use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
 use dabba_store::{
-    AuditStore, IdempotencyKey, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock,
-    StoredTask, check_orders_asked,
+    AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
+    check_orders_asked,
 };
-use rusqlite::{Row, ToSql, params_from_iter};
+use dabba_store_sql::{claims::stored_claim_of, stock::stored_stock_of, tasks::stored_task_of};
+use rusqlite::{ToSql, params_from_iter};
 
 use crate::{
     SqliteStore,
     backup::problems,
-    claims::{claim_record_of, read_scope, scope_bytes},
-    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_timestamp, read_text},
-    failure::Failure,
+    claims::scope_bytes,
+    codec::{BELOW_EVERY_ID, SqliteRow, collect, id_bytes},
     orders::read::order,
-    tasks::{KNOWN_KINDS, task_of},
+    tasks::KNOWN_KINDS,
 };
 
 pub(crate) const ALL_TASKS: &str = "\
@@ -56,7 +56,7 @@ impl AuditStore for SqliteStore {
         let after = after.map_or(BELOW_EVERY_ID, id_bytes);
         let parameters: [Box<dyn ToSql + Send>; 3] =
             [Box::new(after), Box::new(limit.get()), Box::new(KNOWN_KINDS.as_str())];
-        self.list(ALL_TASKS, parameters, stored_task_of).await
+        self.list(ALL_TASKS, parameters, |row| stored_task_of(row)).await
     }
 
     async fn all_claims(
@@ -71,7 +71,7 @@ impl AuditStore for SqliteStore {
             });
         let parameters: [Box<dyn ToSql + Send>; 4] =
             [Box::new(account), Box::new(restaurant), Box::new(key), Box::new(limit.get())];
-        self.list(ALL_CLAIMS, parameters, stored_claim_of).await
+        self.list(ALL_CLAIMS, parameters, |row| stored_claim_of(row)).await
     }
 
     async fn all_stock(
@@ -85,7 +85,7 @@ impl AuditStore for SqliteStore {
         });
         let parameters: [Box<dyn ToSql + Send>; 3] =
             [Box::new(restaurant), Box::new(item), Box::new(limit.get())];
-        self.list(ALL_STOCK, parameters, stored_stock_of).await
+        self.list(ALL_STOCK, parameters, |row| stored_stock_of(row)).await
     }
 }
 
@@ -95,41 +95,14 @@ impl SqliteStore {
         &self,
         sql: &'static str,
         parameters: [Box<dyn ToSql + Send>; N],
-        read: fn(&Row<'_>) -> Result<T, Failure>,
+        read: for<'row> fn(SqliteRow<'row>) -> Result<T, StoreError>,
     ) -> Result<Listing<T>, StoreError> {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query(params_from_iter(parameters))?;
-                let mut entries = Vec::new();
-                while let Some(row) = rows.next()? {
-                    entries.push(read(row)?);
-                }
-                Ok(Listing { entries, incomplete: false })
+                let rows = statement.query(params_from_iter(parameters))?;
+                Ok(Listing { entries: collect(rows, read)?, incomplete: false })
             })
             .await
     }
-}
-
-fn stored_task_of(row: &Row<'_>) -> Result<StoredTask, Failure> {
-    Ok(StoredTask {
-        task: task_of(row)?,
-        attempts: read_number(row, 5)?,
-        leased_until: read_optional_timestamp(row, 6)?,
-        parked_at: read_optional_timestamp(row, 7)?,
-        resolved_at: read_optional_timestamp(row, 8)?,
-    })
-}
-
-fn stored_claim_of(row: &Row<'_>) -> Result<StoredClaim, Failure> {
-    let key = IdempotencyKey::new(read_text(row, 2)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StoredClaim {
-        key: ScopedKey { account_id: read_id(row, 0)?, restaurant_id: read_scope(row, 1)?, key },
-        record: claim_record_of(row, 3)?,
-    })
-}
-
-fn stored_stock_of(row: &Row<'_>) -> Result<StoredStock, Failure> {
-    let item = Slug::new(read_text(row, 1)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-    Ok(StoredStock { restaurant_id: read_id(row, 0)?, item, remaining: row.get(2)? })
 }

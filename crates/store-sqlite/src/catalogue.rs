@@ -1,33 +1,40 @@
 //! Restaurants, menus and stock.
 
+pub(crate) mod marks;
+
 use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use dabba_domain::{
     ExternalId, RestaurantId,
-    menu::{Availability, Menu, UnavailableItem, UnavailableItems},
+    menu::{Availability, Menu},
     restaurant::{Restaurant, Revision},
     text::Slug,
 };
-use dabba_store::encoding::{RESTAURANT_FORMAT, decode_json, exact_nanoseconds, written_by_newer};
 use dabba_store::{
-    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize, Resource,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
     check_revisions_asked,
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use dabba_store_sql::{
+    StoredRow as _,
+    catalogue::{
+        EncodedRestaurant, MENUS_KEPT, encode_menu, no_menu, priced_restaurant_of, refused_creation,
+        refused_menu, restaurant_of, written_update,
+    },
+    stock::stock_level_of,
+};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use self::marks::{mark, raise_revision, set_availability, unavailable_items};
 use crate::{
     SqliteStore,
     claims::{self, OwnedClaim},
-    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
+    codec::{BELOW_EVERY_ID, collect, first, id_bytes},
     failure::Failure,
     orders::commit::find_revisions,
     stock,
 };
-
-/// Number of menus kept per restaurant: the current menu and the menus before it.
-pub const MENUS_KEPT: u32 = 10;
 
 /// Columns that [`restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
@@ -60,9 +67,6 @@ pub(crate) const FIND_MENU_REVISION: &str = "SELECT menu_revision FROM restauran
 pub(crate) const FIND_AVAILABILITY_REVISION: &str =
     "SELECT availability_revision FROM restaurants WHERE id = ?1";
 
-pub(crate) const FIND_UNAVAILABLE: &str =
-    "SELECT item, until FROM unavailable_items WHERE restaurant_id = ?1 ORDER BY item";
-
 const INSERT_RESTAURANT: &str = "\
     INSERT INTO restaurants \
         (id, revision, menu_revision, name, created_at_ns, settings, pause, closed, external_id) \
@@ -80,24 +84,6 @@ pub(crate) const UPDATE_RESTAURANT: &str = "\
     WHERE id = ?1";
 
 pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
-
-/// Writes nothing and counts no row if the same mark already exists.
-const MARK_UNAVAILABLE: &str = "\
-    INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
-    ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until WHERE until IS NOT excluded.until";
-
-/// Writes nothing and counts no row if the existing mark lasts at least as long. Ends are compared as texts without
-/// their `Z`, so that `12:00:00` is before `12:00:00.5`.
-const EXTEND_MARK: &str = "\
-    INSERT INTO unavailable_items (restaurant_id, item, until) VALUES (?1, ?2, ?3) \
-    ON CONFLICT (restaurant_id, item) DO UPDATE SET until = excluded.until \
-    WHERE until IS NOT NULL AND (excluded.until IS NULL OR rtrim(excluded.until, 'Z') > rtrim(until, 'Z'))";
-
-pub(crate) const MARK_AVAILABLE: &str =
-    "DELETE FROM unavailable_items WHERE restaurant_id = ?1 AND item = ?2";
-
-pub(crate) const RAISE_AVAILABILITY_REVISION: &str =
-    "UPDATE restaurants SET availability_revision = availability_revision + 1 WHERE id = ?1";
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
@@ -156,12 +142,11 @@ impl CatalogueStore for SqliteStore {
             .read(move |connection| {
                 let after = after.map_or(BELOW_EVERY_ID, id_bytes);
                 let mut statement = connection.prepare_cached(LIST_RESTAURANTS)?;
-                let mut rows = statement.query(params![after, limit.get(), is_closed])?;
-                let mut restaurants = Vec::new();
-                while let Some(row) = rows.next()? {
-                    restaurants.push(restaurant_of(row)?);
-                }
-                Ok(RestaurantPage { restaurants, incomplete: false })
+                let rows = statement.query(params![after, limit.get(), is_closed])?;
+                Ok(RestaurantPage {
+                    restaurants: collect(rows, |row| restaurant_of(row))?,
+                    incomplete: false,
+                })
             })
             .await
     }
@@ -177,12 +162,7 @@ impl CatalogueStore for SqliteStore {
         self.writer
             .write(move |transaction| {
                 claims::under(transaction, claim.as_ref(), Some(id), || {
-                    let update = update(transaction, &restaurant, expected)?;
-                    let written = match update {
-                        CatalogueUpdate::Done { revision } => Some((Resource::Restaurant(id), revision)),
-                        _ => None,
-                    };
-                    Ok((update, written))
+                    Ok(written_update(id, update(transaction, &restaurant, expected)?))
                 })
             })
             .await
@@ -227,36 +207,6 @@ impl CatalogueStore for SqliteStore {
     }
 }
 
-/// Columns of a restaurant, encoded.
-struct EncodedRestaurant {
-    id: RestaurantId,
-    revision: Revision,
-    name: String,
-    created_at_ns: i64,
-    settings: String,
-    pause: Option<String>,
-    closed: Option<String>,
-    external_id: Option<ExternalId>,
-}
-
-impl EncodedRestaurant {
-    fn new(restaurant: &Restaurant) -> Result<Self, StoreError> {
-        let encode = || -> Result<Self, Failure> {
-            Ok(Self {
-                id: restaurant.id,
-                revision: restaurant.revision,
-                name: restaurant.settings.name.as_str().to_owned(),
-                created_at_ns: exact_nanoseconds(restaurant.created_at)?,
-                settings: serde_json::to_string(&restaurant.settings)?,
-                pause: restaurant.pause.as_ref().map(serde_json::to_string).transpose()?,
-                closed: restaurant.closed.as_ref().map(serde_json::to_string).transpose()?,
-                external_id: restaurant.settings.external_id.clone(),
-            })
-        };
-        encode().map_err(StoreError::from)
-    }
-}
-
 /// An encoded menu, and the availability that its document states.
 struct EncodedMenu {
     menu: String,
@@ -266,8 +216,7 @@ struct EncodedMenu {
 impl EncodedMenu {
     fn new(menu: &Menu) -> Result<Self, StoreError> {
         let stated = menu.stated_availability().map(|(item, stated)| (item.clone(), stated)).collect();
-        let menu = serde_json::to_string(menu).map_err(Failure::from)?;
-        Ok(Self { menu, stated })
+        Ok(Self { menu: encode_menu(menu)?, stated })
     }
 }
 
@@ -296,10 +245,7 @@ fn create(
     ])?;
     if inserted == 0 {
         let by = external_id.map(|external_id| find_external_id(transaction, external_id)).transpose()?;
-        return Ok(match by.flatten() {
-            Some(by) if by != restaurant.id => RestaurantCreation::ExternalIdTaken { by },
-            _ => RestaurantCreation::IdTaken,
-        });
+        return Ok(refused_creation(restaurant.id, by.flatten()));
     }
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(restaurant.id), 1, menu.menu])?;
     for (item, availability) in &menu.stated {
@@ -313,8 +259,7 @@ fn find_external_id(
     external_id: &ExternalId,
 ) -> Result<Option<RestaurantId>, Failure> {
     let mut statement = connection.prepare_cached(FIND_EXTERNAL_ID)?;
-    let mut rows = statement.query([external_id.as_str()])?;
-    rows.next()?.map(|row| read_id(row, 0)).transpose()
+    first(statement.query([external_id.as_str()])?, |row| row.id(0))
 }
 
 fn catalogue(
@@ -325,13 +270,9 @@ fn catalogue(
     // One transaction, so that all parts are read at the same moment.
     let transaction = connection.transaction()?;
     let mut statement = transaction.prepare_cached(FIND_RESTAURANT)?;
-    let mut rows = statement.query([id_bytes(id)])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    if read_number(row, 8)? > RESTAURANT_FORMAT {
-        return Err(written_by_newer(format_args!("restaurant {id:?} or its menu")).into());
-    }
-    let restaurant = restaurant_of(row)?;
-    let (menu_revision, availability_revision) = (read_number(row, 5)?, read_number(row, 7)?);
+    let found = first(statement.query([id_bytes(id)])?, |row| priced_restaurant_of(id, row))?;
+    let Some((restaurant, revisions)) = found else { return Ok(None) };
+    let MenuRevisions { menu: menu_revision, availability: availability_revision } = revisions;
     let known = known.filter(|known| known.revision == menu_revision);
     let (menu, limited) = if let Some(KnownMenu { menu, limited, .. }) = known {
         (menu, limited)
@@ -345,57 +286,13 @@ fn catalogue(
 
 fn find_menu(connection: &Connection, id: RestaurantId) -> Result<Menu, Failure> {
     let mut statement = connection.prepare_cached(FIND_MENU)?;
-    let mut rows = statement.query([id_bytes(id)])?;
-    match rows.next()? {
-        Some(row) => Ok(decode_json(read_text(row, 0)?)?),
-        None => Err(Failure::corrupt(format!("{id:?} has no menu"))),
-    }
-}
-
-fn unavailable_items(connection: &Connection, id: RestaurantId) -> Result<UnavailableItems, Failure> {
-    let mut statement = connection.prepare_cached(FIND_UNAVAILABLE)?;
-    let mut rows = statement.query([id_bytes(id)])?;
-    let mut marks = Vec::new();
-    while let Some(row) = rows.next()? {
-        let item = Slug::new(read_text(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-        let until = read_optional_text(row, 1)?.map(str::parse).transpose();
-        marks.push((item, until.map_err(|error: jiff::Error| Failure::corrupt(error.to_string()))?));
-    }
-    Ok(marks.into_iter().collect())
-}
-
-/// Returns the restaurant of a row of [`restaurant_columns`]. A row that a newer version wrote and this version cannot
-/// decode is [`StoreError::WrittenByNewer`].
-fn restaurant_of(row: &Row<'_>) -> Result<Restaurant, Failure> {
-    match decode_restaurant(row) {
-        Err(failure) if failure.is_corrupt() && read_number(row, 8)? > RESTAURANT_FORMAT => {
-            let id: RestaurantId = read_id(row, 0)?;
-            Err(written_by_newer(format_args!("restaurant {id}")).into())
-        }
-        restaurant => restaurant,
-    }
-}
-
-fn decode_restaurant(row: &Row<'_>) -> Result<Restaurant, Failure> {
-    Ok(Restaurant {
-        id: read_id(row, 0)?,
-        revision: read_number(row, 1)?,
-        settings: decode_json(read_text(row, 2)?)?,
-        pause: read_optional_text(row, 3)?.map(decode_json).transpose()?,
-        closed: read_optional_text(row, 6)?.map(decode_json).transpose()?,
-        created_at: read_timestamp(row, 4)?,
-    })
+    let menu = first(statement.query([id_bytes(id)])?, |row| row.document(0))?;
+    Ok(menu.ok_or_else(|| no_menu(id))?)
 }
 
 fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLevel>, Failure> {
     let mut statement = connection.prepare_cached(FIND_STOCK_LEVELS)?;
-    let mut rows = statement.query([id_bytes(id)])?;
-    let mut levels = Vec::new();
-    while let Some(row) = rows.next()? {
-        let item = Slug::new(read_text(row, 0)?).map_err(|error| Failure::corrupt(error.to_string()))?;
-        levels.push(StockLevel { item, remaining: read_number(row, 1)?, revision: read_number(row, 2)? });
-    }
-    Ok(levels)
+    collect(statement.query([id_bytes(id)])?, |row| stock_level_of(row))
 }
 
 /// Returns the number that one of the statements for revisions finds.
@@ -430,14 +327,14 @@ fn replace_menu(
     menu: &EncodedMenu,
     expected: MenuRevisions,
 ) -> Result<CatalogueUpdate, Failure> {
-    let Some(current) = revision(transaction, FIND_MENU_REVISION, id)? else {
-        return Ok(CatalogueUpdate::NotFound);
-    };
+    let menu_revision = revision(transaction, FIND_MENU_REVISION, id)?;
     let availability = revision(transaction, FIND_AVAILABILITY_REVISION, id)?;
-    if current != expected.menu || availability != Some(expected.availability) {
-        return Ok(CatalogueUpdate::Conflict { current });
+    let current = menu_revision.zip(availability);
+    let current = current.map(|(menu, availability)| MenuRevisions { menu, availability });
+    if let Some(refusal) = refused_menu(current, expected) {
+        return Ok(refusal);
     }
-    let revision = current + 1;
+    let revision = expected.menu + 1;
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu.menu])?;
     transaction.prepare_cached(DELETE_OLD_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
     transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
@@ -446,63 +343,7 @@ fn replace_menu(
         has_changed |= mark(transaction, id, item, *availability)?;
     }
     if has_changed {
-        transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
+        raise_revision(transaction, id)?;
     }
     Ok(CatalogueUpdate::Done { revision })
-}
-
-/// Marks an item, and returns whether the mark changed.
-pub(crate) fn mark(
-    transaction: &Transaction<'_>,
-    id: RestaurantId,
-    item: &Slug,
-    availability: Availability,
-) -> Result<bool, Failure> {
-    let (id, item) = (id_bytes(id), item.as_str());
-    let changed = match availability {
-        Availability::Available => transaction.prepare_cached(MARK_AVAILABLE)?.execute(params![id, item])?,
-        Availability::Unavailable { until } => {
-            let until = until.map(|until| until.to_string());
-            transaction.prepare_cached(MARK_UNAVAILABLE)?.execute(params![id, item, until])?
-        }
-    };
-    Ok(changed > 0)
-}
-
-/// Marks the items that a terminal event of an order names. A mark is never shortened.
-pub(crate) fn extend_marks(
-    transaction: &Transaction<'_>,
-    id: RestaurantId,
-    items: &[UnavailableItem],
-) -> Result<(), Failure> {
-    let mut changed = 0;
-    for UnavailableItem { item, until } in items {
-        let until = until.map(|until| until.to_string());
-        let parameters = params![id_bytes(id), item.as_str(), until];
-        changed += transaction.prepare_cached(EXTEND_MARK)?.execute(parameters)?;
-    }
-    if changed > 0 {
-        transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
-    }
-    Ok(())
-}
-
-fn set_availability(
-    transaction: &Transaction<'_>,
-    id: RestaurantId,
-    item: &Slug,
-    availability: Availability,
-    expected: Option<&[Revision]>,
-) -> Result<CatalogueUpdate, Failure> {
-    let Some(revision) = revision(transaction, FIND_AVAILABILITY_REVISION, id)? else {
-        return Ok(CatalogueUpdate::NotFound);
-    };
-    if expected.is_some_and(|expected| !expected.contains(&revision)) {
-        return Ok(CatalogueUpdate::Conflict { current: revision });
-    }
-    if !mark(transaction, id, item, availability)? {
-        return Ok(CatalogueUpdate::Done { revision });
-    }
-    transaction.prepare_cached(RAISE_AVAILABILITY_REVISION)?.execute([id_bytes(id)])?;
-    Ok(CatalogueUpdate::Done { revision: revision + 1 })
 }

@@ -2,14 +2,14 @@
 
 use dabba_domain::{AccountId, RestaurantId, Timestamp, order::Version};
 use dabba_store::{
-    Claim, ClaimAt, ClaimRecord, Fingerprint, IdempotencyKey, Resource, UnderKey,
-    encoding::{decode_resource, encode_resource, exact_nanoseconds},
+    Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
+    encoding::{encode_resource, exact_nanoseconds},
 };
-use rusqlite::{Connection, Row, Transaction, params};
-use uuid::Uuid;
+use dabba_store_sql::claims::{Written, claim_record_of, scope_uuid};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::{
-    codec::{BELOW_EVERY_ID, IdBytes, id_bytes, read_id, read_number, read_optional_text},
+    codec::{IdBytes, first, id_bytes},
     failure::Failure,
     orders::commit::FIND_CLAIM,
 };
@@ -19,26 +19,9 @@ const INSERT_CLAIM: &str = "\
         (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
-/// Returns the stored scope of a key: a restaurant's id, or a value below every id for the scope of an account alone.
+/// Returns the stored scope of a key.
 pub(crate) fn scope_bytes(restaurant_id: Option<RestaurantId>) -> IdBytes {
-    restaurant_id.map_or(BELOW_EVERY_ID, id_bytes)
-}
-
-/// Returns the scope in a column.
-pub(crate) fn read_scope(row: &Row<'_>, column: usize) -> Result<Option<RestaurantId>, Failure> {
-    if row.get::<_, IdBytes>(column)? == BELOW_EVERY_ID { Ok(None) } else { read_id(row, column).map(Some) }
-}
-
-/// Returns the record from its columns, the first of which is `column`: fingerprint, id, version, resource, version of
-/// the fingerprint.
-pub(crate) fn claim_record_of(row: &Row<'_>, column: usize) -> Result<ClaimRecord, Failure> {
-    let id = Uuid::from_bytes(row.get(column + 1)?);
-    Ok(ClaimRecord {
-        fingerprint: Fingerprint(row.get(column)?),
-        fingerprint_version: read_number(row, column + 4)?,
-        resource: decode_resource(id, read_optional_text(row, column + 3)?)?,
-        version: read_number(row, column + 2)?,
-    })
+    scope_uuid(restaurant_id).into_bytes()
 }
 
 /// Returns the record of a key in a scope, if the key is claimed.
@@ -58,8 +41,8 @@ pub(crate) fn find_in(
     key: &IdempotencyKey,
 ) -> Result<Option<ClaimRecord>, Failure> {
     let mut statement = connection.prepare_cached(FIND_CLAIM)?;
-    let mut rows = statement.query(params![id_bytes(account_id), scope_bytes(scope), key.as_str()])?;
-    rows.next()?.map(|row| claim_record_of(row, 0)).transpose()
+    let rows = statement.query(params![id_bytes(account_id), scope_bytes(scope), key.as_str()])?;
+    first(rows, |row| claim_record_of(row, 0))
 }
 
 /// An owned claim, which can be sent to the writer thread.
@@ -88,7 +71,7 @@ pub(crate) fn under<T>(
     transaction: &Transaction<'_>,
     claim: Option<&OwnedClaim>,
     scope: Option<RestaurantId>,
-    write: impl FnOnce() -> Result<(T, Option<(Resource, Version)>), Failure>,
+    write: impl FnOnce() -> Result<(T, Written), Failure>,
 ) -> Result<UnderKey<T>, Failure> {
     let claim = claim.map(OwnedClaim::get);
     if let Some(claim) = claim

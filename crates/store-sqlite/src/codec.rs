@@ -1,8 +1,9 @@
-//! Encoding of values in columns.
+//! Rows of `SQLite`, and values for their columns.
 
-use dabba_domain::{Timestamp, ids::Id};
-use dabba_store::encoding::timestamp_of;
-use rusqlite::{Row, types::ValueRef};
+use dabba_domain::ids::Id;
+use dabba_store::StoreError;
+use dabba_store_sql::StoredRow;
+use rusqlite::{Row, Rows, types::FromSql};
 use uuid::Uuid;
 
 use crate::failure::Failure;
@@ -10,63 +11,76 @@ use crate::failure::Failure;
 /// An id in a column: its 16 bytes, which sort like the id.
 pub(crate) type IdBytes = [u8; 16];
 
-/// A value above every id. It is not a valid UUID of version 7.
-pub(crate) const ABOVE_EVERY_ID: IdBytes = [0xff; 16];
-
 /// A value below every id.
-pub(crate) const BELOW_EVERY_ID: IdBytes = [0; 16];
+pub(crate) const BELOW_EVERY_ID: IdBytes = dabba_store_sql::BELOW_EVERY_ID.into_bytes();
 
 pub(crate) fn id_bytes<K>(id: Id<K>) -> IdBytes {
     id.uuid().into_bytes()
 }
 
-pub(crate) fn read_id<K>(row: &Row<'_>, column: usize) -> Result<Id<K>, Failure> {
-    id_of(row.get(column)?)
-}
+/// A row of a result, for the functions of [`dabba_store_sql`].
+#[derive(Clone, Copy)]
+pub(crate) struct SqliteRow<'row>(pub(crate) &'row Row<'row>);
 
-pub(crate) fn read_optional_id<K>(row: &Row<'_>, column: usize) -> Result<Option<Id<K>>, Failure> {
-    row.get::<_, Option<IdBytes>>(column)?.map(id_of).transpose()
-}
-
-fn id_of<K>(bytes: IdBytes) -> Result<Id<K>, Failure> {
-    Id::from_uuid(Uuid::from_bytes(bytes)).map_err(|error| Failure::corrupt(error.to_string()))
-}
-
-pub(crate) fn read_timestamp(row: &Row<'_>, column: usize) -> Result<Timestamp, Failure> {
-    Ok(timestamp_of(row.get(column)?)?)
-}
-
-pub(crate) fn read_optional_timestamp(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>, Failure> {
-    Ok(row.get::<_, Option<i64>>(column)?.map(timestamp_of).transpose()?)
-}
-
-/// Returns the text of a column, borrowed from the row.
-pub(crate) fn read_text<'row>(row: &'row Row<'_>, column: usize) -> Result<&'row str, Failure> {
-    Ok(row.get_ref(column)?.as_str()?)
-}
-
-/// Returns the text of a column that may be NULL.
-pub(crate) fn read_optional_text<'row>(
-    row: &'row Row<'_>,
-    column: usize,
-) -> Result<Option<&'row str>, Failure> {
-    match row.get_ref(column)? {
-        ValueRef::Null => Ok(None),
-        value => Ok(Some(value.as_str()?)),
+impl<'row> SqliteRow<'row> {
+    fn get<T: FromSql>(self, column: usize) -> Result<T, StoreError> {
+        self.0.get(column).map_err(|error| Failure::from(error).into())
     }
 }
 
-/// Returns a value that a column stores by its name.
-pub(crate) fn read_name<T>(
-    row: &Row<'_>,
-    column: usize,
-    from_name: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, Failure> {
-    let name = read_text(row, column)?;
-    from_name(name).ok_or_else(|| Failure::corrupt(format!("{name} is not a known name")))
+impl<'row> StoredRow<'row> for SqliteRow<'row> {
+    fn integer(self, column: usize) -> Result<i64, StoreError> {
+        self.get(column)
+    }
+
+    fn optional_integer(self, column: usize) -> Result<Option<i64>, StoreError> {
+        self.get(column)
+    }
+
+    fn small_integer(self, column: usize) -> Result<i32, StoreError> {
+        self.get(column)
+    }
+
+    fn text(self, column: usize) -> Result<&'row str, StoreError> {
+        let value = self.0.get_ref(column).map_err(Failure::from)?;
+        value.as_str().map_err(|error| Failure::from(error).into())
+    }
+
+    fn optional_text(self, column: usize) -> Result<Option<&'row str>, StoreError> {
+        let value = self.0.get_ref(column).map_err(Failure::from)?;
+        value.as_str_or_null().map_err(|error| Failure::from(error).into())
+    }
+
+    fn bytes(self, column: usize) -> Result<&'row [u8], StoreError> {
+        let value = self.0.get_ref(column).map_err(Failure::from)?;
+        value.as_blob().map_err(|error| Failure::from(error).into())
+    }
+
+    fn uuid(self, column: usize) -> Result<Uuid, StoreError> {
+        self.get::<IdBytes>(column).map(Uuid::from_bytes)
+    }
+
+    fn optional_uuid(self, column: usize) -> Result<Option<Uuid>, StoreError> {
+        Ok(self.get::<Option<IdBytes>>(column)?.map(Uuid::from_bytes))
+    }
 }
 
-/// Returns a row's `version`, `quantity` or another small number that is never negative.
-pub(crate) fn read_number(row: &Row<'_>, column: usize) -> Result<u32, Failure> {
-    Ok(row.get(column)?)
+/// Returns the values of all rows.
+pub(crate) fn collect<T>(
+    mut rows: Rows<'_>,
+    read: impl for<'row> Fn(SqliteRow<'row>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, Failure> {
+    let mut values = Vec::new();
+    while let Some(row) = rows.next()? {
+        values.push(read(SqliteRow(row))?);
+    }
+    Ok(values)
+}
+
+/// Returns the value of the first row, if there is a row.
+pub(crate) fn first<T>(
+    mut rows: Rows<'_>,
+    read: impl for<'row> Fn(SqliteRow<'row>) -> Result<T, StoreError>,
+) -> Result<Option<T>, Failure> {
+    Ok(rows.next()?.map(|row| read(SqliteRow(row))).transpose()?)
 }

@@ -35,11 +35,6 @@ impl From<Failure> for StoreError {
 }
 
 impl Failure {
-    /// Returns whether the database has invalid content.
-    pub(crate) const fn is_corrupt(&self) -> bool {
-        matches!(self.error, StoreError::Corrupt(_))
-    }
-
     /// Returns whether `SQLite` found the file damaged, rather than invalid content in a sound file.
     pub(crate) const fn is_damage(&self) -> bool {
         self.is_damage
@@ -95,12 +90,6 @@ const fn advice(code: ErrorCode) -> &'static str {
 
 impl From<FromSqlError> for Failure {
     fn from(error: FromSqlError) -> Self {
-        Self::corrupt(error.to_string())
-    }
-}
-
-impl From<serde_json::Error> for Failure {
-    fn from(error: serde_json::Error) -> Self {
         Self::corrupt(error.to_string())
     }
 }

@@ -8,162 +8,29 @@
 //! *any* descriptor of that file. This process therefore opens only one descriptor of the file, for the lock of [`crate::lock`],
 //! closes it last, and checks files only with `stat`.
 
+mod access;
+mod identity;
+
 use std::{
-    ffi::OsString,
     fmt,
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io,
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, fchown},
-    },
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Instant, UNIX_EPOCH},
+    time::Instant,
 };
 
 use dabba_store::StoreError;
-use rusqlite::{Connection, OpenFlags};
 
-use crate::lock::{DatabaseLock, header_at};
-
-/// First 16 bytes of every `SQLite` database.
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// Identity of a file, independent of its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-    /// Creation time in nanoseconds of Unix time, if the file system provides it. It distinguishes a new file that gets the inode
-    /// of a removed file.
-    born: Option<u128>,
-}
-
-impl Identity {
-    /// Returns the identity of the file at a path; `None` if there is no file.
-    pub(crate) fn at(path: &Path) -> io::Result<Option<Self>> {
-        match fs::metadata(path) {
-            Ok(metadata) => Ok(Some(Self::of(&metadata))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Returns a text that distinguishes the file from every other file that is or was at its path, and, with its generation
-    /// ([`generation_at`]), from the same file with other content. Unlike the identity, the text stays the same after a restart
-    /// of the machine, which may number the devices differently.
-    pub(crate) fn mark(self, generation: Option<Generation>) -> String {
-        let generation = generation.map_or_else(|| "none".to_owned(), |generation| generation.to_string());
-        match self.born {
-            Some(born) => format!("inode {}, made at {born}, generation {generation}", self.inode),
-            None => format!("inode {}, generation {generation}", self.inode),
-        }
-    }
-
-    /// Returns the identity of the file that this metadata describes.
-    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
-        let born = metadata.created().ok().and_then(|born| born.duration_since(UNIX_EPOCH).ok());
-        Self { device: metadata.dev(), inode: metadata.ino(), born: born.map(|born| born.as_nanos()) }
-    }
-}
-
-/// A random number in the header of a database file, `user_version`. It changes each time the database is opened to be served,
-/// and is 0 in a backup. If another file was copied over the database file, the generation differs.
-pub(crate) type Generation = i32;
-
-/// Position of the generation in the header, in big-endian order. Source: the database file format of `SQLite`, section 1.3.14.
-const GENERATION: std::ops::Range<usize> = 60..64;
-
-/// Length of the verified part of the header, in bytes.
-pub(crate) const HEADER: usize = GENERATION.end;
-
-/// Returns the generation in a header; `None` if the file is not a database.
-pub(crate) fn generation_in(header: &[u8; HEADER]) -> Option<Generation> {
-    let generation = header[GENERATION].try_into().ok().map(Generation::from_be_bytes);
-    generation.filter(|_| header.starts_with(MAGIC))
-}
-
-/// Returns the generation in the file at a path, ignoring its log; `None` if the file is not a database.
-pub(crate) fn generation_at(path: &Path) -> Option<Generation> {
-    header_at(path).as_ref().and_then(generation_in)
-}
-
-/// Returns the mark of the file at a path.
-pub(crate) fn mark_at(path: &Path) -> io::Result<String> {
-    Ok(Identity::of(&fs::metadata(path)?).mark(generation_at(path)))
-}
-
-/// Opens a database that no process writes, ignoring its log, and without creating files beside it.
-pub(crate) fn open_immutable(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let escaped: String = path
-        .as_os_str()
-        .as_bytes()
-        .iter()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
-                char::from(*byte).to_string()
-            }
-            byte => format!("%{byte:02x}"),
-        })
-        .collect();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-}
-
-/// Opens a file that only Dabba creates and writes. Refuses a link to another file: a privileged user's command in the directory
-/// of another user must not write to a file that the other user chose.
-pub(crate) fn open_own(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let file = options.custom_flags(O_NOFOLLOW).open(path).map_err(|error| {
-        let is_link = fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-        if is_link { io::Error::other("it is a symbolic link: remove it") } else { error }
-    })?;
-    if file.metadata()?.nlink() > 1 {
-        return Err(io::Error::other("it has several names (hard links): remove it"));
-    }
-    Ok(file)
-}
-
-/// Makes opening a symbolic link fail.
-#[expect(clippy::cast_possible_wrap, reason = "the flags of open(2) are an int")]
-const O_NOFOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-
-/// Changes the owner of a file that a privileged user created to the owner of another file, so that a server that runs as that
-/// user can open it.
-pub(crate) fn give_to_owner_of(model: &fs::Metadata, file: &File) -> io::Result<()> {
-    let own = file.metadata()?;
-    if own.uid() != PRIVILEGED || model.uid() == PRIVILEGED {
-        return Ok(());
-    }
-    match fchown(file, Some(model.uid()), Some(model.gid())) {
-        // A container may lack this right.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        given => given,
-    }
-}
-
-/// The user id of the privileged user.
-const PRIVILEGED: u32 = 0;
-
-/// Returns the path of a file that `SQLite` or Dabba keeps beside a database.
-pub(crate) fn beside(database: &Path, suffix: &str) -> PathBuf {
-    let mut path = OsString::from(database);
-    path.push(suffix);
-    path.into()
-}
-
-/// Returns the directory of a file.
-pub(crate) fn directory_of(file: &Path) -> &Path {
-    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Returns the path of the file itself, without symbolic links. `SQLite` keeps the log there. Opens nothing.
-pub(crate) fn real_path(database: &Path) -> PathBuf {
-    fs::canonicalize(database).unwrap_or_else(|_| database.to_owned())
-}
+pub(crate) use self::{
+    access::{beside, directory_of, give_to_owner_of, open_immutable, open_own, real_path},
+    identity::{Generation, HEADER, Identity, generation_at, generation_in, mark_at},
+};
+use crate::lock::DatabaseLock;
 
 /// Time for which a check remains valid, in microseconds. If the file is lost within it, the outcome of a write is unknown.
 const RECENT: u64 = 2_000;
@@ -414,6 +281,10 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
+    use rusqlite::Connection;
+
     use super::*;
     use crate::{
         SqliteOptions,

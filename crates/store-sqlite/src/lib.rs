@@ -7,11 +7,13 @@
 //! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
 //! | `backup` | backups and their restoration |
-//! | `migrate`, `lock` | the schema, and the lock that limits a database to one process |
+//! | `migrate`, `lock` | the schema, the check that a database is whole, and the lock that limits a database to one process |
 //! | `export` | all rows, for a copy into another store |
 //! | `damage` | damage of the file that was found |
-//! | `file` | the check that the open files are still the files at the path |
-//! | `codec`, `failure` | values in columns, and errors by result code |
+//! | `file` | the files of a database, and the check that the open files are still the files at the path |
+//! | `codec`, `failure` | rows of `SQLite`, and errors by result code |
+//!
+//! What this store shares with the PostgreSQL store, such as the values of rows, is in [`dabba_store_sql`].
 //!
 //! The database is in WAL mode with `synchronous=FULL`: a commit is on the disk when it is acknowledged. `SQLite` is
 //! compiled in, because some versions that operating systems provide can damage a database in WAL mode. Every read uses
@@ -52,9 +54,10 @@ use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use dabba_store::{Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
 use futures::stream::{BoxStream, StreamExt as _};
 
+pub use dabba_store_sql::catalogue::MENUS_KEPT;
+
 pub use crate::{
     backup::{Contents, Restored},
-    catalogue::MENUS_KEPT,
     options::SqliteOptions,
 };
 use crate::{

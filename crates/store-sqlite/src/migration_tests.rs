@@ -2,31 +2,33 @@
 
 use std::{path::Path, sync::Arc};
 
-use dabba_domain::{
-    TaskId,
-    order::{PaymentStatus, Task, TaskQueue},
-};
+use dabba_domain::{TaskId, order::PaymentStatus};
 use dabba_store::{
-    Store as _, TaskStore as _,
+    Store as _,
     conformance::{
         builders::World,
         past::{
-            MENU_WITH_AVAILABILITY, PastOrder, past_availability_is_kept, past_orders, past_orders_are_whole,
+            MENU_WITH_AVAILABILITY, OLD_MENU, PastOrder, past_availability_is_kept, past_orders,
+            past_orders_are_whole, past_task_is_leased,
         },
     },
     encoding::exact_nanoseconds,
 };
-use refinery::{Migration, Runner, Target};
+use refinery::{Runner, Target};
 use rusqlite::{Connection, params};
 
-use crate::{SqliteOptions, SqliteStore, codec::id_bytes, migrate::MIGRATIONS};
+use crate::{
+    SqliteOptions, SqliteStore,
+    codec::id_bytes,
+    migrate::{MIGRATIONS, NEWEST},
+};
 
 /// The last version before card payments.
 const BEFORE_CARD_PAYMENTS: i32 = 2;
 
 /// Returns the number of migrations after a version.
 fn newer_than(version: i32) -> usize {
-    MIGRATIONS.len() - usize::try_from(version).unwrap()
+    MIGRATIONS.0.len() - usize::try_from(version).unwrap()
 }
 
 /// The last version whose menus contained the availability of their items.
@@ -34,8 +36,7 @@ const BEFORE_AVAILABILITY: i32 = 4;
 
 fn database_at(path: &Path, version: i32) -> Connection {
     let mut connection = Connection::open(path).unwrap();
-    let migrations: Vec<_> =
-        MIGRATIONS.iter().map(|(name, sql)| Migration::unapplied(name, sql).unwrap()).collect();
+    let migrations = MIGRATIONS.up_to(NEWEST).unwrap();
     Runner::new(&migrations).set_target(Target::Version(version)).run(&mut connection).unwrap();
     connection
 }
@@ -106,11 +107,7 @@ async fn orders_from_before_card_payments_are_complete_after_the_migration() {
     assert_eq!(SqliteStore::migrate(&path), Ok(newer_than(BEFORE_CARD_PAYMENTS)));
     let store = Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
     past_orders_are_whole(store.clone(), &mut world, &past).await;
-    let (now, until) = (world.now(), world.in_seconds(60));
-    let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
-    assert_eq!(tasks.len(), 1);
-    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
-    assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+    past_task_is_leased(store.clone(), &world, task_id).await;
     store.close().await;
 }
 
@@ -118,8 +115,6 @@ async fn orders_from_before_card_payments_are_complete_after_the_migration() {
 /// earlier menus do not matter.
 #[tokio::test]
 async fn unavailable_items_stay_unavailable_after_the_migration() {
-    const OLD: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
-        "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("old.db");
     let mut world = World::new(112);
@@ -131,7 +126,7 @@ async fn unavailable_items_stay_unavailable_after_the_migration() {
         let insert = "INSERT INTO restaurants (id, revision, menu_revision, name, created_at_ns, settings) \
             VALUES (?1, 1, 3, 'Old', 0, ?2)";
         connection.execute(insert, parameters).unwrap();
-        for (revision, menu) in [(1, OLD), (2, MENU_WITH_AVAILABILITY)] {
+        for (revision, menu) in [(1, OLD_MENU), (2, MENU_WITH_AVAILABILITY)] {
             let insert = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
             connection.execute(insert, params![id_bytes(restaurant.id), revision, menu]).unwrap();
         }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use dabba_store_sql::lists::IndexRange;
 use rusqlite::Connection;
 
 use crate::{
-    accounts, audit, catalogue, migrate,
+    accounts, audit,
+    catalogue::{self, marks},
+    migrate,
     orders::{
-        commit,
-        list::IndexRange,
+        commit, list,
         read::{FIND_EVENTS, FIND_ORDER, READ_FEED},
     },
     stock, tasks,
@@ -39,11 +41,11 @@ const STATEMENTS: &[&str] = &[
     catalogue::FIND_RESTAURANT,
     catalogue::FIND_REVISION,
     catalogue::FIND_STOCK_LEVELS,
-    catalogue::FIND_UNAVAILABLE,
+    marks::FIND_UNAVAILABLE,
     catalogue::DELETE_OLD_MENUS,
     catalogue::LIST_RESTAURANTS,
-    catalogue::MARK_AVAILABLE,
-    catalogue::RAISE_AVAILABILITY_REVISION,
+    marks::MARK_AVAILABLE,
+    marks::RAISE_AVAILABILITY_REVISION,
     catalogue::UPDATE_MENU_REVISION,
     catalogue::UPDATE_RESTAURANT,
     commit::DELETE_TASK,
@@ -132,7 +134,7 @@ fn each_list_walks_its_index() {
             IndexRange::All => "INDEX sqlite_autoindex_orders_1 (id<?)",
         };
         for is_filtered in [false, true] {
-            let steps = plan(&connection, &range.sql(is_filtered));
+            let steps = plan(&connection, &list::sql(range, is_filtered));
             assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{range:?} {is_filtered}");
         }
     }

@@ -1,12 +1,15 @@
 //! Manual changes of stock. Draws and returns of orders are part of their commits.
 
+use std::ops::ControlFlow;
+
 use dabba_domain::{RestaurantId, restaurant::Revision, text::Slug};
-use dabba_store::{Resource, StockEdit, StockLevel, StockOperation, StockUpdate};
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use dabba_store::{StockEdit, StockOperation, StockUpdate};
+use dabba_store_sql::stock::{self, Counters, Present, RowWrite};
+use rusqlite::{Transaction, params};
 
 use crate::{
     claims::{self, OwnedClaim},
-    codec::id_bytes,
+    codec::{first, id_bytes},
     failure::Failure,
 };
 
@@ -41,6 +44,15 @@ impl From<&StockEdit<'_>> for OwnedEdit {
     }
 }
 
+impl OwnedEdit {
+    /// Returns the edit, borrowed.
+    fn get(&self) -> StockEdit<'_> {
+        let Self { operation, expected, claim } = self;
+        let claim = claim.as_ref().map(OwnedClaim::get);
+        StockEdit { operation: *operation, expected: *expected, claim }
+    }
+}
+
 /// Changes the stock of an item. Nothing else writes between the reads and the write, so the values read
 /// still hold.
 pub(crate) fn change(
@@ -49,82 +61,36 @@ pub(crate) fn change(
     item: &Slug,
     edit: &OwnedEdit,
 ) -> Result<StockUpdate, Failure> {
-    let counters = transaction
-        .prepare_cached(FIND_COUNTERS)?
-        .query_row([id_bytes(id)], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((menu_revision, floor)) = counters else { return Ok(StockUpdate::NotFound) };
-    let claim = edit.claim.as_ref().map(OwnedClaim::get);
-    if let Some(claim) = claim
+    let edit = edit.get();
+    let mut statement = transaction.prepare_cached(FIND_COUNTERS)?;
+    let counters = first(statement.query([id_bytes(id)])?, |row| Counters::of(row))?;
+    let Some(counters) = counters else { return Ok(StockUpdate::NotFound) };
+    if let Some(claim) = edit.claim
         && let Some(record) = claims::find(transaction, claim, Some(id))?
     {
         return Ok(StockUpdate::of_record(&record, claim.claim.fingerprint));
     }
-    let present: Option<(u32, Revision)> = transaction
-        .prepare_cached(FIND_LEVEL)?
-        .query_row(params![id_bytes(id), item.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let current = present.map(|(_, revision)| revision);
-    if edit.expected.is_some() && edit.expected != current {
-        return Ok(StockUpdate::Conflict { current });
+    let mut statement = transaction.prepare_cached(FIND_LEVEL)?;
+    let present = first(statement.query(params![id_bytes(id), item.as_str()])?, |row| Present::of(row))?;
+    let write = match stock::decide(item, &edit, present, counters) {
+        ControlFlow::Continue(write) => write,
+        ControlFlow::Break(update) => return Ok(update),
+    };
+    let (row_id, item) = (id_bytes(id), item.as_str());
+    match write.row {
+        RowWrite::Insert(Present { remaining, revision }) => {
+            transaction.prepare_cached(INSERT_LEVEL)?.execute(params![row_id, item, remaining, revision])?
+        }
+        RowWrite::Update(Present { remaining, revision }) => {
+            transaction.prepare_cached(UPDATE_LEVEL)?.execute(params![row_id, item, remaining, revision])?
+        }
+        RowWrite::Delete => transaction.prepare_cached(DELETE_LEVEL)?.execute(params![row_id, item])?,
+    };
+    if let Some(Counters { menu_revision, floor }) = write.counters {
+        transaction.prepare_cached(UPDATE_COUNTERS)?.execute(params![row_id, menu_revision, floor])?;
     }
-    let remaining = match (edit.operation, present) {
-        (StockOperation::Set(remaining), _) => remaining,
-        (StockOperation::Adjust(_), None) => return Ok(StockUpdate::NotLimited),
-        (StockOperation::Adjust(by), Some((remaining, _))) => match StockOperation::adjusted(by, remaining) {
-            Ok(result) => Some(result),
-            Err(refusal) => return Ok(refusal),
-        },
-    };
-    let counters = Counters { menu_revision, floor };
-    let update = write(transaction, id, item, current, remaining, counters)?;
-    if let (Some(claim), StockUpdate::Done { level: Some(level), .. }) = (claim, &update) {
-        let resource = Resource::Stock { restaurant_id: id, item: item.clone(), remaining: level.remaining };
-        claims::insert(transaction, claim, Some(id), &resource, level.revision)?;
+    if let (Some(claim), Some((resource, version))) = (edit.claim, write.claimed(id)) {
+        claims::insert(transaction, claim, Some(id), &resource, version)?;
     }
-    Ok(update)
-}
-
-/// Counters in a restaurant's row.
-#[derive(Clone, Copy)]
-struct Counters {
-    menu_revision: Revision,
-    /// The highest revision of stock that is no longer limited.
-    floor: Revision,
-}
-
-/// Writes the stock of an item that is at a revision, or unlimited.
-fn write(
-    transaction: &Transaction<'_>,
-    id: RestaurantId,
-    item: &Slug,
-    current: Option<Revision>,
-    remaining: Option<u32>,
-    counters: Counters,
-) -> Result<StockUpdate, Failure> {
-    let Counters { menu_revision, floor } = counters;
-    let level = |remaining, revision| StockLevel { item: item.clone(), remaining, revision };
-    let count = |menu_revision: Revision, floor: Revision| {
-        transaction.prepare_cached(UPDATE_COUNTERS)?.execute(params![id_bytes(id), menu_revision, floor])
-    };
-    let (level, menu_revision) = match (current, remaining) {
-        (None, None) => (None, menu_revision),
-        (Some(revision), Some(remaining)) => {
-            let parameters = params![id_bytes(id), item.as_str(), remaining, revision + 1];
-            transaction.prepare_cached(UPDATE_LEVEL)?.execute(parameters)?;
-            (Some(level(remaining, revision + 1)), menu_revision)
-        }
-        (None, Some(remaining)) => {
-            let parameters = params![id_bytes(id), item.as_str(), remaining, floor + 1];
-            transaction.prepare_cached(INSERT_LEVEL)?.execute(parameters)?;
-            count(menu_revision + 1, floor)?;
-            (Some(level(remaining, floor + 1)), menu_revision + 1)
-        }
-        (Some(revision), None) => {
-            transaction.prepare_cached(DELETE_LEVEL)?.execute(params![id_bytes(id), item.as_str()])?;
-            count(menu_revision + 1, floor.max(revision))?;
-            (None, menu_revision + 1)
-        }
-    };
-    Ok(StockUpdate::Done { level, menu_revision })
+    Ok(write.done())
 }

@@ -8,27 +8,24 @@ use dabba_domain::{
     order::{TaskKind, TaskQueue},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, ParkedTask, StoreError, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
-    encoding::{
-        clamped_nanoseconds, decode_task, decode_task_failures, encode_task_failure, exact_nanoseconds,
-        written_by_newer,
-    },
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, PageSize, StoreError, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore,
+    encoding::{clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
-use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
+use dabba_store_sql::{
+    StoredRow as _,
+    tasks::{claimed_task_of, kind_of_parked, known_kinds, parked_task_of, sort_claimed},
+};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::{
     SqliteStore,
-    codec::{BELOW_EVERY_ID, id_bytes, read_id, read_number, read_optional_text, read_text, read_timestamp},
+    codec::{BELOW_EVERY_ID, SqliteRow, collect, first, id_bytes},
     failure::Failure,
 };
 
-/// Names of the task kinds that this program knows, separated and enclosed by commas, so that a statement can search
-/// for a kind. Tasks of other kinds are left to newer programs.
-pub(crate) static KNOWN_KINDS: LazyLock<String> = LazyLock::new(|| {
-    let kinds: Vec<_> = TaskKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    format!(",{},", kinds.join(","))
-});
+/// The known kinds, separated and enclosed by commas, so that a statement can search for a kind.
+pub(crate) static KNOWN_KINDS: LazyLock<String> = LazyLock::new(|| format!(",{},", known_kinds().join(",")));
 
 pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
@@ -123,12 +120,8 @@ impl TaskStore for SqliteStore {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(PARKED)?;
-                let mut rows = statement.query(params![after, limit.get(), KNOWN_KINDS.as_str()])?;
-                let mut tasks = Vec::new();
-                while let Some(row) = rows.next()? {
-                    tasks.push(parked_task_of(row)?);
-                }
-                Ok(TaskPage { tasks, incomplete: false })
+                let rows = statement.query(params![after, limit.get(), KNOWN_KINDS.as_str()])?;
+                Ok(TaskPage { tasks: collect(rows, |row| parked_task_of(row))?, incomplete: false })
             })
             .await
     }
@@ -137,13 +130,10 @@ impl TaskStore for SqliteStore {
         let run_at_ns = exact_nanoseconds(run_at)?;
         self.writer
             .write(move |transaction| {
-                let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
-                let kind = statement.query_row([id_bytes(id)], |row| row.get::<_, String>(0)).optional()?;
-                let Some(kind) = kind else { return Ok(TaskRetry::NotParked) };
-                match TaskKind::from_name(&kind) {
+                match find_parked(transaction, id)? {
+                    None => return Ok(TaskRetry::NotParked),
                     Some(kind) if kind.is_for_people() => return Ok(TaskRetry::ForPeople),
                     Some(_) => {}
-                    None => return Err(written_by_newer(format_args!("task {id}")).into()),
                 }
                 transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;
                 Ok(TaskRetry::Queued)
@@ -156,10 +146,8 @@ impl TaskStore for SqliteStore {
         let at_ns = exact_nanoseconds(at)?;
         self.writer
             .write(move |transaction| {
-                let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
-                let kind = statement.query_row([id_bytes(id)], |row| row.get::<_, String>(0)).optional()?;
-                if kind.is_some_and(|kind| TaskKind::from_name(&kind).is_none()) {
-                    return Err(written_by_newer(format_args!("task {id}")).into());
+                if find_parked(transaction, id)?.is_none() {
+                    return Ok(false);
                 }
                 let parameters = params![id_bytes(id), at_ns, id_bytes(by), reason];
                 Ok(transaction.prepare_cached(RESOLVE)?.execute(parameters)? == 1)
@@ -177,16 +165,14 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
         let mut statement = transaction.prepare_cached(COUNT_PARKED)?;
         let mut rows = statement.query([MAX_COUNTED])?;
         while let Some(row) = rows.next()? {
-            *parked.entry(read_text(row, 0)?.to_owned()).or_default() += 1;
+            *parked.entry(SqliteRow(row).text(0)?.to_owned()).or_default() += 1;
         }
     }
     let mut overdue = Vec::new();
     for queue in TaskQueue::ALL.iter().copied() {
         let mut statement = transaction.prepare_cached(OLDEST_OVERDUE)?;
-        let mut rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
-        if let Some(row) = rows.next()? {
-            overdue.push((queue, read_timestamp(row, 0)?));
-        }
+        let rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
+        overdue.extend(first(rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
     }
     Ok(Measurement { parked: parked.into_iter().collect(), overdue, standbys: None })
 }
@@ -213,6 +199,12 @@ impl SqliteStore {
     }
 }
 
+/// Returns the kind of a parked task, if the task is parked and not resolved.
+fn find_parked(transaction: &Transaction<'_>, id: TaskId) -> Result<Option<TaskKind>, Failure> {
+    let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
+    first(statement.query([id_bytes(id)])?, |row| kind_of_parked(id, row.text(0)?))
+}
+
 fn claim_due(
     transaction: &Transaction<'_>,
     queue: TaskQueue,
@@ -221,40 +213,9 @@ fn claim_due(
     limit: u32,
 ) -> Result<Vec<ClaimedTask>, Failure> {
     let mut statement = transaction.prepare_cached(CLAIM_DUE)?;
-    let mut rows =
+    let rows =
         statement.query(params![now_ns, lease_until_ns, limit, queue.as_str(), KNOWN_KINDS.as_str()])?;
-    let mut claimed = Vec::new();
-    while let Some(row) = rows.next()? {
-        claimed.push(claimed_task_of(row)?);
-    }
-    // SQLite guarantees no order of the returned rows.
-    claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
+    let mut claimed = collect(rows, |row| claimed_task_of(row))?;
+    sort_claimed(&mut claimed);
     Ok(claimed)
-}
-
-/// Returns the task in the first columns.
-pub(crate) fn task_of(row: &Row<'_>) -> Result<NewTask, Failure> {
-    Ok(NewTask {
-        id: read_id(row, 0)?,
-        order_id: read_id(row, 1)?,
-        task: decode_task(read_text(row, 2)?, read_optional_text(row, 3)?)?,
-        run_at: read_timestamp(row, 4)?,
-    })
-}
-
-fn parked_task_of(row: &Row<'_>) -> Result<ParkedTask, Failure> {
-    Ok(ParkedTask {
-        task: task_of(row)?,
-        attempts: read_number(row, 5)?,
-        parked_at: read_timestamp(row, 6)?,
-        failures: decode_task_failures(read_text(row, 7)?)?,
-    })
-}
-
-fn claimed_task_of(row: &Row<'_>) -> Result<ClaimedTask, Failure> {
-    let task = task_of(row)?;
-    let (attempts, failures) = (read_number(row, 5)?, read_number(row, 6)?);
-    let lease = TaskLease { task_id: task.id, token: attempts };
-    let last_error = read_optional_text(row, 7)?.map(str::to_owned);
-    Ok(ClaimedTask { task, attempts, failures, last_error, lease })
 }

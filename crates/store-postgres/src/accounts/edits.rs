@@ -1,11 +1,16 @@
 //! Changes of accounts.
 
-use dabba_domain::order::Version;
-use dabba_store::{AccountEdit, AccountEditOutcome, Resource, Subject, encoding::exact_nanoseconds};
+use std::ops::ControlFlow;
+
+use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
+use dabba_store_sql::{
+    accounts::{account_of, apply_edit, edit_of},
+    claims::Written,
+};
 use tokio_postgres::types::ToSql;
 
-use super::{FIND_ACCOUNT, account_of, revocations};
-use crate::{failure::Failure, pool::Connection};
+use super::{FIND_ACCOUNT, revocations};
+use crate::{codec::first, failure::Failure, pool::Connection};
 
 pub(super) const UPDATE_ACCOUNT: &str = "\
     UPDATE accounts SET email = $2, name = $3, role = $4, password_hash = $5, version = $6, disabled_at_ns = $7, \
@@ -17,27 +22,22 @@ pub(super) const FIND_OTHER_ADMIN: &str =
 
 pub(super) const DELETE_MEMBERSHIPS: &str = "DELETE FROM memberships WHERE account_id = $1";
 
-type Edited = (AccountEditOutcome, Option<(Resource, Version)>);
-
 /// Changes an account according to the contract, in a SERIALIZABLE transaction. If two transactions each assume that
-/// the other's account remains as the last admin, one of them fails with a conflict. If the account was changed, also
-/// returns the resource and version for the idempotency record.
-pub(super) async fn edit(connection: &Connection, edit: &AccountEdit) -> Result<Edited, Failure> {
+/// the other's account remains as the last admin, one of them fails with a conflict.
+pub(super) async fn edit(
+    connection: &Connection,
+    edit: &AccountEdit,
+) -> Result<(AccountEditOutcome, Written), Failure> {
     if let Some(by) = edit.by
         && revocations::is_void(connection, by).await?
     {
         return Ok((AccountEditOutcome::CallerRevoked, None));
     }
     let id = edit.id.uuid();
-    let before = connection.query(FIND_ACCOUNT, &[&id]).await?.first().map(account_of).transpose()?;
-    let Some(before) = before.filter(|account| account.deleted_at.is_none()) else {
-        return Ok((AccountEditOutcome::NotFound, None));
-    };
-    if edit.expected.as_ref().is_some_and(|versions| !versions.contains(&before.version)) {
-        return Ok((AccountEditOutcome::Conflict { current: before.version }, None));
-    }
-    let Some(edited) = edit.applied_to(&before) else {
-        return Ok((AccountEditOutcome::Done(Box::new(before)), None));
+    let before = first(&connection.query(FIND_ACCOUNT, &[&id]).await?, account_of)?;
+    let edited = match apply_edit(edit, before) {
+        ControlFlow::Continue(edited) => edited,
+        ControlFlow::Break(outcome) => return Ok((outcome, None)),
     };
     if edited.steps_down && connection.query(FIND_OTHER_ADMIN, &[&id]).await?.is_empty() {
         return Ok((AccountEditOutcome::LastAdmin, None));
@@ -61,6 +61,5 @@ pub(super) async fn edit(connection: &Connection, edit: &AccountEdit) -> Result<
     if edited.leaves_restaurants {
         connection.execute(DELETE_MEMBERSHIPS, &[&id]).await?;
     }
-    let written = (Resource::Account(account.id), account.version);
-    Ok((AccountEditOutcome::Done(Box::new(account)), Some(written)))
+    Ok(edit_of(account))
 }

@@ -4,9 +4,10 @@ use dabba_domain::Timestamp;
 use dabba_store::{
     Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
 };
+use dabba_store_sql::{StoredRow as _, accounts::revocation_of};
 
 use crate::{
-    codec::{read, read_timestamp},
+    codec::{collect, first},
     failure::Failure,
     pool::Connection,
 };
@@ -58,7 +59,7 @@ pub(super) async fn revoke(
 /// Returns the revision of a subject's last revocation; 0 if there was none.
 pub(super) async fn find(connection: &Connection, subject: Subject) -> Result<RevocationRevision, Failure> {
     let rows = connection.query(FIND_REVOCATION, &[&subject.kind(), &subject.id()]).await?;
-    rows.first().map_or(Ok(0), |row| read(row, 0))
+    Ok(first(&rows, |row| row.integer(0))?.unwrap_or(0))
 }
 
 pub(super) async fn page(
@@ -66,13 +67,5 @@ pub(super) async fn page(
     after: RevocationRevision,
     limit: u32,
 ) -> Result<Vec<Revocation>, Failure> {
-    let rows = connection.query(FIND_REVOCATIONS, &[&after, &i64::from(limit)]).await?;
-    let revocation = |row| {
-        Ok(Revocation {
-            revision: read(row, 0)?,
-            subject: Subject::from_stored(read(row, 1)?, read(row, 2)?),
-            revoked_at: read_timestamp(row, 3)?,
-        })
-    };
-    rows.iter().map(revocation).collect()
+    collect(&connection.query(FIND_REVOCATIONS, &[&after, &i64::from(limit)]).await?, revocation_of)
 }

@@ -5,15 +5,12 @@
 //! take no part in the detection of serialization failures.
 
 use dabba_store::StoreError;
+use dabba_store_sql::BELOW_EVERY_ID;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Administration;
-use crate::{
-    codec::{BELOW_EVERY_ID, read},
-    failure::Failure,
-    pool::Connection,
-};
+use crate::{codec::read, failure::Failure, pool::Connection};
 
 /// Maximum number of rows of one table that one step reads and deletes.
 pub(crate) const ROWS_PER_STEP: i64 = 1_000;

@@ -14,9 +14,10 @@
 //! Transaction ids belong to the cluster. A database that was restored from a dump into another cluster may contain
 //! ids that this cluster has not reached yet. Such a database is refused when it is opened; see [`crate::migrate`].
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use dabba_store::{BucketRange, FeedCursor, FeedEntry, StoreError};
+use dabba_store_sql::feed::position_of;
 
 use super::read::{event_columns, events_of};
 use crate::{codec::read, failure::Failure, pool::Connection, shard};
@@ -46,30 +47,15 @@ impl fmt::Display for FeedPosition {
     }
 }
 
-impl FromStr for FeedPosition {
-    type Err = StoreError;
-
-    fn from_str(text: &str) -> Result<Self, StoreError> {
-        let position = text.split_once('-').and_then(|(transaction_id, sequence)| {
-            Some(Self { transaction_id: transaction_id.parse().ok()?, sequence: sequence.parse().ok()? })
-        });
-        // Accepts only the exact text that this store writes: no sign, no leading zeros.
-        position
-            .filter(|position| position.transaction_id > 0 && position.sequence > 0 && position.to_string() == text)
-            .ok_or_else(|| {
-                StoreError::Corrupt(
-                    "the cursor of the feed was not issued by this store, but perhaps by the embedded database from which this \
-                     database was copied: read the feed from its start"
-                        .to_owned(),
-                )
-            })
-    }
-}
-
 impl FeedPosition {
     /// Parses a cursor. Fails if no store of this kind issued it.
     pub(super) fn parse(cursor: &FeedCursor) -> Result<Self, StoreError> {
-        if *cursor == FeedCursor::start() { Ok(Self::default()) } else { cursor.0.parse() }
+        position_of(cursor, |text| {
+            let (transaction_id, sequence) = text.split_once('-')?;
+            let position =
+                Self { transaction_id: transaction_id.parse().ok()?, sequence: sequence.parse().ok()? };
+            (position.transaction_id > 0 && position.sequence > 0).then_some(position)
+        })
     }
 }
 

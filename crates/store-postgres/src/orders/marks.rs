@@ -8,16 +8,16 @@ use std::collections::{BTreeSet, HashMap};
 
 use dabba_domain::{RestaurantId, Timestamp};
 use dabba_store::encoding::EncodedCommit;
+use dabba_store_sql::{
+    StoredRow as _,
+    catalogue::{encode_mark_end, mark_end_of},
+};
 use deadpool_postgres::ClientWrapper;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::{plan::Plan, view::StockKey};
-use crate::{
-    codec::{read, read_id},
-    failure::Failure,
-    hints::catalogue_channel,
-};
+use crate::{codec::collect, failure::Failure, hints::catalogue_channel};
 
 /// Finds the existing marks of items.
 pub(crate) const FIND_MARKS: &str = "\
@@ -71,10 +71,10 @@ pub(super) async fn extend_marks(
     for ((restaurant, item), until) in &plan.marks {
         restaurants.push(restaurant.uuid());
         items.push(item.as_str());
-        ends.push(until.map(|until| until.to_string()));
+        ends.push(encode_mark_end(*until));
     }
     let rows = client.query(sql, &[&restaurants, &items, &ends]).await?;
-    let changed = rows.iter().map(|row| read_id(row, 0)).collect::<Result<BTreeSet<RestaurantId>, _>>()?;
+    let changed: BTreeSet<RestaurantId> = collect(&rows, |row| row.id(0))?;
     Ok(plan.remarked.as_ref().is_none_or(|remarked| *remarked == changed))
 }
 
@@ -83,12 +83,8 @@ pub(super) fn marks_of<'b>(
     rows: &[Row],
     batch: &'b [EncodedCommit],
 ) -> Result<HashMap<StockKey<'b>, Option<Timestamp>>, Failure> {
-    let mut found: HashMap<(RestaurantId, &str), Option<Timestamp>> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let until = read::<Option<&str>>(row, 2)?.map(str::parse).transpose();
-        let until = until.map_err(|error: jiff::Error| Failure::corrupt(error.to_string()))?;
-        found.insert((read_id(row, 0)?, read(row, 1)?), until);
-    }
+    let found: HashMap<(RestaurantId, &str), Option<Timestamp>> =
+        collect(rows, |row| Ok(((row.id(0)?, row.text(1)?), mark_end_of(row, 2)?)))?;
     let marked = batch.iter().flat_map(|EncodedCommit { commit, .. }| {
         commit.unavailable.iter().map(|unavailable| (commit.restaurant_id, &unavailable.item))
     });

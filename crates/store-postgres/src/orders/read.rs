@@ -3,28 +3,23 @@
 use std::collections::HashSet;
 
 use dabba_domain::{
-    Amount, OrderId,
-    order::{Event, Order, OrderStatus, PaymentReference, PaymentStatus, RecordedEvent, Version},
+    OrderId,
+    order::{RecordedEvent, Version},
 };
 use dabba_store::{
     StoreError,
-    encoding::{
-        ORDER_FORMAT, decode_details, decode_event, decode_event_of_newer, decode_json, decode_refunds,
-        written_by_newer,
-    },
+    encoding::{ORDER_FORMAT, decode_event, decode_event_of_newer},
+};
+use dabba_store_sql::{
+    StoredRow as _,
+    claims::forgotten_keys,
+    orders::{event_of, order_of},
 };
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::together::Orders;
-use crate::{
-    codec::{
-        read, read_format, read_id, read_name, read_number, read_optional_id, read_optional_timestamp,
-        read_timestamp,
-    },
-    failure::Failure,
-    pool::Connection,
-};
+use crate::{codec::collect, failure::Failure, pool::Connection};
 
 /// Selects the columns that [`order_of`] reads, in its order. The details of an order are in its first event. A
 /// subquery reads that event for each order. A join could be slow: if both tables were small when the statement was
@@ -73,53 +68,7 @@ pub(crate) const FORGET_KEYS: &str = "\
 /// Returns the orders with these ids.
 pub(crate) async fn orders(connection: &Connection, ids: &[OrderId]) -> Result<Orders, Failure> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows = connection.query(FIND_ORDERS, &[&ids]).await?;
-    let order = |row: &Row| Ok((read_id(row, 0)?, order_of(row).map_err(Failure::into_store_error)));
-    rows.iter().map(order).collect()
-}
-
-/// Decodes an order from a row of [`select_orders`]. If a newer program wrote the order and this program cannot
-/// decode it, the error is unavailable.
-pub(crate) fn order_of(row: &Row) -> Result<Order, Failure> {
-    let is_newer = read_format(row, 15)? > ORDER_FORMAT;
-    match decode_order(row, is_newer) {
-        Err(Failure::Store(StoreError::Corrupt(_))) if is_newer => {
-            let id: OrderId = read_id(row, 0)?;
-            Err(written_by_newer(format_args!("order {id}")).into())
-        }
-        order => order,
-    }
-}
-
-fn decode_order(row: &Row, is_newer: bool) -> Result<Order, Failure> {
-    let reference: Option<&str> = read(row, 8)?;
-    let closure: Option<&str> = read(row, 12)?;
-    Ok(Order {
-        id: read_id(row, 0)?,
-        version: read_number(row, 1)?,
-        details: decode_details(read(row, 2)?)?,
-        status: read_name(row, 3, OrderStatus::from_name)?,
-        payment_status: read_name(row, 4, PaymentStatus::from_name)?,
-        captured: read_amount(row, 5)?,
-        refunded: read_amount(row, 6)?,
-        courier_id: read_optional_id(row, 7)?,
-        payment_reference: reference.map(read_reference).transpose()?,
-        refunds: decode_refunds(read(row, 9)?)?,
-        acceptance_deadline: read_optional_timestamp(row, 10)?,
-        ready_by: read_optional_timestamp(row, 11)?,
-        closure: closure.map(decode_json).transpose()?,
-        placed_at: read_timestamp(row, 13)?,
-        updated_at: read_timestamp(row, 14)?,
-        is_newer,
-    })
-}
-
-fn read_reference(text: &str) -> Result<PaymentReference, Failure> {
-    PaymentReference::new(text).map_err(|error| Failure::corrupt(error.to_string()))
-}
-
-fn read_amount(row: &Row, column: usize) -> Result<Amount, Failure> {
-    Amount::from_minor(read(row, column)?).map_err(|error| Failure::corrupt(error.to_string()))
+    collect(&connection.query(FIND_ORDERS, &[&ids]).await?, |row| Ok((row.id(0)?, order_of(row))))
 }
 
 pub(super) async fn events(
@@ -139,32 +88,15 @@ pub(super) async fn events_of(
     rows: &[Row],
     column: usize,
 ) -> Result<Vec<RecordedEvent>, Failure> {
-    let decoded = rows.iter().map(|row| event_of(row, column, decode_event)).collect();
+    let decoded = collect(rows, |row| event_of(row, column, decode_event));
     let Err(Failure::Store(StoreError::Corrupt(_))) = &decoded else { return decoded };
-    let orders = rows.iter().map(|row| read::<Uuid>(row, column)).collect::<Result<Vec<_>, _>>()?;
+    let orders: Vec<Uuid> = collect(rows, |row| row.uuid(column))?;
     let newer =
         connection.query(FIND_NEWER, &[&orders, &i32::try_from(ORDER_FORMAT).unwrap_or(i32::MAX)]).await?;
-    let newer = newer.iter().map(|row| read(row, 0)).collect::<Result<HashSet<Uuid>, _>>()?;
-    let decode = |row: &Row| {
-        let is_newer = newer.contains(&read::<Uuid>(row, column)?);
+    let newer: HashSet<Uuid> = collect(&newer, |row| row.uuid(0))?;
+    collect(rows, |row| {
+        let is_newer = newer.contains(&row.uuid(column)?);
         event_of(row, column, if is_newer { decode_event_of_newer } else { decode_event })
-    };
-    rows.iter().map(decode).collect()
-}
-
-/// Decodes an event from the columns of [`event_columns`], which begin at `column`.
-fn event_of(
-    row: &Row,
-    column: usize,
-    decode: fn(&str, Option<&str>) -> Result<Event, StoreError>,
-) -> Result<RecordedEvent, Failure> {
-    let event = decode(read(row, column + 2)?, read(row, column + 3)?)?;
-    Ok(RecordedEvent {
-        order_id: read_id(row, column)?,
-        version: read_number(row, column + 1)?,
-        at: read_timestamp(row, column + 5)?,
-        actor: decode_json(read(row, column + 4)?)?,
-        event,
     })
 }
 
@@ -175,5 +107,5 @@ pub(super) async fn forget_keys(
     limit: u32,
 ) -> Result<u32, Failure> {
     let deleted = connection.write(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
-    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were deleted than requested"))
+    Ok(forgotten_keys(deleted)?)
 }

@@ -3,20 +3,21 @@
 use std::collections::{HashMap, HashSet};
 
 use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::Version, text::Slug};
-use dabba_store::{BucketRange, CatalogueGuard, ClaimRecord, IdempotencyKey, StockChange};
+use dabba_store::{
+    BucketRange, CatalogueGuard, ClaimRecord, IdempotencyKey, StockChange, encoding::EncodedCommit,
+};
+use dabba_store_sql::{StoredRow as _, catalogue::guard_of, claims::claim_record_of};
 use futures::FutureExt as _;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::marks::{FIND_MARKS, marks_of};
 use crate::{
-    claims::claim_record_of,
-    codec::{read, read_id, read_number},
+    codec::collect,
     failure::Failure,
     pool::{BEGIN_SNAPSHOT, Connection},
     shard::{FIND_BUCKETS, only_buckets},
 };
-use dabba_store::encoding::EncodedCommit;
 
 /// Finds the existing claims of keys.
 pub(crate) const FIND_CLAIMS: &str = "\
@@ -117,15 +118,9 @@ impl<'b> View<'b> {
             .map_err(|_| Failure::corrupt("the database returned too few results"))?;
         Ok(Self {
             claims: claims_of(&claims, batch)?,
-            leases: leases
-                .iter()
-                .map(|row| Ok((read_id(row, 0)?, read_number(row, 1)?)))
-                .collect::<Result<_, Failure>>()?,
-            versions: versions
-                .iter()
-                .map(|row| Ok((read_id(row, 0)?, read_number(row, 1)?)))
-                .collect::<Result<_, Failure>>()?,
-            revisions: revisions.iter().map(revision_of).collect::<Result<_, _>>()?,
+            leases: collect(&leases, |row| Ok((row.id(0)?, row.number(1)?)))?,
+            versions: collect(&versions, |row| Ok((row.id(0)?, row.number(1)?)))?,
+            revisions: revisions_of(&revisions)?,
             stock: stock_of(&stock, batch)?,
             marks: marks_of(&marks.unwrap_or_default(), batch)?,
             held: Some(only_buckets(&buckets)?),
@@ -184,11 +179,8 @@ fn claims_of<'b>(
     rows: &[Row],
     batch: &'b [EncodedCommit],
 ) -> Result<HashMap<ClaimKey<'b>, ClaimRecord>, Failure> {
-    let mut records = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let key: (AccountId, RestaurantId, &str) = (read_id(row, 0)?, read_id(row, 1)?, read(row, 2)?);
-        records.insert(key, claim_record_of(row, 3)?);
-    }
+    let records: HashMap<(AccountId, RestaurantId, &str), ClaimRecord> =
+        collect(rows, |row| Ok(((row.id(0)?, row.id(1)?, row.text(2)?), claim_record_of(row, 3)?)))?;
     let keys = batch.iter().filter_map(|EncodedCommit { commit, .. }| {
         let claim = commit.claim.as_ref()?;
         let record = records.get(&(claim.account_id, commit.restaurant_id, claim.key.as_str()))?;
@@ -197,22 +189,16 @@ fn claims_of<'b>(
     Ok(keys.collect())
 }
 
-/// Returns the revisions in a row of [`FIND_REVISIONS`].
-pub(crate) fn revision_of(row: &Row) -> Result<(RestaurantId, CatalogueGuard), Failure> {
-    let guard = CatalogueGuard {
-        restaurant_revision: read_number(row, 1)?,
-        menu_revision: read_number(row, 2)?,
-        availability_revision: read_number(row, 3)?,
-    };
-    Ok((read_id(row, 0)?, guard))
+/// Returns the revisions in the rows of [`FIND_REVISIONS`].
+pub(crate) fn revisions_of<C: FromIterator<(RestaurantId, CatalogueGuard)>>(
+    rows: &[Row],
+) -> Result<C, Failure> {
+    collect(rows, |row| Ok((row.id(0)?, guard_of(row, 1)?)))
 }
 
 fn stock_of<'b>(rows: &[Row], batch: &'b [EncodedCommit]) -> Result<HashMap<StockKey<'b>, u32>, Failure> {
-    let mut levels = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let key: (RestaurantId, &str) = (read_id(row, 0)?, read(row, 1)?);
-        levels.insert(key, read_number(row, 2)?);
-    }
+    let levels: HashMap<(RestaurantId, &str), u32> =
+        collect(rows, |row| Ok(((row.id(0)?, row.text(1)?), row.number(2)?)))?;
     let items = batch.iter().flat_map(|EncodedCommit { commit, .. }| {
         commit.stock.iter().map(|change| {
             let (StockChange::Take(draw) | StockChange::Return(draw)) = change;

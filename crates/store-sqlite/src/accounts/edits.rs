@@ -1,10 +1,16 @@
 //! Changes of accounts.
 
-use dabba_domain::{AccountId, order::Version};
-use dabba_store::{AccountEdit, AccountEditOutcome, Resource, Subject, encoding::exact_nanoseconds};
+use std::ops::ControlFlow;
+
+use dabba_domain::AccountId;
+use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
+use dabba_store_sql::{
+    accounts::{apply_edit, edit_of},
+    claims::Written,
+};
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{FIND_ACCOUNT, account_of, revocations};
+use super::{FIND_ACCOUNT, find_account, revocations};
 use crate::{codec::id_bytes, failure::Failure};
 
 pub(crate) const UPDATE_ACCOUNT: &str = "\
@@ -17,24 +23,18 @@ pub(crate) const FIND_OTHER_ADMIN: &str =
 
 pub(crate) const DELETE_MEMBERSHIPS: &str = "DELETE FROM memberships WHERE account_id = ?1";
 
-type Edited = (AccountEditOutcome, Option<(Resource, Version)>);
-
-/// Changes an account as the contract requires. Returns the resource and version for the claim if the account
-/// was changed.
-pub(super) fn edit(transaction: &Transaction<'_>, edit: &AccountEdit) -> Result<Edited, Failure> {
+/// Changes an account as the contract requires.
+pub(super) fn edit(
+    transaction: &Transaction<'_>,
+    edit: &AccountEdit,
+) -> Result<(AccountEditOutcome, Written), Failure> {
     if revocations::is_void(transaction, edit.by)? {
         return Ok((AccountEditOutcome::CallerRevoked, None));
     }
-    let mut statement = transaction.prepare_cached(FIND_ACCOUNT)?;
-    let before = statement.query([id_bytes(edit.id)])?.next()?.map(account_of).transpose()?;
-    let Some(before) = before.filter(|account| account.deleted_at.is_none()) else {
-        return Ok((AccountEditOutcome::NotFound, None));
-    };
-    if edit.expected.as_ref().is_some_and(|versions| !versions.contains(&before.version)) {
-        return Ok((AccountEditOutcome::Conflict { current: before.version }, None));
-    }
-    let Some(edited) = edit.applied_to(&before) else {
-        return Ok((AccountEditOutcome::Done(Box::new(before)), None));
+    let before = find_account(transaction, FIND_ACCOUNT, [id_bytes(edit.id)])?;
+    let edited = match apply_edit(edit, before) {
+        ControlFlow::Continue(edited) => edited,
+        ControlFlow::Break(outcome) => return Ok((outcome, None)),
     };
     if edited.steps_down && !has_other_admin(transaction, edit.id)? {
         return Ok((AccountEditOutcome::LastAdmin, None));
@@ -56,8 +56,7 @@ pub(super) fn edit(transaction: &Transaction<'_>, edit: &AccountEdit) -> Result<
     if edited.leaves_restaurants {
         transaction.prepare_cached(DELETE_MEMBERSHIPS)?.execute([id_bytes(account.id)])?;
     }
-    let written = (Resource::Account(account.id), account.version);
-    Ok((AccountEditOutcome::Done(Box::new(account)), Some(written)))
+    Ok(edit_of(account))
 }
 
 fn has_other_admin(transaction: &Transaction<'_>, id: AccountId) -> Result<bool, Failure> {

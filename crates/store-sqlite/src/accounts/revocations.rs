@@ -4,11 +4,11 @@ use dabba_domain::Timestamp;
 use dabba_store::{
     Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
 };
+use dabba_store_sql::accounts::revocation_of;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
-use uuid::Uuid;
 
 use crate::{
-    codec::{id_bytes, read_text, read_timestamp},
+    codec::{collect, id_bytes},
     failure::Failure,
 };
 
@@ -74,14 +74,5 @@ pub(super) fn page(
     limit: u32,
 ) -> Result<Vec<Revocation>, Failure> {
     let mut statement = connection.prepare_cached(FIND_REVOCATIONS)?;
-    let mut rows = statement.query(params![after, limit])?;
-    let mut page = Vec::new();
-    while let Some(row) = rows.next()? {
-        page.push(Revocation {
-            revision: row.get(0)?,
-            subject: Subject::from_stored(read_text(row, 1)?, Uuid::from_bytes(row.get(2)?)),
-            revoked_at: read_timestamp(row, 3)?,
-        });
-    }
-    Ok(page)
+    collect(statement.query(params![after, limit])?, |row| revocation_of(row))
 }

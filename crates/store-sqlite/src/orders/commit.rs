@@ -9,11 +9,17 @@ use dabba_domain::{
     RestaurantId,
     order::{PaymentReference, Version},
 };
+use dabba_store::encoding::{EncodedChange, EncodedCommit};
 use dabba_store::{CatalogueGuard, Change, Claim, CommitOutcome, StockChange, StockShortage, TaskLease};
+use dabba_store_sql::{catalogue::guard_of, claims::forgotten_keys};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use crate::{catalogue::extend_marks, claims, codec::id_bytes, failure::Failure};
-use dabba_store::encoding::{EncodedChange, EncodedCommit};
+use crate::{
+    catalogue::marks::extend_marks,
+    claims,
+    codec::{first, id_bytes},
+    failure::Failure,
+};
 
 pub(crate) const FIND_CLAIM: &str = "\
     SELECT fingerprint, order_id, version, resource, fingerprint_version FROM idempotency_keys \
@@ -130,14 +136,7 @@ pub(crate) fn find_revisions(
     restaurant_id: RestaurantId,
 ) -> Result<Option<CatalogueGuard>, Failure> {
     let mut statement = connection.prepare_cached(FIND_REVISIONS)?;
-    let revisions = statement.query_row([id_bytes(restaurant_id)], |row| {
-        Ok(CatalogueGuard {
-            restaurant_revision: row.get(0)?,
-            menu_revision: row.get(1)?,
-            availability_revision: row.get(2)?,
-        })
-    });
-    Ok(revisions.optional()?)
+    first(statement.query([id_bytes(restaurant_id)])?, |row| guard_of(row, 0))
 }
 
 /// Returns the items whose stock would fall below zero if the changes were made in order. Each item appears
@@ -344,7 +343,7 @@ pub(super) fn forget_keys(
     limit: u32,
 ) -> Result<u32, Failure> {
     let deleted = transaction.prepare_cached(DELETE_OLD_KEYS)?.execute(params![claimed_before_ns, limit])?;
-    u32::try_from(deleted).map_err(|_| Failure::corrupt("more keys were deleted than requested"))
+    Ok(forgotten_keys(deleted)?)
 }
 
 fn expect_one(rows: usize, what: &str) -> Result<(), Failure> {

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor,
+    Actor, TaskId,
     menu::Availability,
     order::{
         CancelReason, Command, Fulfilment, Order, OrderDetails, OrderStatus, RefundReason, RefundRequest,
-        Version, decide, fold,
+        Task, TaskQueue, Version, decide, fold,
     },
     text::Note,
 };
@@ -155,6 +155,20 @@ pub async fn past_orders_are_whole(store: Arc<dyn Store>, world: &mut World, pas
         }
     }
 }
+
+/// Panics unless a migrated store leases the task that an older program stored for the expiry of an order. The task has
+/// no queue, and is due.
+pub async fn past_task_is_leased(store: Arc<dyn Store>, world: &World, task_id: TaskId) {
+    let (now, until) = (world.now(), world.in_seconds(60));
+    let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
+    assert_eq!(tasks.len(), 1);
+    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
+    assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
+}
+
+/// An earlier menu in the same form. Its unavailable item does not matter.
+pub const OLD_MENU: &str = r#"{"categories":[{"name":"Old","items":[{"id":"old","name":"Old","price_minor":1,"tags":[],
+    "availability":{"status":"unavailable"},"option_groups":[]}]}]}"#;
 
 /// A menu in the stored form that contained the availability of its items: one item is unavailable without an end, one
 /// is unavailable until [`BACK_AT`], and one is available.

@@ -57,6 +57,7 @@
 //! - Writing the commits whose conditions hold and deleting the claims of the others: two kinds of outcome in one
 //!   transaction, and a dead row for every refusal.
 
+mod columns;
 mod feed;
 mod list;
 mod marks;
@@ -76,8 +77,7 @@ use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
     order::{Order, RecordedEvent, Version},
 };
-use dabba_store::encoding::EncodedCommit;
-use dabba_store::encoding::clamped_nanoseconds;
+use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
     OrderScope, OrderStore, StoreError,
@@ -106,6 +106,8 @@ enum Attempt<'b> {
 /// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
+    use dabba_store_sql::lists::IndexRange;
+
     let fixed = [
         ("find_claims", view::FIND_CLAIMS),
         ("find_leases", view::FIND_LEASES),
@@ -117,9 +119,9 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("extend_marks", marks::EXTEND_MARKS),
         ("delete_leased", write::DELETE_LEASED),
         ("change_stock", write::CHANGE_STOCK),
-        ("insert_claims", write::INSERT_CLAIMS),
-        ("insert_orders", write::INSERT_ORDERS),
-        ("update_orders", write::UPDATE_ORDERS),
+        ("insert_claims", columns::INSERT_CLAIMS.as_str()),
+        ("insert_orders", columns::INSERT_ORDERS.as_str()),
+        ("update_orders", columns::UPDATE_ORDERS.as_str()),
         ("find_orders", read::FIND_ORDERS),
         ("find_events", read::FIND_EVENTS),
         ("find_newer", read::FIND_NEWER),
@@ -128,14 +130,14 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];
-    let lists = list::IndexRange::EVERY.map(|range| (range.name(), range.sql()));
+    let lists = IndexRange::EVERY.map(|range| (range.name(), list::sql(range)));
     fixed.map(|(name, sql)| (name, sql.to_owned())).into_iter().chain(lists).collect()
 }
 
 /// Returns whether the statement with this name is a list of orders.
 #[cfg(test)]
 pub(crate) fn is_list(name: &str) -> bool {
-    list::IndexRange::EVERY.iter().any(|range| range.name() == name)
+    dabba_store_sql::lists::IndexRange::EVERY.iter().any(|range| range.name() == name)
 }
 
 #[async_trait]

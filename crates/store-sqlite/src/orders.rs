@@ -11,14 +11,13 @@ use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
     order::{Order, RecordedEvent, Version},
 };
-use dabba_store::encoding::clamped_nanoseconds;
+use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
     OrderStore, StoreError,
 };
 
 use crate::{SqliteStore, claims};
-use dabba_store::encoding::EncodedCommit;
 
 #[async_trait]
 impl OrderStore for SqliteStore {

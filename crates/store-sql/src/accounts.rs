@@ -1,0 +1,71 @@
+//! Accounts and revocations.
+
+use std::ops::ControlFlow;
+
+use dabba_domain::{AccountId, Role, text::Name};
+use dabba_store::{
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, EditedAccount, Resource, Revocation,
+    StoreError, Subject,
+};
+
+use crate::{StoredRow, claims::Written};
+
+/// Returns the account of a row with these columns: `id`, `email`, `name`, `role`, `password_hash`, `created_at_ns`,
+/// `version`, `disabled_at_ns`, `deleted_at_ns`, and the revision of the account's latest revocation or 0.
+pub fn account_of<'row>(row: impl StoredRow<'row>) -> Result<Account, StoreError> {
+    Ok(Account {
+        id: row.id(0)?,
+        email: row.text(1)?.to_owned(),
+        name: Name::from_stored(row.text(2)?),
+        role: row.name(3, Role::from_name)?,
+        password_hash: row.text(4)?.to_owned(),
+        created_at: row.timestamp(5)?,
+        version: row.number(6)?,
+        disabled_at: row.optional_timestamp(7)?,
+        deleted_at: row.optional_timestamp(8)?,
+        revocation: row.integer(9)?,
+    })
+}
+
+/// Returns the revocation of a row with these columns: `revision`, `subject_kind`, `subject_id`, `revoked_at_ns`.
+pub fn revocation_of<'row>(row: impl StoredRow<'row>) -> Result<Revocation, StoreError> {
+    Ok(Revocation {
+        revision: row.integer(0)?,
+        subject: Subject::from_stored(row.text(1)?, row.uuid(2)?),
+        revoked_at: row.timestamp(3)?,
+    })
+}
+
+/// Returns the outcome of the insert of an account whose address may be taken.
+pub const fn creation_of(id: AccountId, is_inserted: bool) -> (AccountCreation, Written) {
+    if is_inserted {
+        (AccountCreation::Created, Some((Resource::Account(id), 1)))
+    } else {
+        (AccountCreation::EmailTaken, None)
+    }
+}
+
+/// Applies an edit to the account as read, in the order of conditions of the contract. The caller has checked the
+/// credential. If the edit [steps down](EditedAccount::steps_down), the caller must find another admin before it writes,
+/// or end with [`AccountEditOutcome::LastAdmin`].
+pub fn apply_edit(
+    edit: &AccountEdit,
+    before: Option<Account>,
+) -> ControlFlow<AccountEditOutcome, EditedAccount> {
+    let Some(before) = before.filter(|account| account.deleted_at.is_none()) else {
+        return ControlFlow::Break(AccountEditOutcome::NotFound);
+    };
+    if edit.expected.as_ref().is_some_and(|versions| !versions.contains(&before.version)) {
+        return ControlFlow::Break(AccountEditOutcome::Conflict { current: before.version });
+    }
+    match edit.applied_to(&before) {
+        Some(edited) => ControlFlow::Continue(edited),
+        None => ControlFlow::Break(AccountEditOutcome::Done(Box::new(before))),
+    }
+}
+
+/// Returns the outcome of an edit that was written. The account has its new revocation.
+pub fn edit_of(account: Account) -> (AccountEditOutcome, Written) {
+    let written = (Resource::Account(account.id), account.version);
+    (AccountEditOutcome::Done(Box::new(account)), Some(written))
+}
