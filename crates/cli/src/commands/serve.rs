@@ -4,8 +4,9 @@ mod announcement;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc};
 
+use dabba_api::{ApiConfig, Apps};
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{AccountRates, Apps, ConnectionMetrics, HttpConfig, Rate, RateLimits, SigningKey};
+use dabba_web::{AccountRates, ConnectionMetrics, Rate, RateLimits, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -116,21 +117,22 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
     let grace = settings.shutdown_grace_seconds.seconds();
     let background = Background::start(&engine, &server_clock, &store, settings.work);
-    let http = HttpConfig {
+    let api = ApiConfig {
+        has_admin_listener: settings.admin_listen.is_some(),
         webhooks: payments.webhooks,
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        ..http_config(&settings, signing_key)
     };
     let connections = ConnectionMetrics::new(&mut metrics);
-    let Apps { public, admin } = dabba_http::apps(engine, http, metrics);
+    let web = Web::new(engine, web_config(&settings, signing_key), metrics);
+    let Apps { public, admin } = dabba_api::apps(web, api);
     let stopping_since = signals.stopping_since();
     let options = serving::options(&settings, &databases);
     let stop = signals.first().shared();
-    let serving = dabba_http::serve(listener, public, stop.clone(), options, connections);
+    let serving = dabba_web::serve(listener, public, stop.clone(), options, connections);
     let serving_admins = async {
         let (Some(listener), Some(app)) = (admin_listener, admin) else { return Ok(()) };
         let options = serving::options_for_operators(&settings);
-        dabba_http::serve(listener, app, stop, options, ConnectionMetrics::default()).await
+        dabba_web::serve(listener, app, stop, options, ConnectionMetrics::default()).await
     };
     tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await
@@ -153,7 +155,7 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
+fn web_config(settings: &Settings, signing_key: SigningKey) -> WebConfig {
     let defaults = RateLimits::default();
     let rate_limits = RateLimits {
         tokens_per_email: rate(settings.tokens_per_email_limit, defaults.tokens_per_email),
@@ -169,7 +171,7 @@ fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
             settings.staff_body_kib_limit.small().saturating_mul(1024),
         ),
     };
-    HttpConfig {
+    WebConfig {
         token_lifetime: settings.token_lifetime_seconds.seconds(),
         request_timeout: settings.request_timeout_seconds.seconds(),
         rate_limits,
@@ -177,8 +179,7 @@ fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
         cors_origins: settings.cors_origins.to_rule(),
         allowed_hosts: settings.allowed_hosts.to_vec(),
         hsts_seconds: settings.hsts_seconds.small(),
-        has_admin_listener: settings.admin_listen.is_some(),
-        ..HttpConfig::new(signing_key)
+        ..WebConfig::new(signing_key)
     }
 }
 

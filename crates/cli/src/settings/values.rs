@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use dabba_http::{CorsOrigins, Network};
 use dabba_store_postgres::PostgresStore;
+use dabba_web::{CorsOrigins, Network};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Allowed dependencies of each crate of the workspace, except in tests.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("dabba-domain", &[]),
     ("dabba-store", &["dabba-domain"]),
     ("dabba-store-sqlite", &["dabba-domain", "dabba-store"]),
     ("dabba-store-postgres", &["dabba-domain", "dabba-store"]),
     ("dabba-engine", &["dabba-domain", "dabba-store"]),
     ("dabba-gateways", &["dabba-domain", "dabba-store", "dabba-engine"]),
-    ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-web", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-api", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-web"]),
     // The simulation simulates a payment provider.
     ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
     ("dabba-cli", ALL_BUT_TESTS),
@@ -32,14 +33,15 @@ const ALL_AND_CLUSTERS: &[&str] = &[
     "dabba-store-postgres",
     "dabba-engine",
     "dabba-gateways",
-    "dabba-http",
+    "dabba-web",
+    "dabba-api",
     "dabba-sim",
     "dabba-pg-cluster",
 ];
 /// Crates that are, or connect to, a database. Only the stores may name one.
 const DATABASES: [&str; 7] =
     ["rusqlite", "libsqlite3-sys", "refinery", "tokio-postgres", "postgres", "deadpool-postgres", "sqlx"];
-/// Crates that serve HTTP. Only `http`, the crates above it, and `gateways` may name one: the simulated payment
+/// Crates that serve HTTP. Only `web`, the faces above it, and `gateways` may name one: the simulated payment
 /// provider is a service, too.
 const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
 
@@ -90,7 +92,8 @@ fn only_stores_name_a_database_and_only_the_edges_name_a_server() {
             let dependency = dependency.as_str();
             let is_store = name.starts_with("dabba-store-");
             assert!(is_store || !DATABASES.contains(&dependency), "{name} may not name {dependency}");
-            let may_serve = ["dabba-http", "dabba-gateways", "dabba-testkit"].contains(&name.as_str());
+            let may_serve =
+                ["dabba-web", "dabba-api", "dabba-gateways", "dabba-testkit"].contains(&name.as_str());
             assert!(may_serve || !HTTP_SERVERS.contains(&dependency), "{name} may not name {dependency}");
         }
     }
