@@ -18,13 +18,13 @@ use dabba_web::{
         etag,
     },
 };
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, accounts::AccountBody, lists, mark};
+use super::{KeyParameter, lists, mark};
 use crate::{
     app::App,
+    bodies::accounts::{AccountBody, AccountListBody, AccountPatchBody, PasswordBody},
     problem::{
         BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn, Result,
         TooOften, WriteFailures,
@@ -44,16 +44,6 @@ fn represent(account: Account) -> Response {
     let mut response = Json(AccountBody::from(account)).into_response();
     response.headers_mut().insert(header::ETAG, tag);
     response
-}
-
-/// A page of accounts.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = AccountList)]
-struct AccountListBody {
-    accounts: Vec<AccountBody>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
 }
 
 #[derive(Debug, IntoParams)]
@@ -132,19 +122,6 @@ async fn get_account(
     Ok(represent(app.engine.account(&caller, id).await?))
 }
 
-/// Changes of an account. At least one member; omitted members stay unchanged.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = AccountPatch)]
-#[serde(deny_unknown_fields)]
-struct AccountPatchBody {
-    /// The name.
-    name: Option<String>,
-    /// The role. A change of the role ends all tokens and all memberships of the account. For admins.
-    role: Option<Role>,
-    /// `true` ends all tokens of the account and refuses logins until it is set to `false`. For admins.
-    disabled: Option<bool>,
-}
-
 /// Changes an account
 ///
 /// The owner changes the name; an admin changes all members. The last enabled admin cannot be disabled or get another role (409
@@ -206,19 +183,6 @@ async fn delete_account(
 ) -> Result<StatusCode> {
     app.engine.delete_account(&caller, id, condition.into_versions()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// A new password.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = NewPassword)]
-#[serde(deny_unknown_fields)]
-struct PasswordBody {
-    /// The rules are those of a registration.
-    #[schema(format = Password)]
-    password: String,
-    /// The current password. Required for the caller's own account.
-    #[schema(format = Password)]
-    current_password: Option<String>,
 }
 
 /// Sets a password

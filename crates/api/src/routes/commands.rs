@@ -11,14 +11,8 @@ use axum::{
     response::Response,
 };
 use dabba_domain::{
-    AccountId, Amount, OrderId, Problems, Role,
-    limits::MAX_PREPARATION_MINUTES,
-    menu::UnavailableItem,
-    order::{
-        CancelReason, Command, InterventionReason, RefundBearer, RefundLine, RefundReason, RefundRequest,
-        RejectReason,
-    },
-    text::Note,
+    OrderId, Problems, Role,
+    order::{Command, RefundRequest},
 };
 use dabba_engine::{CommandRequest, Principal};
 use dabba_store::IdempotencyKey;
@@ -26,14 +20,18 @@ use dabba_web::{
     Problem,
     extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey},
 };
-use serde::Deserialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::orders::{OrderBody, answer};
+use super::orders::answer;
 use crate::{
     app::App,
-    bodies::limited::at_most,
+    bodies::{
+        commands::{
+            AcceptanceBody, AssignmentBody, CancellationBody, DeliveryBody, RefundBody, RejectionBody,
+        },
+        orders::OrderBody,
+    },
     problem::{
         ApiProblem, Missing, NotAccepted, NotAllowed, NotAssigned, NotCancelled, NotDelivered, NotMoved,
         NotRefunded, NotRejected, NotSignedIn, Result, WriteFailures,
@@ -97,16 +95,6 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
     answer(StatusCode::OK, &done)
 }
 
-/// The time until the food is ready.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Acceptance)]
-#[serde(deny_unknown_fields)]
-struct AcceptanceBody {
-    /// Minutes until the food is ready.
-    #[serde(deserialize_with = "at_most::<MAX_PREPARATION_MINUTES, _>")]
-    preparation_minutes: u32,
-}
-
 /// Accepts an order
 ///
 /// For the restaurant's staff; also after the acceptance deadline, as long as the order has not expired.
@@ -127,21 +115,6 @@ async fn accept_order(
     JsonBody(body): JsonBody<AcceptanceBody>,
 ) -> Result<Response> {
     act(&app, envelope, Command::Accept { preparation_minutes: body.preparation_minutes }).await
-}
-
-/// The reason why the restaurant rejects an order.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Rejection)]
-#[serde(deny_unknown_fields)]
-struct RejectionBody {
-    /// The reason.
-    reason: RejectReason,
-    /// Details in the restaurant's own words.
-    #[serde(default)]
-    note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
-    #[serde(default)]
-    items: Vec<UnavailableItem>,
 }
 
 /// Rejects an order
@@ -183,22 +156,6 @@ async fn reject_order(
 )]
 async fn mark_order_ready(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
     act(&app, envelope, Command::MarkReady).await
-}
-
-/// The courier of an order.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = Assignment)]
-#[serde(deny_unknown_fields)]
-struct AssignmentBody {
-    /// The courier's account. Default: the caller, if the caller is a courier.
-    #[serde(default)]
-    courier_id: Option<AccountId>,
-    /// The reason why an admin assigns another courier. Required from an admin after the pick-up; only for admins.
-    #[serde(default)]
-    reason: Option<InterventionReason>,
-    /// Details in the admin's own words.
-    #[serde(default)]
-    note: Option<Note>,
 }
 
 /// Assigns a courier
@@ -250,19 +207,6 @@ async fn pick_up_order(State(app): State<Arc<App>>, envelope: Envelope) -> Resul
     act(&app, envelope, Command::PickUp).await
 }
 
-/// The reason why an admin marks an order as delivered.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[schema(as = Delivery)]
-#[serde(deny_unknown_fields)]
-struct DeliveryBody {
-    /// The reason why an admin does this instead of the courier. Required from an admin; only for admins.
-    #[serde(default)]
-    reason: Option<InterventionReason>,
-    /// Details in the admin's own words.
-    #[serde(default)]
-    note: Option<Note>,
-}
-
 /// Marks an order as delivered
 ///
 /// For the courier of the order; for the restaurant's staff if the customer collects the order; and for an admin, with
@@ -285,23 +229,6 @@ async fn deliver_order(
 ) -> Result<Response> {
     let DeliveryBody { reason, note } = body.unwrap_or_default();
     act(&app, envelope, Command::Deliver { reason, note }).await
-}
-
-/// The reason why an order is cancelled.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Cancellation)]
-#[serde(deny_unknown_fields)]
-struct CancellationBody {
-    /// The reason. Customers use `changed_mind`, `duplicate`, `wrong_address`, `too_slow` or `other`; the restaurant's
-    /// staff `duplicate`, `wrong_address`, `item_unavailable`, `kitchen_closed`, `no_courier`, `customer_unreachable`,
-    /// `suspected_fraud` or `other`; an admin any reason.
-    reason: CancelReason,
-    /// Details in the caller's own words.
-    #[serde(default)]
-    note: Option<Note>,
-    /// The order's items that are unavailable. Required with `item_unavailable`; not allowed with other reasons.
-    #[serde(default)]
-    items: Vec<UnavailableItem>,
 }
 
 /// Cancels an order
@@ -327,28 +254,6 @@ async fn cancel_order(
 ) -> Result<Response> {
     let CancellationBody { reason, note, items } = body;
     act(&app, envelope, Command::Cancel { reason, note, items }).await
-}
-
-/// The money that the customer gets back.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = RefundRequest)]
-#[serde(deny_unknown_fields)]
-struct RefundBody {
-    /// The amount. Default: the whole refundable amount, if there are no lines either.
-    #[serde(default)]
-    amount: Option<Amount>,
-    /// The lines to refund, with their tax, instead of an amount. At least one.
-    #[serde(default)]
-    #[schema(min_items = 1)]
-    lines: Option<Vec<RefundLine>>,
-    reason: RefundReason,
-    /// Details in the caller's own words.
-    #[serde(default)]
-    note: Option<Note>,
-    /// Who bears the refund. Default: if the order ended early, the party that bears its end; otherwise the restaurant.
-    /// Only an admin can choose another party.
-    #[serde(default)]
-    borne_by: Option<RefundBearer>,
 }
 
 /// Refunds an order

@@ -10,9 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    Amount, Currency, RestaurantId, Timestamp,
-    menu::{Availability, MenuDocument, MenuItem, OptionGroup},
-    text::{ExternalCode, Name, Note, Slug},
+    RestaurantId, Timestamp,
+    menu::{Availability, MenuDocument},
+    text::Slug,
 };
 use dabba_engine::{CatalogueEntry, ExpectedMenu};
 use dabba_store::Catalogue;
@@ -20,8 +20,6 @@ use dabba_web::{
     Problem,
     extract::{Caller, EntityTag, IfMatch, IfNoneMatch, InPath, JsonBody, etag},
 };
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
     routes,
@@ -31,6 +29,7 @@ use super::restaurants::precondition_required;
 use crate::{
     MAX_MENU_BYTES,
     app::App,
+    bodies::menus::{AvailabilityBody, MenuBody},
     problem::{
         BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotAtRevision, NotReplaced,
         NotSignedIn, Result,
@@ -41,83 +40,6 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(get_menu, replace_menu).layer(DefaultBodyLimit::max(MAX_MENU_BYTES)))
         .routes(routes!(set_availability))
-}
-
-/// A restaurant's menu.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Menu)]
-struct MenuBody<'a> {
-    restaurant_id: RestaurantId,
-    /// The currency of every price.
-    currency: Currency,
-    /// Increases with every change of the menu, and whenever an item's stock becomes limited or unlimited.
-    #[schema(minimum = 1)]
-    revision: u32,
-    /// Increases with every change of an item's availability.
-    #[schema(minimum = 1)]
-    availability_revision: u32,
-    categories: Vec<CategoryBody<'a>>,
-}
-
-/// A category of a menu.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = MenuCategory)]
-struct CategoryBody<'a> {
-    name: &'a Name,
-    items: Vec<ItemBody<'a>>,
-}
-
-/// An item that can be ordered.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = MenuItem)]
-struct ItemBody<'a> {
-    /// Unique within the menu.
-    id: &'a Slug,
-    /// The item's code in another system, unique within the menu.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_code: Option<&'a ExternalCode>,
-    name: &'a Name,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    description: Option<&'a Note>,
-    /// Price of one item, without options.
-    price_minor: Amount,
-    tags: &'a [Name],
-    /// Whether the item can be ordered now.
-    availability: Availability,
-    option_groups: &'a [OptionGroup],
-    /// Whether the item's stock is limited. A quote states the remaining number.
-    stock_limited: bool,
-}
-
-impl<'a> MenuBody<'a> {
-    fn new(catalogue: &'a Catalogue, now: Timestamp) -> Self {
-        let item = |item: &'a MenuItem| ItemBody {
-            id: &item.id,
-            external_code: item.external_code.as_ref(),
-            name: &item.name,
-            description: item.description.as_ref(),
-            price_minor: item.price_minor,
-            tags: &item.tags,
-            availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
-            option_groups: &item.option_groups,
-            stock_limited: catalogue.limited.contains(&item.id),
-        };
-        Self {
-            restaurant_id: catalogue.restaurant.id,
-            currency: catalogue.restaurant.settings.currency,
-            revision: catalogue.menu_revision,
-            availability_revision: catalogue.availability_revision,
-            categories: catalogue
-                .menu
-                .categories()
-                .iter()
-                .map(|category| CategoryBody {
-                    name: &category.name,
-                    items: category.items.iter().map(item).collect(),
-                })
-                .collect(),
-        }
-    }
 }
 
 /// Number of headers in a response with a menu.
@@ -273,17 +195,6 @@ async fn replace_menu(
     };
     let entry = app.engine.replace_menu(&caller, id, menu, expected.as_deref()).await?;
     represent(&entry, app.engine.now())
-}
-
-/// The availability of an item.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ItemAvailability)]
-struct AvailabilityBody {
-    item: Slug,
-    availability: Availability,
-    /// Revision of the availability after the change.
-    #[schema(minimum = 1)]
-    availability_revision: u32,
 }
 
 /// Sets the availability of an item

@@ -8,14 +8,13 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use dabba_engine::{Error, Readiness};
+use dabba_engine::Error;
 use dabba_web::{Format, Problem};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
+    bodies::operations::{HealthBody, ReadinessBody},
     code,
     problem::{Failures, Result},
 };
@@ -27,52 +26,6 @@ pub(crate) fn router() -> OpenApiRouter<Arc<App>> {
 /// Returns the probes, which every listener serves.
 pub(super) fn probes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
-}
-
-/// Health of the server.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Health)]
-struct HealthBody {
-    /// Always `ok`.
-    status: &'static str,
-}
-
-/// Readiness of the server.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Readiness)]
-struct ReadinessBody {
-    status: ReadinessStatus,
-    /// Names of the shards that do not answer. Present while the status is `degraded`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    shards: Vec<String>,
-    /// Names of the shards that were split after this server read its shard map. The server refuses requests about the moved
-    /// restaurants until it is restarted with the new map. Present while the status is `degraded`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    outdated_shards: Vec<String>,
-    /// Names of the background parts that keep failing and are restarted, or that cannot work. Present while the status is
-    /// `degraded`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    parts: Vec<String>,
-}
-
-/// `ok`: the server can do all its work. `degraded`: shards do not answer or the shard map is outdated, so the server refuses
-/// requests about some restaurants; or background parts fail, so changes by other servers may be seen late.
-#[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum ReadinessStatus {
-    Ok,
-    Degraded,
-}
-
-impl From<Readiness> for ReadinessBody {
-    fn from(readiness: Readiness) -> Self {
-        let status = if readiness.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
-        let Readiness { silent_shards, outdated_shards, parts_down } = readiness;
-        Self { status, shards: silent_shards, outdated_shards, parts: parts_down }
-    }
 }
 
 /// Reports that the server runs

@@ -9,32 +9,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
-    ledger::LedgerPosting,
-    order::{
-        AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, RecordedEvent, RefundState, Version,
-    },
-    pricing::{Amounts, OrderLine},
-    text::{Name, Note},
+    OrderId, RestaurantId,
+    order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
 use dabba_engine::{Answer, Principal};
 use dabba_store::{OrderCursor, OrderPage, PageSize};
 use dabba_web::{
     Problem,
     extract::{
-        Caller, Cursor as _, FromParameters, IfNoneMatch, InPath, JsonBody, Parameters, QueryOf, RequiredKey,
-        etag,
+        Caller, FromParameters, IfNoneMatch, InPath, JsonBody, Parameters, QueryOf, RequiredKey, etag,
     },
     headers,
 };
-use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{created, lists};
 use crate::{
     app::App,
+    bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
     problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, Result, WriteFailures},
 };
 
@@ -45,112 +38,6 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(get_order))
         .routes(routes!(list_events))
         .routes(routes!(get_ledger))
-}
-
-/// An order at one version, with the fields that its caller may see.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Order)]
-pub(crate) struct OrderBody<'a> {
-    id: OrderId,
-    restaurant_id: RestaurantId,
-    /// Name of the restaurant when the order was placed.
-    restaurant_name: &'a Name,
-    /// The customer's account.
-    customer_id: AccountId,
-    /// The courier's account.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    courier_id: Option<AccountId>,
-    status: OrderStatus,
-    /// Number of the latest event; also the order's `ETag`.
-    #[schema(minimum = 1)]
-    version: u32,
-    payment: PaymentBody<'a>,
-    /// The currency of every amount.
-    currency: Currency,
-    amounts: Amounts,
-    lines: &'a [OrderLine],
-    fulfilment: &'a Fulfilment,
-    /// The person to contact.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<&'a Contact>,
-    /// A note to the restaurant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a Note>,
-    /// Revision of the menu from which the order was priced.
-    menu_revision: u32,
-    placed_at: Timestamp,
-    /// Time of the latest event.
-    updated_at: Timestamp,
-    /// Deadline for the restaurant's acceptance. Present once the order is confirmed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acceptance_deadline: Option<Timestamp>,
-    /// Time at which the restaurant expects the food to be ready. Present once the restaurant has accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ready_by: Option<Timestamp>,
-    /// How the order ended before the delivery, if it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closure: Option<&'a Closure>,
-    /// The actions that the caller may take at this version.
-    allowed_actions: Vec<AllowedAction>,
-}
-
-/// The payment of an order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Payment)]
-struct PaymentBody<'a> {
-    method: PaymentMethod,
-    status: PaymentStatus,
-    /// Deadline of a payment by card. Present while the order waits for the payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<Timestamp>,
-    /// The payment provider's reference of the payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a PaymentReference>,
-    /// The captured amount.
-    captured: Amount,
-    /// The refunded part of the captured amount.
-    refunded: Amount,
-    /// Completed and pending refunds, oldest first.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    #[schema(required = false)]
-    refunds: &'a [RefundState],
-}
-
-impl<'a> OrderBody<'a> {
-    fn new(order: &'a Order, allowed_actions: Vec<AllowedAction>) -> Self {
-        let details = &*order.details;
-        Self {
-            id: order.id,
-            restaurant_id: details.restaurant_id,
-            restaurant_name: &details.restaurant_name,
-            customer_id: details.customer_id,
-            courier_id: order.courier_id,
-            status: order.status,
-            version: order.version,
-            payment: PaymentBody {
-                method: details.payment_method,
-                status: order.payment_status,
-                deadline: details.payment_deadline.filter(|_| order.awaits_payment()),
-                reference: order.payment_reference.as_ref(),
-                captured: order.captured,
-                refunded: order.refunded,
-                refunds: &order.refunds,
-            },
-            currency: details.currency,
-            amounts: details.amounts,
-            lines: &details.lines,
-            fulfilment: &details.fulfilment,
-            contact: details.contact.as_ref(),
-            note: details.note.as_ref(),
-            menu_revision: details.menu_revision,
-            placed_at: order.placed_at,
-            updated_at: order.updated_at,
-            acceptance_deadline: order.acceptance_deadline,
-            ready_by: order.ready_by,
-            closure: order.closure.as_ref(),
-            allowed_actions,
-        }
-    }
 }
 
 /// Initial size of the buffer for an order's JSON. Most orders fit, so the buffer need not grow.
@@ -249,21 +136,6 @@ async fn get_order(
     represent(&order, allowed_actions)
 }
 
-/// A page of orders.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = OrderList)]
-struct OrderListBody<'a> {
-    orders: Vec<OrderBody<'a>>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Present and `true` if orders may be missing in this page because a shard did not answer in time. The missing
-    /// orders are not on a later page either; request this page again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    incomplete: bool,
-}
-
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrderListQuery {
@@ -291,14 +163,13 @@ impl FromParameters for OrderListQuery {
     }
 }
 
+/// Responds with a page of orders. Reads which actions the caller may take on each order.
 async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
-    let mut orders = Vec::with_capacity(page.orders.len());
+    let mut allowed_actions = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
-        orders.push(OrderBody::new(order, app.engine.allowed_actions(caller, order).await?));
+        allowed_actions.push(app.engine.allowed_actions(caller, order).await?);
     }
-    let next_cursor = page.next.map(|cursor| cursor.write());
-    let incomplete = page.incomplete;
-    Ok(lists::answer(OrderListBody { orders, next_cursor, incomplete }, incomplete))
+    Ok(lists::answer(OrderListBody::new(&page, allowed_actions), page.incomplete))
 }
 
 /// Lists the caller's orders
@@ -350,37 +221,6 @@ async fn list_restaurant_orders(
     list(&app, &caller, page).await
 }
 
-/// An event of an order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = RecordedEvent)]
-struct EventBody {
-    /// Number of the event in the order's history: 1, 2, 3, … without gaps.
-    #[schema(minimum = 1)]
-    version: u32,
-    #[serde(flatten)]
-    event: Event,
-    /// Who caused the event.
-    actor: Actor,
-    at: Timestamp,
-}
-
-impl From<RecordedEvent> for EventBody {
-    fn from(recorded: RecordedEvent) -> Self {
-        let RecordedEvent { order_id: _, version, at, actor, event } = recorded;
-        Self { version, event, actor, at }
-    }
-}
-
-/// A page of an order's history.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = EventList)]
-struct EventListBody {
-    events: Vec<EventBody>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct EventListQuery {
@@ -420,16 +260,6 @@ async fn list_events(
     let mut events = app.engine.events(&caller, order_id, after, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
     Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
-}
-
-/// The ledger of an order.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Ledger)]
-struct LedgerBody {
-    /// The currency of every amount.
-    currency: Currency,
-    /// One posting for each event that moved money, oldest first. The entries of each posting sum to zero.
-    postings: Vec<LedgerPosting>,
 }
 
 /// Reads an order's ledger

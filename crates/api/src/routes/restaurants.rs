@@ -9,12 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    AccountId, Amount, Currency, ExternalId, RestaurantId, Timestamp,
-    menu::MenuDocument,
-    restaurant::{
-        Closed, DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant, SettingsDocument,
-    },
-    text::{Name, Note},
+    AccountId, ExternalId, RestaurantId, Timestamp, menu::MenuDocument, restaurant::SettingsDocument,
 };
 use dabba_engine::{CatalogueEntry, Conditional, RestaurantAnswer};
 use dabba_store::{IdempotencyKey, PageSize, RestaurantPage};
@@ -25,13 +20,16 @@ use dabba_web::{
         QueryOf, etag,
     },
 };
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, accounts::AccountBody, created, lists, mark};
+use super::{KeyParameter, created, lists, mark};
 use crate::{
     app::App,
+    bodies::{
+        accounts::AccountBody,
+        restaurants::{ClosingBody, MemberListBody, PauseBody, RestaurantBody, RestaurantListBody},
+    },
     code,
     problem::{
         BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotClosed, NotCreated, NotFitting,
@@ -51,106 +49,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(add_member, remove_member))
 }
 
-/// A restaurant with its settings.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Restaurant)]
-struct RestaurantBody<'a> {
-    id: RestaurantId,
-    /// Increases with every change of the settings or the pause; also the restaurant's `ETag`.
-    #[schema(minimum = 1)]
-    revision: u32,
-    /// The restaurant's id in another system, if it has one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: Option<&'a str>,
-    name: &'a Name,
-    currency: Currency,
-    /// Country code (ISO 3166-1 alpha-2).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    country: Option<&'a str>,
-    /// IANA time zone of the opening hours.
-    time_zone: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    location: Option<Location>,
-    /// Opening hours; always open if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opening_hours: Option<&'a [OpeningInterval]>,
-    /// Tax on the subtotal, in basis points.
-    tax_rate_basis_points: u32,
-    /// Whether the restaurant delivers.
-    delivers: bool,
-    /// Terms of delivery; absent if the restaurant does not deliver.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delivery: Option<DeliveryTerms>,
-    /// Whether customers may collect orders.
-    collection: bool,
-    /// Time to accept an order, in seconds.
-    acceptance_deadline_seconds: u32,
-    /// Maximum amount that the restaurant's staff may refund per order.
-    refund_limit: Amount,
-    /// The current pause; absent if the restaurant is not paused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pause: Option<PauseBody>,
-    /// The permanent closing; absent if the restaurant is not permanently closed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closed: Option<&'a Closed>,
-    /// Whether the restaurant takes orders now.
-    accepting: bool,
-    /// First moment at which the restaurant takes orders again, because it is neither closed nor paused then. Absent
-    /// while it takes orders, if the pause has no end, and if it never opens.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    opens_at: Option<Timestamp>,
-    created_at: Timestamp,
-}
-
-/// A pause: the restaurant takes no orders for a time.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
-#[schema(as = Pause)]
-#[serde(deny_unknown_fields)]
-struct PauseBody {
-    /// End of the pause. Default: until resumed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
-}
-
-impl<'a> RestaurantBody<'a> {
-    fn new(restaurant: &'a Restaurant, now: Timestamp) -> Self {
-        let settings = &restaurant.settings;
-        let not_accepting = restaurant.check_accepting(now).err();
-        Self {
-            id: restaurant.id,
-            revision: restaurant.revision,
-            external_id: settings.external_id.as_ref().map(ExternalId::as_str),
-            name: &settings.name,
-            currency: settings.currency,
-            country: settings.country.as_deref(),
-            time_zone: settings.time_zone.name(),
-            location: settings.location,
-            opening_hours: match &settings.opening_hours {
-                OpeningHours::Always => None,
-                OpeningHours::Weekly(intervals) => Some(intervals),
-            },
-            tax_rate_basis_points: settings.tax_rate_basis_points,
-            delivers: settings.delivery.is_some(),
-            delivery: settings.delivery,
-            collection: settings.collection,
-            acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
-            refund_limit: settings.refund_limit,
-            // An expired pause is not a pause any more.
-            pause: restaurant
-                .pause
-                .filter(|pause| pause.until.is_none_or(|until| now < until))
-                .map(|pause| PauseBody { until: pause.until }),
-            closed: restaurant.closed.as_ref(),
-            accepting: not_accepting.is_none(),
-            opens_at: not_accepting.and_then(|reason| reason.opens_at()),
-            created_at: restaurant.created_at,
-        }
-    }
-}
-
-fn represent(app: &App, entry: &CatalogueEntry) -> Response {
+fn represent(entry: &CatalogueEntry, now: Timestamp) -> Response {
     let restaurant = entry.restaurant();
-    let mut response = Json(RestaurantBody::new(restaurant, app.engine.now())).into_response();
+    let mut response = Json(RestaurantBody::new(restaurant, now)).into_response();
     response.headers_mut().insert(header::ETAG, etag(restaurant.revision));
     response
 }
@@ -206,7 +107,7 @@ async fn create_restaurant(
     let RestaurantAnswer { entry, replayed } =
         app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
     let location = format!("/v1/restaurants/{}", entry.restaurant().id);
-    Ok(mark(created(represent(&app, &entry), &location)?, replayed))
+    Ok(mark(created(represent(&entry, app.engine.now()), &location)?, replayed))
 }
 
 /// Query of a list by id.
@@ -270,35 +171,19 @@ impl FromParameters for RestaurantListQuery {
     }
 }
 
-impl RestaurantListQuery {
-    async fn page(&self, app: &App) -> Result<RestaurantPage> {
-        let Self { limit, cursor, is_closed, external_id } = self;
-        let Some(external_id) = external_id else {
-            return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
-        };
-        let found = app.engine.restaurant_by_external_id(external_id).await?;
-        let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
-        let restaurants = restaurants.filter(|restaurant| {
-            is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
-                && cursor.is_none_or(|cursor| restaurant.id > cursor)
-        });
-        Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
-    }
-}
-
-/// A page of restaurants.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = RestaurantList)]
-struct RestaurantListBody<'a> {
-    restaurants: Vec<RestaurantBody<'a>>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Present and `true` if restaurants may be missing in this page because a shard did not answer in time. The
-    /// missing restaurants cannot take orders either, and they are not on a later page; request this page again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    incomplete: bool,
+/// Reads a page of restaurants.
+async fn read_page(app: &App, query: &RestaurantListQuery) -> Result<RestaurantPage> {
+    let RestaurantListQuery { limit, cursor, is_closed, external_id } = query;
+    let Some(external_id) = external_id else {
+        return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
+    };
+    let found = app.engine.restaurant_by_external_id(external_id).await?;
+    let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
+    let restaurants = restaurants.filter(|restaurant| {
+        is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
+            && cursor.is_none_or(|cursor| restaurant.id > cursor)
+    });
+    Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
 }
 
 /// Lists restaurants
@@ -319,7 +204,7 @@ async fn list_restaurants(
     State(app): State<Arc<App>>,
     QueryOf(query): QueryOf<RestaurantListQuery>,
 ) -> Result<Response> {
-    let RestaurantPage { mut restaurants, incomplete } = query.page(&app).await?;
+    let RestaurantPage { mut restaurants, incomplete } = read_page(&app, &query).await?;
     let now = app.engine.now();
     let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
@@ -340,7 +225,8 @@ async fn list_restaurants(
     security(()),
 )]
 async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
-    Ok(represent(&app, &*app.engine.catalogue(id).await?))
+    let entry = app.engine.catalogue(id).await?;
+    Ok(represent(&entry, app.engine.now()))
 }
 
 /// Replaces a restaurant's settings
@@ -372,7 +258,7 @@ async fn replace_restaurant(
 ) -> Result<Response> {
     let expected = expected_revisions(condition)?;
     let entry = app.engine.replace_settings(&caller, id, settings, expected.as_deref()).await?;
-    Ok(represent(&app, &entry))
+    Ok(represent(&entry, app.engine.now()))
 }
 
 /// Pauses a restaurant
@@ -405,7 +291,8 @@ async fn pause_restaurant(
 ) -> Result<Response> {
     let until = pause.unwrap_or_default().until;
     let conditional = conditional(condition, key);
-    Ok(answer(&app, &app.engine.pause_under(&caller, id, until, conditional).await?))
+    let changed = app.engine.pause_under(&caller, id, until, conditional).await?;
+    Ok(answer(&changed, app.engine.now()))
 }
 
 /// Resumes a paused restaurant
@@ -435,7 +322,8 @@ async fn resume_restaurant(
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
     let conditional = conditional(condition, key);
-    Ok(answer(&app, &app.engine.resume_under(&caller, id, conditional).await?))
+    let changed = app.engine.resume_under(&caller, id, conditional).await?;
+    Ok(answer(&changed, app.engine.now()))
 }
 
 /// Combines the condition and the idempotency key of a request.
@@ -443,17 +331,8 @@ fn conditional(condition: IfMatch, key: Option<IdempotencyKey>) -> Conditional {
     Conditional { expected: condition.into_versions(), key }
 }
 
-fn answer(app: &App, answer: &RestaurantAnswer) -> Response {
-    mark(represent(app, &answer.entry), answer.replayed)
-}
-
-/// The reason why a restaurant is closed permanently.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = RestaurantClosing)]
-#[serde(deny_unknown_fields)]
-struct ClosingBody {
-    /// The reason. Everyone can read it.
-    reason: Note,
+fn answer(answer: &RestaurantAnswer, now: Timestamp) -> Response {
+    mark(represent(&answer.entry, now), answer.replayed)
 }
 
 /// Closes a restaurant permanently
@@ -481,7 +360,8 @@ async fn close_restaurant(
     MaybeKey(key): MaybeKey,
     JsonBody(ClosingBody { reason }): JsonBody<ClosingBody>,
 ) -> Result<Response> {
-    Ok(answer(&app, &app.engine.close_restaurant(&caller, id, reason, key).await?))
+    let changed = app.engine.close_restaurant(&caller, id, reason, key).await?;
+    Ok(answer(&changed, app.engine.now()))
 }
 
 /// Reopens a permanently closed restaurant
@@ -505,17 +385,8 @@ async fn reopen_restaurant(
     InPath(id): InPath<RestaurantId>,
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    Ok(answer(&app, &app.engine.reopen_restaurant(&caller, id, key).await?))
-}
-
-/// A page of a restaurant's staff.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = MemberList)]
-struct MemberListBody {
-    members: Vec<AccountBody>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
+    let changed = app.engine.reopen_restaurant(&caller, id, key).await?;
+    Ok(answer(&changed, app.engine.now()))
 }
 
 /// Lists a restaurant's staff

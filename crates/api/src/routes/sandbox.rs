@@ -3,19 +3,18 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use dabba_domain::{Problems, Role, Timestamp, whole_number};
+use dabba_domain::{Problems, Role, whole_number};
 use dabba_engine::{AdjustableClock, Principal};
 use dabba_web::{
     Problem,
     extract::{Caller, JsonBody},
 };
 use jiff::SignedDuration;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
+    bodies::sandbox::{AdvanceBody, ClockBody},
     code,
     problem::{BadBody, Failures, Missing, NotAllowed, NotSignedIn, Result},
 };
@@ -25,23 +24,6 @@ const MAX_ADVANCE_SECONDS: u32 = 31_536_000;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(get_clock)).routes(routes!(advance_clock))
-}
-
-/// The sandbox's time.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SandboxClock)]
-struct ClockBody {
-    now: Timestamp,
-}
-
-/// Request to advance the clock.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = ClockAdvance)]
-#[serde(deny_unknown_fields)]
-struct AdvanceBody {
-    /// Number of seconds.
-    #[schema(minimum = 1, maximum = 31_536_000)]
-    seconds: u32,
 }
 
 /// Returns the sandbox's clock, for admins. On other servers the path does not exist.

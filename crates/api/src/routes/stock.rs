@@ -8,18 +8,16 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
-use dabba_domain::{RestaurantId, limits::MAX_STOCK, text::Slug};
+use dabba_domain::{RestaurantId, text::Slug};
 use dabba_engine::{Principal, StockAdjustment, StockAnswer};
 use dabba_store::StockLevel;
 use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, RequiredKey, etag};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::mark;
 use crate::{
     app::App,
-    bodies::limited::null_or_at_most,
+    bodies::stock::{AdjustmentBody, LevelBody, RemainingBody, StockBody},
     problem::{
         BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotSignedIn, Result,
         WriteFailures,
@@ -33,41 +31,12 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(adjust_stock))
 }
 
-/// Stock of an item.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = StockLevel)]
-struct LevelBody {
-    item: Slug,
-    /// Remaining number; absent if the stock is not limited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    remaining: Option<u32>,
-    /// Increases with every change by hand; orders do not change it. Also the `ETag` of the stock. Absent if the stock
-    /// is not limited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
-    revision: Option<u32>,
-}
-
-impl From<StockLevel> for LevelBody {
-    fn from(level: StockLevel) -> Self {
-        let StockLevel { item, remaining, revision } = level;
-        Self { item, remaining: Some(remaining), revision: Some(revision) }
-    }
-}
-
 fn represent(item: Slug, level: Option<StockLevel>) -> Response {
-    let body = level.map_or(LevelBody { item, remaining: None, revision: None }, LevelBody::from);
+    let body = LevelBody::new(item, level);
     let tag = body.revision.map(etag);
     let mut response = Json(body).into_response();
     response.headers_mut().extend(tag.map(|tag| (header::ETAG, tag)));
     response
-}
-
-/// The stock of a restaurant's limited items.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = StockList)]
-struct StockBody {
-    stock: Vec<LevelBody>,
 }
 
 /// Lists limited stock
@@ -114,18 +83,6 @@ async fn get_stock(
 ) -> Result<Response> {
     let level = app.engine.stock_of(&caller, id, &item).await?;
     Ok(represent(item, level))
-}
-
-/// New stock of an item.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = Stock)]
-#[serde(deny_unknown_fields)]
-struct RemainingBody {
-    /// Remaining number; `null` removes the limit.
-    // The member is required, because omitting it by mistake must not remove the limit.
-    #[serde(deserialize_with = "null_or_at_most::<MAX_STOCK, _>")]
-    #[schema(required)]
-    remaining: Option<u32>,
 }
 
 /// Returns the revision at which the stock must be; `None` for any. Reads the stock only if the condition lists several
@@ -177,15 +134,6 @@ async fn set_stock(
     let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
     let answer = app.engine.set_stock(&caller, id, &item, remaining, expected).await?;
     Ok(represent(item, answer.level))
-}
-
-/// A relative change of an item's stock.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = StockAdjustment)]
-#[serde(deny_unknown_fields)]
-struct AdjustmentBody {
-    /// Number to add; negative to subtract. Not 0.
-    by: i64,
 }
 
 /// Adjusts the stock of an item

@@ -3,97 +3,21 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use dabba_domain::{
-    OrderId, TaskId, Timestamp,
-    order::{ReviewReason, Task, TaskKind},
-    text::Note,
-};
-use dabba_store::{PageSize, ParkedTask, RecordedTaskFailure, TaskFailure, TaskPage};
+use dabba_domain::TaskId;
+use dabba_store::{PageSize, TaskPage};
 use dabba_web::extract::{Caller, FromParameters, InPath, JsonBody, Parameters, QueryOf};
-use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::lists;
 use crate::{
     app::App,
+    bodies::tasks::{ResolutionBody, TaskListBody},
     problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotRetried, NotSignedIn, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list_tasks)).routes(routes!(retry_task)).routes(routes!(resolve_task))
-}
-
-/// A task that is parked because it failed too often, or a review, which is work for a person.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = ParkedTask)]
-struct ParkedTaskBody {
-    id: TaskId,
-    /// The order to which the task belongs.
-    order_id: OrderId,
-    /// The kind of task.
-    kind: TaskKind,
-    /// The reason why a person must check the order; only for tasks of the kind `review`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<ReviewReason>,
-    /// The reason in words, with instructions; only for tasks of the kind `review`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    /// Number of attempts.
-    attempts: u32,
-    parked_at: Timestamp,
-    /// The last 100 failures, oldest first.
-    failures: Vec<TaskFailureBody>,
-}
-
-/// A failed attempt of a task.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TaskFailure)]
-struct TaskFailureBody {
-    /// Number of the attempt.
-    attempt: u32,
-    at: Timestamp,
-    error: String,
-}
-
-impl From<ParkedTask> for ParkedTaskBody {
-    fn from(parked: ParkedTask) -> Self {
-        let ParkedTask { task, attempts, parked_at, failures } = parked;
-        let failures = failures.into_iter().map(|recorded| {
-            let RecordedTaskFailure { attempt, failure: TaskFailure { at, error } } = recorded;
-            TaskFailureBody { attempt, at, error }
-        });
-        let kind = task.task.kind();
-        let reason = match task.task {
-            Task::Review { reason } => Some(reason),
-            _ => None,
-        };
-        Self {
-            id: task.id,
-            order_id: task.order_id,
-            kind,
-            detail: reason.as_ref().map(ToString::to_string),
-            reason,
-            attempts,
-            parked_at,
-            failures: failures.collect(),
-        }
-    }
-}
-
-/// A page of parked tasks.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = TaskList)]
-struct TaskListBody {
-    tasks: Vec<ParkedTaskBody>,
-    /// Cursor of the next page; absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-    /// Present and `true` if tasks may be missing in this page because a shard did not answer in time. The missing
-    /// tasks are not on a later page either; request this page again.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    incomplete: bool,
 }
 
 /// State of a task.
@@ -180,15 +104,6 @@ async fn retry_task(
 ) -> Result<StatusCode> {
     app.engine.retry_task(&caller, task_id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// The reason why a task is resolved without being carried out.
-#[derive(Debug, Deserialize, ToSchema)]
-#[schema(as = TaskResolution)]
-#[serde(deny_unknown_fields)]
-struct ResolutionBody {
-    /// What was done instead, for later readers.
-    reason: Note,
 }
 
 /// Resolves a parked task

@@ -8,44 +8,19 @@ use axum::{
     http::{HeaderValue, header},
     response::{IntoResponse, Response},
 };
-use dabba_domain::{AccountId, Problems, Role};
+use dabba_domain::Problems;
 use dabba_engine::{Error, MAX_EMAIL_LENGTH, Principal};
 use dabba_web::{ClientAddress, Problem, extract::JsonBody, issue_token};
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
+    bodies::tokens::{CredentialsBody, TokenBody},
     problem::{BadBody, Failures, NotAuthenticated, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(create_token))
-}
-
-/// Credentials of the account that needs a token.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = Credentials)]
-#[serde(deny_unknown_fields)]
-struct CredentialsBody {
-    email: String,
-    #[schema(format = Password)]
-    password: String,
-}
-
-/// A token.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Token)]
-struct TokenBody {
-    /// The token, to send as `Authorization: Bearer …`.
-    access_token: String,
-    /// Always `Bearer`.
-    token_type: &'static str,
-    /// Lifetime of the token, in seconds.
-    expires_in: u64,
-    account_id: AccountId,
-    role: Role,
 }
 
 /// Exchanges a password for a token
