@@ -3,7 +3,6 @@
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
 mod accounts;
-#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod commands;
 mod lists;
 mod menus;

@@ -10,16 +10,10 @@ use axum::{
     http::{StatusCode, request::Parts},
     response::Response,
 };
-use dabba_domain::{
-    OrderId, Problems, Role,
-    order::{Command, RefundRequest},
-};
+use dabba_domain::{OrderId, order::Command};
 use dabba_engine::{CommandRequest, Principal};
 use dabba_store::IdempotencyKey;
-use dabba_web::{
-    Problem,
-    extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey},
-};
+use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -28,7 +22,8 @@ use crate::{
     app::App,
     bodies::{
         commands::{
-            AcceptanceBody, AssignmentBody, CancellationBody, DeliveryBody, RefundBody, RejectionBody,
+            AcceptanceBody, AssignmentBody, CancellationBody, CommandBody, DeliveryBody, RefundBody,
+            RejectionBody,
         },
         orders::OrderBody,
     },
@@ -87,6 +82,12 @@ struct CommandHeaders {
     condition: Option<String>,
 }
 
+/// Carries out the command that a body states.
+async fn act_by(app: &App, envelope: Envelope, body: impl CommandBody) -> Result<Response> {
+    let command = body.into_command(&envelope.caller)?;
+    act(app, envelope, command).await
+}
+
 /// Carries out the command and responds with the order.
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
@@ -95,194 +96,112 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
     answer(StatusCode::OK, &done)
 }
 
-/// Accepts an order
-///
-/// For the restaurant's staff; also after the acceptance deadline, as long as the order has not expired.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/accept", tag = "commands", operation_id = "accept_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = AcceptanceBody,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotAccepted, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn accept_order(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    JsonBody(body): JsonBody<AcceptanceBody>,
-) -> Result<Response> {
-    act(&app, envelope, Command::Accept { preparation_minutes: body.preparation_minutes }).await
-}
-
-/// Rejects an order
-///
-/// For the restaurant's staff, instead of accepting it. With `item_unavailable`, the named items become unavailable on
-/// the menu, until their `until` if they have one; the stock of all other items is returned.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/reject", tag = "commands", operation_id = "reject_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = RejectionBody,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotRejected, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn reject_order(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    JsonBody(body): JsonBody<RejectionBody>,
-) -> Result<Response> {
-    let RejectionBody { reason, note, items } = body;
-    act(&app, envelope, Command::Reject { reason, note, items }).await
-}
-
-/// Marks an order as ready
-///
-/// For the restaurant's staff.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/ready", tag = "commands", operation_id = "mark_order_ready",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn mark_order_ready(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
-    act(&app, envelope, Command::MarkReady).await
-}
-
-/// Assigns a courier
-///
-/// A courier takes an order that has no courier. An admin assigns any courier, also after the pick-up; then a reason is
-/// required.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/assign", tag = "commands", operation_id = "assign_courier",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = Option<AssignmentBody>,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotAssigned, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn assign_courier(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    MaybeJsonBody(body): MaybeJsonBody<AssignmentBody>,
-) -> Result<Response> {
-    let AssignmentBody { courier_id, reason, note } = body.unwrap_or_default();
-    let courier_id = match courier_id {
-        Some(courier_id) => courier_id,
-        None if envelope.caller.role == Role::Admin => {
-            return Err(Problem::invalid(&Problems::one("/courier_id", "is required from an admin")).into());
+/// Defines the operation of a command: its documentation, name, path and own refusals, and either the command or the extractor
+/// of the body that states it.
+macro_rules! command {
+    ($(#[doc = $doc:tt])* $name:ident, $path:tt, $refusals:ident, Command::$command:ident) => {
+        command! {
+            @operation [$($doc)*] $name, $path, $refusals, [],
+            (app, envelope) => act(&app, envelope, Command::$command)
         }
-        // The engine refuses callers who are not couriers, whatever the body contains.
-        None => envelope.caller.account_id,
     };
-    act(&app, envelope, Command::AssignCourier { courier_id, reason, note }).await
+    ($(#[doc = $doc:tt])* $name:ident, $path:tt, $refusals:ident, JsonBody<$body:ident>) => {
+        command! {
+            @operation [$($doc)*] $name, $path, $refusals, [request_body = $body,],
+            (app, envelope, JsonBody(body) => JsonBody<$body>) => act_by(&app, envelope, body)
+        }
+    };
+    ($(#[doc = $doc:tt])* $name:ident, $path:tt, $refusals:ident, MaybeJsonBody<$body:ident>) => {
+        command! {
+            @operation [$($doc)*] $name, $path, $refusals, [request_body = Option<$body>,],
+            (app, envelope, MaybeJsonBody(body) => MaybeJsonBody<$body>) => act_by(&app, envelope, body.unwrap_or_default())
+        }
+    };
+    (
+        @operation [$($doc:tt)*] $name:ident, $path:tt, $refusals:ident, [$($request_body:tt)*],
+        ($app:ident, $envelope:ident $(, $body:pat_param => $type:ty)?) => $response:expr
+    ) => {
+        $(#[doc = $doc])*
+        #[utoipa::path(
+            post, path = $path, tag = "commands",
+            params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+            $($request_body)*
+            responses(
+                (status = 200, description = "The order.", body = OrderBody,
+                    headers(("ETag" = String), ("Idempotency-Replayed" = String))),
+                NotSignedIn, NotAllowed, Missing, $refusals, WriteFailures,
+            ),
+            security(("bearer" = [])),
+        )]
+        async fn $name(
+            State($app): State<Arc<App>>,
+            $envelope: Envelope,
+            $($body: $type,)?
+        ) -> Result<Response> {
+            $response.await
+        }
+    };
 }
 
-/// Marks an order as picked up
-///
-/// For the courier of the order.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/pick-up", tag = "commands", operation_id = "pick_up_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotMoved, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn pick_up_order(State(app): State<Arc<App>>, envelope: Envelope) -> Result<Response> {
-    act(&app, envelope, Command::PickUp).await
+command! {
+    /// Accepts an order
+    ///
+    /// For the restaurant's staff; also after the acceptance deadline, as long as the order has not expired.
+    accept_order, "/v1/orders/{order_id}/accept", NotAccepted, JsonBody<AcceptanceBody>
 }
 
-/// Marks an order as delivered
-///
-/// For the courier of the order; for the restaurant's staff if the customer collects the order; and for an admin, with
-/// a reason, if the courier has picked up the order but does not mark it as delivered.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/deliver", tag = "commands", operation_id = "deliver_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = Option<DeliveryBody>,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotDelivered, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn deliver_order(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    MaybeJsonBody(body): MaybeJsonBody<DeliveryBody>,
-) -> Result<Response> {
-    let DeliveryBody { reason, note } = body.unwrap_or_default();
-    act(&app, envelope, Command::Deliver { reason, note }).await
+command! {
+    /// Rejects an order
+    ///
+    /// For the restaurant's staff, instead of accepting it. With `item_unavailable`, the named items become unavailable on
+    /// the menu, until their `until` if they have one; the stock of all other items is returned.
+    reject_order, "/v1/orders/{order_id}/reject", NotRejected, JsonBody<RejectionBody>
 }
 
-/// Cancels an order
-///
-/// For the customer until the restaurant accepts the order, for the restaurant's staff until the pick-up, for admins
-/// until the delivery. With `item_unavailable`, the named items become unavailable on the menu, until their `until` if
-/// they have one. Until the restaurant accepts the order, the stock of all other items is returned.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/cancel", tag = "commands", operation_id = "cancel_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = CancellationBody,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotCancelled, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn cancel_order(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    JsonBody(body): JsonBody<CancellationBody>,
-) -> Result<Response> {
-    let CancellationBody { reason, note, items } = body;
-    act(&app, envelope, Command::Cancel { reason, note, items }).await
+command! {
+    /// Marks an order as ready
+    ///
+    /// For the restaurant's staff.
+    mark_order_ready, "/v1/orders/{order_id}/ready", NotMoved, Command::MarkReady
 }
 
-/// Refunds an order
-///
-/// For admins, and for the restaurant's staff up to its limit. Partial refunds are by amount or by lines. The payment
-/// provider refunds a payment by card in the background. Send an idempotency key: without a key, a repeated request
-/// refunds again.
-#[utoipa::path(
-    post, path = "/v1/orders/{order_id}/refund", tag = "commands", operation_id = "refund_order",
-    params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
-    request_body = RefundBody,
-    responses(
-        (status = 200, description = "The order.", body = OrderBody,
-            headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-        NotSignedIn, NotAllowed, Missing, NotRefunded, WriteFailures,
-    ),
-    security(("bearer" = [])),
-)]
-async fn refund_order(
-    State(app): State<Arc<App>>,
-    envelope: Envelope,
-    JsonBody(body): JsonBody<RefundBody>,
-) -> Result<Response> {
-    let RefundBody { amount, lines, reason, note, borne_by } = body;
-    // An empty list must not mean the whole refundable amount; only a request without both members means that.
-    if lines.as_ref().is_some_and(Vec::is_empty) {
-        let text = "must not be empty; omit it to refund an amount or the whole rest";
-        return Err(Problem::invalid(&Problems::one("/lines", text)).into());
-    }
-    let lines = lines.unwrap_or_default();
-    act(&app, envelope, Command::Refund(RefundRequest { amount, lines, reason, note, borne_by })).await
+command! {
+    /// Assigns a courier
+    ///
+    /// A courier takes an order that has no courier. An admin assigns any courier, also after the pick-up; then a reason is
+    /// required.
+    assign_courier, "/v1/orders/{order_id}/assign", NotAssigned, MaybeJsonBody<AssignmentBody>
+}
+
+command! {
+    /// Marks an order as picked up
+    ///
+    /// For the courier of the order.
+    pick_up_order, "/v1/orders/{order_id}/pick-up", NotMoved, Command::PickUp
+}
+
+command! {
+    /// Marks an order as delivered
+    ///
+    /// For the courier of the order; for the restaurant's staff if the customer collects the order; and for an admin, with
+    /// a reason, if the courier has picked up the order but does not mark it as delivered.
+    deliver_order, "/v1/orders/{order_id}/deliver", NotDelivered, MaybeJsonBody<DeliveryBody>
+}
+
+command! {
+    /// Cancels an order
+    ///
+    /// For the customer until the restaurant accepts the order, for the restaurant's staff until the pick-up, for admins
+    /// until the delivery. With `item_unavailable`, the named items become unavailable on the menu, until their `until` if
+    /// they have one. Until the restaurant accepts the order, the stock of all other items is returned.
+    cancel_order, "/v1/orders/{order_id}/cancel", NotCancelled, JsonBody<CancellationBody>
+}
+
+command! {
+    /// Refunds an order
+    ///
+    /// For admins, and for the restaurant's staff up to its limit. Partial refunds are by amount or by lines. The payment
+    /// provider refunds a payment by card in the background. Send an idempotency key: without a key, a repeated request
+    /// refunds again.
+    refund_order, "/v1/orders/{order_id}/refund", NotRefunded, JsonBody<RefundBody>
 }
