@@ -7,10 +7,12 @@
 //! | `stream` | the socket of a connection; reports what is read and what cannot be written |
 //! | `body` | bodies of requests and responses; count the bytes in memory |
 //! | `connection` | the life of one connection |
+//! | `metrics` | measurements of connections |
 
 mod activity;
 mod body;
 mod connection;
+mod metrics;
 mod registry;
 mod stream;
 
@@ -23,7 +25,7 @@ use tokio::{
 };
 
 pub(crate) use self::body::BodyMemoryFull;
-pub use self::registry::ConnectionMetrics;
+pub use self::metrics::ConnectionMetrics;
 use self::registry::{Refused, Registry};
 use crate::Network;
 
