@@ -186,7 +186,7 @@ mod tests {
         match schema {
             Value::Object(members) => {
                 let max = schema["maxItems"].as_u64().map(usize::try_from);
-                let is_kept = max.is_none_or(|max| max.unwrap() <= dabba_web::MAX_KEPT);
+                let is_kept = max.is_none_or(|max| max.unwrap() <= dabba_web::schema::MAX_KEPT);
                 assert!(is_kept, "{schema}");
                 members.values().for_each(check_arrays);
             }

@@ -13,11 +13,11 @@
 //! | [`body_limit`](MAX_BODY_BYTES) | limits of the sizes of bodies |
 //! | `config`, `token` | configuration; issues and verifies bearer tokens |
 //! | `quota` | rates, and the headers that report what remains of them |
-//! | [`code`], `problem` | every refusal, as RFC 9457 problem details |
+//! | [`code`], [`problem`] | every refusal, as RFC 9457 problem details |
 //! | `seen` | what extractors find out about a request, for the layer around it |
 //! | `limit` | rate limits |
-//! | `metrics` | measurements of requests, and their formats |
-//! | `schema` | finds the problems of a body, using the published schemas |
+//! | [`metrics`] | measurements of requests, and their formats |
+//! | [`schema`] | finds the problems of a body, using the published schemas |
 //! | `serve` | accepts connections; their limits and timeouts |
 //! | `face` | the state that faces share, and what a face states about itself |
 //! | [`extract`] | the parts of a request: caller, ids, parameters, headers, body, cursors |
@@ -35,11 +35,11 @@ mod face;
 pub mod headers;
 mod hygiene;
 mod limit;
-mod metrics;
+pub mod metrics;
 mod observe;
-mod problem;
+pub mod problem;
 mod quota;
-mod schema;
+pub mod schema;
 mod seen;
 mod serve;
 mod token;
@@ -58,10 +58,9 @@ pub use config::{CorsOrigins, WebConfig};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
 pub use limit::{Attempt, Limits};
-pub use metrics::{Format, HttpMetrics};
-pub use problem::{CONTENT_TYPE, Problem, ProblemBody, Result};
+pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};
-pub use schema::{MAX_KEPT, NotJson, Schemas, TextCheck, parse, quoted};
+pub use schema::{NotJson, Schemas};
 pub use serve::{
     ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, ServeOptions,
     Timeouts, serve,
@@ -70,6 +69,9 @@ pub use token::{SigningKey, SigningKeyError, issue_token};
 
 /// Returns the router of a face: its routes under these hosts, with the layers that wrap every request. Requests that match
 /// no route get the problem `not_found`.
+///
+/// To serve several faces on one listener, make the router of one the fallback service of another: each face then wraps
+/// only its own requests.
 ///
 /// Serve the router with the client's address as connection information, as [`serve()`] does. Without the address, all
 /// clients share one rate limit.

@@ -1,4 +1,4 @@
-//! A whole face in one file: routes, a body with its schema, credentials and an error format of its own. The face needs
+//! Whole faces in one file: routes, a body with its schema, credentials and an error format of its own. They need
 //! nothing of Dabba's own API, which proves that `dabba-web` is enough for another face.
 
 #![expect(clippy::unwrap_used, reason = "shared functions fail a test in the same way as the test itself")]
@@ -111,7 +111,24 @@ async fn ring(Badge(caller): Badge) -> String {
     caller.account_id.to_string()
 }
 
-/// A server with the face.
+/// Another face, with no body and the usual format of problems.
+struct Bell(Arc<Web>);
+
+impl Face for Bell {
+    fn web(&self) -> &Web {
+        &self.0
+    }
+
+    fn token_operation(&self) -> &'static str {
+        "PUT /bell/login"
+    }
+}
+
+async fn ring_bell(Caller(caller): Caller) -> String {
+    caller.account_id.to_string()
+}
+
+/// A server with both faces on one listener.
 struct Server {
     app: Router,
     engine: Arc<Engine>,
@@ -135,9 +152,11 @@ impl Server {
         let mut config = WebConfig::new(key.clone());
         change(&mut config);
         let web = Web::new(Arc::clone(&engine), config, Registry::default());
+        let bell = Arc::new(Bell(Arc::clone(&web)));
+        let bell = layered(Router::new().route("/bell", post(ring_bell)), &bell, Hosts::default());
         let kiosk = Arc::new(Kiosk { web, schemas: schemas() });
         let routes = Router::new().route("/kiosk/labels", post(print)).route("/kiosk/bell", post(ring));
-        let app = layered(routes, &kiosk, Hosts::default());
+        let app = layered(routes, &kiosk, Hosts::default()).fallback_service(bell);
         Self { app, engine, key, _directory: directory }
     }
 
@@ -220,10 +239,6 @@ async fn problems_have_the_format_of_the_face() {
     );
     assert_eq!(headers["x-request-id"], problem["request"].as_str().unwrap());
 
-    let (status, headers, text) = server.send("/kiosk/elsewhere", &[], &label()).await;
-    assert_eq!((status, headers["content-type"].to_str().unwrap()), (StatusCode::NOT_FOUND, PROBLEM));
-    assert!(text.contains("not_found"), "{text}");
-
     let large = json!({"colour": " ".repeat(dabba_web::MAX_BODY_BYTES)});
     let (status, _, text) = server.send("/kiosk/labels", &token, &large).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -247,6 +262,28 @@ async fn limits_hold_for_all_credentials_of_an_account() {
         assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(headers["retry-after"], "30");
         assert!(text.contains("too_many_requests"), "{text}");
+    }
+}
+
+/// Proves that two faces on one listener keep their own formats and operations, and share the budgets of accounts.
+#[tokio::test]
+async fn two_faces_share_a_listener_and_the_budgets() {
+    let rate = Rate { requests: NonZeroU32::new(2).unwrap(), per: Duration::from_mins(1) };
+    let server = Server::start(|config| config.rate_limits.customers.writes = Some(rate));
+    for path in ["/bell", "/elsewhere"] {
+        let (_, headers, text) = server.send(path, &[], &label()).await;
+        assert_eq!(headers["content-type"], dabba_web::problem::CONTENT_TYPE, "{path}");
+        assert_eq!(headers.get_all("x-request-id").iter().count(), 1);
+        assert_eq!(text.contains("PUT /bell/login"), path == "/bell", "{text}");
+    }
+    let token = [server.token_of(&customer())];
+    for (path, expected) in [
+        ("/bell", StatusCode::OK),
+        ("/kiosk/labels", StatusCode::OK),
+        ("/bell", StatusCode::TOO_MANY_REQUESTS),
+    ] {
+        let (status, ..) = server.send(path, &token, &label()).await;
+        assert_eq!(status, expected, "{path}");
     }
 }
 

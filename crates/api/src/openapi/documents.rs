@@ -1,7 +1,7 @@
 //! Problems of documents that come from files instead of requests.
 
 use dabba_domain::Problems;
-use dabba_web::{NotJson, parse};
+use dabba_web::{NotJson, schema};
 use serde_json::value::RawValue;
 
 use super::SCHEMAS;
@@ -22,7 +22,7 @@ pub fn problems_of(schema: &str, json: &str) -> Result<Problems, NotJson> {
 ///
 /// If the text is not JSON.
 pub fn problems_of_restaurants(json: &str) -> Result<Problems, NotJson> {
-    let document = parse(json.as_bytes())?;
+    let document = schema::parse(json.as_bytes())?;
     let mut problems = Problems::new();
     let (Some(mut schema), Some(menu)) =
         (SCHEMAS.get("SettingsDocument").cloned(), SCHEMAS.get("MenuDocument"))

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use dabba_web::CONTENT_TYPE;
+use dabba_web::problem::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use dabba_domain::{
     restaurant::{ClockTime, Zone},
     text::{ExternalCode, Name, Note, Phone, Slug},
 };
-use dabba_web::quoted;
+use dabba_web::schema::quoted;
 use serde::de::DeserializeOwned;
 
 /// Checks a text by the type that reads it. The arguments are the schema, its member, and the text. Returns `None` for a text

@@ -7,7 +7,7 @@ use dabba_domain::{
     menu::UnavailableItem,
     order::{AllowedAction, OrderStatus},
 };
-use dabba_web::CONTENT_TYPE;
+use dabba_web::problem::CONTENT_TYPE;
 use utoipa::{
     IntoResponses, ToSchema,
     openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder},

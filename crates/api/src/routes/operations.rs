@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_engine::Error;
-use dabba_web::{Format, Problem};
+use dabba_web::{Problem, metrics::Format};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
