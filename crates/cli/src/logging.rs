@@ -21,6 +21,9 @@ const OWN: &str = "dabba";
 /// statements, headers and bodies, and so passwords, tokens and addresses.
 const LIBRARY_LEVEL: LevelFilter = LevelFilter::INFO;
 
+/// Crate of earlier versions, and the crates that replace it. The setting `log` may still name the former.
+const REPLACED: (&str, [&str; 2]) = ("dabba_http", ["dabba_web", "dabba_api"]);
+
 /// Starts the log on standard error as the settings say. Warns about unknown environment variables and about unsafe permissions
 /// of files, `config` included.
 pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
@@ -35,8 +38,8 @@ pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Fa
 pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };
-    let filter =
-        EnvFilter::try_new(settings.logging.log.as_str()).map_err(Failure::during("the setting log"))?;
+    let filter = EnvFilter::try_new(with_present_names(settings.logging.log.as_str()))
+        .map_err(Failure::during("the setting log"))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     let started = match settings.logging.log_format.unwrap_or(default_format) {
@@ -59,6 +62,21 @@ pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Res
     Ok(())
 }
 
+/// Returns a filter of events with the present names of crates.
+fn with_present_names(filter: &str) -> String {
+    let (former, present) = REPLACED;
+    let directives = filter.split(',').map(|directive| {
+        let rest = directive.trim_start().strip_prefix(former);
+        let is_name_continued =
+            |rest: &str| rest.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        match rest.filter(|rest| !is_name_continued(rest)) {
+            Some(rest) => present.map(|name| format!("{name}{rest}")).join(","),
+            None => directive.to_owned(),
+        }
+    });
+    directives.collect::<Vec<_>>().join(",")
+}
+
 /// Returns whether output to a terminal may have colours (<https://no-color.org>).
 pub(crate) fn wants_colours() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -79,6 +97,22 @@ fn is_url_with_password(argument: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Proves that a filter that names a crate of earlier versions applies to the crates that replace it.
+    #[test]
+    fn former_names_of_crates_are_accepted() {
+        for (filter, present) in [
+            ("info", "info"),
+            ("info,dabba_http=debug", "info,dabba_web=debug,dabba_api=debug"),
+            (
+                "info, dabba_http::serve=trace,dabba_engine=warn",
+                "info,dabba_web::serve=trace,dabba_api::serve=trace,dabba_engine=warn",
+            ),
+            ("dabba_https=debug", "dabba_https=debug"),
+        ] {
+            assert_eq!(with_present_names(filter), present);
+        }
+    }
 
     #[test]
     fn a_password_among_the_arguments_is_detected() {

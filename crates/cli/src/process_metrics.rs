@@ -7,7 +7,7 @@ mod usage;
 
 use std::fmt;
 
-use dabba_http::Registry;
+use dabba_web::Registry;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric as _},

@@ -1,6 +1,6 @@
 //! Connection limits of the listeners.
 
-use dabba_http::ServeOptions;
+use dabba_web::ServeOptions;
 
 use crate::{databases::Databases, open_files, settings::Settings};
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dabba_engine::{Random, SystemRandom};
-use dabba_http::SigningKey;
+use dabba_web::SigningKey;
 
 use crate::{failure::Failure, named_file, settings::Settings};
 

@@ -13,7 +13,7 @@ use reqwest::{
 use serde_json::{Value, json};
 
 static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
-    serde_json::from_str(&dabba_http::openapi_json()).expect("the OpenAPI description should be JSON")
+    serde_json::from_str(&dabba_api::openapi_json()).expect("the OpenAPI description should be JSON")
 });
 
 /// Validators by the JSON Pointers of their schemas.

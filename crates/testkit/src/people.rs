@@ -2,7 +2,7 @@
 
 use dabba_domain::{AccountId, Role};
 use dabba_engine::{Engine, Principal, Registration};
-use dabba_http::{SigningKey, issue_token};
+use dabba_web::{SigningKey, issue_token};
 
 /// Password of every account.
 pub const PASSWORD: &str = "correct horse";

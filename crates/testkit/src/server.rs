@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use dabba_api::ApiConfig;
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom};
-use dabba_http::{ConnectionMetrics, HttpConfig, RateLimits, Registry, ServeOptions, SigningKey, app, serve};
 use dabba_store::Store;
+use dabba_web::{ConnectionMetrics, RateLimits, Registry, ServeOptions, SigningKey, Web, WebConfig, serve};
 use futures::FutureExt as _;
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -24,7 +25,8 @@ const GRACE: Duration = Duration::from_secs(20);
 pub struct TestServerBuilder {
     store: Option<StoreFactory>,
     engine: EngineConfig,
-    http: HttpConfig,
+    web: WebConfig,
+    api: ApiConfig,
     connections: ServeOptions,
     seed: u64,
     gateway: Option<Arc<dyn PaymentGateway>>,
@@ -56,9 +58,15 @@ impl TestServerBuilder {
         self
     }
 
+    /// Changes the settings that every HTTP face shares.
+    pub fn web(mut self, change: impl FnOnce(&mut WebConfig)) -> Self {
+        change(&mut self.web);
+        self
+    }
+
     /// Changes the API's settings.
-    pub fn http(mut self, change: impl FnOnce(&mut HttpConfig)) -> Self {
-        change(&mut self.http);
+    pub fn api(mut self, change: impl FnOnce(&mut ApiConfig)) -> Self {
+        change(&mut self.api);
         self
     }
 
@@ -87,14 +95,14 @@ impl TestServerBuilder {
             &random,
             self.gateway.as_ref(),
             &self.engine,
-            &self.http,
+            (&self.web, &self.api),
             &self.connections,
         )
         .await;
         let engine = &running.engine;
 
-        let lifetime = self.http.token_lifetime;
-        let key = self.http.signing_key.clone();
+        let lifetime = self.web.token_lifetime;
+        let key = self.web.signing_key.clone();
         let person = |name, role| Person::register(engine, &key, lifetime, name, role);
         let admin = person("admin", Role::Admin).await;
         let staff = person("staff", Role::Restaurant).await;
@@ -113,7 +121,8 @@ impl TestServerBuilder {
             other_restaurant,
             clock,
             client: reqwest::Client::new(),
-            config: self.http,
+            config: self.web,
+            api: self.api,
             connections: self.connections,
             engine_config: self.engine,
             random,
@@ -147,8 +156,9 @@ pub struct TestServer {
     pub other_restaurant: RestaurantId,
     /// The server's clock, which a test moves by hand.
     pub clock: Arc<ManualClock>,
-    /// Settings of the API.
-    pub config: HttpConfig,
+    /// Settings that every HTTP face shares.
+    pub config: WebConfig,
+    api: ApiConfig,
     connections: ServeOptions,
     engine_config: EngineConfig,
     client: reqwest::Client,
@@ -176,7 +186,7 @@ impl Running {
         random: &Arc<SeededRandom>,
         gateway: Option<&Arc<dyn PaymentGateway>>,
         engine: &EngineConfig,
-        http: &HttpConfig,
+        (web, api): (&WebConfig, &ApiConfig),
         connections: &ServeOptions,
     ) -> Self {
         let store = factory().await;
@@ -195,7 +205,8 @@ impl Running {
         let shutdown_signal = |stopped: oneshot::Receiver<()>| stopped.map(drop);
         let mut registry = Registry::default();
         let measured = ConnectionMetrics::new(&mut registry);
-        let app = app(Arc::clone(&engine), http.clone(), registry);
+        let web = Web::new(Arc::clone(&engine), web.clone(), registry);
+        let app = dabba_api::app(web, api.clone());
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
         let watch = futures::future::join(
             Arc::clone(&engine).watch_catalogues(),
@@ -233,12 +244,13 @@ impl TestServer {
     /// Returns the configuration of a server with the default settings.
     pub fn builder() -> TestServerBuilder {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
-        let http = HttpConfig { rate_limits: RateLimits::unlimited(), ..HttpConfig::new(key) };
+        let web = WebConfig { rate_limits: RateLimits::unlimited(), ..WebConfig::new(key) };
         let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
         TestServerBuilder {
             store: None,
             engine,
-            http,
+            web,
+            api: ApiConfig::default(),
             seed: 1,
             gateway: None,
             clock: None,
@@ -291,7 +303,7 @@ impl TestServer {
             &self.random,
             self.gateway.as_ref(),
             &self.engine_config,
-            &self.config,
+            (&self.config, &self.api),
             &self.connections,
         )
         .await;

@@ -125,9 +125,9 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
 }
 
 /// Returns every problem of a file that cannot be imported, with the same texts as the API's.
-fn problems_of(text: &str, error: &import::ImportError) -> Result<Problems, dabba_http::NotJson> {
+fn problems_of(text: &str, error: &import::ImportError) -> Result<Problems, dabba_web::NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut problems = dabba_http::problems_of_restaurants(text)?;
+    let mut problems = dabba_api::problems_of_restaurants(text)?;
     if let import::ImportError::Wrong(found) = error {
         for problem in found.as_slice() {
             let is_known = problems.as_slice().iter().any(|known| known.pointer == problem.pointer);

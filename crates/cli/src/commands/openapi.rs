@@ -4,5 +4,5 @@ use crate::{failure::Failure, output};
 
 /// Prints the API description.
 pub(crate) fn run() -> Result<(), Failure> {
-    output::line(dabba_http::openapi_json().trim_end())
+    output::line(dabba_api::openapi_json().trim_end())
 }

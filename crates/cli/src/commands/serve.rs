@@ -4,8 +4,9 @@ mod announcement;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
+use dabba_api::{ApiConfig, Apps};
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_http::{Apps, ConnectionMetrics, HttpConfig, SigningKey};
+use dabba_web::{ConnectionMetrics, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
 use tokio::net::TcpListener;
 
@@ -116,21 +117,22 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
     let grace = settings.listening.shutdown_grace_seconds.seconds();
     let background = Background::start(&engine, &server_clock, &store, settings.tasks.work);
-    let http = HttpConfig {
+    let api = ApiConfig {
+        has_admin_listener: settings.listening.admin_listen.is_some(),
         webhooks: payments.webhooks,
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        ..http_config(&settings, signing_key)
     };
     let connections = ConnectionMetrics::new(&mut metrics);
-    let Apps { public, admin } = dabba_http::apps(engine, http, metrics);
+    let web = Web::new(engine, web_config(&settings, signing_key), metrics);
+    let Apps { public, admin } = dabba_api::apps(web, api);
     let stopping_since = signals.stopping_since();
     let options = serving::options(&settings, &databases);
     let stop = signals.first().shared();
-    let serving = dabba_http::serve(listener, public, stop.clone(), options, connections);
+    let serving = dabba_web::serve(listener, public, stop.clone(), options, connections);
     let serving_admins = async {
         let (Some(listener), Some(app)) = (admin_listener, admin) else { return Ok(()) };
         let options = serving::options_for_operators(&settings);
-        dabba_http::serve(listener, app, stop, options, ConnectionMetrics::default()).await
+        dabba_web::serve(listener, app, stop, options, ConnectionMetrics::default()).await
     };
     tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
     background.close(grace, &stopping_since).await
@@ -153,10 +155,10 @@ pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
     address
 }
 
-fn http_config(settings: &Settings, signing_key: SigningKey) -> HttpConfig {
-    HttpConfig {
+fn web_config(settings: &Settings, signing_key: SigningKey) -> WebConfig {
+    WebConfig {
         token_lifetime: settings.tokens.lifetime(),
         rate_limits: settings.limits.rate_limits(),
-        ..settings.listening.http_config(signing_key)
+        ..settings.listening.web_config(signing_key)
     }
 }

@@ -6,7 +6,7 @@ use dabba_engine::{SystemClock, SystemRandom};
 use dabba_gateways::simulated::{
     Provider, WebhookSecret, WebhookTarget, router, router_with_webhooks, tokens,
 };
-use dabba_http::{ConnectionMetrics, ServeOptions};
+use dabba_web::{ConnectionMetrics, ServeOptions};
 use serde::Serialize;
 
 use crate::{
@@ -79,6 +79,6 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     }
     let options = ServeOptions { grace: GRACE, ..ServeOptions::default() };
     let served =
-        dabba_http::serve(listener, app, signals.first(), options, ConnectionMetrics::default()).await;
+        dabba_web::serve(listener, app, signals.first(), options, ConnectionMetrics::default()).await;
     served.map_err(Failure::during("serving"))
 }

@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         };
         let bearer = Principal { as_of, ..Principal::new(account_id, arguments.role) };
         let lifetime = settings.tokens.lifetime();
-        output::line(dabba_http::issue_token(&key, &bearer, now, lifetime))
+        output::line(dabba_web::issue_token(&key, &bearer, now, lifetime))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_http::ConnectionMetrics;
+use dabba_web::ConnectionMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -69,9 +69,9 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     match admin {
         Some(listener) => {
             let connections = ConnectionMetrics::new(&mut metrics);
-            let app = dabba_http::operations_app(Arc::clone(&engine), metrics);
+            let app = dabba_api::operations_app(Arc::clone(&engine), metrics);
             let options = serving::options_for_operators(&settings);
-            let served = dabba_http::serve(listener, app, signals.first(), options, connections).await;
+            let served = dabba_web::serve(listener, app, signals.first(), options, connections).await;
             served.map_err(Failure::during("serving"))?;
         }
         None => signals.first().await,

@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use dabba_engine::{Random as _, SystemRandom};
-use dabba_http::Registry;
 use dabba_store::{ShardedStore, Store, StoreError};
 use dabba_store_postgres::{PostgresMetrics, PostgresOptions, PostgresStore, Randomness};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use dabba_web::Registry;
 use futures::future::join_all;
 
 use super::{Databases, Shard, ShardsFile, copied, migrate_shard, options};

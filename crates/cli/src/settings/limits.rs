@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use confique::Config;
-use dabba_http::{AccountRates, Rate, RateLimits};
+use dabba_web::{AccountRates, Rate, RateLimits};
 
 use super::Bounded;
 

@@ -3,7 +3,7 @@
 mod lists;
 
 use confique::Config;
-use dabba_http::{HttpConfig, ServeOptions, SigningKey};
+use dabba_web::{ServeOptions, SigningKey, WebConfig};
 
 pub(crate) use self::lists::{Hosts, Networks, Origins};
 use super::Bounded;
@@ -98,16 +98,15 @@ impl Listening {
         }
     }
 
-    /// Returns the configuration of the HTTP service, as far as these settings determine it.
-    pub(crate) fn http_config(&self, signing_key: SigningKey) -> HttpConfig {
-        HttpConfig {
+    /// Returns the configuration of the HTTP faces, as far as these settings determine it.
+    pub(crate) fn web_config(&self, signing_key: SigningKey) -> WebConfig {
+        WebConfig {
             request_timeout: self.request_timeout_seconds.seconds(),
             trusted_proxies: self.trusted_proxies.to_vec(),
             cors_origins: self.cors_origins.to_rule(),
             allowed_hosts: self.allowed_hosts.to_vec(),
             hsts_seconds: self.hsts_seconds.small(),
-            has_admin_listener: self.admin_listen.is_some(),
-            ..HttpConfig::new(signing_key)
+            ..WebConfig::new(signing_key)
         }
     }
 }

@@ -18,7 +18,8 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("dabba-store-postgres", &["dabba-domain", "dabba-store", "dabba-store-sql"]),
     ("dabba-engine", &["dabba-domain", "dabba-store"]),
     ("dabba-gateways", &["dabba-domain", "dabba-store", "dabba-engine"]),
-    ("dabba-http", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-web", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-api", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-web"]),
     // The simulation simulates a payment provider.
     ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
     ("dabba-cli", ALL_BUT_TESTS),
@@ -39,14 +40,15 @@ const ALL_AND_CLUSTERS: &[&str] = &[
     "dabba-store-postgres",
     "dabba-engine",
     "dabba-gateways",
-    "dabba-http",
+    "dabba-web",
+    "dabba-api",
     "dabba-sim",
     "dabba-pg-cluster",
 ];
 /// Crates that are, or connect to, a database. Only the stores may name one.
 const DATABASES: [&str; 7] =
     ["rusqlite", "libsqlite3-sys", "refinery", "tokio-postgres", "postgres", "deadpool-postgres", "sqlx"];
-/// Crates that serve HTTP. Only `http`, the crates above it, and `gateways` may name one: the simulated payment
+/// Crates that serve HTTP. Only `web`, the faces above it, and `gateways` may name one: the simulated payment
 /// provider is a service, too.
 const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
 
@@ -133,7 +135,8 @@ fn only_stores_name_a_database_and_only_the_edges_name_a_server() {
             let is_shared = name == "dabba-store-sql" && dependency == "refinery";
             let may_name = is_store || is_shared || !DATABASES.contains(&dependency);
             assert!(may_name, "{name} may not name {dependency}");
-            let may_serve = ["dabba-http", "dabba-gateways", "dabba-testkit"].contains(&name.as_str());
+            let may_serve =
+                ["dabba-web", "dabba-api", "dabba-gateways", "dabba-testkit"].contains(&name.as_str());
             assert!(may_serve || !HTTP_SERVERS.contains(&dependency), "{name} may not name {dependency}");
         }
     }

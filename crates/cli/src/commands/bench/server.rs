@@ -4,8 +4,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Role};
 use dabba_engine::{Clock, Principal};
-use dabba_http::{SigningKey, issue_token};
 use dabba_sim::{Client, workload::Issuer};
+use dabba_web::{SigningKey, issue_token};
 use serde::Deserialize;
 
 use crate::{

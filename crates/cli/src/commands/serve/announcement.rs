@@ -11,7 +11,7 @@ use std::{
 
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp};
 use dabba_engine::{Random as _, SystemRandom};
-use dabba_http::{SigningKey, issue_token};
+use dabba_web::{SigningKey, issue_token};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use dabba_http::{CorsOrigins, Network};
+use dabba_web::{CorsOrigins, Network};
 
 use super::super::values::{parts, read_from_text};
 use crate::redaction::shown;

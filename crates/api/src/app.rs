@@ -1,0 +1,45 @@
+//! The state of the API's routes.
+
+use std::{borrow::Cow, sync::Arc};
+
+use dabba_engine::Engine;
+use dabba_web::{Face, JsonFace, MAX_BODY_BYTES, Schemas, Web};
+
+use crate::{ApiConfig, MAX_MENU_BYTES};
+
+/// State that every handler can use.
+pub(crate) struct App {
+    pub(crate) web: Arc<Web>,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) config: ApiConfig,
+    schemas: &'static Schemas,
+}
+
+impl App {
+    pub(crate) fn new(web: Arc<Web>, config: ApiConfig, schemas: &'static Schemas) -> Arc<Self> {
+        Arc::new(Self { engine: Arc::clone(web.engine()), web, config, schemas })
+    }
+}
+
+impl Face for App {
+    fn web(&self) -> &Web {
+        &self.web
+    }
+
+    fn token_operation(&self) -> &'static str {
+        "POST /v1/tokens"
+    }
+
+    fn body_limits(&self) -> Cow<'static, str> {
+        format!(
+            "The body must have at most {MAX_BODY_BYTES} bytes, the body of a menu at most {MAX_MENU_BYTES}."
+        )
+        .into()
+    }
+}
+
+impl JsonFace for App {
+    fn schemas(&self) -> &Schemas {
+        self.schemas
+    }
+}

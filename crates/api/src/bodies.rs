@@ -1,0 +1,15 @@
+//! Bodies of requests and responses: their members, and how values of the lower crates become bodies. They read nothing:
+//! a route reads, and passes the values.
+
+pub(crate) mod accounts;
+pub(crate) mod commands;
+pub(crate) mod limited;
+pub(crate) mod menus;
+pub(crate) mod operations;
+pub(crate) mod orders;
+pub(crate) mod quotes;
+pub(crate) mod restaurants;
+pub(crate) mod sandbox;
+pub(crate) mod stock;
+pub(crate) mod tasks;
+pub(crate) mod tokens;

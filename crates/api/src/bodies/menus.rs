@@ -1,0 +1,98 @@
+//! Bodies of menus.
+
+use dabba_domain::{
+    Amount, Currency, RestaurantId, Timestamp,
+    menu::{Availability, MenuItem, OptionGroup},
+    text::{ExternalCode, Name, Note, Slug},
+};
+use dabba_store::Catalogue;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A restaurant's menu.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Menu)]
+pub(crate) struct MenuBody<'a> {
+    restaurant_id: RestaurantId,
+    /// The currency of every price.
+    currency: Currency,
+    /// Increases with every change of the menu, and whenever an item's stock becomes limited or unlimited.
+    #[schema(minimum = 1)]
+    revision: u32,
+    /// Increases with every change of an item's availability.
+    #[schema(minimum = 1)]
+    availability_revision: u32,
+    categories: Vec<CategoryBody<'a>>,
+}
+
+/// A category of a menu.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MenuCategory)]
+pub(crate) struct CategoryBody<'a> {
+    name: &'a Name,
+    items: Vec<ItemBody<'a>>,
+}
+
+/// An item that can be ordered.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MenuItem)]
+pub(crate) struct ItemBody<'a> {
+    /// Unique within the menu.
+    id: &'a Slug,
+    /// The item's code in another system, unique within the menu.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_code: Option<&'a ExternalCode>,
+    name: &'a Name,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a Note>,
+    /// Price of one item, without options.
+    price_minor: Amount,
+    tags: &'a [Name],
+    /// Whether the item can be ordered now.
+    availability: Availability,
+    option_groups: &'a [OptionGroup],
+    /// Whether the item's stock is limited. A quote states the remaining number.
+    stock_limited: bool,
+}
+
+impl<'a> MenuBody<'a> {
+    pub(crate) fn new(catalogue: &'a Catalogue, now: Timestamp) -> Self {
+        let item = |item: &'a MenuItem| ItemBody {
+            id: &item.id,
+            external_code: item.external_code.as_ref(),
+            name: &item.name,
+            description: item.description.as_ref(),
+            price_minor: item.price_minor,
+            tags: &item.tags,
+            availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
+            option_groups: &item.option_groups,
+            stock_limited: catalogue.limited.contains(&item.id),
+        };
+        Self {
+            restaurant_id: catalogue.restaurant.id,
+            currency: catalogue.restaurant.settings.currency,
+            revision: catalogue.menu_revision,
+            availability_revision: catalogue.availability_revision,
+            categories: catalogue
+                .menu
+                .categories()
+                .iter()
+                .map(|category| CategoryBody {
+                    name: &category.name,
+                    items: category.items.iter().map(item).collect(),
+                })
+                .collect(),
+        }
+    }
+}
+
+/// The availability of an item.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ItemAvailability)]
+pub(crate) struct AvailabilityBody {
+    pub(crate) item: Slug,
+    pub(crate) availability: Availability,
+    /// Revision of the availability after the change.
+    #[schema(minimum = 1)]
+    pub(crate) availability_revision: u32,
+}

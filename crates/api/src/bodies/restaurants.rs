@@ -1,0 +1,142 @@
+//! Bodies of restaurants and their staff.
+
+use dabba_domain::{
+    Amount, Currency, ExternalId, RestaurantId, Timestamp,
+    restaurant::{Closed, DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant},
+    text::{Name, Note},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::accounts::AccountBody;
+
+/// A restaurant with its settings.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Restaurant)]
+pub(crate) struct RestaurantBody<'a> {
+    id: RestaurantId,
+    /// Increases with every change of the settings or the pause; also the restaurant's `ETag`.
+    #[schema(minimum = 1)]
+    revision: u32,
+    /// The restaurant's id in another system, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<&'a str>,
+    name: &'a Name,
+    currency: Currency,
+    /// Country code (ISO 3166-1 alpha-2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    /// IANA time zone of the opening hours.
+    time_zone: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    location: Option<Location>,
+    /// Opening hours; always open if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening_hours: Option<&'a [OpeningInterval]>,
+    /// Tax on the subtotal, in basis points.
+    tax_rate_basis_points: u32,
+    /// Whether the restaurant delivers.
+    delivers: bool,
+    /// Terms of delivery; absent if the restaurant does not deliver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery: Option<DeliveryTerms>,
+    /// Whether customers may collect orders.
+    collection: bool,
+    /// Time to accept an order, in seconds.
+    acceptance_deadline_seconds: u32,
+    /// Maximum amount that the restaurant's staff may refund per order.
+    refund_limit: Amount,
+    /// The current pause; absent if the restaurant is not paused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pause: Option<PauseBody>,
+    /// The permanent closing; absent if the restaurant is not permanently closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    closed: Option<&'a Closed>,
+    /// Whether the restaurant takes orders now.
+    accepting: bool,
+    /// First moment at which the restaurant takes orders again, because it is neither closed nor paused then. Absent
+    /// while it takes orders, if the pause has no end, and if it never opens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_at: Option<Timestamp>,
+    created_at: Timestamp,
+}
+
+/// A pause: the restaurant takes no orders for a time.
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[schema(as = Pause)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PauseBody {
+    /// End of the pause. Default: until resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<Timestamp>,
+}
+
+impl<'a> RestaurantBody<'a> {
+    pub(crate) fn new(restaurant: &'a Restaurant, now: Timestamp) -> Self {
+        let settings = &restaurant.settings;
+        let not_accepting = restaurant.check_accepting(now).err();
+        Self {
+            id: restaurant.id,
+            revision: restaurant.revision,
+            external_id: settings.external_id.as_ref().map(ExternalId::as_str),
+            name: &settings.name,
+            currency: settings.currency,
+            country: settings.country.as_deref(),
+            time_zone: settings.time_zone.name(),
+            location: settings.location,
+            opening_hours: match &settings.opening_hours {
+                OpeningHours::Always => None,
+                OpeningHours::Weekly(intervals) => Some(intervals),
+            },
+            tax_rate_basis_points: settings.tax_rate_basis_points,
+            delivers: settings.delivery.is_some(),
+            delivery: settings.delivery,
+            collection: settings.collection,
+            acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
+            refund_limit: settings.refund_limit,
+            // An expired pause is not a pause any more.
+            pause: restaurant
+                .pause
+                .filter(|pause| pause.until.is_none_or(|until| now < until))
+                .map(|pause| PauseBody { until: pause.until }),
+            closed: restaurant.closed.as_ref(),
+            accepting: not_accepting.is_none(),
+            opens_at: not_accepting.and_then(|reason| reason.opens_at()),
+            created_at: restaurant.created_at,
+        }
+    }
+}
+
+/// A page of restaurants.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestaurantList)]
+pub(crate) struct RestaurantListBody<'a> {
+    pub(crate) restaurants: Vec<RestaurantBody<'a>>,
+    /// Cursor of the next page; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+    /// Present and `true` if restaurants may be missing in this page because a shard did not answer in time. The
+    /// missing restaurants cannot take orders either, and they are not on a later page; request this page again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) incomplete: bool,
+}
+
+/// The reason why a restaurant is closed permanently.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = RestaurantClosing)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ClosingBody {
+    /// The reason. Everyone can read it.
+    pub(crate) reason: Note,
+}
+
+/// A page of a restaurant's staff.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MemberList)]
+pub(crate) struct MemberListBody {
+    pub(crate) members: Vec<AccountBody>,
+    /// Cursor of the next page; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+}

@@ -1,0 +1,91 @@
+//! Bodies of parked tasks.
+
+use dabba_domain::{
+    OrderId, TaskId, Timestamp,
+    order::{ReviewReason, Task, TaskKind},
+    text::Note,
+};
+use dabba_store::{ParkedTask, RecordedTaskFailure, TaskFailure};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A task that is parked because it failed too often, or a review, which is work for a person.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ParkedTask)]
+pub(crate) struct ParkedTaskBody {
+    id: TaskId,
+    /// The order to which the task belongs.
+    order_id: OrderId,
+    /// The kind of task.
+    kind: TaskKind,
+    /// The reason why a person must check the order; only for tasks of the kind `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<ReviewReason>,
+    /// The reason in words, with instructions; only for tasks of the kind `review`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Number of attempts.
+    attempts: u32,
+    parked_at: Timestamp,
+    /// The last 100 failures, oldest first.
+    failures: Vec<TaskFailureBody>,
+}
+
+/// A failed attempt of a task.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskFailure)]
+pub(crate) struct TaskFailureBody {
+    /// Number of the attempt.
+    attempt: u32,
+    at: Timestamp,
+    error: String,
+}
+
+impl From<ParkedTask> for ParkedTaskBody {
+    fn from(parked: ParkedTask) -> Self {
+        let ParkedTask { task, attempts, parked_at, failures } = parked;
+        let failures = failures.into_iter().map(|recorded| {
+            let RecordedTaskFailure { attempt, failure: TaskFailure { at, error } } = recorded;
+            TaskFailureBody { attempt, at, error }
+        });
+        let kind = task.task.kind();
+        let reason = match task.task {
+            Task::Review { reason } => Some(reason),
+            _ => None,
+        };
+        Self {
+            id: task.id,
+            order_id: task.order_id,
+            kind,
+            detail: reason.as_ref().map(ToString::to_string),
+            reason,
+            attempts,
+            parked_at,
+            failures: failures.collect(),
+        }
+    }
+}
+
+/// A page of parked tasks.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TaskList)]
+pub(crate) struct TaskListBody {
+    pub(crate) tasks: Vec<ParkedTaskBody>,
+    /// Cursor of the next page; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_cursor: Option<String>,
+    /// Present and `true` if tasks may be missing in this page because a shard did not answer in time. The missing
+    /// tasks are not on a later page either; request this page again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) incomplete: bool,
+}
+
+/// The reason why a task is resolved without being carried out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = TaskResolution)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResolutionBody {
+    /// What was done instead, for later readers.
+    pub(crate) reason: Note,
+}

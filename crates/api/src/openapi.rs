@@ -1,0 +1,203 @@
+//! The API description (`OpenAPI`), generated from the code.
+//!
+//! `utoipa` derives schemas and operations. The submodules add what `utoipa` cannot derive: limits (`limits`), corrections of
+//! shapes (`shapes`), headers of responses (`headers`), rate limits (`rate_limits`), named one-ofs and open enums (`unions`), and examples (`examples`).
+
+mod documents;
+mod examples;
+mod headers;
+mod limits;
+mod rate_limits;
+mod shapes;
+mod texts;
+mod unions;
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+    routing::get,
+};
+use dabba_domain::limits::MAX_TIME;
+use dabba_engine::EngineConfig;
+use dabba_web::{MAX_BODY_BYTES, Schemas};
+use serde_json::Value;
+use utoipa::{
+    OpenApi as _,
+    openapi::{
+        License, OpenApi, Server,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+pub use self::documents::{problems_of, problems_of_restaurants};
+use crate::{
+    app::App,
+    problem::ProblemDocument,
+    routes::{self, TaskState},
+};
+
+/// Content security policy of `/docs`. Swagger UI sets styles from its scripts, and draws with `data:` images.
+const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    components(schemas(ProblemDocument, TaskState)),
+    tags(
+        (name = "accounts", description = "Accounts and their tokens."),
+        (name = "restaurants", description = "Restaurants, their settings and their members."),
+        (name = "menus", description = "Menus, availability of items, and stock."),
+        (name = "orders", description = "Quotes, orders and their histories."),
+        (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
+        (name = "tasks", description = "Background tasks that failed too often and are parked until an admin decides."),
+        (name = "payments", description = "Webhooks for the reports of payment providers."),
+        (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),
+        (name = "operations", description = "Health, readiness and metrics, for operators."),
+    ),
+)]
+struct Document;
+
+/// Returns the description without its operations.
+fn base() -> OpenApi {
+    let mut document = Document::openapi();
+    "Dabba".clone_into(&mut document.info.title);
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
+    document.info.description = Some(description());
+    document.info.contact = None;
+    let mut license = License::new("Apache License 2.0");
+    license.identifier = Some(env!("CARGO_PKG_LICENSE").to_owned());
+    document.info.license = Some(license);
+    document.servers = Some(vec![Server::new("/")]);
+    document
+}
+
+fn description() -> String {
+    let retention_days = EngineConfig::default().key_retention.as_hours() / 24;
+    let body_kib = MAX_BODY_BYTES / 1024;
+    format!(
+        "Takes orders for food exactly once, and manages them from the kitchen to the door.\n\n\
+         - Amounts are integers in minor units of the currency beside them. Clients never send prices.\n\
+         - Times are RFC 3339 in UTC, until {MAX_TIME}. Ids are UUIDv7.\n\
+         - Whole numbers are written in digits: `1.0`, `1e0` and `-0` are refused, although JSON Schema counts them as integers.\n\
+         - Errors are `application/problem+json` (RFC 9457). `code` identifies the kind of error.\n\
+         - `Idempotency-Key` makes retries of a POST on orders safe: the server carries out the request once and answers each \
+         retry with the first response. The key is a structured-field string in double quotes or a text without quotes. \
+         A key belongs to one caller and one restaurant. The server keeps keys for {retention_days} days by default, and \
+         refuses the same key with another request.\n\
+         - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
+         - Lists have pages of at most 100 entries. `next_cursor` leads to the next page; the last page has none. If \
+         entries may be missing in a page, the page has `incomplete` and the response has `Dabba-Incomplete: true`.\n\
+         - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
+         is repeated, or given once with the values separated by commas.\n\
+         - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
+           member means the same as omitting it, except for `delivery` of a restaurant's settings.\n\
+         - New values may be added to the enums of responses, and new variants to their one-ofs: treat an unknown value as a \
+           text, and skip an unknown variant. The enums of requests are complete.\n\
+         - Bodies have at most {body_kib} KiB, menus 4 MiB.\n\
+         - The response repeats the request's `X-Request-Id`, or contains a generated one; the server's log shows it. \
+         Only a request head that is not HTTP or too large gets a response without it, with an empty body (400, 431).\n\
+         - `Retry-After` of 429 and 503 states the number of seconds to wait before a retry."
+    )
+}
+
+/// Returns the whole description.
+///
+/// # Errors
+///
+/// If `utoipa`'s result cannot be serialized as JSON.
+fn describe() -> serde_json::Result<Value> {
+    let (_, mut document) = OpenApiRouter::with_openapi(base()).merge(routes::router()).split_for_parts();
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A token from `POST /v1/tokens`."))
+        .build();
+    document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let mut document = serde_json::to_value(&document)?;
+    limits::set_limits(&mut document);
+    shapes::close_variants(&mut document);
+    shapes::omit_null(&mut document);
+    shapes::add_read_only_members(&mut document);
+    shapes::allow_null(&mut document);
+    shapes::remove_code_artefacts(&mut document);
+    shapes::describe_null(&mut document);
+    rate_limits::describe(&mut document);
+    headers::describe(&mut document);
+    unions::name_variants(&mut document);
+    unions::open_enums(&mut document);
+    examples::add(&mut document)?;
+    Ok(document)
+}
+
+/// The whole description, generated once.
+static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
+    describe().unwrap_or_else(|error| {
+        tracing::error!(%error, "the API description cannot be generated");
+        Value::Null
+    })
+});
+
+/// The schemas that bodies are checked against: those of the description.
+pub(crate) static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
+    let named = DESCRIPTION["components"]["schemas"].as_object().cloned().unwrap_or_default();
+    Schemas::new(named, texts::check, &["PaymentToken"])
+});
+
+/// Returns the whole description as pretty JSON: the content of `docs/reference/openapi.json`.
+pub fn openapi_json() -> String {
+    format!("{:#}\n", *DESCRIPTION)
+}
+
+/// Returns the route that serves the description. The text is generated once.
+fn route() -> Router<Arc<App>> {
+    let text: Arc<str> = openapi_json().into();
+    let show = move || {
+        let text = Arc::clone(&text);
+        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) }
+    };
+    Router::new().route("/openapi.json", get(show))
+}
+
+/// Returns the routes of the description and of the pages that show it.
+pub(crate) fn pages() -> Router<Arc<App>> {
+    let docs: Router<Arc<App>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
+    let docs = docs.layer(middleware::map_response(async |mut response: Response| {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, DOCS_POLICY);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        response
+    }));
+    route().merge(docs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_arrays(schema: &Value) {
+        match schema {
+            Value::Object(members) => {
+                let max = schema["maxItems"].as_u64().map(usize::try_from);
+                let is_kept = max.is_none_or(|max| max.unwrap() <= dabba_web::schema::MAX_KEPT);
+                assert!(is_kept, "{schema}");
+                members.values().for_each(check_arrays);
+            }
+            Value::Array(values) => values.iter().for_each(check_arrays),
+            _ => {}
+        }
+    }
+
+    /// Proves that no schema allows more entries than the validation checks.
+    #[test]
+    fn every_allowed_entry_is_checked() {
+        check_arrays(&DESCRIPTION["components"]["schemas"]);
+    }
+}

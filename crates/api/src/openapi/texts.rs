@@ -1,0 +1,66 @@
+//! Checks of texts by rules that a schema cannot express.
+
+use std::fmt;
+
+use dabba_domain::{
+    AccountId, Currency, ExternalId,
+    order::PaymentToken,
+    restaurant::{ClockTime, Zone},
+    text::{ExternalCode, Name, Note, Phone, Slug},
+};
+use dabba_web::schema::quoted;
+use serde::de::DeserializeOwned;
+
+/// Checks a text by the type that reads it. The arguments are the schema, its member, and the text. Returns `None` for a text
+/// without a type of its own.
+pub(super) fn check(schema: &str, member: &str, text: &str) -> Option<Result<(), String>> {
+    let checked = match (schema, member) {
+        ("Name", _) => Name::new(text).map(drop).map_err(|error| error.to_string()),
+        ("Note", _) => Note::new(text).map(drop).map_err(|error| error.to_string()),
+        ("ExternalCode", _) => ExternalCode::new(text).map(drop).map_err(|error| error.to_string()),
+        ("Phone", _) => Phone::new(text).map(drop).map_err(|error| error.to_string()),
+        ("Slug", _) => with_value(Slug::new(text), text),
+        ("PaymentToken", _) => PaymentToken::new(text).map(drop).map_err(|error| error.to_string()),
+        ("ClockTime", _) => read::<ClockTime>(text),
+        ("Currency", _) => {
+            let known = Currency::from_code(text).map(drop);
+            known.ok_or_else(|| {
+                format!("must be an upper-case currency code of ISO 4217, not {}", quoted(text))
+            })
+        }
+        ("SettingsDocument", "external_id") => {
+            ExternalId::new(text).map(drop).map_err(|error| error.to_string())
+        }
+        ("SettingsDocument", "time_zone") => {
+            let known = Zone::from_name(text).map(drop);
+            known.ok_or_else(|| {
+                format!(
+                    "must be the name of a time zone in the IANA database, such as Europe/London, not {}",
+                    quoted(text)
+                )
+            })
+        }
+        ("SettingsDocument", "country") => {
+            let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+            let text =
+                || format!("must be two upper-case letters (ISO 3166-1 alpha-2), not {}", quoted(text));
+            is_code.then_some(()).ok_or_else(text)
+        }
+        ("Registration", "email") => dabba_engine::check_email(text).map_err(|error| error.to_string()),
+        // All kinds of ids have the same form.
+        (schema, "") if schema.ends_with("Id") => {
+            let id = text.parse::<AccountId>().map(drop);
+            id.map_err(|_| format!("must be a UUID of version 7, not {}", quoted(text)))
+        }
+        _ => return None,
+    };
+    Some(checked)
+}
+
+fn with_value<T, E: fmt::Display>(checked: Result<T, E>, text: &str) -> Result<(), String> {
+    checked.map(drop).map_err(|error| format!("{error}, not {}", quoted(text)))
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<(), String> {
+    with_value(serde_json::from_value::<T>(text.into()), text)
+}

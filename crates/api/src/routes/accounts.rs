@@ -1,0 +1,88 @@
+//! Accounts: registration, and the caller's own account.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::header,
+    response::{IntoResponse as _, Response},
+};
+use dabba_domain::Role;
+use dabba_engine::{Registered, Registration};
+use dabba_web::{
+    ClientAddress,
+    extract::{Caller, JsonBody, MaybeCaller, MaybeKey, etag},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{KeyParameter, created, mark};
+use crate::{
+    app::App,
+    bodies::accounts::{AccountBody, OwnAccountBody, RegistrationBody},
+    problem::{BadToken, Failures, Missing, NotAllowed, NotRegistered, NotSignedIn, Result, WriteFailures},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(register)).routes(routes!(own_account))
+}
+
+/// Registers an account
+///
+/// Everyone can register as a customer; admins register accounts with any role. Registrations are limited per network of the
+/// client, except for admins. A password that is easy to guess is refused. A retry with the same key and the same password gets
+/// the account that the first request created, with `Idempotency-Replayed: true`.
+#[utoipa::path(
+    post, path = "/v1/accounts", tag = "accounts", operation_id = "register",
+    params(KeyParameter),
+    request_body = RegistrationBody,
+    responses(
+        (status = 201, description = "The account.", body = AccountBody, headers(
+            ("Location" = String, description = "Path of the account."),
+            ("ETag" = String, description = "The account's version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        BadToken, NotAllowed, NotRegistered, WriteFailures,
+    ),
+    security((), ("bearer" = [])),
+)]
+async fn register(
+    State(app): State<Arc<App>>,
+    client: ClientAddress,
+    MaybeCaller(caller): MaybeCaller,
+    MaybeKey(key): MaybeKey,
+    JsonBody(body): JsonBody<RegistrationBody>,
+) -> Result<Response> {
+    if caller.is_none_or(|caller| caller.role != Role::Admin) {
+        app.web.limits().check_registration(client)?;
+    }
+    let RegistrationBody { email, name, password, role } = body;
+    let registration = Registration { email, name, password, role };
+    let Registered { account, replayed } =
+        app.engine.register_under(caller.as_ref(), registration, key).await?;
+    let location = format!("/v1/accounts/{}", account.id);
+    let tag = etag(account.version);
+    let mut response = Json(AccountBody::from(account)).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(mark(created(response, &location)?, replayed))
+}
+
+/// Reads the caller's own account
+#[utoipa::path(
+    get, path = "/v1/accounts/me", tag = "accounts", operation_id = "get_own_account",
+    responses(
+        (status = 200, description = "The account.", body = OwnAccountBody, headers(
+            ("ETag" = String, description = "The account's version."),
+        )),
+        NotSignedIn, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Response> {
+    let account = app.engine.own_account(&caller).await?;
+    let restaurants = app.engine.memberships(account.id).await?.to_vec();
+    let tag = etag(account.version);
+    let mut response = Json(OwnAccountBody { account: account.into(), restaurants }).into_response();
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
+}

@@ -1,0 +1,284 @@
+//! Orders: placing, reading and listing them, and their history.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{
+    OrderId, RestaurantId,
+    order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
+};
+use dabba_engine::{Answer, Principal};
+use dabba_store::{OrderCursor, OrderPage, PageSize};
+use dabba_web::{
+    Problem,
+    extract::{
+        Caller, FromParameters, IfNoneMatch, InPath, JsonBody, Parameters, QueryOf, RequiredKey, etag,
+    },
+    headers,
+};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{created, lists};
+use crate::{
+    app::App,
+    bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
+    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, Result, WriteFailures},
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(place_order, list_restaurant_orders))
+        .routes(routes!(list_orders))
+        .routes(routes!(get_order))
+        .routes(routes!(list_events))
+        .routes(routes!(get_ledger))
+}
+
+/// Initial size of the buffer for an order's JSON. Most orders fit, so the buffer need not grow.
+const ORDER_BYTES: usize = 2_048;
+
+/// Makes the response to a write: the order, and whether an earlier request wrote it. It reads nothing from the store,
+/// so no failed read can hide a successful write.
+pub(super) fn answer(status: StatusCode, answer: &Answer) -> Result<Response> {
+    let mut response = represent(&answer.order, answer.allowed_actions.clone())?;
+    *response.status_mut() = status;
+    if answer.replayed {
+        response
+            .headers_mut()
+            .insert(headers::IDEMPOTENCY_REPLAYED.clone(), HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+fn represent(order: &Order, allowed_actions: Vec<AllowedAction>) -> Result<Response> {
+    let body = OrderBody::new(order, allowed_actions);
+    let mut json = Vec::with_capacity(ORDER_BYTES);
+    serde_json::to_writer(&mut json, &body).map_err(|error| Problem::internal(error.to_string()))?;
+    let content_type = HeaderValue::from_static("application/json");
+    let mut response = ([(header::CONTENT_TYPE, content_type)], json).into_response();
+    set_version_headers(&mut response, order);
+    Ok(response)
+}
+
+fn set_version_headers(response: &mut Response, order: &Order) {
+    response.headers_mut().insert(header::ETAG, etag(order.version));
+}
+
+/// Places an order
+///
+/// The restaurant's menu determines the price. With `expected_total`, the order is placed only at that total. Use each
+/// key for one order; a retry with the same key gets the first response, with `Idempotency-Replayed: true`.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "place_order",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry.",
+            min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
+    ),
+    request_body = OrderRequest,
+    responses(
+        (status = 201, description = "The order.", body = OrderBody, headers(
+            ("Location" = String, description = "Path of the order."),
+            ("ETag" = String, description = "The order's version."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotPlaced, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn place_order(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(restaurant_id): InPath<RestaurantId>,
+    RequiredKey(key): RequiredKey,
+    JsonBody(request): JsonBody<OrderRequest>,
+) -> Result<Response> {
+    let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
+    created(answer(StatusCode::CREATED, &placed)?, &format!("/v1/orders/{}", placed.order.id))
+}
+
+/// Reads an order
+///
+/// For the customer, the restaurant's staff, the order's courier, and admins.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}", tag = "orders", operation_id = "get_order",
+    params(
+        ("order_id" = OrderId, Path, description = "The order."),
+        ("If-None-Match" = Option<String>, Header, description = "Entity tags of the versions that the caller already has."),
+    ),
+    responses(
+        (status = 200, description = "The order.", body = OrderBody,
+            headers(("ETag" = String, description = "The order's version."))),
+        (status = 304, description = "The caller already has this version."),
+        NotSignedIn, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_order(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+    present: IfNoneMatch,
+) -> Result<Response> {
+    let order = app.engine.order(&caller, order_id).await?;
+    if present.has(order.version) {
+        let mut response = StatusCode::NOT_MODIFIED.into_response();
+        set_version_headers(&mut response, &order);
+        return Ok(response);
+    }
+    let allowed_actions = app.engine.allowed_actions(&caller, &order).await?;
+    represent(&order, allowed_actions)
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrderListQuery {
+    /// Only orders in these statuses: the parameter repeated, or once with names separated by commas. Default: all
+    /// statuses.
+    #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = true)]
+    status: Vec<OrderStatus>,
+    /// Maximum number of orders in the page. 1 to 100; default 50.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the previous page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<OrderCursor>,
+}
+
+impl FromParameters for OrderListQuery {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        let status = parameters.take_list("status", |value| {
+            OrderStatus::from_name(value).ok_or_else(|| {
+                let names: Vec<_> = OrderStatus::ALL.iter().map(|status| status.as_str()).collect();
+                format!("must be one or more of {}", names.join(", "))
+            })
+        });
+        Self { status, limit: parameters.take_limit(), cursor: parameters.take_cursor() }
+    }
+}
+
+/// Responds with a page of orders. Reads which actions the caller may take on each order.
+async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
+    let mut allowed_actions = Vec::with_capacity(page.orders.len());
+    for order in &page.orders {
+        allowed_actions.push(app.engine.allowed_actions(caller, order).await?);
+    }
+    Ok(lists::answer(OrderListBody::new(&page, allowed_actions), page.incomplete))
+}
+
+/// Lists the caller's orders
+///
+/// Newest first. Customers see the orders that they placed, couriers the orders that they carry or carried, admins all
+/// orders.
+#[utoipa::path(
+    get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
+    params(OrderListQuery),
+    responses(
+        (status = 200, description = "A page of orders.", body = OrderListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
+        )),
+        NotSignedIn, NotAllowed, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_orders(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    QueryOf(query): QueryOf<OrderListQuery>,
+) -> Result<Response> {
+    let page = app.engine.own_orders(&caller, query.status, query.cursor, query.limit).await?;
+    list(&app, &caller, page).await
+}
+
+/// Lists a restaurant's orders
+///
+/// Open orders first, then ended ones; each newest first. For the restaurant's staff and admins.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
+    responses(
+        (status = 200, description = "A page of orders.", body = OrderListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
+        )),
+        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_restaurant_orders(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(restaurant_id): InPath<RestaurantId>,
+    QueryOf(query): QueryOf<OrderListQuery>,
+) -> Result<Response> {
+    let OrderListQuery { status, limit, cursor } = query;
+    let page = app.engine.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
+    list(&app, &caller, page).await
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EventListQuery {
+    /// Maximum number of events in the page. 1 to 100; default 50.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the previous page, which is the version of its last event. Default: from the first event.
+    #[param(value_type = Option<String>, pattern = "^[0-9]{1,9}$")]
+    cursor: Option<Version>,
+}
+
+impl FromParameters for EventListQuery {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self { limit: parameters.take_limit(), cursor: parameters.take_cursor() }
+    }
+}
+
+/// Reads an order's history
+///
+/// For everyone who may read the order.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
+    params(("order_id" = OrderId, Path, description = "The order."), EventListQuery),
+    responses(
+        (status = 200, description = "A page of the history.", body = EventListBody),
+        NotSignedIn, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_events(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+    QueryOf(query): QueryOf<EventListQuery>,
+) -> Result<Json<EventListBody>> {
+    let after = query.cursor.unwrap_or_default();
+    let mut events = app.engine.events(&caller, order_id, after, query.limit.and_one_more()).await?;
+    let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
+    Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
+}
+
+/// Reads an order's ledger
+///
+/// A double-entry ledger of the customer's money. For the restaurant's staff and admins.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}/ledger", tag = "orders", operation_id = "get_ledger",
+    params(("order_id" = OrderId, Path, description = "The order.")),
+    responses(
+        (status = 200, description = "The ledger.", body = LedgerBody),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_ledger(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+) -> Result<Json<LedgerBody>> {
+    let (order, postings) = app.engine.ledger(&caller, order_id).await?;
+    Ok(Json(LedgerBody { currency: order.details.currency, postings }))
+}

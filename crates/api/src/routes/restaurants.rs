@@ -1,0 +1,460 @@
+//! Restaurants: creation, settings, pause, closing, and staff.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use dabba_domain::{
+    AccountId, ExternalId, RestaurantId, Timestamp, menu::MenuDocument, restaurant::SettingsDocument,
+};
+use dabba_engine::{CatalogueEntry, Conditional, RestaurantAnswer};
+use dabba_store::{IdempotencyKey, PageSize, RestaurantPage};
+use dabba_web::{
+    Problem,
+    extract::{
+        Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters,
+        QueryOf, etag,
+    },
+};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{KeyParameter, created, lists, mark};
+use crate::{
+    app::App,
+    bodies::{
+        accounts::AccountBody,
+        restaurants::{ClosingBody, MemberListBody, PauseBody, RestaurantBody, RestaurantListBody},
+    },
+    code,
+    problem::{
+        BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotClosed, NotCreated, NotFitting,
+        NotReopened, NotReplaced, NotSignedIn, NotUpdated, Result, WriteFailures,
+    },
+};
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(create_restaurant, list_restaurants))
+        .routes(routes!(get_restaurant, replace_restaurant))
+        .routes(routes!(pause_restaurant))
+        .routes(routes!(resume_restaurant))
+        .routes(routes!(close_restaurant))
+        .routes(routes!(reopen_restaurant))
+        .routes(routes!(list_members))
+        .routes(routes!(add_member, remove_member))
+}
+
+fn represent(entry: &CatalogueEntry, now: Timestamp) -> Response {
+    let restaurant = entry.restaurant();
+    let mut response = Json(RestaurantBody::new(restaurant, now)).into_response();
+    response.headers_mut().insert(header::ETAG, etag(restaurant.revision));
+    response
+}
+
+/// Returns the required revisions of a replacement's `If-Match`; `None` for any revision.
+fn expected_revisions(condition: IfMatch) -> Result<Option<Vec<u32>>> {
+    expected_revision(&condition, 0)?;
+    Ok(condition.into_versions())
+}
+
+/// Returns the required revision of a replacement's `If-Match`; `None` for any revision.
+fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
+    match condition {
+        IfMatch::Absent => Err(precondition_required().into()),
+        condition => Ok(condition.expected(current)),
+    }
+}
+
+/// Returns the problem of a replacement without `If-Match`.
+pub(super) fn precondition_required() -> Problem {
+    Problem::new(
+        code::PRECONDITION_REQUIRED,
+        "This operation requires If-Match: the ETag of the version to replace, or * for any version.",
+    )
+}
+
+/// Creates a restaurant
+///
+/// For admins. The menu is empty at first. An `external_id` is unique: a second restaurant with it is refused with 409
+/// `external_id_taken`, which names the first one. A retry with the same key creates nothing and gets the restaurant in
+/// its current state, with `Idempotency-Replayed: true`.
+#[utoipa::path(
+    post, path = "/v1/restaurants", tag = "restaurants", operation_id = "create_restaurant",
+    params(KeyParameter),
+    request_body = SettingsDocument,
+    responses(
+        (status = 201, description = "The restaurant.", body = RestaurantBody, headers(
+            ("Location" = String, description = "Path of the restaurant."),
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, NotCreated, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn create_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    MaybeKey(key): MaybeKey,
+    JsonBody(settings): JsonBody<SettingsDocument>,
+) -> Result<Response> {
+    let menu = MenuDocument::default();
+    let RestaurantAnswer { entry, replayed } =
+        app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
+    let location = format!("/v1/restaurants/{}", entry.restaurant().id);
+    Ok(mark(created(represent(&entry, app.engine.now()), &location)?, replayed))
+}
+
+/// Query of a list by id.
+#[derive(Debug)]
+struct PageQuery<T> {
+    limit: PageSize,
+    cursor: Option<T>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what PageQuery reads")]
+struct PageParameters {
+    /// Maximum number of entries in the page. 1 to 100; default 50.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+}
+
+impl<T: Cursor> FromParameters for PageQuery<T> {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self { limit: parameters.take_limit(), cursor: parameters.take_cursor() }
+    }
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "it describes what RestaurantListQuery reads")]
+struct RestaurantListParameters {
+    /// Maximum number of entries in the page. 1 to 100; default 50.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the previous page.
+    cursor: Option<String>,
+    /// `true`: only permanently closed restaurants; `false`: only the others. Default: all restaurants.
+    closed: Option<bool>,
+    /// Only the restaurant with this external id.
+    external_id: Option<String>,
+}
+
+/// Query of the list of restaurants.
+struct RestaurantListQuery {
+    limit: PageSize,
+    cursor: Option<RestaurantId>,
+    is_closed: Option<bool>,
+    external_id: Option<ExternalId>,
+}
+
+impl FromParameters for RestaurantListQuery {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        let is_closed = parameters.take("closed", |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        });
+        let external_id =
+            parameters.take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()));
+        let (limit, cursor) = (parameters.take_limit(), parameters.take_cursor());
+        Self { limit, cursor, is_closed, external_id }
+    }
+}
+
+/// Reads a page of restaurants.
+async fn read_page(app: &App, query: &RestaurantListQuery) -> Result<RestaurantPage> {
+    let RestaurantListQuery { limit, cursor, is_closed, external_id } = query;
+    let Some(external_id) = external_id else {
+        return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
+    };
+    let found = app.engine.restaurant_by_external_id(external_id).await?;
+    let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
+    let restaurants = restaurants.filter(|restaurant| {
+        is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
+            && cursor.is_none_or(|cursor| restaurant.id > cursor)
+    });
+    Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
+}
+
+/// Lists restaurants
+///
+/// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them.
+#[utoipa::path(
+    get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
+    params(RestaurantListParameters),
+    responses(
+        (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
+            ("Dabba-Incomplete" = String, description = "`true` if restaurants may be missing, like `incomplete` in the body."),
+        )),
+        BadParameter, Failures,
+    ),
+    security(()),
+)]
+async fn list_restaurants(
+    State(app): State<Arc<App>>,
+    QueryOf(query): QueryOf<RestaurantListQuery>,
+) -> Result<Response> {
+    let RestaurantPage { mut restaurants, incomplete } = read_page(&app, &query).await?;
+    let now = app.engine.now();
+    let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
+    let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
+    Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
+}
+
+/// Reads a restaurant
+///
+/// For everyone.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "get_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "The restaurant's revision."))),
+        Missing, Failures,
+    ),
+    security(()),
+)]
+async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
+    let entry = app.engine.catalogue(id).await?;
+    Ok(represent(&entry, app.engine.now()))
+}
+
+/// Replaces a restaurant's settings
+///
+/// For the restaurant's staff and admins. Only an admin can change `refund_limit` and `tax_rate_basis_points`; a
+/// request by staff must repeat their current values. The currency cannot be changed. Members that only the server
+/// writes are ignored.
+#[utoipa::path(
+    put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = String, Header, description = "ETags of revisions; the restaurant must be at one of them. `*` allows any revision.",
+            pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
+    ),
+    request_body = SettingsDocument,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody,
+            headers(("ETag" = String, description = "The restaurant's revision."))),
+        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn replace_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    JsonBody(settings): JsonBody<SettingsDocument>,
+) -> Result<Response> {
+    let expected = expected_revisions(condition)?;
+    let entry = app.engine.replace_settings(&caller, id, settings, expected.as_deref()).await?;
+    Ok(represent(&entry, app.engine.now()))
+}
+
+/// Pauses a restaurant
+///
+/// The restaurant takes no orders until a time or until it is resumed. For the restaurant's staff and admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants", operation_id = "pause_restaurant",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
+        KeyParameter,
+    ),
+    request_body = Option<PauseBody>,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn pause_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    MaybeKey(key): MaybeKey,
+    MaybeJsonBody(pause): MaybeJsonBody<PauseBody>,
+) -> Result<Response> {
+    let until = pause.unwrap_or_default().until;
+    let conditional = conditional(condition, key);
+    let changed = app.engine.pause_under(&caller, id, until, conditional).await?;
+    Ok(answer(&changed, app.engine.now()))
+}
+
+/// Resumes a paused restaurant
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants", operation_id = "resume_restaurant",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
+        KeyParameter,
+    ),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn resume_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    condition: IfMatch,
+    MaybeKey(key): MaybeKey,
+) -> Result<Response> {
+    let conditional = conditional(condition, key);
+    let changed = app.engine.resume_under(&caller, id, conditional).await?;
+    Ok(answer(&changed, app.engine.now()))
+}
+
+/// Combines the condition and the idempotency key of a request.
+fn conditional(condition: IfMatch, key: Option<IdempotencyKey>) -> Conditional {
+    Conditional { expected: condition.into_versions(), key }
+}
+
+fn answer(answer: &RestaurantAnswer, now: Timestamp) -> Response {
+    mark(represent(&answer.entry, now), answer.replayed)
+}
+
+/// Closes a restaurant permanently
+///
+/// The restaurant takes no more orders. Its orders stay: staff complete the open orders, and all orders can be read and
+/// refunded. For admins. A repeated request with the same reason changes nothing; with another reason it gets 409
+/// `already_closed`.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/close", tag = "restaurants", operation_id = "close_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
+    request_body = ClosingBody,
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotClosed, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn close_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    MaybeKey(key): MaybeKey,
+    JsonBody(ClosingBody { reason }): JsonBody<ClosingBody>,
+) -> Result<Response> {
+    let changed = app.engine.close_restaurant(&caller, id, reason, key).await?;
+    Ok(answer(&changed, app.engine.now()))
+}
+
+/// Reopens a permanently closed restaurant
+///
+/// For restaurants that were closed by mistake: settings, menu and pause are unchanged. For admins.
+#[utoipa::path(
+    post, path = "/v1/restaurants/{restaurant_id}/reopen", tag = "restaurants", operation_id = "reopen_restaurant",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
+    responses(
+        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
+            ("ETag" = String, description = "The restaurant's revision."),
+            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
+        )),
+        NotSignedIn, NotAllowed, Missing, NotReopened, WriteFailures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn reopen_restaurant(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    MaybeKey(key): MaybeKey,
+) -> Result<Response> {
+    let changed = app.engine.reopen_restaurant(&caller, id, key).await?;
+    Ok(answer(&changed, app.engine.now()))
+}
+
+/// Lists a restaurant's staff
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    get, path = "/v1/restaurants/{restaurant_id}/members", tag = "restaurants", operation_id = "list_members",
+    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), PageParameters),
+    responses(
+        (status = 200, description = "A page of accounts.", body = MemberListBody),
+        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn list_members(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(id): InPath<RestaurantId>,
+    QueryOf(query): QueryOf<PageQuery<AccountId>>,
+) -> Result<Json<MemberListBody>> {
+    let mut members = app.engine.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
+    let next_cursor = lists::next_cursor(&mut members, query.limit, |last| last.id);
+    Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
+}
+
+/// Adds an account to a restaurant's staff
+///
+/// For the restaurant's staff and admins. The account's role must be `restaurant`.
+#[utoipa::path(
+    put, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "add_member",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("account_id" = AccountId, Path, description = "The account."),
+    ),
+    responses(
+        (status = 200, description = "The account.", body = AccountBody),
+        NotSignedIn, NotAllowed, Missing, NotFitting, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn add_member(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
+) -> Result<Json<AccountBody>> {
+    Ok(Json(app.engine.add_member(&caller, restaurant_id, account_id).await?.into()))
+}
+
+/// Removes an account from a restaurant's staff
+///
+/// For the restaurant's staff and admins.
+#[utoipa::path(
+    delete, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "remove_member",
+    params(
+        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        ("account_id" = AccountId, Path, description = "The account."),
+    ),
+    responses(
+        (status = 204, description = "The account is no longer a member of the staff."),
+        NotSignedIn, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn remove_member(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
+) -> Result<StatusCode> {
+    app.engine.remove_member(&caller, restaurant_id, account_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

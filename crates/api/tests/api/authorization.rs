@@ -1,0 +1,236 @@
+//! Authorization (I9): every operation by every kind of caller, in one table.
+//!
+//! The operations are those of the API description. An operation without a row fails the test, and so does a row without an
+//! operation.
+
+use std::collections::BTreeSet;
+
+use dabba_testkit::{PASSWORD, Person, TestServer, menu, settings};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// The callers, in the order of the table's columns. The order under test is the customer's, from the restaurant, and has the
+/// courier.
+const CALLERS: [&str; 8] = [
+    "no token",
+    "the customer",
+    "another customer",
+    "the restaurant's staff",
+    "another restaurant's staff",
+    "the courier",
+    "another courier",
+    "an admin",
+];
+
+/// State that an operation needs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Scene {
+    /// No special state.
+    Any,
+    /// A confirmed order that has a courier.
+    Confirmed,
+    /// The same order, accepted.
+    Preparing,
+    /// The same order, ready.
+    Ready,
+    /// The same order, picked up.
+    OutForDelivery,
+    /// The same order, delivered.
+    Delivered,
+    /// A member of the restaurant's staff besides the others.
+    Colleague,
+}
+
+use Scene::{Any, Colleague, Confirmed, Delivered, OutForDelivery, Preparing, Ready};
+
+#[rustfmt::skip]
+const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
+    ("GET",    "/healthz",                                       Any,            [200; 8]),
+    ("GET",    "/readyz",                                        Any,            [200; 8]),
+    ("GET",    "/metrics",                                       Any,            [200; 8]),
+    //                                                                           none cust other staff other cour other admin
+    ("POST",   "/v1/accounts",                                   Any,            [201; 8]),
+    ("GET",    "/v1/accounts/me",                                Any,            [401, 200, 200, 200, 200, 200, 200, 200]),
+    ("POST",   "/v1/tokens",                                     Any,            [200; 8]),
+    ("POST",   "/v1/restaurants",                                Any,            [401, 403, 403, 403, 403, 403, 403, 201]),
+    ("GET",    "/v1/restaurants",                                Any,            [200; 8]),
+    ("GET",    "/v1/restaurants/{restaurant_id}",                Any,            [200; 8]),
+    ("PUT",    "/v1/restaurants/{restaurant_id}",                Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/pause",          Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/resume",         Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/close",          Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/reopen",         Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("GET",    "/v1/restaurants/{restaurant_id}/members",        Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("PUT",    "/v1/restaurants/{restaurant_id}/members/{account_id}", Colleague, [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("DELETE", "/v1/restaurants/{restaurant_id}/members/{account_id}", Colleague, [401, 403, 403, 204, 403, 403, 403, 204]),
+    ("GET",    "/v1/restaurants/{restaurant_id}/menu",           Any,            [200; 8]),
+    ("PUT",    "/v1/restaurants/{restaurant_id}/menu",           Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("PUT",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("PUT",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("GET",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("GET",    "/v1/restaurants/{restaurant_id}/stock",          Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/quotes",         Any,            [200; 8]),
+    ("POST",   "/v1/restaurants/{restaurant_id}/orders",         Any,            [401, 201, 201, 403, 403, 403, 403, 403]),
+    ("GET",    "/v1/restaurants/{restaurant_id}/orders",         Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
+    ("GET",    "/v1/orders",                                     Any,            [401, 200, 200, 403, 403, 200, 200, 200]),
+    ("GET",    "/v1/orders/{order_id}",                          Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
+    ("GET",    "/v1/orders/{order_id}/events",                   Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
+    ("GET",    "/v1/orders/{order_id}/ledger",                   Confirmed,      [401, 403, 403, 200, 404, 403, 403, 200]),
+    ("POST",   "/v1/orders/{order_id}/accept",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
+    ("POST",   "/v1/orders/{order_id}/reject",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
+    ("POST",   "/v1/orders/{order_id}/ready",                    Preparing,      [401, 403, 404, 200, 404, 403, 404, 403]),
+    ("POST",   "/v1/orders/{order_id}/assign",                   Confirmed,      [401, 403, 404, 403, 404, 200, 404, 200]),
+    ("POST",   "/v1/orders/{order_id}/pick-up",                  Ready,          [401, 403, 404, 403, 404, 200, 404, 403]),
+    // Staff hand over orders for collection, but must not mark orders for delivery as delivered. An admin may, with a reason.
+    ("POST",   "/v1/orders/{order_id}/deliver",                  OutForDelivery, [401, 403, 404, 409, 404, 200, 404, 422]),
+    ("POST",   "/v1/orders/{order_id}/cancel",                   Confirmed,      [401, 200, 404, 200, 404, 403, 404, 200]),
+    ("POST",   "/v1/orders/{order_id}/refund",                   Delivered,      [401, 403, 404, 200, 404, 403, 404, 200]),
+    // No task is parked, so an admin gets 404; the tests in expiry.rs have a parked task.
+    ("GET",    "/v1/tasks",                                      Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("POST",   "/v1/tasks/{task_id}/retry",                      Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
+    ("POST",   "/v1/tasks/{task_id}/resolve",                    Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
+    // This server is not a sandbox and has no webhooks; payments.rs tests such servers.
+    ("GET",    "/v1/sandbox/clock",                              Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/v1/sandbox/clock/advance",                      Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
+    ("POST",   "/v1/webhooks/payments",                          Any,            [404; 8]),
+    ("GET",    "/v1/accounts",                                   Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
+    ("GET",    "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
+    ("PATCH",  "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
+    ("POST",   "/v1/accounts/{account_id}/password",             Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
+    ("POST",   "/v1/accounts/{account_id}/revoke-tokens",        Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
+    // Last, because it deletes the account that the rows above use.
+    ("DELETE", "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
+];
+
+/// Proves that the table has a row for every operation, and for no other.
+#[test]
+fn the_table_names_every_operation() {
+    let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
+    let mut described = BTreeSet::new();
+    for (path, item) in description["paths"].as_object().unwrap() {
+        described
+            .extend(item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
+    }
+    let named =
+        |(method, path, ..): &(&str, &str, Scene, [u16; 8])| ((*method).to_owned(), (*path).to_owned());
+    assert_eq!(TABLE.iter().map(named).collect::<BTreeSet<_>>(), described);
+    assert_eq!(TABLE.len(), described.len(), "the table must not have duplicate rows");
+}
+
+/// Proves each cell of the table with a real request.
+#[tokio::test]
+async fn every_operation_authorizes_exactly_the_specified_callers() {
+    let server = crate::start().await;
+    let colleague = colleague(&server).await;
+    let mut wrong = Vec::new();
+    for (row, (method, path, scene, expected)) in TABLE.iter().enumerate() {
+        for (column, caller) in CALLERS.iter().enumerate() {
+            let name = format!("{row}-{column}");
+            let order = prepare(&server, *scene, &name, &colleague).await;
+            let path = path
+                .replace("{restaurant_id}", &server.restaurant.to_string())
+                .replace("{item_id}", "dal")
+                // Any id that is not a task's.
+                .replace("{task_id}", &server.restaurant.to_string())
+                .replace("{account_id}", &colleague)
+                .replace("{order_id}", &order);
+            let method: Method = method.parse().unwrap();
+            let mut request =
+                server.request(method, &path).header("if-match", "*").key(format!("cell-{name}"));
+            if let Some(person) = person(&server, column) {
+                request = request.by(person);
+            }
+            if let Some(body) = body(&server, TABLE[row], &name) {
+                request = request.json(&body);
+            }
+            let answer = request.send().await;
+            if answer.status != expected[column] {
+                wrong.push(format!(
+                    "{} {} by {caller}: {} {}",
+                    TABLE[row].0, TABLE[row].1, answer.status, answer.text
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn person(server: &TestServer, column: usize) -> Option<&Person> {
+    let TestServer { customer, other_customer, staff, other_staff, courier, other_courier, admin, .. } =
+        server;
+    [
+        None,
+        Some(customer),
+        Some(other_customer),
+        Some(staff),
+        Some(other_staff),
+        Some(courier),
+        Some(other_courier),
+        Some(admin),
+    ][column]
+}
+
+fn body(server: &TestServer, row: (&str, &str, Scene, [u16; 8]), name: &str) -> Option<Value> {
+    let (method, path, ..) = row;
+    Some(match (method, path.rsplit('/').next()?) {
+        ("POST", "accounts") => {
+            json!({"email": format!("{name}@example.org"), "name": "Someone", "password": PASSWORD})
+        }
+        ("PATCH", "{account_id}") => json!({"name": "Someone"}),
+        ("POST", "password") => json!({"password": "a better password"}),
+        ("POST", "tokens") => json!({"email": server.customer.email, "password": PASSWORD}),
+        ("POST", "restaurants") | ("PUT", "{restaurant_id}") => settings("Curry Mile Kitchen"),
+        ("POST", "pause") => json!({"until": "2026-06-01T13:00:00Z"}),
+        ("PUT", "menu") => menu(),
+        ("PUT", "availability") => json!({"status": "available"}),
+        ("PUT", "stock") => json!({"remaining": 5}),
+        ("POST", "quotes") => json!({"lines": [{"item": "naan", "quantity": 1}], "fulfilment": "collection"}),
+        ("POST", "orders") => TestServer::order(),
+        ("POST", "accept") => json!({"preparation_minutes": 20}),
+        ("POST", "reject") => json!({"reason": "too_busy"}),
+        ("POST", "assign") => json!({"courier_id": server.courier.id.to_string()}),
+        ("POST", "close") => json!({"reason": "The lease has ended."}),
+        ("POST", "adjust") => json!({"by": 1}),
+        ("POST", "advance") => json!({"seconds": 60}),
+        ("POST", "resolve") => json!({"reason": "done by hand"}),
+        ("POST", "cancel") => json!({"reason": "other"}),
+        ("POST", "refund") => json!({"reason": "late", "amount": 100}),
+        _ => return None,
+    })
+}
+
+/// Registers an account with the role `restaurant`.
+async fn colleague(server: &TestServer) -> String {
+    let body = json!({"email": "colleague@example.org", "name": "Colleague", "password": PASSWORD, "role": "restaurant"});
+    server.post("/v1/accounts", Some(&server.admin), &body).send().await.text_at("/id")
+}
+
+/// Sets up the state that the operation needs, and returns the id of its order.
+async fn prepare(server: &TestServer, scene: Scene, name: &str, colleague: &str) -> String {
+    let resume = server.restaurant_path("/resume");
+    match scene {
+        Any => return String::new(),
+        Colleague => {
+            let member = server.restaurant_path(&format!("/members/{colleague}"));
+            server.request(Method::PUT, &member).by(&server.admin).send().await.expect(200);
+            return String::new();
+        }
+        _ => server.request(Method::POST, &resume).by(&server.admin).send().await.expect(200),
+    };
+    let order = server.place(&format!("scene-{name}"), &TestServer::order()).await;
+    let steps: [(Scene, &str, &Person, Value); 5] = [
+        (Confirmed, "assign", &server.courier, json!({})),
+        (Preparing, "accept", &server.staff, json!({"preparation_minutes": 20})),
+        (Ready, "ready", &server.staff, json!({})),
+        (OutForDelivery, "pick-up", &server.courier, json!({})),
+        (Delivered, "deliver", &server.courier, json!({})),
+    ];
+    for (reached, command, person, body) in steps {
+        server.command(&order, command, person, &body).send().await.expect(200);
+        if reached == scene {
+            break;
+        }
+    }
+    order["id"].as_str().unwrap().to_owned()
+}

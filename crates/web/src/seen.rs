@@ -1,0 +1,46 @@
+//! What extractors find out about a request, for the layer around it.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::http::request::Parts;
+use dabba_engine::Principal;
+
+use crate::quota::Report;
+
+/// Facts that extractors find out about a request, kept for its response after the parts of the request are gone: the caller, and
+/// the remaining budgets of the caller.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    caller: OnceLock<Principal>,
+    report: OnceLock<Report>,
+}
+
+impl Seen {
+    /// Stores the caller of a request.
+    pub(crate) fn store_caller(parts: &Parts, caller: Principal) {
+        if let Some(Self(seen)) = parts.extensions.get() {
+            // A request has one caller, so a second call stores the same.
+            let _ = seen.caller.set(caller);
+        }
+    }
+
+    /// Stores the remaining budgets after the request has spent from them.
+    pub(crate) fn store_report(parts: &Parts, report: Report) {
+        if let Some(Self(seen)) = parts.extensions.get() {
+            let _ = seen.report.set(report);
+        }
+    }
+
+    /// Returns the caller, if an extractor has identified it.
+    pub(crate) fn caller(&self) -> Option<&Principal> {
+        self.0.caller.get()
+    }
+
+    /// Returns the remaining budgets, if the request has spent from any.
+    pub(crate) fn report(&self) -> Option<&Report> {
+        self.0.report.get()
+    }
+}

@@ -1,0 +1,204 @@
+//! Serves the API on a socket until the server is told to stop.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `registry` | the open connections, their limits, and the choice of the connection to close for a new one |
+//! | `activity` | the state of a connection, and its deadlines |
+//! | `stream` | the socket of a connection; reports what is read and what cannot be written |
+//! | `body` | bodies of requests and responses; count the bytes in memory |
+//! | `connection` | the life of one connection |
+//! | `metrics` | measurements of connections |
+
+mod activity;
+mod body;
+mod connection;
+mod metrics;
+mod registry;
+mod stream;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
+
+pub(crate) use self::body::BodyMemoryFull;
+pub use self::metrics::ConnectionMetrics;
+use self::registry::{Refused, Registry};
+use crate::Network;
+
+/// Timeouts of a connection's client.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Time for the head of a request to arrive, from its first byte; on a new connection, from the connection's beginning.
+    /// Default 10 seconds.
+    pub head: Duration,
+    /// Time after which a connection without a request is closed. Default 90 seconds, so that clients that poll every 30 seconds
+    /// keep their connections.
+    pub idle: Duration,
+    /// Time after which a connection is closed if its client reads nothing of a response. Default 30 seconds.
+    pub stall: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(10), idle: Duration::from_secs(90), stall: Duration::from_secs(30) }
+    }
+}
+
+/// Maximum size of the head of a request, in bytes: the request line and all headers.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Maximum number of headers of a request.
+pub const MAX_HEADERS: usize = 100;
+/// Maximum total size of request bodies in memory, in bytes. Above that, the server closes the connections whose bodies have cost
+/// the most so far: bytes, multiplied by the time since the body began. If no such connection is left, the request is refused
+/// with 503.
+pub const MAX_RECEIVED_BYTES: usize = 32 * 1024 * 1024;
+/// Total size of responses that wait for their clients to read them, in bytes, above which the server closes the connections
+/// whose clients have read nothing for the longest time.
+pub const MAX_UNSENT_BYTES: usize = 32 * 1024 * 1024;
+
+/// Maximum number of unsent bytes of responses that the kernel accepts for a connection. Bytes within the client's window do not
+/// count, so the limit does not reduce throughput.
+#[cfg(target_os = "linux")]
+const MAX_UNSENT_IN_KERNEL: u32 = 64 * 1024;
+
+/// Pause after a connection cannot be accepted, for example because the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Minimum time between two log lines about such failures.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Limits of a server's connections.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Time to finish the requests in flight after the server is told to stop. Default 10 seconds.
+    pub grace: Duration,
+    /// Maximum number of connections. A new connection above that replaces an idle one. Default 4,096.
+    pub max_connections: usize,
+    /// Maximum number of connections from one address, or from one IPv6 network (/64). A new connection above that is closed.
+    /// Default 1,024.
+    pub max_connections_per_address: usize,
+    /// Maximum total size of request bodies in memory, in bytes. Default [`MAX_RECEIVED_BYTES`].
+    pub max_received_bytes: usize,
+    /// Total size of responses in memory above which connections are closed, in bytes. Default [`MAX_UNSENT_BYTES`].
+    pub max_unsent_bytes: usize,
+    /// Networks whose connections are not counted by address.
+    pub trusted_proxies: Vec<Network>,
+    /// Timeouts of clients.
+    pub timeouts: Timeouts,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            grace: Duration::from_secs(10),
+            max_connections: 4_096,
+            max_connections_per_address: 1_024,
+            max_received_bytes: MAX_RECEIVED_BYTES,
+            max_unsent_bytes: MAX_UNSENT_BYTES,
+            trusted_proxies: Vec::new(),
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Serves `app` until `shutdown` is ready. Then accepts no new connections, closes connections without a request, finishes the
+/// requests in flight, and returns. After the grace period it closes all remaining connections and returns.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    shutdown: impl Future<Output = ()> + Send,
+    options: ServeOptions,
+    metrics: ConnectionMetrics,
+) -> io::Result<()> {
+    let grace = options.grace;
+    let registry = Arc::new(Registry::new(options, metrics));
+    tokio::select! {
+        () = shutdown => {}
+        never = accept(&listener, &app, &registry) => match never {},
+    }
+    drop(listener);
+    registry.stop();
+    if tokio::time::timeout(grace, registry.emptied()).await.is_err() {
+        tracing::warn!(?grace, "the time to finish requests is over; the remaining connections are closed");
+        registry.close_all();
+    }
+    Ok(())
+}
+
+/// Accepts connections forever.
+async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) -> std::convert::Infallible {
+    let mut logged_at: Option<Instant> = None;
+    loop {
+        match listener.accept().await {
+            Ok((stream, address)) => begin(stream, address, app, registry),
+            // The client has already disconnected, so the error is no reason to pause.
+            Err(error) if is_caused_by_client(&error) => {}
+            Err(error) => {
+                if logged_at.is_none_or(|at| at.elapsed() >= ACCEPT_LOG_INTERVAL) {
+                    logged_at = Some(Instant::now());
+                    tracing::error!(%error, "cannot accept connections");
+                }
+                registry.make_room();
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Registry>) {
+    let slot = match registry.enter(address.ip()) {
+        Ok(slot) => slot,
+        Err(Refused { reason }) => {
+            tracing::debug!(%address, reason, "a connection is refused");
+            return;
+        }
+    };
+    if let Err(error) = prepare(&stream) {
+        tracing::debug!(%error, "cannot set the options of a connection's socket");
+    }
+    tokio::spawn(connection::run(stream, address, slot, app.clone()));
+}
+
+/// Sets the options of a connection's socket.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    // Responses are small; waiting to fill a packet would only delay them.
+    stream.set_nodelay(true)?;
+    // Without this limit the kernel buffers megabytes for each client that reads nothing, and exhausts the machine's memory for
+    // sockets.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
+    Ok(())
+}
+
+fn is_caused_by_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// Proves that the kernel buffers little for a client that reads nothing.
+    #[tokio::test]
+    async fn the_kernel_buffers_little_for_a_client_that_reads_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpSocket::new_v4().unwrap();
+        client.set_recv_buffer_size(4_096).unwrap();
+        let _client = client.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        prepare(&stream).unwrap();
+        let block = [0; 16 * 1024];
+        let mut taken = 0;
+        stream.writable().await.unwrap();
+        while let Ok(count) = stream.try_write(&block) {
+            taken += count;
+        }
+        assert!(taken <= 3 * 64 * 1024, "{taken} bytes");
+    }
+}
