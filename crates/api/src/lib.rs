@@ -16,7 +16,7 @@
 //! | `openapi` | the API description, generated from the code, and the schemas that bodies are checked against |
 //!
 //! To add an operation: write a handler with `#[utoipa::path]` in `routes`, add it to the group's `router`, add a row
-//! to the authorization test, and regenerate `docs/openapi.json`.
+//! to the authorization test, and regenerate `docs/reference/openapi.json`.
 
 mod app;
 mod bodies;
