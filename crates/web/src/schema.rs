@@ -354,6 +354,6 @@ pub(crate) fn cut(text: &str) -> String {
 }
 
 /// Returns the JSON Pointer (RFC 6901) of a member.
-fn below(pointer: &str, name: &str) -> String {
+pub(crate) fn below(pointer: &str, name: &str) -> String {
     format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

@@ -10,7 +10,7 @@ use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Packag
 use spdx::{Expression, ParseMode};
 
 /// Allowed dependencies of each crate of the workspace, except in tests.
-const ALLOWED: [(&str, &[&str]); 12] = [
+const ALLOWED: [(&str, &[&str]); 13] = [
     ("dabba-domain", &[]),
     ("dabba-store", &["dabba-domain"]),
     ("dabba-store-sql", &["dabba-domain", "dabba-store"]),

@@ -1,6 +1,6 @@
 //! JSON bodies. A refusal lists every problem of a body, each with a JSON Pointer to its place.
 
-use std::{error::Error, fmt::Write as _, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use axum::{
     body::{Bytes, HttpBody as _},
