@@ -92,7 +92,7 @@ fn named_pages_exist() {
             let rest = &text[start..];
             let page = &rest[..rest.find(|letter| !may_be_in_a_path(letter)).unwrap_or(rest.len())];
             let page = page.trim_end_matches('.');
-            if !page.ends_with(".md") && !page.ends_with(".json") {
+            if !Path::new(page).extension().is_some_and(|end| end == "md" || end == "json") {
                 continue;
             }
             if !root().join(page).exists() {
