@@ -353,12 +353,12 @@ async fn catalogue(
     let found = first(&restaurants, |row| priced_restaurant_of(id, row))?;
     let Some((restaurant, revisions)) = found else { return Ok(None) };
     let MenuRevisions { menu: menu_revision, availability: availability_revision } = revisions;
-    let (menu, limited) = match known.filter(|known| known.menu_revision == menu_revision) {
-        Some(known) => (Arc::clone(&known.menu), Arc::clone(&known.limited)),
-        None => {
-            let menu = first(&menus, |row| row.document(0))?.ok_or_else(|| no_menu(id))?;
-            (Arc::new(menu), Arc::new(collect(&limited, |row| row.item(0))?))
-        }
+    let known = known.filter(|known| known.menu_revision == menu_revision);
+    let (menu, limited) = if let Some(known) = known {
+        (Arc::clone(&known.menu), Arc::clone(&known.limited))
+    } else {
+        let menu = first(&menus, |row| row.document(0))?.ok_or_else(|| no_menu(id))?;
+        (Arc::new(menu), Arc::new(collect(&limited, |row| row.item(0))?))
     };
     let unavailable = collect(&unavailable, mark_of)?;
     Ok(Some(Catalogue { restaurant, menu, menu_revision, limited, unavailable, availability_revision }))

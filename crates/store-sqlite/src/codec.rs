@@ -22,7 +22,7 @@ pub(crate) fn id_bytes<K>(id: Id<K>) -> IdBytes {
 #[derive(Clone, Copy)]
 pub(crate) struct SqliteRow<'row>(pub(crate) &'row Row<'row>);
 
-impl<'row> SqliteRow<'row> {
+impl SqliteRow<'_> {
     fn get<T: FromSql>(self, column: usize) -> Result<T, StoreError> {
         self.0.get(column).map_err(|error| Failure::from(error).into())
     }

@@ -168,20 +168,22 @@ pub(crate) static INSERT_ORDERS: LazyLock<String> = LazyLock::new(|| insert("ord
 /// The proposed row has an empty currency, and the update leaves the currency of an existing row unchanged. If the
 /// returned currency is empty, the order did not exist.
 pub(crate) static UPDATE_ORDERS: LazyLock<String> = LazyLock::new(|| {
+    let names = OrderColumns::COLUMNS.iter().map(|column| column.name);
+    let changes =
+        names.filter(|name| !CONSTANT_COLUMNS.contains(name)).map(|name| format!("{name} = excluded.{name}"));
     format!(
-        "{} ON CONFLICT (id) DO UPDATE SET \
-            courier_id = excluded.courier_id, version = excluded.version, captured = excluded.captured, \
-            refunded = excluded.refunded, acceptance_deadline_ns = excluded.acceptance_deadline_ns, \
-            ready_by_ns = excluded.ready_by_ns, updated_at_ns = excluded.updated_at_ns, \
-            is_terminal = excluded.is_terminal, status = excluded.status, \
-            payment_status = excluded.payment_status, closure = excluded.closure, \
-            payment_reference = excluded.payment_reference, refunds = excluded.refunds \
+        "{} ON CONFLICT (id) DO UPDATE SET {} \
          WHERE orders.version = (${}::bigint[])[array_position($1::uuid[], orders.id)] \
          RETURNING currency <> ''",
         *INSERT_ORDERS,
+        changes.collect::<Vec<_>>().join(", "),
         OrderColumns::COLUMNS.len() + 1,
     )
 });
+
+/// Columns of an order that an update leaves unchanged.
+const CONSTANT_COLUMNS: [&str; 6] =
+    ["id", "restaurant_id", "customer_id", "total", "placed_at_ns", "currency"];
 
 /// Inserts the events of new orders, in the order of the arrays, so that the feed's sequence numbers follow the order of
 /// the commits. Fails like [`INSERT_ORDERS`].
@@ -211,5 +213,17 @@ mod tests {
              AS proposed (order_id, version, at_ns, type, actor, data)"
         );
         assert_eq!(EventColumns::default().parameters().len(), EventColumns::COLUMNS.len());
+    }
+
+    /// Proves that an update changes every column that is not constant.
+    #[test]
+    fn an_update_leaves_only_the_constant_columns() {
+        let (_, update) = UPDATE_ORDERS.split_once(" DO UPDATE SET ").unwrap();
+        for Column { name, .. } in OrderColumns::COLUMNS {
+            let is_updated = update.contains(&format!("{name} = excluded.{name}"));
+            assert_eq!(is_updated, !CONSTANT_COLUMNS.contains(name), "{name}");
+        }
+        let columns = OrderColumns::COLUMNS.iter().map(|column| column.name);
+        assert!(CONSTANT_COLUMNS.iter().all(|constant| columns.clone().any(|name| name == *constant)));
     }
 }
