@@ -22,6 +22,7 @@ mod maintenance;
 mod measure;
 mod metrics;
 mod nudge;
+mod order_writer;
 mod orders;
 mod payments;
 mod post_commit;
@@ -95,10 +96,9 @@ pub struct Engine {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     config: EngineConfig,
-    committers: committer::Committers,
+    writer: order_writer::OrderWriter,
     catalogues: Arc<catalogue::CatalogueCache>,
     recent: Arc<orders::RecentOrders>,
-    open_orders: Arc<orders::OpenOrders>,
     passwords: accounts::Passwords,
     memberships: accounts::MembershipCache,
     revocations: Arc<accounts::Revocations>,
@@ -150,11 +150,17 @@ impl Engine {
             nudges: Arc::clone(&nudges),
             followers,
         });
-        Arc::new(Self {
+        let writer = order_writer::OrderWriter {
             committers: committer::Committers::start(&post_commits, &config, &supervisor),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            open_orders,
+            max_attempts: config.max_decision_attempts,
+        };
+        Arc::new(Self {
+            writer,
             catalogues,
             recent,
-            open_orders,
             passwords: accounts::Passwords::new(&config, Arc::clone(&random)),
             memberships: accounts::MembershipCache::new(&config),
             revocations: Arc::new(accounts::Revocations::new(&config)),
@@ -181,7 +187,7 @@ impl Engine {
     /// if that was not enough.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         let finish = async {
-            self.committers.finish().await;
+            self.writer.committers.finish().await;
             self.store.close().await;
         };
         tokio::time::timeout(limit, finish).await.is_ok()

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::order::{TaskQueue, TaskSpec};
+use dabba_domain::order::TaskQueue;
 use tokio::sync::Notify;
 
 use crate::Engine;
@@ -84,19 +84,6 @@ impl Nudges {
 }
 
 impl Engine {
-    /// Returns the queues that contain at least one of these tasks that is due now and for a worker.
-    pub(crate) fn due_queues(&self, tasks: &[TaskSpec]) -> Vec<TaskQueue> {
-        if tasks.is_empty() {
-            return Vec::new();
-        }
-        let now = self.now();
-        let is_due = |queue| {
-            let mut kinds = tasks.iter().filter(|spec| spec.run_at <= now).map(|spec| spec.task.kind());
-            kinds.any(|kind| kind.queue() == queue && !kind.is_for_people())
-        };
-        TaskQueue::ALL.iter().copied().filter(|queue| is_due(*queue)).collect()
-    }
-
     /// Makes the workers of this process poll at once, because the clock may have been moved.
     pub fn nudge_workers(&self) {
         self.nudges.nudge(TaskQueue::ALL);

@@ -38,15 +38,14 @@ use dabba_domain::{
     order::{Decision, Order, TaskKind, TaskQueue},
     restaurant::Settings,
 };
-use dabba_store::{Backoff, ClaimedTask, CommitOutcome, Need, StoreError, TaskFailure, TaskLease, panicked};
+use dabba_store::{Backoff, ClaimedTask, Need, StoreError, TaskFailure, TaskLease, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 use crate::{
     CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
     condition::{Condition, Transition},
-    orders::Conditions,
-    post_commit::CacheChange,
+    order_writer::{Decide, Outcome, Proposal, Verdict},
 };
 
 /// Maximum number of failures of a deadline task before it is parked: about 20 minutes with the default backoff.
@@ -65,29 +64,54 @@ const NEWER_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum length of an error text that is stored with a task, in bytes.
 const MAX_ERROR_LENGTH: usize = 2_000;
 
-/// Outcome of an execution.
+/// Result of an execution.
 enum Progress {
     /// The task is completed and deleted.
     Completed,
-    /// Another worker has leased the task.
-    LeaseLost,
     /// The task is not due before this time.
     NotBefore(Timestamp),
 }
 
-/// Result of deciding a task on its order.
-enum Verdict {
-    /// Write this decision, which may be without changes.
-    Write(Box<Decision>),
-    /// The task is not due before this time.
-    NotBefore(Timestamp),
+/// A task, or a report without a task, that is being decided on its order.
+struct Concluding<'a, F> {
+    engine: &'a Engine,
+    order_id: OrderId,
+    lease: Option<TaskLease>,
+    verdict: F,
 }
 
-impl Verdict {
-    /// Nothing to change.
-    fn unchanged(order: &Order) -> Self {
-        Self::Write(Box::new(Decision::unchanged(order)))
+impl<F> Decide for Concluding<'_, F>
+where
+    F: Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+{
+    type Result = Progress;
+
+    async fn decide(&mut self) -> Result<Verdict<Progress>, Error> {
+        let (order, entry) = self.engine.order_with_catalogue(self.order_id).await?;
+        if order.is_newer {
+            // This server cannot decide on the order, not even that nothing has to be done.
+            return Err(Error::WrittenByNewer);
+        }
+        let verdict = (self.verdict)(&order, &entry.restaurant().settings, self.engine.now())?;
+        Ok(match (verdict, self.lease) {
+            (Verdict::Write(mut proposal, progress), Some(lease)) => {
+                proposal.conditions.completes = Some(lease);
+                Verdict::Write(proposal, progress)
+            }
+            (Verdict::Write(proposal, progress), None) if proposal.is_empty() => Verdict::Conclude(progress),
+            (verdict, _) => verdict,
+        })
     }
+}
+
+/// Returns the verdict that completes a task with this decision.
+fn complete(order: &Order, decision: Decision) -> Verdict<Progress> {
+    Verdict::Write(Proposal::unattended(order, decision), Progress::Completed)
+}
+
+/// Returns the verdict that completes a task without changing its order.
+fn complete_unchanged(order: &Order) -> Verdict<Progress> {
+    complete(order, Decision::unchanged(order))
 }
 
 /// Returns the maximum number of failures of a kind before a task is parked.
@@ -228,18 +252,22 @@ impl Engine {
         let progress = AssertUnwindSafe(self.execute(claimed)).catch_unwind().await;
         let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(panicked(&*panic))));
         match progress {
-            Ok(Progress::Completed) => TaskOutcome::Completed,
-            Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
-            Ok(Progress::NotBefore(run_at)) => {
+            Ok(Outcome::Concluded(Progress::Completed)) => TaskOutcome::Completed,
+            Ok(Outcome::LeaseLost) => TaskOutcome::LeaseLost,
+            Ok(Outcome::Concluded(Progress::NotBefore(run_at))) => {
                 let postponed = self.store.postpone_task(claimed.lease, run_at, None).await;
                 release_outcome(claimed, postponed, TaskOutcome::Postponed)
+            }
+            Ok(Outcome::Replayed { .. }) => {
+                let defect = "a commit without an idempotency key was answered as a replay";
+                self.fail(claimed, &Error::Internal(defect.into())).await
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Left,
             Err(error) => self.fail(claimed, &error).await,
         }
     }
 
-    async fn execute(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    async fn execute(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let kind = claimed.task.task.kind();
         if kind.is_for_people() {
             // Stores never hand out such a task. If one is unparked nevertheless, it is parked again.
@@ -260,38 +288,9 @@ impl Engine {
         &self,
         order_id: OrderId,
         lease: Option<TaskLease>,
-        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict, Error>,
-    ) -> Result<Progress, Error> {
-        for _ in 0..self.config.max_decision_attempts {
-            let (order, entry) = self.order_with_catalogue(order_id).await?;
-            if order.is_newer {
-                // This server cannot decide on the order, not even that nothing has to be done.
-                return Err(Error::WrittenByNewer);
-            }
-            let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
-                Verdict::Write(decision) => decision,
-                Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
-            };
-            let conditions = Conditions::on(&order);
-            let changes = !decision.events.is_empty();
-            let conditions = match lease {
-                Some(lease) => conditions.completing(lease),
-                None if !changes => return Ok(Progress::Completed),
-                None => conditions,
-            };
-            let cache_change = if changes { CacheChange::Remove(order_id) } else { CacheChange::Keep };
-            match self.write(*decision, conditions, cache_change).await? {
-                CommitOutcome::Committed => return Ok(Progress::Completed),
-                CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
-                CommitOutcome::VersionConflict { .. } => {}
-                // Another process, which knows the new map, executes the task.
-                CommitOutcome::Moved => return Err(Error::Unavailable),
-                outcome => {
-                    return Err(Error::Internal(format!("unexpected outcome of the write: {outcome:?}")));
-                }
-            }
-        }
-        Err(Conflict::TooManyChanges.into())
+        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+    ) -> Result<Outcome<Progress>, Error> {
+        self.writer.decide_and_write(Concluding { engine: self, order_id, lease, verdict }).await
     }
 
     /// Returns an order and its restaurant's catalogue.

@@ -60,7 +60,7 @@ impl OpenOrders {
     }
 
     /// Returns how writing this order changes the count; `None` if the count does not change or is disabled.
-    pub(super) fn change(&self, order: &Order, is_new: bool) -> Option<OpenChange> {
+    pub(crate) fn change(&self, order: &Order, is_new: bool) -> Option<OpenChange> {
         self.limit?;
         let customer = order.details.customer_id;
         if order.status.is_terminal() {
@@ -133,13 +133,13 @@ impl Drop for Reservation {
 impl Engine {
     /// Reserves a place for one more order of a customer. Refuses if the customer has too many open orders.
     pub(super) async fn reserve_order(&self, customer: AccountId) -> Result<Reservation, Error> {
-        let full = match self.open_orders.reserve(customer, self.now()) {
+        let full = match self.writer.open_orders.reserve(customer, self.now()) {
             Ok(reservation) => return Ok(reservation),
             Err(full) => full,
         };
         let Some(to_read) = full.to_read else { return Err(too_many(full.open, full.limit)) };
         Box::pin(self.recount(customer, &to_read)).await;
-        let reserved = self.open_orders.reserve(customer, self.now());
+        let reserved = self.writer.open_orders.reserve(customer, self.now());
         reserved.map_err(|Full { open, limit, .. }| too_many(open, limit))
     }
 
@@ -148,7 +148,7 @@ impl Engine {
         let read = join_all(orders.iter().map(|id| self.store.order(*id))).await;
         for (id, order) in orders.iter().zip(read) {
             if order.is_ok_and(|order| order.is_none_or(|order| order.status.is_terminal())) {
-                self.open_orders.apply(&OpenChange::Ended(customer, *id));
+                self.writer.open_orders.apply(&OpenChange::Ended(customer, *id));
             }
         }
     }

@@ -21,10 +21,11 @@ use dabba_domain::{
 use dabba_store::{Backoff, ClaimedTask};
 use tokio::time::{Instant, timeout};
 
-use super::{Progress, Verdict, after};
+use super::{Progress, after, complete, complete_unchanged};
 use crate::{
     BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment, ProviderNotice, ProviderObject,
     metrics::{CallOutcome, StepLabel},
+    order_writer::Outcome,
     payments::{Gateway, Step},
 };
 
@@ -73,7 +74,10 @@ fn settled(
 
 impl Engine {
     /// Makes the provider execute the task's step, and records its answer.
-    pub(super) async fn execute_payment_step(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    pub(super) async fn execute_payment_step(
+        &self,
+        claimed: &ClaimedTask,
+    ) -> Result<Outcome<Progress>, Error> {
         let Some(gateway) = &self.gateway else {
             return Err(Error::Internal(
                 "this server has no payment provider; configure one to execute payment tasks".into(),
@@ -92,7 +96,7 @@ impl Engine {
                 Ok(GatewayAnswer::Report(report)) => Some(report),
                 Ok(GatewayAnswer::Pending) => {
                     let pause = self.config.payments.pending_interval;
-                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                    return Ok(Outcome::Concluded(Progress::NotBefore(after(self.now(), pause))));
                 }
                 // While the breaker is not closed, the provider answers no call: the failure is not the task's, and it
                 // does not count towards parking.
@@ -102,20 +106,20 @@ impl Engine {
                     let open_for = self.config.payments.breaker.open_for;
                     let pause =
                         Backoff { base: open_for, longest: open_for }.pause(1, self.random.next_u64());
-                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                    return Ok(Outcome::Concluded(Progress::NotBefore(after(self.now(), pause))));
                 }
                 Err(error) => return Err(error.into()),
             },
         };
         self.conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
-            let Some(report) = &report else { return Ok(Verdict::unchanged(order)) };
+            let Some(report) = &report else { return Ok(complete_unchanged(order)) };
             let decision = settled(order, report, settings, now)?;
             // Without this check, a report without effect would complete the task although its step is still needed.
             if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
                 let text = format!("the answer to {} has no effect: {report:?}", task.kind());
                 return Err(GatewayError::Refused(text).into());
             }
-            Ok(Verdict::Write(Box::new(decision)))
+            Ok(complete(order, decision))
         })
         .await
     }
@@ -219,7 +223,7 @@ impl Engine {
     /// Records an unsolicited report of a payment provider. A report that is already known changes nothing.
     pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
         let settle = |order: &Order, settings: &Settings, now| {
-            settled(order, report, settings, now).map(Box::new).map(Verdict::Write)
+            settled(order, report, settings, now).map(|decision| complete(order, decision))
         };
         self.conclude(order_id, None, settle).await.map(drop)
     }
