@@ -24,8 +24,7 @@ pub(crate) const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
 /// A notification per queue.
 #[derive(Default)]
 pub(crate) struct Nudges {
-    deadlines: QueueSignal,
-    payments: QueueSignal,
+    queues: [QueueSignal; TaskQueue::ALL.len()],
     /// Number of workers in this process.
     workers: AtomicUsize,
 }
@@ -48,10 +47,7 @@ impl Drop for Presence {
 
 impl Nudges {
     const fn signal(&self, queue: TaskQueue) -> &QueueSignal {
-        match queue {
-            TaskQueue::Deadlines => &self.deadlines,
-            TaskQueue::Payments => &self.payments,
-        }
+        &self.queues[queue as usize]
     }
 
     /// Wakes the workers of these queues. If no worker is waiting, the next wait returns at once.

@@ -25,35 +25,30 @@
 //!
 //! Each queue has its own worker, so that tasks that wait for a payment provider do not delay deadlines.
 //!
-//! To add a kind of task: add a variant of `Task`, a file here that executes it, and its match arms below.
+//! `registry.rs` states how workers treat each kind of task and each queue, and how to add one.
 
 mod deadlines;
 mod parked;
 mod payments;
+mod registry;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{Decision, Order, TaskKind, TaskQueue},
+    order::{Decision, Order, TaskQueue},
     restaurant::Settings,
 };
-use dabba_store::{Backoff, ClaimedTask, Need, StoreError, TaskFailure, TaskLease, panicked};
+use dabba_store::{ClaimedTask, Need, StoreError, TaskFailure, TaskLease, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
+use self::registry::{KindPolicy, QueuePolicy};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
+    CatalogueEntry, Conflict, Engine, Error, TaskOutcome,
     condition::{Condition, Transition},
     order_writer::{Decide, Outcome, Proposal, Verdict},
 };
-
-/// Maximum number of failures of a deadline task before it is parked: about 20 minutes with the default backoff.
-const MAX_DEADLINE_FAILURES: u32 = 16;
-
-/// Maximum number of failures of a payment task before it is parked: about half an hour with the default backoff, in
-/// which the provider answers other calls.
-const MAX_PAYMENT_FAILURES: u32 = 20;
 
 /// Minimum interval at which workers poll for due tasks.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -112,17 +107,6 @@ fn complete(order: &Order, decision: Decision) -> Verdict<Progress> {
 /// Returns the verdict that completes a task without changing its order.
 fn complete_unchanged(order: &Order) -> Verdict<Progress> {
     complete(order, Decision::unchanged(order))
-}
-
-/// Returns the maximum number of failures of a kind before a task is parked.
-const fn max_failures(kind: TaskKind) -> u32 {
-    if kind.is_for_people() {
-        return 1;
-    }
-    match kind.queue() {
-        TaskQueue::Deadlines => MAX_DEADLINE_FAILURES,
-        TaskQueue::Payments => MAX_PAYMENT_FAILURES,
-    }
 }
 
 impl Engine {
@@ -209,12 +193,8 @@ impl Engine {
 
     /// Returns the maximum number of tasks of a queue in flight.
     fn max_in_flight(&self, queue: TaskQueue, concurrency: usize) -> usize {
-        match queue {
-            TaskQueue::Deadlines => concurrency,
-            TaskQueue::Payments => {
-                self.max_payments_in_flight(self.now()).map_or(concurrency, |limit| limit.min(concurrency))
-            }
-        }
+        let limit = (QueuePolicy::of(queue).max_in_flight)(self);
+        limit.map_or(concurrency, |limit| limit.min(concurrency))
     }
 
     /// Leases due tasks, at most `limit`.
@@ -249,7 +229,12 @@ impl Engine {
     async fn execute_and_release(&self, claimed: &ClaimedTask) -> TaskOutcome {
         // A panic is caught, so that it counts as a failure of this task only. It leaves the same state behind as an
         // error at the same place.
-        let progress = AssertUnwindSafe(self.execute(claimed)).catch_unwind().await;
+        let progress = AssertUnwindSafe(async {
+            let policy = KindPolicy::of(claimed.task.task.kind());
+            (policy.handler)(self, claimed).await
+        })
+        .catch_unwind()
+        .await;
         let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(panicked(&*panic))));
         match progress {
             Ok(Outcome::Concluded(Progress::Completed)) => TaskOutcome::Completed,
@@ -264,20 +249,6 @@ impl Engine {
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Left,
             Err(error) => self.fail(claimed, &error).await,
-        }
-    }
-
-    async fn execute(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
-        let kind = claimed.task.task.kind();
-        if kind.is_for_people() {
-            // Stores never hand out such a task. If one is unparked nevertheless, it is parked again.
-            return Err(Error::Internal(
-                "only a person can do this task; resolve it with dabba tasks".into(),
-            ));
-        }
-        match kind.queue() {
-            TaskQueue::Deadlines => self.enforce_deadline(claimed).await,
-            TaskQueue::Payments => self.execute_payment_step(claimed).await,
         }
     }
 
@@ -310,6 +281,7 @@ impl Engine {
             let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
             return release_outcome(claimed, postponed, TaskOutcome::Postponed);
         }
+        let policy = KindPolicy::of(kind);
         let failures = claimed.failures.saturating_add(1);
         let mut text = error.to_string();
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
@@ -318,14 +290,14 @@ impl Engine {
             error,
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
-        if !passes_by_itself && failures >= max_failures(kind) {
+        if !passes_by_itself && failures >= policy.max_failures {
             tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
             return release_outcome(claimed, parked, TaskOutcome::GivenUp);
         }
         tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
-        let TaskConfig { base_backoff: base, max_backoff: longest, .. } = self.config.tasks;
-        let pause = Backoff { base, longest }.pause(failures, self.random.next_u64());
+        let backoff = (policy.backoff)(&self.config.tasks);
+        let pause = backoff.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
         release_outcome(claimed, postponed, TaskOutcome::Postponed)
     }
