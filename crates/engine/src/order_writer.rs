@@ -4,6 +4,8 @@
 //! use case implements [`Decide`], and [`OrderWriter::decide_and_write`] runs the loop. What the data of a decision is,
 //! and how it is read again, is the use case's own; which outcomes of a commit end the loop is stated here once.
 
+mod unattended;
+
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
@@ -12,6 +14,8 @@ use dabba_domain::{
 };
 use dabba_store::{CatalogueGuard, Change, Claim, Commit, CommitOutcome, NewTask, StockChange, TaskLease};
 use tokio::sync::oneshot;
+
+pub(crate) use unattended::{Progress, Unattended, complete, complete_unchanged};
 
 use crate::{
     Clock, Conflict, Error, Obstacle, Random,

@@ -67,7 +67,7 @@ impl Engine {
             ShardsCollector { store: Arc::clone(&store), measurements: Arc::clone(&self.measurements) };
         registry.register_collector(Box::new(shards));
         registry.register_collector(Box::new(PartsCollector { supervisor, store }));
-        registry.register_collector(Box::new(RevocationsAge(Arc::clone(&self.revocations))));
+        registry.register_collector(Box::new(RevocationsAge(Arc::clone(&self.accounts.revocations))));
     }
 }
 

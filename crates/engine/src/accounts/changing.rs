@@ -13,10 +13,10 @@ use dabba_store::{
 };
 use serde::Serialize;
 
-use super::{normalise_email, passwords::forms_of};
+use super::{Accounts, passwords::forms_of, registering::normalise_email};
 use crate::{
-    Conditional, Conflict, Engine, Error, Principal,
-    orders::{claim, is_same_request},
+    Conditional, Conflict, Error, Principal,
+    claims::{claim, is_same_request},
     writing::run_to_completion,
 };
 
@@ -61,7 +61,7 @@ pub struct AccountAnswer {
     pub replayed: bool,
 }
 
-impl Engine {
+impl Accounts {
     /// Returns the caller's own account.
     pub async fn own_account(&self, principal: &Principal) -> Result<Account, Error> {
         self.account(principal, principal.account_id).await
@@ -130,7 +130,7 @@ impl Engine {
     /// Sets an account's password and revokes all its tokens. The owner must prove the present password; an admin sets
     /// the password of other accounts without it.
     ///
-    /// As in [`Engine::register_under`], the fingerprint of the request does not contain the password: a retry proves
+    /// As in [`Self::register_under`], the fingerprint of the request does not contain the password: a retry proves
     /// the password.
     pub async fn set_password(
         &self,
@@ -258,7 +258,8 @@ impl Engine {
         expected: Option<Vec<Version>>,
         claim: Option<Claim>,
     ) -> Result<AccountAnswer, Error> {
-        let edit = AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.now() };
+        let edit =
+            AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.clock.now() };
         let (store, memberships, revocations) =
             (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
         let written = claim.clone();
@@ -307,7 +308,8 @@ impl Engine {
         if principal.role != Role::Admin {
             return Err(Error::NotFound("account"));
         }
-        let (store, revocations, at) = (Arc::clone(&self.store), Arc::clone(&self.revocations), self.now());
+        let (store, revocations, at) =
+            (Arc::clone(&self.store), Arc::clone(&self.revocations), self.clock.now());
         let by = Some(principal.credential());
         run_to_completion(async move {
             let subject = Subject::Account(id);

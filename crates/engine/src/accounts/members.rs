@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, Problems, RestaurantId, Role};
+use dabba_domain::{AccountId, Actor, Problems, RestaurantId, Role};
 use dabba_store::{Account, MembershipChange, PageSize, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::time::Instant;
 
-use crate::{Engine, EngineConfig, Error, Principal, writing::run_to_completion};
+use super::Accounts;
+use crate::{EngineConfig, Error, Principal, writing::run_to_completion};
 
 /// Maximum number of accounts whose memberships are cached.
 const MAX_CACHED_ACCOUNTS: u64 = 100_000;
 
-impl Engine {
+impl Accounts {
     /// Makes an account a member of a restaurant's staff. For its staff and admins.
     pub async fn add_member(
         &self,
@@ -85,8 +86,41 @@ impl Engine {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 
-    pub(crate) async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
+    async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
         Ok(self.memberships(account_id).await?.contains(&id))
+    }
+
+    /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,
+    /// because that is public.
+    pub(crate) async fn check_staff(&self, principal: &Principal, id: RestaurantId) -> Result<(), Error> {
+        let passes = match principal.role {
+            Role::Admin => true,
+            Role::Restaurant => self.works_for(principal.account_id, id).await?,
+            Role::Customer | Role::Courier => false,
+        };
+        if passes {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("only the restaurant's staff and admins may do this".into()))
+        }
+    }
+
+    /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
+    pub(crate) async fn actor(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+    ) -> Result<Option<Actor>, Error> {
+        let account_id = principal.account_id;
+        Ok(match principal.role {
+            Role::Customer => Some(Actor::Customer { account_id }),
+            Role::Courier => Some(Actor::Courier { account_id }),
+            Role::Admin => Some(Actor::Admin { account_id }),
+            Role::Restaurant => self
+                .works_for(account_id, restaurant_id)
+                .await?
+                .then_some(Actor::Restaurant { account_id, restaurant_id }),
+        })
     }
 
     /// Checks that an account exists, belongs to a courier and is enabled.

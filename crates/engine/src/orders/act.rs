@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, OrderId, Problems, RestaurantId, Role,
-    order::{Command, Decision, Event, Order, Rejection, Version, decide, is_repeat},
+    Actor, OrderId,
+    order::{Command, Order, Rejection, Version, decide, is_repeat},
 };
 use dabba_store::{Claim, IdempotencyKey};
 
-use super::{Answer, Reply, Viewer, claim};
+use super::{Answer, Orders, Reply, Viewer};
 use crate::{
-    AmountNotAccepted, Conflict, Engine, Error, Principal,
+    Conflict, Error, Principal,
+    claims::claim,
     order_writer::{Conditions, Decide, Proposal, Verdict},
     post_commit::CacheChange,
 };
@@ -38,7 +39,7 @@ enum Considered {
 
 /// A command that is being decided.
 struct Acting<'a> {
-    engine: &'a Engine,
+    orders: &'a Orders,
     principal: &'a Principal,
     request: &'a CommandRequest,
     claim: Option<Claim>,
@@ -52,19 +53,18 @@ impl Decide for Acting<'_> {
     type Result = Reply;
 
     async fn decide(&mut self) -> Result<Verdict<Reply>, Error> {
-        let engine = self.engine;
+        let orders = self.orders;
         let order = self.cached.take();
         self.cached_version = order.as_ref().map(|order| order.version);
         let is_fresh = order.is_none();
-        let order = match order {
-            Some(order) => order,
-            None => {
-                let stored = engine.store.order(self.request.order_id).await?;
-                Arc::new(stored.ok_or(Error::NotFound("order"))?)
-            }
+        let order = if let Some(cached) = order {
+            cached
+        } else {
+            let stored = orders.store.order(self.request.order_id).await?;
+            Arc::new(stored.ok_or(Error::NotFound("order"))?)
         };
         let considered =
-            engine.consider(self.principal, self.request, self.claim.as_ref(), &order, is_fresh).await;
+            orders.consider(self.principal, self.request, self.claim.as_ref(), &order, is_fresh).await;
         let (unwritten, viewer) = match considered {
             Ok(Considered::Write(proposal, reply)) => return Ok(Verdict::Write(proposal, reply)),
             // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
@@ -74,19 +74,19 @@ impl Decide for Acting<'_> {
             Err(error) => return Err(error),
         };
         let restaurant_id = order.details.restaurant_id;
-        let replayed = engine.replay_or(unwritten, viewer, restaurant_id, self.claim.as_ref());
+        let replayed = orders.replay_or(unwritten, viewer, restaurant_id, self.claim.as_ref());
         Box::pin(replayed).await.map(Verdict::Conclude)
     }
 
     async fn data_changed(&mut self) -> Result<(), Error> {
         if let Some(version) = self.cached_version.take() {
-            self.engine.recent.mark_stale(self.request.order_id, version);
+            self.orders.recent.mark_stale(self.request.order_id, version);
         }
         Ok(())
     }
 }
 
-impl Engine {
+impl Orders {
     /// Executes a command. When the order changes between the decision and the write, the engine decides again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
         let CommandRequest { order_id, command, key, .. } = request;
@@ -97,7 +97,7 @@ impl Engine {
         let cached = self.recent.get(*order_id);
         // A decision on a cached order does not count as an attempt.
         let attempts = self.writer.max_attempts + u32::from(cached.is_some());
-        let acting = Acting { engine: self, principal, request, claim, cached, cached_version: None };
+        let acting = Acting { orders: self, principal, request, claim, cached, cached_version: None };
         let outcome = self.writer.decide_and_write_within(attempts, acting).await?;
         self.answer(outcome).await
     }
@@ -113,11 +113,11 @@ impl Engine {
     ) -> Result<Considered, Error> {
         let CommandRequest { command, expected_versions, .. } = request;
         let restaurant_id = order.details.restaurant_id;
-        let actor = self.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
+        let actor = self.accounts.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
         let entry = self.catalogues.get(restaurant_id).await?;
         let settings = &entry.restaurant().settings;
         let viewer = Viewer { actor, refund_limit: settings.refund_limit };
-        let decided = decide(order, command, &actor, settings, self.now());
+        let decided = decide(order, command, &actor, settings, self.clock.now());
         let is_unexpected =
             expected_versions.as_ref().is_some_and(|expected| !expected.contains(&order.version));
         // A courier may take an order that was not visible to that courier before.
@@ -134,7 +134,7 @@ impl Engine {
             }
         };
         if let Command::Refund(_) = command
-            && let Err(refusal) = self.check_refundable(&decision)
+            && let Err(refusal) = self.payments.check_refundable(&decision)
         {
             return Ok(Considered::Refused(refusal, viewer));
         }
@@ -144,7 +144,7 @@ impl Engine {
         if let Command::AssignCourier { courier_id, .. } = command
             && !matches!(actor, Actor::Courier { .. })
         {
-            Box::pin(self.check_courier(*courier_id)).await?;
+            Box::pin(self.accounts.check_courier(*courier_id)).await?;
         }
         let written = Arc::new(decision.order.clone());
         let conditions = Conditions { claim: claim.cloned(), ..Conditions::on(order) };
@@ -158,38 +158,6 @@ impl Engine {
     async fn is_repeat(&self, order: &Order, command: &Command) -> Result<bool, Error> {
         let history = self.store.events(order.id, 0, order.version).await?;
         Ok(is_repeat(command, &history))
-    }
-
-    /// Checks that the payment provider accepts the refund that a decision requests.
-    fn check_refundable(&self, decision: &Decision) -> Result<(), Error> {
-        let Some(gateway) = &self.gateway else { return Ok(()) };
-        let currency = decision.order.details.currency;
-        for recorded in &decision.events {
-            let Event::RefundRequested(refund) = &recorded.event else { continue };
-            let checked =
-                AmountNotAccepted::check_refund(refund.amount, currency, gateway.port.rules(currency));
-            let pointer = if refund.lines.is_empty() { "/amount" } else { "/lines" };
-            checked.map_err(|refusal| Error::Invalid(Problems::one(pointer, refusal.to_string())))?;
-        }
-        Ok(())
-    }
-
-    /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
-    pub(super) async fn actor(
-        &self,
-        principal: &Principal,
-        restaurant_id: RestaurantId,
-    ) -> Result<Option<Actor>, Error> {
-        let account_id = principal.account_id;
-        Ok(match principal.role {
-            Role::Customer => Some(Actor::Customer { account_id }),
-            Role::Courier => Some(Actor::Courier { account_id }),
-            Role::Admin => Some(Actor::Admin { account_id }),
-            Role::Restaurant => self
-                .works_for(account_id, restaurant_id)
-                .await?
-                .then_some(Actor::Restaurant { account_id, restaurant_id }),
-        })
     }
 }
 

@@ -9,16 +9,17 @@ use dabba_domain::{
 };
 use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
 
-use super::{Answer, Reply, Viewer, claim, open::Reservation, quote};
+use super::{Answer, Orders, Reply, Viewer, open::Reservation, quote};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, Principal,
+    CatalogueEntry, Conflict, Error, Principal,
+    claims::claim,
     order_writer::{Conditions, Decide, Proposal, Verdict},
     post_commit::CacheChange,
 };
 
 /// An order that is being placed.
 struct Placing<'a> {
-    engine: &'a Engine,
+    orders: &'a Orders,
     principal: &'a Principal,
     request: &'a OrderRequest,
     claim: Claim,
@@ -33,28 +34,28 @@ impl Decide for Placing<'_> {
     type Result = Reply;
 
     async fn decide(&mut self) -> Result<Verdict<Reply>, Error> {
-        let Self { engine, principal, request, claim, viewer, entry, reserved } = self;
+        let Self { orders, principal, request, claim, viewer, entry, reserved } = self;
         let restaurant_id = entry.restaurant().id;
-        let now = engine.now();
-        let details = match engine.details(principal, &entry.catalogue, request, now) {
+        let now = orders.clock.now();
+        let details = match orders.details(principal, &entry.catalogue, request, now) {
             Ok(details) => details,
             Err(error) => {
-                let refused = engine.refuse(error, *viewer, entry, request, claim);
+                let refused = orders.refuse(error, *viewer, entry, request, claim);
                 return Box::pin(refused).await.map(Verdict::Conclude);
             }
         };
         if reserved.is_none() {
-            match engine.reserve_order(principal.account_id).await {
+            match orders.reserve_order(principal.account_id).await {
                 Ok(reservation) => *reserved = Some(reservation),
                 // The retry of a placed order is answered even if the customer has too many open orders.
                 Err(refusal) => {
-                    let refused = engine.replay_or(Err(refusal), *viewer, restaurant_id, Some(claim));
+                    let refused = orders.replay_or(Err(refusal), *viewer, restaurant_id, Some(claim));
                     return Box::pin(refused).await.map(Verdict::Conclude);
                 }
             }
         }
         let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
-        let id = OrderId::generate(now, restaurant_id.bucket(), engine.random.next_u64());
+        let id = OrderId::generate(now, restaurant_id.bucket(), orders.random.next_u64());
         let card = request.payment_token.as_ref();
         let decision = place(id, details, card, &entry.restaurant().settings, now)
             .map_err(|rejection| Error::Internal(rejection.to_string()))?;
@@ -73,12 +74,12 @@ impl Decide for Placing<'_> {
     }
 
     async fn data_changed(&mut self) -> Result<(), Error> {
-        self.entry = self.engine.catalogues.refresh(self.entry.restaurant().id).await?;
+        self.entry = self.orders.catalogues.refresh(self.entry.restaurant().id).await?;
         Ok(())
     }
 }
 
-impl Engine {
+impl Orders {
     /// Places an order, exactly once per idempotency key.
     ///
     /// The price is computed from the restaurant's menu. When the menu changes between pricing and writing, the order
@@ -97,7 +98,7 @@ impl Engine {
         let actor = Actor::Customer { account_id: principal.account_id };
         let viewer = Viewer { actor, refund_limit: Amount::ZERO };
         let entry = self.catalogues.get(restaurant_id).await?;
-        let placing = Placing { engine: self, principal, request, claim, viewer, entry, reserved: None };
+        let placing = Placing { orders: self, principal, request, claim, viewer, entry, reserved: None };
         let outcome = self.writer.decide_and_write(placing).await?;
         self.answer(outcome).await
     }
@@ -168,7 +169,7 @@ impl Engine {
         if request.card().map_err(Error::Invalid)?.is_none() || total.is_zero() {
             return Ok(None);
         }
-        Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
+        Ok(Some(now.checked_add(self.payments.config.deadline).unwrap_or(Timestamp::MAX)))
     }
 }
 

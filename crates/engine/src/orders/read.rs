@@ -7,9 +7,10 @@ use dabba_domain::{
 };
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
 
-use crate::{Engine, Error, Principal};
+use super::Orders;
+use crate::{Error, Principal};
 
-impl Engine {
+impl Orders {
     /// Returns an order, if it is visible to the caller.
     pub async fn order(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
         self.visible_order(principal, id).await.map(|(order, _)| order)
@@ -48,7 +49,7 @@ impl Engine {
         order: &Order,
     ) -> Result<Vec<AllowedAction>, Error> {
         let restaurant_id = order.details.restaurant_id;
-        let Some(actor) = self.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
+        let Some(actor) = self.accounts.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
         // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
         // restaurants.
         let refund_limit = match actor {
@@ -92,7 +93,7 @@ impl Engine {
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, Error> {
-        self.check_staff(principal, restaurant_id).await?;
+        self.accounts.check_staff(principal, restaurant_id).await?;
         match self.catalogues.get(restaurant_id).await {
             // The restaurant exists, even if only a newer server understands its catalogue.
             Ok(_) | Err(Error::WrittenByNewer) => {}
@@ -104,7 +105,7 @@ impl Engine {
 
     async fn visible_order(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
-        let actor = self.actor(principal, order.details.restaurant_id).await?;
+        let actor = self.accounts.actor(principal, order.details.restaurant_id).await?;
         match actor {
             Some(actor) if order.is_visible_to(&actor) => Ok((order, actor)),
             _ => Err(Error::NotFound("order")),

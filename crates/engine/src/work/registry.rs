@@ -8,8 +8,11 @@ use dabba_domain::order::{TaskKind, TaskQueue};
 use dabba_store::{Backoff, ClaimedTask};
 use futures::future::BoxFuture;
 
-use super::Progress;
-use crate::{Engine, Error, TaskConfig, order_writer::Outcome};
+use super::Work;
+use crate::{
+    Error, TaskConfig,
+    order_writer::{Outcome, Progress},
+};
 
 /// Maximum number of failures of a deadline task before it is parked: about 20 minutes with the default backoff.
 const MAX_DEADLINE_FAILURES: u32 = 16;
@@ -19,7 +22,7 @@ const MAX_DEADLINE_FAILURES: u32 = 16;
 const MAX_PAYMENT_FAILURES: u32 = 20;
 
 /// Executes a task.
-type Handler = for<'a> fn(&'a Engine, &'a ClaimedTask) -> BoxFuture<'a, Result<Outcome<Progress>, Error>>;
+type Handler = for<'a> fn(&'a Work, &'a ClaimedTask) -> BoxFuture<'a, Result<Outcome<Progress>, Error>>;
 
 /// How workers treat the tasks of one kind. [`TaskKind::queue`] states the queue.
 pub(super) struct KindPolicy {
@@ -36,7 +39,7 @@ impl KindPolicy {
             TaskKind::WarnUnaccepted | TaskKind::ExpireUnaccepted | TaskKind::ExpireUnpaid => Self {
                 max_failures: MAX_DEADLINE_FAILURES,
                 backoff: TaskConfig::backoff,
-                handler: |engine, task| Box::pin(engine.enforce_deadline(task)),
+                handler: |work, task| Box::pin(work.enforce_deadline(task)),
             },
             TaskKind::AuthorizePayment
             | TaskKind::CapturePayment
@@ -44,7 +47,7 @@ impl KindPolicy {
             | TaskKind::RefundPayment => Self {
                 max_failures: MAX_PAYMENT_FAILURES,
                 backoff: TaskConfig::backoff,
-                handler: |engine, task| Box::pin(engine.execute_payment_step(task)),
+                handler: |work, task| Box::pin(work.payments.execute_step(task)),
             },
             TaskKind::Review => Self {
                 max_failures: 1,
@@ -64,7 +67,7 @@ fn left_to_people() -> Error {
 /// How workers treat a queue.
 pub(super) struct QueuePolicy {
     /// Returns the maximum number of tasks in flight now; `None`: only the configured limit applies.
-    pub(super) max_in_flight: fn(&Engine) -> Option<usize>,
+    pub(super) max_in_flight: fn(&Work) -> Option<usize>,
 }
 
 impl QueuePolicy {
@@ -72,7 +75,7 @@ impl QueuePolicy {
         match queue {
             TaskQueue::Deadlines => Self { max_in_flight: |_| None },
             TaskQueue::Payments => {
-                Self { max_in_flight: |engine| engine.max_payments_in_flight(engine.now()) }
+                Self { max_in_flight: |work| work.payments.max_in_flight(work.clock.now()) }
             }
         }
     }

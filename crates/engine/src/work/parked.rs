@@ -5,9 +5,10 @@ use std::sync::Arc;
 use dabba_domain::{Role, TaskId, order::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
-use crate::{Conflict, Engine, Error, Principal, writing::run_to_completion};
+use super::Work;
+use crate::{Conflict, Error, Principal, writing::run_to_completion};
 
-impl Engine {
+impl Work {
     /// Returns a page of the parked tasks with ids after `after`, ordered by id, with their recorded failures. For
     /// admins.
     pub async fn parked_tasks(
@@ -25,7 +26,7 @@ impl Engine {
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         check_admin(principal)?;
         let (store, post_commits) = (Arc::clone(&self.store), Arc::clone(&self.post_commits));
-        let now = self.now();
+        let now = self.clock.now();
         let retried = run_to_completion(async move {
             let retried = store.retry_task(id, now).await?;
             if retried == TaskRetry::Queued {
@@ -46,8 +47,11 @@ impl Engine {
     /// Resolves a parked task permanently. The reason is stored with the task. For admins.
     pub async fn resolve_task(&self, principal: &Principal, id: TaskId, reason: &Note) -> Result<(), Error> {
         check_admin(principal)?;
-        let resolution =
-            TaskResolution { at: self.now(), by: principal.account_id, reason: reason.as_str().to_owned() };
+        let resolution = TaskResolution {
+            at: self.clock.now(),
+            by: principal.account_id,
+            reason: reason.as_str().to_owned(),
+        };
         found(self.store.resolve_task(id, &resolution).await?)?;
         tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is resolved");
         Ok(())

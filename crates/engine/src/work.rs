@@ -28,26 +28,29 @@
 //! `registry.rs` states how workers treat each kind of task and each queue, and how to add one.
 
 mod deadlines;
+mod maintenance;
+mod nudge;
 mod parked;
-mod payments;
 mod registry;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use dabba_domain::{
-    OrderId, Timestamp,
-    order::{Decision, Order, TaskQueue},
-    restaurant::Settings,
-};
-use dabba_store::{ClaimedTask, Need, StoreError, TaskFailure, TaskLease, panicked};
+use dabba_domain::order::TaskQueue;
+use dabba_store::{ClaimedTask, Need, Store, StoreError, Supervisor, TaskFailure, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
+pub(crate) use maintenance::MaintenanceConfig;
+pub(crate) use nudge::{ANNOUNCEMENT_INTERVAL, Nudges};
+
 use self::registry::{KindPolicy, QueuePolicy};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, TaskOutcome,
+    Clock, Conflict, EngineMetrics, Error, Random, TaskConfig, TaskOutcome,
+    clock::after,
     condition::{Condition, Transition},
-    order_writer::{Decide, Outcome, Proposal, Verdict},
+    order_writer::{Outcome, Progress, Unattended},
+    payments::Payments,
+    post_commit::PostCommits,
 };
 
 /// Minimum interval at which workers poll for due tasks.
@@ -59,73 +62,38 @@ const NEWER_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum length of an error text that is stored with a task, in bytes.
 const MAX_ERROR_LENGTH: usize = 2_000;
 
-/// Result of an execution.
-enum Progress {
-    /// The task is completed and deleted.
-    Completed,
-    /// The task is not due before this time.
-    NotBefore(Timestamp),
+/// Workers, which execute tasks and maintain the store, and the actions of admins on tasks.
+pub struct Work {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) post_commits: Arc<PostCommits>,
+    pub(crate) unattended: Arc<Unattended>,
+    pub(crate) payments: Arc<Payments>,
+    pub(crate) config: TaskConfig,
+    pub(crate) maintenance: MaintenanceConfig,
 }
 
-/// A task, or a report without a task, that is being decided on its order.
-struct Concluding<'a, F> {
-    engine: &'a Engine,
-    order_id: OrderId,
-    lease: Option<TaskLease>,
-    verdict: F,
-}
-
-impl<F> Decide for Concluding<'_, F>
-where
-    F: Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
-{
-    type Result = Progress;
-
-    async fn decide(&mut self) -> Result<Verdict<Progress>, Error> {
-        let (order, entry) = self.engine.order_with_catalogue(self.order_id).await?;
-        if order.is_newer {
-            // This server cannot decide on the order, not even that nothing has to be done.
-            return Err(Error::WrittenByNewer);
-        }
-        let verdict = (self.verdict)(&order, &entry.restaurant().settings, self.engine.now())?;
-        Ok(match (verdict, self.lease) {
-            (Verdict::Write(mut proposal, progress), Some(lease)) => {
-                proposal.conditions.completes = Some(lease);
-                Verdict::Write(proposal, progress)
-            }
-            (Verdict::Write(proposal, progress), None) if proposal.is_empty() => Verdict::Conclude(progress),
-            (verdict, _) => verdict,
-        })
-    }
-}
-
-/// Returns the verdict that completes a task with this decision.
-fn complete(order: &Order, decision: Decision) -> Verdict<Progress> {
-    Verdict::Write(Proposal::unattended(order, decision), Progress::Completed)
-}
-
-/// Returns the verdict that completes a task without changing its order.
-fn complete_unchanged(order: &Order) -> Verdict<Progress> {
-    complete(order, Decision::unchanged(order))
-}
-
-impl Engine {
+impl Work {
     /// Executes due tasks of all orders of the store. When `stop` is ready, leases no more tasks and returns after the
     /// tasks in flight are finished. Dropping the future cancels the tasks in flight; they are retried when their
     /// leases expire.
     ///
-    /// Stop the workers before [`Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
-    pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    /// Stop the workers before [`crate::Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let _presence = self.nudges.listen();
         let stop = stop.shared();
         let queues = TaskQueue::ALL.iter().map(|queue| {
-            let (engine, stop) = (Arc::clone(&self), stop.clone());
+            let (work, stop) = (Arc::clone(&self), stop.clone());
             // Outside the worker, so that tasks in flight survive a panic of the worker.
             let in_flight = Arc::new(Mutex::new(JoinSet::new()));
             let part = self.supervisor.part(format!("worker_{}", queue.as_str()), Need::Essential);
             async move {
-                let work = || Arc::clone(&engine).work_queue(*queue, Arc::clone(&in_flight), stop.clone());
-                engine.supervisor.run(&part, work).await;
+                let run = || Arc::clone(&work).work_queue(*queue, Arc::clone(&in_flight), stop.clone());
+                work.supervisor.run(&part, run).await;
             }
         });
         join_all(queues).await;
@@ -152,10 +120,10 @@ impl Engine {
         let mut stop = pin!(stop);
         let mut in_flight = in_flight.lock().await;
         let mut condition = Condition::default();
-        let concurrency = self.config.tasks.concurrency.max(1);
+        let concurrency = self.config.concurrency.max(1);
         loop {
             let free = self.max_in_flight(queue, concurrency).saturating_sub(in_flight.len());
-            let asked = self.config.tasks.batch_size.max(1).min(free);
+            let asked = self.config.batch_size.max(1).min(free);
             let claimed = match self.claim(queue, asked).await {
                 Ok(claimed) => {
                     log(&mut condition, Ok(()));
@@ -168,12 +136,12 @@ impl Engine {
             };
             let may_have_more = asked > 0 && claimed.len() >= asked;
             for task in claimed {
-                let engine = Arc::clone(&self);
-                in_flight.spawn(async move { engine.execute_and_count(&task).await });
+                let work = Arc::clone(&self);
+                in_flight.spawn(async move { work.execute_and_count(&task).await });
             }
             let pause = async {
                 if !may_have_more {
-                    let interval = self.config.tasks.poll_interval.max(MIN_POLL_INTERVAL);
+                    let interval = self.config.poll_interval.max(MIN_POLL_INTERVAL);
                     // A notification ends the pause early.
                     let _ = timeout(interval, self.nudges.nudged(queue)).await;
                 }
@@ -204,8 +172,8 @@ impl Engine {
         }
         // With a wrong clock, deadlines would be enforced too early or too late.
         self.clock.check().map_err(|skew| StoreError::Unavailable(skew.to_string()))?;
-        let lease = self.config.tasks.lease;
-        let now = self.now();
+        let lease = self.config.lease;
+        let now = self.clock.now();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let claim = self.store.claim_due_tasks(queue, now, after(now, lease), limit);
         // After the length of a lease, the leases that the store grants have expired.
@@ -221,7 +189,7 @@ impl Engine {
     /// Executes one task and counts its outcome. Never panics.
     async fn execute_and_count(&self, claimed: &ClaimedTask) {
         // After the lease expires, another worker may lease the task.
-        let worked = timeout(self.config.tasks.lease, self.execute_and_release(claimed)).await;
+        let worked = timeout(self.config.lease, self.execute_and_release(claimed)).await;
         let outcome = worked.unwrap_or(TaskOutcome::Left);
         self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
     }
@@ -252,28 +220,9 @@ impl Engine {
         }
     }
 
-    /// Decides on an order and writes the decision. With a lease, the write also completes the task; without one, an
-    /// empty decision is not written. When the order changes between the decision and the write, the engine decides
-    /// again.
-    async fn conclude(
-        &self,
-        order_id: OrderId,
-        lease: Option<TaskLease>,
-        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
-    ) -> Result<Outcome<Progress>, Error> {
-        self.writer.decide_and_write(Concluding { engine: self, order_id, lease, verdict }).await
-    }
-
-    /// Returns an order and its restaurant's catalogue.
-    async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
-        let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
-        let entry = self.catalogues.get(order.details.restaurant_id).await?;
-        Ok((order, entry))
-    }
-
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
-        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
+        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.clock.now());
         let (order_id, kind) = (task.order_id, task.task.kind());
         if matches!(error, Error::WrittenByNewer) {
             // This is not a failure of the task: a newer server executes it.
@@ -296,7 +245,7 @@ impl Engine {
             return release_outcome(claimed, parked, TaskOutcome::GivenUp);
         }
         tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
-        let backoff = (policy.backoff)(&self.config.tasks);
+        let backoff = (policy.backoff)(&self.config);
         let pause = backoff.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
         release_outcome(claimed, postponed, TaskOutcome::Postponed)
@@ -348,9 +297,4 @@ fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
         Some(Transition::Recovered) => tracing::info!("tasks are executed again"),
         None => {}
     }
-}
-
-/// Returns `duration` after `now`, or the maximum timestamp if that is out of range.
-fn after(now: Timestamp, duration: Duration) -> Timestamp {
-    now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

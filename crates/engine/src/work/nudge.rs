@@ -15,7 +15,7 @@ use std::{
 use dabba_domain::order::TaskQueue;
 use tokio::sync::Notify;
 
-use crate::Engine;
+use super::Work;
 
 /// Minimum interval between two announcements of a queue to other processes. One announcement covers all tasks written
 /// in between.
@@ -79,7 +79,7 @@ impl Nudges {
     }
 }
 
-impl Engine {
+impl Work {
     /// Makes the workers of this process poll at once, because the clock may have been moved.
     pub fn nudge_workers(&self) {
         self.nudges.nudge(TaskQueue::ALL);

@@ -8,18 +8,18 @@ use dabba_domain::{
 };
 use dabba_store::ClaimedTask;
 
-use super::{Progress, complete, complete_unchanged};
+use super::Work;
 use crate::{
-    Engine, Error,
-    order_writer::{Outcome, Verdict},
+    Error,
+    order_writer::{Outcome, Progress, Verdict, complete, complete_unchanged},
 };
 
-impl Engine {
+impl Work {
     /// Warns about or expires the task's order. Does nothing if the order no longer waits.
     pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let kind = claimed.task.task.kind();
         let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
-        self.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
+        self.unattended.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
     }
 }
 
