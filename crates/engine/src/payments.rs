@@ -1,9 +1,9 @@
 //! Payments: the port to the payment provider, and the circuit breaker that protects the rest of the engine from it.
 //!
 //! A [`PaymentGateway`] executes one step per call: authorize, capture, void or refund. The idempotency key of a call
-//! consists of the order and the step, so a repeated step takes effect once (I8). The provider answers with a
-//! [`PaymentReport`], from which the domain derives the events ([`dabba_domain::order::settle`]). Reports also arrive
-//! as webhooks: [`Payments::record_payment`].
+//! consists of the order and the step, so a repeated step takes effect once (I8). The provider answers with a report,
+//! from which the domain derives the events ([`dabba_domain::order::settle`]). Reports also arrive as webhooks:
+//! [`Payments::record_payment`].
 //!
 //! The circuit breaker stops calls to a provider that does not answer ([`BreakerConfig`]). Meanwhile payment tasks wait
 //! in their queue, orders are still accepted, and nothing else slows down.

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{Accounts, passwords::forms_of, registering::normalise_email};
 use crate::{
-    Conditional, Conflict, Error, Principal,
+    Conditional, Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
     writing::run_to_completion,
 };
@@ -69,6 +69,11 @@ impl Accounts {
 
     /// Returns an account. For its owner and admins.
     pub async fn account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
+        principal.require(Scope::ReadAccounts)?;
+        self.stored_account(principal, id).await
+    }
+
+    async fn stored_account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
         check_owner(principal, id)?;
         self.store.account(id).await?.ok_or(Error::NotFound("account"))
     }
@@ -81,9 +86,8 @@ impl Accounts {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may list accounts".into()));
-        }
+        principal.require(Scope::ReadAccounts)?;
+        principal.require_admin("list accounts")?;
         let AccountFilter { email, role } = filter;
         let Some(email) = email else { return Ok(self.store.accounts(role, after, limit).await?) };
         let Ok(email) = normalise_email(&email) else { return Ok(Vec::new()) };
@@ -103,6 +107,7 @@ impl Accounts {
         patch: AccountPatch,
         conditions: Conditional,
     ) -> Result<AccountAnswer, Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         let Conditional { expected, key } = conditions;
         let claim =
@@ -139,7 +144,8 @@ impl Accounts {
         new: NewPassword,
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
-        let account = self.account(principal, id).await?;
+        principal.require(Scope::WriteAccounts)?;
+        let account = self.stored_account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = opaque(&new.password);
         // The retry is checked first: its present password is no longer the present one, and an earlier version may
@@ -182,6 +188,7 @@ impl Accounts {
         new: NewPassword,
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
+        principal.require(Scope::WriteAccounts)?;
         let Some(key) = key.filter(|_| principal.account_id == id) else { return Err(Error::TokenRevoked) };
         let account = self.store.account(id).await?.ok_or(Error::TokenRevoked)?;
         let claim = password_claim(principal, key, id)?;
@@ -220,6 +227,7 @@ impl Accounts {
         id: AccountId,
         key: Option<IdempotencyKey>,
     ) -> Result<bool, Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         let claim = key.map(|key| claim(principal.account_id, key, &("revoke_tokens", id))).transpose()?;
         match self.edit(principal, id, AccountChange::RevokeTokens, None, claim).await {
@@ -237,6 +245,7 @@ impl Accounts {
         id: AccountId,
         expected: Option<Vec<Version>>,
     ) -> Result<(), Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         if !matches!(principal.role, Role::Customer | Role::Admin) {
             return Err(Error::Forbidden("only an admin may delete an account with this role".into()));

@@ -8,7 +8,7 @@ use moka::{future::Cache, ops::compute::Op};
 use tokio::time::Instant;
 
 use super::Accounts;
-use crate::{EngineConfig, Error, Principal, writing::run_to_completion};
+use crate::{EngineConfig, Error, Principal, Scope, writing::run_to_completion};
 
 /// Maximum number of accounts whose memberships are cached.
 const MAX_CACHED_ACCOUNTS: u64 = 100_000;
@@ -21,6 +21,7 @@ impl Accounts {
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<Account, Error> {
+        principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         self.catalogues.get(restaurant_id).await?;
         let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
@@ -41,6 +42,7 @@ impl Accounts {
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<(), Error> {
+        principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         let removed = self.set_membership(principal, restaurant_id, account_id, false).await?;
         if removed { Ok(()) } else { Err(Error::NotFound("member")) }
@@ -76,6 +78,7 @@ impl Accounts {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, Error> {
+        principal.require(Scope::ReadAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         self.catalogues.get(restaurant_id).await?;
         Ok(self.store.members(restaurant_id, after, limit).await?)
@@ -86,8 +89,9 @@ impl Accounts {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 
-    async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
-        Ok(self.memberships(account_id).await?.contains(&id))
+    /// Returns whether a caller works for a restaurant.
+    async fn works_for(&self, principal: &Principal, id: RestaurantId) -> Result<bool, Error> {
+        Ok(self.memberships(principal.account_id).await?.contains(&id))
     }
 
     /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,
@@ -95,7 +99,7 @@ impl Accounts {
     pub(crate) async fn check_staff(&self, principal: &Principal, id: RestaurantId) -> Result<(), Error> {
         let passes = match principal.role {
             Role::Admin => true,
-            Role::Restaurant => self.works_for(principal.account_id, id).await?,
+            Role::Restaurant => self.works_for(principal, id).await?,
             Role::Customer | Role::Courier => false,
         };
         if passes {
@@ -117,7 +121,7 @@ impl Accounts {
             Role::Courier => Some(Actor::Courier { account_id }),
             Role::Admin => Some(Actor::Admin { account_id }),
             Role::Restaurant => self
-                .works_for(account_id, restaurant_id)
+                .works_for(principal, restaurant_id)
                 .await?
                 .then_some(Actor::Restaurant { account_id, restaurant_id }),
         })

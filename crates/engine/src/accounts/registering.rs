@@ -10,7 +10,7 @@ use dabba_store::{
 
 use super::{Accounts, passwords::forms_of};
 use crate::{
-    Conflict, Error, Principal,
+    Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
 };
 
@@ -66,6 +66,9 @@ impl Accounts {
         registration: Registration,
         key: Option<IdempotencyKey>,
     ) -> Result<Registered, Error> {
+        if let Some(principal) = principal {
+            principal.require(Scope::WriteAccounts)?;
+        }
         let by_admin = principal.is_some_and(|principal| principal.role == Role::Admin);
         if registration.role != Role::Customer && !by_admin {
             return Err(Error::Forbidden("only an admin may register an account with this role".into()));

@@ -212,8 +212,7 @@ impl Known {
     }
 
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
-        let subject = Subject::Account(principal.account_id);
-        self.by_subject.get(&subject).is_some_and(|revision| principal.as_of < *revision)
+        self.by_subject.get(&principal.subject()).is_some_and(|revision| principal.as_of < *revision)
             || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
     }
 

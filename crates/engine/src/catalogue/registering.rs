@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Bucket, ExternalId, Problems, RestaurantId, Role,
+    Bucket, ExternalId, Problems, RestaurantId,
     menu::{Menu, MenuDocument, UnavailableItems},
     restaurant::{Closed, Restaurant, Settings, SettingsDocument},
     text::Note,
@@ -15,7 +15,7 @@ use dabba_store::{
 
 use super::{CatalogueEntry, Catalogues, restaurants::UpdateConditions};
 use crate::{
-    Conflict, Error, Principal,
+    Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
     writing::run_to_completion,
 };
@@ -52,9 +52,8 @@ impl Catalogues {
         menu: MenuDocument,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may register a restaurant".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("register a restaurant")?;
         let request = ("create_restaurant", &settings, &menu);
         let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
         let settings = settings.validate().map_err(Error::Invalid)?;
@@ -166,9 +165,8 @@ impl Catalogues {
         reason: Note,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may close a restaurant permanently".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("close a restaurant permanently")?;
         let claim = key.map(|key| claim(principal.account_id, key, &("close", &reason))).transpose()?;
         let at = self.clock.now();
         self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
@@ -190,9 +188,8 @@ impl Catalogues {
         id: RestaurantId,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may reopen a restaurant".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("reopen a restaurant")?;
         let claim = key.map(|key| claim(principal.account_id, key, &"reopen")).transpose()?;
         self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
             restaurant.closed = None;

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{CatalogueEntry, Catalogues, RestaurantAnswer, registering::keep_external_id};
 use crate::{
-    Conflict, Error, Principal,
+    Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
     writing::run_to_completion,
 };
@@ -36,6 +36,7 @@ impl Catalogues {
         settings: SettingsDocument,
         expected: Option<&[Revision]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         self.update_restaurant(id, expected, |restaurant| {
@@ -67,6 +68,7 @@ impl Catalogues {
         until: Option<Timestamp>,
         conditional: Conditional,
     ) -> Result<RestaurantAnswer, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &("pause", until))?;
         if let Some(until) = until.filter(|until| *until <= self.clock.now()) {
@@ -96,6 +98,7 @@ impl Catalogues {
         id: RestaurantId,
         conditional: Conditional,
     ) -> Result<RestaurantAnswer, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &"resume")?;
         self.update_restaurant_under(id, conditions, |restaurant| {
@@ -115,6 +118,7 @@ impl Catalogues {
         document: MenuDocument,
         expected: Option<&[ExpectedMenu]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         for _ in 0..self.max_attempts {
             let entry = self.cache.refresh(id).await?;
@@ -157,6 +161,7 @@ impl Catalogues {
         availability: Availability,
         expected: Option<&[Revision]>,
     ) -> Result<Revision, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         if let Availability::Unavailable { until } = availability {
             let checked = check_end(until, self.clock.now());

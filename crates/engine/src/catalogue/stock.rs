@@ -8,7 +8,7 @@ use dabba_domain::{
 use dabba_store::{Claim, ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
 
 use super::Catalogues;
-use crate::{Conflict, Error, Principal, claims::claim, writing::run_to_completion};
+use crate::{Conflict, Error, Principal, Scope, claims::claim, writing::run_to_completion};
 
 /// An item's stock after a change by staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,7 @@ impl Catalogues {
         remaining: Option<u32>,
         expected: Option<Revision>,
     ) -> Result<StockAnswer, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         if let Some(remaining) = remaining.filter(|remaining| *remaining > MAX_STOCK) {
             let text = format!("must be {}, not {remaining}", whole_number(0, MAX_STOCK));
@@ -49,6 +50,7 @@ impl Catalogues {
         item: &Slug,
         adjustment: StockAdjustment,
     ) -> Result<StockAnswer, Error> {
+        principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let StockAdjustment { by, expected, key } = adjustment;
         let allowed = i32::try_from(by).ok().filter(|by| *by != 0 && by.unsigned_abs() <= MAX_STOCK);
@@ -63,6 +65,7 @@ impl Catalogues {
 
     /// Returns the stock of a restaurant's limited items. For the restaurant's staff and admins.
     pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
+        principal.require(Scope::ReadCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         self.cache.get(id).await?;
         Ok(self.store.stock(id).await?)

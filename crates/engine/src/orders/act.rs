@@ -10,7 +10,7 @@ use dabba_store::{Claim, IdempotencyKey};
 
 use super::{Answer, Orders, Reply, Viewer};
 use crate::{
-    Conflict, Error, Principal,
+    Conflict, Error, Principal, Scope,
     claims::claim,
     order_writer::{Conditions, Decide, Proposal, Verdict},
     post_commit::CacheChange,
@@ -89,6 +89,7 @@ impl Decide for Acting<'_> {
 impl Orders {
     /// Executes a command. When the order changes between the decision and the write, the engine decides again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
+        principal.require(Scope::WriteOrders)?;
         let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
             Some(key) => Some(claim(principal.account_id, key.clone(), &(order_id, command))?),

@@ -11,7 +11,7 @@ use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
 
 use super::{Answer, Orders, Reply, Viewer, open::Reservation, quote};
 use crate::{
-    CatalogueEntry, Conflict, Error, Principal,
+    CatalogueEntry, Conflict, Error, Principal, Scope,
     claims::claim,
     order_writer::{Conditions, Decide, Proposal, Verdict},
     post_commit::CacheChange,
@@ -91,6 +91,7 @@ impl Orders {
         request: &OrderRequest,
         key: IdempotencyKey,
     ) -> Result<Answer, Error> {
+        principal.require(Scope::WriteOrders)?;
         if principal.role != Role::Customer {
             return Err(Error::Forbidden("only a customer may place an order".into()));
         }

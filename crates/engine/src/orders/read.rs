@@ -8,7 +8,7 @@ use dabba_domain::{
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
 
 use super::Orders;
-use crate::{Error, Principal};
+use crate::{Error, Principal, Scope};
 
 impl Orders {
     /// Returns an order, if it is visible to the caller.
@@ -34,6 +34,7 @@ impl Orders {
         principal: &Principal,
         id: OrderId,
     ) -> Result<(Order, Vec<LedgerPosting>), Error> {
+        principal.require(Scope::ReadOrders)?;
         if !matches!(principal.role, Role::Restaurant | Role::Admin) {
             return Err(Error::Forbidden("the ledger is for the restaurant and for admins".into()));
         }
@@ -42,12 +43,15 @@ impl Orders {
         Ok((order, ledger(&history)))
     }
 
-    /// Returns the actions that the caller may take on the order now.
+    /// Returns the actions that the caller may take on the order now; none if the credential may only read.
     pub async fn allowed_actions(
         &self,
         principal: &Principal,
         order: &Order,
     ) -> Result<Vec<AllowedAction>, Error> {
+        if !principal.scopes.contains(Scope::WriteOrders) {
+            return Ok(Vec::new());
+        }
         let restaurant_id = order.details.restaurant_id;
         let Some(actor) = self.accounts.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
         // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
@@ -73,6 +77,7 @@ impl Orders {
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, Error> {
+        principal.require(Scope::ReadOrders)?;
         let scope = match principal.role {
             Role::Customer => OrderScope::Customer(principal.account_id),
             Role::Courier => OrderScope::Courier(principal.account_id),
@@ -93,6 +98,7 @@ impl Orders {
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, Error> {
+        principal.require(Scope::ReadOrders)?;
         self.accounts.check_staff(principal, restaurant_id).await?;
         match self.catalogues.get(restaurant_id).await {
             // The restaurant exists, even if only a newer server understands its catalogue.
@@ -104,6 +110,7 @@ impl Orders {
     }
 
     async fn visible_order(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
+        principal.require(Scope::ReadOrders)?;
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
         let actor = self.accounts.actor(principal, order.details.restaurant_id).await?;
         match actor {
