@@ -2,9 +2,12 @@
 
 mod skew;
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use dabba_domain::Timestamp;
@@ -106,4 +109,9 @@ impl Random for SeededRandom {
         let index = self.drawn.fetch_add(1, Ordering::Relaxed);
         rand::rngs::StdRng::seed_from_u64(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ index).random()
     }
+}
+
+/// Returns `duration` after `now`, or the maximum timestamp if that is out of range.
+pub(crate) fn after(now: Timestamp, duration: Duration) -> Timestamp {
+    now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

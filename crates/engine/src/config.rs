@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use dabba_store::Backoff;
 use jiff::SignedDuration;
 
 use crate::PaymentConfig;
@@ -71,6 +72,13 @@ pub struct TaskConfig {
     pub base_backoff: Duration,
     /// Maximum pause after any failure.
     pub max_backoff: Duration,
+}
+
+impl TaskConfig {
+    /// Returns the limits of the pauses between attempts.
+    pub(crate) const fn backoff(&self) -> Backoff {
+        Backoff { base: self.base_backoff, longest: self.max_backoff }
+    }
 }
 
 impl Default for TaskConfig {

@@ -7,21 +7,13 @@ mod quote;
 mod read;
 mod recent;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, Amount, OrderId, RestaurantId, TaskId,
-    order::{
-        AllowedAction, Decision, Order, OrderStatus, TaskKind, TaskSpec, Version, allowed_actions, fold,
-    },
+    Actor, Amount, OrderId, RestaurantId,
+    order::{AllowedAction, Order, Version, allowed_actions, fold},
 };
-use dabba_store::{
-    CatalogueGuard, Change, Claim, ClaimRecord, Commit, CommitOutcome, Fingerprint, IdempotencyKey, NewTask,
-    SameRequest, StockChange, TaskLease,
-};
-use serde::Serialize;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::oneshot;
+use dabba_store::{Claim, CommitOutcome, Store};
 
 pub use act::CommandRequest;
 pub(crate) use open::{OpenChange, OpenOrders};
@@ -29,13 +21,26 @@ pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 
 use crate::{
-    Conflict, Engine, Error,
-    post_commit::{CacheChange, ChangedCatalogue, PostCommit},
+    Clock, EngineMetrics, Error, Random,
+    accounts::Accounts,
+    catalogue::CatalogueCache,
+    order_writer::{OrderWriter, Outcome},
+    payments::Payments,
 };
 
-/// Maximum time that the answer to a command waits until the restaurant's catalogue is read again. The command is done,
-/// so after this time it is answered anyway.
-const MAX_FOLLOW_WAIT: Duration = Duration::from_secs(1);
+/// Use cases of orders.
+pub struct Orders {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) catalogues: Arc<CatalogueCache>,
+    pub(crate) recent: Arc<RecentOrders>,
+    pub(crate) open: Arc<OpenOrders>,
+    pub(crate) writer: Arc<OrderWriter>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) payments: Arc<Payments>,
+}
 
 /// The answer to a write.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,106 +73,35 @@ impl Viewer {
     }
 }
 
-/// Result of a submitted decision.
-enum Conclusion {
-    Answered(Box<Answer>),
-    /// The order or the catalogue has changed: the engine has to decide again.
-    Stale,
+/// The order that answers a request.
+struct Reply {
+    order: Arc<Order>,
+    viewer: Viewer,
+    replayed: bool,
 }
 
-impl Engine {
-    /// Writes a decision for a caller that waits for the answer.
-    fn submit(
-        &self,
-        decision: Decision,
-        conditions: Conditions,
-        viewer: Viewer,
-    ) -> impl Future<Output = Result<Conclusion, Error>> + Send + use<'_> {
-        let order = Arc::new(decision.order.clone());
-        let written = self.write(decision, conditions, CacheChange::Insert(Arc::clone(&order)));
-        async move {
-            match written.await? {
-                CommitOutcome::Committed => {
-                    let order = Arc::unwrap_or_clone(order);
-                    Ok(Conclusion::Answered(Box::new(viewer.answer(order, false))))
-                }
-                CommitOutcome::Replayed { order_id, version } => {
-                    let replay = Box::pin(self.replay(order_id, version, viewer));
-                    replay.await.map(Box::new).map(Conclusion::Answered)
-                }
-                CommitOutcome::VersionConflict { .. } | CommitOutcome::CatalogueChanged => {
-                    Ok(Conclusion::Stale)
-                }
-                CommitOutcome::KeyReused => Err(Error::KeyReused),
-                CommitOutcome::NewerClaim => Err(Error::WrittenByNewer),
-                CommitOutcome::OutOfStock(shortages) => {
-                    Err(Conflict::NotOrderable(vec![Obstacle::OutOfStock(shortages)]).into())
-                }
-                // Another process, which knows the new map, accepts the retry.
-                CommitOutcome::Moved => Err(Error::Unavailable),
-                CommitOutcome::LeaseLost => Err(Error::Internal(
-                    "a commit without a lease was refused because of a lost lease".into(),
-                )),
-            }
-        }
+impl Reply {
+    const fn new(order: Arc<Order>, viewer: Viewer) -> Self {
+        Self { order, viewer, replayed: false }
     }
 
-    /// Writes a decision of a caller or a worker. The decision is queued at once. It is written, and its post-commit
-    /// actions run, even if the future is dropped.
-    pub(crate) fn write(
-        &self,
-        decision: Decision,
-        conditions: Conditions,
-        cache_change: CacheChange,
-    ) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
-        let status = decision.order.status;
-        let (catalogue, followed) = changed_catalogue(&decision).unzip();
-        let post = PostCommit {
-            bucket: decision.order.id.bucket(),
-            due: self.due_queues(&decision.tasks),
-            for_people: count_for_people(&decision),
-            moved_to: (conditions.status_before != Some(status)).then_some(status),
-            cache_change,
-            open: self.open_orders.change(&decision.order, conditions.expected_version == 0),
-            catalogue,
-        };
-        let outcome = self.committers.submit(self.commit_of(decision, conditions), post);
-        async move {
-            let outcome = outcome.await?;
-            if let (CommitOutcome::Committed, Some(followed)) = (&outcome, followed) {
-                // Wait, so that the caller's next read contains the marks. Nothing is sent on this channel; its closing
-                // is the signal.
-                let _ = tokio::time::timeout(MAX_FOLLOW_WAIT, followed).await;
-            }
-            Ok(outcome)
-        }
+    fn into_answer(self) -> Answer {
+        let Self { order, viewer, replayed } = self;
+        viewer.answer(Arc::unwrap_or_clone(order), replayed)
     }
+}
 
-    /// Returns the commit for a decision.
-    fn commit_of(&self, decision: Decision, conditions: Conditions) -> Commit {
-        let Decision { order, events, tasks, stock_returned, unavailable } = decision;
-        let at = self.now();
-        let new_task = |spec: TaskSpec| NewTask {
-            id: TaskId::generate(at, order.id.bucket(), self.random.next_u64()),
-            order_id: order.id,
-            task: spec.task,
-            run_at: spec.run_at,
-        };
-        let tasks = tasks.into_iter().map(new_task).collect();
-        let mut stock = conditions.stock;
-        stock.extend(stock_returned.into_iter().map(StockChange::Return));
-        Commit {
-            order_id: order.id,
-            restaurant_id: order.details.restaurant_id,
-            at,
-            expected_version: conditions.expected_version,
-            change: (!events.is_empty()).then_some(Change { order, events }),
-            claim: conditions.claim,
-            catalogue: conditions.catalogue,
-            stock,
-            unavailable,
-            tasks,
-            completes: conditions.completes,
+impl Orders {
+    /// Returns the answer to a request that ended in this way.
+    async fn answer(&self, outcome: Outcome<Reply>) -> Result<Answer, Error> {
+        match outcome {
+            Outcome::Concluded(reply) => Ok(reply.into_answer()),
+            Outcome::Replayed { order_id, version, instead_of } => {
+                Box::pin(self.replay(order_id, version, instead_of.viewer)).await.map(Reply::into_answer)
+            }
+            Outcome::LeaseLost => {
+                Err(Error::Internal("a commit without a lease was refused because of a lost lease".into()))
+            }
         }
     }
 
@@ -176,11 +110,11 @@ impl Engine {
     /// nothing is not stored.
     async fn replay_or(
         &self,
-        otherwise: Result<Answer, Error>,
+        otherwise: Result<Reply, Error>,
         viewer: Viewer,
         restaurant_id: RestaurantId,
         claim: Option<&Claim>,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Reply, Error> {
         let Some(claim) = claim else { return otherwise };
         match self.store.find_claim(claim.account_id, restaurant_id, &claim.key).await? {
             None => otherwise,
@@ -196,148 +130,21 @@ impl Engine {
 
     /// Returns the order as it was at a version: the stored order if it is still at that version, otherwise the order
     /// folded from its events.
-    async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Answer, Error> {
+    async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Reply, Error> {
         self.metrics.replays.inc();
         let present = self.store.order(order_id).await?;
         let is_newer = present.as_ref().is_some_and(|order| order.is_newer);
         if let Some(order) = present.filter(|order| order.version == version) {
-            return Ok(viewer.answer(order, true));
+            return Ok(Reply { order: Arc::new(order), viewer, replayed: true });
         }
         let history = self.store.events(order_id, 0, version).await?;
         let order = fold(&history).map_err(|error| Error::Internal(error.to_string()))?;
         match order {
             Some(order) if order.version == version => {
-                Ok(viewer.answer(Order { is_newer: order.is_newer || is_newer, ..order }, true))
+                let order = Arc::new(Order { is_newer: order.is_newer || is_newer, ..order });
+                Ok(Reply { order, viewer, replayed: true })
             }
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),
         }
-    }
-}
-
-/// Returns the catalogue that a decision changes, and the receiver that is closed when the catalogue is reloaded.
-fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, oneshot::Receiver<()>)> {
-    if decision.unavailable.is_empty() {
-        return None;
-    }
-    let (done, followed) = oneshot::channel();
-    let (restaurant_id, unavailable) = (decision.order.details.restaurant_id, decision.unavailable.clone());
-    Some((Box::new(ChangedCatalogue { restaurant_id, unavailable, done }), followed))
-}
-
-/// Returns the kind and number of a decision's tasks for people, which are parked when they are written.
-fn count_for_people(decision: &Decision) -> Option<(TaskKind, u64)> {
-    let kinds = decision.tasks.iter().map(|spec| spec.task.kind());
-    let count = kinds.filter(|kind| kind.is_for_people()).count();
-    u64::try_from(count).ok().filter(|count| *count > 0).map(|count| (TaskKind::Review, count))
-}
-
-/// Conditions under which a decision is written.
-pub(crate) struct Conditions {
-    expected_version: Version,
-    /// The order's status before the decision, to count changes of the status.
-    status_before: Option<OrderStatus>,
-    claim: Option<Claim>,
-    catalogue: Option<CatalogueGuard>,
-    stock: Vec<StockChange>,
-    completes: Option<TaskLease>,
-}
-
-impl Conditions {
-    /// Requires that the order is still at the version on which the decision is based.
-    pub(crate) fn on(order: &Order) -> Self {
-        Self {
-            expected_version: order.version,
-            status_before: Some(order.status),
-            claim: None,
-            catalogue: None,
-            stock: Vec::new(),
-            completes: None,
-        }
-    }
-
-    /// Also requires that the task is still leased. The write completes the task.
-    pub(crate) fn completing(self, lease: TaskLease) -> Self {
-        Self { completes: Some(lease), ..self }
-    }
-}
-
-/// Returns whether a stored record belongs to the same request as the claim.
-pub(crate) fn is_same_request(record: &ClaimRecord, claim: Option<&Claim>) -> Result<bool, Error> {
-    let Some(claim) = claim else { return Ok(false) };
-    match record.is_of(claim.fingerprint) {
-        SameRequest::Yes => Ok(true),
-        SameRequest::No => Ok(false),
-        SameRequest::Unknown => Err(Error::WrittenByNewer),
-    }
-}
-
-/// Returns the claim of a request on its idempotency key. The fingerprint is computed from the parsed request, so white
-/// space and the order of JSON members do not matter.
-pub(crate) fn claim(
-    account_id: dabba_domain::AccountId,
-    key: IdempotencyKey,
-    request: &impl Serialize,
-) -> Result<Claim, Error> {
-    let canonical = serde_json::to_vec(request).map_err(|error| Error::Internal(error.to_string()))?;
-    Ok(Claim { account_id, key, fingerprint: Fingerprint(Sha256::digest(&canonical).into()) })
-}
-
-#[cfg(test)]
-mod tests {
-    use dabba_domain::{
-        Role, Timestamp,
-        menu::MenuDocument,
-        order::{CancelReason, Command, OrderRequest, RefundReason, RefundRequest, RejectReason},
-        restaurant::SettingsDocument,
-        text::{Name, Note, Slug},
-    };
-
-    use super::*;
-
-    /// Proves that the fingerprints of requests are stable. During a rolling upgrade, a retry may reach a server of a
-    /// newer version, so a request must keep the fingerprint that it had before. A new member of a request is not
-    /// serialized when it is absent; otherwise `dabba_store::encoding::FINGERPRINT_VERSION` must be increased, and the
-    /// earlier rule kept for comparison.
-    #[test]
-    fn the_fingerprints_of_requests_do_not_change() {
-        fn json(request: &impl Serialize) -> String {
-            serde_json::to_string(request).unwrap()
-        }
-        let order: OrderRequest = serde_json::from_str(
-            r#"{"lines":[{"item":"naan","quantity":1}],"fulfilment":{"type":"collection"},"payment_method":"cash"}"#,
-        )
-        .unwrap();
-        let settings: SettingsDocument =
-            serde_json::from_str(r#"{"name":"Naan Stop","currency":"GBP","time_zone":"Europe/London"}"#)
-                .unwrap();
-        let menu: MenuDocument = serde_json::from_str(r#"{"categories":[]}"#).unwrap();
-        let commands = [
-            Command::Accept { preparation_minutes: 5 },
-            Command::reject(RejectReason::Other),
-            Command::MarkReady,
-            Command::assign(
-                dabba_domain::ids::Id::from_uuid("019aaaaa-aaaa-7bbb-8ccc-dddddddddddd".parse().unwrap())
-                    .unwrap(),
-            ),
-            Command::PickUp,
-            Command::Deliver { reason: None, note: None },
-            Command::cancel(CancelReason::Other),
-            Command::Refund(RefundRequest::new(None, RefundReason::Other)),
-        ];
-        let until: Option<Timestamp> = Some("2026-11-28T12:00:00Z".parse().unwrap());
-        let reason = Note::new("moved").unwrap();
-        let others = [
-            json(&("place", &order)),
-            json(&("create_restaurant", &settings, &menu)),
-            json(&("pause", &until)),
-            json(&"resume"),
-            json(&("close", &reason)),
-            json(&"reopen"),
-            json(&("adjust_stock", &Slug::new("naan").unwrap(), -1)),
-            json(&("register", "ada@example.org", Name::new("Ada").unwrap(), Role::Customer)),
-        ];
-        insta::assert_snapshot!(
-            others.into_iter().chain(commands.iter().map(json)).collect::<Vec<_>>().join("\n")
-        );
     }
 }

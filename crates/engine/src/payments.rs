@@ -1,182 +1,115 @@
 //! Payments: the port to the payment provider, and the circuit breaker that protects the rest of the engine from it.
 //!
 //! A [`PaymentGateway`] executes one step per call: authorize, capture, void or refund. The idempotency key of a call
-//! consists of the order and the step, so a repeated step takes effect once (I8). The provider answers with a
-//! [`PaymentReport`], from which the domain derives the events ([`dabba_domain::order::settle`]). Reports also arrive
-//! as webhooks: [`crate::Engine::record_payment`].
+//! consists of the order and the step, so a repeated step takes effect once (I8). The provider answers with a report,
+//! from which the domain derives the events ([`dabba_domain::order::settle`]). Reports also arrive as webhooks:
+//! [`Payments::record_payment`].
 //!
 //! The circuit breaker stops calls to a provider that does not answer ([`BreakerConfig`]). Meanwhile payment tasks wait
 //! in their queue, orders are still accepted, and nothing else slows down.
 
 mod acceptance;
 mod breaker;
+mod port;
+mod reports;
+mod steps;
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use dabba_domain::{
-    Amount, Currency, OrderId, Timestamp,
-    order::{Order, PaymentReference, PaymentReport, PaymentToken, RefundNumber},
+    Amount, Currency, Problems, Timestamp,
+    order::{Decision, Event, PaymentMethod},
 };
+use dabba_store::Store;
 
 pub use acceptance::{AmountNotAccepted, AmountRules};
-pub(crate) use breaker::Breaker;
+use breaker::Breaker;
 pub use breaker::{BreakerConfig, BreakerState};
+use port::Step;
+pub use port::{
+    GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderNotice, ProviderObject, WebhookError,
+    WebhookReader,
+};
 
-/// Port to one payment provider, which moves the money of orders paid by card.
-///
-/// A repeated call with the same key must have no further effect, and must be answered with the current state of the
-/// payment. A call on a payment that is already in a later state is not an error: voiding a captured payment is
-/// answered with `Captured`.
-#[async_trait]
-pub trait PaymentGateway: Send + Sync {
-    /// Returns the provider's name for metrics and logs.
-    fn name(&self) -> &'static str;
+use crate::{Clock, EngineMetrics, Error, Obstacle, Random, order_writer::Unattended};
 
-    /// Returns what the provider accepts in a currency; `None` if it does not accept the currency. Dabba asks before it
-    /// places an order and before it records a refund.
-    fn rules(&self, currency: Currency) -> Option<AmountRules>;
+/// Use cases of payments by card.
+pub struct Payments {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) unattended: Arc<Unattended>,
+    pub(crate) gateway: Option<Gateway>,
+    pub(crate) config: PaymentConfig,
+}
 
-    /// Authorizes the payment's amount. A permanent refusal by the provider, for example of the amount, is answered
-    /// with a decline.
-    async fn authorize(&self, payment: &Payment, token: &PaymentToken)
-    -> Result<GatewayAnswer, GatewayError>;
+/// A payment provider and its circuit breaker.
+pub(crate) struct Gateway {
+    port: Arc<dyn PaymentGateway>,
+    breaker: Breaker,
+}
 
-    /// Captures the whole authorized amount.
-    async fn capture(
-        &self,
-        payment: &Payment,
-        reference: &PaymentReference,
-    ) -> Result<GatewayAnswer, GatewayError>;
+impl Gateway {
+    /// Creates the gateway and its counters.
+    pub(crate) fn new(
+        port: Arc<dyn PaymentGateway>,
+        config: &PaymentConfig,
+        metrics: &EngineMetrics,
+    ) -> Self {
+        metrics.show_gateway(port.name());
+        Self { port, breaker: Breaker::new(config.breaker) }
+    }
+}
 
-    /// Voids the authorization.
-    async fn void(
-        &self,
-        payment: &Payment,
-        reference: &PaymentReference,
-    ) -> Result<GatewayAnswer, GatewayError>;
-
-    /// Looks up the state of an object that changed at the provider without Dabba, and its order; `None` if the object
-    /// belongs to no order or its state reports nothing. Only for providers whose notices do not name the order.
-    async fn look_up(
-        &self,
-        _object: &ProviderObject,
-    ) -> Result<Option<(OrderId, PaymentReport)>, GatewayError> {
-        Ok(None)
+impl Payments {
+    /// Returns the state of the payment provider's circuit breaker; `None` without a provider.
+    pub fn breaker_state(&self) -> Option<BreakerState> {
+        self.gateway.as_ref().map(|gateway| gateway.breaker.state(self.clock.now()))
     }
 
-    /// Refunds `payment.amount` of the captured amount. A permanent refusal by the provider is answered with a refused
-    /// refund.
-    async fn refund(
+    /// Returns why a total cannot be paid by card; `None` if it can, or if the payment is not by card. A total of zero
+    /// needs no provider.
+    pub(crate) fn not_payable(
         &self,
-        payment: &Payment,
-        reference: &PaymentReference,
-        number: RefundNumber,
-    ) -> Result<GatewayAnswer, GatewayError>;
-}
-
-/// Data common to all calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Payment {
-    /// The order that is paid.
-    pub order_id: OrderId,
-    /// Idempotency key of the step: the same for each repetition of this step of this order, and never used for another
-    /// step. Consists of letters, digits and hyphens.
-    pub key: String,
-    /// The amount.
-    pub amount: Amount,
-    /// The currency of the amount.
-    pub currency: Currency,
-}
-
-/// A step of a payment, as the idempotency key names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    Authorize,
-    Capture,
-    Void,
-    Refund(RefundNumber, Amount),
-}
-
-impl Payment {
-    pub(crate) fn new(order: &Order, step: Step) -> Self {
-        let id = order.id;
-        let total = order.details.amounts.total;
-        let (key, amount) = match step {
-            Step::Authorize => (format!("{id}-authorize"), total),
-            Step::Capture => (format!("{id}-capture"), total),
-            Step::Void => (format!("{id}-void"), total),
-            Step::Refund(number, amount) => (format!("{id}-refund-{number}"), amount),
+        payment_method: Option<PaymentMethod>,
+        total: Amount,
+        currency: Currency,
+    ) -> Option<Obstacle> {
+        if payment_method != Some(PaymentMethod::Card) {
+            return None;
+        }
+        let Some(gateway) = &self.gateway else {
+            return Some(Obstacle::CardsNotTaken);
         };
-        Self { order_id: id, key, amount, currency: order.details.currency }
+        if total.is_zero() {
+            return None;
+        }
+        let accepted = AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency));
+        accepted.err().map(Obstacle::NotPayableByCard)
+    }
+
+    /// Checks that the payment provider accepts the refund that a decision requests.
+    pub(crate) fn check_refundable(&self, decision: &Decision) -> Result<(), Error> {
+        let Some(gateway) = &self.gateway else { return Ok(()) };
+        let currency = decision.order.details.currency;
+        for recorded in &decision.events {
+            let Event::RefundRequested(refund) = &recorded.event else { continue };
+            let checked =
+                AmountNotAccepted::check_refund(refund.amount, currency, gateway.port.rules(currency));
+            let pointer = if refund.lines.is_empty() { "/amount" } else { "/lines" };
+            checked.map_err(|refusal| Error::Invalid(Problems::one(pointer, refusal.to_string())))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the maximum number of payment tasks in flight at `now`; `None` for no limit.
+    pub(crate) fn max_in_flight(&self, now: Timestamp) -> Option<usize> {
+        let Some(gateway) = &self.gateway else { return Some(0) };
+        self.metrics.show_breaker(gateway.port.name(), gateway.breaker.state(now));
+        gateway.breaker.max_calls(now)
     }
 }
-
-/// Answer of a provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GatewayAnswer {
-    /// The state of the payment.
-    Report(PaymentReport),
-    /// The step has begun and its result is not known yet. The provider reports the result later, or answers with it
-    /// when it is asked again.
-    Pending,
-}
-
-/// Reason why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum GatewayError {
-    /// The provider did not answer, or reports that it is unavailable. Whether it executed the step is unknown;
-    /// repeating the call with the same key is safe.
-    #[error("the payment provider does not answer: {0}")]
-    Unavailable(String),
-    /// The provider refused the call for a reason that an operator can remove: a wrong credential, an account without
-    /// enough money, a reference of another account. The step was not executed. A refusal that nobody can remove, for
-    /// example of an amount, is a decline or a refused refund instead of an error.
-    #[error("the payment provider refuses the call: {0}")]
-    Refused(String),
-}
-
-/// Content of a webhook of a payment provider.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProviderNotice {
-    /// A report on an order.
-    Report(OrderId, PaymentReport),
-    /// An object changed at the provider without Dabba, and the notice does not name its order.
-    /// [`PaymentGateway::look_up`] finds the order.
-    Ask(ProviderObject),
-}
-
-/// An object at the provider that can change without Dabba.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProviderObject {
-    /// A refund, by the provider's id.
-    Refund(PaymentReference),
-    /// A chargeback, by the provider's id.
-    Chargeback(PaymentReference),
-}
-
-/// Verifies and reads the webhooks of a payment provider.
-pub trait WebhookReader: Send + Sync {
-    /// Returns the name of the header that contains the provider's signature, in lower case.
-    fn signature_header(&self) -> &'static str;
-
-    /// Returns the content of a webhook; `None` if it reports nothing about the payment of an order. Fails if the
-    /// signature is not the provider's or is too old.
-    fn read(
-        &self,
-        signature: &str,
-        body: &[u8],
-        now: Timestamp,
-    ) -> Result<Option<ProviderNotice>, WebhookError>;
-}
-
-/// Error for a webhook that is not from the provider or cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct WebhookError(
-    /// The reason, for the sender.
-    pub String,
-);
 
 /// Settings of payments.
 #[derive(Clone, Debug)]
@@ -200,10 +133,4 @@ impl Default for PaymentConfig {
             breaker: BreakerConfig::default(),
         }
     }
-}
-
-/// A payment provider and its circuit breaker.
-pub(crate) struct Gateway {
-    pub(crate) port: Arc<dyn PaymentGateway>,
-    pub(crate) breaker: Breaker,
 }

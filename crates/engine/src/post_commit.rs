@@ -21,8 +21,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use crate::{
     CatalogueEntry, EngineMetrics, TaskOutcome,
     catalogue::CatalogueCache,
-    nudge::{ANNOUNCEMENT_INTERVAL, Nudges},
     orders::{OpenChange, OpenOrders, RecentOrders},
+    work::{ANNOUNCEMENT_INTERVAL, Nudges},
 };
 
 /// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed

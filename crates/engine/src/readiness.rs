@@ -40,7 +40,7 @@ impl Engine {
     pub async fn check_ready(&self) -> Result<Readiness, Error> {
         self.clock.check()?;
         let parts = all_parts(&self.supervisor, &*self.store).into_iter();
-        let are_stuck = self.committers.are_stuck();
+        let are_stuck = self.writer.committers.are_stuck();
         // A stuck part usually waits for a database. While other shards answer, the server stays ready.
         let (essential, helpful): (Vec<_>, Vec<_>) = parts
             .filter(|part| part.is_down || part.is_stuck)
@@ -67,7 +67,7 @@ impl Engine {
             ShardsCollector { store: Arc::clone(&store), measurements: Arc::clone(&self.measurements) };
         registry.register_collector(Box::new(shards));
         registry.register_collector(Box::new(PartsCollector { supervisor, store }));
-        registry.register_collector(Box::new(RevocationsAge(Arc::clone(&self.revocations))));
+        registry.register_collector(Box::new(RevocationsAge(Arc::clone(&self.accounts.revocations))));
     }
 }
 

@@ -74,7 +74,7 @@ struct Claims {
 
 /// Issues a token that identifies the bearer until its lifetime ends or the account is revoked again.
 pub fn issue_token(key: &SigningKey, bearer: &Principal, now: Timestamp, lifetime: Duration) -> String {
-    let Principal { account_id, role, as_of } = *bearer;
+    let Principal { account_id, role, as_of, .. } = *bearer;
     let iat = now.as_second();
     let exp = iat.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX));
     let claims = Claims { iss: ISSUER.to_owned(), sub: account_id, role, iat, exp, rev: as_of };
@@ -139,7 +139,7 @@ impl Verifier {
         if claims.exp <= now.as_second() {
             return Err(TokenError::Expired);
         }
-        let principal = Principal { account_id: claims.sub, role: claims.role, as_of: claims.rev };
+        let principal = Principal { as_of: claims.rev, ..Principal::new(claims.sub, claims.role) };
         let issued_at = Timestamp::from_second(claims.iat).map_err(|_| TokenError::Invalid)?;
         let verified = Verified { principal, issued_at, expires_at: claims.exp };
         self.verified.insert(token.into(), verified);

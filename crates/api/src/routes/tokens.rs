@@ -53,7 +53,7 @@ async fn create_token(
     let body = TokenBody {
         access_token: issue_token(
             &app.web.config().signing_key,
-            &Principal { account_id: account.id, role: account.role, as_of: account.revocation },
+            &Principal { as_of: account.revocation, ..Principal::new(account.id, account.role) },
             app.engine.now(),
             lifetime,
         ),

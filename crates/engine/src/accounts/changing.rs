@@ -13,10 +13,10 @@ use dabba_store::{
 };
 use serde::Serialize;
 
-use super::{normalise_email, passwords::forms_of};
+use super::{Accounts, passwords::forms_of, registering::normalise_email};
 use crate::{
-    Conditional, Conflict, Engine, Error, Principal,
-    orders::{claim, is_same_request},
+    Conditional, Conflict, Error, Principal, Scope,
+    claims::{claim, is_same_request},
     writing::run_to_completion,
 };
 
@@ -61,7 +61,7 @@ pub struct AccountAnswer {
     pub replayed: bool,
 }
 
-impl Engine {
+impl Accounts {
     /// Returns the caller's own account.
     pub async fn own_account(&self, principal: &Principal) -> Result<Account, Error> {
         self.account(principal, principal.account_id).await
@@ -69,6 +69,11 @@ impl Engine {
 
     /// Returns an account. For its owner and admins.
     pub async fn account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
+        principal.require(Scope::ReadAccounts)?;
+        self.stored_account(principal, id).await
+    }
+
+    async fn stored_account(&self, principal: &Principal, id: AccountId) -> Result<Account, Error> {
         check_owner(principal, id)?;
         self.store.account(id).await?.ok_or(Error::NotFound("account"))
     }
@@ -81,9 +86,8 @@ impl Engine {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may list accounts".into()));
-        }
+        principal.require(Scope::ReadAccounts)?;
+        principal.require_admin("list accounts")?;
         let AccountFilter { email, role } = filter;
         let Some(email) = email else { return Ok(self.store.accounts(role, after, limit).await?) };
         let Ok(email) = normalise_email(&email) else { return Ok(Vec::new()) };
@@ -103,6 +107,7 @@ impl Engine {
         patch: AccountPatch,
         conditions: Conditional,
     ) -> Result<AccountAnswer, Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         let Conditional { expected, key } = conditions;
         let claim =
@@ -130,7 +135,7 @@ impl Engine {
     /// Sets an account's password and revokes all its tokens. The owner must prove the present password; an admin sets
     /// the password of other accounts without it.
     ///
-    /// As in [`Engine::register_under`], the fingerprint of the request does not contain the password: a retry proves
+    /// As in [`Self::register_under`], the fingerprint of the request does not contain the password: a retry proves
     /// the password.
     pub async fn set_password(
         &self,
@@ -139,7 +144,8 @@ impl Engine {
         new: NewPassword,
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
-        let account = self.account(principal, id).await?;
+        principal.require(Scope::WriteAccounts)?;
+        let account = self.stored_account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = opaque(&new.password);
         // The retry is checked first: its present password is no longer the present one, and an earlier version may
@@ -182,6 +188,7 @@ impl Engine {
         new: NewPassword,
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
+        principal.require(Scope::WriteAccounts)?;
         let Some(key) = key.filter(|_| principal.account_id == id) else { return Err(Error::TokenRevoked) };
         let account = self.store.account(id).await?.ok_or(Error::TokenRevoked)?;
         let claim = password_claim(principal, key, id)?;
@@ -220,6 +227,7 @@ impl Engine {
         id: AccountId,
         key: Option<IdempotencyKey>,
     ) -> Result<bool, Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         let claim = key.map(|key| claim(principal.account_id, key, &("revoke_tokens", id))).transpose()?;
         match self.edit(principal, id, AccountChange::RevokeTokens, None, claim).await {
@@ -237,6 +245,7 @@ impl Engine {
         id: AccountId,
         expected: Option<Vec<Version>>,
     ) -> Result<(), Error> {
+        principal.require(Scope::WriteAccounts)?;
         check_owner(principal, id)?;
         if !matches!(principal.role, Role::Customer | Role::Admin) {
             return Err(Error::Forbidden("only an admin may delete an account with this role".into()));
@@ -258,7 +267,8 @@ impl Engine {
         expected: Option<Vec<Version>>,
         claim: Option<Claim>,
     ) -> Result<AccountAnswer, Error> {
-        let edit = AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.now() };
+        let edit =
+            AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.clock.now() };
         let (store, memberships, revocations) =
             (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
         let written = claim.clone();
@@ -307,7 +317,8 @@ impl Engine {
         if principal.role != Role::Admin {
             return Err(Error::NotFound("account"));
         }
-        let (store, revocations, at) = (Arc::clone(&self.store), Arc::clone(&self.revocations), self.now());
+        let (store, revocations, at) =
+            (Arc::clone(&self.store), Arc::clone(&self.revocations), self.clock.now());
         let by = Some(principal.credential());
         run_to_completion(async move {
             let subject = Subject::Account(id);

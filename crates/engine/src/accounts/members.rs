@@ -2,17 +2,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, Problems, RestaurantId, Role};
+use dabba_domain::{AccountId, Actor, Problems, RestaurantId, Role};
 use dabba_store::{Account, MembershipChange, PageSize, Store, StoreError};
 use moka::{future::Cache, ops::compute::Op};
 use tokio::time::Instant;
 
-use crate::{Engine, EngineConfig, Error, Principal, writing::run_to_completion};
+use super::Accounts;
+use crate::{EngineConfig, Error, Principal, Scope, writing::run_to_completion};
 
 /// Maximum number of accounts whose memberships are cached.
 const MAX_CACHED_ACCOUNTS: u64 = 100_000;
 
-impl Engine {
+impl Accounts {
     /// Makes an account a member of a restaurant's staff. For its staff and admins.
     pub async fn add_member(
         &self,
@@ -20,6 +21,7 @@ impl Engine {
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<Account, Error> {
+        principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         self.catalogues.get(restaurant_id).await?;
         let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
@@ -40,6 +42,7 @@ impl Engine {
         restaurant_id: RestaurantId,
         account_id: AccountId,
     ) -> Result<(), Error> {
+        principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         let removed = self.set_membership(principal, restaurant_id, account_id, false).await?;
         if removed { Ok(()) } else { Err(Error::NotFound("member")) }
@@ -75,6 +78,7 @@ impl Engine {
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, Error> {
+        principal.require(Scope::ReadAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
         self.catalogues.get(restaurant_id).await?;
         Ok(self.store.members(restaurant_id, after, limit).await?)
@@ -85,8 +89,42 @@ impl Engine {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 
-    pub(crate) async fn works_for(&self, account_id: AccountId, id: RestaurantId) -> Result<bool, Error> {
-        Ok(self.memberships(account_id).await?.contains(&id))
+    /// Returns whether a caller works for a restaurant.
+    async fn works_for(&self, principal: &Principal, id: RestaurantId) -> Result<bool, Error> {
+        Ok(self.memberships(principal.account_id).await?.contains(&id))
+    }
+
+    /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,
+    /// because that is public.
+    pub(crate) async fn check_staff(&self, principal: &Principal, id: RestaurantId) -> Result<(), Error> {
+        let passes = match principal.role {
+            Role::Admin => true,
+            Role::Restaurant => self.works_for(principal, id).await?,
+            Role::Customer | Role::Courier => false,
+        };
+        if passes {
+            Ok(())
+        } else {
+            Err(Error::Forbidden("only the restaurant's staff and admins may do this".into()))
+        }
+    }
+
+    /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
+    pub(crate) async fn actor(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+    ) -> Result<Option<Actor>, Error> {
+        let account_id = principal.account_id;
+        Ok(match principal.role {
+            Role::Customer => Some(Actor::Customer { account_id }),
+            Role::Courier => Some(Actor::Courier { account_id }),
+            Role::Admin => Some(Actor::Admin { account_id }),
+            Role::Restaurant => self
+                .works_for(principal, restaurant_id)
+                .await?
+                .then_some(Actor::Restaurant { account_id, restaurant_id }),
+        })
     }
 
     /// Checks that an account exists, belongs to a courier and is enabled.

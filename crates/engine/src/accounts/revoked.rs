@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{PoisonError, RwLock},
     time::Duration,
 };
 
@@ -20,8 +20,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
+use super::Accounts;
 use crate::{
-    Engine, EngineConfig, Error, Principal,
+    EngineConfig, Error, Principal,
     condition::{Condition, Transition},
 };
 
@@ -38,7 +39,7 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// Minimum time between a failed read of revocations and the next read for a request.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-impl Engine {
+impl Accounts {
     /// Refuses a caller whose token is revoked. `issued_at` is the time of issue that the token states.
     pub async fn admit(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
         let verdict = match self.revocations.verdict(principal, issued_at) {
@@ -56,13 +57,13 @@ impl Engine {
     }
 
     /// Follows revocations by other servers. Runs until the future is dropped.
-    pub async fn watch_revocations(self: Arc<Self>) {
+    pub async fn watch_revocations(&self) {
         let part = self.supervisor.part("revocation_follower", Need::Helpful);
         self.supervisor.run(&part, || self.poll_revocations()).await;
     }
 
     async fn poll_revocations(&self) -> Result<(), String> {
-        let mut interval = interval(self.config.revocation_poll_interval.max(MIN_POLL_INTERVAL));
+        let mut interval = interval(self.revocation_poll_interval.max(MIN_POLL_INTERVAL));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut condition = Condition::default();
         loop {
@@ -211,8 +212,7 @@ impl Known {
     }
 
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
-        let subject = Subject::Account(principal.account_id);
-        self.by_subject.get(&subject).is_some_and(|revision| principal.as_of < *revision)
+        self.by_subject.get(&principal.subject()).is_some_and(|revision| principal.as_of < *revision)
             || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
     }
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, OrderId, Problems, RestaurantId, Role,
-    order::{Command, Decision, Event, Order, Rejection, Version, decide, is_repeat},
+    Actor, OrderId,
+    order::{Command, Order, Rejection, Version, decide, is_repeat},
 };
-use dabba_store::IdempotencyKey;
+use dabba_store::{Claim, IdempotencyKey};
 
-use super::{Answer, Conclusion, Conditions, Viewer, claim};
-use crate::{AmountNotAccepted, Conflict, Engine, Error, Principal};
+use super::{Answer, Orders, Reply, Viewer};
+use crate::{
+    Conflict, Error, Principal, Scope,
+    claims::claim,
+    order_writer::{Conditions, Decide, Proposal, Verdict},
+    post_commit::CacheChange,
+};
 
 /// A command with its conditions.
 #[derive(Clone, Debug)]
@@ -26,51 +31,76 @@ pub struct CommandRequest {
 
 /// Result of deciding a command on one version of an order.
 enum Considered {
-    Write(Box<Decision>, Viewer),
+    Write(Box<Proposal>, Reply),
     /// The order already has the requested state.
     NothingToWrite(Viewer),
     Refused(Error, Viewer),
 }
 
-impl Engine {
+/// A command that is being decided.
+struct Acting<'a> {
+    orders: &'a Orders,
+    principal: &'a Principal,
+    request: &'a CommandRequest,
+    claim: Option<Claim>,
+    /// The cached order, for the first decision.
+    cached: Option<Arc<Order>>,
+    /// The version of the cached order, if the last decision was based on it.
+    cached_version: Option<Version>,
+}
+
+impl Decide for Acting<'_> {
+    type Result = Reply;
+
+    async fn decide(&mut self) -> Result<Verdict<Reply>, Error> {
+        let orders = self.orders;
+        let order = self.cached.take();
+        self.cached_version = order.as_ref().map(|order| order.version);
+        let is_fresh = order.is_none();
+        let order = if let Some(cached) = order {
+            cached
+        } else {
+            let stored = orders.store.order(self.request.order_id).await?;
+            Arc::new(stored.ok_or(Error::NotFound("order"))?)
+        };
+        let considered =
+            orders.consider(self.principal, self.request, self.claim.as_ref(), &order, is_fresh).await;
+        let (unwritten, viewer) = match considered {
+            Ok(Considered::Write(proposal, reply)) => return Ok(Verdict::Write(proposal, reply)),
+            // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
+            _ if !is_fresh => return Ok(Verdict::Again),
+            Ok(Considered::NothingToWrite(viewer)) => (Ok(Reply::new(Arc::clone(&order), viewer)), viewer),
+            Ok(Considered::Refused(refusal, viewer)) => (Err(refusal), viewer),
+            Err(error) => return Err(error),
+        };
+        let restaurant_id = order.details.restaurant_id;
+        let replayed = orders.replay_or(unwritten, viewer, restaurant_id, self.claim.as_ref());
+        Box::pin(replayed).await.map(Verdict::Conclude)
+    }
+
+    async fn data_changed(&mut self) -> Result<(), Error> {
+        if let Some(version) = self.cached_version.take() {
+            self.orders.recent.mark_stale(self.request.order_id, version);
+        }
+        Ok(())
+    }
+}
+
+impl Orders {
     /// Executes a command. When the order changes between the decision and the write, the engine decides again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
+        principal.require(Scope::WriteOrders)?;
         let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
             Some(key) => Some(claim(principal.account_id, key.clone(), &(order_id, command))?),
             None => None,
         };
-        let mut cached = self.recent.get(*order_id);
-        let attempts = self.config.max_decision_attempts + u32::from(cached.is_some());
-        for _ in 0..attempts {
-            let (order, is_fresh) = match cached.take() {
-                Some(order) => (order, false),
-                None => (Arc::new(self.store.order(*order_id).await?.ok_or(Error::NotFound("order"))?), true),
-            };
-            let (decision, viewer) = match self.consider(principal, request, &order, is_fresh).await {
-                Ok(Considered::Write(decision, viewer)) => (*decision, viewer),
-                // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
-                _ if !is_fresh => continue,
-                Ok(Considered::NothingToWrite(viewer)) => {
-                    let restaurant_id = order.details.restaurant_id;
-                    let done = Ok(viewer.answer(Arc::unwrap_or_clone(order), false));
-                    return Box::pin(self.replay_or(done, viewer, restaurant_id, claim.as_ref())).await;
-                }
-                Ok(Considered::Refused(refusal, viewer)) => {
-                    let restaurant_id = order.details.restaurant_id;
-                    let refused = Err(refusal);
-                    return Box::pin(self.replay_or(refused, viewer, restaurant_id, claim.as_ref())).await;
-                }
-                Err(error) => return Err(error),
-            };
-            let conditions = Conditions { claim: claim.clone(), ..Conditions::on(&order) };
-            match self.submit(decision, conditions, viewer).await? {
-                Conclusion::Answered(answer) => return Ok(*answer),
-                Conclusion::Stale if !is_fresh => self.recent.mark_stale(order.id, order.version),
-                Conclusion::Stale => {}
-            }
-        }
-        Err(Conflict::TooManyChanges.into())
+        let cached = self.recent.get(*order_id);
+        // A decision on a cached order does not count as an attempt.
+        let attempts = self.writer.max_attempts + u32::from(cached.is_some());
+        let acting = Acting { orders: self, principal, request, claim, cached, cached_version: None };
+        let outcome = self.writer.decide_and_write_within(attempts, acting).await?;
+        self.answer(outcome).await
     }
 
     /// Decides a command on one version of an order.
@@ -78,16 +108,17 @@ impl Engine {
         &self,
         principal: &Principal,
         request: &CommandRequest,
-        order: &Order,
+        claim: Option<&Claim>,
+        order: &Arc<Order>,
         is_fresh: bool,
     ) -> Result<Considered, Error> {
         let CommandRequest { command, expected_versions, .. } = request;
         let restaurant_id = order.details.restaurant_id;
-        let actor = self.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
+        let actor = self.accounts.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
         let entry = self.catalogues.get(restaurant_id).await?;
         let settings = &entry.restaurant().settings;
         let viewer = Viewer { actor, refund_limit: settings.refund_limit };
-        let decided = decide(order, command, &actor, settings, self.now());
+        let decided = decide(order, command, &actor, settings, self.clock.now());
         let is_unexpected =
             expected_versions.as_ref().is_some_and(|expected| !expected.contains(&order.version));
         // A courier may take an order that was not visible to that courier before.
@@ -104,7 +135,7 @@ impl Engine {
             }
         };
         if let Command::Refund(_) = command
-            && let Err(refusal) = self.check_refundable(&decision)
+            && let Err(refusal) = self.payments.check_refundable(&decision)
         {
             return Ok(Considered::Refused(refusal, viewer));
         }
@@ -114,9 +145,13 @@ impl Engine {
         if let Command::AssignCourier { courier_id, .. } = command
             && !matches!(actor, Actor::Courier { .. })
         {
-            Box::pin(self.check_courier(*courier_id)).await?;
+            Box::pin(self.accounts.check_courier(*courier_id)).await?;
         }
-        Ok(Considered::Write(Box::new(decision), viewer))
+        let written = Arc::new(decision.order.clone());
+        let conditions = Conditions { claim: claim.cloned(), ..Conditions::on(order) };
+        let cache_change = CacheChange::Insert(Arc::clone(&written));
+        let proposal = Box::new(Proposal { decision, conditions, cache_change });
+        Ok(Considered::Write(proposal, Reply::new(written, viewer)))
     }
 
     /// Returns whether the order's history contains the same command with the same content. Called only if the order
@@ -124,38 +159,6 @@ impl Engine {
     async fn is_repeat(&self, order: &Order, command: &Command) -> Result<bool, Error> {
         let history = self.store.events(order.id, 0, order.version).await?;
         Ok(is_repeat(command, &history))
-    }
-
-    /// Checks that the payment provider accepts the refund that a decision requests.
-    fn check_refundable(&self, decision: &Decision) -> Result<(), Error> {
-        let Some(gateway) = &self.gateway else { return Ok(()) };
-        let currency = decision.order.details.currency;
-        for recorded in &decision.events {
-            let Event::RefundRequested(refund) = &recorded.event else { continue };
-            let checked =
-                AmountNotAccepted::check_refund(refund.amount, currency, gateway.port.rules(currency));
-            let pointer = if refund.lines.is_empty() { "/amount" } else { "/lines" };
-            checked.map_err(|refusal| Error::Invalid(Problems::one(pointer, refusal.to_string())))?;
-        }
-        Ok(())
-    }
-
-    /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
-    pub(super) async fn actor(
-        &self,
-        principal: &Principal,
-        restaurant_id: RestaurantId,
-    ) -> Result<Option<Actor>, Error> {
-        let account_id = principal.account_id;
-        Ok(match principal.role {
-            Role::Customer => Some(Actor::Customer { account_id }),
-            Role::Courier => Some(Actor::Courier { account_id }),
-            Role::Admin => Some(Actor::Admin { account_id }),
-            Role::Restaurant => self
-                .works_for(account_id, restaurant_id)
-                .await?
-                .then_some(Actor::Restaurant { account_id, restaurant_id }),
-        })
     }
 }
 

@@ -15,7 +15,8 @@ use futures::future::join_all;
 use hashlink::LruCache;
 use jiff::SignedDuration;
 
-use crate::{Conflict, Engine, Error};
+use super::Orders;
+use crate::{Conflict, Error};
 
 /// Maximum number of customers whose open orders are counted. Beyond it, the customer whose last change is the oldest
 /// is no longer counted.
@@ -60,7 +61,7 @@ impl OpenOrders {
     }
 
     /// Returns how writing this order changes the count; `None` if the count does not change or is disabled.
-    pub(super) fn change(&self, order: &Order, is_new: bool) -> Option<OpenChange> {
+    pub(crate) fn change(&self, order: &Order, is_new: bool) -> Option<OpenChange> {
         self.limit?;
         let customer = order.details.customer_id;
         if order.status.is_terminal() {
@@ -130,16 +131,16 @@ impl Drop for Reservation {
     }
 }
 
-impl Engine {
+impl Orders {
     /// Reserves a place for one more order of a customer. Refuses if the customer has too many open orders.
     pub(super) async fn reserve_order(&self, customer: AccountId) -> Result<Reservation, Error> {
-        let full = match self.open_orders.reserve(customer, self.now()) {
+        let full = match self.open.reserve(customer, self.clock.now()) {
             Ok(reservation) => return Ok(reservation),
             Err(full) => full,
         };
         let Some(to_read) = full.to_read else { return Err(too_many(full.open, full.limit)) };
         Box::pin(self.recount(customer, &to_read)).await;
-        let reserved = self.open_orders.reserve(customer, self.now());
+        let reserved = self.open.reserve(customer, self.clock.now());
         reserved.map_err(|Full { open, limit, .. }| too_many(open, limit))
     }
 
@@ -148,7 +149,7 @@ impl Engine {
         let read = join_all(orders.iter().map(|id| self.store.order(*id))).await;
         for (id, order) in orders.iter().zip(read) {
             if order.is_ok_and(|order| order.is_none_or(|order| order.status.is_terminal())) {
-                self.open_orders.apply(&OpenChange::Ended(customer, *id));
+                self.open.apply(&OpenChange::Ended(customer, *id));
             }
         }
     }

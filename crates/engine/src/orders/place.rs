@@ -1,5 +1,7 @@
 //! The use case that places an order.
 
+use std::sync::Arc;
+
 use dabba_domain::{
     Actor, Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
     order::{Fulfilment, OrderDetails, OrderRequest, place},
@@ -7,10 +9,77 @@ use dabba_domain::{
 };
 use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
 
-use super::{Answer, Conclusion, Conditions, Viewer, claim, quote};
-use crate::{CatalogueEntry, Conflict, Engine, Error, Principal};
+use super::{Answer, Orders, Reply, Viewer, open::Reservation, quote};
+use crate::{
+    CatalogueEntry, Conflict, Error, Principal, Scope,
+    claims::claim,
+    order_writer::{Conditions, Decide, Proposal, Verdict},
+    post_commit::CacheChange,
+};
 
-impl Engine {
+/// An order that is being placed.
+struct Placing<'a> {
+    orders: &'a Orders,
+    principal: &'a Principal,
+    request: &'a OrderRequest,
+    claim: Claim,
+    viewer: Viewer,
+    /// The catalogue from which the order is priced.
+    entry: Arc<CatalogueEntry>,
+    /// The reserved place among the customer's open orders. Held until the order is written.
+    reserved: Option<Reservation>,
+}
+
+impl Decide for Placing<'_> {
+    type Result = Reply;
+
+    async fn decide(&mut self) -> Result<Verdict<Reply>, Error> {
+        let Self { orders, principal, request, claim, viewer, entry, reserved } = self;
+        let restaurant_id = entry.restaurant().id;
+        let now = orders.clock.now();
+        let details = match orders.details(principal, &entry.catalogue, request, now) {
+            Ok(details) => details,
+            Err(error) => {
+                let refused = orders.refuse(error, *viewer, entry, request, claim);
+                return Box::pin(refused).await.map(Verdict::Conclude);
+            }
+        };
+        if reserved.is_none() {
+            match orders.reserve_order(principal.account_id).await {
+                Ok(reservation) => *reserved = Some(reservation),
+                // The retry of a placed order is answered even if the customer has too many open orders.
+                Err(refusal) => {
+                    let refused = orders.replay_or(Err(refusal), *viewer, restaurant_id, Some(claim));
+                    return Box::pin(refused).await.map(Verdict::Conclude);
+                }
+            }
+        }
+        let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
+        let id = OrderId::generate(now, restaurant_id.bucket(), orders.random.next_u64());
+        let card = request.payment_token.as_ref();
+        let decision = place(id, details, card, &entry.restaurant().settings, now)
+            .map_err(|rejection| Error::Internal(rejection.to_string()))?;
+        let conditions = Conditions {
+            expected_version: 0,
+            status_before: None,
+            claim: Some(claim.clone()),
+            catalogue: Some(entry.catalogue.guard()),
+            stock,
+            completes: None,
+        };
+        let placed = Arc::new(decision.order.clone());
+        let cache_change = CacheChange::Insert(Arc::clone(&placed));
+        let proposal = Box::new(Proposal { decision, conditions, cache_change });
+        Ok(Verdict::Write(proposal, Reply::new(placed, *viewer)))
+    }
+
+    async fn data_changed(&mut self) -> Result<(), Error> {
+        self.entry = self.orders.catalogues.refresh(self.entry.restaurant().id).await?;
+        Ok(())
+    }
+}
+
+impl Orders {
     /// Places an order, exactly once per idempotency key.
     ///
     /// The price is computed from the restaurant's menu. When the menu changes between pricing and writing, the order
@@ -22,49 +91,17 @@ impl Engine {
         request: &OrderRequest,
         key: IdempotencyKey,
     ) -> Result<Answer, Error> {
+        principal.require(Scope::WriteOrders)?;
         if principal.role != Role::Customer {
             return Err(Error::Forbidden("only a customer may place an order".into()));
         }
         let claim = claim(principal.account_id, key, &("place", request))?;
         let actor = Actor::Customer { account_id: principal.account_id };
         let viewer = Viewer { actor, refund_limit: Amount::ZERO };
-        let mut entry = self.catalogues.get(restaurant_id).await?;
-        let mut reserved = None;
-        for _ in 0..self.config.max_decision_attempts {
-            let now = self.now();
-            let details = match self.details(principal, &entry.catalogue, request, now) {
-                Ok(details) => details,
-                Err(error) => return Box::pin(self.refuse(error, viewer, &entry, request, &claim)).await,
-            };
-            if reserved.is_none() {
-                match self.reserve_order(principal.account_id).await {
-                    Ok(reservation) => reserved = Some(reservation),
-                    // The retry of a placed order is answered even if the customer has too many open orders.
-                    Err(refusal) => {
-                        let refused = Err(refusal);
-                        return Box::pin(self.replay_or(refused, viewer, restaurant_id, Some(&claim))).await;
-                    }
-                }
-            }
-            let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
-            let id = OrderId::generate(now, restaurant_id.bucket(), self.random.next_u64());
-            let card = request.payment_token.as_ref();
-            let decision = place(id, details, card, &entry.restaurant().settings, now)
-                .map_err(|rejection| Error::Internal(rejection.to_string()))?;
-            let conditions = Conditions {
-                expected_version: 0,
-                status_before: None,
-                claim: Some(claim.clone()),
-                catalogue: Some(entry.catalogue.guard()),
-                stock,
-                completes: None,
-            };
-            match self.submit(decision, conditions, viewer).await? {
-                Conclusion::Answered(answer) => return Ok(*answer),
-                Conclusion::Stale => entry = self.catalogues.refresh(restaurant_id).await?,
-            }
-        }
-        Err(Conflict::TooManyChanges.into())
+        let entry = self.catalogues.get(restaurant_id).await?;
+        let placing = Placing { orders: self, principal, request, claim, viewer, entry, reserved: None };
+        let outcome = self.writer.decide_and_write(placing).await?;
+        self.answer(outcome).await
     }
 
     /// Returns the answer for an order that cannot be placed: the earlier answer under its key, or an error that lists
@@ -76,7 +113,7 @@ impl Engine {
         entry: &CatalogueEntry,
         request: &OrderRequest,
         claim: &Claim,
-    ) -> Result<Answer, Error> {
+    ) -> Result<Reply, Error> {
         let restaurant_id = entry.restaurant().id;
         let refused = self.replay_or(Err(refusal), viewer, restaurant_id, Some(claim)).await;
         match refused {
@@ -133,7 +170,7 @@ impl Engine {
         if request.card().map_err(Error::Invalid)?.is_none() || total.is_zero() {
             return Ok(None);
         }
-        Ok(Some(now.checked_add(self.config.payments.deadline).unwrap_or(Timestamp::MAX)))
+        Ok(Some(now.checked_add(self.payments.config.deadline).unwrap_or(Timestamp::MAX)))
     }
 }
 

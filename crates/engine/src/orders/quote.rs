@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt};
 
 use dabba_domain::{
-    Amount, Currency, RestaurantId, Timestamp,
+    Currency, RestaurantId, Timestamp,
     menu::UnavailableItem,
     order::{PaymentMethod, StockDraw},
     pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
@@ -12,7 +12,8 @@ use dabba_domain::{
 };
 use dabba_store::{Catalogue, StockShortage};
 
-use crate::{AmountNotAccepted, Conflict, Engine, Error};
+use super::Orders;
+use crate::{AmountNotAccepted, Conflict, Error};
 
 /// The current price of a cart, and the obstacles to ordering it.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,7 +81,7 @@ impl fmt::Display for Obstacle {
     }
 }
 
-impl Engine {
+impl Orders {
     /// Prices a cart, for a payment method if it is known. For everyone: menus are public.
     pub async fn quote(
         &self,
@@ -89,7 +90,7 @@ impl Engine {
         payment_method: Option<PaymentMethod>,
     ) -> Result<Quote, Error> {
         let entry = self.catalogues.get(restaurant_id).await?;
-        let now = self.now();
+        let now = self.clock.now();
         let priced = price(&entry.restaurant().settings, entry.menu(), cart).map_err(Error::Invalid)?;
         let draws = limited_draws(&entry.catalogue, cart);
         let mut quote = self.quote_of(&entry.catalogue, cart, payment_method, priced, now);
@@ -119,30 +120,9 @@ impl Engine {
         }
         let minimum = check_minimum(settings, cart.fulfilment, amounts.subtotal);
         obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));
-        obstacles.extend(self.not_payable(payment_method, amounts.total, settings.currency));
+        obstacles.extend(self.payments.not_payable(payment_method, amounts.total, settings.currency));
         let currency = settings.currency;
         Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
-    }
-
-    /// Returns why a total cannot be paid by card; `None` if it can, or if the payment is not by card. A total of zero
-    /// needs no provider.
-    fn not_payable(
-        &self,
-        payment_method: Option<PaymentMethod>,
-        total: Amount,
-        currency: Currency,
-    ) -> Option<Obstacle> {
-        if payment_method != Some(PaymentMethod::Card) {
-            return None;
-        }
-        let Some(gateway) = &self.gateway else {
-            return Some(Obstacle::CardsNotTaken);
-        };
-        if total.is_zero() {
-            return None;
-        }
-        let accepted = AmountNotAccepted::check_payment(total, currency, gateway.port.rules(currency));
-        accepted.err().map(Obstacle::NotPayableByCard)
     }
 
     /// Adds the items with too little stock to a refusal that lists obstacles. Only the store knows the stock; if it

@@ -7,9 +7,10 @@ use dabba_domain::{
 };
 use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
 
-use crate::{Engine, Error, Principal};
+use super::Orders;
+use crate::{Error, Principal, Scope};
 
-impl Engine {
+impl Orders {
     /// Returns an order, if it is visible to the caller.
     pub async fn order(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
         self.visible_order(principal, id).await.map(|(order, _)| order)
@@ -33,6 +34,7 @@ impl Engine {
         principal: &Principal,
         id: OrderId,
     ) -> Result<(Order, Vec<LedgerPosting>), Error> {
+        principal.require(Scope::ReadOrders)?;
         if !matches!(principal.role, Role::Restaurant | Role::Admin) {
             return Err(Error::Forbidden("the ledger is for the restaurant and for admins".into()));
         }
@@ -41,14 +43,17 @@ impl Engine {
         Ok((order, ledger(&history)))
     }
 
-    /// Returns the actions that the caller may take on the order now.
+    /// Returns the actions that the caller may take on the order now; none if the credential may only read.
     pub async fn allowed_actions(
         &self,
         principal: &Principal,
         order: &Order,
     ) -> Result<Vec<AllowedAction>, Error> {
+        if !principal.scopes.contains(Scope::WriteOrders) {
+            return Ok(Vec::new());
+        }
         let restaurant_id = order.details.restaurant_id;
-        let Some(actor) = self.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
+        let Some(actor) = self.accounts.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
         // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
         // restaurants.
         let refund_limit = match actor {
@@ -72,6 +77,7 @@ impl Engine {
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, Error> {
+        principal.require(Scope::ReadOrders)?;
         let scope = match principal.role {
             Role::Customer => OrderScope::Customer(principal.account_id),
             Role::Courier => OrderScope::Courier(principal.account_id),
@@ -92,7 +98,8 @@ impl Engine {
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, Error> {
-        self.check_staff(principal, restaurant_id).await?;
+        principal.require(Scope::ReadOrders)?;
+        self.accounts.check_staff(principal, restaurant_id).await?;
         match self.catalogues.get(restaurant_id).await {
             // The restaurant exists, even if only a newer server understands its catalogue.
             Ok(_) | Err(Error::WrittenByNewer) => {}
@@ -103,8 +110,9 @@ impl Engine {
     }
 
     async fn visible_order(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
+        principal.require(Scope::ReadOrders)?;
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
-        let actor = self.actor(principal, order.details.restaurant_id).await?;
+        let actor = self.accounts.actor(principal, order.details.restaurant_id).await?;
         match actor {
             Some(actor) if order.is_visible_to(&actor) => Ok((order, actor)),
             _ => Err(Error::NotFound("order")),

@@ -17,6 +17,7 @@ mod paying;
 mod payments;
 mod recent;
 mod registering;
+mod scopes;
 mod stock;
 mod storm;
 mod supervision;

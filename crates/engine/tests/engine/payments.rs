@@ -336,7 +336,7 @@ async fn an_unavailable_provider_delays_nothing_else() {
     world.work_with(engine).await;
     let calls = world.gateway.keys.lock().unwrap().len();
     assert!(calls <= 5, "{calls} calls to an unavailable provider");
-    assert_eq!(engine.breaker_state(), Some(BreakerState::Open));
+    assert_eq!(engine.payments.breaker_state(), Some(BreakerState::Open));
     assert!(placed.iter().all(|order| order.status == OrderStatus::Created));
 
     world.world.act(&world.world.staff, cash.id, accept()).await.unwrap();
@@ -363,7 +363,7 @@ async fn an_unavailable_provider_delays_nothing_else() {
         assert_eq!(settled.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
         world.check_ledgers(&settled, "executed after the outage");
     }
-    assert_eq!(engine.breaker_state(), Some(BreakerState::Closed));
+    assert_eq!(engine.payments.breaker_state(), Some(BreakerState::Closed));
 }
 
 /// Proves that cards are refused without a payment provider, before anything is written.

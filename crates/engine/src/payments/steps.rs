@@ -14,18 +14,19 @@
 use std::time::Duration;
 
 use dabba_domain::{
-    OrderId, Timestamp,
+    Timestamp,
     order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Rejection, Task, TaskKind, settle},
     restaurant::Settings,
 };
 use dabba_store::{Backoff, ClaimedTask};
 use tokio::time::{Instant, timeout};
 
-use super::{Progress, Verdict, after};
+use super::{BreakerState, Gateway, GatewayAnswer, GatewayError, Payment, Payments, Step};
 use crate::{
-    BreakerState, Engine, Error, GatewayAnswer, GatewayError, Payment, ProviderNotice, ProviderObject,
+    Error,
+    clock::after,
     metrics::{CallOutcome, StepLabel},
-    payments::{Gateway, Step},
+    order_writer::{Outcome, Progress, complete, complete_unchanged},
 };
 
 /// Next action of a task, given the state of its order.
@@ -59,7 +60,7 @@ fn next(task: &Task, order: &Order, is_first: bool) -> Next {
 }
 
 /// Returns the decision caused by a report. A rejection is a defect.
-fn settled(
+pub(super) fn settled(
     order: &Order,
     report: &PaymentReport,
     settings: &Settings,
@@ -71,9 +72,9 @@ fn settled(
     })
 }
 
-impl Engine {
+impl Payments {
     /// Makes the provider execute the task's step, and records its answer.
-    pub(super) async fn execute_payment_step(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    pub(crate) async fn execute_step(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let Some(gateway) = &self.gateway else {
             return Err(Error::Internal(
                 "this server has no payment provider; configure one to execute payment tasks".into(),
@@ -91,33 +92,34 @@ impl Engine {
             Next::Call(step) => match self.call(gateway, task, &order, step).await {
                 Ok(GatewayAnswer::Report(report)) => Some(report),
                 Ok(GatewayAnswer::Pending) => {
-                    let pause = self.config.payments.pending_interval;
-                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                    let pause = self.config.pending_interval;
+                    return Ok(Outcome::Concluded(Progress::NotBefore(after(self.clock.now(), pause))));
                 }
                 // While the breaker is not closed, the provider answers no call: the failure is not the task's, and it
                 // does not count towards parking.
                 Err(GatewayError::Unavailable(_))
-                    if gateway.breaker.state(self.now()) != BreakerState::Closed =>
+                    if gateway.breaker.state(self.clock.now()) != BreakerState::Closed =>
                 {
-                    let open_for = self.config.payments.breaker.open_for;
+                    let open_for = self.config.breaker.open_for;
                     let pause =
                         Backoff { base: open_for, longest: open_for }.pause(1, self.random.next_u64());
-                    return Ok(Progress::NotBefore(after(self.now(), pause)));
+                    return Ok(Outcome::Concluded(Progress::NotBefore(after(self.clock.now(), pause))));
                 }
                 Err(error) => return Err(error.into()),
             },
         };
-        self.conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
-            let Some(report) = &report else { return Ok(Verdict::unchanged(order)) };
-            let decision = settled(order, report, settings, now)?;
-            // Without this check, a report without effect would complete the task although its step is still needed.
-            if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
-                let text = format!("the answer to {} has no effect: {report:?}", task.kind());
-                return Err(GatewayError::Refused(text).into());
-            }
-            Ok(Verdict::Write(Box::new(decision)))
-        })
-        .await
+        self.unattended
+            .conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
+                let Some(report) = &report else { return Ok(complete_unchanged(order)) };
+                let decision = settled(order, report, settings, now)?;
+                // Without this check, a report without effect would complete the task although its step is still needed.
+                if decision.events.is_empty() && matches!(next(task, order, false), Next::Call(_)) {
+                    let text = format!("the answer to {} has no effect: {report:?}", task.kind());
+                    return Err(GatewayError::Refused(text).into());
+                }
+                Ok(complete(order, decision))
+            })
+            .await
     }
 
     async fn call(
@@ -128,7 +130,7 @@ impl Engine {
         step: Step,
     ) -> Result<GatewayAnswer, GatewayError> {
         let payment = Payment::new(order, step);
-        let limit = self.config.payments.call_timeout;
+        let limit = self.config.call_timeout;
         let started = Instant::now();
         let call = async {
             let port = &gateway.port;
@@ -167,7 +169,7 @@ impl Engine {
             Err(GatewayError::Refused(_)) => CallOutcome::Refused,
         };
         self.metrics.count_call(&StepLabel { gateway: name, step: kind.as_str() }, outcome, took);
-        let now = self.now();
+        let now = self.clock.now();
         if let Err(GatewayError::Unavailable(reason)) = answer {
             if gateway.breaker.failed(now) {
                 tracing::warn!(
@@ -180,54 +182,5 @@ impl Engine {
             tracing::info!(gateway = name, "the payment provider answers again");
         }
         self.metrics.show_breaker(name, gateway.breaker.state(now));
-    }
-
-    /// Records a webhook of a payment provider. If the notice does not name the order, the provider is asked once; it
-    /// answers with its present state, so a late notice does no harm. [`Error::Unavailable`] makes the provider send
-    /// the notice again. A notice about an order that does not exist here changes nothing.
-    pub async fn record_notice(&self, notice: &ProviderNotice) -> Result<(), Error> {
-        let (order_id, report) = match notice {
-            ProviderNotice::Report(order_id, report) => (*order_id, report.clone()),
-            ProviderNotice::Ask(object) => match self.look_up(object).await? {
-                Some(found) => found,
-                None => return Ok(()),
-            },
-        };
-        match self.record_payment(order_id, &report).await {
-            // The provider's account may also serve other systems. An error would make the provider send the notice
-            // again.
-            Err(Error::NotFound(_)) => {
-                tracing::info!(%order_id, "a payment was reported for an order that does not exist here");
-                Ok(())
-            }
-            recorded => recorded,
-        }
-    }
-
-    async fn look_up(&self, object: &ProviderObject) -> Result<Option<(OrderId, PaymentReport)>, Error> {
-        let Some(gateway) = &self.gateway else { return Ok(None) };
-        let limit = self.config.payments.call_timeout;
-        let found = timeout(limit, gateway.port.look_up(object)).await;
-        let found =
-            found.unwrap_or_else(|_| Err(GatewayError::Unavailable(format!("no answer within {limit:?}"))));
-        found.map_err(|error| {
-            tracing::warn!(?object, %error, "a change at the payment provider cannot be looked up");
-            Error::Unavailable
-        })
-    }
-
-    /// Records an unsolicited report of a payment provider. A report that is already known changes nothing.
-    pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
-        let settle = |order: &Order, settings: &Settings, now| {
-            settled(order, report, settings, now).map(Box::new).map(Verdict::Write)
-        };
-        self.conclude(order_id, None, settle).await.map(drop)
-    }
-
-    /// Returns the maximum number of payment tasks in flight at `now`; `None` for no limit.
-    pub(super) fn max_payments_in_flight(&self, now: Timestamp) -> Option<usize> {
-        let Some(gateway) = &self.gateway else { return Some(0) };
-        self.metrics.show_breaker(gateway.port.name(), gateway.breaker.state(now));
-        gateway.breaker.max_calls(now)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    ExternalId, Problems, RestaurantId, Role,
+    Bucket, ExternalId, Problems, RestaurantId,
     menu::{Menu, MenuDocument, UnavailableItems},
     restaurant::{Closed, Restaurant, Settings, SettingsDocument},
     text::Note,
@@ -13,10 +13,10 @@ use dabba_store::{
     RestaurantPage,
 };
 
+use super::{CatalogueEntry, Catalogues, restaurants::UpdateConditions};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, Principal,
-    orders::{claim, is_same_request},
-    restaurants::UpdateConditions,
+    Conflict, Error, Principal, Scope,
+    claims::{claim, is_same_request},
     writing::run_to_completion,
 };
 
@@ -29,7 +29,7 @@ pub struct RestaurantAnswer {
     pub replayed: bool,
 }
 
-impl Engine {
+impl Catalogues {
     /// Registers a restaurant. For admins.
     pub async fn create_restaurant(
         &self,
@@ -52,9 +52,8 @@ impl Engine {
         menu: MenuDocument,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may register a restaurant".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("register a restaurant")?;
         let request = ("create_restaurant", &settings, &menu);
         let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
         let settings = settings.validate().map_err(Error::Invalid)?;
@@ -62,7 +61,7 @@ impl Engine {
         let id = self.new_restaurant_id(settings.external_id.as_ref());
         let Some(claim) = claim else { return self.register_restaurant(id, settings, menu, false).await };
         let id = self.claim_restaurant(id, &claim).await?;
-        match self.catalogues.get(id).await {
+        match self.cache.get(id).await {
             Ok(entry) => {
                 self.metrics.replays.inc();
                 Ok(RestaurantAnswer { entry, replayed: true })
@@ -72,9 +71,17 @@ impl Engine {
         }
     }
 
+    /// Returns a new restaurant id. Its bucket is that of the external id, or random without one; all orders of the
+    /// restaurant have the same bucket.
+    fn new_restaurant_id(&self, external_id: Option<&ExternalId>) -> RestaurantId {
+        let bucket =
+            external_id.map_or_else(|| Bucket::from_random(self.random.next_u64()), ExternalId::bucket);
+        RestaurantId::generate(self.clock.now(), bucket, self.random.next_u64())
+    }
+
     /// Claims a key for a restaurant. Returns `id`, or the id of an earlier request with the same key.
     async fn claim_restaurant(&self, id: RestaurantId, claim: &Claim) -> Result<RestaurantId, Error> {
-        let at = ClaimAt { claim, at: self.now() };
+        let at = ClaimAt { claim, at: self.clock.now() };
         match self.store.claim_for_account(at, &Resource::Restaurant(id), 1).await? {
             ClaimOutcome::Claimed => Ok(id),
             ClaimOutcome::Found(record) => match (is_same_request(&record, Some(claim))?, record.resource) {
@@ -93,9 +100,9 @@ impl Engine {
         menu: Menu,
         is_claimed: bool,
     ) -> Result<RestaurantAnswer, Error> {
-        let created_at = self.now();
+        let created_at = self.clock.now();
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
         let created = run_to_completion(async move {
             let created = store.create_restaurant(&restaurant, &menu).await?;
             if created != RestaurantCreation::Created {
@@ -118,7 +125,7 @@ impl Engine {
         match refused {
             RestaurantCreation::IdTaken if is_claimed => {
                 self.metrics.replays.inc();
-                Ok(RestaurantAnswer { entry: self.catalogues.get(id).await?, replayed: true })
+                Ok(RestaurantAnswer { entry: self.cache.get(id).await?, replayed: true })
             }
             RestaurantCreation::Created | RestaurantCreation::IdTaken => {
                 Err(Error::Internal(format!("the new restaurant id {id} is taken")))
@@ -133,7 +140,7 @@ impl Engine {
         external_id: &ExternalId,
     ) -> Result<Option<Arc<CatalogueEntry>>, Error> {
         match self.store.restaurant_by_external_id(external_id).await? {
-            Some(id) => self.catalogues.get(id).await.map(Some),
+            Some(id) => self.cache.get(id).await.map(Some),
             None => Ok(None),
         }
     }
@@ -158,11 +165,10 @@ impl Engine {
         reason: Note,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may close a restaurant permanently".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("close a restaurant permanently")?;
         let claim = key.map(|key| claim(principal.account_id, key, &("close", &reason))).transpose()?;
-        let at = self.now();
+        let at = self.clock.now();
         self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
             match &restaurant.closed {
                 Some(closed) if closed.reason == reason => {}
@@ -182,9 +188,8 @@ impl Engine {
         id: RestaurantId,
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
-        if principal.role != Role::Admin {
-            return Err(Error::Forbidden("only an admin may reopen a restaurant".into()));
-        }
+        principal.require(Scope::WriteCatalogue)?;
+        principal.require_admin("reopen a restaurant")?;
         let claim = key.map(|key| claim(principal.account_id, key, &"reopen")).transpose()?;
         self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
             restaurant.closed = None;
@@ -195,7 +200,7 @@ impl Engine {
 }
 
 /// Keeps the external id when settings are replaced. The new settings may omit it, but must not change it.
-pub(crate) fn keep_external_id(present: &Settings, new: &mut Settings) -> Result<(), Error> {
+pub(super) fn keep_external_id(present: &Settings, new: &mut Settings) -> Result<(), Error> {
     match (&present.external_id, &new.external_id) {
         (_, None) => new.external_id.clone_from(&present.external_id),
         (present, new) if present == new => {}

@@ -25,36 +25,33 @@
 //!
 //! Each queue has its own worker, so that tasks that wait for a payment provider do not delay deadlines.
 //!
-//! To add a kind of task: add a variant of `Task`, a file here that executes it, and its match arms below.
+//! `registry.rs` states how workers treat each kind of task and each queue, and how to add one.
 
 mod deadlines;
+mod maintenance;
+mod nudge;
 mod parked;
-mod payments;
+mod registry;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use dabba_domain::{
-    OrderId, Timestamp,
-    order::{Decision, Order, TaskKind, TaskQueue},
-    restaurant::Settings,
-};
-use dabba_store::{Backoff, ClaimedTask, CommitOutcome, Need, StoreError, TaskFailure, TaskLease, panicked};
+use dabba_domain::order::TaskQueue;
+use dabba_store::{ClaimedTask, Need, Store, StoreError, Supervisor, TaskFailure, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
+pub(crate) use maintenance::MaintenanceConfig;
+pub(crate) use nudge::{ANNOUNCEMENT_INTERVAL, Nudges};
+
+use self::registry::{KindPolicy, QueuePolicy};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, TaskConfig, TaskOutcome,
+    Clock, Conflict, EngineMetrics, Error, Random, TaskConfig, TaskOutcome,
+    clock::after,
     condition::{Condition, Transition},
-    orders::Conditions,
-    post_commit::CacheChange,
+    order_writer::{Outcome, Progress, Unattended},
+    payments::Payments,
+    post_commit::PostCommits,
 };
-
-/// Maximum number of failures of a deadline task before it is parked: about 20 minutes with the default backoff.
-const MAX_DEADLINE_FAILURES: u32 = 16;
-
-/// Maximum number of failures of a payment task before it is parked: about half an hour with the default backoff, in
-/// which the provider answers other calls.
-const MAX_PAYMENT_FAILURES: u32 = 20;
 
 /// Minimum interval at which workers poll for due tasks.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -65,59 +62,38 @@ const NEWER_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum length of an error text that is stored with a task, in bytes.
 const MAX_ERROR_LENGTH: usize = 2_000;
 
-/// Outcome of an execution.
-enum Progress {
-    /// The task is completed and deleted.
-    Completed,
-    /// Another worker has leased the task.
-    LeaseLost,
-    /// The task is not due before this time.
-    NotBefore(Timestamp),
+/// Workers, which execute tasks and maintain the store, and the actions of admins on tasks.
+pub struct Work {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) post_commits: Arc<PostCommits>,
+    pub(crate) unattended: Arc<Unattended>,
+    pub(crate) payments: Arc<Payments>,
+    pub(crate) config: TaskConfig,
+    pub(crate) maintenance: MaintenanceConfig,
 }
 
-/// Result of deciding a task on its order.
-enum Verdict {
-    /// Write this decision, which may be without changes.
-    Write(Box<Decision>),
-    /// The task is not due before this time.
-    NotBefore(Timestamp),
-}
-
-impl Verdict {
-    /// Nothing to change.
-    fn unchanged(order: &Order) -> Self {
-        Self::Write(Box::new(Decision::unchanged(order)))
-    }
-}
-
-/// Returns the maximum number of failures of a kind before a task is parked.
-const fn max_failures(kind: TaskKind) -> u32 {
-    if kind.is_for_people() {
-        return 1;
-    }
-    match kind.queue() {
-        TaskQueue::Deadlines => MAX_DEADLINE_FAILURES,
-        TaskQueue::Payments => MAX_PAYMENT_FAILURES,
-    }
-}
-
-impl Engine {
+impl Work {
     /// Executes due tasks of all orders of the store. When `stop` is ready, leases no more tasks and returns after the
     /// tasks in flight are finished. Dropping the future cancels the tasks in flight; they are retried when their
     /// leases expire.
     ///
-    /// Stop the workers before [`Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
-    pub async fn work(self: Arc<Self>, stop: impl Future<Output = ()>) {
+    /// Stop the workers before [`crate::Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
+    pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
         let _presence = self.nudges.listen();
         let stop = stop.shared();
         let queues = TaskQueue::ALL.iter().map(|queue| {
-            let (engine, stop) = (Arc::clone(&self), stop.clone());
+            let (work, stop) = (Arc::clone(&self), stop.clone());
             // Outside the worker, so that tasks in flight survive a panic of the worker.
             let in_flight = Arc::new(Mutex::new(JoinSet::new()));
             let part = self.supervisor.part(format!("worker_{}", queue.as_str()), Need::Essential);
             async move {
-                let work = || Arc::clone(&engine).work_queue(*queue, Arc::clone(&in_flight), stop.clone());
-                engine.supervisor.run(&part, work).await;
+                let run = || Arc::clone(&work).work_queue(*queue, Arc::clone(&in_flight), stop.clone());
+                work.supervisor.run(&part, run).await;
             }
         });
         join_all(queues).await;
@@ -144,10 +120,10 @@ impl Engine {
         let mut stop = pin!(stop);
         let mut in_flight = in_flight.lock().await;
         let mut condition = Condition::default();
-        let concurrency = self.config.tasks.concurrency.max(1);
+        let concurrency = self.config.concurrency.max(1);
         loop {
             let free = self.max_in_flight(queue, concurrency).saturating_sub(in_flight.len());
-            let asked = self.config.tasks.batch_size.max(1).min(free);
+            let asked = self.config.batch_size.max(1).min(free);
             let claimed = match self.claim(queue, asked).await {
                 Ok(claimed) => {
                     log(&mut condition, Ok(()));
@@ -160,12 +136,12 @@ impl Engine {
             };
             let may_have_more = asked > 0 && claimed.len() >= asked;
             for task in claimed {
-                let engine = Arc::clone(&self);
-                in_flight.spawn(async move { engine.execute_and_count(&task).await });
+                let work = Arc::clone(&self);
+                in_flight.spawn(async move { work.execute_and_count(&task).await });
             }
             let pause = async {
                 if !may_have_more {
-                    let interval = self.config.tasks.poll_interval.max(MIN_POLL_INTERVAL);
+                    let interval = self.config.poll_interval.max(MIN_POLL_INTERVAL);
                     // A notification ends the pause early.
                     let _ = timeout(interval, self.nudges.nudged(queue)).await;
                 }
@@ -185,12 +161,8 @@ impl Engine {
 
     /// Returns the maximum number of tasks of a queue in flight.
     fn max_in_flight(&self, queue: TaskQueue, concurrency: usize) -> usize {
-        match queue {
-            TaskQueue::Deadlines => concurrency,
-            TaskQueue::Payments => {
-                self.max_payments_in_flight(self.now()).map_or(concurrency, |limit| limit.min(concurrency))
-            }
-        }
+        let limit = (QueuePolicy::of(queue).max_in_flight)(self);
+        limit.map_or(concurrency, |limit| limit.min(concurrency))
     }
 
     /// Leases due tasks, at most `limit`.
@@ -200,8 +172,8 @@ impl Engine {
         }
         // With a wrong clock, deadlines would be enforced too early or too late.
         self.clock.check().map_err(|skew| StoreError::Unavailable(skew.to_string()))?;
-        let lease = self.config.tasks.lease;
-        let now = self.now();
+        let lease = self.config.lease;
+        let now = self.clock.now();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let claim = self.store.claim_due_tasks(queue, now, after(now, lease), limit);
         // After the length of a lease, the leases that the store grants have expired.
@@ -217,7 +189,7 @@ impl Engine {
     /// Executes one task and counts its outcome. Never panics.
     async fn execute_and_count(&self, claimed: &ClaimedTask) {
         // After the lease expires, another worker may lease the task.
-        let worked = timeout(self.config.tasks.lease, self.execute_and_release(claimed)).await;
+        let worked = timeout(self.config.lease, self.execute_and_release(claimed)).await;
         let outcome = worked.unwrap_or(TaskOutcome::Left);
         self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
     }
@@ -225,85 +197,32 @@ impl Engine {
     async fn execute_and_release(&self, claimed: &ClaimedTask) -> TaskOutcome {
         // A panic is caught, so that it counts as a failure of this task only. It leaves the same state behind as an
         // error at the same place.
-        let progress = AssertUnwindSafe(self.execute(claimed)).catch_unwind().await;
+        let progress = AssertUnwindSafe(async {
+            let policy = KindPolicy::of(claimed.task.task.kind());
+            (policy.handler)(self, claimed).await
+        })
+        .catch_unwind()
+        .await;
         let progress = progress.unwrap_or_else(|panic| Err(Error::Internal(panicked(&*panic))));
         match progress {
-            Ok(Progress::Completed) => TaskOutcome::Completed,
-            Ok(Progress::LeaseLost) => TaskOutcome::LeaseLost,
-            Ok(Progress::NotBefore(run_at)) => {
+            Ok(Outcome::Concluded(Progress::Completed)) => TaskOutcome::Completed,
+            Ok(Outcome::LeaseLost) => TaskOutcome::LeaseLost,
+            Ok(Outcome::Concluded(Progress::NotBefore(run_at))) => {
                 let postponed = self.store.postpone_task(claimed.lease, run_at, None).await;
                 release_outcome(claimed, postponed, TaskOutcome::Postponed)
+            }
+            Ok(Outcome::Replayed { .. }) => {
+                let defect = "a commit without an idempotency key was answered as a replay";
+                self.fail(claimed, &Error::Internal(defect.into())).await
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Left,
             Err(error) => self.fail(claimed, &error).await,
         }
     }
 
-    async fn execute(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
-        let kind = claimed.task.task.kind();
-        if kind.is_for_people() {
-            // Stores never hand out such a task. If one is unparked nevertheless, it is parked again.
-            return Err(Error::Internal(
-                "only a person can do this task; resolve it with dabba tasks".into(),
-            ));
-        }
-        match kind.queue() {
-            TaskQueue::Deadlines => self.enforce_deadline(claimed).await,
-            TaskQueue::Payments => self.execute_payment_step(claimed).await,
-        }
-    }
-
-    /// Decides on an order and writes the decision. With a lease, the write also completes the task; without one, an
-    /// empty decision is not written. When the order changes between the decision and the write, the engine decides
-    /// again.
-    async fn conclude(
-        &self,
-        order_id: OrderId,
-        lease: Option<TaskLease>,
-        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict, Error>,
-    ) -> Result<Progress, Error> {
-        for _ in 0..self.config.max_decision_attempts {
-            let (order, entry) = self.order_with_catalogue(order_id).await?;
-            if order.is_newer {
-                // This server cannot decide on the order, not even that nothing has to be done.
-                return Err(Error::WrittenByNewer);
-            }
-            let decision = match verdict(&order, &entry.restaurant().settings, self.now())? {
-                Verdict::Write(decision) => decision,
-                Verdict::NotBefore(run_at) => return Ok(Progress::NotBefore(run_at)),
-            };
-            let conditions = Conditions::on(&order);
-            let changes = !decision.events.is_empty();
-            let conditions = match lease {
-                Some(lease) => conditions.completing(lease),
-                None if !changes => return Ok(Progress::Completed),
-                None => conditions,
-            };
-            let cache_change = if changes { CacheChange::Remove(order_id) } else { CacheChange::Keep };
-            match self.write(*decision, conditions, cache_change).await? {
-                CommitOutcome::Committed => return Ok(Progress::Completed),
-                CommitOutcome::LeaseLost => return Ok(Progress::LeaseLost),
-                CommitOutcome::VersionConflict { .. } => {}
-                // Another process, which knows the new map, executes the task.
-                CommitOutcome::Moved => return Err(Error::Unavailable),
-                outcome => {
-                    return Err(Error::Internal(format!("unexpected outcome of the write: {outcome:?}")));
-                }
-            }
-        }
-        Err(Conflict::TooManyChanges.into())
-    }
-
-    /// Returns an order and its restaurant's catalogue.
-    async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
-        let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
-        let entry = self.catalogues.get(order.details.restaurant_id).await?;
-        Ok((order, entry))
-    }
-
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
-        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.now());
+        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.clock.now());
         let (order_id, kind) = (task.order_id, task.task.kind());
         if matches!(error, Error::WrittenByNewer) {
             // This is not a failure of the task: a newer server executes it.
@@ -311,6 +230,7 @@ impl Engine {
             let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
             return release_outcome(claimed, postponed, TaskOutcome::Postponed);
         }
+        let policy = KindPolicy::of(kind);
         let failures = claimed.failures.saturating_add(1);
         let mut text = error.to_string();
         text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
@@ -319,14 +239,14 @@ impl Engine {
             error,
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
-        if !passes_by_itself && failures >= max_failures(kind) {
+        if !passes_by_itself && failures >= policy.max_failures {
             tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
             return release_outcome(claimed, parked, TaskOutcome::GivenUp);
         }
         tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
-        let TaskConfig { base_backoff: base, max_backoff: longest, .. } = self.config.tasks;
-        let pause = Backoff { base, longest }.pause(failures, self.random.next_u64());
+        let backoff = (policy.backoff)(&self.config);
+        let pause = backoff.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
         release_outcome(claimed, postponed, TaskOutcome::Postponed)
     }
@@ -377,9 +297,4 @@ fn log(condition: &mut Condition, outcome: Result<(), StoreError>) {
         Some(Transition::Recovered) => tracing::info!("tasks are executed again"),
         None => {}
     }
-}
-
-/// Returns `duration` after `now`, or the maximum timestamp if that is out of range.
-fn after(now: Timestamp, duration: Duration) -> Timestamp {
-    now.checked_add(duration).unwrap_or(Timestamp::MAX)
 }

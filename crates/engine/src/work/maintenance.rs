@@ -1,26 +1,41 @@
 //! Periodic maintenance of the store.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use dabba_domain::Timestamp;
 use dabba_store::Need;
+use jiff::SignedDuration;
 
-use crate::{Engine, Error};
+use super::Work;
+use crate::{EngineConfig, Error};
 
 /// Maximum number of keys deleted in one transaction, so that no order waits long for the transaction.
 const KEYS_PER_STEP: u32 = 1_000;
 
-impl Engine {
+/// Configuration of the maintenance.
+pub(crate) struct MaintenanceConfig {
+    /// Interval at which expired keys are deleted.
+    pub(crate) interval: Duration,
+    /// Time for which an idempotency key is stored.
+    pub(crate) key_retention: SignedDuration,
+}
+
+impl MaintenanceConfig {
+    pub(crate) const fn of(config: &EngineConfig) -> Self {
+        Self { interval: config.maintenance_interval, key_retention: config.key_retention }
+    }
+}
+
+impl Work {
     /// Deletes expired idempotency keys at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
     /// dropped.
-    pub async fn maintain(self: Arc<Self>) {
+    pub async fn maintain(&self) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
         self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
     }
 
     async fn maintain_until_it_fails(&self) -> Result<(), String> {
-        let mut interval =
-            tokio::time::interval(self.config.maintenance_interval.max(Duration::from_millis(1)));
+        let mut interval = tokio::time::interval(self.maintenance.interval.max(Duration::from_millis(1)));
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
@@ -32,7 +47,8 @@ impl Engine {
 
     /// Deletes all idempotency keys older than the retention. Returns their number.
     pub async fn forget_expired_keys(&self) -> Result<u64, Error> {
-        let claimed_before = self.now().checked_sub(self.config.key_retention).unwrap_or(Timestamp::MIN);
+        let claimed_before =
+            self.clock.now().checked_sub(self.maintenance.key_retention).unwrap_or(Timestamp::MIN);
         let mut deleted = 0;
         loop {
             let step = self.store.forget_keys(claimed_before, KEYS_PER_STEP).await?;

@@ -7,7 +7,8 @@ use dabba_domain::{
 };
 use dabba_store::{Claim, ClaimAt, IdempotencyKey, StockEdit, StockLevel, StockOperation, StockUpdate};
 
-use crate::{Conflict, Engine, Error, Principal, orders::claim, writing::run_to_completion};
+use super::Catalogues;
+use crate::{Conflict, Error, Principal, Scope, claims::claim, writing::run_to_completion};
 
 /// An item's stock after a change by staff.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct StockAnswer {
     pub replayed: bool,
 }
 
-impl Engine {
+impl Catalogues {
     /// Sets an item's remaining stock; `None` removes the limit. With `expected`, the stock must be at that revision.
     /// For the restaurant's staff and admins.
     pub async fn set_stock(
@@ -29,12 +30,13 @@ impl Engine {
         remaining: Option<u32>,
         expected: Option<Revision>,
     ) -> Result<StockAnswer, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         if let Some(remaining) = remaining.filter(|remaining| *remaining > MAX_STOCK) {
             let text = format!("must be {}, not {remaining}", whole_number(0, MAX_STOCK));
             return Err(Error::Invalid(Problems::one("/remaining", text)));
         }
-        self.catalogues.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
+        self.cache.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         self.change_stock(id, item, StockOperation::Set(remaining), expected, None).await
     }
 
@@ -48,7 +50,8 @@ impl Engine {
         item: &Slug,
         adjustment: StockAdjustment,
     ) -> Result<StockAnswer, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         let StockAdjustment { by, expected, key } = adjustment;
         let allowed = i32::try_from(by).ok().filter(|by| *by != 0 && by.unsigned_abs() <= MAX_STOCK);
         let Some(by) = allowed else {
@@ -62,8 +65,9 @@ impl Engine {
 
     /// Returns the stock of a restaurant's limited items. For the restaurant's staff and admins.
     pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
-        self.check_staff(principal, id).await?;
-        self.catalogues.get(id).await?;
+        principal.require(Scope::ReadCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
+        self.cache.get(id).await?;
         Ok(self.store.stock(id).await?)
     }
 
@@ -90,8 +94,8 @@ impl Engine {
         expected: Option<Revision>,
         claim: Option<Claim>,
     ) -> Result<StockAnswer, Error> {
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-        let (edited, at) = (item.clone(), self.now());
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (edited, at) = (item.clone(), self.clock.now());
         let changed = run_to_completion(async move {
             let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
             let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
@@ -121,7 +125,7 @@ impl Engine {
     }
 
     async fn check_item(&self, id: RestaurantId, item: &Slug) -> Result<(), Error> {
-        let entry = self.catalogues.get(id).await?;
+        let entry = self.cache.get(id).await?;
         entry.menu().item(item.as_str()).map(drop).ok_or(Error::NotFound("item"))
     }
 }

@@ -12,10 +12,10 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::order::{TaskQueue, TaskSpec};
+use dabba_domain::order::TaskQueue;
 use tokio::sync::Notify;
 
-use crate::Engine;
+use super::Work;
 
 /// Minimum interval between two announcements of a queue to other processes. One announcement covers all tasks written
 /// in between.
@@ -24,8 +24,7 @@ pub(crate) const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
 /// A notification per queue.
 #[derive(Default)]
 pub(crate) struct Nudges {
-    deadlines: QueueSignal,
-    payments: QueueSignal,
+    queues: [QueueSignal; TaskQueue::ALL.len()],
     /// Number of workers in this process.
     workers: AtomicUsize,
 }
@@ -48,10 +47,7 @@ impl Drop for Presence {
 
 impl Nudges {
     const fn signal(&self, queue: TaskQueue) -> &QueueSignal {
-        match queue {
-            TaskQueue::Deadlines => &self.deadlines,
-            TaskQueue::Payments => &self.payments,
-        }
+        &self.queues[queue as usize]
     }
 
     /// Wakes the workers of these queues. If no worker is waiting, the next wait returns at once.
@@ -83,20 +79,7 @@ impl Nudges {
     }
 }
 
-impl Engine {
-    /// Returns the queues that contain at least one of these tasks that is due now and for a worker.
-    pub(crate) fn due_queues(&self, tasks: &[TaskSpec]) -> Vec<TaskQueue> {
-        if tasks.is_empty() {
-            return Vec::new();
-        }
-        let now = self.now();
-        let is_due = |queue| {
-            let mut kinds = tasks.iter().filter(|spec| spec.run_at <= now).map(|spec| spec.task.kind());
-            kinds.any(|kind| kind.queue() == queue && !kind.is_for_people())
-        };
-        TaskQueue::ALL.iter().copied().filter(|queue| is_due(*queue)).collect()
-    }
-
+impl Work {
     /// Makes the workers of this process poll at once, because the clock may have been moved.
     pub fn nudge_workers(&self) {
         self.nudges.nudge(TaskQueue::ALL);

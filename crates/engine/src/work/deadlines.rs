@@ -8,23 +8,31 @@ use dabba_domain::{
 };
 use dabba_store::ClaimedTask;
 
-use super::{Progress, Verdict};
-use crate::{Engine, Error};
+use super::Work;
+use crate::{
+    Error,
+    order_writer::{Outcome, Progress, Verdict, complete, complete_unchanged},
+};
 
-impl Engine {
+impl Work {
     /// Warns about or expires the task's order. Does nothing if the order no longer waits.
-    pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Progress, Error> {
+    pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let kind = claimed.task.task.kind();
         let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
-        self.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
+        self.unattended.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
     }
 }
 
-fn verdict(kind: TaskKind, order: &Order, settings: &Settings, now: Timestamp) -> Result<Verdict, Error> {
+fn verdict(
+    kind: TaskKind,
+    order: &Order,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<Verdict<Progress>, Error> {
     let is_about_payment = kind == TaskKind::ExpireUnpaid;
     let deadline = match order.deadline() {
         Some(deadline) if order.awaits_payment() == is_about_payment => deadline,
-        _ => return Ok(Verdict::unchanged(order)),
+        _ => return Ok(complete_unchanged(order)),
     };
     // After the deadline, a warning is useless: the task expires the order instead.
     let (command, time) = match (kind, order.warning_time(settings)) {
@@ -32,8 +40,8 @@ fn verdict(kind: TaskKind, order: &Order, settings: &Settings, now: Timestamp) -
         _ => (Command::Expire, deadline),
     };
     match decide(order, &command, &Actor::System, settings, now) {
-        Ok(decision) => Ok(Verdict::Write(Box::new(decision))),
-        Err(Rejection::IllegalMove { .. }) if now < time => Ok(Verdict::NotBefore(time)),
+        Ok(decision) => Ok(complete(order, decision)),
+        Err(Rejection::IllegalMove { .. }) if now < time => Ok(Verdict::Conclude(Progress::NotBefore(time))),
         Err(Rejection::Newer) => Err(Error::WrittenByNewer),
         Err(rejection) => Err(Error::Internal(rejection.to_string())),
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{Role, TaskId, order::TaskQueue, text::Note};
+use dabba_domain::{TaskId, order::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
-use crate::{Conflict, Engine, Error, Principal, writing::run_to_completion};
+use super::Work;
+use crate::{Conflict, Error, Principal, Scope, writing::run_to_completion};
 
-impl Engine {
+impl Work {
     /// Returns a page of the parked tasks with ids after `after`, ordered by id, with their recorded failures. For
     /// admins.
     pub async fn parked_tasks(
@@ -16,16 +17,18 @@ impl Engine {
         after: Option<TaskId>,
         limit: PageSize,
     ) -> Result<TaskPage, Error> {
-        check_admin(principal)?;
+        principal.require(Scope::ReadTasks)?;
+        principal.require_admin("manage parked tasks")?;
         Ok(self.store.parked_tasks(after, limit).await?)
     }
 
     /// Retries a parked task at once. If the attempt fails, the task is parked again. A task for people stays
     /// parked: [`Conflict::TaskForPeople`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
-        check_admin(principal)?;
+        principal.require(Scope::WriteTasks)?;
+        principal.require_admin("manage parked tasks")?;
         let (store, post_commits) = (Arc::clone(&self.store), Arc::clone(&self.post_commits));
-        let now = self.now();
+        let now = self.clock.now();
         let retried = run_to_completion(async move {
             let retried = store.retry_task(id, now).await?;
             if retried == TaskRetry::Queued {
@@ -45,19 +48,16 @@ impl Engine {
 
     /// Resolves a parked task permanently. The reason is stored with the task. For admins.
     pub async fn resolve_task(&self, principal: &Principal, id: TaskId, reason: &Note) -> Result<(), Error> {
-        check_admin(principal)?;
-        let resolution =
-            TaskResolution { at: self.now(), by: principal.account_id, reason: reason.as_str().to_owned() };
+        principal.require(Scope::WriteTasks)?;
+        principal.require_admin("manage parked tasks")?;
+        let resolution = TaskResolution {
+            at: self.clock.now(),
+            by: principal.account_id,
+            reason: reason.as_str().to_owned(),
+        };
         found(self.store.resolve_task(id, &resolution).await?)?;
         tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is resolved");
         Ok(())
-    }
-}
-
-fn check_admin(principal: &Principal) -> Result<(), Error> {
-    match principal.role {
-        Role::Admin => Ok(()),
-        _ => Err(Error::Forbidden("only an admin may manage parked tasks".into())),
     }
 }
 

@@ -14,17 +14,17 @@ use dabba_store::{
 };
 use serde::Serialize;
 
+use super::{CatalogueEntry, Catalogues, RestaurantAnswer, registering::keep_external_id};
 use crate::{
-    CatalogueEntry, Conflict, Engine, Error, Principal, RestaurantAnswer,
-    orders::{claim, is_same_request},
-    registering::keep_external_id,
+    Conflict, Error, Principal, Scope,
+    claims::{claim, is_same_request},
     writing::run_to_completion,
 };
 
-impl Engine {
+impl Catalogues {
     /// Returns a restaurant with its menu from the cache.
     pub async fn catalogue(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
-        self.catalogues.get(id).await
+        self.cache.get(id).await
     }
 
     /// Replaces a restaurant's settings. With `expected`, the settings must be at one of these revisions. For the
@@ -36,7 +36,8 @@ impl Engine {
         settings: SettingsDocument,
         expected: Option<&[Revision]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         self.update_restaurant(id, expected, |restaurant| {
             let mut settings = settings.clone();
@@ -59,7 +60,7 @@ impl Engine {
         self.pause_under(principal, id, until, Conditional::default()).await.map(|answer| answer.entry)
     }
 
-    /// Pauses a restaurant, like [`Engine::pause`], with an expected revision and an idempotency key.
+    /// Pauses a restaurant, like [`Self::pause`], with an expected revision and an idempotency key.
     pub async fn pause_under(
         &self,
         principal: &Principal,
@@ -67,9 +68,10 @@ impl Engine {
         until: Option<Timestamp>,
         conditional: Conditional,
     ) -> Result<RestaurantAnswer, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &("pause", until))?;
-        if let Some(until) = until.filter(|until| *until <= self.now()) {
+        if let Some(until) = until.filter(|until| *until <= self.clock.now()) {
             let text = format!("must be in the future, not {until}; omit it for a pause without an end");
             return Err(Error::Invalid(Problems::one("/until", text)));
         }
@@ -89,14 +91,15 @@ impl Engine {
         self.resume_under(principal, id, Conditional::default()).await.map(|answer| answer.entry)
     }
 
-    /// Ends a restaurant's pause, like [`Engine::resume`], with an expected revision and an idempotency key.
+    /// Ends a restaurant's pause, like [`Self::resume`], with an expected revision and an idempotency key.
     pub async fn resume_under(
         &self,
         principal: &Principal,
         id: RestaurantId,
         conditional: Conditional,
     ) -> Result<RestaurantAnswer, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &"resume")?;
         self.update_restaurant_under(id, conditions, |restaurant| {
             restaurant.pause = None;
@@ -115,9 +118,10 @@ impl Engine {
         document: MenuDocument,
         expected: Option<&[ExpectedMenu]>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
-        self.check_staff(principal, id).await?;
-        for _ in 0..self.config.max_decision_attempts {
-            let entry = self.catalogues.refresh(id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
+        for _ in 0..self.max_attempts {
+            let entry = self.cache.refresh(id).await?;
             let current = entry.catalogue.menu_revisions();
             if expected.is_some_and(|expected| !expected.iter().any(|expected| expected.is_met_by(current))) {
                 return Err(Conflict::MenuRevision { current }.into());
@@ -128,7 +132,7 @@ impl Engine {
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }
-            let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+            let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
             let written = run_to_completion(async move {
                 match store.replace_menu(id, &menu, current).await? {
                     CatalogueUpdate::Done { revision } => {
@@ -157,18 +161,19 @@ impl Engine {
         availability: Availability,
         expected: Option<&[Revision]>,
     ) -> Result<Revision, Error> {
-        self.check_staff(principal, id).await?;
+        principal.require(Scope::WriteCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
         if let Availability::Unavailable { until } = availability {
-            let checked = check_end(until, self.now());
+            let checked = check_end(until, self.clock.now());
             checked.map_err(|error| Error::Invalid(Problems::one("/until", error.to_string())))?;
         }
-        let mut entry = self.catalogues.get(id).await?;
+        let mut entry = self.cache.get(id).await?;
         if entry.menu().item(item.as_str()).is_none() {
             // Another server may have just added the item to the menu.
-            entry = self.catalogues.refresh(id).await?;
+            entry = self.cache.refresh(id).await?;
             entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
         let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
         run_to_completion(async move {
             match store.set_availability(id, &item, availability, expected.as_deref()).await? {
@@ -200,15 +205,15 @@ impl Engine {
     /// Changes a restaurant as the store has it now. After a conflict the change is repeated on the new state, unless
     /// the caller expects a revision. A change without effect is not written. After the write, nothing can make the
     /// request fail.
-    pub(crate) async fn update_restaurant_under(
+    pub(super) async fn update_restaurant_under(
         &self,
         id: RestaurantId,
         conditions: UpdateConditions,
         change: impl Fn(&mut Restaurant) -> Result<(), Error>,
     ) -> Result<RestaurantAnswer, Error> {
         let UpdateConditions { expected, claim } = conditions;
-        for _ in 0..self.config.max_decision_attempts {
-            let entry = self.catalogues.refresh(id).await?;
+        for _ in 0..self.max_attempts {
+            let entry = self.cache.refresh(id).await?;
             let mut restaurant = entry.restaurant().clone();
             let current = restaurant.revision;
             let decided = match &expected {
@@ -239,8 +244,8 @@ impl Engine {
         restaurant: Restaurant,
         claim: Option<Claim>,
     ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.catalogues));
-        let (before, at) = (Arc::clone(before), self.now());
+        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (before, at) = (Arc::clone(before), self.clock.now());
         run_to_completion(async move {
             let (id, current) = (restaurant.id, before.restaurant().revision);
             let claim_at = claim.as_ref().map(|claim| ClaimAt { claim, at });
@@ -282,29 +287,14 @@ impl Engine {
         self.metrics.replays.inc();
         Ok(RestaurantAnswer { entry, replayed: true })
     }
-
-    /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,
-    /// because that is public.
-    pub(crate) async fn check_staff(&self, principal: &Principal, id: RestaurantId) -> Result<(), Error> {
-        let passes = match principal.role {
-            Role::Admin => true,
-            Role::Restaurant => self.works_for(principal.account_id, id).await?,
-            Role::Customer | Role::Courier => false,
-        };
-        if passes {
-            Ok(())
-        } else {
-            Err(Error::Forbidden("only the restaurant's staff and admins may do this".into()))
-        }
-    }
 }
 
 /// Conditions of a change of a restaurant.
-pub(crate) struct UpdateConditions {
+pub(super) struct UpdateConditions {
     /// Revisions that the restaurant must have (any one of them), if the caller states some.
-    pub(crate) expected: Option<Vec<Revision>>,
+    pub(super) expected: Option<Vec<Revision>>,
     /// The claim on the idempotency key of the change.
-    pub(crate) claim: Option<Claim>,
+    pub(super) claim: Option<Claim>,
 }
 
 /// Conditions that a request states for a change.

@@ -7,7 +7,7 @@
 //!
 //! A separate part polls each shard, so that a shard that hangs delays only its own restaurants.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use dabba_domain::RestaurantId;
 use dabba_store::{Hint, MAX_REVISIONS, Need, StoreError};
@@ -18,10 +18,8 @@ use futures::{
 };
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::{
-    Engine,
-    condition::{Condition, Transition},
-};
+use super::Catalogues;
+use crate::condition::{Condition, Transition};
 
 /// Maximum number of catalogues loaded concurrently, so that requests are not crowded out of the store.
 const LOADS_AT_ONCE: usize = 4;
@@ -32,11 +30,11 @@ const HINTS_AT_ONCE: usize = MAX_REVISIONS;
 /// Minimum interval at which revisions are polled.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-impl Engine {
+impl Catalogues {
     /// Reloads cached catalogues that other servers have changed, within
     /// [`crate::EngineConfig::catalogue_poll_interval`] plus the response time of the store. Runs until the future is
     /// dropped.
-    pub async fn watch_catalogues(self: Arc<Self>) {
+    pub async fn watch_catalogues(&self) {
         let polls = join_all((0..self.store.shard_count()).map(async |shard| {
             let part = self.supervisor.part(format!("catalogue_watcher_{shard}"), Need::Helpful);
             self.supervisor.run(&part, || self.poll_catalogues(shard)).await;
@@ -47,13 +45,13 @@ impl Engine {
 
     /// Polls the revisions of a shard's cached catalogues.
     async fn poll_catalogues(&self, shard: usize) -> Result<(), String> {
-        let period = self.config.catalogue_poll_interval.max(MIN_POLL_INTERVAL);
+        let period = self.poll_interval.max(MIN_POLL_INTERVAL);
         let mut interval = interval_at(Instant::now() + period, period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut condition = Condition::default();
         loop {
             interval.tick().await;
-            let mut cached = self.catalogues.cached_ids();
+            let mut cached = self.cache.cached_ids();
             cached.retain(|id| self.store.shard_of(id.bucket()) == shard);
             log(&mut condition, self.reload_stale(&cached).await);
         }
@@ -67,7 +65,7 @@ impl Engine {
             let mut changed: HashSet<RestaurantId> = HashSet::new();
             for hint in hints {
                 match hint {
-                    Hint::Catalogue(id) if self.catalogues.contains(id) => drop(changed.insert(id)),
+                    Hint::Catalogue(id) if self.cache.contains(id) => drop(changed.insert(id)),
                     Hint::Catalogue(_) => {}
                     Hint::Tasks(queue) => self.nudges.nudge(&[queue]),
                 }
@@ -87,7 +85,7 @@ impl Engine {
         let mut outcome = Ok(());
         for ids in ids.chunks(MAX_REVISIONS) {
             let mut loads = stream::iter(self.store.revisions(ids).await?)
-                .map(|(id, now)| self.catalogues.refresh_if_stale(id, now))
+                .map(|(id, now)| self.cache.refresh_if_stale(id, now))
                 .buffer_unordered(LOADS_AT_ONCE);
             while let Some(loaded) = loads.next().await {
                 outcome = outcome.and(loaded);

@@ -1,0 +1,202 @@
+//! Cache of catalogues, so that pricing and `GET menu` read nothing from the store.
+//!
+//! After another server has changed a catalogue, the cached entry is stale until [`crate::Engine::watch_catalogues`]
+//! reloads it. The commit's guard refuses an order that was priced from a stale entry. Loads of one restaurant run one
+//! after the other, so that an older catalogue never replaces a newer one. A load reads the menu only if the menu has
+//! changed; otherwise the new entry shares the menu of the entry that it replaces.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use dabba_domain::{RestaurantId, Timestamp, menu::Menu, restaurant::Restaurant};
+use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
+use moka::{future::Cache, ops::compute::Op};
+
+use crate::Error;
+
+/// A cached catalogue, and the cached representation of its menu.
+#[derive(Debug)]
+pub struct CatalogueEntry {
+    /// The catalogue.
+    pub catalogue: Catalogue,
+    rendered: RwLock<Option<Rendered>>,
+}
+
+/// A representation of a menu, valid while this number of marks has ended.
+#[derive(Debug)]
+struct Rendered {
+    ended: usize,
+    bytes: Bytes,
+}
+
+impl CatalogueEntry {
+    pub(crate) const fn new(catalogue: Catalogue) -> Self {
+        Self { catalogue, rendered: RwLock::new(None) }
+    }
+
+    /// Returns the number of marks of unavailable items that have ended at `now`. Only this part of a menu's state
+    /// changes with time.
+    pub fn ended_at(&self, now: Timestamp) -> usize {
+        self.catalogue.unavailable.ended_at(now)
+    }
+
+    /// Returns the representation of the menu at `now`. It is rendered at the first call, and again after a mark has
+    /// ended.
+    pub fn rendered(&self, now: Timestamp, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
+        let ended = self.ended_at(now);
+        let current = |rendered: &Option<Rendered>| {
+            rendered
+                .as_ref()
+                .filter(|rendered| rendered.ended == ended)
+                .map(|rendered| rendered.bytes.clone())
+        };
+        if let Some(bytes) = current(&self.rendered.read().unwrap_or_else(PoisonError::into_inner)) {
+            return bytes;
+        }
+        let mut rendered = self.rendered.write().unwrap_or_else(PoisonError::into_inner);
+        // Another request may have rendered it in the meantime.
+        if let Some(bytes) = current(&rendered) {
+            return bytes;
+        }
+        let bytes = render(&self.catalogue);
+        *rendered = Some(Rendered { ended, bytes: bytes.clone() });
+        bytes
+    }
+
+    /// The restaurant.
+    pub const fn restaurant(&self) -> &Restaurant {
+        &self.catalogue.restaurant
+    }
+
+    /// The restaurant's menu.
+    pub fn menu(&self) -> &Menu {
+        &self.catalogue.menu
+    }
+}
+
+pub(crate) struct CatalogueCache {
+    store: Arc<dyn Store>,
+    entries: Cache<RestaurantId, Arc<CatalogueEntry>>,
+}
+
+impl CatalogueCache {
+    pub(crate) fn new(store: Arc<dyn Store>, capacity: u64) -> Self {
+        Self { store, entries: Cache::new(capacity) }
+    }
+
+    /// Returns the cached catalogue; loads it if it is not cached.
+    pub(crate) async fn get(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
+        match self.entries.get(&id).await {
+            Some(entry) => Ok(entry),
+            // Boxed, like all rare branches on the path of a request: a future has the size of its largest branch, even
+            // if the branch is rarely taken.
+            None => Box::pin(self.load(id, Load::Missing)).await?.ok_or(Error::NotFound("restaurant")),
+        }
+    }
+
+    /// Caches the catalogue of a new restaurant, unless it has been loaded in the meantime.
+    pub(crate) async fn insert_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
+        let created = Arc::new(CatalogueEntry::new(catalogue));
+        self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created)).await;
+        created
+    }
+
+    /// Loads the catalogue from the store. Called when a commit reports that the catalogue has changed, and before
+    /// decisions that need the current catalogue.
+    pub(crate) async fn refresh(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
+        Box::pin(self.load(id, Load::Always)).await?.ok_or(Error::NotFound("restaurant"))
+    }
+
+    /// Loads a catalogue again after a write, unless the cached entry contains the write. The write is done, so an
+    /// error here does not reach the caller; the entry is evicted instead, and loaded when it is next needed.
+    pub(crate) async fn refresh_unless(
+        &self,
+        id: RestaurantId,
+        contains: impl Fn(&CatalogueEntry) -> bool + Send,
+    ) {
+        if self.entries.get(&id).await.is_some_and(|entry| contains(&entry)) {
+            return;
+        }
+        if let Err(error) = self.refresh(id).await {
+            tracing::warn!(%error, "a changed catalogue cannot be read; it is evicted and read when it is next needed");
+            self.entries.invalidate(&id).await;
+        }
+    }
+
+    /// Returns the catalogue after a successful write: the one from the store, or `written` if the store cannot be
+    /// read. Never fails, because the write is done. A catalogue that cannot be read is not cached.
+    pub(crate) async fn after_write(&self, id: RestaurantId, written: Catalogue) -> Arc<CatalogueEntry> {
+        match self.refresh(id).await {
+            Ok(entry) => entry,
+            Err(error) => {
+                tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after a change");
+                self.entries.invalidate(&id).await;
+                Arc::new(CatalogueEntry::new(written))
+            }
+        }
+    }
+
+    /// Loads a cached catalogue again, unless it is at these revisions. A catalogue that is not cached stays uncached.
+    pub(crate) async fn refresh_if_stale(
+        &self,
+        id: RestaurantId,
+        now: CatalogueGuard,
+    ) -> Result<(), StoreError> {
+        let loaded = self.load(id, Load::Stale { now }).await;
+        if matches!(loaded, Err(StoreError::WrittenByNewer(_))) {
+            // The cached entry must not be used for prices or decisions after a newer server has replaced it.
+            self.entries.invalidate(&id).await;
+        }
+        loaded.map(drop)
+    }
+
+    /// Returns the restaurants with a cached catalogue.
+    pub(crate) fn cached_ids(&self) -> Vec<RestaurantId> {
+        self.entries.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// Returns whether a restaurant's catalogue is cached.
+    pub(crate) fn contains(&self, id: RestaurantId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    async fn load(&self, id: RestaurantId, when: Load) -> Result<Option<Arc<CatalogueEntry>>, StoreError> {
+        let loaded = self
+            .entries
+            .entry(id)
+            .and_try_compute_with(|cached| async move {
+                let cached = cached.map(moka::Entry::into_value);
+                // Another call may have loaded the catalogue while this one waited for its turn.
+                let is_needed = match (when, &cached) {
+                    (Load::Always, _) | (Load::Missing, None) => true,
+                    (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
+                    (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
+                };
+                if !is_needed {
+                    return Ok(Op::Nop);
+                }
+                let known = cached.as_deref().map(|entry| &entry.catalogue);
+                Ok::<_, StoreError>(match self.store.catalogue_beyond(id, known).await? {
+                    // The cached representation of the menu is still valid.
+                    Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => {
+                        Op::Nop
+                    }
+                    Some(catalogue) => Op::Put(Arc::new(CatalogueEntry::new(catalogue))),
+                    None => Op::Remove,
+                })
+            })
+            .await?;
+        Ok(loaded.into_entry().map(moka::Entry::into_value))
+    }
+}
+
+/// Condition under which a catalogue is loaded.
+#[derive(Clone, Copy)]
+enum Load {
+    Missing,
+    Always,
+    /// If the catalogue is cached, but not at these revisions.
+    Stale {
+        now: CatalogueGuard,
+    },
+}

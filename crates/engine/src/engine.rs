@@ -1,0 +1,210 @@
+//! The engine: all parts of one process, wired together.
+//!
+//! The modules below this one repeat the use cases of the parts as methods of [`Engine`], for callers that use several
+//! parts. A new use case needs no such method: its caller uses the part.
+
+mod accounts;
+mod catalogue;
+mod orders;
+mod payments;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::Timestamp;
+use dabba_store::{Store, Supervisor};
+
+use crate::{
+    Accounts, Catalogues, Clock, EngineConfig, EngineMetrics, Orders, PaymentGateway, Payments, Random, Work,
+    accounts::{MembershipCache, Passwords, Revocations},
+    catalogue::CatalogueCache,
+    committer::Committers,
+    measure::Measurements,
+    order_writer::{OrderWriter, Unattended},
+    orders::{OpenOrders, RecentOrders},
+    payments::Gateway,
+    post_commit::{Followers, PostCommits},
+    readiness::Probe,
+    work::{MaintenanceConfig, Nudges},
+};
+
+/// The use cases, in parts. One engine per process, shared by `Arc`.
+pub struct Engine {
+    /// Use cases of orders.
+    pub orders: Arc<Orders>,
+    /// Use cases of restaurants, their menus and their stock.
+    pub catalogue: Arc<Catalogues>,
+    /// Use cases of accounts.
+    pub accounts: Arc<Accounts>,
+    /// Use cases of payments.
+    pub payments: Arc<Payments>,
+    /// Workers, and the actions of admins on tasks.
+    pub work: Arc<Work>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) writer: Arc<OrderWriter>,
+    pub(crate) probe: Probe,
+    pub(crate) measurements: Arc<Measurements>,
+    pub(crate) config: EngineConfig,
+}
+
+/// Dependencies of an engine.
+pub struct Ports {
+    /// The store of all data.
+    pub store: Arc<dyn Store>,
+    /// The source of the current time.
+    pub clock: Arc<dyn Clock>,
+    /// The source of random bits.
+    pub random: Arc<dyn Random>,
+    /// The payment provider for payments by card. Without a provider, the engine accepts no cards and executes no
+    /// payment tasks.
+    pub gateway: Option<Arc<dyn PaymentGateway>>,
+}
+
+impl Engine {
+    /// Creates the engine and starts the committers on the current Tokio runtime.
+    pub fn start(ports: Ports, config: EngineConfig) -> Arc<Self> {
+        let Ports { store, clock, random, gateway } = ports;
+        let metrics = Arc::new(EngineMetrics::default());
+        let gateway = gateway.map(|port| Gateway::new(port, &config.payments, &metrics));
+        let supervisor = new_supervisor(Arc::clone(&random));
+        let catalogues = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
+        let recent = Arc::new(RecentOrders::new(config.remembered_orders));
+        let open = Arc::new(OpenOrders::new(config.max_open_orders));
+        let nudges = Arc::<Nudges>::default();
+        let post_commits = Arc::new(PostCommits {
+            store: Arc::clone(&store),
+            metrics: Arc::clone(&metrics),
+            recent: Arc::clone(&recent),
+            open_orders: Arc::clone(&open),
+            nudges: Arc::clone(&nudges),
+            followers: Followers::start(store.shard_count(), &catalogues, &supervisor),
+        });
+        let writer = Arc::new(OrderWriter {
+            committers: Committers::start(&post_commits, &config, &supervisor),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            open_orders: Arc::clone(&open),
+            max_attempts: config.max_decision_attempts,
+        });
+        let unattended = Arc::new(Unattended {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            catalogues: Arc::clone(&catalogues),
+            writer: Arc::clone(&writer),
+        });
+        let accounts = Arc::new(Accounts {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            metrics: Arc::clone(&metrics),
+            supervisor: Arc::clone(&supervisor),
+            catalogues: Arc::clone(&catalogues),
+            passwords: Passwords::new(&config, Arc::clone(&random)),
+            memberships: MembershipCache::new(&config),
+            revocations: Arc::new(Revocations::new(&config)),
+            revocation_poll_interval: config.revocation_poll_interval,
+        });
+        let payments = Arc::new(Payments {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            metrics: Arc::clone(&metrics),
+            unattended: Arc::clone(&unattended),
+            gateway,
+            config: config.payments.clone(),
+        });
+        Arc::new(Self {
+            orders: Arc::new(Orders {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                random: Arc::clone(&random),
+                metrics: Arc::clone(&metrics),
+                catalogues: Arc::clone(&catalogues),
+                recent,
+                open,
+                writer: Arc::clone(&writer),
+                accounts: Arc::clone(&accounts),
+                payments: Arc::clone(&payments),
+            }),
+            catalogue: Arc::new(Catalogues {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                random: Arc::clone(&random),
+                metrics: Arc::clone(&metrics),
+                supervisor: Arc::clone(&supervisor),
+                cache: catalogues,
+                accounts: Arc::clone(&accounts),
+                nudges: Arc::clone(&nudges),
+                max_attempts: config.max_decision_attempts,
+                poll_interval: config.catalogue_poll_interval,
+            }),
+            work: Arc::new(Work {
+                store: Arc::clone(&store),
+                clock: Arc::clone(&clock),
+                random: Arc::clone(&random),
+                metrics: Arc::clone(&metrics),
+                supervisor: Arc::clone(&supervisor),
+                nudges,
+                post_commits,
+                unattended,
+                payments: Arc::clone(&payments),
+                config: config.tasks.clone(),
+                maintenance: MaintenanceConfig::of(&config),
+            }),
+            accounts,
+            payments,
+            probe: Probe::start(&store, &supervisor),
+            measurements: Arc::new(Measurements::new(store.shard_count())),
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
+            writer,
+            config,
+        })
+    }
+
+    /// Prepares the store for the first writes; see [`Store::warm_up`].
+    pub async fn warm_up(&self) {
+        self.store.warm_up(self.config.committers.max(1)).await;
+    }
+
+    /// Stops accepting writes, finishes the queued ones, and closes the store. Waits at most `limit`; returns `false`
+    /// if that was not enough.
+    pub async fn shut_down(&self, limit: Duration) -> bool {
+        let finish = async {
+            self.writer.committers.finish().await;
+            self.store.close().await;
+        };
+        tokio::time::timeout(limit, finish).await.is_ok()
+    }
+
+    /// Returns the metrics of the engine.
+    pub fn metrics(&self) -> &EngineMetrics {
+        &self.metrics
+    }
+
+    /// Returns the supervisor of this process. Every other long-running part of the process must run under it.
+    pub const fn supervisor(&self) -> &Arc<Supervisor> {
+        &self.supervisor
+    }
+
+    /// Returns the current time as the use cases see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Returns random bits for names outside the use cases, such as request ids.
+    pub fn random_u64(&self) -> u64 {
+        self.random.next_u64()
+    }
+}
+
+fn new_supervisor(random: Arc<dyn Random>) -> Arc<Supervisor> {
+    Arc::new(Supervisor::new(Arc::new(move || random.next_u64())))
+}

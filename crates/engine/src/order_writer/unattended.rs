@@ -1,0 +1,92 @@
+//! Decisions on orders that no client waits for: those of tasks, and of reports of a payment provider.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    OrderId, Timestamp,
+    order::{Decision, Order},
+    restaurant::Settings,
+};
+use dabba_store::{Store, TaskLease};
+
+use super::{Decide, OrderWriter, Outcome, Proposal, Verdict};
+use crate::{CatalogueEntry, Clock, Error, catalogue::CatalogueCache};
+
+/// Decides on orders that no client waits for.
+pub(crate) struct Unattended {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) catalogues: Arc<CatalogueCache>,
+    pub(crate) writer: Arc<OrderWriter>,
+}
+
+impl Unattended {
+    /// Decides on an order and writes the decision. With a lease, the write also completes the task; without one, an
+    /// empty decision is not written. When the order changes between the decision and the write, the engine decides
+    /// again.
+    pub(crate) async fn conclude(
+        &self,
+        order_id: OrderId,
+        lease: Option<TaskLease>,
+        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+    ) -> Result<Outcome<Progress>, Error> {
+        self.writer.decide_and_write(Concluding { unattended: self, order_id, lease, verdict }).await
+    }
+
+    /// Returns an order and its restaurant's catalogue.
+    async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
+        let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
+        let entry = self.catalogues.get(order.details.restaurant_id).await?;
+        Ok((order, entry))
+    }
+}
+
+/// Result of an execution.
+pub(crate) enum Progress {
+    /// The task is completed and deleted.
+    Completed,
+    /// The task is not due before this time.
+    NotBefore(Timestamp),
+}
+
+/// A task, or a report without a task, that is being decided on its order.
+struct Concluding<'a, F> {
+    unattended: &'a Unattended,
+    order_id: OrderId,
+    lease: Option<TaskLease>,
+    verdict: F,
+}
+
+impl<F> Decide for Concluding<'_, F>
+where
+    F: Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+{
+    type Result = Progress;
+
+    async fn decide(&mut self) -> Result<Verdict<Progress>, Error> {
+        let (order, entry) = self.unattended.order_with_catalogue(self.order_id).await?;
+        if order.is_newer {
+            // This server cannot decide on the order, not even that nothing has to be done.
+            return Err(Error::WrittenByNewer);
+        }
+        let verdict = (self.verdict)(&order, &entry.restaurant().settings, self.unattended.clock.now())?;
+        Ok(match (verdict, self.lease) {
+            (Verdict::Write(mut proposal, progress), Some(lease)) => {
+                proposal.conditions.completes = Some(lease);
+                Verdict::Write(proposal, progress)
+            }
+            (Verdict::Write(proposal, progress), None) if proposal.is_empty() => Verdict::Conclude(progress),
+            (verdict, _) => verdict,
+        })
+    }
+}
+
+/// Returns the verdict that completes a task with this decision.
+pub(crate) fn complete(order: &Order, decision: Decision) -> Verdict<Progress> {
+    Verdict::Write(Proposal::unattended(order, decision), Progress::Completed)
+}
+
+/// Returns the verdict that completes a task without changing its order.
+pub(crate) fn complete_unchanged(order: &Order) -> Verdict<Progress> {
+    complete(order, Decision::unchanged(order))
+}

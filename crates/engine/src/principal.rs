@@ -1,0 +1,141 @@
+//! Callers of use cases, and what their credentials allow.
+//!
+//! The role decides what a caller may do; [`crate::Accounts`] also knows for which restaurants an account works. The
+//! scopes of a credential only restrict these rights: each use case requires one scope before anything else.
+
+use std::fmt;
+
+use dabba_domain::{AccountId, Role};
+use dabba_store::{Credential, RevocationRevision, Subject};
+
+use crate::Error;
+
+/// Caller of a use case, as stated by a verified credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// The account: that of a person, or of a service.
+    pub account_id: AccountId,
+    /// The account's role.
+    pub role: Role,
+    /// The revision of the account's last revocation when the credential was issued.
+    pub as_of: RevocationRevision,
+    /// The scopes of the credential.
+    pub scopes: Scopes,
+}
+
+impl Principal {
+    /// Returns a caller with all rights of the role, whose account was never revoked, or has no account in the store (an
+    /// operator's token).
+    pub const fn new(account_id: AccountId, role: Role) -> Self {
+        Self { account_id, role, as_of: 0, scopes: Scopes::ALL }
+    }
+
+    /// Returns the subject whose revocation ends the credential.
+    pub(crate) const fn subject(&self) -> Subject {
+        Subject::Account(self.account_id)
+    }
+
+    /// Returns the credential that the store checks in a write that a revocation must prevent.
+    pub(crate) const fn credential(&self) -> Credential {
+        let Self { account_id, role, as_of, .. } = *self;
+        Credential { account_id, role, as_of }
+    }
+
+    /// Refuses a credential without this scope.
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Error> {
+        if self.scopes.contains(scope) {
+            Ok(())
+        } else {
+            Err(Error::Forbidden(format!(
+                "the credential does not include the scope {scope}; use a credential that includes it"
+            )))
+        }
+    }
+
+    /// Refuses callers who are not admins. `what` completes the sentence "only an admin may".
+    pub(crate) fn require_admin(&self, what: &str) -> Result<(), Error> {
+        match self.role {
+            Role::Admin => Ok(()),
+            _ => Err(Error::Forbidden(format!("only an admin may {what}"))),
+        }
+    }
+}
+
+/// A group of use cases. A credential can be restricted to some groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Read orders, their events and their ledger.
+    ReadOrders,
+    /// Place orders, and give commands on orders.
+    WriteOrders,
+    /// Read what only staff sees of a restaurant, such as the stock.
+    ReadCatalogue,
+    /// Change restaurants, menus, availability and stock.
+    WriteCatalogue,
+    /// Read accounts and memberships.
+    ReadAccounts,
+    /// Change accounts and memberships, and revoke tokens.
+    WriteAccounts,
+    /// Read parked tasks.
+    ReadTasks,
+    /// Retry and resolve parked tasks.
+    WriteTasks,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 8] = [
+        Self::ReadOrders,
+        Self::WriteOrders,
+        Self::ReadCatalogue,
+        Self::WriteCatalogue,
+        Self::ReadAccounts,
+        Self::WriteAccounts,
+        Self::ReadTasks,
+        Self::WriteTasks,
+    ];
+
+    /// Returns the scope's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ReadOrders => "orders:read",
+            Self::WriteOrders => "orders:write",
+            Self::ReadCatalogue => "catalogue:read",
+            Self::WriteCatalogue => "catalogue:write",
+            Self::ReadAccounts => "accounts:read",
+            Self::WriteAccounts => "accounts:write",
+            Self::ReadTasks => "tasks:read",
+            Self::WriteTasks => "tasks:write",
+        }
+    }
+
+    const fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Scopes(u16);
+
+impl Scopes {
+    /// No restriction: every scope, including those that later versions add.
+    pub const ALL: Self = Self(u16::MAX);
+
+    /// Returns whether the set contains a scope.
+    pub const fn contains(self, scope: Scope) -> bool {
+        self.0 & scope.bit() != 0
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<T: IntoIterator<Item = Scope>>(scopes: T) -> Self {
+        Self(scopes.into_iter().fold(0, |bits, scope| bits | scope.bit()))
+    }
+}

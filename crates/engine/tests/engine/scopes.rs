@@ -1,0 +1,238 @@
+//! Scopes: a credential without the scope of a use case is refused, whatever its role allows.
+
+use dabba_domain::{
+    AccountId, Bucket, TaskId,
+    menu::Availability,
+    text::{Note, Slug},
+};
+use dabba_engine::{
+    AccountFilter, AccountPatch, CommandRequest, Conditional, Error, NewPassword, Principal, Registration,
+    Scope, Scopes, StockAdjustment,
+};
+use dabba_store::PageSize;
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
+
+use crate::world::{World, accept, dal, key, menu_with_dal_at, settings, start_of_time};
+
+/// A use case. Only a refusal of the credential's scope is of interest here, so other errors are allowed.
+type UseCase = for<'a> fn(&'a World, &'a Principal) -> BoxFuture<'a, Result<(), Error>>;
+
+fn account() -> AccountId {
+    AccountId::generate(start_of_time(), Bucket::from_random(0), 99 << 2)
+}
+
+fn page() -> PageSize {
+    PageSize::new(PageSize::MAX).unwrap()
+}
+
+fn naan() -> Slug {
+    Slug::new("naan").unwrap()
+}
+
+fn note() -> Note {
+    Note::new("a reason").unwrap()
+}
+
+/// Returns an order that exists.
+async fn order(world: &World) -> dabba_domain::order::Order {
+    world.place(&dal(1), "scopes").await.unwrap().order
+}
+
+fn task() -> TaskId {
+    TaskId::generate(start_of_time(), Bucket::from_random(0), 77)
+}
+
+fn password() -> NewPassword {
+    NewPassword { password: "another long one".into(), current: None }
+}
+
+const ORDERS: &[(Scope, UseCase)] = &[
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let placed = world.engine.orders.place(caller, world.restaurant_id, &dal(1), key("p")).await;
+            placed.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let order_id = order(world).await.id;
+            let request = CommandRequest { order_id, command: accept(), key: None, expected_versions: None };
+            world.engine.orders.act(caller, &request).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        async move { world.engine.orders.order(caller, order(world).await.id).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        async move { world.engine.orders.events(caller, order(world).await.id, 0, page()).await.map(drop) }
+            .boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        async move { world.engine.orders.ledger(caller, order(world).await.id).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        world.engine.orders.own_orders(caller, Vec::new(), None, page()).map_ok(drop).boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        let orders = &world.engine.orders;
+        orders.restaurant_orders(caller, world.restaurant_id, Vec::new(), None, page()).map_ok(drop).boxed()
+    }),
+];
+
+const CATALOGUE: &[(Scope, UseCase)] = &[
+    (Scope::WriteCatalogue, |world, caller| {
+        let catalogue = &world.engine.catalogue;
+        catalogue.create_restaurant(caller, settings(), menu_with_dal_at(1)).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        let catalogue = &world.engine.catalogue;
+        catalogue.close_restaurant(caller, world.restaurant_id, note(), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        let catalogue = &world.engine.catalogue;
+        catalogue.reopen_restaurant(caller, world.restaurant_id, None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        let catalogue = &world.engine.catalogue;
+        catalogue.replace_settings(caller, world.restaurant_id, settings(), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        world.engine.catalogue.pause(caller, world.restaurant_id, None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        world.engine.catalogue.resume(caller, world.restaurant_id).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        let catalogue = &world.engine.catalogue;
+        catalogue.replace_menu(caller, world.restaurant_id, menu_with_dal_at(1), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        async move {
+            let (id, gone) = (world.restaurant_id, Availability::Unavailable { until: None });
+            world.engine.catalogue.set_availability(caller, id, &naan(), gone, None).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        async move {
+            let id = world.restaurant_id;
+            world.engine.catalogue.set_stock(caller, id, &naan(), Some(3), None).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteCatalogue, |world, caller| {
+        async move {
+            let adjustment = StockAdjustment { by: 1, expected: None, key: key("s") };
+            let catalogue = &world.engine.catalogue;
+            catalogue.adjust_stock(caller, world.restaurant_id, &naan(), adjustment).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::ReadCatalogue, |world, caller| {
+        world.engine.catalogue.stock(caller, world.restaurant_id).map_ok(drop).boxed()
+    }),
+    (Scope::ReadCatalogue, |world, caller| {
+        async move { world.engine.catalogue.stock_of(caller, world.restaurant_id, &naan()).await.map(drop) }
+            .boxed()
+    }),
+];
+
+const ACCOUNTS: &[(Scope, UseCase)] = &[
+    (Scope::WriteAccounts, |world, caller| {
+        let registration = Registration {
+            email: "new@example.com".into(),
+            name: "New".into(),
+            password: "long enough for all".into(),
+            role: dabba_domain::Role::Courier,
+        };
+        world.engine.accounts.register(Some(caller), registration).map_ok(drop).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| world.engine.accounts.own_account(caller).map_ok(drop).boxed()),
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.account(caller, account()).map_ok(drop).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| {
+        let accounts = &world.engine.accounts;
+        accounts.accounts(caller, AccountFilter::default(), None, page()).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        let patch = AccountPatch { name: Some("Other".into()), ..AccountPatch::default() };
+        let conditions = Conditional::default();
+        world.engine.accounts.change_account(caller, account(), patch, conditions).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.set_password(caller, account(), password(), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        let accounts = &world.engine.accounts;
+        accounts.set_password_again(caller, account(), password(), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.revoke_tokens(caller, account(), None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.delete_account(caller, account(), None).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.add_member(caller, world.restaurant_id, account()).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.remove_member(caller, world.restaurant_id, account()).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.members(caller, world.restaurant_id, None, page()).map_ok(drop).boxed()
+    }),
+];
+
+const WORK: &[(Scope, UseCase)] = &[
+    (Scope::ReadTasks, |world, caller| {
+        world.engine.work.parked_tasks(caller, None, page()).map_ok(drop).boxed()
+    }),
+    (Scope::WriteTasks, |world, caller| world.engine.work.retry_task(caller, task()).boxed()),
+    (Scope::WriteTasks, |world, caller| {
+        async move { world.engine.work.resolve_task(caller, task(), &note()).await }.boxed()
+    }),
+];
+
+/// Returns whether a use case refuses a credential with these scopes because of its scopes.
+async fn is_refused(world: &World, use_case: UseCase, caller: Principal, required: Scope) -> bool {
+    match use_case(world, &caller).await {
+        Err(Error::Forbidden(text)) => text.contains(&format!("the scope {required};")),
+        _ => false,
+    }
+}
+
+/// Proves that each use case requires exactly one scope, whatever the role allows: the credential with all other scopes
+/// is refused, and the credential with this scope alone is not.
+#[tokio::test]
+async fn each_use_case_requires_its_scope() {
+    let world = World::new().await;
+    let parts = [("orders", ORDERS), ("catalogue", CATALOGUE), ("accounts", ACCOUNTS), ("work", WORK)];
+    for (part, use_cases) in parts {
+        for (index, (scope, use_case)) in use_cases.iter().enumerate() {
+            for role in [world.customer, world.staff, world.admin] {
+                let others: Scopes = Scope::ALL.into_iter().filter(|other| other != scope).collect();
+                let without = Principal { scopes: others, ..role };
+                let with = Principal { scopes: [*scope].into_iter().collect(), ..role };
+                assert!(is_refused(&world, *use_case, without, *scope).await, "{part} {index}: {scope}");
+                for required in Scope::ALL {
+                    let refused = is_refused(&world, *use_case, with, required).await;
+                    assert!(!refused, "{part} {index} also requires {required}");
+                }
+            }
+        }
+    }
+}
+
+/// Proves that a credential that may only read orders is not offered any action.
+#[tokio::test]
+async fn a_reader_has_no_actions() {
+    let world = World::new().await;
+    let order = order(&world).await;
+    assert!(!world.engine.orders.allowed_actions(&world.staff, &order).await.unwrap().is_empty());
+    let reader = Principal { scopes: [Scope::ReadOrders].into_iter().collect(), ..world.staff };
+    assert_eq!(world.engine.orders.order(&reader, order.id).await.unwrap(), order);
+    assert_eq!(world.engine.orders.allowed_actions(&reader, &order).await.unwrap(), []);
+}
