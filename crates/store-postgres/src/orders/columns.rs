@@ -163,7 +163,7 @@ pub(crate) static INSERT_ORDERS: LazyLock<String> = LazyLock::new(|| insert("ord
 /// Updates orders by an insert; the parameter after the columns is the array of expected versions. `UPDATE ... WHERE id
 /// = ...` would search the index as a reader. In a SERIALIZABLE transaction, a reader of an index page conflicts with
 /// every transaction that inserts into the same page: two servers that change different orders of the same minute would
-/// abort each other. `ON CONFLICT` searches the index as a writer.
+/// conflict. `ON CONFLICT` searches the index as a writer.
 ///
 /// The proposed row has an empty currency, and the update leaves the currency of an existing row unchanged. If the
 /// returned currency is empty, the order did not exist.

@@ -92,7 +92,8 @@ fn named_pages_exist() {
             let rest = &text[start..];
             let page = &rest[..rest.find(|letter| !may_be_in_a_path(letter)).unwrap_or(rest.len())];
             let page = page.trim_end_matches('.');
-            if !Path::new(page).extension().is_some_and(|end| end == "md" || end == "json") {
+            let is_page = Path::new(page).extension().is_some_and(|end| end == "md" || end == "json");
+            if !is_page {
                 continue;
             }
             if !root().join(page).exists() {
