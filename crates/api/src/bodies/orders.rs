@@ -11,7 +11,7 @@ use dabba_domain::{
     text::{Name, Note},
 };
 use dabba_store::OrderPage;
-use dabba_web::extract::Cursor as _;
+use dabba_web::extract::Cursor;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -142,7 +142,7 @@ impl<'a> OrderListBody<'a> {
         let orders = page.orders.iter().zip(allowed_actions);
         Self {
             orders: orders.map(|(order, allowed_actions)| OrderBody::new(order, allowed_actions)).collect(),
-            next_cursor: page.next.as_ref().map(|cursor| cursor.write()),
+            next_cursor: page.next.as_ref().map(Cursor::write),
             incomplete: page.incomplete,
         }
     }

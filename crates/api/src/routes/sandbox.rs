@@ -29,13 +29,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// Returns the sandbox's clock, for admins. On other servers the path does not exist.
 fn clock_for<'a>(app: &'a App, caller: &Principal) -> Result<&'a Arc<dyn AdjustableClock>> {
     let clock = app.config.sandbox.as_ref().ok_or_else(Problem::not_found)?;
-    match caller.role {
-        Role::Admin => Ok(clock),
-        _ => {
-            let text = "only an admin may read or advance the sandbox's clock";
-            Err(Problem::new(code::FORBIDDEN, text).into())
-        }
+    if caller.role == Role::Admin {
+        return Ok(clock);
     }
+    Err(Problem::new(code::FORBIDDEN, "only an admin may read or advance the sandbox's clock").into())
 }
 
 /// Reads the sandbox's clock
