@@ -1,7 +1,7 @@
 //! Writes of decisions on orders: decide, write, decide again.
 //!
-//! Every change of an order takes this path, whoever causes it: a request, a task, or a report of a payment provider. A
-//! use case implements [`Decide`], and [`OrderWriter::decide_and_write`] runs the loop. The use case knows the data of its
+//! Every change of an order takes this path, from a request, a task, or a report of a payment provider. A use
+//! case implements [`Decide`], and [`OrderWriter::decide_and_write`] runs the loop. The use case knows the data of its
 //! decision and reads it again. This module states which outcomes of a commit end the loop.
 
 mod unattended;
