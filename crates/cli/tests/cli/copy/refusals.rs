@@ -19,7 +19,7 @@ fn a_source_that_changed_is_refused() {
     let original = fs::read(moved.file()).unwrap();
     moved.source().execute_batch("UPDATE accounts SET name = 'other' WHERE role = 'admin'").unwrap();
     let text = moved.refused();
-    assert!(text.contains("has changed since a copy that was begun: accounts (8 rows, now 8)"), "{text}");
+    assert!(text.contains("has changed since an unfinished copy: accounts (8 rows, now 8)"), "{text}");
     assert_eq!(moved.progress(), progress);
     fs::write(moved.file(), &original).unwrap();
     moved.succeeds();
@@ -95,7 +95,7 @@ fn a_target_that_cannot_be_used_is_refused() {
         moved.ask(account);
     }
     let text = moved.refused();
-    assert!(text.contains("is not that of the source"), "{text}");
+    assert!(text.contains("differs from the source"), "{text}");
     assert!(!moved.is_finished());
 
     let older = Move::migrated();
