@@ -89,7 +89,7 @@ pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Code {
         Obstacle::NotAccepting(NotAccepting::Closed { .. }) => RESTAURANT_CLOSED,
         Obstacle::ItemsUnavailable(_) => ITEMS_UNAVAILABLE,
         Obstacle::BelowMinimum(_) => BELOW_MINIMUM_ORDER,
-        Obstacle::CardsNotTaken | Obstacle::NotPayableByCard(_) => NOT_PAYABLE_BY_CARD,
+        Obstacle::CardsNotAccepted | Obstacle::NotPayableByCard(_) => NOT_PAYABLE_BY_CARD,
         Obstacle::OutOfStock(_) => OUT_OF_STOCK,
     }
 }

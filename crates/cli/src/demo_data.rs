@@ -226,7 +226,8 @@ mod tests {
         let menu = first.menu.validate().unwrap();
         assert!(menu.item(LIMITED_ITEM.0).is_some());
         assert!(
-            menu.stated_availability().any(|(_, stated)| matches!(stated, Availability::Unavailable { .. }))
+            menu.document_availability()
+                .any(|(_, stated)| matches!(stated, Availability::Unavailable { .. }))
         );
         let settings = first.settings;
         assert!(settings.opening_hours.is_none(), "the demo is always open");

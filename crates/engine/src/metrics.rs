@@ -146,7 +146,7 @@ pub struct EngineMetrics {
     /// Number of orders that reached a status.
     pub orders: Family<StatusLabel, Counter>,
     /// Number of idempotency keys deleted because of their age.
-    pub keys_forgotten: Counter,
+    pub keys_deleted: Counter,
     /// Number of tasks leased by workers, by kind.
     pub tasks_claimed: Family<TaskLabel, Counter>,
     /// Number of leased tasks, by kind and outcome.
@@ -171,7 +171,7 @@ impl Default for EngineMetrics {
             isolating_transactions: Counter::default(),
             replays: Counter::default(),
             orders: Family::default(),
-            keys_forgotten: Counter::default(),
+            keys_deleted: Counter::default(),
             tasks_claimed: Family::default(),
             tasks: Family::default(),
             gateway_calls: Family::default(),
@@ -183,7 +183,7 @@ impl Default for EngineMetrics {
         for status in OrderStatus::ALL {
             metrics.orders.get_or_create_owned(&StatusLabel { status: status.as_str() });
         }
-        for kind in TaskKind::ALL.iter().filter(|kind| !kind.is_for_people()) {
+        for kind in TaskKind::ALL.iter().filter(|kind| !kind.needs_admin()) {
             metrics.tasks_claimed(*kind);
             for outcome in TaskOutcome::ALL {
                 metrics.tasks(*kind, outcome);
@@ -231,7 +231,7 @@ impl EngineMetrics {
         registry.register(
             "dabba_keys_forgotten",
             "Idempotency keys deleted because of their age",
-            self.keys_forgotten.clone(),
+            self.keys_deleted.clone(),
         );
         registry.register("dabba_tasks_claimed", "Tasks that workers claimed", self.tasks_claimed.clone());
         registry.register("dabba_tasks", "Claimed tasks by outcome", self.tasks.clone());

@@ -229,7 +229,7 @@ impl OrderWriter {
         let now = self.clock.now();
         let is_due = |queue| {
             let mut kinds = tasks.iter().filter(|spec| spec.run_at <= now).map(|spec| spec.task.kind());
-            kinds.any(|kind| kind.queue() == queue && !kind.is_for_people())
+            kinds.any(|kind| kind.queue() == queue && !kind.needs_admin())
         };
         TaskQueue::ALL.iter().copied().filter(|queue| is_due(*queue)).collect()
     }
@@ -248,6 +248,6 @@ fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, ones
 /// Returns the kind and number of a decision's tasks for people, which are parked when they are written.
 fn count_for_people(decision: &Decision) -> Option<(TaskKind, u64)> {
     let kinds = decision.tasks.iter().map(|spec| spec.task.kind());
-    let count = kinds.filter(|kind| kind.is_for_people()).count();
+    let count = kinds.filter(|kind| kind.needs_admin()).count();
     u64::try_from(count).ok().filter(|count| *count > 0).map(|count| (TaskKind::Review, count))
 }

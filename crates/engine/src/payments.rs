@@ -80,7 +80,7 @@ impl Payments {
             return None;
         }
         let Some(gateway) = &self.gateway else {
-            return Some(Obstacle::CardsNotTaken);
+            return Some(Obstacle::CardsNotAccepted);
         };
         if total.is_zero() {
             return None;

@@ -120,7 +120,7 @@ pub enum StripeConfigError {
     BaseUrl,
     /// A live key would be sent unencrypted.
     #[error("a live key is only sent over https: the base URL must begin with https://")]
-    LiveKeyInTheClear,
+    LiveKeyWithoutTls,
     /// The HTTP client cannot be created, for example because the system has no root certificates.
     #[error("cannot create the HTTP client: {0}")]
     Client(String),
@@ -144,7 +144,7 @@ impl StripeGateway {
             return Err(StripeConfigError::BaseUrl);
         }
         if is_live_key(&secret_key) && url.scheme() != "https" {
-            return Err(StripeConfigError::LiveKeyInTheClear);
+            return Err(StripeConfigError::LiveKeyWithoutTls);
         }
         let authorization = HeaderValue::try_from(format!("Bearer {secret_key}"));
         let mut authorization = authorization.map_err(|_| StripeConfigError::SecretKey)?;
@@ -199,7 +199,7 @@ mod tests {
             assert_eq!(made("sk_test_1", url), Err(StripeConfigError::BaseUrl), "{url}");
         }
         let in_the_clear = made("sk_live_1", "http://api.stripe.com");
-        assert_eq!(in_the_clear, Err(StripeConfigError::LiveKeyInTheClear));
+        assert_eq!(in_the_clear, Err(StripeConfigError::LiveKeyWithoutTls));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, ids::Id, order::Order, text::Slug};
 use dabba_store::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_orders_asked,
+    check_order_count,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID,
@@ -60,7 +60,7 @@ impl AuditStore for PostgresStore {
     }
 
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_orders_asked(ids)?;
+        check_order_count(ids)?;
         ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;
         let found = self.read(async |connection| orders(connection, ids).await).await?;
         found.into_values().collect()

@@ -15,13 +15,13 @@ use dabba_domain::{
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
-    check_revisions_asked,
+    check_revision_count,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
     catalogue::{
-        EncodedRestaurant, MENUS_KEPT, encode_menu, mark_of, no_menu, priced_restaurant_of, refused_creation,
-        refused_menu, restaurant_of, written_update,
+        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, mark_of, no_menu, priced_restaurant_of,
+        refused_creation, refused_menu, restaurant_of, written_update,
     },
     stock::stock_level_of,
 };
@@ -140,7 +140,7 @@ impl CatalogueStore for PostgresStore {
         restaurant: &Restaurant,
         menu: &Menu,
     ) -> Result<RestaurantCreation, StoreError> {
-        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.stated_availability()));
+        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.document_availability()));
         let columns = EncodedRestaurant::new(restaurant)?;
         let (columns, menu, marks) = (&columns, &text, &marks);
         self.in_transaction(|connection| async move {
@@ -162,7 +162,7 @@ impl CatalogueStore for PostgresStore {
         self.read(async |connection| find_external_id(connection, external_id.as_str()).await).await
     }
 
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
@@ -175,7 +175,7 @@ impl CatalogueStore for PostgresStore {
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
-        check_revisions_asked(ids)?;
+        check_revision_count(ids)?;
         let ids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
         self.read(async |connection| revisions_of(&connection.query(FIND_REVISIONS, &[&ids]).await?)).await
     }
@@ -219,7 +219,7 @@ impl CatalogueStore for PostgresStore {
         menu: &Menu,
         expected: MenuRevisions,
     ) -> Result<CatalogueUpdate, StoreError> {
-        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.stated_availability()));
+        let (text, marks) = (encode_menu(menu)?, Marks::new(menu.document_availability()));
         let (text, marks) = (&text, &marks);
         self.in_transaction(|connection| async move {
             shard::require(&connection, id.bucket()).await?;
@@ -376,7 +376,7 @@ async fn replace_menu(
     }
     let (id, revision) = (id.uuid(), expected.menu + 1);
     connection.execute(INSERT_MENU, &[&id, &i64::from(revision), &menu]).await?;
-    connection.execute(DELETE_OLD_MENUS, &[&id, &i64::from(MENUS_KEPT)]).await?;
+    connection.execute(DELETE_OLD_MENUS, &[&id, &i64::from(MAX_STORED_MENUS)]).await?;
     connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
     if marks.write(connection, id).await? {
         let availability = i64::from(expected.availability + 1);

@@ -66,7 +66,7 @@ use dabba_store::{Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
 
-pub use dabba_store_sql::catalogue::MENUS_KEPT;
+pub use dabba_store_sql::catalogue::MAX_STORED_MENUS;
 
 use crate::{
     failure::Failure,
@@ -83,7 +83,7 @@ pub use crate::{
     metrics::PostgresMetrics,
     options::{LeaseClock, PostgresOptions},
     retry::Randomness,
-    rights::NEEDED_RIGHTS,
+    rights::REQUIRED_PRIVILEGES,
     shard::Ownership,
 };
 

@@ -29,7 +29,7 @@ pub struct PostgresMetrics {
     /// Batches lost at COMMIT whose outcome was resolved.
     pub unknown_outcomes_resolved: Counter,
     /// Batches lost at COMMIT whose outcome stayed unknown.
-    pub unknown_outcomes_left: Counter,
+    pub unknown_outcomes_unresolved: Counter,
 }
 
 type Read = fn(&PostgresMetrics) -> &Counter;
@@ -54,7 +54,7 @@ const COUNTERS: &[(&str, &str, Read)] = &[
         |all| &all.unknown_outcomes_resolved,
     ),
     ("dabba_postgres_unknown_outcomes_left", "Batches lost at COMMIT whose outcome stayed unknown.", |all| {
-        &all.unknown_outcomes_left
+        &all.unknown_outcomes_unresolved
     }),
     ("dabba_postgres_replica_reads", "Reads that a replica answered.", |all| &all.replica_reads),
 ];

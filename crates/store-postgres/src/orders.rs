@@ -126,7 +126,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_events", read::FIND_EVENTS),
         ("find_newer", read::FIND_NEWER),
         ("find_claim", read::FIND_CLAIM),
-        ("forget_keys", read::FORGET_KEYS),
+        ("delete_expired_keys", read::FORGET_KEYS),
         ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];
@@ -223,9 +223,9 @@ impl OrderStore for PostgresStore {
         .await
     }
 
-    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+    async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let claimed_before = clamped_nanoseconds(claimed_before);
-        self.read(async |connection| read::forget_keys(connection, claimed_before, limit).await).await
+        self.read(async |connection| read::delete_expired_keys(connection, claimed_before, limit).await).await
     }
 }
 

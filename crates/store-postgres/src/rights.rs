@@ -6,7 +6,7 @@ use tokio_postgres::Client;
 use crate::failure::Failure;
 
 /// Every required privilege, with its table.
-pub const NEEDED_RIGHTS: &[(&str, &str)] = &[
+pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("refinery_schema_history", "SELECT"),
     ("schema_versions", "SELECT"),
     ("shard", "SELECT"),
@@ -64,7 +64,7 @@ const FIND_MISSING: &str = "\
 /// Refuses a database in which the user lacks privileges. Without this check, a server would look ready and fail at
 /// the first request that needs the privilege.
 pub(crate) async fn check(client: &Client, reads_only: bool) -> Result<(), Failure> {
-    let needed = NEEDED_RIGHTS.iter().filter(|(_, privilege)| !reads_only || *privilege == SELECT);
+    let needed = REQUIRED_PRIVILEGES.iter().filter(|(_, privilege)| !reads_only || *privilege == SELECT);
     let (names, privileges): (Vec<&str>, Vec<&str>) = needed.copied().unzip();
     let row = client.query_one(FIND_MISSING, &[&names, &privileges]).await?;
     let missing: Option<String> = row.try_get(0)?;

@@ -177,7 +177,7 @@ impl TaskStore for PostgresStore {
             shard::require(&connection, id.bucket()).await?;
             match find_parked(&connection, id).await? {
                 None => return Ok(TaskRetry::NotParked),
-                Some(kind) if kind.is_for_people() => return Ok(TaskRetry::ForPeople),
+                Some(kind) if kind.needs_admin() => return Ok(TaskRetry::ForPeople),
                 Some(_) => {}
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;

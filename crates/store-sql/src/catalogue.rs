@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::{StoredRow, claims::Written, corrupt};
 
 /// Number of menus kept per restaurant: the current menu and the menus before it.
-pub const MENUS_KEPT: u32 = 10;
+pub const MAX_STORED_MENUS: u32 = 10;
 
 /// Columns of a restaurant, encoded.
 pub struct EncodedRestaurant {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
 use dabba_store::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_orders_asked,
+    check_order_count,
 };
 use dabba_store_sql::{claims::stored_claim_of, stock::stored_stock_of, tasks::stored_task_of};
 use rusqlite::{ToSql, params_from_iter};
@@ -39,7 +39,7 @@ impl AuditStore for SqliteStore {
     }
 
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_orders_asked(ids)?;
+        check_order_count(ids)?;
         let ids = ids.to_vec();
         self.readers
             .read(move |connection| {

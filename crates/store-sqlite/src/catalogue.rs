@@ -14,12 +14,12 @@ use dabba_domain::{
 use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
-    check_revisions_asked,
+    check_revision_count,
 };
 use dabba_store_sql::{
     StoredRow as _,
     catalogue::{
-        EncodedRestaurant, MENUS_KEPT, encode_menu, no_menu, priced_restaurant_of, refused_creation,
+        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, no_menu, priced_restaurant_of, refused_creation,
         refused_menu, restaurant_of, written_update,
     },
     stock::stock_level_of,
@@ -105,7 +105,7 @@ impl CatalogueStore for SqliteStore {
         self.readers.read(move |connection| find_external_id(connection, &external_id)).await
     }
 
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
@@ -122,7 +122,7 @@ impl CatalogueStore for SqliteStore {
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
-        check_revisions_asked(ids)?;
+        check_revision_count(ids)?;
         let ids = ids.to_vec();
         self.readers
             .read(move |connection| {
@@ -215,7 +215,7 @@ struct EncodedMenu {
 
 impl EncodedMenu {
     fn new(menu: &Menu) -> Result<Self, StoreError> {
-        let stated = menu.stated_availability().map(|(item, stated)| (item.clone(), stated)).collect();
+        let stated = menu.document_availability().map(|(item, stated)| (item.clone(), stated)).collect();
         Ok(Self { menu: encode_menu(menu)?, stated })
     }
 }
@@ -336,7 +336,7 @@ fn replace_menu(
     }
     let revision = expected.menu + 1;
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu.menu])?;
-    transaction.prepare_cached(DELETE_OLD_MENUS)?.execute(params![id_bytes(id), MENUS_KEPT])?;
+    transaction.prepare_cached(DELETE_OLD_MENUS)?.execute(params![id_bytes(id), MAX_STORED_MENUS])?;
     transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
     let mut has_changed = false;
     for (item, availability) in &menu.stated {

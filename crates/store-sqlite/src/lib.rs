@@ -54,7 +54,7 @@ use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
 use dabba_store::{Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
 use futures::stream::{BoxStream, StreamExt as _};
 
-pub use dabba_store_sql::catalogue::MENUS_KEPT;
+pub use dabba_store_sql::catalogue::MAX_STORED_MENUS;
 
 pub use crate::{
     backup::{Contents, Restored},

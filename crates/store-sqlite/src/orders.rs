@@ -62,8 +62,10 @@ impl OrderStore for SqliteStore {
             .await
     }
 
-    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+    async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
         let claimed_before = clamped_nanoseconds(claimed_before);
-        self.writer.write(move |transaction| commit::forget_keys(transaction, claimed_before, limit)).await
+        self.writer
+            .write(move |transaction| commit::delete_expired_keys(transaction, claimed_before, limit))
+            .await
     }
 }

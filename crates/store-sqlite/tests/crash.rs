@@ -187,7 +187,7 @@ impl Inspector {
 fn stock_taken(history: &[RecordedEvent]) -> u32 {
     let Some(Event::Placed(details)) = history.first().map(|first| &first.event) else { return 0 };
     let drawn = &details.stock_drawn;
-    let returned = history.iter().flat_map(|recorded| recorded.event.stock_given_back(drawn));
+    let returned = history.iter().flat_map(|recorded| recorded.event.returned_stock(drawn));
     drawn.iter().map(|draw| draw.quantity).sum::<u32>() - returned.map(|draw| draw.quantity).sum::<u32>()
 }
 

@@ -46,7 +46,7 @@ pub trait AuditStore: Send + Sync {
 }
 
 /// Refuses more than [`PageSize::MAX`] order ids. Every store calls this check.
-pub fn check_orders_asked(ids: &[OrderId]) -> Result<(), StoreError> {
+pub fn check_order_count(ids: &[OrderId]) -> Result<(), StoreError> {
     if ids.len() <= PageSize::MAX as usize {
         return Ok(());
     }

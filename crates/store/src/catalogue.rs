@@ -37,13 +37,13 @@ pub trait CatalogueStore: Send + Sync {
 
     /// Returns everything that pricing an order of a restaurant needs.
     async fn catalogue(&self, id: RestaurantId) -> Result<Option<Catalogue>, StoreError> {
-        self.catalogue_beyond(id, None).await
+        self.catalogue_since(id, None).await
     }
 
     /// Returns the same as [`CatalogueStore::catalogue`], for a caller that has an older state of the catalogue. If the
     /// menu and the limited items still have the known revision, the result shares them with `known` instead of reading
     /// them. A change of availability therefore reads only the marks and not a large menu.
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
@@ -144,7 +144,7 @@ pub trait CatalogueStore: Send + Sync {
 }
 
 /// Refuses more than [`MAX_REVISIONS`] restaurants. Every store calls this check.
-pub fn check_revisions_asked(ids: &[RestaurantId]) -> Result<(), StoreError> {
+pub fn check_revision_count(ids: &[RestaurantId]) -> Result<(), StoreError> {
     if ids.len() <= MAX_REVISIONS {
         return Ok(());
     }

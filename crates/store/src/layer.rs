@@ -184,7 +184,7 @@ layer! {
         Read list_orders(query: &OrderQuery) -> OrderPage;
         Read feed(after: &FeedCursor, limit: u32) -> Vec<FeedEntry>;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
-        Other forget_keys(claimed_before: Timestamp, limit: u32) -> u32;
+        Other delete_expired_keys(claimed_before: Timestamp, limit: u32) -> u32;
     }
     TaskStore {
         ClaimTasks claim_due_tasks(queue: TaskQueue, now: Timestamp, lease_until: Timestamp, limit: u32) -> Vec<ClaimedTask>;
@@ -197,7 +197,7 @@ layer! {
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;
         Other restaurant_by_external_id(external_id: &ExternalId) -> Option<RestaurantId>;
-        Other catalogue_beyond(id: RestaurantId, known: Option<&Catalogue>) -> Option<Catalogue>;
+        Other catalogue_since(id: RestaurantId, known: Option<&Catalogue>) -> Option<Catalogue>;
         Other revisions(ids: &[RestaurantId]) -> Vec<(RestaurantId, CatalogueGuard)>;
         Other restaurants(after: Option<RestaurantId>, is_closed: Option<bool>, limit: PageSize) -> RestaurantPage;
         Other update_restaurant_under(

@@ -37,11 +37,11 @@ pub use account::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, EditedAccount,
     MembershipChange,
 };
-pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_orders_asked};
+pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
 pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
-    RestaurantPage, StockEdit, StockLevel, StockOperation, StockUpdate, check_revisions_asked,
+    RestaurantPage, StockEdit, StockLevel, StockOperation, StockUpdate, check_revision_count,
 };
 pub use claim::{
     Claim, ClaimAt, ClaimOutcome, ClaimRecord, Fingerprint, IdempotencyKey, IdempotencyKeyError, Resource,

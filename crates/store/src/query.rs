@@ -58,7 +58,7 @@ pub trait OrderStore: Send + Sync {
     /// Deletes at most `limit` idempotency keys claimed before a time, the oldest of each shard first. Returns the
     /// number of deleted keys. The number is below `limit` only if there are no more such keys or a shard does not
     /// answer.
-    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
+    async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
 }
 
 /// Owner of the listed orders.

@@ -138,7 +138,7 @@ pub enum TaskRetry {
     Queued,
     /// The task is not parked.
     NotParked,
-    /// The task is for people ([`dabba_domain::order::TaskKind::is_for_people`]): no worker can do it, so it stays parked.
+    /// The task is for people ([`dabba_domain::order::TaskKind::needs_admin`]): no worker can do it, so it stays parked.
     ForPeople,
 }
 

@@ -100,7 +100,7 @@ impl From<&Obstacle> for ObstacleBody {
             Obstacle::NotAccepting(NotAccepting::Closed { opens_at }) => Self { opens_at: *opens_at, ..body },
             Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
-            Obstacle::CardsNotTaken => body,
+            Obstacle::CardsNotAccepted => body,
             Obstacle::NotPayableByCard(refusal) => Self {
                 minimum: refusal.rules.map(|rules| rules.minimum),
                 maximum: refusal.rules.map(|rules| rules.maximum),

@@ -217,7 +217,7 @@ async fn set_password(
     let attempt = app.web.limits().begin_login(client, &id.to_string())?;
     let has_key = key.is_some();
     let set = if is_revoked {
-        app.engine.set_password_again(&caller, id, new, key).await
+        app.engine.retry_set_password(&caller, id, new, key).await
     } else {
         app.engine.set_password(&caller, id, new, key).await
     };

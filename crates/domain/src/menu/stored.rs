@@ -67,7 +67,7 @@ pub struct MenuItem {
     /// Availability that the document states, if any. It is not stored with the menu: see
     /// [`UnavailableItems`](super::UnavailableItems).
     #[serde(skip)]
-    pub stated_availability: Option<Availability>,
+    pub document_availability: Option<Availability>,
     /// Option groups of the item.
     pub option_groups: Vec<OptionGroup>,
 }
@@ -140,7 +140,7 @@ impl Menu {
         let stored = |menu: &Self| {
             let mut categories = menu.categories.clone();
             for item in categories.iter_mut().flat_map(|category| &mut category.items) {
-                item.stated_availability = None;
+                item.document_availability = None;
             }
             categories
         };
@@ -148,8 +148,8 @@ impl Menu {
     }
 
     /// Returns the items whose availability the document states, with that availability.
-    pub fn stated_availability(&self) -> impl Iterator<Item = (&Slug, Availability)> {
-        self.items().filter_map(|item| Some((&item.id, item.stated_availability?)))
+    pub fn document_availability(&self) -> impl Iterator<Item = (&Slug, Availability)> {
+        self.items().filter_map(|item| Some((&item.id, item.document_availability?)))
     }
 }
 
@@ -196,13 +196,13 @@ mod tests {
             {"name": "Roti", "price_minor": 100},
         ]}]}));
         let stated: Vec<_> =
-            menu.stated_availability().map(|(item, stated)| (item.as_str(), stated)).collect();
+            menu.document_availability().map(|(item, stated)| (item.as_str(), stated)).collect();
         assert_eq!(stated, [("naan", Availability::Unavailable { until: None })]);
         let stored = serde_json::to_string(&menu).unwrap();
         assert!(!stored.contains("availab"), "{stored}");
         // Menus that were stored with availability can be read.
         let old = stored.replacen("\"tags\"", "\"availability\":{\"status\":\"unavailable\"},\"tags\"", 1);
         let read: Menu = serde_json::from_str(&old).unwrap();
-        assert_eq!(read.stated_availability().count(), 0);
+        assert_eq!(read.document_availability().count(), 0);
     }
 }

@@ -182,7 +182,7 @@ impl ItemDocument {
             description: description?,
             price_minor: price_minor?,
             tags,
-            stated_availability: self.availability,
+            document_availability: self.availability,
             option_groups,
         })
     }

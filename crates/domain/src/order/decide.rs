@@ -72,7 +72,7 @@ pub fn place(
             }
         }
         (PaymentMethod::Cash, Some(_)) | (PaymentMethod::Card, None) => {
-            return Err(Rejection::PaymentNotUnderstood);
+            return Err(Rejection::PaymentTokenMismatch);
         }
     }
     Ok(decision)
@@ -91,7 +91,7 @@ pub fn place(
 ///
 /// If a newer version of Dabba wrote something about the order, `decide` refuses every command ([`Rejection::Newer`]).
 ///
-/// An actor who may not see the order gets [`Rejection::NotTheirs`], regardless of the content. One command of such an
+/// An actor who may not see the order gets [`Rejection::NotAParty`], regardless of the content. One command of such an
 /// actor succeeds: a courier may take a free order.
 pub fn decide(
     order: &Order,
@@ -109,7 +109,7 @@ pub fn decide(
     }
     if let Err(invalid) = check_content(order, command, actor, now) {
         // A problem of the content would reveal that the order exists.
-        return Err(if is_party(order, actor) { invalid } else { Rejection::NotTheirs });
+        return Err(if is_party(order, actor) { invalid } else { Rejection::NotAParty });
     }
     match repeat(order, command, actor) {
         Repeat::Same => return Ok(Decision::unchanged(order)),

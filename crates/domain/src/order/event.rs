@@ -203,7 +203,7 @@ impl Event {
     }
 
     /// Returns the draws from limited stock that the event returned, out of all draws of the order.
-    pub fn stock_given_back<'a>(&'a self, drawn: &'a [StockDraw]) -> impl Iterator<Item = &'a StockDraw> {
+    pub fn returned_stock<'a>(&'a self, drawn: &'a [StockDraw]) -> impl Iterator<Item = &'a StockDraw> {
         let (is_any, kept) = match self {
             Self::Rejected { stock_returned, items, .. } | Self::Cancelled { stock_returned, items, .. } => {
                 (*stock_returned, items.as_slice())

@@ -32,7 +32,7 @@ pub enum TargetStatus {
     /// The status does not change.
     Unchanged,
     /// Moves to `refunded` once the full amount is refunded; otherwise unchanged.
-    RefundedWhenAllIsBack,
+    RefundedOnceFullyRefunded,
 }
 
 /// The capacity in which an actor may give a command. Every capacity requires that the actor is a party to the order,
@@ -159,7 +159,7 @@ pub const RULES: &[Rule] = &[
     rule(
         C::Refund,
         &[S::Delivered, S::Cancelled],
-        TargetStatus::RefundedWhenAllIsBack,
+        TargetStatus::RefundedOnceFullyRefunded,
         &[Who::Admin, Who::Restaurant],
     ),
 ];
@@ -191,7 +191,7 @@ pub fn table() -> String {
         let to = match rule.to {
             TargetStatus::Status(status) => status.as_str(),
             TargetStatus::Unchanged => "unchanged",
-            TargetStatus::RefundedWhenAllIsBack => {
+            TargetStatus::RefundedOnceFullyRefunded => {
                 "refunded once the full amount is refunded; otherwise unchanged"
             }
         };

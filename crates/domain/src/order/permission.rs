@@ -64,7 +64,7 @@ fn may_claim(order: &Order, command: CommandKind, actor: &Actor) -> bool {
 /// Checks that the actor is a party to the order, and that the actor's role may give the command.
 pub(super) fn check_party(order: &Order, command: CommandKind, actor: &Actor) -> Result<(), Rejection> {
     if !is_party(order, actor) && !may_claim(order, command, actor) {
-        return Err(Rejection::NotTheirs);
+        return Err(Rejection::NotAParty);
     }
     if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
         return Err(Rejection::RoleNotAllowed { command });

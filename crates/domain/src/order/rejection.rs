@@ -8,7 +8,7 @@ use crate::{Amount, Problems, limits::MAX_ORDER_VERSION};
 pub enum Rejection {
     /// The actor is not a party to the order, and must not learn that it exists.
     #[error("the caller is not a party to the order")]
-    NotTheirs,
+    NotAParty,
     /// No actor in this role may ever give this command.
     #[error("{command} is not allowed for this role; allowed for {}", roles(*command))]
     RoleNotAllowed {
@@ -47,7 +47,7 @@ pub enum Rejection {
     },
     /// A payment by card requires a token, and a payment in cash must not have one.
     #[error("payment_token is required for a payment by card and must be absent for a payment in cash")]
-    PaymentNotUnderstood,
+    PaymentTokenMismatch,
     /// The order has the maximum number of events.
     #[error(
         "the order has the maximum of {MAX_ORDER_VERSION} events; it accepts only commands that end it, and refunds"

@@ -96,7 +96,7 @@ impl TaskKind {
 
 impl TaskKind {
     /// Whether tasks of this kind are for an admin and not for a worker. A store parks such tasks when it writes them.
-    pub const fn is_for_people(self) -> bool {
+    pub const fn needs_admin(self) -> bool {
         matches!(self, Self::Review)
     }
 }

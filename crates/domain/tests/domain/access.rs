@@ -92,12 +92,12 @@ fn an_order_stays_hidden_from_actors_who_may_not_see_it() {
                         assert!(result.is_ok_and(|decision| !decision.events.is_empty()), "{what}");
                         taken += 1;
                     } else {
-                        assert_eq!(result, Err(Rejection::NotTheirs), "{what}");
+                        assert_eq!(result, Err(Rejection::NotAParty), "{what}");
                         hidden += 1;
                     }
                     continue;
                 }
-                assert_ne!(result, Err(Rejection::NotTheirs), "{what}");
+                assert_ne!(result, Err(Rejection::NotAParty), "{what}");
                 let kind = command.kind();
                 let is_for_role = is_for_role(kind, &actor);
                 let is_refused_for_role = result == Err(Rejection::RoleNotAllowed { command: kind });

@@ -172,7 +172,7 @@ fn what_a_repeated_command_is_answered_with() {
                 Err(Rejection::Already { command }) => format!("already, {command} differs"),
                 Err(Rejection::AmountNotRefundable { .. }) => "nothing refundable".to_owned(),
                 // The table decides what is allowed at this stage.
-                Ok(_) | Err(Rejection::NotTheirs | Rejection::IllegalMove { .. }) => continue,
+                Ok(_) | Err(Rejection::NotAParty | Rejection::IllegalMove { .. }) => continue,
                 Err(rejection) => panic!("{command:?}: {rejection}"),
             };
             writeln!(text, "  {}: {outcome}", serde_json::to_string(command).unwrap()).unwrap();
@@ -257,7 +257,7 @@ fn every_command_of_a_stranger_is_refused_as_not_theirs() {
                 if !claims {
                     assert_eq!(
                         act(&order, &stranger, &command(*kind)),
-                        Err(Rejection::NotTheirs),
+                        Err(Rejection::NotAParty),
                         "{name} {kind}"
                     );
                 }
@@ -270,27 +270,27 @@ fn every_command_of_a_stranger_is_refused_as_not_theirs() {
 fn a_courier_takes_a_free_order_only_for_themselves() {
     let free = order(delivery());
     // An order that the courier may not see does not exist for the courier, unless the courier takes it.
-    assert_eq!(act(&free, &courier(), &Command::assign(account(8))), Err(Rejection::NotTheirs));
+    assert_eq!(act(&free, &courier(), &Command::assign(account(8))), Err(Rejection::NotAParty));
     let taken = must(&free, &courier(), &assign());
     let refused = act(&taken, &courier(), &Command::assign(account(8)));
     let Err(Rejection::Invalid(problems)) = refused else { panic!("{refused:?}") };
     assert_eq!(problems.as_slice()[0].pointer, "/courier_id");
     assert!(taken.is_visible_to(&courier()));
     let other = Actor::Courier { account_id: account(8) };
-    assert_eq!(act(&taken, &other, &Command::assign(account(8))), Err(Rejection::NotTheirs));
+    assert_eq!(act(&taken, &other, &Command::assign(account(8))), Err(Rejection::NotAParty));
     // An admin may assign the order to another courier, who then is the only one to carry it.
     let given = must(&taken, &admin(), &Command::assign(account(8)));
     assert!(!given.is_visible_to(&courier()) && given.is_visible_to(&other));
     // No courier can take an order that has ended.
     let over = must(&free, &customer(), &cancel());
-    assert_eq!(act(&over, &courier(), &assign()), Err(Rejection::NotTheirs));
+    assert_eq!(act(&over, &courier(), &assign()), Err(Rejection::NotAParty));
 }
 
 #[test]
 fn an_order_for_collection_has_no_courier() {
     let order = order(Fulfilment::Collection);
     assert!(matches!(act(&order, &admin(), &assign()), Err(Rejection::IllegalMove { .. })));
-    assert_eq!(act(&order, &courier(), &assign()), Err(Rejection::NotTheirs));
+    assert_eq!(act(&order, &courier(), &assign()), Err(Rejection::NotAParty));
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn an_order_with_a_full_history_can_still_end() {
                             // A courier does not learn that such an order exists.
                             let is_known = order.is_visible_to(&actor);
                             let refusal =
-                                if is_known { Rejection::HistoryFull } else { Rejection::NotTheirs };
+                                if is_known { Rejection::HistoryFull } else { Rejection::NotAParty };
                             assert_eq!(at_limit, Err(refusal), "{what}");
                         }
                         Ok(decision) => {
@@ -473,7 +473,7 @@ fn an_admin_intervenes_for_a_courier_after_the_pick_up() {
     let event = Event::CourierAssigned { courier_id, reason, note: note.clone() };
     assert_eq!(decision.events[0].event, event);
     let other = Actor::Courier { account_id: courier_id };
-    assert!(matches!(act(&decision.order, &courier(), &Command::deliver()), Err(Rejection::NotTheirs)));
+    assert!(matches!(act(&decision.order, &courier(), &Command::deliver()), Err(Rejection::NotAParty)));
     assert_eq!(must(&decision.order, &other, &Command::deliver()).status, OrderStatus::Delivered);
     let delivered = act(&carried, &admin(), &deliver).unwrap();
     assert_eq!(delivered.events[0].event, Event::Delivered { reason, note: note.clone() });

@@ -77,7 +77,7 @@ fn only_the_stock_of_named_items_is_kept() {
             assert_eq!(decision.unavailable, items, "{command:?}");
             assert_eq!(decision.order.closure.unwrap().items(), items);
             let returned_by_event: Vec<_> =
-                decision.events[0].event.stock_given_back(&order.details.stock_drawn).cloned().collect();
+                decision.events[0].event.returned_stock(&order.details.stock_drawn).cloned().collect();
             assert_eq!(returned_by_event, returned, "the event states the same");
         }
     }
@@ -244,7 +244,7 @@ fn an_old_end_without_items_keeps_its_stored_form() {
     ] {
         let old = json!({"type": name, "data": {"reason": "item_unavailable", "stock_returned": false}});
         let event: Event = serde_json::from_value(old.clone()).unwrap();
-        assert_eq!(event.stock_given_back(drawn).count(), 0);
+        assert_eq!(event.returned_stock(drawn).count(), 0);
         assert_eq!(serde_json::to_value(&event).unwrap(), old);
         let version = order.version + 1;
         let recorded = RecordedEvent { order_id: order.id, version, at: now(), actor: staff(), event };
@@ -313,7 +313,7 @@ proptest! {
         prop_assert!(decision.stock_returned.iter().all(|draw| drawn.contains(draw)));
         prop_assert_eq!(&decision.unavailable, &items);
         let event = &decision.events[0].event;
-        let returned_by_event: Vec<_> = event.stock_given_back(&drawn).cloned().collect();
+        let returned_by_event: Vec<_> = event.returned_stock(&drawn).cloned().collect();
         prop_assert_eq!(&returned_by_event, &decision.stock_returned);
         let history: Vec<_> = placed.events.iter().chain(&decision.events).cloned().collect();
         let stored: Vec<RecordedEvent> =

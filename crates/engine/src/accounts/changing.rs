@@ -181,7 +181,7 @@ impl Accounts {
 
     /// Answers the retry of a change of the caller's own password, sent with a token that this change revoked. Refuses
     /// every other request with a revoked token.
-    pub async fn set_password_again(
+    pub async fn retry_set_password(
         &self,
         principal: &Principal,
         id: AccountId,

@@ -176,7 +176,7 @@ impl CatalogueCache {
                     return Ok(Op::Nop);
                 }
                 let known = cached.as_deref().map(|entry| &entry.catalogue);
-                Ok::<_, StoreError>(match self.store.catalogue_beyond(id, known).await? {
+                Ok::<_, StoreError>(match self.store.catalogue_since(id, known).await? {
                     // The cached representation of the menu is still valid.
                     Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => {
                         Op::Nop

@@ -110,7 +110,7 @@ impl Catalogues {
             }
             let catalogue = Catalogue {
                 restaurant,
-                unavailable: UnavailableItems::default().with(menu.stated_availability()),
+                unavailable: UnavailableItems::default().with(menu.document_availability()),
                 menu: Arc::new(menu),
                 menu_revision: 1,
                 limited: Arc::default(),

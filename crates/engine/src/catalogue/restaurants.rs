@@ -317,12 +317,12 @@ impl Conditional {
 /// Returns whether a catalogue already contains this menu, with the availability that its document states.
 fn is_as_stated(present: &Catalogue, menu: &Menu) -> bool {
     present.menu.is_stored_as(menu)
-        && present.unavailable.with(menu.stated_availability()) == present.unavailable
+        && present.unavailable.with(menu.document_availability()) == present.unavailable
 }
 
 /// Returns the catalogue after its menu was replaced.
 fn with_menu(before: &Catalogue, menu: &Arc<Menu>, revision: Revision) -> Catalogue {
-    let unavailable = before.unavailable.with(menu.stated_availability());
+    let unavailable = before.unavailable.with(menu.document_availability());
     let is_changed = unavailable != before.unavailable;
     Catalogue {
         menu: Arc::clone(menu),

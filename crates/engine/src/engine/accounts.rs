@@ -88,15 +88,15 @@ impl Engine {
         self.accounts.set_password(principal, id, new, key).await
     }
 
-    /// Calls [`crate::Accounts::set_password_again`].
-    pub async fn set_password_again(
+    /// Calls [`crate::Accounts::retry_set_password`].
+    pub async fn retry_set_password(
         &self,
         principal: &Principal,
         id: AccountId,
         new: NewPassword,
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
-        self.accounts.set_password_again(principal, id, new, key).await
+        self.accounts.retry_set_password(principal, id, new, key).await
     }
 
     /// Calls [`crate::Accounts::revoke_tokens`].

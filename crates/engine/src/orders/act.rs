@@ -165,11 +165,11 @@ impl Orders {
 /// Maps a rejection to the error for the caller.
 fn refusal(rejection: Rejection, order: &Order, viewer: &Viewer) -> Error {
     match &rejection {
-        Rejection::NotTheirs => Error::NotFound("order"),
+        Rejection::NotAParty => Error::NotFound("order"),
         Rejection::Newer => Error::WrittenByNewer,
         Rejection::RoleNotAllowed { .. } => Error::Forbidden(rejection.to_string()),
         Rejection::Invalid(problems) => Error::Invalid(problems.clone()),
-        Rejection::History(_) | Rejection::PaymentNotUnderstood => Error::Internal(rejection.to_string()),
+        Rejection::History(_) | Rejection::PaymentTokenMismatch => Error::Internal(rejection.to_string()),
         Rejection::Already { .. }
         | Rejection::IllegalMove { .. }
         | Rejection::AmountNotRefundable { .. }

@@ -42,7 +42,7 @@ pub enum Obstacle {
     BelowMinimum(BelowMinimum),
     /// The server accepts no cards, because it has no payment provider. Reported only if the customer states payment by
     /// card.
-    CardsNotTaken,
+    CardsNotAccepted,
     /// The payment provider does not accept the total. Reported only if the customer states payment by card.
     NotPayableByCard(AmountNotAccepted),
     /// The stock of some items is too low.
@@ -65,7 +65,7 @@ impl fmt::Display for Obstacle {
                 Ok(())
             }
             Self::BelowMinimum(below) => below.fmt(formatter),
-            Self::CardsNotTaken => {
+            Self::CardsNotAccepted => {
                 formatter.write_str("this server takes no cards; the payment method must be cash")
             }
             Self::NotPayableByCard(refusal) => refusal.fmt(formatter),

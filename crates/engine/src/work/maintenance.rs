@@ -39,21 +39,21 @@ impl Work {
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             interval.tick().await;
-            if let Err(error) = self.forget_expired_keys().await {
+            if let Err(error) = self.delete_expired_keys().await {
                 tracing::warn!(%error, "expired idempotency keys could not be deleted");
             }
         }
     }
 
     /// Deletes all idempotency keys older than the retention. Returns their number.
-    pub async fn forget_expired_keys(&self) -> Result<u64, Error> {
+    pub async fn delete_expired_keys(&self) -> Result<u64, Error> {
         let claimed_before =
             self.clock.now().checked_sub(self.maintenance.key_retention).unwrap_or(Timestamp::MIN);
         let mut deleted = 0;
         loop {
-            let step = self.store.forget_keys(claimed_before, KEYS_PER_STEP).await?;
+            let step = self.store.delete_expired_keys(claimed_before, KEYS_PER_STEP).await?;
             deleted += u64::from(step);
-            self.metrics.keys_forgotten.inc_by(u64::from(step));
+            self.metrics.keys_deleted.inc_by(u64::from(step));
             if step < KEYS_PER_STEP {
                 return Ok(deleted);
             }

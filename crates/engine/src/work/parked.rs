@@ -23,7 +23,7 @@ impl Work {
     }
 
     /// Retries a parked task at once. If the attempt fails, the task is parked again. A task for people stays
-    /// parked: [`Conflict::TaskForPeople`]. For admins.
+    /// parked: [`Conflict::TaskNeedsPerson`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         principal.require(Scope::WriteTasks)?;
         principal.require_admin("manage parked tasks")?;
@@ -40,7 +40,7 @@ impl Work {
         match retried.await? {
             TaskRetry::Queued => {}
             TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
-            TaskRetry::ForPeople => return Err(Conflict::TaskForPeople.into()),
+            TaskRetry::ForPeople => return Err(Conflict::TaskNeedsPerson.into()),
         }
         tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is retried");
         Ok(())

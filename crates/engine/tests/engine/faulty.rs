@@ -231,8 +231,8 @@ impl StoreLayer for FaultyStore {
         Ok(order)
     }
 
-    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.deletions.around(self.inner.forget_keys(claimed_before, limit)).await
+    async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.deletions.around(self.inner.delete_expired_keys(claimed_before, limit)).await
     }
 
     async fn claim_due_tasks(
@@ -276,7 +276,7 @@ impl StoreLayer for FaultyStore {
         self.after_change(self.inner.create_restaurant(restaurant, menu).await).await
     }
 
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
@@ -290,7 +290,7 @@ impl StoreLayer for FaultyStore {
         if self.readable_catalogues.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(StoreError::Unavailable("injected by the test".into()));
         }
-        self.inner.catalogue_beyond(id, known).await
+        self.inner.catalogue_since(id, known).await
     }
 
     async fn revisions(

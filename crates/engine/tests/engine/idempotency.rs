@@ -109,10 +109,10 @@ async fn keys_are_deleted_after_their_retention_and_not_before() {
     let world = World::new().await;
     world.place(&dal(1), "a").await.unwrap();
     world.clock.advance(SignedDuration::from_hours(7 * 24));
-    assert_eq!(world.engine.work.forget_expired_keys().await.unwrap(), 0);
+    assert_eq!(world.engine.work.delete_expired_keys().await.unwrap(), 0);
     assert!(world.place(&dal(1), "a").await.unwrap().replayed);
     world.clock.advance(SignedDuration::from_secs(1));
-    assert_eq!(world.engine.work.forget_expired_keys().await.unwrap(), 1);
+    assert_eq!(world.engine.work.delete_expired_keys().await.unwrap(), 1);
     assert!(!world.place(&dal(1), "a").await.unwrap().replayed);
     assert_eq!(world.orders().await.len(), 2);
 }

@@ -374,7 +374,7 @@ async fn without_a_provider_no_cards_are_accepted() {
     let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else {
         panic!("{refused:?}");
     };
-    assert_eq!(obstacles, [Obstacle::CardsNotTaken]);
+    assert_eq!(obstacles, [Obstacle::CardsNotAccepted]);
     assert!(world.orders().await.is_empty());
 }
 

@@ -167,7 +167,7 @@ const ACCOUNTS: &[(Scope, UseCase)] = &[
     }),
     (Scope::WriteAccounts, |world, caller| {
         let accounts = &world.engine.accounts;
-        accounts.set_password_again(caller, account(), password(), None).map_ok(drop).boxed()
+        accounts.retry_set_password(caller, account(), password(), None).map_ok(drop).boxed()
     }),
     (Scope::WriteAccounts, |world, caller| {
         world.engine.accounts.revoke_tokens(caller, account(), None).map_ok(drop).boxed()

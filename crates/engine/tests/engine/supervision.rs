@@ -281,7 +281,7 @@ async fn maintenance_that_panics_is_restarted() {
     world.store.deletions.fail_once(Fault::Panic);
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&world.engine).maintain());
-    eventually("the key is deleted", || world.engine.metrics().keys_forgotten.get() > 0).await;
+    eventually("the key is deleted", || world.engine.metrics().keys_deleted.get() > 0).await;
     assert_eq!(part(&world.engine, "maintenance").failures, 1);
 }
 

@@ -81,7 +81,7 @@ impl From<Refusal> for Problem {
             Refusal::UnknownReference => {
                 (StatusCode::NOT_FOUND, "unknown_reference", "There is no such payment")
             }
-            Refusal::AnotherPayment => {
+            Refusal::PaymentMismatch => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "another_payment", "The payment does not match")
             }
         };

@@ -146,7 +146,7 @@ pub enum Refusal {
     UnknownReference,
     /// The payment belongs to another order, or has another amount or currency.
     #[error("the payment with this reference has another order, amount or currency")]
-    AnotherPayment,
+    PaymentMismatch,
 }
 
 impl Refusal {
@@ -317,14 +317,14 @@ impl Provider {
     /// Refunds this amount of a payment by hand, as an operator does in a provider's dashboard, or the rest
     /// of the payment if that is less. Does nothing if no refund in this currency can have that amount.
     /// Returns the changes.
-    pub fn refund_by_hand(
+    pub fn refund_manually(
         &self,
         payment: &PaymentReference,
         amount: Amount,
         now: Timestamp,
     ) -> Vec<Notification> {
         let mut state = self.lock();
-        state.refund_by_hand(payment, amount, now, &*self.random);
+        state.refund_manually(payment, amount, now, &*self.random);
         state.take_notifications()
     }
 

@@ -80,7 +80,7 @@ fn routes(shared: Shared) -> Router {
         .route("/v1/ledger", get(ledger))
         .route("/v1/summary/{order_id}", get(summary))
         .route("/v1/health", get(health).put(set_health))
-        .route("/v1/dashboard/refunds", post(refund_by_hand))
+        .route("/v1/dashboard/refunds", post(refund_manually))
         .route("/v1/dashboard/chargebacks", post(open_chargeback))
         .route("/v1/dashboard/chargebacks/close", post(close_chargeback))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -196,11 +196,11 @@ struct ChargebackDecision {
     is_won: bool,
 }
 
-async fn refund_by_hand(
+async fn refund_manually(
     State(shared): State<Arc<Shared>>,
     Body(ManualRefund { payment, amount }): Body<ManualRefund>,
 ) -> StatusCode {
-    shared.notify(shared.provider.refund_by_hand(&payment, amount, shared.clock.now()))
+    shared.notify(shared.provider.refund_manually(&payment, amount, shared.clock.now()))
 }
 
 async fn open_chargeback(

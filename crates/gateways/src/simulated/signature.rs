@@ -37,7 +37,7 @@ pub struct WebhookSecretError;
 pub enum WebhookError {
     /// The signature header is malformed.
     #[error("the signature header must have the form t=SECONDS,v1=SIGNATURE")]
-    SignatureNotRead,
+    MalformedSignature,
     /// The signature does not match the secret, the body and the time.
     #[error("the signature does not match the webhook secret")]
     WrongSignature,
@@ -46,7 +46,7 @@ pub enum WebhookError {
     OutOfTime,
     /// The signature is valid, but the body is not a notification.
     #[error("the body is not a notification of the simulated provider")]
-    BodyNotRead,
+    InvalidBody,
 }
 
 impl WebhookSecret {
@@ -88,9 +88,9 @@ pub fn read_webhook(
     now: Timestamp,
 ) -> Result<(OrderId, PaymentReport), WebhookError> {
     if body.len() > MAX_WEBHOOK_LENGTH {
-        return Err(WebhookError::BodyNotRead);
+        return Err(WebhookError::InvalidBody);
     }
-    let (unix_seconds, code) = parts(signature).ok_or(WebhookError::SignatureNotRead)?;
+    let (unix_seconds, code) = parts(signature).ok_or(WebhookError::MalformedSignature)?;
     // Compares in constant time, so that the duration does not reveal how much of a wrong signature is right.
     secret.code(unix_seconds, body).verify_slice(&code).map_err(|_| WebhookError::WrongSignature)?;
     let at = Timestamp::from_second(unix_seconds).map_err(|_| WebhookError::OutOfTime)?;
@@ -98,7 +98,7 @@ pub fn read_webhook(
         return Err(WebhookError::OutOfTime);
     }
     let Notification { order_id, report } =
-        serde_json::from_slice(body).map_err(|_| WebhookError::BodyNotRead)?;
+        serde_json::from_slice(body).map_err(|_| WebhookError::InvalidBody)?;
     Ok((order_id, report.into()))
 }
 

@@ -173,7 +173,7 @@ impl State {
         let is_this = record.order_id == payment.order_id
             && record.currency == payment.currency
             && (is_in_part || *requested == payment.amount);
-        if is_this { Ok(*behaviour) } else { Err(Refusal::AnotherPayment) }
+        if is_this { Ok(*behaviour) } else { Err(Refusal::PaymentMismatch) }
     }
 
     /// Counts a call of a key, and returns the number of its calls.
@@ -383,7 +383,7 @@ impl State {
 
     /// Refunds the given amount by hand, or the rest of the payment if that is less. Returns `None` if
     /// nothing is left, or if no refund can have this amount.
-    pub(super) fn refund_by_hand(
+    pub(super) fn refund_manually(
         &mut self,
         payment: &PaymentReference,
         amount: Amount,

@@ -187,7 +187,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
             match (stored.resolved_at, stored.parked_at) {
-                (None, Some(parked_at)) if stored.task.task.kind().is_for_people() => {
+                (None, Some(parked_at)) if stored.task.task.kind().needs_admin() => {
                     let text = format!(
                         "has been waiting for an operator since {parked_at}; handle it and resolve it"
                     );

@@ -365,7 +365,7 @@ impl World {
                 0 => self.provider.open_chargeback(reference),
                 1 => self.provider.close_chargeback(reference, minor % 2 == 0, now),
                 _ => match Amount::from_minor(minor) {
-                    Ok(amount) => self.provider.refund_by_hand(reference, amount, now),
+                    Ok(amount) => self.provider.refund_manually(reference, amount, now),
                     Err(_) => Vec::new(),
                 },
             };
@@ -471,7 +471,7 @@ impl World {
         let now = dabba_engine::Clock::now(&*self.clock);
         let parked = self.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
         for task in &parked {
-            if task.task.task.kind().is_for_people() {
+            if task.task.task.kind().needs_admin() {
                 if let Some(order) = self.read_order(task.task.order_id).await {
                     self.refund_rest_if_owed(&order).await;
                 }

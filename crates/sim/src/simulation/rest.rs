@@ -232,7 +232,7 @@ impl Simulation {
                 Err(error) => return vec![error.to_string()],
             };
             let drawn = &order.details.stock_drawn;
-            let came_back = events.iter().flat_map(|recorded| recorded.event.stock_given_back(drawn));
+            let came_back = events.iter().flat_map(|recorded| recorded.event.returned_stock(drawn));
             let count = |draw: &StockDraw| i64::from(draw.quantity);
             *sold.entry(order.details.restaurant_id).or_default() +=
                 drawn.iter().map(count).sum::<i64>() - came_back.map(count).sum::<i64>();

@@ -43,7 +43,7 @@ pub enum PrefillError {
     Store(#[from] StoreError),
     /// The store did not commit an order.
     #[error("an order was not committed: {0:?}")]
-    NotTaken(CommitOutcome),
+    NotCommitted(CommitOutcome),
     /// The generated orders do not fit the generated menu: a defect.
     #[error("cannot create the orders: {0}")]
     Defect(String),
@@ -67,7 +67,7 @@ pub async fn prefill(
                 let count = u64::try_from(commits.len()).map_err(defect)?;
                 for outcome in store.commit(commits).await? {
                     if outcome != CommitOutcome::Committed {
-                        return Err(PrefillError::NotTaken(outcome));
+                        return Err(PrefillError::NotCommitted(outcome));
                     }
                 }
                 progress.fetch_add(count, Ordering::Relaxed);

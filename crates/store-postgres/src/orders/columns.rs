@@ -128,7 +128,7 @@ column_table! {
         kind: &'static str, "text" = task.task.kind().as_str();
         payload: Option<&'b str>, "text" as "json" = encoded.payload.as_deref();
         run_at_ns: i64, "bigint" = encoded.run_at_ns;
-        parked_at_ns: Option<i64>, "bigint" = task.task.kind().is_for_people().then_some(at_ns);
+        parked_at_ns: Option<i64>, "bigint" = task.task.kind().needs_admin().then_some(at_ns);
     }
 }
 

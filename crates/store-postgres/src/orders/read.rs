@@ -101,7 +101,7 @@ pub(super) async fn events_of(
 }
 
 /// Deletes the oldest keys claimed before a time. Returns the number of deleted keys.
-pub(super) async fn forget_keys(
+pub(super) async fn delete_expired_keys(
     connection: &Connection,
     claimed_before_ns: i64,
     limit: u32,

@@ -97,7 +97,7 @@ impl PostgresStore {
         } else {
             "the batch leaves no evidence to resolve the outcome".to_owned()
         };
-        self.metrics.unknown_outcomes_left.inc();
+        self.metrics.unknown_outcomes_unresolved.inc();
         Err(StoreError::OutcomeUnknown(format!("{}; {why}", loss.cause)))
     }
 

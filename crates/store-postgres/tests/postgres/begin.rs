@@ -135,7 +135,7 @@ async fn no_write_takes_effect_without_its_begin() {
         .await;
     let failure = TaskFailure { at: now, error: "injected by the test".into() };
     scene.writes_nothing("a parked task", async |store| store.park_task(lease, &failure).await).await;
-    scene.writes_nothing("deleted keys", async |store| store.forget_keys(later, 10).await).await;
-    assert_eq!(scene.store.forget_keys(later, 10).await, Ok(1));
+    scene.writes_nothing("deleted keys", async |store| store.delete_expired_keys(later, 10).await).await;
+    assert_eq!(scene.store.delete_expired_keys(later, 10).await, Ok(1));
     scene.store.ping().await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use dabba_store_postgres::NEEDED_RIGHTS;
+use dabba_store_postgres::REQUIRED_PRIVILEGES;
 
 use crate::common::{fresh_database, session};
 
@@ -25,7 +25,7 @@ async fn the_queries_for_alerts_are_valid() {
 fn grants(user: &str, reads_only: bool) -> String {
     let mut grants = String::new();
     for privilege in ["SELECT", "INSERT", "UPDATE", "DELETE"].iter().take(if reads_only { 1 } else { 4 }) {
-        let tables = NEEDED_RIGHTS.iter().filter(|(_, needed)| needed == privilege);
+        let tables = REQUIRED_PRIVILEGES.iter().filter(|(_, needed)| needed == privilege);
         let tables: Vec<_> = tables.map(|(table, _)| *table).collect();
         writeln!(grants, "GRANT {privilege} ON\n    {}\n    TO {user};", tables.join(", ")).unwrap();
     }

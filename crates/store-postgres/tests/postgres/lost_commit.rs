@@ -124,7 +124,7 @@ impl Scene {
     /// Returns the numbers of unknown outcomes, of resolved ones, and of those left unknown.
     fn counted(&self) -> [u64; 3] {
         let metrics = self.store.metrics();
-        [&metrics.unknown_outcomes, &metrics.unknown_outcomes_resolved, &metrics.unknown_outcomes_left]
+        [&metrics.unknown_outcomes, &metrics.unknown_outcomes_resolved, &metrics.unknown_outcomes_unresolved]
             .map(Counter::get)
     }
 }

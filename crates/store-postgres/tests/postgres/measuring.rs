@@ -3,7 +3,7 @@
 use dabba_domain::Timestamp;
 use dabba_pg_cluster::{ClusterOptions, StopMode};
 use dabba_store::{PoolStatus, Standby, StandbyMode, Store as _, StoreError};
-use dabba_store_postgres::{NEEDED_RIGHTS, PostgresOptions, PostgresStore};
+use dabba_store_postgres::{PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES};
 
 use crate::{
     common::{eventually, open_with, own_cluster},
@@ -29,7 +29,7 @@ async fn standbys_are_measured() {
     })
     .await;
 
-    let plain = restricted(&url, NEEDED_RIGHTS).await;
+    let plain = restricted(&url, REQUIRED_PRIVILEGES).await;
     let seen = open_with(&plain, &PostgresOptions::default()).await;
     let hidden = standbys(&seen).await;
     assert_eq!(hidden.len(), 1, "{hidden:?}");

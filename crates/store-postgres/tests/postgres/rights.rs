@@ -10,7 +10,7 @@ use std::{
 
 use dabba_pg_cluster::Cluster;
 use dabba_store::{Store, StoreError, conformance::Harness};
-use dabba_store_postgres::{NEEDED_RIGHTS, Ownership, PostgresOptions, PostgresStore};
+use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES};
 
 use crate::common::{LentCluster, fresh_database, open, own_database, randomness, session};
 
@@ -41,7 +41,7 @@ impl Harness for Restricted {
 
 async fn with_needed_rights() -> Restricted {
     let (cluster, url) = own_database();
-    let url = restricted(&url, NEEDED_RIGHTS).await;
+    let url = restricted(&url, REQUIRED_PRIVILEGES).await;
     Restricted { store: open(&url).await, _cluster: cluster }
 }
 
@@ -65,8 +65,8 @@ async fn a_user_without_a_privilege_is_refused() {
             Err(error) => panic!("{error:?}"),
         }
     };
-    for missing in NEEDED_RIGHTS {
-        let rights: Vec<_> = NEEDED_RIGHTS.iter().filter(|right| *right != missing).copied().collect();
+    for missing in REQUIRED_PRIVILEGES {
+        let rights: Vec<_> = REQUIRED_PRIVILEGES.iter().filter(|right| *right != missing).copied().collect();
         let url = restricted(&url, &rights).await;
         let (table, privilege) = missing;
         let text = open(&url, false).await.unwrap_err();

@@ -211,7 +211,7 @@ fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), F
             kind.as_str(),
             columns.payload,
             columns.run_at_ns,
-            kind.is_for_people().then_some(encoded.at_ns),
+            kind.needs_admin().then_some(encoded.at_ns),
         ])?;
     }
     Ok(())
@@ -337,7 +337,7 @@ fn change_stock(
 }
 
 /// Deletes the oldest keys claimed before a time.
-pub(super) fn forget_keys(
+pub(super) fn delete_expired_keys(
     transaction: &Transaction<'_>,
     claimed_before_ns: i64,
     limit: u32,

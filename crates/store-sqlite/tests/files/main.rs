@@ -17,7 +17,7 @@ use dabba_store::{
     StoreError, TaskStore as _,
     conformance::builders::{World, menu, menu_at, order_of, slug},
 };
-use dabba_store_sqlite::{MENUS_KEPT, SqliteOptions, SqliteStore};
+use dabba_store_sqlite::{MAX_STORED_MENUS, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 fn new_database() -> (TempDir, PathBuf) {
@@ -136,7 +136,7 @@ async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
     let (restaurant, account) = (world.restaurant(), world.account_id());
     let store = open(&path);
     store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap();
-    for revision in 1..MENUS_KEPT + 5 {
+    for revision in 1..MAX_STORED_MENUS + 5 {
         store.replace_menu(restaurant.id, &menu(&["naan"]), menu_at(revision)).await.unwrap();
     }
     let commit = world.place(restaurant.id, account);
@@ -157,7 +157,7 @@ async fn the_file_can_be_read_with_sql_and_history_cannot_be_changed() {
         .unwrap();
     assert_eq!(types, "placed,confirmed");
     let menus: u32 = connection.query_row("SELECT count(*) FROM menus", [], |row| row.get(0)).unwrap();
-    assert_eq!(menus, MENUS_KEPT);
+    assert_eq!(menus, MAX_STORED_MENUS);
     assert!(connection.execute("UPDATE order_events SET type = 'delivered'", []).is_err());
     assert!(connection.execute("DELETE FROM order_events", []).is_err());
 }

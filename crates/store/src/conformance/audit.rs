@@ -137,7 +137,7 @@ pub async fn all_keys_are_listed_by_account_and_restaurant(store: Arc<dyn Store>
             assert!(expected.contains(&(key, record.fingerprint.0)));
         }
     }
-    store.forget_keys(world.in_seconds(60), 20).await.unwrap();
+    store.delete_expired_keys(world.in_seconds(60), 20).await.unwrap();
     let left = store.all_claims(None, PageSize::DEFAULT).await.unwrap();
     assert_eq!(left.entries.len(), 3);
 }

@@ -142,16 +142,16 @@ pub async fn a_known_menu_is_not_read_again(store: Arc<dyn Store>) {
     let mut restaurant = known.restaurant.clone();
     restaurant.settings.collection = false;
     store.update_restaurant(&restaurant, 1).await.unwrap();
-    let newer = store.catalogue_beyond(id, Some(&known)).await.unwrap().unwrap();
+    let newer = store.catalogue_since(id, Some(&known)).await.unwrap().unwrap();
     assert!(Arc::ptr_eq(&newer.menu, &known.menu) && Arc::ptr_eq(&newer.limited, &known.limited));
     assert_eq!(newer, catalogue(&store, id).await);
     store.set_stock(id, &slug("naan"), Some(1)).await.unwrap();
-    let limited = store.catalogue_beyond(id, Some(&newer)).await.unwrap().unwrap();
+    let limited = store.catalogue_since(id, Some(&newer)).await.unwrap().unwrap();
     assert_eq!(limited, catalogue(&store, id).await);
     assert_eq!(limited.limited.len(), 2);
     store.replace_menu(id, &menu(&["dal"]), limited.menu_revisions()).await.unwrap();
-    let replaced = store.catalogue_beyond(id, Some(&limited)).await.unwrap().unwrap();
+    let replaced = store.catalogue_since(id, Some(&limited)).await.unwrap().unwrap();
     assert_eq!(replaced, catalogue(&store, id).await);
     assert_eq!(*replaced.menu, menu(&["dal"]));
-    assert_eq!(store.catalogue_beyond(world.restaurant_id(), Some(&replaced)).await.unwrap(), None);
+    assert_eq!(store.catalogue_since(world.restaurant_id(), Some(&replaced)).await.unwrap(), None);
 }

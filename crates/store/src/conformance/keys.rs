@@ -166,15 +166,19 @@ pub async fn old_keys_are_deleted_up_to_the_limit(store: Arc<dyn Store>) {
     batch.push(young.clone());
     store.commit(batch).await.unwrap();
 
-    assert_eq!(store.forget_keys(old[0].at, 10).await.unwrap(), 0, "nothing is older than the oldest");
-    assert_eq!(store.forget_keys(limit, 3).await.unwrap(), 3);
+    assert_eq!(
+        store.delete_expired_keys(old[0].at, 10).await.unwrap(),
+        0,
+        "nothing is older than the oldest"
+    );
+    assert_eq!(store.delete_expired_keys(limit, 3).await.unwrap(), 3);
     for (index, commit) in old.iter().enumerate() {
         let claim = commit.claim.as_ref().unwrap();
         let found = store.find_claim(account, restaurant, &claim.key).await.unwrap();
         assert_eq!(found.is_some(), index >= 3, "key {index}");
     }
-    assert_eq!(store.forget_keys(limit, 10).await.unwrap(), 2);
-    assert_eq!(store.forget_keys(limit, 10).await.unwrap(), 0);
+    assert_eq!(store.delete_expired_keys(limit, 10).await.unwrap(), 2);
+    assert_eq!(store.delete_expired_keys(limit, 10).await.unwrap(), 0);
     assert_eq!(store.commit(vec![young.clone()]).await.unwrap(), [replayed(&young)]);
 
     let anew = with_claim_of(world.place(restaurant, account), &old[0]);
@@ -190,9 +194,9 @@ pub async fn old_keys_of_many_restaurants_are_deleted_up_to_the_limit(store: Arc
     store.commit(batch.clone()).await.unwrap();
     let limit = world.in_seconds(60);
     for step in [1, 2, 10, 4] {
-        assert_eq!(store.forget_keys(limit, step).await.unwrap(), step);
+        assert_eq!(store.delete_expired_keys(limit, step).await.unwrap(), step);
     }
-    assert_eq!(store.forget_keys(limit, 10).await.unwrap(), 3);
+    assert_eq!(store.delete_expired_keys(limit, 10).await.unwrap(), 3);
     for commit in batch {
         let key = &commit.claim.unwrap().key;
         assert_eq!(store.find_claim(account, commit.restaurant_id, key).await.unwrap(), None);

@@ -65,7 +65,7 @@ pub async fn a_task_of_each_kind_is_stored_exactly(store: Arc<dyn Store>) {
     let restaurant = world.restaurant_id();
     let due = world.in_seconds(10);
     let limit = PageSize::new(10).unwrap();
-    for kind in TaskKind::ALL.iter().filter(|kind| !kind.is_for_people()) {
+    for kind in TaskKind::ALL.iter().filter(|kind| !kind.needs_admin()) {
         let added = add(&store, &mut world, restaurant, &[(*kind, due)]).await;
         let claimed = claim(&store, kind.queue(), due, 10).await;
         let tasks: Vec<NewTask> = claimed.iter().map(|claimed| claimed.task.clone()).collect();
@@ -90,7 +90,7 @@ pub async fn tasks_are_leased_only_from_their_own_queue(store: Arc<dyn Store>) {
             let seconds = i64::try_from(world.below(100)).unwrap();
             world.in_seconds(seconds)
         };
-        let kinds = TaskKind::ALL.iter().filter(|kind| !kind.is_for_people());
+        let kinds = TaskKind::ALL.iter().filter(|kind| !kind.needs_admin());
         let tasks: Vec<_> = kinds.map(|kind| (*kind, due())).collect();
         all.extend(add(&store, &mut world, restaurant, &tasks).await);
     }

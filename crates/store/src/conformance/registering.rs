@@ -208,6 +208,6 @@ pub async fn keys_of_accounts_are_listed_and_deleted(store: Arc<dyn Store>) {
         assert_eq!(behind.len(), 1);
         assert_eq!(behind[0].key.restaurant_id, Some(restaurant_id));
     }
-    assert_eq!(store.forget_keys(world.in_seconds(60), 10).await.unwrap(), 2);
+    assert_eq!(store.delete_expired_keys(world.in_seconds(60), 10).await.unwrap(), 2);
     assert_eq!(store.find_account_claim(account, &claim.key).await.unwrap(), None);
 }

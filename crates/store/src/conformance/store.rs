@@ -40,7 +40,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.list_orders(&query).await));
     assert!(is_unavailable(&store.feed(&FeedCursor::start(), 1).await));
     assert!(is_unavailable(&store.find_claim(account.id, restaurant.id, &key).await));
-    assert!(is_unavailable(&store.forget_keys(now, 1).await));
+    assert!(is_unavailable(&store.delete_expired_keys(now, 1).await));
     assert!(is_unavailable(&store.claim_due_tasks(TaskQueue::Deadlines, now, now, 1).await));
     assert!(is_unavailable(&store.postpone_task(lease, now, None).await));
     assert!(is_unavailable(&store.create_restaurant(&restaurant, &menu(&["naan"])).await));

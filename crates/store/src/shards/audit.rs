@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use super::{gather::Gathered, orders::merge, router::ShardedStore};
 use crate::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_orders_asked,
+    check_order_count,
 };
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl AuditStore for ShardedStore {
 
     /// Requests each order from the shard that its id determines. Fails if one of these shards fails.
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_orders_asked(ids)?;
+        check_order_count(ids)?;
         let mut of_shards: Vec<Vec<OrderId>> = vec![Vec::new(); self.shards.len()];
         for id in ids {
             of_shards[self.map.shard_of(id.bucket())].push(*id);

@@ -12,7 +12,7 @@ use super::{orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
-    check_revisions_asked,
+    check_revision_count,
 };
 
 #[async_trait]
@@ -34,20 +34,20 @@ impl CatalogueStore for ShardedStore {
         shard.answer(shard.store().restaurant_by_external_id(external_id)).await
     }
 
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         id: RestaurantId,
         known: Option<&Catalogue>,
     ) -> Result<Option<Catalogue>, StoreError> {
         let shard = self.shard(id.bucket());
-        shard.answer(shard.store().catalogue_beyond(id, known)).await
+        shard.answer(shard.store().catalogue_since(id, known)).await
     }
 
     async fn revisions(
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
-        check_revisions_asked(ids)?;
+        check_revision_count(ids)?;
         let mut of_shards: Vec<Vec<RestaurantId>> = vec![Vec::new(); self.shards.len()];
         for id in ids {
             of_shards[self.map.shard_of(id.bucket())].push(*id);

@@ -71,8 +71,8 @@ impl OrderStore for ShardedStore {
         shard.answer(shard.store().find_claim(account_id, restaurant_id, key)).await
     }
 
-    async fn forget_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        let forget = |store, limit| OrderStore::forget_keys(store, claimed_before, limit);
+    async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        let forget = |store, limit| OrderStore::delete_expired_keys(store, claimed_before, limit);
         let forgotten = self.distribute(limit, forget, |count| *count).await?;
         Ok(forgotten.into_iter().sum())
     }

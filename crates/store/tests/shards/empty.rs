@@ -49,7 +49,7 @@ impl OrderStore for EmptyStore {
     ) -> Result<Option<ClaimRecord>, StoreError> {
         Ok(None)
     }
-    async fn forget_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
+    async fn delete_expired_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
         Ok(0)
     }
 }
@@ -92,7 +92,7 @@ impl CatalogueStore for EmptyStore {
     async fn create_restaurant(&self, _: &Restaurant, _: &Menu) -> Result<RestaurantCreation, StoreError> {
         Ok(RestaurantCreation::Created)
     }
-    async fn catalogue_beyond(
+    async fn catalogue_since(
         &self,
         _: RestaurantId,
         _: Option<&Catalogue>,

@@ -159,7 +159,7 @@ async fn calls_fail_when_all_shards_fail() {
     assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await, Err(expected.clone()));
     assert_eq!(fixture.claim(9).await, Err(expected.clone()));
     assert_eq!(fixture.router.ping().await, Err(expected));
-    assert!(fixture.router.forget_keys(now, 1).await.is_err());
+    assert!(fixture.router.delete_expired_keys(now, 1).await.is_err());
 }
 
 /// Proves that the other shards get the share of a shard that fails, but not the share of a shard that times out, since
@@ -178,7 +178,7 @@ async fn tasks_of_the_other_shards_are_leased() {
         let claimed = fixture.claim(9).await.unwrap();
         assert_eq!((claimed[1], claimed.iter().sum::<usize>()), (0, 9));
         let now = fixture.world.now();
-        assert_eq!(fixture.router.forget_keys(now, 100).await.unwrap(), 7);
+        assert_eq!(fixture.router.delete_expired_keys(now, 100).await.unwrap(), 7);
     }
 }
 

@@ -61,7 +61,7 @@ async fn calls_about_a_restaurant_reach_its_shard_only() {
         "retry_task",
         "resolve_task",
         "create_restaurant",
-        "catalogue_beyond",
+        "catalogue_since",
         "update_restaurant_under",
         "replace_menu",
         "set_availability",

@@ -94,7 +94,7 @@ async fn keys_are_deleted_up_to_the_limit() {
     *fixture.shards[2].keys.lock().unwrap() = 1;
     let now = fixture.world.now();
     for expected in [10, 10, 6, 0] {
-        assert_eq!(fixture.router.forget_keys(now, 10).await.unwrap(), expected);
+        assert_eq!(fixture.router.delete_expired_keys(now, 10).await.unwrap(), expected);
     }
 }
 

@@ -128,8 +128,8 @@ impl StoreLayer for Stub {
         };
         Ok(events.iter().enumerate().skip(first).take(limit as usize).map(entry).collect())
     }
-    async fn forget_keys(&self, _: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        self.enter("forget_keys").await?;
+    async fn delete_expired_keys(&self, _: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.enter("delete_expired_keys").await?;
         let mut keys = self.keys.lock().unwrap();
         let forgotten = limit.min(*keys);
         *keys -= forgotten;

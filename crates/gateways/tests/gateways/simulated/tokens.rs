@@ -244,7 +244,7 @@ async fn voids_and_refunds_use_the_amount_that_moved() {
     let refused = PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft };
     assert_eq!(world.call(captured, Step::Refund(1, TOTAL)).await, reported(refused));
     let reference = world.reference(captured);
-    assert_eq!(world.provider.refund_by_hand(&reference, amount(TOTAL), world.clock.now()).len(), 1);
+    assert_eq!(world.provider.refund_manually(&reference, amount(TOTAL), world.clock.now()).len(), 1);
     assert_eq!(world.provider.summary(captured).refunded, TOTAL - 10);
 }
 
@@ -258,10 +258,10 @@ async fn manual_refunds_and_chargebacks_are_reported_and_counted() {
     world.call(order_id, Step::Capture).await.unwrap();
     let (provider, now) = (&world.provider, world.clock.now());
     let reference = world.reference(order_id);
-    assert_eq!(provider.refund_by_hand(&reference, amount(600), now).len(), 1);
+    assert_eq!(provider.refund_manually(&reference, amount(600), now).len(), 1);
     assert_eq!(provider.open_chargeback(&reference).len(), 1);
     assert_eq!(provider.open_chargeback(&reference), [], "a chargeback is already open");
-    assert_eq!(provider.refund_by_hand(&reference, amount(1), now), [], "nothing is left");
+    assert_eq!(provider.refund_manually(&reference, amount(1), now), [], "nothing is left");
     let number = dabba_domain::order::RefundNumber::MIN;
     let refused = PaymentReport::RefundRefused { number, reason: RefundFailureReason::NothingLeft };
     assert_eq!(world.call(order_id, Step::Refund(1, 1)).await, reported(refused));
