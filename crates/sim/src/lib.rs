@@ -17,5 +17,5 @@ pub mod workload;
 
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
 pub use client::{Answer, Client, ClientError, ProblemAnswer};
-pub use simulation::{Plant, SimulationError, SimulationOptions, SimulationReport, simulate};
+pub use simulation::{Mark, Plant, SHARDS, SimulationError, SimulationOptions, SimulationReport, simulate};
 pub use workload::{Load, LoadError, Mix, Report, Scene, run_load};

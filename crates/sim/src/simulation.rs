@@ -1,51 +1,90 @@
-//! A simulation with random users, a failing payment provider, dying workers and lost responses, in virtual
-//! time that runs as fast as the machine allows.
+//! A simulation with random users, a failing payment provider, dying servers, hanging stores, wrong clocks and lost
+//! responses, in virtual time that runs as fast as the machine allows.
 //!
-//! The seed determines the whole simulation. The simulation draws one action after the other and completes
-//! each action before it draws the next. A call that hangs is suspended and resumed later, and so is a worker
-//! that is slower than its lease. So the same seed has the same result on every machine, and every failure
-//! can be reproduced.
+//! Real parts are the engine with its committers, workers and watchers, the router over several shards, the stores,
+//! the domain and the rules of the simulated provider. Simulated parts are the time, the randomness, and the layers
+//! between the real parts, in which calls take time, fail and hang. Users act in parallel on two servers, so commits
+//! share batches and servers conflict with each other.
 //!
-//! Real parts are the engine, the store, the domain and the rules of the simulated provider. Simulated parts
-//! are the time, the randomness, and the layer between the real parts (`chaos`), in which calls fail.
+//! **Determinism.** The seed determines the whole simulation: equal seeds give equal hashes of all events and of all
+//! store calls. So every failure can be reproduced. Everything runs on one thread, on a Tokio runtime whose clock is
+//! paused. Tokio polls tasks in the order in which they became ready, and advances the clock to the next timer when
+//! no task is ready. Real stores complete their calls on threads of their own, in an order that differs from run to
+//! run. Therefore a layer runs each call of a real store to its end at one instant, while everything else stands
+//! still, and another layer lets the call take a virtual time that is drawn from the seed, before and after the
+//! effect ([`store::InstantStore`], [`store::FaultyStore`]). The layers are deterministic for every store. Rejected:
+//! a store in memory, which would be a store more to keep correct, and would prove less.
 //!
-//! At the end the simulation stops all failures and completes everything that has begun. Then every order
-//! must have ended, with its payment; the auditor must find nothing, neither in the store nor in comparison
-//! with the provider; every key must stand for one order; and the stock must match the orders.
+//! **Rates.** Each seed draws how often and how long things fail (`rates`).
+//!
+//! **Coverage.** [`Mark`]s show which rare paths a simulation took. A test fails when a mark is missed.
+//!
+//! **The end.** At the end the simulation stops all failures and completes everything that has begun. Then every
+//! order must have ended, with its payment; the auditor must find nothing, neither in the stores nor in comparison
+//! with the provider; every key must stand for one order; no acknowledged version may be missing; and the stock must
+//! match the orders.
 //!
 //! [`Plant`] selects a deliberate defect, to prove that the simulation finds it.
 //!
 //! | module | contents |
 //! |---|---|
-//! | `chaos` | the failures between the parts |
-//! | `world` | restaurants, users, servers, the clock |
+//! | `rates`, `chaos` | what fails, how often, and what happened |
+//! | `store`, `provider` | the layers between the servers and the stores, and between the servers and the provider |
+//! | `server` | servers: engine, workers, watchers, clock |
+//! | `world` | restaurants, users, the true clock |
 //! | `people` | the actions of users |
-//! | `rest` | the end of the simulation and its final checks |
+//! | `rest`, `verify` | the end of the simulation, and its final checks |
+//! | `plant`, `sabotage` | deliberate defects |
+//! | `coverage` | the marks |
 
 mod chaos;
+mod coverage;
 mod people;
+mod plant;
+mod provider;
+mod rates;
 mod rest;
+mod sabotage;
+mod server;
+mod store;
+mod verify;
 mod world;
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use dabba_domain::order::TaskQueue;
 use dabba_gateways::simulated::Health;
 use dabba_store::Store;
-use jiff::SignedDuration;
+use futures::future::join_all;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde::Serialize;
+use tokio::{task::JoinSet, time::sleep};
 
 use self::{
-    chaos::Breakdown,
-    world::{SERVERS, World},
+    chaos::count,
+    people::Person,
+    server::Server,
+    world::{SERVERS, World, below},
 };
+pub use self::{coverage::Mark, plant::Plant};
+
+/// Number of shards, each with a store of its own.
+pub const SHARDS: usize = 2;
 
 /// Number of steps per order to place. It is enough for the life of an order, including failures.
-const STEPS_PER_ORDER: u32 = 40;
+const STEPS_PER_ORDER: u32 = 30;
 /// Maximum number of open orders, so that each of them makes progress.
-const MAX_OPEN_ORDERS: usize = 25;
-/// Maximum number of workers that hang at the same time.
-const MAX_HANGING: usize = 8;
+const MAX_OPEN_ORDERS: usize = 60;
+/// Maximum number of actions at the same time.
+const MAX_ACTIONS: usize = 128;
+/// Maximum time for which a shard hangs, in milliseconds. Longer than a request waits for its commit, and than the
+/// lease of a task.
+const MAX_HANG: usize = 40_000;
+/// Maximum time for which a server is down before it is restarted, in milliseconds.
+const MAX_DOWNTIME: usize = 5_000;
+/// Maximum skew of a machine's clock with which a server works, in milliseconds. Below the limit of a server.
+const SMALL_SKEW: usize = 4_500;
+/// Maximum skew of a machine's clock, in milliseconds.
+const LARGE_SKEW: usize = 20_000;
 
 /// The parameters of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,63 +98,12 @@ pub struct SimulationOptions {
     pub plant: Option<Plant>,
 }
 
-/// A deliberate defect, which the simulation must find.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Plant {
-    /// Every attempt of a call has a new idempotency key.
-    ForgottenKeys,
-    /// The stock that an order took is never returned.
-    LostStock,
-    /// Items that are named as unavailable stay available.
-    LostMarks,
-    /// Some tasks are not stored.
-    LostTasks,
-    /// Sometimes the provider refunds money and reports that it did not.
-    WrongAnswers,
-    /// Reports about refunds that fail late are lost.
-    LostReversals,
-    /// Reports about refunds in the provider's dashboard and about chargebacks are lost.
-    LostDashboardReports,
-}
-
-impl Plant {
-    /// All defects.
-    pub const ALL: [Self; 7] = [
-        Self::ForgottenKeys,
-        Self::LostStock,
-        Self::LostMarks,
-        Self::LostTasks,
-        Self::WrongAnswers,
-        Self::LostReversals,
-        Self::LostDashboardReports,
-    ];
-
-    /// Returns the name of the defect.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ForgottenKeys => "forgotten-keys",
-            Self::LostStock => "lost-stock",
-            Self::LostMarks => "lost-marks",
-            Self::LostTasks => "lost-tasks",
-            Self::WrongAnswers => "wrong-answers",
-            Self::LostReversals => "lost-reversals",
-            Self::LostDashboardReports => "lost-dashboard-reports",
-        }
-    }
-
-    /// Returns the defect with this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|plant| plant.as_str() == name)
-    }
-}
-
 /// The result of a simulation without problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SimulationReport {
     /// The seed.
     pub seed: u64,
-    /// Number of orders in the store.
+    /// Number of orders in the stores.
     pub orders: u64,
     /// Number of their events.
     pub events: u64,
@@ -123,14 +111,18 @@ pub struct SimulationReport {
     pub delivered: u64,
     /// Number of actions that were drawn.
     pub steps: u64,
-    /// Number of calls of the store and of the provider that failed or whose response was lost.
+    /// Number of calls of the stores and of the provider that failed or whose response was lost.
     pub failures: u64,
-    /// Number of workers that died during a task.
+    /// Number of servers that died during a task.
     pub deaths: u64,
-    /// Number of workers that hung and were resumed or dropped.
+    /// Number of shards and of calls of the provider that hung.
     pub hangs: u64,
-    /// Number of servers that were killed and restarted.
+    /// Number of servers that were killed between tasks.
     pub restarts: u64,
+    /// Number of batches that committers wrote.
+    pub batches: u64,
+    /// Number of batches with more than one commit.
+    pub shared_batches: u64,
     /// Number of refunds, of orders that did not end early, that failed after they had been reported as paid.
     pub reversed_refunds: u64,
     /// Number of refunds, of orders that ended early, that failed after they had been reported as paid.
@@ -145,8 +137,14 @@ pub struct SimulationReport {
     pub ends_for_items: u64,
     /// Virtual duration, in seconds.
     pub simulated_seconds: i64,
+    /// Number of times that each rare path was taken.
+    pub marks: BTreeMap<Mark, u64>,
     /// A hash of the final orders. Runs with equal orders have equal digests.
     pub digest: u64,
+    /// A hash of all events of all orders.
+    pub event_hash: u64,
+    /// A hash of all calls of the stores, with their order and their virtual times.
+    pub call_hash: u64,
 }
 
 /// The problems that a simulation found.
@@ -170,124 +168,202 @@ impl fmt::Display for SimulationError {
 
 impl std::error::Error for SimulationError {}
 
-/// Simulates orders on an empty store. It must run on a Tokio runtime with a timer.
-pub async fn simulate(
-    store: Arc<dyn Store>,
+/// Simulates orders on empty stores, one for each of the [`SHARDS`], and closes the stores. Blocks the thread, which
+/// must not belong to a Tokio runtime.
+pub fn simulate(
+    stores: &[Arc<dyn Store>],
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {
     let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
-    let world = World::new(store, options).await.map_err(failed)?;
-    let mut simulation =
-        Simulation { world, hanging: Vec::new(), report: SimulationReport::default(), options: *options };
-    simulation.report.seed = options.seed;
+    // Paused from its start: otherwise a fraction of a millisecond of real time would shift the timers.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.map_err(|error| failed(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let simulated = run(stores.to_vec(), options).await;
+        store::at_once(join_all(stores.iter().map(|store| store.close())));
+        simulated
+    })
+}
+
+async fn run(
+    stores: Vec<Arc<dyn Store>>,
+    options: &SimulationOptions,
+) -> Result<SimulationReport, SimulationError> {
+    let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
+    let world = World::new(stores, options).await.map_err(failed)?;
+    let report = SimulationReport { seed: options.seed, ..SimulationReport::default() };
+    let mut simulation = Simulation {
+        world,
+        random: StdRng::seed_from_u64(options.seed),
+        actions: JoinSet::new(),
+        guardians: JoinSet::new(),
+        report,
+        options: *options,
+    };
     simulation.run().await;
     simulation.settle().await?;
     simulation.verify().await
 }
 
-/// A worker during a task.
-type Work = Pin<Box<dyn Future<Output = bool> + Send>>;
-
 struct Simulation {
-    world: World,
-    /// The hanging workers, each with the notification that resumes it.
-    hanging: Vec<(Work, Arc<tokio::sync::Notify>)>,
+    world: Arc<World>,
+    random: StdRng,
+    /// The actions of users that have begun.
+    actions: JoinSet<()>,
+    /// The tasks that restart servers.
+    guardians: JoinSet<()>,
     report: SimulationReport,
     options: SimulationOptions,
 }
 
 impl Simulation {
     async fn run(&mut self) {
+        for (place, server) in self.world.servers().into_iter().enumerate() {
+            let (world, random) = (Arc::clone(&self.world), StdRng::seed_from_u64(self.random.next_u64()));
+            self.guardians.spawn(guard(world, place, server, random));
+        }
+        self.world.chaos.set_calm(false);
         let steps = u64::from(self.options.orders) * u64::from(STEPS_PER_ORDER);
-        while self.report.steps < steps && self.world.placed.len() < self.options.orders as usize {
-            self.report.steps += 1;
-            self.step().await;
+        while self.report.steps < steps && self.world.state().placed.len() < self.options.orders as usize {
+            for _ in 0..self.burst() {
+                self.report.steps += 1;
+                self.step();
+            }
+            sleep(self.lull()).await;
+            while self.actions.len() > MAX_ACTIONS {
+                self.finish_action().await;
+            }
         }
     }
 
-    async fn step(&mut self) {
-        match self.world.below(100) {
-            0..12 if self.world.open.len() < MAX_OPEN_ORDERS => self.world.place_random_order().await,
-            0..50 => self.world.send_random_command().await,
-            50..72 => self.work_next_task().await,
-            72..77 => self.resume_hanging_worker().await,
-            77..83 => self.world.deliver_random_report().await,
-            83..95 => self.world.advance_clock(),
-            95 => self.world.change_restaurant().await,
-            96 => self.world.change_payment_at_provider().await,
-            97 => self.change_provider_health(),
-            98 => self.world.retry_tasks_as_admin().await,
-            _ => self.restart_server(),
+    /// Returns the number of steps that begin at the same instant.
+    fn burst(&mut self) -> usize {
+        match self.below(10) {
+            0..3 => 1,
+            3..5 => 2 + self.below(8),
+            _ => 10 + self.below(40),
         }
     }
 
-    /// A worker works on the next task. It may die or hang on the way.
-    async fn work_next_task(&mut self) {
-        let engine = self.world.server();
-        let queue = if self.world.below(3) == 0 { TaskQueue::Deadlines } else { TaskQueue::Payments };
-        let work = Box::pin(async move { engine.work_next(queue).await.unwrap_or(false) });
-        self.run_worker(work).await;
+    /// Returns the time until the next burst: most often less than a second, sometimes minutes.
+    fn lull(&mut self) -> Duration {
+        let milliseconds = match self.below(120) {
+            0 => self.below(600_000),
+            1..10 => self.below(30_000),
+            10..60 => self.below(2_000),
+            _ => self.below(100),
+        };
+        Duration::from_millis(milliseconds as u64)
     }
 
-    /// Runs a worker until its task is done or until the worker dies or hangs. Returns whether there was a
-    /// task.
-    async fn run_worker(&mut self, mut work: Work) -> bool {
-        tokio::select! {
-            biased;
-            broken = self.world.chaos.breakdown() => match broken {
-                Breakdown::Hangs(resumption) if self.hanging.len() < MAX_HANGING => {
-                    self.report.hangs += 1;
-                    self.hanging.push((work, resumption));
-                }
-                // The maximum number of workers hangs already, so this one dies.
-                Breakdown::Dies | Breakdown::Hangs(_) => self.report.deaths += 1,
-            },
-            done = &mut work => return done,
+    fn below(&mut self, bound: usize) -> usize {
+        below(&mut self.random, bound)
+    }
+
+    /// Returns somebody with random numbers of their own.
+    fn person(&mut self) -> Person {
+        Person::new(&self.world, self.random.next_u64())
+    }
+
+    /// Waits until an action has ended.
+    async fn finish_action(&mut self) {
+        if let Some(Err(error)) = self.actions.join_next().await {
+            self.world.report_problem(format!("an action failed: {error}"));
         }
-        true
     }
 
-    /// Resumes a random hanging worker.
-    async fn resume_hanging_worker(&mut self) {
-        if self.hanging.is_empty() {
+    /// Begins an action, or changes the world.
+    fn step(&mut self) {
+        if self.strikes() {
             return;
         }
-        let place = self.world.below(self.hanging.len());
-        let (work, resumption) = self.hanging.swap_remove(place);
-        resumption.notify_one();
-        self.run_worker(work).await;
+        let mut person = self.person();
+        match self.below(100) {
+            0..12 => self.begin_rush(),
+            12..74 => drop(self.actions.spawn(async move { person.send_random_command().await })),
+            74..84 => drop(self.actions.spawn(async move { person.deliver_random_report().await })),
+            84..88 => drop(self.actions.spawn(async move { person.change_payment_at_provider().await })),
+            88..91 => drop(self.actions.spawn(async move { person.change_restaurant().await })),
+            91..93 => drop(self.actions.spawn(async move { person.reuse_key().await })),
+            93 => drop(self.actions.spawn(async move { person.retry_tasks_as_admin().await })),
+            94 => self.change_provider_health(),
+            _ => drop(self.actions.spawn(async move { person.look_around().await })),
+        }
+    }
+
+    /// Some customers order at the same restaurant at the same time.
+    fn begin_rush(&mut self) {
+        let place = self.below(self.world.places.len());
+        let restaurant_id = self.world.places[place].id;
+        let customers = 1 + self.below(3);
+        for _ in 0..customers {
+            if self.world.state().open.len() < MAX_OPEN_ORDERS {
+                let mut person = self.person();
+                self.actions.spawn(async move { person.place_random_order(restaurant_id).await });
+            }
+        }
+    }
+
+    /// Kills a server, makes a shard hang, or changes a machine's clock, at the rates of the seed. Returns whether
+    /// something happened.
+    fn strikes(&mut self) -> bool {
+        let world = Arc::clone(&self.world);
+        let (chaos, rates) = (&world.chaos, &world.chaos.rates);
+        let mut number = u32::try_from(self.below(10_000)).unwrap_or(0);
+        if number < rates.server_killed {
+            count(&chaos.counts.restarts);
+            self.random_server().life.end();
+            return true;
+        }
+        number -= rates.server_killed;
+        if number < rates.shard_hangs {
+            let (shard, time) = (self.below(SHARDS), self.below(MAX_HANG));
+            chaos.hang(shard, Duration::from_millis(time as u64));
+            return true;
+        }
+        number -= rates.shard_hangs;
+        if number < rates.clock_changes {
+            let limit = if self.below(2) == 0 { LARGE_SKEW } else { SMALL_SKEW };
+            let skew = random_skew(&mut self.random, limit);
+            if self.random_server().set_skew(skew) {
+                chaos.coverage.pass(Mark::ClockWentBack);
+            }
+            return true;
+        }
+        false
+    }
+
+    fn random_server(&mut self) -> Arc<Server> {
+        let place = self.below(SERVERS);
+        Arc::clone(&self.world.servers()[place])
     }
 
     fn change_provider_health(&mut self) {
-        let health = match self.world.below(5) {
+        let health = match self.below(5) {
             0 => Health::Down,
             1 => Health::Flapping { percent: 40 },
             _ => Health::Up,
         };
-        self.world.provider.set_health(health);
+        self.world.site.provider.set_health(health);
     }
+}
 
-    /// Restarts a random server. In half of the cases all hanging workers are dropped; otherwise they can
-    /// still be resumed.
-    fn restart_server(&mut self) {
-        self.report.restarts += 1;
-        let place = self.world.below(SERVERS);
-        self.world.start_server(place);
-        if self.world.below(2) == 0 {
-            self.report.deaths += u64::try_from(self.hanging.len()).unwrap_or(0);
-            self.hanging.clear();
+/// Returns a random skew of a clock, in milliseconds.
+fn random_skew(random: &mut StdRng, limit: usize) -> i64 {
+    let distance = i64::try_from(below(random, limit)).unwrap_or(0);
+    if below(random, 2) == 0 { -distance } else { distance }
+}
+
+/// Restarts the server with this index whenever it dies.
+async fn guard(world: Arc<World>, place: usize, mut server: Arc<Server>, mut random: StdRng) {
+    loop {
+        server.life.over().await;
+        server.stop();
+        sleep(Duration::from_millis(below(&mut random, MAX_DOWNTIME) as u64)).await;
+        let skew = if world.chaos.is_calm() { 0 } else { random_skew(&mut random, SMALL_SKEW) };
+        world.replace_server(place, skew).await;
+        if let Some(started) = world.servers().get(place) {
+            server = Arc::clone(started);
         }
-    }
-
-    /// Finishes the hanging workers after the failures have stopped.
-    async fn finish_hanging(&mut self) {
-        while let Some((work, resumption)) = self.hanging.pop() {
-            resumption.notify_one();
-            self.run_worker(work).await;
-        }
-    }
-
-    fn pass(&self, seconds: i64) {
-        self.world.clock.advance(SignedDuration::from_secs(seconds));
     }
 }

@@ -63,7 +63,7 @@ macro_rules! layer {
         ///
         /// Import either this trait or the store's traits into a module, not both: their methods have the same names.
         #[async_trait]
-        pub trait StoreLayer: Send + Sync {
+        pub trait StoreLayer: Send + Sync + Sized {
             /// Returns the store to which the layer delegates.
             fn inner(&self) -> &dyn Store;
 
@@ -78,40 +78,43 @@ macro_rules! layer {
                 Ok(())
             }
 
-            /// Makes a call of the inner store between [`StoreLayer::before`] and [`StoreLayer::after`].
+            /// Makes a call of the inner store between [`StoreLayer::before`] and [`StoreLayer::after`]. Every method that is
+            /// not overridden makes its call in this way. Override it to decide how calls run.
             async fn around<T, F>(&self, call: StoreCall, made: F) -> Result<T, StoreError>
             where
-                Self: Sized,
                 T: Send,
                 F: Future<Output = Result<T, StoreError>> + Send,
             {
-                around(self, call, made).await
+                self.before(call).await?;
+                let answer = made.await?;
+                self.after(call).await?;
+                Ok(answer)
             }
 
             $($(
                 #[doc = concat!("See [`", stringify!($store), "::", stringify!($name), "`].")]
                 async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                     let call = StoreCall { kind: CallKind::$kind, method: stringify!($name) };
-                    around(self, call, self.inner().$name($($argument),*)).await
+                    self.around(call, self.inner().$name($($argument),*)).await
                 }
             )*)*
 
             /// See [`Store::ping`].
             async fn ping(&self) -> Result<Health, StoreError> {
                 let call = StoreCall { kind: CallKind::Health, method: "ping" };
-                around(self, call, self.inner().ping()).await
+                self.around(call, self.inner().ping()).await
             }
 
             /// See [`Store::time`].
             async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
                 let call = StoreCall { kind: CallKind::Health, method: "time" };
-                around(self, call, self.inner().time()).await
+                self.around(call, self.inner().time()).await
             }
 
             /// See [`Store::measure`].
             async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
                 let call = StoreCall { kind: CallKind::Other, method: "measure" };
-                around(self, call, self.inner().measure(shard, now)).await
+                self.around(call, self.inner().measure(shard, now)).await
             }
 
             /// See [`Store::close`].
@@ -167,7 +170,7 @@ macro_rules! layer {
 
         $(
             #[async_trait]
-            impl<L: StoreLayer + ?Sized> $store for L {$(
+            impl<L: StoreLayer> $store for L {$(
                 async fn $name(&self, $($argument: $type),*) -> Result<$answer, StoreError> {
                     StoreLayer::$name(self, $($argument),*).await
                 }
@@ -239,7 +242,7 @@ layer! {
 }
 
 #[async_trait]
-impl<L: StoreLayer + ?Sized> Store for L {
+impl<L: StoreLayer> Store for L {
     async fn ping(&self) -> Result<Health, StoreError> {
         StoreLayer::ping(self).await
     }
@@ -279,15 +282,4 @@ impl<L: StoreLayer + ?Sized> Store for L {
     fn shard_of(&self, bucket: Bucket) -> usize {
         StoreLayer::shard_of(self, bucket)
     }
-}
-
-async fn around<T>(
-    layer: &(impl StoreLayer + ?Sized),
-    call: StoreCall,
-    made: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    layer.before(call).await?;
-    let answer = made.await?;
-    layer.after(call).await?;
-    Ok(answer)
 }

@@ -7,8 +7,8 @@ use std::{
 };
 
 use dabba_engine::{Random as _, SystemRandom};
-use dabba_sim::{Plant, SimulationOptions, SimulationReport, simulate};
-use dabba_store::Store as _;
+use dabba_sim::{Plant, SHARDS, SimulationOptions, SimulationReport, simulate};
+use dabba_store::Store;
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use serde::Serialize;
 use tempfile::TempDir;
@@ -34,8 +34,7 @@ pub(crate) struct Arguments {
     /// simulation.
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// Defect to plant, to verify that the simulation finds it: forgotten-keys, lost-stock, lost-marks, lost-tasks,
-    /// wrong-answers, lost-reversals or lost-dashboard-reports.
+    /// Defect to plant, to verify that the simulation finds it, such as lost-tasks. An unknown name lists all defects.
     #[arg(long, value_parser = plant)]
     plant: Option<Plant>,
     /// Prints one JSON object per simulation.
@@ -45,7 +44,7 @@ pub(crate) struct Arguments {
 
 fn plant(name: &str) -> Result<Plant, String> {
     Plant::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Plant::ALL.into_iter().map(Plant::as_str).collect();
+        let names: Vec<_> = Plant::ALL.iter().map(|plant| plant.as_str()).collect();
         format!("must be one of {}", names.join(", "))
     })
 }
@@ -61,14 +60,11 @@ struct Line {
 
 /// Simulates until the time is over, or until a simulation finds an error.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    // A single thread, so that the seed determines the order of all steps.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(Failure::during("starting the runtime"))?;
     let (begun, limit) = (Instant::now(), Duration::from_secs(arguments.seconds.unwrap_or(0)));
     let mut seed = arguments.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
     loop {
         let options = SimulationOptions { seed, orders: arguments.orders, plant: arguments.plant };
-        print(&runtime.block_on(run_one(&options))?, arguments.json)?;
+        print(&run_one(&options)?, arguments.json)?;
         if begun.elapsed() >= limit {
             return Ok(());
         }
@@ -76,16 +72,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-async fn run_one(options: &SimulationOptions) -> Result<Line, Failure> {
-    let directory = directory().map_err(Failure::during("creating a directory for the store"))?;
-    let path = directory.path().join("dabba.db");
-    SqliteStore::migrate(&path).map_err(Failure::during("creating the store"))?;
-    let store = SqliteStore::open(&path, &SqliteOptions::default());
-    let store = Arc::new(store.map_err(Failure::during("opening the store"))?);
+fn run_one(options: &SimulationOptions) -> Result<Line, Failure> {
+    let directory = directory().map_err(Failure::during("creating a directory for the stores"))?;
+    let mut stores: Vec<Arc<dyn Store>> = Vec::with_capacity(SHARDS);
+    for shard in 0..SHARDS {
+        let path = directory.path().join(format!("dabba-{shard}.db"));
+        SqliteStore::migrate(&path).map_err(Failure::during("creating a store"))?;
+        let store = SqliteStore::open(&path, &SqliteOptions::default());
+        stores.push(Arc::new(store.map_err(Failure::during("opening a store"))?));
+    }
     let begun = Instant::now();
-    let simulated = simulate(Arc::clone(&store) as _, options).await;
-    store.close().await;
-    let report = simulated.map_err(|error| Failure::new(error.to_string()))?;
+    let report = simulate(&stores, options).map_err(|error| Failure::new(error.to_string()))?;
     let seconds = begun.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let orders_per_second = report.orders as f64 / seconds;
@@ -115,5 +112,12 @@ fn print(line: &Line, json: bool) -> Result<(), Failure> {
         report.hangs,
         report.restarts,
         report.simulated_seconds,
-    ))
+    ))?;
+    output::line(format_args!(
+        "  batches with several commits: {} of {}; hash of all events: {:016x}",
+        report.shared_batches, report.batches, report.event_hash,
+    ))?;
+    let marks: Vec<_> =
+        report.marks.iter().map(|(mark, times)| format!("{} {times}", mark.as_str())).collect();
+    output::line(format_args!("  coverage marks: {}", marks.join(", ")))
 }

@@ -1,29 +1,41 @@
-//! The actions of users, and the reports of the provider.
+//! The actions of users. Each action runs beside the others, with random numbers of its own.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `commands` | commands to orders, and their random contents |
+//! | `outside` | the reports of the provider, changes at the provider, and the work of staff and admins |
+//! | `prying` | reads, and attempts to read the orders of others |
 
-use std::{num::NonZeroU32, sync::PoisonError};
+mod commands;
+mod outside;
+mod prying;
+
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
-    Actor, Amount, OrderId, Role,
-    menu::{Availability, UnavailableItem},
-    order::{
-        CancelReason, Command, CommandKind, InterventionReason, Order, OrderRequest, RefundBearer,
-        RefundLine, RefundReason, RefundRequest, RejectReason,
-    },
-    text::Slug,
+    Amount, OrderId, RestaurantId,
+    order::{Order, OrderRequest},
 };
-use dabba_engine::{Answer, CommandRequest, Conflict, Error, Principal};
-use dabba_gateways::simulated::wire::Notification;
-use dabba_store::{IdempotencyKey, PageSize, StoreError, TaskResolution};
-use jiff::SignedDuration;
+use dabba_engine::{Answer, Conflict, Error, Principal};
+use dabba_store::IdempotencyKey;
+use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::{
-    rest::{is_refund_owed, next_command},
-    world::{World, menu},
+    coverage::Mark,
+    server::Server,
+    world::{World, below},
 };
 
 /// Maximum number of attempts of a request that gets no response.
-const MAX_ATTEMPTS: usize = 40;
+const MAX_ATTEMPTS: u32 = 40;
+/// Maximum pause between two attempts, in milliseconds.
+const MAX_PAUSE: u32 = 2_000;
+/// Maximum time that a patient client waits for a response.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Maximum time that an impatient client waits for a response, in milliseconds.
+const IMPATIENCE: usize = 200;
 /// The payment tokens that users choose from; most of them work.
 const TOKENS: [&str; 17] = [
     "tok_succeed",
@@ -51,61 +63,160 @@ fn is_retryable(error: &Error) -> bool {
         || matches!(error, Error::Conflict(Conflict::TooManyChanges))
 }
 
-impl World {
-    /// Places an order as a random customer, and retries until the outcome is known; sometimes repeats it
-    /// after that.
-    pub(super) async fn place_random_order(&mut self) {
+/// Somebody who acts in the world.
+pub(super) struct Person {
+    pub(super) world: Arc<World>,
+    random: StdRng,
+}
+
+impl Person {
+    pub(super) fn new(world: &Arc<World>, seed: u64) -> Self {
+        Self { world: Arc::clone(world), random: StdRng::seed_from_u64(seed) }
+    }
+
+    /// Returns a random number below a bound.
+    fn below(&mut self, bound: usize) -> usize {
+        below(&mut self.random, bound)
+    }
+
+    fn below_u32(&mut self, bound: usize) -> u32 {
+        u32::try_from(self.below(bound)).unwrap_or(0)
+    }
+
+    fn random_choice<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
+    /// Returns a random server.
+    fn server(&mut self) -> Arc<Server> {
+        let servers = self.world.servers();
+        let server = Arc::clone(&servers[self.below(servers.len())]);
+        server.observe(&self.world.chaos);
+        server
+    }
+
+    /// Waits for the response of a server. The server may die, and the client may disconnect.
+    async fn ask<T>(
+        &mut self,
+        server: &Server,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let chaos = Arc::clone(&self.world.chaos);
+        let gives_up = chaos.happens(chaos.rates.client_gives_up);
+        let patience = if gives_up { Duration::from_millis(self.below(IMPATIENCE) as u64) } else { PATIENCE };
+        tokio::select! {
+            biased;
+            () = server.life.over() => {
+                chaos.coverage.pass(Mark::ConnectionLost);
+                Err(Error::OutcomeUnknown)
+            }
+            response = tokio::time::timeout(patience, request) => response.unwrap_or_else(|_| {
+                chaos.coverage.pass(Mark::ClientGaveUp);
+                Err(Error::OutcomeUnknown)
+            }),
+        }
+    }
+
+    /// Waits before the next attempt.
+    async fn pause(&mut self, attempt: u32) {
+        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE) + self.below_u32(100);
+        sleep(Duration::from_millis(milliseconds.into())).await;
+    }
+
+    /// Places an order as a random customer at a restaurant, and retries until the outcome is known; sometimes
+    /// repeats it after that.
+    pub(super) async fn place_random_order(&mut self, restaurant_id: RestaurantId) {
         let customer = self.random_customer();
-        let place = self.below(self.places.len());
-        let restaurant_id = self.places[place].id;
         let request = self.order_request();
-        let name = format!("order {}", self.placed.len() + self.problems.len());
-        let name = format!("{name} {}", self.below(1_000_000_000));
+        let name = format!("order {}", self.below(usize::MAX));
         let Ok(key) = IdempotencyKey::new(&name) else { return };
         let mut known: Option<OrderId> = None;
-        for _ in 0..MAX_ATTEMPTS {
-            let engine = self.server();
-            match engine.place(&customer, restaurant_id, &request, key.clone()).await {
+        let mut may_be_placed = false;
+        for attempt in 0..MAX_ATTEMPTS {
+            let server = self.server();
+            let placing = server.engine.place(&customer, restaurant_id, &request, key.clone());
+            match self.ask(&server, placing).await {
                 Ok(Answer { order, .. }) => {
-                    if known.is_some_and(|before| before != order.id) {
-                        self.problems.push(format!("the key of {} placed a second order {}", name, order.id));
-                    }
-                    if known.is_none() {
-                        self.placed.insert(name.clone(), order.id);
-                        self.open.push(order.id);
-                    }
-                    known = Some(order.id);
+                    acknowledge(&self.world, &order);
+                    self.note_placed(&name, known, order.id);
+                    known = known.or(Some(order.id));
                     if self.below(10) > 0 {
                         return;
                     }
                 }
-                Err(error) if is_retryable(&error) => {}
+                Err(error) if is_retryable(&error) => may_be_placed = true,
                 Err(Error::Internal(text)) => {
-                    self.problems.push(format!("placing an order failed: {text}"));
-                    return;
+                    return self.world.report_problem(format!("placing an order failed: {text}"));
                 }
                 Err(error) => {
                     if let Some(id) = known {
-                        self.problems
-                            .push(format!("order {id} was placed, and a retry was refused: {error}"));
+                        let problem = format!("order {id} was placed, and a retry was refused: {error}");
+                        self.world.report_problem(problem);
+                    } else if may_be_placed {
+                        self.world.state().refused.push((customer, restaurant_id, key));
                     }
                     return;
                 }
             }
+            self.pause(attempt).await;
         }
         if known.is_none() {
-            self.problems.push(format!("{name}: no attempt returned the outcome"));
+            self.world.report_problem(format!("{name}: no attempt returned the outcome"));
+        }
+    }
+
+    /// Notes the order that a key placed, and verifies that it is the known one.
+    fn note_placed(&self, name: &str, known: Option<OrderId>, id: OrderId) {
+        match known {
+            Some(before) if before != id => {
+                self.world.report_problem(format!("the key of {name} placed a second order {id}"));
+            }
+            Some(_) => {}
+            None => {
+                let mut state = self.world.state();
+                state.placed.insert(name.to_owned(), id);
+                state.open.push(id);
+            }
+        }
+    }
+
+    /// Places an order under the key of an earlier one of the same customer, which must be refused.
+    pub(super) async fn reuse_key(&mut self) {
+        let known: Vec<_> = self.world.state().placed.clone().into_iter().collect();
+        if known.is_empty() {
+            return;
+        }
+        let (name, id) = known[self.below(known.len())].clone();
+        let (Ok(key), Some(order)) = (IdempotencyKey::new(&name), self.read_order(id).await) else { return };
+        let Some(customer) =
+            self.world.customers.iter().copied().find(|who| who.account_id == order.details.customer_id)
+        else {
+            return;
+        };
+        let mut request = self.order_request();
+        request.tip = Amount::from_minor(7_777).unwrap_or(Amount::ZERO);
+        let server = self.server();
+        let placing = server.engine.place(&customer, order.details.restaurant_id, &request, key);
+        match self.ask(&server, placing).await {
+            Ok(answer) => {
+                let problem = format!("the key of order {id} placed another order {}", answer.order.id);
+                self.world.report_problem(problem);
+            }
+            Err(Error::Internal(text)) => {
+                self.world.report_problem(format!("a reused key failed: {text}"));
+            }
+            Err(_) => {}
         }
     }
 
     fn random_customer(&mut self) -> Principal {
-        let place = self.below(self.customers.len());
-        self.customers[place]
+        let place = self.below(self.world.customers.len());
+        self.world.customers[place]
     }
 
     fn random_courier(&mut self) -> Principal {
-        let place = self.below(self.couriers.len());
-        self.couriers[place]
+        let place = self.below(self.world.couriers.len());
+        self.world.couriers[place]
     }
 
     fn order_request(&mut self) -> OrderRequest {
@@ -138,360 +249,35 @@ impl World {
         serde_json::from_value(request).unwrap_or_else(|error| unreachable!("an order: {error}"))
     }
 
-    /// Sends a random command for an order, most often an allowed one.
-    pub(super) async fn send_random_command(&mut self) {
-        // Sometimes it is an order that has ended: a refund, or a command that comes too late.
-        let is_late = self.open.is_empty() || self.below(12) == 0;
-        let list = if is_late { &self.ended } else { &self.open };
-        let Some(count) = std::num::NonZeroUsize::new(list.len()) else { return };
-        let place = self.below(count.get());
-        let id = if is_late { self.ended[place] } else { self.open[place] };
-        let Some(order) = self.read_order(id).await else { return };
-        if order.status.is_terminal() && !is_late {
-            self.open.swap_remove(place);
-            self.ended.push(id);
-            return;
-        }
-        // In half of the cases the next command of the order's life, by its proper actor.
-        if self.below(2) == 0
-            && let Some(kind) = next_command(&order)
-            && let who = self.actor_for(kind, &order)
-            && let Some(command) = self.command(kind, &order, who.role)
-        {
-            self.send_command(&who, id, command).await;
-            return;
-        }
-        let who = self.random_actor(&order);
-        let Ok(actions) = self.server().allowed_actions(&who, &order).await else { return };
-        let kind = if self.below(15) == 0 || actions.is_empty() {
-            CommandKind::ALL[self.below(CommandKind::ALL.len())]
-        } else {
-            actions[self.below(actions.len())].command
+    /// Returns a random order, and whether it has ended: sometimes a user refunds an order, or comes too late.
+    fn random_order(&mut self, is_late: bool) -> Option<(OrderId, bool)> {
+        let (list, is_late) = {
+            let state = self.world.state();
+            let is_late = is_late || state.open.is_empty();
+            (if is_late { state.ended.clone() } else { state.open.clone() }, is_late)
         };
-        // Orders are rarely cancelled, rejected or refunded.
-        let gives_up = matches!(kind, CommandKind::Cancel | CommandKind::Reject | CommandKind::Refund);
-        if gives_up && self.below(4) > 0 {
-            return;
-        }
-        // Sometimes an admin states no reason, or another role states one.
-        let role = if self.below(12) == 0 { Role::Admin } else { who.role };
-        let Some(command) = self.command(kind, &order, role) else { return };
-        self.send_command(&who, id, command).await;
-    }
-
-    /// Sends a command and retries until the outcome is known.
-    pub(super) async fn send_command(&mut self, who: &Principal, order_id: OrderId, command: Command) {
-        let name = format!("command {}", self.below(usize::MAX));
-        // Without a key, a retry of a refund would be another refund.
-        let needs_key = matches!(command, Command::Refund(_)) || self.below(2) == 0;
-        let key = if needs_key { IdempotencyKey::new(&name).ok() } else { None };
-        let named = self.newly_named_items(order_id, &command).await;
-        let request = CommandRequest { order_id, command, key, expected_versions: None };
-        for _ in 0..MAX_ATTEMPTS {
-            let engine = self.server();
-            match engine.act(who, &request).await {
-                Err(error) if is_retryable(&error) => {}
-                Err(Error::Internal(text)) => {
-                    self.problems
-                        .push(format!("command {:?} on order {order_id} failed: {text}", request.command));
-                    return;
-                }
-                Ok(Answer { order, .. }) => return self.check_marks(&order, &named).await,
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Returns the items that a command names as unavailable; none if the order has already ended.
-    async fn newly_named_items(&mut self, order_id: OrderId, command: &Command) -> Vec<UnavailableItem> {
-        let (Command::Reject { items, .. } | Command::Cancel { items, .. }) = command else {
-            return Vec::new();
-        };
-        if items.is_empty() || self.read_order(order_id).await.is_none_or(|order| order.status.is_terminal())
-        {
-            return Vec::new();
-        }
-        items.clone()
-    }
-
-    /// Verifies that the items that a rejection or cancellation named are unavailable, at least for the
-    /// stated time.
-    async fn check_marks(&mut self, order: &Order, named: &[UnavailableItem]) {
-        if named.is_empty() {
-            return;
-        }
-        self.ends_for_items += 1;
-        match self.store.catalogue(order.details.restaurant_id).await {
-            Ok(Some(catalogue)) if catalogue.unavailable.extended(named) == catalogue.unavailable => {}
-            Ok(_) => {
-                self.problems
-                    .push(format!("order {}: items that its end named are still available", order.id));
-            }
-            Err(error) => {
-                self.problems.push(format!("cannot read the catalogue of order {}: {error}", order.id));
-            }
-        }
+        (!list.is_empty()).then(|| (list[self.below(list.len())], is_late))
     }
 
     /// Returns the stored order.
-    pub(super) async fn read_order(&mut self, id: OrderId) -> Option<Order> {
-        match self.store.order(id).await {
+    pub(super) async fn read_order(&self, id: OrderId) -> Option<Order> {
+        match self.world.store.order(id).await {
             Ok(Some(order)) => Some(order),
             Ok(None) => {
-                self.problems.push(format!("order {id} was acknowledged but does not exist"));
+                self.world.report_problem(format!("order {id} was acknowledged but does not exist"));
                 None
             }
             Err(error) => {
-                self.problems.push(format!("cannot read order {id}: {error}"));
+                self.world.report_problem(format!("cannot read order {id}: {error}"));
                 None
             }
         }
     }
-
-    /// Returns a random actor for the order, most often one who is a party to it.
-    fn random_actor(&mut self, order: &Order) -> Principal {
-        let place = self.places.iter().position(|place| place.id == order.details.restaurant_id).unwrap_or(0);
-        match self.below(12) {
-            0 => self.random_customer(),
-            1 => {
-                let own = order.details.customer_id;
-                let customer = self.customers.iter().find(|customer| customer.account_id == own);
-                customer.copied().unwrap_or(self.admin)
-            }
-            2 => self.admin,
-            3 => self.random_courier(),
-            4..7 => {
-                let carries = |courier: &&Principal| Some(courier.account_id) == order.courier_id;
-                let courier = self.couriers.iter().find(carries).copied();
-                courier.unwrap_or_else(|| self.random_courier())
-            }
-            _ => self.places[place].staff,
-        }
-    }
-
-    /// Returns a command of this kind with random content; `None` if only the system may send it.
-    pub(super) fn command(&mut self, kind: CommandKind, order: &Order, role: Role) -> Option<Command> {
-        let reason = (role == Role::Admin).then_some(InterventionReason::CourierUnreachable);
-        Some(match kind {
-            CommandKind::Confirm | CommandKind::Warn | CommandKind::Expire => return None,
-            CommandKind::Accept => Command::Accept { preparation_minutes: 5 + self.below_u32(30) },
-            CommandKind::Reject => {
-                let reason = self.random_choice(RejectReason::of(&actor_of(order, Role::Restaurant)));
-                let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
-                Command::Reject { reason, note: None, items }
-            }
-            CommandKind::MarkReady => Command::MarkReady,
-            CommandKind::AssignCourier => {
-                Command::AssignCourier { courier_id: self.random_courier().account_id, reason, note: None }
-            }
-            CommandKind::PickUp => Command::PickUp,
-            CommandKind::Deliver => Command::Deliver { reason, note: None },
-            CommandKind::Cancel => {
-                let reasons = CancelReason::of(&actor_of(order, role));
-                // No cancellation reason fits a courier, whose cancellation is refused anyway.
-                let reason = self.random_choice(if reasons.is_empty() { CancelReason::ALL } else { reasons });
-                let items = if reason.names_items() { self.items_of(order) } else { Vec::new() };
-                Command::Cancel { reason, note: None, items }
-            }
-            CommandKind::Refund => Command::Refund(self.refund(order)),
-        })
-    }
-
-    fn random_choice<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-
-    /// Returns a random selection of an order's items, at least one; most of them are unavailable for a
-    /// limited time.
-    fn items_of(&mut self, order: &Order) -> Vec<UnavailableItem> {
-        let mut items: Vec<Slug> = order.details.lines.iter().map(|line| line.item.clone()).collect();
-        let count = 1 + self.below(items.len());
-        let now = dabba_engine::Clock::now(&*self.clock);
-        (0..count)
-            .map(|_| {
-                let item = items.swap_remove(self.below(items.len()));
-                let seconds = 60 + i64::from(self.below_u32(1_800));
-                let until = (self.below(5) > 0).then(|| now + SignedDuration::from_secs(seconds));
-                UnavailableItem { item, until }
-            })
-            .collect()
-    }
-
-    fn below_u32(&mut self, bound: usize) -> u32 {
-        u32::try_from(self.below(bound)).unwrap_or(0)
-    }
-
-    fn refund(&mut self, order: &Order) -> RefundRequest {
-        let mut request = RefundRequest::new(None, RefundReason::ALL[self.below(RefundReason::ALL.len())]);
-        match self.below(3) {
-            0 => {}
-            1 => {
-                let minor = 1 + i64::from(self.below_u32(1_500));
-                request.amount = Amount::from_minor(minor).ok();
-            }
-            _ => {
-                let line = self.below_u32(order.details.lines.len());
-                let quantity = NonZeroU32::MIN.get() + self.below_u32(2);
-                request.lines = vec![RefundLine { line, quantity }];
-            }
-        }
-        if self.below(3) == 0 {
-            request.borne_by = Some(RefundBearer::ALL[self.below(RefundBearer::ALL.len())]);
-        }
-        request
-    }
-
-    /// Refunds a payment by hand at the provider, or opens or closes a chargeback.
-    pub(super) async fn change_payment_at_provider(&mut self) {
-        let count = self.placed.len();
-        if count == 0 {
-            return;
-        }
-        let place = self.below(count);
-        let Some(order_id) = self.placed.values().nth(place).copied() else { return };
-        let now = dabba_engine::Clock::now(&*self.clock);
-        let what = self.below(4);
-        let minor = 1 + i64::from(self.below_u32(900));
-        let Some(order) = self.read_order(order_id).await else { return };
-        for payment in self.provider.payments(order_id) {
-            // An order assumes that a capture that it does not know was of the whole total, so other amounts
-            // are skipped.
-            let is_of_the_total = payment.amount == order.details.amounts.total;
-            if !is_of_the_total && order.captured != payment.amount {
-                continue;
-            }
-            let reference = &payment.reference;
-            let happened = match what {
-                0 => self.provider.open_chargeback(reference),
-                1 => self.provider.close_chargeback(reference, minor % 2 == 0, now),
-                _ => match Amount::from_minor(minor) {
-                    Ok(amount) => self.provider.refund_manually(reference, amount, now),
-                    Err(_) => Vec::new(),
-                },
-            };
-            self.queue_reports(happened);
-        }
-    }
-
-    /// Queues reports of the provider.
-    fn queue_reports(&self, happened: Vec<Notification>) {
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        for notification in happened {
-            if self.chaos.is_delivered_later(&notification, reports.len()) {
-                reports.push(notification);
-            }
-        }
-    }
-
-    /// Decides all open chargebacks.
-    pub(super) fn decide_chargebacks(&mut self) {
-        let now = dabba_engine::Clock::now(&*self.clock);
-        let ids: Vec<OrderId> = self.placed.values().copied().collect();
-        for (number, order_id) in ids.into_iter().enumerate() {
-            for payment in self.provider.payments(order_id) {
-                self.queue_reports(self.provider.close_chargeback(&payment.reference, number % 2 == 0, now));
-            }
-        }
-    }
-
-    /// Delivers a random report of the provider. Sometimes the report is delivered again later.
-    pub(super) async fn deliver_random_report(&mut self) {
-        let count = self.reports.lock().unwrap_or_else(PoisonError::into_inner).len();
-        if count == 0 {
-            return;
-        }
-        let (place, comes_again) = (self.below(count), self.below(4) == 0);
-        let report = {
-            let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-            if comes_again { reports[place].clone() } else { reports.swap_remove(place) }
-        };
-        self.report(report).await;
-    }
-
-    pub(super) async fn report(&mut self, report: Notification) {
-        let order_id = report.order_id;
-        for _ in 0..MAX_ATTEMPTS {
-            match self.server().record_payment(order_id, &report.report.clone().into()).await {
-                Err(error) if is_retryable(&error) => {}
-                Err(error) => {
-                    self.problems.push(format!("a report about order {order_id} failed: {error}"));
-                    return;
-                }
-                Ok(()) => return,
-            }
-        }
-    }
-
-    /// Changes a restaurant as its staff: pauses it, or changes its menu.
-    pub(super) async fn change_restaurant(&mut self) {
-        let place = self.below(self.places.len());
-        let (id, staff) = (self.places[place].id, self.places[place].staff);
-        let engine = self.server();
-        let changed = match self.below(4) {
-            0 => engine.pause(&staff, id, None).await.map(drop),
-            1 => {
-                let Ok(item) = Slug::new(self.random_choice(&["dosa", "thali", "tea"])) else { return };
-                let availability = Availability::default();
-                engine.set_availability(&staff, id, &item, availability, None).await.map(drop)
-            }
-            2 => {
-                let edition = self.below(100);
-                engine.replace_menu(&staff, id, menu(edition), None).await.map(drop)
-            }
-            _ => engine.resume(&staff, id).await.map(drop),
-        };
-        // The restaurant resumes at once; otherwise nobody could order.
-        if let Err(error) = engine.resume(&staff, id).await.and(changed)
-            && !is_retryable(&error)
-        {
-            self.problems.push(format!("cannot change restaurant {id}: {error}"));
-        }
-    }
-
-    /// Retries parked tasks as an admin.
-    pub(super) async fn retry_tasks_as_admin(&mut self) {
-        if let Err(error) = self.retry_parked().await {
-            self.problems.push(format!("cannot list the parked tasks: {error}"));
-        }
-    }
-
-    /// Refunds the rest of an order that ended early, as an admin, if a refund of the order was refused or
-    /// failed.
-    pub(super) async fn refund_rest_if_owed(&mut self, order: &Order) {
-        let was_refused = order.refunds.iter().any(|state| !state.status.counts());
-        if is_refund_owed(order) && was_refused {
-            let admin = self.admin;
-            let request = RefundRequest::new(None, RefundReason::OrderEnded);
-            self.send_command(&admin, order.id, Command::Refund(request)).await;
-        }
-    }
-
-    /// Retries all parked tasks, resolves those for people, and returns the number of parked tasks.
-    pub(super) async fn retry_parked(&mut self) -> Result<usize, StoreError> {
-        let now = dabba_engine::Clock::now(&*self.clock);
-        let parked = self.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
-        for task in &parked {
-            if task.task.task.kind().needs_admin() {
-                if let Some(order) = self.read_order(task.task.order_id).await {
-                    self.refund_rest_if_owed(&order).await;
-                }
-                let (at, by, reason) = (now, self.admin.account_id, "resolved by the simulation".to_owned());
-                self.store.resolve_task(task.task.id, &TaskResolution { at, by, reason }).await?;
-            } else {
-                self.store.retry_task(task.task.id, now).await?;
-            }
-        }
-        Ok(parked.len())
-    }
 }
 
-/// Returns an actor of this role who is a party to an order.
-fn actor_of(order: &Order, role: Role) -> Actor {
-    let (account_id, restaurant_id) = (order.details.customer_id, order.details.restaurant_id);
-    match role {
-        Role::Customer => Actor::Customer { account_id },
-        Role::Restaurant => Actor::Restaurant { account_id, restaurant_id },
-        Role::Courier => Actor::Courier { account_id },
-        Role::Admin => Actor::Admin { account_id },
-    }
+/// Notes the version of an order that a response contained.
+fn acknowledge(world: &World, order: &Order) {
+    let mut state = world.state();
+    let version = state.acknowledged.entry(order.id).or_default();
+    *version = (*version).max(order.version);
 }

@@ -1,41 +1,30 @@
-//! The end of a simulation and its final checks.
+//! The end of a simulation: everything that has begun is completed.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, PoisonError},
-};
+use std::{sync::PoisonError, time::Duration};
 
-use async_trait::async_trait;
 use dabba_domain::{
-    Amount, OrderId, RestaurantId,
-    order::{
-        CommandKind, Order, OrderStatus, PaymentMethod, PaymentStatus, RefundStatus, StockDraw, TaskQueue,
-    },
+    Amount, OrderId,
+    order::{CommandKind, Order, OrderStatus, PaymentStatus, RefundStatus},
 };
-use dabba_engine::{Clock as _, Principal};
-use dabba_gateways::simulated::{Health, Provider};
-use dabba_store::{OrderQuery, OrderScope, PageSize};
-use jiff::SignedDuration;
+use dabba_engine::Principal;
+use dabba_gateways::simulated::Health;
+use dabba_store::Resource;
+use tokio::time::sleep;
 
-use super::{
-    Simulation, SimulationError, SimulationReport,
-    world::{LIMITED, STOCK, World},
-};
-use crate::audit::{AuditOptions, Finding, GatewayLedger, GatewaySummary, audit};
+use super::{Simulation, SimulationError, people::Person, world::World};
 
-/// Maximum number of rounds until everything must have ended. A failed task is retried after at most five
-/// minutes, the longest deadline is an hour, and a round is half a minute.
-const MAX_ROUNDS: u32 = 400;
+/// Maximum number of rounds until everything must have ended. A failed task is retried after at most half a minute, a
+/// payment expires after ten minutes, and a round is half a minute.
+const MAX_ROUNDS: u32 = 60;
 /// Number of rounds without any change after which the simulation counts as settled. They last longer than a
 /// refund takes to fail late.
 const QUIET_ROUNDS: u32 = 3;
-/// Virtual duration of a round, in seconds.
-const ROUND_SECONDS: i64 = 30;
-/// Maximum number of tasks per round.
-const MAX_TASKS_A_ROUND: u32 = 100_000;
+/// Virtual duration of a round.
+const ROUND: Duration = Duration::from_secs(30);
+/// Virtual time after which nothing that began earlier has an effect. Longer than a shard hangs and a server is down.
+const LAST_EFFECTS: Duration = Duration::from_secs(90);
 /// Maximum number of problems in the result.
-const MAX_PROBLEMS: usize = 20;
+pub(super) const MAX_PROBLEMS: usize = 20;
 
 /// Returns whether the order needs no further step.
 fn is_at_rest(order: &Order) -> bool {
@@ -70,16 +59,24 @@ impl Simulation {
     /// Stops the failures and completes everything that has begun.
     pub(super) async fn settle(&mut self) -> Result<(), SimulationError> {
         self.world.chaos.set_calm(true);
-        self.world.provider.set_health(Health::Up);
-        self.finish_hanging().await;
-        self.world.decide_chargebacks();
-        let all: Vec<OrderId> = self.world.open.iter().chain(&self.world.ended).copied().collect();
-        let mut unsettled = self.advance_orders(all.clone()).await;
+        self.world.site.provider.set_health(Health::Up);
+        for server in self.world.servers() {
+            server.set_skew(0);
+        }
+        while !self.actions.is_empty() {
+            self.finish_action().await;
+        }
+        // Commits of the last requests may still wait for a shard, and servers for their restart.
+        sleep(LAST_EFFECTS).await;
+        self.find_unnoticed_orders().await;
+        let mut person = self.person();
+        person.decide_chargebacks();
+        let all: Vec<OrderId> = self.world.state().placed.values().copied().collect();
+        let mut unsettled = self.advance_orders(&mut person, all.clone()).await;
         let mut quiet_rounds = 0;
         for _ in 0..MAX_ROUNDS {
-            self.deliver_reports().await;
-            self.work_due_tasks().await;
-            let parked = match self.world.retry_parked().await {
+            self.deliver_reports(&mut person).await;
+            let parked = match person.retry_parked().await {
                 Ok(parked) => parked,
                 Err(error) => return Err(self.error([format!("cannot list the parked tasks: {error}")])),
             };
@@ -88,14 +85,17 @@ impl Simulation {
                 [] => all.clone(),
                 unsettled => unsettled.iter().map(|order| order.id).collect(),
             };
-            unsettled = self.advance_orders(ids).await;
+            unsettled = self.advance_orders(&mut person, ids).await;
             let is_quiet = unsettled.is_empty() && parked == 0;
             quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
             if quiet_rounds >= QUIET_ROUNDS {
+                self.shut_down().await;
                 return Ok(());
             }
-            self.pass(ROUND_SECONDS);
+            // The workers work meanwhile.
+            sleep(ROUND).await;
         }
+        self.shut_down().await;
         let describe = |order: &Order| {
             format!(
                 "order {} is still not settled: status {}, payment status {}",
@@ -103,164 +103,69 @@ impl Simulation {
             )
         };
         let mut problems: Vec<String> = unsettled.iter().map(describe).collect();
+        problems.truncate(MAX_PROBLEMS / 2);
         problems.extend(self.audit().await);
         Err(self.error(problems))
     }
 
-    fn error(&self, problems: impl IntoIterator<Item = String>) -> SimulationError {
-        let problems = self.world.problems.iter().cloned().chain(problems).take(MAX_PROBLEMS).collect();
+    /// Stops the servers.
+    async fn shut_down(&mut self) {
+        self.guardians.shutdown().await;
+        for server in self.world.servers() {
+            server.stop();
+        }
+        sleep(LAST_EFFECTS).await;
+    }
+
+    pub(super) fn error(&self, problems: impl IntoIterator<Item = String>) -> SimulationError {
+        let known = std::mem::take(&mut self.world.state().problems);
+        let problems = known.into_iter().chain(problems).take(MAX_PROBLEMS).collect();
         SimulationError { seed: self.options.seed, problems }
     }
 
-    async fn deliver_reports(&mut self) {
-        let now = self.world.clock.now();
-        let mut reports =
-            std::mem::take(&mut *self.world.reports.lock().unwrap_or_else(PoisonError::into_inner));
-        let decided = self.world.provider.settle(now);
-        reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_delivered_later(report, 0)));
-        for report in reports {
-            self.world.report(report).await;
+    /// Adds the orders whose customers were refused after an attempt that had an effect, or had it later.
+    async fn find_unnoticed_orders(&mut self) {
+        let refused = std::mem::take(&mut self.world.state().refused);
+        for (customer, restaurant_id, key) in refused {
+            match self.world.store.find_claim(customer.account_id, restaurant_id, &key).await {
+                Ok(Some(claim)) => {
+                    let Resource::Order(id) = claim.resource else { continue };
+                    self.world.state().placed.insert(key.as_str().to_owned(), id);
+                }
+                Ok(None) => {}
+                Err(error) => self.world.report_problem(format!("cannot read a key: {error}")),
+            }
         }
     }
 
-    async fn work_due_tasks(&mut self) {
-        let engine = Arc::clone(&self.world.engines[0]);
-        for queue in TaskQueue::ALL {
-            for _ in 0..MAX_TASKS_A_ROUND {
-                match engine.work_next(*queue).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => {
-                        self.world.problems.push(format!("cannot claim tasks: {error}"));
-                        break;
-                    }
-                }
-            }
+    async fn deliver_reports(&self, person: &mut Person) {
+        let site = &self.world.site;
+        let mut reports = std::mem::take(&mut *site.reports.lock().unwrap_or_else(PoisonError::into_inner));
+        let decided = site.provider.settle(self.world.now());
+        reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_delivered_later(report, 0)));
+        for report in reports {
+            person.report(report).await;
         }
     }
 
     /// Sends the next command of each order, and returns the orders that are not settled.
-    async fn advance_orders(&mut self, ids: Vec<OrderId>) -> Vec<Order> {
+    async fn advance_orders(&self, person: &mut Person, ids: Vec<OrderId>) -> Vec<Order> {
         let mut unsettled = Vec::new();
         for id in ids {
-            let Some(order) = self.world.read_order(id).await else { continue };
+            let Some(order) = person.read_order(id).await else { continue };
             if let Some(kind) = next_command(&order)
                 && let who = self.world.actor_for(kind, &order)
-                && let Some(command) = self.world.command(kind, &order, who.role)
+                && let Some(command) = person.command(kind, &order, who.role)
             {
-                self.world.send_command(&who, id, command).await;
+                person.send_command(&who, id, command).await;
             }
-            self.world.refund_rest_if_owed(&order).await;
+            person.refund_rest_if_owed(&order).await;
             if !is_at_rest(&order) {
                 unsettled.push(order);
             }
         }
         unsettled
     }
-
-    /// Verifies the final state.
-    pub(super) async fn verify(mut self) -> Result<SimulationReport, SimulationError> {
-        let orders = self.world.all_orders().await.map_err(|problem| self.error([problem]))?;
-        let mut problems = std::mem::take(&mut self.world.problems);
-        let known: HashSet<OrderId> = self.world.placed.values().copied().collect();
-        let strangers = orders.iter().filter(|order| !known.contains(&order.id));
-        problems.extend(strangers.map(|order| format!("order {} was not placed with a known key", order.id)));
-        if known.len() != self.world.placed.len() {
-            problems.push("two keys placed the same order".to_owned());
-        }
-        problems.extend(self.audit().await);
-        problems.extend(self.check_stock(&orders).await);
-        if !problems.is_empty() {
-            problems.truncate(MAX_PROBLEMS);
-            return Err(SimulationError { seed: self.options.seed, problems });
-        }
-        let is_delivered = |order: &&Order| order.status == OrderStatus::Delivered;
-        self.report.orders = orders.len() as u64;
-        self.report.events = orders.iter().map(|order| u64::from(order.version)).sum();
-        self.report.delivered = orders.iter().filter(is_delivered).count() as u64;
-        let reversed = |order: &Order| {
-            let refunds = order.refunds.iter().filter(|state| state.status == RefundStatus::Reversed);
-            refunds.count() as u64
-        };
-        let (ended, delivered): (Vec<_>, Vec<_>) = orders.iter().partition(|order| order.closure.is_some());
-        self.report.reversed_refunds = delivered.into_iter().map(reversed).sum();
-        self.report.reversed_refunds_of_ended_orders = ended.into_iter().map(reversed).sum();
-        let external = |order: &Order| {
-            order.refunds.iter().filter(|state| state.refund.external.is_some()).count() as u64
-        };
-        self.report.external_refunds = orders.iter().map(external).sum();
-        let differs = |order: &&Order| {
-            let (done, total) = (self.world.provider.summary(order.id), order.details.amounts.total.minor());
-            [done.authorized, done.captured].into_iter().any(|moved| moved != 0 && moved != total)
-        };
-        self.report.other_amounts = orders.iter().filter(differs).count() as u64;
-        let is_of_nothing = |order: &&Order| {
-            let details = &order.details;
-            let is_by_card = details.payment_method == PaymentMethod::Card;
-            is_by_card && details.amounts.total.is_zero() && order.status == OrderStatus::Delivered
-        };
-        self.report.of_nothing = orders.iter().filter(is_of_nothing).count() as u64;
-        self.report.ends_for_items = self.world.ends_for_items;
-        self.report.failures = self.world.chaos.failures();
-        let passed = self.world.clock.now().duration_since(World::start());
-        self.report.simulated_seconds = passed.as_secs();
-        self.report.digest = digest(&orders);
-        Ok(self.report)
-    }
-
-    async fn audit(&self) -> Vec<String> {
-        let ledger = ProviderLedger(Arc::clone(&self.world.provider));
-        // All orders are settled, so every difference between an order and the provider is a problem.
-        let now = self.world.clock.now();
-        let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::at(now) };
-        let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
-            Ok(report) => report.findings.iter().map(describe).collect(),
-            Err(error) => vec![error.to_string()],
-        };
-        // The auditor does not sort its findings.
-        problems.sort_unstable();
-        problems
-    }
-
-    /// Verifies that the stock of the limited item is the initial stock minus the sold items plus the
-    /// returned items.
-    async fn check_stock(&self, orders: &[Order]) -> Vec<String> {
-        let mut sold: BTreeMap<RestaurantId, i64> = BTreeMap::new();
-        for order in orders {
-            let events = match self.world.store.events(order.id, 0, order.version).await {
-                Ok(events) => events,
-                Err(error) => return vec![error.to_string()],
-            };
-            let drawn = &order.details.stock_drawn;
-            let came_back = events.iter().flat_map(|recorded| recorded.event.returned_stock(drawn));
-            let count = |draw: &StockDraw| i64::from(draw.quantity);
-            *sold.entry(order.details.restaurant_id).or_default() +=
-                drawn.iter().map(count).sum::<i64>() - came_back.map(count).sum::<i64>();
-        }
-        let mut problems = Vec::new();
-        for place in &self.world.places {
-            let levels = self.world.store.stock(place.id).await.unwrap_or_default();
-            let left: HashMap<&str, u32> =
-                levels.iter().map(|level| (level.item.as_str(), level.remaining)).collect();
-            let expected = i64::from(STOCK) - sold.get(&place.id).copied().unwrap_or(0);
-            let found = left.get(LIMITED).map(|left| i64::from(*left));
-            if found != Some(expected) {
-                problems
-                    .push(format!("stock of {LIMITED} at {} must be {expected}, but is {found:?}", place.id));
-            }
-        }
-        problems
-    }
-}
-
-/// Returns a hash of the orders. Equal orders have equal digests.
-fn digest(orders: &[Order]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for order in orders {
-        (order.id.to_string(), order.version, order.status, order.payment_status).hash(&mut hasher);
-        (order.captured, order.refunded, order.updated_at.as_nanosecond()).hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 impl World {
@@ -276,38 +181,5 @@ impl World {
             CommandKind::AssignCourier => self.admin,
             _ => staff,
         }
-    }
-
-    async fn all_orders(&self) -> Result<Vec<Order>, String> {
-        let mut orders = Vec::new();
-        let mut after = None;
-        loop {
-            let limit = PageSize::new(PageSize::MAX).unwrap_or(PageSize::DEFAULT);
-            let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after, limit };
-            let page = self.store.list_orders(&query).await.map_err(|error| error.to_string())?;
-            orders.extend(page.orders);
-            after = page.next;
-            if after.is_none() {
-                return Ok(orders);
-            }
-        }
-    }
-}
-
-/// The ledger of the simulated provider, for the auditor.
-struct ProviderLedger(Arc<Provider>);
-
-#[async_trait]
-impl GatewayLedger for ProviderLedger {
-    async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
-        let done = GatewaySummary::from(self.0.summary(order_id));
-        Ok((done != GatewaySummary::default()).then_some(done))
-    }
-}
-
-fn describe(finding: &Finding) -> String {
-    match finding.order_id {
-        Some(id) => format!("{} of order {id}: {}", finding.code.as_str(), finding.text),
-        None => format!("{}: {}", finding.code.as_str(), finding.text),
     }
 }

@@ -1,41 +1,64 @@
 //! Restaurants, people, servers and the clock of a simulation.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, Role, Timestamp, menu::MenuDocument,
+    AccountId, Bucket, OrderId, RestaurantId, Role, Timestamp, menu::MenuDocument, order::Version,
     restaurant::SettingsDocument, text::Slug,
 };
-use dabba_engine::{
-    BreakerConfig, Clock, Engine, EngineConfig, Error, ManualClock, PasswordCost, PaymentConfig, Ports,
-    Principal, Random, SeededRandom,
-};
+use dabba_engine::{Clock, Error, Principal, Random, SeededRandom};
 use dabba_gateways::simulated::{Provider, provider::Delays, wire::Notification};
-use dabba_store::{Account, AccountCreation, Store};
-use jiff::SignedDuration;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use dabba_store::{
+    Account, AccountCreation, BucketRange, IdempotencyKey, ShardMap, ShardRange, ShardedStore, Store,
+};
+use rand::{RngExt as _, rngs::StdRng};
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::{
-    SimulationOptions,
-    chaos::{Chaos, FaultyStore, ProviderChaos},
+    SHARDS, SimulationOptions,
+    chaos::Chaos,
+    server::{Server, Site},
+    store::InstantStore,
 };
 
 /// Start time of every simulation: a Monday at noon.
-const START: Timestamp = Timestamp::constant(1_780_315_200, 0); // 1 June 2026, 12:00 UTC.
-/// Number of servers on the same store.
+pub(super) const START: Timestamp = Timestamp::constant(1_780_315_200, 0); // 1 June 2026, 12:00 UTC.
+/// Number of servers on the same stores.
 pub(super) const SERVERS: usize = 2;
+/// Minimum number of restaurants. There are more if a shard has none of these.
 const RESTAURANTS: usize = 3;
+/// Maximum number of restaurants.
+const MAX_RESTAURANTS: usize = 30;
 const CUSTOMERS: usize = 5;
 const COURIERS: usize = 3;
-/// Initial stock of the limited item.
-pub(super) const STOCK: u32 = 300;
+/// Minimum of the initial stock of the limited item.
+const MIN_STOCK: u32 = 8;
 /// The item with limited stock, at every restaurant.
 pub(super) const LIMITED: &str = "thali";
+
+/// The true time, which Tokio's paused clock drives.
+pub(super) struct WorldClock(Instant);
+
+impl WorldClock {
+    /// Returns the virtual time since the start.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        START.saturating_add(self.elapsed()).unwrap_or(START)
+    }
+}
 
 /// A restaurant with its staff.
 pub(super) struct Place {
@@ -43,29 +66,38 @@ pub(super) struct Place {
     pub(super) staff: Principal,
 }
 
-/// The simulated world. See the module documentation.
+/// The simulated world. See the module documentation. All actions share it.
 pub(super) struct World {
-    random: StdRng,
-    seed: u64,
-    /// The store without injected failures.
-    pub(super) store: Arc<dyn Store>,
-    faulty: Arc<dyn Store>,
+    pub(super) site: Arc<Site>,
     pub(super) chaos: Arc<Chaos>,
-    pub(super) clock: Arc<ManualClock>,
-    pub(super) provider: Arc<Provider>,
-    pub(super) reports: Arc<Mutex<Vec<Notification>>>,
-    pub(super) engines: Vec<Arc<Engine>>,
-    started_servers: u64,
+    /// All shards, without faults.
+    pub(super) store: Arc<dyn Store>,
+    servers: Mutex<Vec<Arc<Server>>>,
+    started_servers: AtomicU64,
     pub(super) admin: Principal,
     pub(super) places: Vec<Place>,
     pub(super) customers: Vec<Principal>,
     pub(super) couriers: Vec<Principal>,
+    /// Initial stock of the limited item.
+    pub(super) stock: u32,
+    state: Mutex<State>,
+}
+
+/// What the people know and do.
+#[derive(Default)]
+pub(super) struct State {
     /// The placed orders by idempotency key.
     pub(super) placed: BTreeMap<String, OrderId>,
     /// The orders that may be open.
     pub(super) open: Vec<OrderId>,
     /// The orders that have ended.
     pub(super) ended: Vec<OrderId>,
+    /// The highest version of each order that a response contained.
+    pub(super) acknowledged: BTreeMap<OrderId, Version>,
+    /// Attempts to place an order that were refused after an attempt whose outcome is unknown.
+    pub(super) refused: Vec<(Principal, RestaurantId, IdempotencyKey)>,
+    /// Number of begun and of finished changes of availability by the staff of each restaurant.
+    pub(super) availability_changes: HashMap<RestaurantId, (u64, u64)>,
     /// Number of orders that ended because of unavailable items that a user named.
     pub(super) ends_for_items: u64,
     /// Problems found during the run.
@@ -73,80 +105,108 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new(store: Arc<dyn Store>, options: &SimulationOptions) -> Result<Self, String> {
+    /// Creates a world on empty stores, one for each shard.
+    pub(super) async fn new(
+        stores: Vec<Arc<dyn Store>>,
+        options: &SimulationOptions,
+    ) -> Result<Arc<Self>, String> {
         let seed = options.seed;
         let chaos = Arc::new(Chaos::new(seed ^ 0x00c0_ffee, options.plant));
-        let clock = Arc::new(ManualClock::new(START));
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(seed ^ 0x5eed));
         let delays = Delays { answer: Duration::ZERO, ..Delays::default() };
-        let faulty = FaultyStore { inner: Arc::clone(&store), chaos: Arc::clone(&chaos) };
-        let admin = Principal::new(account_id(seed, 0), Role::Admin);
-        let mut world = Self {
-            random: StdRng::seed_from_u64(seed),
+        let instant = |store| Arc::new(InstantStore(store)) as Arc<dyn Store>;
+        let shards: Vec<_> = stores.into_iter().map(instant).collect();
+        let map = map()?;
+        let store = ShardedStore::new(map.clone(), shards.clone()).map_err(|error| error.to_string())?;
+        let reports: Arc<Mutex<Vec<Notification>>> = Arc::default();
+        let site = Site {
             seed,
-            store,
-            faulty: Arc::new(faulty),
-            chaos,
-            clock,
+            map,
+            shards,
+            chaos: Arc::clone(&chaos),
+            clock: Arc::new(WorldClock(Instant::now())),
             provider: Arc::new(Provider::with_delays(random, delays)),
-            reports: Arc::default(),
-            engines: Vec::new(),
-            started_servers: 0,
-            admin,
+            reports,
+        };
+        let stock = (options.orders * chaos.rates.stock / 1_000).max(MIN_STOCK);
+        let mut world = Self {
+            site: Arc::new(site),
+            chaos,
+            store: Arc::new(store),
+            servers: Mutex::default(),
+            started_servers: AtomicU64::new(0),
+            admin: Principal::new(account_id(seed, 0), Role::Admin),
             places: Vec::new(),
             customers: Vec::new(),
             couriers: Vec::new(),
-            placed: BTreeMap::new(),
-            open: Vec::new(),
-            ended: Vec::new(),
-            ends_for_items: 0,
-            problems: Vec::new(),
+            stock,
+            state: Mutex::default(),
         };
-        for place in 0..SERVERS {
-            world.start_server(place);
+        for _ in 0..SERVERS {
+            let server = world.start_server(0).await?;
+            world.lock_servers().push(server);
         }
         world.populate().await.map_err(|error| format!("the simulation could not start: {error}"))?;
-        world.chaos.set_calm(false);
-        Ok(world)
+        Ok(Arc::new(world))
     }
 
-    /// Starts a server and replaces the previous one with this index.
-    pub(super) fn start_server(&mut self, place: usize) {
-        self.started_servers += 1;
-        let gateway = ProviderChaos {
-            chaos: Arc::clone(&self.chaos),
-            provider: Arc::clone(&self.provider),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            reports: Arc::clone(&self.reports),
-        };
-        let ports = Ports {
-            store: Arc::clone(&self.faulty),
-            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
-            random: Arc::new(SeededRandom::new(self.seed.wrapping_add(self.started_servers << 32))),
-            gateway: Some(Arc::new(gateway)),
-        };
-        let breaker = BreakerConfig { open_for: Duration::from_secs(20), ..BreakerConfig::default() };
-        let config = EngineConfig {
-            password_cost: PasswordCost::LEAST,
-            payments: PaymentConfig { breaker, ..PaymentConfig::default() },
-            ..EngineConfig::default()
-        };
-        let engine = Engine::start(ports, config);
-        match self.engines.get_mut(place) {
-            Some(before) => *before = engine,
-            None => self.engines.push(engine),
+    /// Starts a server on a machine whose clock is ahead by this number of milliseconds.
+    async fn start_server(&self, skew: i64) -> Result<Arc<Server>, String> {
+        let number = 1 + self.started_servers.fetch_add(1, Ordering::Relaxed);
+        Server::start(&self.site, number, skew).await.map_err(|error| error.to_string())
+    }
+
+    /// Starts a server in place of the one with this index.
+    pub(super) async fn replace_server(&self, place: usize, skew: i64) {
+        match self.start_server(skew).await {
+            Ok(server) => {
+                if let Some(before) = self.lock_servers().get_mut(place) {
+                    *before = server;
+                }
+            }
+            Err(error) => self.report_problem(format!("a server could not start: {error}")),
         }
     }
 
+    fn lock_servers(&self) -> MutexGuard<'_, Vec<Arc<Server>>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the servers, by index.
+    pub(super) fn servers(&self) -> Vec<Arc<Server>> {
+        self.lock_servers().clone()
+    }
+
+    /// Returns what the people know and do.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a problem.
+    pub(super) fn report_problem(&self, problem: String) {
+        self.state().problems.push(problem);
+    }
+
+    /// Returns the true time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.site.clock.now()
+    }
+
+    /// Creates restaurants until every shard has one, and accounts.
     async fn populate(&mut self) -> Result<(), Error> {
-        let engine = Arc::clone(&self.engines[0]);
-        for number in 0..RESTAURANTS {
+        let engine = Arc::clone(&self.servers()[0].engine);
+        let mut has_restaurant = [false; SHARDS];
+        for number in 0..MAX_RESTAURANTS {
+            if number >= RESTAURANTS && has_restaurant == [true; SHARDS] {
+                break;
+            }
             let entry = engine.create_restaurant(&self.admin, settings(number), menu(1)).await?;
             let id = entry.restaurant().id;
+            has_restaurant[self.store.shard_of(id.bucket())] = true;
             let staff = self.person(Role::Restaurant).await?;
             engine.add_member(&self.admin, id, staff.account_id).await?;
             let item = Slug::new(LIMITED).map_err(|error| Error::Internal(error.to_string()))?;
-            engine.set_stock(&staff, id, &item, Some(STOCK), None).await?;
+            engine.set_stock(&staff, id, &item, Some(self.stock), None).await?;
             self.places.push(Place { id, staff });
         }
         for _ in 0..CUSTOMERS {
@@ -162,7 +222,7 @@ impl World {
 
     async fn person(&mut self, role: Role) -> Result<Principal, Error> {
         let number = 1 + self.customers.len() + 10 * self.couriers.len() + 100 * self.places.len();
-        let id = account_id(self.seed, number as u64);
+        let id = account_id(self.site.seed, number as u64);
         let account = Account {
             id,
             email: format!("{number}@dabba.example"),
@@ -183,33 +243,28 @@ impl World {
             }
         }
     }
+}
 
-    /// Returns a random number below a bound.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
-        self.random.random_range(0..bound.max(1))
-    }
+/// Returns a random number below a bound.
+pub(super) fn below(random: &mut StdRng, bound: usize) -> usize {
+    random.random_range(0..bound.max(1))
+}
 
-    /// Returns a random server.
-    pub(super) fn server(&mut self) -> Arc<Engine> {
-        let place = self.below(SERVERS);
-        Arc::clone(&self.engines[place])
-    }
-
-    /// Advances the clock by less than a second up to seconds, sometimes up to minutes.
-    pub(super) fn advance_clock(&mut self) {
-        let seconds = match self.below(60) {
-            0 => self.below(600),
-            1..10 => self.below(40),
-            _ => self.below(4),
+/// Returns the map of shards of equal size.
+fn map() -> Result<ShardMap, String> {
+    let mut rest = BucketRange::WHOLE;
+    let mut shards = Vec::new();
+    for shard in 1..=SHARDS {
+        let next = usize::from(Bucket::COUNT) * shard / SHARDS;
+        let next = u16::try_from(next).ok().and_then(Bucket::new);
+        let (buckets, above) = match next.and_then(|next| rest.split_at(next)) {
+            Some((buckets, above)) => (buckets, above),
+            None => (rest, rest),
         };
-        let millis = self.below(1_000);
-        let millis = i64::try_from(seconds * 1_000 + millis).unwrap_or(0);
-        self.clock.advance(SignedDuration::from_millis(millis));
+        rest = above;
+        shards.push(ShardRange { name: format!("shard-{shard}"), buckets });
     }
-
-    pub(super) fn start() -> Timestamp {
-        START
-    }
+    ShardMap::new(shards).map_err(|error| error.to_string())
 }
 
 fn account_id(seed: u64, number: u64) -> AccountId {
@@ -220,7 +275,7 @@ fn settings(number: usize) -> SettingsDocument {
     let deadline = [480, 60, 3_600][number % 3];
     let document = json!({
         "name": format!("Kitchen {number}"), "currency": "GBP", "time_zone": "Europe/London",
-        "tax_rate_basis_points": 1_250 * number, "delivery": {"fee": 249, "free_from": 5_000},
+        "tax_rate_basis_points": 1_250 * (number % 3), "delivery": {"fee": 249, "free_from": 5_000},
         "acceptance_deadline_seconds": deadline, "refund_limit": 1_500,
     });
     serde_json::from_value(document).unwrap_or_else(|error| unreachable!("settings: {error}"))

@@ -1,0 +1,173 @@
+//! Servers: an engine with its workers and watchers, on a machine whose clock may be off, which may die.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use dabba_domain::Timestamp;
+use dabba_engine::{
+    BreakerConfig, Clock, ClockConfig, Engine, EngineConfig, PasswordCost, PaymentConfig, Ports,
+    SeededRandom, ServerClock, TaskConfig,
+};
+use dabba_gateways::simulated::{Provider, wire::Notification};
+use dabba_store::{ShardMap, ShardedStore, ShardedStoreError, Store};
+use jiff::SignedDuration;
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{chaos::Chaos, coverage::Mark, provider::FaultyProvider, store::FaultyStore, world::WorldClock};
+
+/// Maximum number of commits in a batch. Low, so that full batches occur.
+const MAX_BATCH: usize = 16;
+/// Lease of a task. Shorter than a shard hangs, so that leases expire while their holders wait.
+const LEASE: Duration = Duration::from_secs(16);
+/// Maximum pause after a failure of a task. Short, so that tasks that always fail are parked during the simulation.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// Maximum number of attempts to measure the clock of a machine that starts.
+const CLOCK_ATTEMPTS: u32 = 5;
+
+/// The life of a server, which ends once.
+pub(super) struct Life(watch::Sender<bool>);
+
+impl Life {
+    fn begin() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(false)))
+    }
+
+    /// Ends the life. All clients lose their connections.
+    pub(super) fn end(&self) {
+        self.0.send_replace(true);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits for the end.
+    pub(super) async fn over(&self) {
+        // The sender exists as long as `self`, so the channel cannot be closed.
+        let _ = self.0.subscribe().wait_for(|is_over| *is_over).await;
+    }
+}
+
+/// The clock of a server's machine.
+struct MachineClock {
+    truth: Arc<WorldClock>,
+    /// Milliseconds by which the clock is ahead.
+    skew: AtomicI64,
+}
+
+impl Clock for MachineClock {
+    fn now(&self) -> Timestamp {
+        let skew = SignedDuration::from_millis(self.skew.load(Ordering::Relaxed));
+        let now = self.truth.now();
+        now.saturating_add(skew).unwrap_or(now)
+    }
+}
+
+/// The surroundings of all servers.
+pub(super) struct Site {
+    pub(super) seed: u64,
+    pub(super) map: ShardMap,
+    /// The shards' stores, without faults.
+    pub(super) shards: Vec<Arc<dyn Store>>,
+    pub(super) chaos: Arc<Chaos>,
+    pub(super) clock: Arc<WorldClock>,
+    pub(super) provider: Arc<Provider>,
+    pub(super) reports: Arc<Mutex<Vec<Notification>>>,
+}
+
+/// A running server.
+pub(super) struct Server {
+    pub(super) engine: Arc<Engine>,
+    pub(super) life: Arc<Life>,
+    machine: Arc<MachineClock>,
+    clock: Arc<ServerClock>,
+    /// The workers and watchers.
+    running: Mutex<JoinSet<()>>,
+}
+
+impl Server {
+    /// Starts a server. `number` counts all servers of the simulation, and `skew` says by how many milliseconds the
+    /// clock of its machine is ahead.
+    pub(super) async fn start(site: &Site, number: u64, skew: i64) -> Result<Arc<Self>, ShardedStoreError> {
+        let life = Life::begin();
+        let reach = |(shard, inner): (usize, &Arc<dyn Store>)| {
+            Arc::new(FaultyStore {
+                inner: Arc::clone(inner),
+                shard,
+                chaos: Arc::clone(&site.chaos),
+                clock: Arc::clone(&site.clock),
+                life: Arc::clone(&life),
+            }) as Arc<dyn Store>
+        };
+        let shards = site.shards.iter().enumerate().map(reach).collect();
+        let store: Arc<dyn Store> = Arc::new(ShardedStore::new(site.map.clone(), shards)?);
+        let machine = Arc::new(MachineClock { truth: Arc::clone(&site.clock), skew: AtomicI64::new(skew) });
+        let clock = Arc::new(ServerClock::new(Arc::clone(&machine) as _, ClockConfig::default()));
+        for _ in 0..CLOCK_ATTEMPTS {
+            if clock.measure(&*store).await.is_ok() {
+                break;
+            }
+        }
+        let gateway = FaultyProvider {
+            chaos: Arc::clone(&site.chaos),
+            provider: Arc::clone(&site.provider),
+            clock: Arc::clone(&site.clock),
+            reports: Arc::clone(&site.reports),
+            life: Arc::clone(&life),
+        };
+        let ports = Ports {
+            store: Arc::clone(&store),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Arc::new(SeededRandom::new(site.seed.wrapping_add(number << 32))),
+            gateway: Some(Arc::new(gateway)),
+        };
+        let engine = Engine::start(ports, config(site.chaos.rates.poll_interval));
+        let mut running = JoinSet::new();
+        running.spawn(Arc::clone(&clock).follow(Arc::clone(&store), Arc::clone(engine.supervisor())));
+        running.spawn(Arc::clone(&engine).maintain());
+        running.spawn(Arc::clone(&engine).watch_catalogues());
+        running.spawn(Arc::clone(&engine).watch_revocations());
+        running.spawn(Arc::clone(&engine).work(std::future::pending()));
+        Ok(Arc::new(Self { engine, life, machine, clock, running: Mutex::new(running) }))
+    }
+
+    /// Stops everything that the server does, as the end of its process does.
+    pub(super) fn stop(&self) {
+        self.life.end();
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+    }
+
+    /// Sets the clock of the machine ahead by this number of milliseconds. Returns whether the clock went back.
+    pub(super) fn set_skew(&self, skew: i64) -> bool {
+        self.machine.skew.swap(skew, Ordering::Relaxed) > skew
+    }
+
+    /// Counts the rare conditions in which the server is.
+    pub(super) fn observe(&self, chaos: &Chaos) {
+        if self.clock.check().is_err() {
+            chaos.coverage.pass(Mark::ClockOff);
+        }
+        if self.engine.breaker_state() == Some(dabba_engine::BreakerState::Open) {
+            chaos.coverage.pass(Mark::BreakerOpen);
+        }
+    }
+}
+
+fn config(poll_interval: Duration) -> EngineConfig {
+    let breaker = BreakerConfig { open_for: Duration::from_secs(20), ..BreakerConfig::default() };
+    EngineConfig {
+        max_batch: MAX_BATCH,
+        password_cost: PasswordCost::LEAST,
+        catalogue_poll_interval: 2 * poll_interval,
+        revocation_poll_interval: 4 * poll_interval,
+        maintenance_interval: Duration::from_mins(5),
+        tasks: TaskConfig { poll_interval, lease: LEASE, max_backoff: MAX_BACKOFF, ..TaskConfig::default() },
+        payments: PaymentConfig { breaker, ..PaymentConfig::default() },
+        ..EngineConfig::default()
+    }
+}
