@@ -24,8 +24,8 @@ const LIBRARY_LEVEL: LevelFilter = LevelFilter::INFO;
 /// Crate of earlier versions, and the crates that replace it. The setting `log` may still name the former.
 const REPLACED: (&str, [&str; 2]) = ("dabba_http", ["dabba_web", "dabba_api"]);
 
-/// Starts the log on standard error as the settings say. Warns about unknown environment variables and about unsafe permissions
-/// of files, `config` included.
+/// Starts the log on standard error as the settings say. Warns about unknown environment variables, a password in the arguments,
+/// and unsafe permissions of files, `config` included.
 pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     start_for_check(settings, config)?;
     for (name, suggestion) in unknown_variables() {
@@ -34,7 +34,7 @@ pub(crate) fn start(settings: &Settings, config: Option<&Path>) -> Result<(), Fa
     Ok(())
 }
 
-/// Starts the log for the check of the settings, which itself reports unknown variables.
+/// As [`start`], but without the warnings about unknown variables: the check of the settings reports them itself.
 pub(crate) fn start_for_check(settings: &Settings, config: Option<&Path>) -> Result<(), Failure> {
     let is_terminal = std::io::stderr().is_terminal();
     let default_format = if is_terminal { LogFormat::Text } else { LogFormat::Json };

@@ -58,7 +58,7 @@ pub struct AuditOptions {
     /// Maximum time after the acceptance deadline for which an order may be unanswered.
     pub unanswered_after: SignedDuration,
     /// Maximum time without a change between acceptance and delivery. While the order is being prepared, the
-    /// time counts from the promised time.
+    /// time counts from the promised time if that is later than the last change.
     pub stuck_after: SignedDuration,
     /// Maximum time after its last change for which an ended order may have an open payment, and for which an
     /// order may not know what its payment provider did.

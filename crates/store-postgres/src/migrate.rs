@@ -282,7 +282,8 @@ mod tests {
 
     use super::*;
 
-    /// Published migrations do not change. Change a line of this snapshot only if its file has not been published.
+    /// Proves that published migrations do not change: a database migrated by a published file refuses a file with another
+    /// checksum. Change a line of this snapshot only if its file has not been published.
     #[test]
     fn published_migrations_do_not_change() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");

@@ -214,7 +214,8 @@ mod tests {
 
     use super::*;
 
-    /// Proves that published migrations do not change. Only the line of an unpublished file may change here.
+    /// Proves that published migrations do not change: a database migrated by a published file refuses a file with another
+    /// checksum. Change a line of this snapshot only if its file has not been published.
     #[test]
     fn published_migrations_do_not_change() {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");

@@ -38,8 +38,8 @@ pub enum StoreError {
     /// key to learn whether a commit was written.
     #[error("the outcome is unknown: {0}")]
     OutcomeUnknown(String),
-    /// The store differs from this process's configuration: it has another schema version, or it holds another part of the shard
-    /// map. An operator must correct this. Nothing was written.
+    /// The store differs from this process's configuration, for example in its schema version or its bucket range, or the
+    /// requested change does not fit the store's state. An operator must correct this. Nothing was written.
     #[error("the store cannot be used: {0}")]
     Unfit(String),
     /// A newer version of Dabba wrote the affected data in a form that only that version understands. Nothing was written.

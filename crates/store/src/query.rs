@@ -43,7 +43,7 @@ pub trait OrderStore: Send + Sync {
     /// is ever skipped or repeated. A shard that does not answer does not delay the others: its events appear once it
     /// answers again.
     ///
-    /// A cursor that another kind of store made is [`StoreError::Corrupt`].
+    /// A cursor that no store of this kind made is [`StoreError::Corrupt`].
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
 
     /// Returns the record of a key, if the key is claimed. A request can then be answered as before although it would

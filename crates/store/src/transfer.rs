@@ -2,7 +2,8 @@
 //!
 //! Rows are copied unchanged and not replayed through the engine: ids, times, histories and idempotency keys stay the
 //! same. A [`Source`] returns the rows of each table ([`TABLES`]) in pages. A [`Target`] writes each page together with
-//! the copy's [`Progress`] in one transaction, so an interrupted copy resumes after its last page.
+//! the copy's [`Progress`] in one transaction, so an interrupted copy resumes after its last page. [`normalize`] makes the
+//! only changes: it sorts the members of some JSON, and replaces U+0000 in messages, which PostgreSQL cannot store.
 //!
 //! The source is never written. [`copy`] reads the whole source before it writes, and the target keeps the digests
 //! ([`Contents`]), so [`copy`] detects a source that changed between two runs. At the end, the target's own digests
@@ -372,7 +373,7 @@ pub fn check_layout(
     )))
 }
 
-/// Returns a value in the form that every store can hold. The error names the column.
+/// Returns a value in the form that every store can hold. Fails if there is no such form; the error names the column.
 pub fn normalize(table: &Table, column: &Column, value: Value) -> Result<Value, StoreError> {
     let at = || format!("{}.{}", table.name, column.name);
     let Value::Text(text) = value else { return Ok(value) };

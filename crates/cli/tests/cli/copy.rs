@@ -201,8 +201,8 @@ fn a_copy_is_equivalent_to_its_source() {
     past.is_kept(moved.data(), &["--database", &moved.url]);
 }
 
-/// Proves that values at their limits are copied unchanged, also values that PostgreSQL cannot store in its own form, and that
-/// the feed keeps the source's order.
+/// Proves that values at their limits are copied unchanged, that U+0000 in a message becomes U+FFFD because PostgreSQL cannot store
+/// it, that the JSON of a task's failures gets PostgreSQL's form, and that the feed keeps the source's order.
 #[test]
 fn values_and_the_order_of_the_feed_arrive() {
     let moved = Move::migrated();

@@ -93,7 +93,8 @@ fn an_order_without_a_capture_has_an_empty_ledger() {
     }
 }
 
-/// Proves that the restaurant returns its food with the tax on it, while courier and platform keep their money.
+/// Proves that refunds of the food's full price that the restaurant bears leave the restaurant and the tax office at
+/// zero. The courier and the platform keep their money, because they have done their work.
 #[test]
 fn a_full_refund_of_the_food_leaves_the_restaurant_at_zero() {
     let mut life = bill(false).delivered();

@@ -247,8 +247,8 @@ async fn an_unavailable_store_parks_no_tasks() {
     check_end(&world, &worker, "after the outage").await;
 }
 
-/// Proves that two workers bring every order to its one end while every third call of any kind fails: accepted orders
-/// stay accepted, the others expire once, and the stock is correct (I4, I7).
+/// Proves that two workers bring every order to its one end while a random third of the claims, commits and
+/// postponements fails: accepted orders stay accepted, the others expire once, and the stock is correct (I4, I7).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_order_ends_once_under_random_faults() {
     const ORDERS: u32 = 24;

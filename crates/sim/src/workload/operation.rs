@@ -47,7 +47,7 @@ impl Operator {
     }
 
     /// Runs the operation with this number. Returns the id of the order if the operation placed one. The
-    /// error is the kind of failure: a status, `replayed`, or a connection failure.
+    /// error is the kind of failure, such as a status, `replayed` or a connection failure.
     pub(super) async fn run_operation(
         &self,
         connection: &mut Connection,
