@@ -260,7 +260,7 @@ impl Simulation {
         below(&mut self.random, bound)
     }
 
-    /// Returns somebody with random numbers of their own.
+    /// Returns a user with random numbers of their own.
     fn person(&mut self) -> Person {
         Person::new(&self.world, self.random.next_u64())
     }

@@ -63,7 +63,7 @@ fn is_retryable(error: &Error) -> bool {
         || matches!(error, Error::Conflict(Conflict::TooManyChanges))
 }
 
-/// Somebody who acts in the world.
+/// A user who acts in the world.
 pub(super) struct Person {
     pub(super) world: Arc<World>,
     random: StdRng,

@@ -152,7 +152,7 @@ impl Server {
         if self.clock.check().is_err() {
             chaos.coverage.pass(Mark::ClockOff);
         }
-        if self.engine.breaker_state() == Some(dabba_engine::BreakerState::Open) {
+        if self.engine.payments.breaker_state() == Some(dabba_engine::BreakerState::Open) {
             chaos.coverage.pass(Mark::BreakerOpen);
         }
     }

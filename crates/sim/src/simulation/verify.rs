@@ -72,7 +72,7 @@ impl Simulation {
         Ok(self.report)
     }
 
-    /// Counts what became of the orders.
+    /// Counts the orders by their ends.
     fn count_orders(&mut self, orders: &[Order]) {
         let (provider, report) = (&self.world.site.provider, &mut self.report);
         let count =
