@@ -49,7 +49,7 @@ plants! {
     LostStock "lost-stock" "I7",
     /// Every attempt of a call of the payment provider has a new idempotency key.
     ForgottenKeys "forgotten-keys" "I8",
-    /// Sometimes the provider refunds money and reports that it did not.
+    /// Most often the provider refunds money and reports that it did not.
     WrongAnswers "wrong-answers" "I8",
     /// Reports about refunds that fail late are lost.
     LostReversals "lost-reversals" "I8",

@@ -33,7 +33,7 @@ const CALL_TIMEOUT: u32 = 15;
 /// Maximum duration of a call that does not hang, in milliseconds.
 const MAX_LATENCY: u32 = 300;
 /// Per mille of refunds with a wrong answer, with the defect `wrong-answers`.
-const ANSWERS_WRONGLY: u32 = 600;
+const ANSWERS_WRONGLY: u32 = 900;
 
 /// The payment provider as one server reaches it.
 pub(super) struct FaultyProvider {

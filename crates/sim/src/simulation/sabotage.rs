@@ -11,9 +11,9 @@ use dabba_store::{Change, Commit, OrderQuery, OrderScope, StockChange};
 use super::{chaos::Chaos, plant::Plant, world::START};
 
 /// Per mille of commits that lose their tasks, with the defect `lost-tasks`.
-const LOSES_TASKS: u32 = 20;
+const LOSES_TASKS: u32 = 40;
 /// Per mille of commits that are acknowledged and not written, with the defect `lost-commits`.
-const DROPS_COMMITS: u32 = 20;
+const DROPS_COMMITS: u32 = 40;
 
 /// Returns the batch as the defect changes it.
 pub(super) fn damage(chaos: &Chaos, mut batch: Vec<Arc<Commit>>) -> Vec<Arc<Commit>> {

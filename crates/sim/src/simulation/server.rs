@@ -163,7 +163,7 @@ fn config(poll_interval: Duration) -> EngineConfig {
     EngineConfig {
         max_batch: MAX_BATCH,
         password_cost: PasswordCost::LEAST,
-        catalogue_poll_interval: 2 * poll_interval,
+        catalogue_poll_interval: 4 * poll_interval,
         revocation_poll_interval: 4 * poll_interval,
         maintenance_interval: Duration::from_mins(5),
         tasks: TaskConfig { poll_interval, lease: LEASE, max_backoff: MAX_BACKOFF, ..TaskConfig::default() },

@@ -9,15 +9,13 @@ use dabba_store::Store;
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
 /// Number of orders in a simulation that must find no problem.
-const ORDERS: u32 = 500;
+const ORDERS: u32 = 300;
 /// Number of simulations that must find no problem. Each draws other rates of failures.
 const SIMULATIONS: u64 = 4;
 /// Number of orders in a simulation that is repeated.
-const FEW_ORDERS: u32 = 150;
-/// Number of orders in a simulation that must find a problem.
-const PLANTED_ORDERS: u32 = 100;
+const FEW_ORDERS: u32 = 100;
 /// Seeds that are tried until a defect is found.
-const SEEDS: std::ops::Range<u64> = 1..9;
+const SEEDS: std::ops::Range<u64> = 1..13;
 
 fn run(options: SimulationOptions) -> Result<SimulationReport, SimulationError> {
     // Uses memory if there is such a directory. The test kills no process, so it does not need to wait for a
@@ -36,6 +34,15 @@ fn run(options: SimulationOptions) -> Result<SimulationReport, SimulationError> 
         eprintln!("{report:?} in {:.1?}", begun.elapsed());
     }
     result
+}
+
+/// Returns the number of orders in a simulation that must find this defect.
+const fn orders_to_find(plant: Plant) -> u32 {
+    match plant {
+        // Few orders have a refund.
+        Plant::WrongAnswers | Plant::LostReversals => 150,
+        _ => 60,
+    }
 }
 
 fn options(seed: u64, orders: u32, plant: Option<Plant>) -> SimulationOptions {
@@ -83,9 +90,10 @@ fn the_same_seed_has_the_same_result() {
 #[test]
 fn planted_defects_are_found() {
     for plant in Plant::ALL.iter().copied() {
+        let orders = orders_to_find(plant);
         let mut found = None;
         for seed in SEEDS {
-            if let Err(error) = run(options(seed, PLANTED_ORDERS, Some(plant))) {
+            if let Err(error) = run(options(seed, orders, Some(plant))) {
                 found = Some(error);
                 break;
             }
@@ -93,7 +101,7 @@ fn planted_defects_are_found() {
         let error = found.unwrap_or_else(|| panic!("{plant:?} is not found"));
         eprintln!("{plant:?}: {error}");
         assert!(!error.problems.is_empty());
-        let again = run(options(error.seed, PLANTED_ORDERS, Some(plant))).unwrap_err();
+        let again = run(options(error.seed, orders, Some(plant))).unwrap_err();
         assert_eq!(again.problems, error.problems, "the same seed must find the same problems");
     }
     for invariant in ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9"] {
