@@ -12,7 +12,7 @@
 //! no task is ready. Real stores complete their calls on threads of their own, in an order that differs from run to
 //! run. Therefore a layer runs each call of a real store to its end at one instant, while everything else stands
 //! still, and another layer lets the call take a virtual time that is drawn from the seed, before and after the
-//! effect ([`store::InstantStore`], [`store::FaultyStore`]). The layers are deterministic for every store. Rejected:
+//! effect (`store::InstantStore`, `store::FaultyStore`). The layers are deterministic for every store. Rejected:
 //! a store in memory, which would be a store more to keep correct, and would prove less.
 //!
 //! **Rates.** Each seed draws how often and how long things fail (`rates`).

@@ -11,6 +11,10 @@ use super::Bounded;
 #[derive(Config, Debug)]
 #[config(layer_attr(derive(clap::Args, Debug)))]
 #[config(layer_attr(command(next_help_heading = "Settings: limits per account and address")))]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a field is named like its setting, and the names of settings are flat"
+)]
 pub(crate) struct Limits {
     /// Maximum number of wrong passwords for one e-mail address from one network (an IPv4 address, or an IPv6 /48) in 5 minutes;
     /// ten times as many from all networks that have failed before, together in 50 minutes. 1 to 1,000,000; default 10.

@@ -12,6 +12,10 @@ use crate::redaction::shown;
 #[derive(Config, Debug)]
 #[config(layer_attr(derive(clap::Args, Debug)))]
 #[config(layer_attr(command(next_help_heading = "Settings: payments")))]
+#[expect(
+    clippy::struct_field_names,
+    reason = "a field is named like its setting, and the names of settings are flat"
+)]
 pub(crate) struct PaymentProvider {
     /// Payment provider for cards: `stripe`, or `simulated`, which moves no money. By default, cards are not accepted.
     #[config(env = "DABBA_PAYMENT_GATEWAY")]
