@@ -20,7 +20,7 @@ macro_rules! plants {
                 match self { $(Self::$variant => $name),+ }
             }
 
-            /// Returns the number of the invariant that the defect violates, as in `docs/ARCHITECTURE.md`.
+            /// Returns the number of the invariant that the defect violates, as in `docs/explanation/architecture.md`.
             pub const fn invariant(self) -> &'static str {
                 match self { $(Self::$variant => $invariant),+ }
             }
