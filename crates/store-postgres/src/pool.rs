@@ -44,7 +44,7 @@ const WRITABLE: &str = "-c default_transaction_read_only=off";
 ///
 /// Statements outside an explicit write transaction must not write. The store sends the statements of a transaction
 /// without waiting for the response to BEGIN. If BEGIN fails (a timeout, a late cancellation), each statement would
-/// be a transaction of its own, although the caller is told that nothing was written. So the server itself refuses
+/// be a transaction of its own, although the caller gets an error that nothing was written. So the server itself refuses
 /// such writes (25006). This default is set after the connection is made ([`WRITABLE`] until then), because a URL
 /// with `target_session_attrs=read-write` treats a server with that default as a standby.
 pub(crate) const SET_UP: &str = "\

@@ -43,7 +43,7 @@ impl Default for RateLimits {
 }
 
 impl RateLimits {
-    /// Returns limits that no client reaches. For tests, and for servers that nobody else can reach.
+    /// Returns limits that no client reaches. For tests, and for servers that no other client can reach.
     pub fn unlimited() -> Self {
         let rate = Rate { requests: NonZeroU32::MAX, per: Duration::from_secs(1) };
         let accounts = AccountRates { writes: None, body_bytes: None };

@@ -1,4 +1,4 @@
-//! Serves the API on a socket until the server is told to stop.
+//! Serves the API on a socket until the server receives a signal to stop.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -73,7 +73,7 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Limits of a server's connections.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
-    /// Time to finish the requests in flight after the server is told to stop. Default 10 seconds.
+    /// Time to finish the requests in flight after the server receives a signal to stop. Default 10 seconds.
     pub grace: Duration,
     /// Maximum number of connections. A new connection above that replaces an idle one. Default 4,096.
     pub max_connections: usize,

@@ -192,7 +192,7 @@ async fn a_store_without_attempts_left_reports_contention() {
     assert_exactly_once(&store, &[(first.order_id, CommitOutcome::Committed)]).await;
 }
 
-/// Replays come in clusters: only the first replayed batch is written in vain. The next batches begin with a view,
+/// Replays come in clusters: only the first replayed batch is written without effect. The next batches begin with a view,
 /// until a batch is committed as a whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn batches_after_a_replay_begin_with_a_view() {
