@@ -35,7 +35,7 @@ fn the_committed_description_is_current() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == dabba_api::openapi_json(),
-        "docs/reference/openapi.json is stale; regenerate it: DABBA_WRITE_DOCS=1 cargo test -p dabba-api --test api current"
+        "docs/reference/openapi.json is stale; regenerate it: DABBA_WRITE_DOCS=1 cargo test --workspace --test api current"
     );
 }
 

@@ -59,7 +59,7 @@ fn page() -> String {
     let mut page = String::from(
         "# Settings\n\n\
          <!-- Generated from crates/cli/src/settings. A test compares; to regenerate, run\n     \
-         DABBA_WRITE_DOCS=1 cargo test -p dabba-cli settings -->\n\n\
+         DABBA_WRITE_DOCS=1 cargo test --workspace --bin dabba settings -->\n\n\
          Dabba takes each setting from a flag, an environment variable, the settings file or its default, in\n\
          this order of precedence. The settings file is TOML: the file named with `--config FILE`, or\n\
          `dabba.toml` in the current directory if it exists. Unknown names in the file are refused. `dabba settings`\n\
@@ -128,7 +128,7 @@ mod tests {
             std::fs::write(path, page()).unwrap();
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(found, page(), "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-cli settings");
+        assert_eq!(found, page(), "run: DABBA_WRITE_DOCS=1 cargo test --workspace --bin dabba settings");
     }
 
     #[test]

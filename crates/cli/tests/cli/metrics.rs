@@ -155,7 +155,7 @@ fn the_page_lists_every_metric() {
     assert_eq!(
         table(&described()),
         table(&found),
-        "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-cli --test cli the_page_lists_every_metric"
+        "run: DABBA_WRITE_DOCS=1 cargo test --workspace --test cli the_page_lists_every_metric"
     );
     let names = families.iter().flat_map(|family| {
         let suffixes: &[&str] =

@@ -48,6 +48,6 @@ fn the_page_of_production_grants_what_is_needed() {
     }
     assert_eq!(
         found, expected,
-        "run: DABBA_WRITE_DOCS=1 cargo test -p dabba-store-postgres --test postgres the_page_of_production"
+        "run: DABBA_WRITE_DOCS=1 cargo test --workspace --test postgres the_page_of_production"
     );
 }
