@@ -94,7 +94,7 @@ async fn list_accounts(
 ) -> Result<Json<AccountListBody>> {
     let AccountListQuery { email, role, limit, cursor } = query;
     let filter = AccountFilter { email, role };
-    let mut accounts = app.engine.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
+    let mut accounts = app.engine.accounts.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut accounts, limit, |last| last.id);
     let accounts = accounts.into_iter().map(AccountBody::from).collect();
     Ok(Json(AccountListBody { accounts, next_cursor }))
@@ -119,7 +119,7 @@ async fn get_account(
     Caller(caller): Caller,
     InPath(id): InPath<AccountId>,
 ) -> Result<Response> {
-    Ok(represent(app.engine.account(&caller, id).await?))
+    Ok(represent(app.engine.accounts.account(&caller, id).await?))
 }
 
 /// Changes an account
@@ -155,7 +155,7 @@ async fn change_account(
     let conditional = Conditional { expected: condition.into_versions(), key };
     let patch = AccountPatch { name, role, disabled };
     let AccountAnswer { account, replayed } =
-        app.engine.change_account(&caller, id, patch, conditional).await?;
+        app.engine.accounts.change_account(&caller, id, patch, conditional).await?;
     Ok(mark(represent(account), replayed))
 }
 
@@ -181,7 +181,7 @@ async fn delete_account(
     InPath(id): InPath<AccountId>,
     condition: IfMatch,
 ) -> Result<StatusCode> {
-    app.engine.delete_account(&caller, id, condition.into_versions()).await?;
+    app.engine.accounts.delete_account(&caller, id, condition.into_versions()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -217,9 +217,9 @@ async fn set_password(
     let attempt = app.web.limits().begin_login(client, &id.to_string())?;
     let has_key = key.is_some();
     let set = if is_revoked {
-        app.engine.retry_set_password(&caller, id, new, key).await
+        app.engine.accounts.retry_set_password(&caller, id, new, key).await
     } else {
-        app.engine.set_password(&caller, id, new, key).await
+        app.engine.accounts.set_password(&caller, id, new, key).await
     };
     // A retry with a revoked token also reveals whether the password of the caller's own account is right, so a refusal counts as
     // a wrong password.
@@ -258,6 +258,6 @@ async fn revoke_tokens(
     InPath(id): InPath<AccountId>,
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    let replayed = app.engine.revoke_tokens(&caller, id, key).await?;
+    let replayed = app.engine.accounts.revoke_tokens(&caller, id, key).await?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }

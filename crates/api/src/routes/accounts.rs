@@ -59,7 +59,7 @@ async fn register(
     let RegistrationBody { email, name, password, role } = body;
     let registration = Registration { email, name, password, role };
     let Registered { account, replayed } =
-        app.engine.register_under(caller.as_ref(), registration, key).await?;
+        app.engine.accounts.register_under(caller.as_ref(), registration, key).await?;
     let location = format!("/v1/accounts/{}", account.id);
     let tag = etag(account.version);
     let mut response = Json(AccountBody::from(account)).into_response();
@@ -79,8 +79,8 @@ async fn register(
     security(("bearer" = [])),
 )]
 async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Response> {
-    let account = app.engine.own_account(&caller).await?;
-    let restaurants = app.engine.memberships(account.id).await?.to_vec();
+    let account = app.engine.accounts.own_account(&caller).await?;
+    let restaurants = app.engine.accounts.memberships(account.id).await?.to_vec();
     let tag = etag(account.version);
     let mut response = Json(OwnAccountBody { account: account.into(), restaurants }).into_response();
     response.headers_mut().insert(header::ETAG, tag);

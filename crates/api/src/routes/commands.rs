@@ -92,7 +92,7 @@ async fn act_by(app: &App, envelope: Envelope, body: impl CommandBody) -> Result
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
-    let done = app.engine.act(&caller, &request).await?;
+    let done = app.engine.orders.act(&caller, &request).await?;
     answer(StatusCode::OK, &done)
 }
 

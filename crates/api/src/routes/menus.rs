@@ -146,7 +146,7 @@ async fn get_menu(
     InPath(id): InPath<RestaurantId>,
     present: IfNoneMatch,
 ) -> Result<Response> {
-    let (entry, now) = (app.engine.catalogue(id).await?, app.engine.now());
+    let (entry, now) = (app.engine.catalogue.entry(id).await?, app.engine.now());
     let tag = MenuTag::new(&entry, now);
     if present.has(tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -193,7 +193,7 @@ async fn replace_menu(
         IfMatch::Any => None,
         IfMatch::OneOf(tags) => Some(tags.iter().map(ExpectedMenu::from).collect()),
     };
-    let entry = app.engine.replace_menu(&caller, id, menu, expected.as_deref()).await?;
+    let entry = app.engine.catalogue.replace_menu(&caller, id, menu, expected.as_deref()).await?;
     represent(&entry, app.engine.now())
 }
 
@@ -229,7 +229,7 @@ async fn set_availability(
 ) -> Result<Response> {
     let expected = condition.into_versions();
     let availability_revision =
-        app.engine.set_availability(&caller, id, &item, availability, expected.as_deref()).await?;
+        app.engine.catalogue.set_availability(&caller, id, &item, availability, expected.as_deref()).await?;
     let tag = [(header::ETAG, etag(availability_revision))];
     Ok((tag, Json(AvailabilityBody { item, availability, availability_revision })).into_response())
 }

@@ -99,7 +99,7 @@ async fn place_order(
     RequiredKey(key): RequiredKey,
     JsonBody(request): JsonBody<OrderRequest>,
 ) -> Result<Response> {
-    let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
+    let placed = app.engine.orders.place(&caller, restaurant_id, &request, key).await?;
     created(answer(StatusCode::CREATED, &placed)?, &format!("/v1/orders/{}", placed.order.id))
 }
 
@@ -126,13 +126,13 @@ async fn get_order(
     InPath(order_id): InPath<OrderId>,
     present: IfNoneMatch,
 ) -> Result<Response> {
-    let order = app.engine.order(&caller, order_id).await?;
+    let order = app.engine.orders.order(&caller, order_id).await?;
     if present.has(order.version) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         set_version_headers(&mut response, &order);
         return Ok(response);
     }
-    let allowed_actions = app.engine.allowed_actions(&caller, &order).await?;
+    let allowed_actions = app.engine.orders.allowed_actions(&caller, &order).await?;
     represent(&order, allowed_actions)
 }
 
@@ -167,7 +167,7 @@ impl FromParameters for OrderListQuery {
 async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
     let mut allowed_actions = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
-        allowed_actions.push(app.engine.allowed_actions(caller, order).await?);
+        allowed_actions.push(app.engine.orders.allowed_actions(caller, order).await?);
     }
     Ok(lists::answer(OrderListBody::new(&page, allowed_actions), page.incomplete))
 }
@@ -192,7 +192,7 @@ async fn list_orders(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<OrderListQuery>,
 ) -> Result<Response> {
-    let page = app.engine.own_orders(&caller, query.status, query.cursor, query.limit).await?;
+    let page = app.engine.orders.own_orders(&caller, query.status, query.cursor, query.limit).await?;
     list(&app, &caller, page).await
 }
 
@@ -217,7 +217,7 @@ async fn list_restaurant_orders(
     QueryOf(query): QueryOf<OrderListQuery>,
 ) -> Result<Response> {
     let OrderListQuery { status, limit, cursor } = query;
-    let page = app.engine.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
+    let page = app.engine.orders.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
     list(&app, &caller, page).await
 }
 
@@ -257,7 +257,7 @@ async fn list_events(
     QueryOf(query): QueryOf<EventListQuery>,
 ) -> Result<Json<EventListBody>> {
     let after = query.cursor.unwrap_or_default();
-    let mut events = app.engine.events(&caller, order_id, after, query.limit.and_one_more()).await?;
+    let mut events = app.engine.orders.events(&caller, order_id, after, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
     Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
 }
@@ -279,6 +279,6 @@ async fn get_ledger(
     Caller(caller): Caller,
     InPath(order_id): InPath<OrderId>,
 ) -> Result<Json<LedgerBody>> {
-    let (order, postings) = app.engine.ledger(&caller, order_id).await?;
+    let (order, postings) = app.engine.orders.ledger(&caller, order_id).await?;
     Ok(Json(LedgerBody { currency: order.details.currency, postings }))
 }

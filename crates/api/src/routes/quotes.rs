@@ -57,5 +57,6 @@ async fn quote(
     InPath(restaurant_id): InPath<RestaurantId>,
     JsonBody(cart): JsonBody<Cart>,
 ) -> Result<Json<QuoteBody>> {
-    Ok(Json(QuoteBody::new(app.engine.quote(restaurant_id, (&cart).into(), cart.payment_method).await?)))
+    let quote = app.engine.orders.quote(restaurant_id, (&cart).into(), cart.payment_method).await?;
+    Ok(Json(QuoteBody::new(quote)))
 }

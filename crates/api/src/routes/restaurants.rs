@@ -105,7 +105,7 @@ async fn create_restaurant(
 ) -> Result<Response> {
     let menu = MenuDocument::default();
     let RestaurantAnswer { entry, replayed } =
-        app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
+        app.engine.catalogue.create_restaurant_under(&caller, settings, menu, key).await?;
     let location = format!("/v1/restaurants/{}", entry.restaurant().id);
     Ok(mark(created(represent(&entry, app.engine.now()), &location)?, replayed))
 }
@@ -175,9 +175,9 @@ impl FromParameters for RestaurantListQuery {
 async fn read_page(app: &App, query: &RestaurantListQuery) -> Result<RestaurantPage> {
     let RestaurantListQuery { limit, cursor, is_closed, external_id } = query;
     let Some(external_id) = external_id else {
-        return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
+        return Ok(app.engine.catalogue.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
     };
-    let found = app.engine.restaurant_by_external_id(external_id).await?;
+    let found = app.engine.catalogue.restaurant_by_external_id(external_id).await?;
     let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
     let restaurants = restaurants.filter(|restaurant| {
         is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
@@ -225,7 +225,7 @@ async fn list_restaurants(
     security(()),
 )]
 async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
-    let entry = app.engine.catalogue(id).await?;
+    let entry = app.engine.catalogue.entry(id).await?;
     Ok(represent(&entry, app.engine.now()))
 }
 
@@ -257,7 +257,7 @@ async fn replace_restaurant(
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
     let expected = expected_revisions(condition)?;
-    let entry = app.engine.replace_settings(&caller, id, settings, expected.as_deref()).await?;
+    let entry = app.engine.catalogue.replace_settings(&caller, id, settings, expected.as_deref()).await?;
     Ok(represent(&entry, app.engine.now()))
 }
 
@@ -291,7 +291,7 @@ async fn pause_restaurant(
 ) -> Result<Response> {
     let until = pause.unwrap_or_default().until;
     let conditional = conditional(condition, key);
-    let changed = app.engine.pause_under(&caller, id, until, conditional).await?;
+    let changed = app.engine.catalogue.pause_under(&caller, id, until, conditional).await?;
     Ok(answer(&changed, app.engine.now()))
 }
 
@@ -322,7 +322,7 @@ async fn resume_restaurant(
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
     let conditional = conditional(condition, key);
-    let changed = app.engine.resume_under(&caller, id, conditional).await?;
+    let changed = app.engine.catalogue.resume_under(&caller, id, conditional).await?;
     Ok(answer(&changed, app.engine.now()))
 }
 
@@ -360,7 +360,7 @@ async fn close_restaurant(
     MaybeKey(key): MaybeKey,
     JsonBody(ClosingBody { reason }): JsonBody<ClosingBody>,
 ) -> Result<Response> {
-    let changed = app.engine.close_restaurant(&caller, id, reason, key).await?;
+    let changed = app.engine.catalogue.close_restaurant(&caller, id, reason, key).await?;
     Ok(answer(&changed, app.engine.now()))
 }
 
@@ -385,7 +385,7 @@ async fn reopen_restaurant(
     InPath(id): InPath<RestaurantId>,
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    let changed = app.engine.reopen_restaurant(&caller, id, key).await?;
+    let changed = app.engine.catalogue.reopen_restaurant(&caller, id, key).await?;
     Ok(answer(&changed, app.engine.now()))
 }
 
@@ -407,7 +407,8 @@ async fn list_members(
     InPath(id): InPath<RestaurantId>,
     QueryOf(query): QueryOf<PageQuery<AccountId>>,
 ) -> Result<Json<MemberListBody>> {
-    let mut members = app.engine.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
+    let mut members =
+        app.engine.accounts.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut members, query.limit, |last| last.id);
     Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
 }
@@ -432,7 +433,7 @@ async fn add_member(
     Caller(caller): Caller,
     InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
 ) -> Result<Json<AccountBody>> {
-    Ok(Json(app.engine.add_member(&caller, restaurant_id, account_id).await?.into()))
+    Ok(Json(app.engine.accounts.add_member(&caller, restaurant_id, account_id).await?.into()))
 }
 
 /// Removes an account from a restaurant's staff
@@ -455,6 +456,6 @@ async fn remove_member(
     Caller(caller): Caller,
     InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
 ) -> Result<StatusCode> {
-    app.engine.remove_member(&caller, restaurant_id, account_id).await?;
+    app.engine.accounts.remove_member(&caller, restaurant_id, account_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

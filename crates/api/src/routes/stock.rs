@@ -56,7 +56,7 @@ async fn list_stock(
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
 ) -> Result<Json<StockBody>> {
-    let levels = app.engine.stock(&caller, id).await?;
+    let levels = app.engine.catalogue.stock(&caller, id).await?;
     Ok(Json(StockBody { stock: levels.into_iter().map(LevelBody::from).collect() }))
 }
 
@@ -81,7 +81,7 @@ async fn get_stock(
     Caller(caller): Caller,
     InPath((id, item)): InPath<(RestaurantId, Slug)>,
 ) -> Result<Response> {
-    let level = app.engine.stock_of(&caller, id, &item).await?;
+    let level = app.engine.catalogue.stock_of(&caller, id, &item).await?;
     Ok(represent(item, level))
 }
 
@@ -97,7 +97,7 @@ async fn expected_revision(
     /// Revisions count from 1, so 0 is never the current revision.
     const NONE: u32 = 0;
     let current = if condition.needs_current() {
-        app.engine.stock_of(caller, id, item).await?.map_or(NONE, |level| level.revision)
+        app.engine.catalogue.stock_of(caller, id, item).await?.map_or(NONE, |level| level.revision)
     } else {
         NONE
     };
@@ -132,7 +132,7 @@ async fn set_stock(
     JsonBody(RemainingBody { remaining }): JsonBody<RemainingBody>,
 ) -> Result<Response> {
     let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
-    let answer = app.engine.set_stock(&caller, id, &item, remaining, expected).await?;
+    let answer = app.engine.catalogue.set_stock(&caller, id, &item, remaining, expected).await?;
     Ok(represent(item, answer.level))
 }
 
@@ -171,6 +171,7 @@ async fn adjust_stock(
 ) -> Result<Response> {
     let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
     let adjustment = StockAdjustment { by, expected, key };
-    let StockAnswer { level, replayed } = app.engine.adjust_stock(&caller, id, &item, adjustment).await?;
+    let StockAnswer { level, replayed } =
+        app.engine.catalogue.adjust_stock(&caller, id, &item, adjustment).await?;
     Ok(mark(represent(item, level), replayed))
 }

@@ -77,7 +77,7 @@ async fn list_tasks(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<TaskListQuery>,
 ) -> Result<Response> {
-    let read = app.engine.parked_tasks(&caller, query.cursor, query.limit.and_one_more());
+    let read = app.engine.work.parked_tasks(&caller, query.cursor, query.limit.and_one_more());
     let TaskPage { mut tasks, incomplete } = read.await?;
     let next_cursor = lists::next_cursor(&mut tasks, query.limit, |last| last.task.id);
     let tasks = tasks.into_iter().map(Into::into).collect();
@@ -102,7 +102,7 @@ async fn retry_task(
     Caller(caller): Caller,
     InPath(task_id): InPath<TaskId>,
 ) -> Result<StatusCode> {
-    app.engine.retry_task(&caller, task_id).await?;
+    app.engine.work.retry_task(&caller, task_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -125,6 +125,6 @@ async fn resolve_task(
     InPath(task_id): InPath<TaskId>,
     JsonBody(body): JsonBody<ResolutionBody>,
 ) -> Result<StatusCode> {
-    app.engine.resolve_task(&caller, task_id, &body.reason).await?;
+    app.engine.work.resolve_task(&caller, task_id, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -46,7 +46,7 @@ async fn create_token(
         return Err(Problem::invalid(&Problems::one("/email", text)).into());
     }
     let attempt = app.web.limits().begin_login(client, &email)?;
-    let authenticated = app.engine.authenticate(&email, password).await;
+    let authenticated = app.engine.accounts.authenticate(&email, password).await;
     app.web.limits().end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
     let account = authenticated?;
     let lifetime = app.web.config().token_lifetime;

@@ -41,7 +41,7 @@ async fn report_payment(State(app): State<Arc<App>>, request: Request) -> Result
     let read = reader.read(&signature, &body, app.engine.now());
     let notice = read.map_err(|error| Problem::bad_parameter(header, error))?;
     if let Some(notice) = notice {
-        app.engine.record_notice(&notice).await?;
+        app.engine.payments.record_notice(&notice).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }
