@@ -24,11 +24,15 @@ use dabba_web::{
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{created, lists};
+use super::{
+    lists,
+    paths::{OrderPath, RestaurantPath},
+    writes::created,
+};
 use crate::{
     app::App,
     bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
-    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, Result, WriteFailures},
+    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, NotWritten, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -75,9 +79,9 @@ fn set_version_headers(response: &mut Response, order: &Order) {
 /// The restaurant's menu determines the price. With `expected_total`, the order is placed only at that total. Use each
 /// key for one order; a retry with the same key gets the first response, with `Idempotency-Replayed: true`.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "place_order",
+    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        RestaurantPath,
         ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
     ),
@@ -88,7 +92,7 @@ fn set_version_headers(response: &mut Response, order: &Order) {
             ("ETag" = String, description = "The order's version."),
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        NotSignedIn, NotAllowed, Missing, NotPlaced, WriteFailures,
+        NotWritten, NotPlaced,
     ),
     security(("bearer" = [])),
 )]
@@ -107,9 +111,9 @@ async fn place_order(
 ///
 /// For the customer, the restaurant's staff, the order's courier, and admins.
 #[utoipa::path(
-    get, path = "/v1/orders/{order_id}", tag = "orders", operation_id = "get_order",
+    get, path = "/v1/orders/{order_id}", tag = "orders",
     params(
-        ("order_id" = OrderId, Path, description = "The order."),
+        OrderPath,
         ("If-None-Match" = Option<String>, Header, description = "Entity tags of the versions that the caller already has."),
     ),
     responses(
@@ -177,7 +181,7 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
 /// Newest first. Customers see the orders that they placed, couriers the orders that they carry or carried, admins all
 /// orders.
 #[utoipa::path(
-    get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
+    get, path = "/v1/orders", tag = "orders",
     params(OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
@@ -200,8 +204,8 @@ async fn list_orders(
 ///
 /// Open orders first, then ended ones; each newest first. For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
+    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders",
+    params(RestaurantPath, OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
@@ -243,7 +247,7 @@ impl FromParameters for EventListQuery {
 /// For everyone who may read the order.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
-    params(("order_id" = OrderId, Path, description = "The order."), EventListQuery),
+    params(OrderPath, EventListQuery),
     responses(
         (status = 200, description = "A page of the history.", body = EventListBody),
         NotSignedIn, Missing, BadParameter, Failures,
@@ -266,8 +270,8 @@ async fn list_events(
 ///
 /// A double-entry ledger of the customer's money. For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/orders/{order_id}/ledger", tag = "orders", operation_id = "get_ledger",
-    params(("order_id" = OrderId, Path, description = "The order.")),
+    get, path = "/v1/orders/{order_id}/ledger", tag = "orders",
+    params(OrderPath),
     responses(
         (status = 200, description = "The ledger.", body = LedgerBody),
         NotSignedIn, NotAllowed, Missing, Failures,

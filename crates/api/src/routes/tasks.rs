@@ -9,7 +9,7 @@ use dabba_web::extract::{Caller, FromParameters, InPath, JsonBody, Parameters, Q
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::lists;
+use super::{lists, paths::TaskPath};
 use crate::{
     app::App,
     bodies::tasks::{ResolutionBody, TaskListBody},
@@ -62,7 +62,7 @@ impl FromParameters for TaskListQuery {
 ///
 /// Tasks that failed too often, with their failures, and reviews, with their reason; oldest first. For admins.
 #[utoipa::path(
-    get, path = "/v1/tasks", tag = "tasks", operation_id = "list_tasks",
+    get, path = "/v1/tasks", tag = "tasks",
     params(TaskListQuery),
     responses(
         (status = 200, description = "A page of tasks.", body = TaskListBody, headers(
@@ -89,8 +89,8 @@ async fn list_tasks(
 /// The task gets one attempt, at once. If the attempt fails, the task is parked again. A review cannot be retried. For
 /// admins.
 #[utoipa::path(
-    post, path = "/v1/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
-    params(("task_id" = TaskId, Path, description = "The task.")),
+    post, path = "/v1/tasks/{task_id}/retry", tag = "tasks",
+    params(TaskPath),
     responses(
         (status = 204, description = "The task is due for another attempt."),
         NotSignedIn, NotAllowed, Missing, NotRetried, Failures,
@@ -110,8 +110,8 @@ async fn retry_task(
 ///
 /// Removes the task permanently, and keeps the reason with it. For admins.
 #[utoipa::path(
-    post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", operation_id = "resolve_task",
-    params(("task_id" = TaskId, Path, description = "The task.")),
+    post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks",
+    params(TaskPath),
     request_body = ResolutionBody,
     responses(
         (status = 204, description = "The task is resolved."),

@@ -28,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// Wrong passwords are limited by the e-mail address together with the client's network, and by each of them alone; right
 /// passwords are not limited.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
+    post, path = "/v1/tokens", tag = "accounts",
     request_body = CredentialsBody,
     responses(
         (status = 200, description = "A token.", body = TokenBody),

@@ -23,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// For the payment provider, which signs its reports. Reports may arrive repeatedly, late and in any order. On a server
 /// without a webhook secret the path does not exist.
 #[utoipa::path(
-    post, path = "/v1/webhooks/payments", tag = "payments", operation_id = "report_payment",
+    post, path = "/v1/webhooks/payments", tag = "payments",
     request_body(content = serde_json::Value, description = "The report in the payment provider's format."),
     responses(
         (status = 204, description = "The report is recorded, or does not concern an order of this server."),
