@@ -1,4 +1,10 @@
 //! All operations: one file per group, with the group's request and response types.
+//!
+//! | module | what several groups share |
+//! |---|---|
+//! | `paths` | the parameters of paths |
+//! | `writes` | the headers of writes, and responses with a resource |
+//! | `lists` | the pages of lists |
 
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
@@ -9,6 +15,7 @@ mod menus;
 pub(crate) mod operations;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod orders;
+mod paths;
 mod quotes;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod restaurants;
@@ -18,53 +25,15 @@ mod stock;
 mod tasks;
 mod tokens;
 mod webhooks;
+mod writes;
 
 use std::sync::Arc;
 
-use axum::{
-    http::{HeaderValue, StatusCode, header},
-    response::Response,
-};
-use dabba_web::{Problem, headers};
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 
 pub(crate) use tasks::TaskState;
 
-use crate::{app::App, problem::Result};
-
-/// Makes the response to a write that created a resource at this path.
-fn created(mut response: Response, path: &str) -> Result<Response> {
-    let path = HeaderValue::from_str(path).map_err(|error| Problem::internal(error.to_string()))?;
-    *response.status_mut() = StatusCode::CREATED;
-    response.headers_mut().insert(header::LOCATION, path);
-    Ok(response)
-}
-
-/// Marks a response if it repeats the response to an earlier request with the same key.
-fn mark(mut response: Response, replayed: bool) -> Response {
-    if replayed {
-        response
-            .headers_mut()
-            .insert(headers::IDEMPOTENCY_REPLAYED.clone(), HeaderValue::from_static("true"));
-    }
-    response
-}
-
-/// The idempotency key of an operation for which it is optional.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what MaybeKey reads")]
-struct KeyParameter {
-    /// A new key for each intention, the same key for each retry.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
-    )]
-    key: Option<String>,
-}
+use crate::app::App;
 
 /// Returns all operations.
 pub(crate) fn router() -> OpenApiRouter<Arc<App>> {

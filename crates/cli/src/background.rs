@@ -41,18 +41,18 @@ impl Background {
     ) -> Self {
         let mut others = JoinSet::new();
         others.spawn(Arc::clone(clock).follow(Arc::clone(store), Arc::clone(engine.supervisor())));
-        others.spawn(Arc::clone(engine).maintain());
-        others.spawn(Arc::clone(engine).watch_catalogues());
+        others.spawn(Arc::clone(&engine.work).maintain());
+        others.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
-        others.spawn(Arc::clone(engine).watch_revocations());
+        others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {
                 // Dropping the sender stops the worker, too.
                 let _ = stopped.await;
             };
-            Worker { stop, running: tokio::spawn(Arc::clone(engine).work(stopped)) }
+            Worker { stop, running: tokio::spawn(Arc::clone(&engine.work).run(stopped)) }
         });
         Self { engine: Arc::clone(engine), worker, others }
     }

@@ -75,7 +75,7 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
     let mut first = None;
     let mut present = Vec::new();
     for id in store.memberships(restaurant.account_id).await.map_err(Failure::during("finding the demo"))? {
-        let entry = engine.catalogue(id).await.map_err(Failure::during("finding the demo"))?;
+        let entry = engine.catalogue.entry(id).await.map_err(Failure::during("finding the demo"))?;
         present.push((id, entry.restaurant().settings.name.to_string()));
     }
     for text in RESTAURANTS {
@@ -125,7 +125,7 @@ async fn ensure_account(
     let platform = Principal::new(fresh_account_id(engine), Role::Admin);
     let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
     let registration = Registration { email: email.to_owned(), name: name.to_owned(), password, role };
-    match engine.register(Some(&platform), registration).await {
+    match engine.accounts.register(Some(&platform), registration).await {
         // Another server has added the account concurrently.
         Err(Error::Conflict(Conflict::EmailTaken)) => {
             find().await?.ok_or_else(|| during(Conflict::EmailTaken.to_string()))
@@ -162,13 +162,13 @@ async fn add_restaurant(
     let during = format!("adding the demo restaurant {}", document.settings.name);
     let RestaurantDocument { mut settings, menu } = document;
     settings.external_id = Some(external_id(&settings.name));
-    let id = match engine.create_restaurant(admin, settings, menu).await {
+    let id = match engine.catalogue.create_restaurant(admin, settings, menu).await {
         Ok(entry) => {
             let id = entry.restaurant().id;
             let (item, remaining) = LIMITED_ITEM;
             if entry.menu().item(item).is_some() {
                 let item = Slug::new(item).map_err(Failure::during(&during))?;
-                let stocked = engine.set_stock(admin, id, &item, Some(remaining), None).await;
+                let stocked = engine.catalogue.set_stock(admin, id, &item, Some(remaining), None).await;
                 stocked.map_err(Failure::during(&during))?;
             }
             id
@@ -178,7 +178,7 @@ async fn add_restaurant(
         Err(error) => return Err(Failure::during(&during)(error)),
     };
     // The membership comes last, because the demo finds its restaurants by memberships.
-    engine.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;
+    engine.accounts.add_member(admin, id, staff).await.map_err(Failure::during(&during))?;
     Ok(id)
 }
 

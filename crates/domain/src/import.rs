@@ -9,17 +9,16 @@
 //! the menu in place, which keeps line and column in its errors. It collects the few settings and parses them
 //! afterwards.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, MapAccess, Visitor},
 };
 use serde_json::{Map, Value};
-use serde_path_to_error::{Path, Segment};
 
 use crate::{
-    Problems,
+    Problems, json_pointer,
     menu::{CategoryDocument, MenuDocument},
     restaurant::SettingsDocument,
 };
@@ -84,7 +83,7 @@ pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, ImportError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| unreadable(pointer_of(error.path()), error.inner()))?;
+        .map_err(|error| unreadable(json_pointer::of_path(error.path()), error.inner()))?;
     deserializer.end().map_err(|error| unreadable(String::new(), &error))?;
     Ok(parsed)
 }
@@ -96,25 +95,6 @@ fn unreadable(pointer: String, error: &serde_json::Error) -> ImportError {
     let position = format!(" at line {line} column {column}");
     let detail = text.strip_suffix(&position).unwrap_or(&text).to_owned();
     ImportError::Unreadable { line, column, pointer, detail }
-}
-
-/// Returns the path as a JSON Pointer (RFC 6901).
-fn pointer_of(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => {
-                // Writing to a String cannot fail.
-                let _ = write!(pointer, "/{index}");
-            }
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
-            Segment::Unknown => {}
-        }
-    }
-    pointer
 }
 
 /// The object of a restaurant, split into settings and menu.
@@ -131,7 +111,7 @@ impl Parts {
             match serde_path_to_error::deserialize(Value::Object(self.settings)) {
                 Ok(settings) => Some(settings),
                 Err(error) => {
-                    let place = pointer_of(error.path());
+                    let place = json_pointer::of_path(error.path());
                     problems.add(format!("{pointer}{place}"), error.inner().to_string());
                     None
                 }

@@ -21,6 +21,7 @@ pub mod account;
 pub mod external_id;
 pub mod ids;
 pub mod import;
+pub mod json_pointer;
 pub mod ledger;
 pub mod limits;
 pub mod menu;

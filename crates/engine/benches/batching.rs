@@ -36,7 +36,7 @@ fn placing(bencher: Bencher<'_, '_>, orders: usize) {
     world.store.writes_nothing.store(true, Ordering::SeqCst);
     let request = dal(1);
     let place = |key: IdempotencyKey| {
-        world.engine.place(&world.customer, world.restaurant_id, black_box(&request), key)
+        world.engine.orders.place(&world.customer, world.restaurant_id, black_box(&request), key)
     };
     let keys: Vec<_> = (0..orders).map(|number| key(&format!("key {number}"))).collect();
     bencher

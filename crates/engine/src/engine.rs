@@ -1,13 +1,4 @@
 //! The engine: all parts of one process, wired together.
-//!
-//! The modules below this one repeat the use cases of the parts as methods of [`Engine`], for callers that use several
-//! parts. A new use case needs no such method: its caller uses the part.
-
-mod accounts;
-mod catalogue;
-mod orders;
-mod payments;
-mod work;
 
 use std::{sync::Arc, time::Duration};
 

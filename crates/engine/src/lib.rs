@@ -8,15 +8,18 @@
 //! Work for later is stored as a task in the transaction of the decision that causes it. [`Work`] executes the task when
 //! it is due, in the same way as any other write.
 //!
-//! An [`Engine`] consists of parts. Each part is a type with the dependencies that its use cases need:
+//! An [`Engine`] consists of parts. Each part is a type with the dependencies that its use cases need. Callers use the
+//! parts directly: `engine.orders.place(…)`. A function that needs one part takes that part instead of the engine.
 //!
-//! | part | use cases |
-//! |---|---|
-//! | [`Orders`] | quote, place, act, read and list orders |
-//! | [`Catalogues`] | restaurants, menus, availability and stock |
-//! | [`Accounts`] | registration, sign-in, changes, revocation, memberships |
-//! | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
-//! | [`Work`] | workers and parked tasks, maintenance |
+//! | part | its type | use cases |
+//! |---|---|---|
+//! | `engine.orders` | [`Orders`] | quote, place, act, read and list orders |
+//! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
+//! | `engine.accounts` | [`Accounts`] | registration, sign-in, changes, revocation, memberships |
+//! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
+//! | `engine.work` | [`Work`] | workers and parked tasks, maintenance |
+//!
+//! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
 //! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]), which tests
 //! replace.

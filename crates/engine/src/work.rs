@@ -101,7 +101,7 @@ impl Work {
 
     /// Executes the task of a queue that has been due longest, if a task is due and the queue has capacity. Returns
     /// whether a task was executed. For simulations and tests, which choose the order of events.
-    pub async fn work_next(&self, queue: TaskQueue) -> Result<bool, Error> {
+    pub async fn run_next(&self, queue: TaskQueue) -> Result<bool, Error> {
         self.clock.check()?;
         let claimed = self.claim(queue, self.max_in_flight(queue, 1).min(1)).await?;
         for task in &claimed {

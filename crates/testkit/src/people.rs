@@ -35,6 +35,7 @@ impl Person {
         let registration =
             Registration { email: email.clone(), name: name.to_owned(), password: PASSWORD.to_owned(), role };
         let account = engine
+            .accounts
             .register(Some(&platform), registration)
             .await
             .expect("registering an account should succeed");

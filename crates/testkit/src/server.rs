@@ -209,8 +209,8 @@ impl Running {
         let app = dabba_api::app(web, api.clone());
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
         let watch = futures::future::join(
-            Arc::clone(&engine).watch_catalogues(),
-            Arc::clone(&engine).watch_revocations(),
+            Arc::clone(&engine.catalogue).watch_catalogues(),
+            Arc::clone(&engine.accounts).watch_revocations(),
         );
         let measure = Arc::clone(&engine).measure_shards();
         let serving = tokio::spawn(async {
@@ -221,7 +221,7 @@ impl Running {
             }
         });
         // Tasks are due by the manual clock: none is due until a test moves the clock.
-        let working = tokio::spawn(Arc::clone(&engine).work(shutdown_signal(working_stopped)));
+        let working = tokio::spawn(Arc::clone(&engine.work).run(shutdown_signal(working_stopped)));
         Self { store, engine, address, stop, serving, stop_working, working }
     }
 
@@ -399,8 +399,9 @@ pub fn menu() -> Value {
 async fn open_restaurant(engine: &Engine, admin: &Person, staff: &Person, name: &str) -> RestaurantId {
     let settings = serde_json::from_value(settings(name)).expect("settings");
     let menu: MenuDocument = serde_json::from_value(menu()).expect("a menu");
-    let entry = engine.create_restaurant(&admin.principal(), settings, menu).await.expect("a restaurant");
+    let entry =
+        engine.catalogue.create_restaurant(&admin.principal(), settings, menu).await.expect("a restaurant");
     let id = entry.restaurant().id;
-    engine.add_member(&admin.principal(), id, staff.id).await.expect("a member");
+    engine.accounts.add_member(&admin.principal(), id, staff.id).await.expect("a member");
     id
 }

@@ -72,7 +72,7 @@ impl Web {
     /// If the budget is spent, or if the engine cannot check the revocation.
     pub async fn admit(&self, caller: &Principal, issued_at: Timestamp, parts: &Parts) -> Result<Admission> {
         Seen::store_caller(parts, *caller);
-        match self.engine.admit(caller, issued_at).await {
+        match self.engine.accounts.admit(caller, issued_at).await {
             Ok(()) => {
                 self.limits.check_account(caller, parts)?;
                 Ok(Admission::Admitted)

@@ -13,7 +13,7 @@ mod nulls;
 
 use std::fmt;
 
-use dabba_domain::{Problems, Timestamp, limits::MAX_TIME, whole_number};
+use dabba_domain::{Problems, Timestamp, json_pointer::below, limits::MAX_TIME, whole_number};
 use serde_json::{Map, Value, value::RawValue};
 
 use self::json::{Entries, Members, Node};
@@ -351,9 +351,4 @@ pub(crate) fn cut(text: &str) -> String {
     let shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
     let rest = if characters.next().is_some() { "…" } else { "" };
     shown + rest
-}
-
-/// Returns the JSON Pointer (RFC 6901) of a member.
-pub(crate) fn below(pointer: &str, name: &str) -> String {
-    format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"))
 }

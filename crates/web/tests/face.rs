@@ -293,7 +293,7 @@ async fn revoked_credentials_are_refused() {
     let server = Server::start(|_| {});
     let token = [server.token_of(&customer())];
     let admin = Principal::new(account(2), Role::Admin);
-    server.engine.revoke_tokens(&admin, customer().account_id, None).await.unwrap();
+    server.engine.accounts.revoke_tokens(&admin, customer().account_id, None).await.unwrap();
     let badge = [("badge", customer().account_id.to_string())];
     for (path, credentials) in [("/kiosk/labels", &token), ("/kiosk/bell", &badge)] {
         let (status, _, text) = server.send(path, credentials, &label()).await;

@@ -144,6 +144,8 @@ refusals! {
     Failures: INTERNAL UNAVAILABLE;
     /// Refusals of every operation that writes.
     WriteFailures: INTERNAL OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN;
+    /// Refusals of every write by certain callers to something that may not exist.
+    NotWritten: UNAUTHENTICATED TOKEN_REVOKED FORBIDDEN NOT_FOUND INTERNAL OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN;
     /// Refusals of operations that require a token.
     NotSignedIn: UNAUTHENTICATED TOKEN_REVOKED;
     /// Refusals of operations with an optional token.

@@ -5,29 +5,32 @@ use std::sync::Arc;
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::StatusCode,
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{AccountId, Role};
-use dabba_engine::{AccountAnswer, AccountFilter, AccountPatch, Conditional, Error, NewPassword};
+use dabba_engine::{AccountAnswer, AccountFilter, AccountPatch, Error, NewPassword};
 use dabba_store::{Account, PageSize};
 use dabba_web::{
     ClientAddress,
     extract::{
         Caller, CallerOrRevoked, FromParameters, IfMatch, InPath, JsonBody, MaybeKey, Parameters, QueryOf,
-        etag,
     },
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, lists, mark};
+use super::{
+    lists,
+    paths::AccountPath,
+    writes::{AtVersion, Conditions, KeyParameter, Shown, Written, mark, tagged},
+};
 use crate::{
     app::App,
     bodies::accounts::{AccountBody, AccountListBody, AccountPatchBody, PasswordBody},
     problem::{
-        BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn, Result,
-        TooOften, WriteFailures,
+        BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn,
+        NotWritten, Result, TooOften, WriteFailures,
     },
 };
 
@@ -40,10 +43,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 }
 
 fn represent(account: Account) -> Response {
-    let tag = etag(account.version);
-    let mut response = Json(AccountBody::from(account)).into_response();
-    response.headers_mut().insert(header::ETAG, tag);
-    response
+    tagged(account.version, AccountBody::from(account))
 }
 
 #[derive(Debug, IntoParams)]
@@ -79,7 +79,7 @@ impl FromParameters for AccountListQuery {
 ///
 /// Oldest first, including deleted accounts. For admins.
 #[utoipa::path(
-    get, path = "/v1/accounts", tag = "accounts", operation_id = "list_accounts",
+    get, path = "/v1/accounts", tag = "accounts",
     params(AccountListQuery),
     responses(
         (status = 200, description = "A page of accounts.", body = AccountListBody),
@@ -94,7 +94,7 @@ async fn list_accounts(
 ) -> Result<Json<AccountListBody>> {
     let AccountListQuery { email, role, limit, cursor } = query;
     let filter = AccountFilter { email, role };
-    let mut accounts = app.engine.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
+    let mut accounts = app.engine.accounts.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut accounts, limit, |last| last.id);
     let accounts = accounts.into_iter().map(AccountBody::from).collect();
     Ok(Json(AccountListBody { accounts, next_cursor }))
@@ -104,14 +104,9 @@ async fn list_accounts(
 ///
 /// For the account's owner and admins.
 #[utoipa::path(
-    get, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "get_account",
-    params(("account_id" = AccountId, Path, description = "The account.")),
-    responses(
-        (status = 200, description = "The account.", body = AccountBody, headers(
-            ("ETag" = String, description = "The account's version."),
-        )),
-        NotSignedIn, Missing, Failures,
-    ),
+    get, path = "/v1/accounts/{account_id}", tag = "accounts",
+    params(AccountPath),
+    responses(Shown<AccountBody>, NotSignedIn, Missing, Failures),
     security(("bearer" = [])),
 )]
 async fn get_account(
@@ -119,7 +114,7 @@ async fn get_account(
     Caller(caller): Caller,
     InPath(id): InPath<AccountId>,
 ) -> Result<Response> {
-    Ok(represent(app.engine.account(&caller, id).await?))
+    Ok(represent(app.engine.accounts.account(&caller, id).await?))
 }
 
 /// Changes an account
@@ -128,34 +123,22 @@ async fn get_account(
 /// `last_admin`). If the change ends tokens, this server refuses them at once with 401 `token_revoked`, and every other server
 /// within 5 s.
 #[utoipa::path(
-    patch, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "change_account",
-    params(
-        ("account_id" = AccountId, Path, description = "The account."),
-        ("If-Match" = Option<String>, Header, description = "ETags of versions; the account must be at one of them."),
-        KeyParameter,
-    ),
+    patch, path = "/v1/accounts/{account_id}", tag = "accounts",
+    params(AccountPath, AtVersion<AccountBody>, KeyParameter),
     request_body = AccountPatchBody,
-    responses(
-        (status = 200, description = "The account.", body = AccountBody, headers(
-            ("ETag" = String, description = "The account's version."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, Missing, NotChanged, WriteFailures,
-    ),
+    responses(Written<AccountBody>, NotWritten, NotChanged),
     security(("bearer" = [])),
 )]
 async fn change_account(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<AccountId>,
-    condition: IfMatch,
-    MaybeKey(key): MaybeKey,
+    Conditions(conditional): Conditions,
     JsonBody(AccountPatchBody { name, role, disabled }): JsonBody<AccountPatchBody>,
 ) -> Result<Response> {
-    let conditional = Conditional { expected: condition.into_versions(), key };
     let patch = AccountPatch { name, role, disabled };
     let AccountAnswer { account, replayed } =
-        app.engine.change_account(&caller, id, patch, conditional).await?;
+        app.engine.accounts.change_account(&caller, id, patch, conditional).await?;
     Ok(mark(represent(account), replayed))
 }
 
@@ -164,14 +147,11 @@ async fn change_account(
 /// Customers delete their own account; admins delete any account. The name and the e-mail address are removed permanently, the
 /// address can be registered again, and all tokens end. Orders keep the account's id; open orders go on.
 #[utoipa::path(
-    delete, path = "/v1/accounts/{account_id}", tag = "accounts", operation_id = "delete_account",
-    params(
-        ("account_id" = AccountId, Path, description = "The account."),
-        ("If-Match" = Option<String>, Header, description = "ETags of versions; the account must be at one of them."),
-    ),
+    delete, path = "/v1/accounts/{account_id}", tag = "accounts",
+    params(AccountPath, AtVersion<AccountBody>),
     responses(
         (status = 204, description = "The account is deleted."),
-        NotSignedIn, NotAllowed, Missing, NotDeleted, WriteFailures,
+        NotWritten, NotDeleted,
     ),
     security(("bearer" = [])),
 )]
@@ -181,7 +161,7 @@ async fn delete_account(
     InPath(id): InPath<AccountId>,
     condition: IfMatch,
 ) -> Result<StatusCode> {
-    app.engine.delete_account(&caller, id, condition.into_versions()).await?;
+    app.engine.accounts.delete_account(&caller, id, condition.into_versions()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,8 +172,8 @@ async fn delete_account(
 /// the change has ended, gets the response to the first request. If the account has changed again since then, the retry gets 401
 /// `token_revoked`.
 #[utoipa::path(
-    post, path = "/v1/accounts/{account_id}/password", tag = "accounts", operation_id = "set_password",
-    params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
+    post, path = "/v1/accounts/{account_id}/password", tag = "accounts",
+    params(AccountPath, KeyParameter),
     request_body = PasswordBody,
     responses(
         (status = 204, description = "The password is set.", headers(
@@ -217,9 +197,9 @@ async fn set_password(
     let attempt = app.web.limits().begin_login(client, &id.to_string())?;
     let has_key = key.is_some();
     let set = if is_revoked {
-        app.engine.retry_set_password(&caller, id, new, key).await
+        app.engine.accounts.retry_set_password(&caller, id, new, key).await
     } else {
-        app.engine.set_password(&caller, id, new, key).await
+        app.engine.accounts.set_password(&caller, id, new, key).await
     };
     // A retry with a revoked token also reveals whether the password of the caller's own account is right, so a refusal counts as
     // a wrong password.
@@ -242,8 +222,8 @@ fn is_wrong_password(error: &Error) -> bool {
 /// `token_revoked`, which confirms the revocation. An admin can also revoke the tokens of an id without an account, which `dabba
 /// token` has printed.
 #[utoipa::path(
-    post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts", operation_id = "revoke_tokens",
-    params(("account_id" = AccountId, Path, description = "The account."), KeyParameter),
+    post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts",
+    params(AccountPath, KeyParameter),
     responses(
         (status = 204, description = "The tokens are revoked.", headers(
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
@@ -258,6 +238,6 @@ async fn revoke_tokens(
     InPath(id): InPath<AccountId>,
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    let replayed = app.engine.revoke_tokens(&caller, id, key).await?;
+    let replayed = app.engine.accounts.revoke_tokens(&caller, id, key).await?;
     Ok(mark(StatusCode::NO_CONTENT.into_response(), replayed))
 }

@@ -2,21 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    http::header,
-    response::{IntoResponse as _, Response},
-};
+use axum::{extract::State, response::Response};
 use dabba_domain::Role;
 use dabba_engine::{Registered, Registration};
 use dabba_web::{
     ClientAddress,
-    extract::{Caller, JsonBody, MaybeCaller, MaybeKey, etag},
+    extract::{Caller, JsonBody, MaybeCaller, MaybeKey},
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, created, mark};
+use super::writes::{Created, KeyParameter, created, mark, tagged};
 use crate::{
     app::App,
     bodies::accounts::{AccountBody, OwnAccountBody, RegistrationBody},
@@ -33,17 +28,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// client, except for admins. A password that is easy to guess is refused. A retry with the same key and the same password gets
 /// the account that the first request created, with `Idempotency-Replayed: true`.
 #[utoipa::path(
-    post, path = "/v1/accounts", tag = "accounts", operation_id = "register",
+    post, path = "/v1/accounts", tag = "accounts",
     params(KeyParameter),
     request_body = RegistrationBody,
-    responses(
-        (status = 201, description = "The account.", body = AccountBody, headers(
-            ("Location" = String, description = "Path of the account."),
-            ("ETag" = String, description = "The account's version."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        BadToken, NotAllowed, NotRegistered, WriteFailures,
-    ),
+    responses(Created<AccountBody>, BadToken, NotAllowed, NotRegistered, WriteFailures),
     security((), ("bearer" = [])),
 )]
 async fn register(
@@ -59,11 +47,9 @@ async fn register(
     let RegistrationBody { email, name, password, role } = body;
     let registration = Registration { email, name, password, role };
     let Registered { account, replayed } =
-        app.engine.register_under(caller.as_ref(), registration, key).await?;
+        app.engine.accounts.register_under(caller.as_ref(), registration, key).await?;
     let location = format!("/v1/accounts/{}", account.id);
-    let tag = etag(account.version);
-    let mut response = Json(AccountBody::from(account)).into_response();
-    response.headers_mut().insert(header::ETAG, tag);
+    let response = tagged(account.version, AccountBody::from(account));
     Ok(mark(created(response, &location)?, replayed))
 }
 
@@ -79,10 +65,7 @@ async fn register(
     security(("bearer" = [])),
 )]
 async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Response> {
-    let account = app.engine.own_account(&caller).await?;
-    let restaurants = app.engine.memberships(account.id).await?.to_vec();
-    let tag = etag(account.version);
-    let mut response = Json(OwnAccountBody { account: account.into(), restaurants }).into_response();
-    response.headers_mut().insert(header::ETAG, tag);
-    Ok(response)
+    let account = app.engine.accounts.own_account(&caller).await?;
+    let restaurants = app.engine.accounts.memberships(account.id).await?.to_vec();
+    Ok(tagged(account.version, OwnAccountBody { account: account.into(), restaurants }))
 }

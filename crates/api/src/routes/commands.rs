@@ -17,7 +17,7 @@ use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, Maybe
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::orders::answer;
+use super::{orders::answer, paths::OrderPath};
 use crate::{
     app::App,
     bodies::{
@@ -28,8 +28,8 @@ use crate::{
         orders::OrderBody,
     },
     problem::{
-        ApiProblem, Missing, NotAccepted, NotAllowed, NotAssigned, NotCancelled, NotDelivered, NotMoved,
-        NotRefunded, NotRejected, NotSignedIn, Result, WriteFailures,
+        ApiProblem, NotAccepted, NotAssigned, NotCancelled, NotDelivered, NotMoved, NotRefunded, NotRejected,
+        NotWritten, Result,
     },
 };
 
@@ -92,7 +92,7 @@ async fn act_by(app: &App, envelope: Envelope, body: impl CommandBody) -> Result
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
     let Envelope { caller, order_id, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
-    let done = app.engine.act(&caller, &request).await?;
+    let done = app.engine.orders.act(&caller, &request).await?;
     answer(StatusCode::OK, &done)
 }
 
@@ -124,12 +124,12 @@ macro_rules! command {
         $(#[doc = $doc])*
         #[utoipa::path(
             post, path = $path, tag = "commands",
-            params(("order_id" = OrderId, Path, description = "The order."), CommandHeaders),
+            params(OrderPath, CommandHeaders),
             $($request_body)*
             responses(
                 (status = 200, description = "The order.", body = OrderBody,
                     headers(("ETag" = String), ("Idempotency-Replayed" = String))),
-                NotSignedIn, NotAllowed, Missing, $refusals, WriteFailures,
+                NotWritten, $refusals,
             ),
             security(("bearer" = [])),
         )]

@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc};
 
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{DefaultBodyLimit, State},
     http::{HeaderValue, StatusCode, header},
@@ -25,7 +24,10 @@ use utoipa_axum::{
     routes,
 };
 
-use super::restaurants::precondition_required;
+use super::{
+    paths::{ItemPath, RestaurantPath},
+    writes::{tagged, versions_to_replace},
+};
 use crate::{
     MAX_MENU_BYTES,
     app::App,
@@ -126,9 +128,9 @@ fn set_revision_headers(response: &mut Response, tag: MenuTag) {
 /// For everyone. Use `If-None-Match`: the response does not repeat an unchanged menu. The `ETag` changes with the menu,
 /// with the availability of an item, and when an item becomes available because its `until` has passed.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus", operation_id = "get_menu",
+    get, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        RestaurantPath,
         ("If-None-Match" = Option<String>, Header, description = "Entity tags of the revisions that the caller already has.",
             pattern = r#"^(\*|(W/)?"[0-9]{1,9}(-[0-9]{1,9}-[0-9]{1,9})?")$"#),
     ),
@@ -146,7 +148,7 @@ async fn get_menu(
     InPath(id): InPath<RestaurantId>,
     present: IfNoneMatch,
 ) -> Result<Response> {
-    let (entry, now) = (app.engine.catalogue(id).await?, app.engine.now());
+    let (entry, now) = (app.engine.catalogue.entry(id).await?, app.engine.now());
     let tag = MenuTag::new(&entry, now);
     if present.has(tag) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
@@ -167,9 +169,9 @@ async fn get_menu(
 /// `If-Match` contains the `ETag` of the menu that was read. The replacement is then also refused if it would undo a
 /// change of availability. The menu's revision alone in quotes (`"7"`) allows any change of availability.
 #[utoipa::path(
-    put, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus", operation_id = "replace_menu",
+    put, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        RestaurantPath,
         ("If-Match" = String, Header, description = "The ETag of the menu to replace, or the menu's revision in \
             quotes; `*` for any.", pattern = r#"^(\*|"[0-9]{1,9}(-[0-9]{1,9}-[0-9]{1,9})?")$"#),
     ),
@@ -188,12 +190,9 @@ async fn replace_menu(
     condition: IfMatch<MenuTag>,
     JsonBody(menu): JsonBody<MenuDocument>,
 ) -> Result<Response> {
-    let expected: Option<Vec<ExpectedMenu>> = match &condition {
-        IfMatch::Absent => return Err(precondition_required().into()),
-        IfMatch::Any => None,
-        IfMatch::OneOf(tags) => Some(tags.iter().map(ExpectedMenu::from).collect()),
-    };
-    let entry = app.engine.replace_menu(&caller, id, menu, expected.as_deref()).await?;
+    let tags = versions_to_replace(condition)?;
+    let expected: Option<Vec<_>> = tags.map(|tags| tags.iter().map(ExpectedMenu::from).collect());
+    let entry = app.engine.catalogue.replace_menu(&caller, id, menu, expected.as_deref()).await?;
     represent(&entry, app.engine.now())
 }
 
@@ -204,10 +203,8 @@ async fn replace_menu(
 /// `until` must be in the future.
 #[utoipa::path(
     put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability", tag = "menus",
-    operation_id = "set_availability",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("item_id" = Slug, Path, description = "The item's id in the menu."),
+        ItemPath,
         ("If-Match" = Option<String>, Header,
             description = "Values of `availability_revision` in quotes; the availability must be at one of them.",
             pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
@@ -229,7 +226,6 @@ async fn set_availability(
 ) -> Result<Response> {
     let expected = condition.into_versions();
     let availability_revision =
-        app.engine.set_availability(&caller, id, &item, availability, expected.as_deref()).await?;
-    let tag = [(header::ETAG, etag(availability_revision))];
-    Ok((tag, Json(AvailabilityBody { item, availability, availability_revision })).into_response())
+        app.engine.catalogue.set_availability(&caller, id, &item, availability, expected.as_deref()).await?;
+    Ok(tagged(availability_revision, AvailabilityBody { item, availability, availability_revision }))
 }

@@ -24,11 +24,15 @@ use dabba_web::{
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{created, lists};
+use super::{
+    lists,
+    paths::{OrderPath, RestaurantPath},
+    writes::created,
+};
 use crate::{
     app::App,
     bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
-    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, Result, WriteFailures},
+    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, NotWritten, Result},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -75,9 +79,9 @@ fn set_version_headers(response: &mut Response, order: &Order) {
 /// The restaurant's menu determines the price. With `expected_total`, the order is placed only at that total. Use each
 /// key for one order; a retry with the same key gets the first response, with `Idempotency-Replayed: true`.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "place_order",
+    post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        RestaurantPath,
         ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
     ),
@@ -88,7 +92,7 @@ fn set_version_headers(response: &mut Response, order: &Order) {
             ("ETag" = String, description = "The order's version."),
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        NotSignedIn, NotAllowed, Missing, NotPlaced, WriteFailures,
+        NotWritten, NotPlaced,
     ),
     security(("bearer" = [])),
 )]
@@ -99,7 +103,7 @@ async fn place_order(
     RequiredKey(key): RequiredKey,
     JsonBody(request): JsonBody<OrderRequest>,
 ) -> Result<Response> {
-    let placed = app.engine.place(&caller, restaurant_id, &request, key).await?;
+    let placed = app.engine.orders.place(&caller, restaurant_id, &request, key).await?;
     created(answer(StatusCode::CREATED, &placed)?, &format!("/v1/orders/{}", placed.order.id))
 }
 
@@ -107,9 +111,9 @@ async fn place_order(
 ///
 /// For the customer, the restaurant's staff, the order's courier, and admins.
 #[utoipa::path(
-    get, path = "/v1/orders/{order_id}", tag = "orders", operation_id = "get_order",
+    get, path = "/v1/orders/{order_id}", tag = "orders",
     params(
-        ("order_id" = OrderId, Path, description = "The order."),
+        OrderPath,
         ("If-None-Match" = Option<String>, Header, description = "Entity tags of the versions that the caller already has."),
     ),
     responses(
@@ -126,13 +130,13 @@ async fn get_order(
     InPath(order_id): InPath<OrderId>,
     present: IfNoneMatch,
 ) -> Result<Response> {
-    let order = app.engine.order(&caller, order_id).await?;
+    let order = app.engine.orders.order(&caller, order_id).await?;
     if present.has(order.version) {
         let mut response = StatusCode::NOT_MODIFIED.into_response();
         set_version_headers(&mut response, &order);
         return Ok(response);
     }
-    let allowed_actions = app.engine.allowed_actions(&caller, &order).await?;
+    let allowed_actions = app.engine.orders.allowed_actions(&caller, &order).await?;
     represent(&order, allowed_actions)
 }
 
@@ -167,7 +171,7 @@ impl FromParameters for OrderListQuery {
 async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
     let mut allowed_actions = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
-        allowed_actions.push(app.engine.allowed_actions(caller, order).await?);
+        allowed_actions.push(app.engine.orders.allowed_actions(caller, order).await?);
     }
     Ok(lists::answer(OrderListBody::new(&page, allowed_actions), page.incomplete))
 }
@@ -177,7 +181,7 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
 /// Newest first. Customers see the orders that they placed, couriers the orders that they carry or carried, admins all
 /// orders.
 #[utoipa::path(
-    get, path = "/v1/orders", tag = "orders", operation_id = "list_orders",
+    get, path = "/v1/orders", tag = "orders",
     params(OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
@@ -192,7 +196,7 @@ async fn list_orders(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<OrderListQuery>,
 ) -> Result<Response> {
-    let page = app.engine.own_orders(&caller, query.status, query.cursor, query.limit).await?;
+    let page = app.engine.orders.own_orders(&caller, query.status, query.cursor, query.limit).await?;
     list(&app, &caller, page).await
 }
 
@@ -200,8 +204,8 @@ async fn list_orders(
 ///
 /// Open orders first, then ended ones; each newest first. For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders", operation_id = "list_restaurant_orders",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), OrderListQuery),
+    get, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders",
+    params(RestaurantPath, OrderListQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
@@ -217,7 +221,7 @@ async fn list_restaurant_orders(
     QueryOf(query): QueryOf<OrderListQuery>,
 ) -> Result<Response> {
     let OrderListQuery { status, limit, cursor } = query;
-    let page = app.engine.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
+    let page = app.engine.orders.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
     list(&app, &caller, page).await
 }
 
@@ -243,7 +247,7 @@ impl FromParameters for EventListQuery {
 /// For everyone who may read the order.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
-    params(("order_id" = OrderId, Path, description = "The order."), EventListQuery),
+    params(OrderPath, EventListQuery),
     responses(
         (status = 200, description = "A page of the history.", body = EventListBody),
         NotSignedIn, Missing, BadParameter, Failures,
@@ -257,7 +261,7 @@ async fn list_events(
     QueryOf(query): QueryOf<EventListQuery>,
 ) -> Result<Json<EventListBody>> {
     let after = query.cursor.unwrap_or_default();
-    let mut events = app.engine.events(&caller, order_id, after, query.limit.and_one_more()).await?;
+    let mut events = app.engine.orders.events(&caller, order_id, after, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
     Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
 }
@@ -266,8 +270,8 @@ async fn list_events(
 ///
 /// A double-entry ledger of the customer's money. For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/orders/{order_id}/ledger", tag = "orders", operation_id = "get_ledger",
-    params(("order_id" = OrderId, Path, description = "The order.")),
+    get, path = "/v1/orders/{order_id}/ledger", tag = "orders",
+    params(OrderPath),
     responses(
         (status = 200, description = "The ledger.", body = LedgerBody),
         NotSignedIn, NotAllowed, Missing, Failures,
@@ -279,6 +283,6 @@ async fn get_ledger(
     Caller(caller): Caller,
     InPath(order_id): InPath<OrderId>,
 ) -> Result<Json<LedgerBody>> {
-    let (order, postings) = app.engine.ledger(&caller, order_id).await?;
+    let (order, postings) = app.engine.orders.ledger(&caller, order_id).await?;
     Ok(Json(LedgerBody { currency: order.details.currency, postings }))
 }

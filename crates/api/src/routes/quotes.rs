@@ -14,6 +14,7 @@ use dabba_web::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::paths::RestaurantPath;
 use crate::{
     app::App,
     bodies::quotes::QuoteBody,
@@ -42,8 +43,8 @@ impl FromRequestParts<Arc<App>> for QuoteAllowance {
 /// For everyone. A quote neither orders nor reserves anything. If the cart cannot be ordered now, the quote has the
 /// price and lists the obstacles. Only a cart that does not match the menu is refused.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/quotes", tag = "orders", operation_id = "quote",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    post, path = "/v1/restaurants/{restaurant_id}/quotes", tag = "orders",
+    params(RestaurantPath),
     request_body = Cart,
     responses(
         (status = 200, description = "The price, and the obstacles to ordering.", body = QuoteBody),
@@ -57,5 +58,6 @@ async fn quote(
     InPath(restaurant_id): InPath<RestaurantId>,
     JsonBody(cart): JsonBody<Cart>,
 ) -> Result<Json<QuoteBody>> {
-    Ok(Json(QuoteBody::new(app.engine.quote(restaurant_id, (&cart).into(), cart.payment_method).await?)))
+    let quote = app.engine.orders.quote(restaurant_id, (&cart).into(), cart.payment_method).await?;
+    Ok(Json(QuoteBody::new(quote)))
 }

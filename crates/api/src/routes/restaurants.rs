@@ -2,38 +2,33 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
-use dabba_domain::{
-    AccountId, ExternalId, RestaurantId, Timestamp, menu::MenuDocument, restaurant::SettingsDocument,
-};
-use dabba_engine::{CatalogueEntry, Conditional, RestaurantAnswer};
-use dabba_store::{IdempotencyKey, PageSize, RestaurantPage};
-use dabba_web::{
-    Problem,
-    extract::{
-        Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters,
-        QueryOf, etag,
-    },
+use axum::{Json, extract::State, http::StatusCode, response::Response};
+use dabba_domain::{AccountId, ExternalId, RestaurantId, menu::MenuDocument, restaurant::SettingsDocument};
+use dabba_engine::{CatalogueEntry, Catalogues, RestaurantAnswer};
+use dabba_store::{PageSize, RestaurantPage};
+use dabba_web::extract::{
+    Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters, QueryOf,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{KeyParameter, created, lists, mark};
+use super::{
+    lists,
+    paths::{MemberPath, RestaurantPath},
+    writes::{
+        AtVersion, Conditions, Created, KeyParameter, Shown, Written, created, mark, tagged,
+        versions_to_replace,
+    },
+};
 use crate::{
     app::App,
     bodies::{
         accounts::AccountBody,
         restaurants::{ClosingBody, MemberListBody, PauseBody, RestaurantBody, RestaurantListBody},
     },
-    code,
     problem::{
         BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotClosed, NotCreated, NotFitting,
-        NotReopened, NotReplaced, NotSignedIn, NotUpdated, Result, WriteFailures,
+        NotReopened, NotReplaced, NotSignedIn, NotUpdated, NotWritten, Result, WriteFailures,
     },
 };
 
@@ -49,33 +44,14 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(add_member, remove_member))
 }
 
-fn represent(entry: &CatalogueEntry, now: Timestamp) -> Response {
+fn represent(app: &App, entry: &CatalogueEntry) -> Response {
     let restaurant = entry.restaurant();
-    let mut response = Json(RestaurantBody::new(restaurant, now)).into_response();
-    response.headers_mut().insert(header::ETAG, etag(restaurant.revision));
-    response
+    tagged(restaurant.revision, RestaurantBody::new(restaurant, app.engine.now()))
 }
 
-/// Returns the required revisions of a replacement's `If-Match`; `None` for any revision.
-fn expected_revisions(condition: IfMatch) -> Result<Option<Vec<u32>>> {
-    expected_revision(&condition, 0)?;
-    Ok(condition.into_versions())
-}
-
-/// Returns the required revision of a replacement's `If-Match`; `None` for any revision.
-fn expected_revision(condition: &IfMatch, current: u32) -> Result<Option<u32>> {
-    match condition {
-        IfMatch::Absent => Err(precondition_required().into()),
-        condition => Ok(condition.expected(current)),
-    }
-}
-
-/// Returns the problem of a replacement without `If-Match`.
-pub(super) fn precondition_required() -> Problem {
-    Problem::new(
-        code::PRECONDITION_REQUIRED,
-        "This operation requires If-Match: the ETag of the version to replace, or * for any version.",
-    )
+/// Makes the response to a write.
+fn answer(app: &App, answer: &RestaurantAnswer) -> Response {
+    mark(represent(app, &answer.entry), answer.replayed)
 }
 
 /// Creates a restaurant
@@ -84,17 +60,10 @@ pub(super) fn precondition_required() -> Problem {
 /// `external_id_taken`, which names the first one. A retry with the same key creates nothing and gets the restaurant in
 /// its current state, with `Idempotency-Replayed: true`.
 #[utoipa::path(
-    post, path = "/v1/restaurants", tag = "restaurants", operation_id = "create_restaurant",
+    post, path = "/v1/restaurants", tag = "restaurants",
     params(KeyParameter),
     request_body = SettingsDocument,
-    responses(
-        (status = 201, description = "The restaurant.", body = RestaurantBody, headers(
-            ("Location" = String, description = "Path of the restaurant."),
-            ("ETag" = String, description = "The restaurant's revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, NotCreated, WriteFailures,
-    ),
+    responses(Created<RestaurantBody>, NotSignedIn, NotAllowed, NotCreated, WriteFailures),
     security(("bearer" = [])),
 )]
 async fn create_restaurant(
@@ -104,10 +73,8 @@ async fn create_restaurant(
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
     let menu = MenuDocument::default();
-    let RestaurantAnswer { entry, replayed } =
-        app.engine.create_restaurant_under(&caller, settings, menu, key).await?;
-    let location = format!("/v1/restaurants/{}", entry.restaurant().id);
-    Ok(mark(created(represent(&entry, app.engine.now()), &location)?, replayed))
+    let made = app.engine.catalogue.create_restaurant_under(&caller, settings, menu, key).await?;
+    created(answer(&app, &made), &format!("/v1/restaurants/{}", made.entry.restaurant().id))
 }
 
 /// Query of a list by id.
@@ -172,12 +139,12 @@ impl FromParameters for RestaurantListQuery {
 }
 
 /// Reads a page of restaurants.
-async fn read_page(app: &App, query: &RestaurantListQuery) -> Result<RestaurantPage> {
+async fn read_page(catalogue: &Catalogues, query: &RestaurantListQuery) -> Result<RestaurantPage> {
     let RestaurantListQuery { limit, cursor, is_closed, external_id } = query;
     let Some(external_id) = external_id else {
-        return Ok(app.engine.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
+        return Ok(catalogue.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
     };
-    let found = app.engine.restaurant_by_external_id(external_id).await?;
+    let found = catalogue.restaurant_by_external_id(external_id).await?;
     let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
     let restaurants = restaurants.filter(|restaurant| {
         is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
@@ -190,7 +157,7 @@ async fn read_page(app: &App, query: &RestaurantListQuery) -> Result<RestaurantP
 ///
 /// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them.
 #[utoipa::path(
-    get, path = "/v1/restaurants", tag = "restaurants", operation_id = "list_restaurants",
+    get, path = "/v1/restaurants", tag = "restaurants",
     params(RestaurantListParameters),
     responses(
         (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
@@ -204,7 +171,7 @@ async fn list_restaurants(
     State(app): State<Arc<App>>,
     QueryOf(query): QueryOf<RestaurantListQuery>,
 ) -> Result<Response> {
-    let RestaurantPage { mut restaurants, incomplete } = read_page(&app, &query).await?;
+    let RestaurantPage { mut restaurants, incomplete } = read_page(&app.engine.catalogue, &query).await?;
     let now = app.engine.now();
     let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
     let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
@@ -215,18 +182,14 @@ async fn list_restaurants(
 ///
 /// For everyone.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "get_restaurant",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
-    responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "The restaurant's revision."))),
-        Missing, Failures,
-    ),
+    get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants",
+    params(RestaurantPath),
+    responses(Shown<RestaurantBody>, Missing, Failures),
     security(()),
 )]
 async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
-    let entry = app.engine.catalogue(id).await?;
-    Ok(represent(&entry, app.engine.now()))
+    let entry = app.engine.catalogue.entry(id).await?;
+    Ok(represent(&app, &entry))
 }
 
 /// Replaces a restaurant's settings
@@ -235,17 +198,15 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
 /// request by staff must repeat their current values. The currency cannot be changed. Members that only the server
 /// writes are ignored.
 #[utoipa::path(
-    put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants", operation_id = "replace_restaurant",
+    put, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
+        RestaurantPath,
         ("If-Match" = String, Header, description = "ETags of revisions; the restaurant must be at one of them. `*` allows any revision.",
             pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#),
     ),
     request_body = SettingsDocument,
     responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody,
-            headers(("ETag" = String, description = "The restaurant's revision."))),
-        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
+        Shown<RestaurantBody>, NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -256,83 +217,50 @@ async fn replace_restaurant(
     condition: IfMatch,
     JsonBody(settings): JsonBody<SettingsDocument>,
 ) -> Result<Response> {
-    let expected = expected_revisions(condition)?;
-    let entry = app.engine.replace_settings(&caller, id, settings, expected.as_deref()).await?;
-    Ok(represent(&entry, app.engine.now()))
+    let expected = versions_to_replace(condition)?;
+    let entry = app.engine.catalogue.replace_settings(&caller, id, settings, expected.as_deref()).await?;
+    Ok(represent(&app, &entry))
 }
 
 /// Pauses a restaurant
 ///
 /// The restaurant takes no orders until a time or until it is resumed. For the restaurant's staff and admins.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants", operation_id = "pause_restaurant",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
-        KeyParameter,
-    ),
+    post, path = "/v1/restaurants/{restaurant_id}/pause", tag = "restaurants",
+    params(RestaurantPath, AtVersion<RestaurantBody>, KeyParameter),
     request_body = Option<PauseBody>,
-    responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "The restaurant's revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
-    ),
+    responses(Written<RestaurantBody>, NotWritten, NotUpdated),
     security(("bearer" = [])),
 )]
 async fn pause_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
-    condition: IfMatch,
-    MaybeKey(key): MaybeKey,
+    Conditions(conditional): Conditions,
     MaybeJsonBody(pause): MaybeJsonBody<PauseBody>,
 ) -> Result<Response> {
     let until = pause.unwrap_or_default().until;
-    let conditional = conditional(condition, key);
-    let changed = app.engine.pause_under(&caller, id, until, conditional).await?;
-    Ok(answer(&changed, app.engine.now()))
+    let changed = app.engine.catalogue.pause_under(&caller, id, until, conditional).await?;
+    Ok(answer(&app, &changed))
 }
 
 /// Resumes a paused restaurant
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants", operation_id = "resume_restaurant",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("If-Match" = Option<String>, Header, description = "ETags of revisions; the restaurant must be at one of them."),
-        KeyParameter,
-    ),
-    responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "The restaurant's revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, Missing, NotUpdated, WriteFailures,
-    ),
+    post, path = "/v1/restaurants/{restaurant_id}/resume", tag = "restaurants",
+    params(RestaurantPath, AtVersion<RestaurantBody>, KeyParameter),
+    responses(Written<RestaurantBody>, NotWritten, NotUpdated),
     security(("bearer" = [])),
 )]
 async fn resume_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
-    condition: IfMatch,
-    MaybeKey(key): MaybeKey,
+    Conditions(conditional): Conditions,
 ) -> Result<Response> {
-    let conditional = conditional(condition, key);
-    let changed = app.engine.resume_under(&caller, id, conditional).await?;
-    Ok(answer(&changed, app.engine.now()))
-}
-
-/// Combines the condition and the idempotency key of a request.
-fn conditional(condition: IfMatch, key: Option<IdempotencyKey>) -> Conditional {
-    Conditional { expected: condition.into_versions(), key }
-}
-
-fn answer(answer: &RestaurantAnswer, now: Timestamp) -> Response {
-    mark(represent(&answer.entry, now), answer.replayed)
+    let changed = app.engine.catalogue.resume_under(&caller, id, conditional).await?;
+    Ok(answer(&app, &changed))
 }
 
 /// Closes a restaurant permanently
@@ -341,16 +269,10 @@ fn answer(answer: &RestaurantAnswer, now: Timestamp) -> Response {
 /// refunded. For admins. A repeated request with the same reason changes nothing; with another reason it gets 409
 /// `already_closed`.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/close", tag = "restaurants", operation_id = "close_restaurant",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
+    post, path = "/v1/restaurants/{restaurant_id}/close", tag = "restaurants",
+    params(RestaurantPath, KeyParameter),
     request_body = ClosingBody,
-    responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "The restaurant's revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, Missing, NotClosed, WriteFailures,
-    ),
+    responses(Written<RestaurantBody>, NotWritten, NotClosed),
     security(("bearer" = [])),
 )]
 async fn close_restaurant(
@@ -360,23 +282,17 @@ async fn close_restaurant(
     MaybeKey(key): MaybeKey,
     JsonBody(ClosingBody { reason }): JsonBody<ClosingBody>,
 ) -> Result<Response> {
-    let changed = app.engine.close_restaurant(&caller, id, reason, key).await?;
-    Ok(answer(&changed, app.engine.now()))
+    let changed = app.engine.catalogue.close_restaurant(&caller, id, reason, key).await?;
+    Ok(answer(&app, &changed))
 }
 
 /// Reopens a permanently closed restaurant
 ///
 /// For restaurants that were closed by mistake: settings, menu and pause are unchanged. For admins.
 #[utoipa::path(
-    post, path = "/v1/restaurants/{restaurant_id}/reopen", tag = "restaurants", operation_id = "reopen_restaurant",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), KeyParameter),
-    responses(
-        (status = 200, description = "The restaurant.", body = RestaurantBody, headers(
-            ("ETag" = String, description = "The restaurant's revision."),
-            ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
-        )),
-        NotSignedIn, NotAllowed, Missing, NotReopened, WriteFailures,
-    ),
+    post, path = "/v1/restaurants/{restaurant_id}/reopen", tag = "restaurants",
+    params(RestaurantPath, KeyParameter),
+    responses(Written<RestaurantBody>, NotWritten, NotReopened),
     security(("bearer" = [])),
 )]
 async fn reopen_restaurant(
@@ -385,16 +301,16 @@ async fn reopen_restaurant(
     InPath(id): InPath<RestaurantId>,
     MaybeKey(key): MaybeKey,
 ) -> Result<Response> {
-    let changed = app.engine.reopen_restaurant(&caller, id, key).await?;
-    Ok(answer(&changed, app.engine.now()))
+    let changed = app.engine.catalogue.reopen_restaurant(&caller, id, key).await?;
+    Ok(answer(&app, &changed))
 }
 
 /// Lists a restaurant's staff
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/members", tag = "restaurants", operation_id = "list_members",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant."), PageParameters),
+    get, path = "/v1/restaurants/{restaurant_id}/members", tag = "restaurants",
+    params(RestaurantPath, PageParameters),
     responses(
         (status = 200, description = "A page of accounts.", body = MemberListBody),
         NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
@@ -407,7 +323,8 @@ async fn list_members(
     InPath(id): InPath<RestaurantId>,
     QueryOf(query): QueryOf<PageQuery<AccountId>>,
 ) -> Result<Json<MemberListBody>> {
-    let mut members = app.engine.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
+    let mut members =
+        app.engine.accounts.members(&caller, id, query.cursor, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut members, query.limit, |last| last.id);
     Ok(Json(MemberListBody { members: members.into_iter().map(AccountBody::from).collect(), next_cursor }))
 }
@@ -416,11 +333,8 @@ async fn list_members(
 ///
 /// For the restaurant's staff and admins. The account's role must be `restaurant`.
 #[utoipa::path(
-    put, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "add_member",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("account_id" = AccountId, Path, description = "The account."),
-    ),
+    put, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants",
+    params(MemberPath),
     responses(
         (status = 200, description = "The account.", body = AccountBody),
         NotSignedIn, NotAllowed, Missing, NotFitting, Failures,
@@ -432,18 +346,15 @@ async fn add_member(
     Caller(caller): Caller,
     InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
 ) -> Result<Json<AccountBody>> {
-    Ok(Json(app.engine.add_member(&caller, restaurant_id, account_id).await?.into()))
+    Ok(Json(app.engine.accounts.add_member(&caller, restaurant_id, account_id).await?.into()))
 }
 
 /// Removes an account from a restaurant's staff
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
-    delete, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants", operation_id = "remove_member",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("account_id" = AccountId, Path, description = "The account."),
-    ),
+    delete, path = "/v1/restaurants/{restaurant_id}/members/{account_id}", tag = "restaurants",
+    params(MemberPath),
     responses(
         (status = 204, description = "The account is no longer a member of the staff."),
         NotSignedIn, NotAllowed, Missing, Failures,
@@ -455,6 +366,6 @@ async fn remove_member(
     Caller(caller): Caller,
     InPath((restaurant_id, account_id)): InPath<(RestaurantId, AccountId)>,
 ) -> Result<StatusCode> {
-    app.engine.remove_member(&caller, restaurant_id, account_id).await?;
+    app.engine.accounts.remove_member(&caller, restaurant_id, account_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

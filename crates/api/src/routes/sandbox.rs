@@ -77,6 +77,6 @@ async fn advance_clock(
     let by = SignedDuration::from_secs(body.seconds.into());
     let advanced = clock.put_forward(by);
     let now = advanced.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
-    app.engine.nudge_workers();
+    app.engine.work.nudge_workers();
     Ok(Json(ClockBody { now }))
 }

@@ -9,18 +9,21 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{RestaurantId, text::Slug};
-use dabba_engine::{Principal, StockAdjustment, StockAnswer};
+use dabba_engine::{Catalogues, Principal, StockAdjustment, StockAnswer};
 use dabba_store::StockLevel;
 use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, RequiredKey, etag};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::mark;
+use super::{
+    paths::{ItemPath, RestaurantPath},
+    writes::{AtVersion, Shown, mark},
+};
 use crate::{
     app::App,
     bodies::stock::{AdjustmentBody, LevelBody, RemainingBody, StockBody},
     problem::{
-        BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotSignedIn, Result,
-        WriteFailures,
+        BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotSignedIn,
+        NotWritten, Result,
     },
 };
 
@@ -43,8 +46,8 @@ fn represent(item: Slug, level: Option<StockLevel>) -> Response {
 ///
 /// For the restaurant's staff and admins. Items that are not in the list have no limit.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/stock", tag = "menus", operation_id = "list_stock",
-    params(("restaurant_id" = RestaurantId, Path, description = "The restaurant.")),
+    get, path = "/v1/restaurants/{restaurant_id}/stock", tag = "menus",
+    params(RestaurantPath),
     responses(
         (status = 200, description = "The stock.", body = StockBody),
         NotSignedIn, NotAllowed, Missing, Failures,
@@ -56,7 +59,7 @@ async fn list_stock(
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
 ) -> Result<Json<StockBody>> {
-    let levels = app.engine.stock(&caller, id).await?;
+    let levels = app.engine.catalogue.stock(&caller, id).await?;
     Ok(Json(StockBody { stock: levels.into_iter().map(LevelBody::from).collect() }))
 }
 
@@ -64,16 +67,9 @@ async fn list_stock(
 ///
 /// For the restaurant's staff and admins.
 #[utoipa::path(
-    get, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus", operation_id = "get_stock",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("item_id" = Slug, Path, description = "The item's id in the menu."),
-    ),
-    responses(
-        (status = 200, description = "The item's stock.", body = LevelBody,
-            headers(("ETag" = String, description = "The stock's revision, if the stock is limited."))),
-        NotSignedIn, NotAllowed, Missing, Failures,
-    ),
+    get, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus",
+    params(ItemPath),
+    responses(Shown<LevelBody>, NotSignedIn, NotAllowed, Missing, Failures),
     security(("bearer" = [])),
 )]
 async fn get_stock(
@@ -81,14 +77,14 @@ async fn get_stock(
     Caller(caller): Caller,
     InPath((id, item)): InPath<(RestaurantId, Slug)>,
 ) -> Result<Response> {
-    let level = app.engine.stock_of(&caller, id, &item).await?;
+    let level = app.engine.catalogue.stock_of(&caller, id, &item).await?;
     Ok(represent(item, level))
 }
 
 /// Returns the revision at which the stock must be; `None` for any. Reads the stock only if the condition lists several
 /// revisions.
 async fn expected_revision(
-    app: &App,
+    catalogue: &Catalogues,
     caller: &Principal,
     id: RestaurantId,
     item: &Slug,
@@ -97,7 +93,7 @@ async fn expected_revision(
     /// Revisions count from 1, so 0 is never the current revision.
     const NONE: u32 = 0;
     let current = if condition.needs_current() {
-        app.engine.stock_of(caller, id, item).await?.map_or(NONE, |level| level.revision)
+        catalogue.stock_of(caller, id, item).await?.map_or(NONE, |level| level.revision)
     } else {
         NONE
     };
@@ -109,19 +105,10 @@ async fn expected_revision(
 /// For the restaurant's staff and admins. The new number overwrites concurrent sales: use `adjust` for changes relative
 /// to the remaining number.
 #[utoipa::path(
-    put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus", operation_id = "set_stock",
-    params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("item_id" = Slug, Path, description = "The item's id in the menu."),
-        ("If-Match" = Option<String>, Header,
-            description = "The ETag of the revision at which the stock must be. Unlimited stock has no ETag and matches `*` only."),
-    ),
+    put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus",
+    params(ItemPath, AtVersion<LevelBody>),
     request_body = RemainingBody,
-    responses(
-        (status = 200, description = "The item's stock.", body = LevelBody,
-            headers(("ETag" = String, description = "The stock's revision, if the stock is limited."))),
-        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
-    ),
+    responses(Shown<LevelBody>, NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures),
     security(("bearer" = [])),
 )]
 async fn set_stock(
@@ -131,8 +118,8 @@ async fn set_stock(
     condition: IfMatch,
     JsonBody(RemainingBody { remaining }): JsonBody<RemainingBody>,
 ) -> Result<Response> {
-    let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
-    let answer = app.engine.set_stock(&caller, id, &item, remaining, expected).await?;
+    let expected = expected_revision(&app.engine.catalogue, &caller, id, &item, &condition).await?;
+    let answer = app.engine.catalogue.set_stock(&caller, id, &item, remaining, expected).await?;
     Ok(represent(item, answer.level))
 }
 
@@ -143,10 +130,8 @@ async fn set_stock(
 /// nothing and gets the first response, with `Idempotency-Replayed: true`.
 #[utoipa::path(
     post, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust", tag = "menus",
-    operation_id = "adjust_stock",
     params(
-        ("restaurant_id" = RestaurantId, Path, description = "The restaurant."),
-        ("item_id" = Slug, Path, description = "The item's id in the menu."),
+        ItemPath,
         ("Idempotency-Key" = String, Header, description = "A new key for each adjustment, the same key for each retry.",
             min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
         ("If-Match" = Option<String>, Header, description = "The ETag of the revision at which the stock must be."),
@@ -157,7 +142,7 @@ async fn set_stock(
             ("ETag" = String, description = "The stock's revision."),
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        NotSignedIn, NotAllowed, Missing, NotAdjusted, WriteFailures,
+        NotWritten, NotAdjusted,
     ),
     security(("bearer" = [])),
 )]
@@ -169,8 +154,9 @@ async fn adjust_stock(
     condition: IfMatch,
     JsonBody(AdjustmentBody { by }): JsonBody<AdjustmentBody>,
 ) -> Result<Response> {
-    let expected = expected_revision(&app, &caller, id, &item, &condition).await?;
+    let expected = expected_revision(&app.engine.catalogue, &caller, id, &item, &condition).await?;
     let adjustment = StockAdjustment { by, expected, key };
-    let StockAnswer { level, replayed } = app.engine.adjust_stock(&caller, id, &item, adjustment).await?;
+    let StockAnswer { level, replayed } =
+        app.engine.catalogue.adjust_stock(&caller, id, &item, adjustment).await?;
     Ok(mark(represent(item, level), replayed))
 }

@@ -9,7 +9,7 @@ use dabba_web::extract::{Caller, FromParameters, InPath, JsonBody, Parameters, Q
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::lists;
+use super::{lists, paths::TaskPath};
 use crate::{
     app::App,
     bodies::tasks::{ResolutionBody, TaskListBody},
@@ -62,7 +62,7 @@ impl FromParameters for TaskListQuery {
 ///
 /// Tasks that failed too often, with their failures, and reviews, with their reason; oldest first. For admins.
 #[utoipa::path(
-    get, path = "/v1/tasks", tag = "tasks", operation_id = "list_tasks",
+    get, path = "/v1/tasks", tag = "tasks",
     params(TaskListQuery),
     responses(
         (status = 200, description = "A page of tasks.", body = TaskListBody, headers(
@@ -77,7 +77,7 @@ async fn list_tasks(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<TaskListQuery>,
 ) -> Result<Response> {
-    let read = app.engine.parked_tasks(&caller, query.cursor, query.limit.and_one_more());
+    let read = app.engine.work.parked_tasks(&caller, query.cursor, query.limit.and_one_more());
     let TaskPage { mut tasks, incomplete } = read.await?;
     let next_cursor = lists::next_cursor(&mut tasks, query.limit, |last| last.task.id);
     let tasks = tasks.into_iter().map(Into::into).collect();
@@ -89,8 +89,8 @@ async fn list_tasks(
 /// The task gets one attempt, at once. If the attempt fails, the task is parked again. A review cannot be retried. For
 /// admins.
 #[utoipa::path(
-    post, path = "/v1/tasks/{task_id}/retry", tag = "tasks", operation_id = "retry_task",
-    params(("task_id" = TaskId, Path, description = "The task.")),
+    post, path = "/v1/tasks/{task_id}/retry", tag = "tasks",
+    params(TaskPath),
     responses(
         (status = 204, description = "The task is due for another attempt."),
         NotSignedIn, NotAllowed, Missing, NotRetried, Failures,
@@ -102,7 +102,7 @@ async fn retry_task(
     Caller(caller): Caller,
     InPath(task_id): InPath<TaskId>,
 ) -> Result<StatusCode> {
-    app.engine.retry_task(&caller, task_id).await?;
+    app.engine.work.retry_task(&caller, task_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -110,8 +110,8 @@ async fn retry_task(
 ///
 /// Removes the task permanently, and keeps the reason with it. For admins.
 #[utoipa::path(
-    post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks", operation_id = "resolve_task",
-    params(("task_id" = TaskId, Path, description = "The task.")),
+    post, path = "/v1/tasks/{task_id}/resolve", tag = "tasks",
+    params(TaskPath),
     request_body = ResolutionBody,
     responses(
         (status = 204, description = "The task is resolved."),
@@ -125,6 +125,6 @@ async fn resolve_task(
     InPath(task_id): InPath<TaskId>,
     JsonBody(body): JsonBody<ResolutionBody>,
 ) -> Result<StatusCode> {
-    app.engine.resolve_task(&caller, task_id, &body.reason).await?;
+    app.engine.work.resolve_task(&caller, task_id, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

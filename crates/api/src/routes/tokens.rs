@@ -28,7 +28,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// Wrong passwords are limited by the e-mail address together with the client's network, and by each of them alone; right
 /// passwords are not limited.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "accounts", operation_id = "create_token",
+    post, path = "/v1/tokens", tag = "accounts",
     request_body = CredentialsBody,
     responses(
         (status = 200, description = "A token.", body = TokenBody),
@@ -46,7 +46,7 @@ async fn create_token(
         return Err(Problem::invalid(&Problems::one("/email", text)).into());
     }
     let attempt = app.web.limits().begin_login(client, &email)?;
-    let authenticated = app.engine.authenticate(&email, password).await;
+    let authenticated = app.engine.accounts.authenticate(&email, password).await;
     app.web.limits().end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
     let account = authenticated?;
     let lifetime = app.web.config().token_lifetime;

@@ -23,7 +23,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// For the payment provider, which signs its reports. Reports may arrive repeatedly, late and in any order. On a server
 /// without a webhook secret the path does not exist.
 #[utoipa::path(
-    post, path = "/v1/webhooks/payments", tag = "payments", operation_id = "report_payment",
+    post, path = "/v1/webhooks/payments", tag = "payments",
     request_body(content = serde_json::Value, description = "The report in the payment provider's format."),
     responses(
         (status = 204, description = "The report is recorded, or does not concern an order of this server."),
@@ -41,7 +41,7 @@ async fn report_payment(State(app): State<Arc<App>>, request: Request) -> Result
     let read = reader.read(&signature, &body, app.engine.now());
     let notice = read.map_err(|error| Problem::bad_parameter(header, error))?;
     if let Some(notice) = notice {
-        app.engine.record_notice(&notice).await?;
+        app.engine.payments.record_notice(&notice).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -43,65 +43,89 @@ enum Scene {
 
 use Scene::{Any, Colleague, Confirmed, Delivered, OutForDelivery, Preparing, Ready};
 
-#[rustfmt::skip]
-const TABLE: &[(&str, &str, Scene, [u16; 8])] = &[
-    ("GET",    "/healthz",                                       Any,            [200; 8]),
-    ("GET",    "/readyz",                                        Any,            [200; 8]),
-    ("GET",    "/metrics",                                       Any,            [200; 8]),
-    //                                                                           none cust other staff other cour other admin
-    ("POST",   "/v1/accounts",                                   Any,            [201; 8]),
-    ("GET",    "/v1/accounts/me",                                Any,            [401, 200, 200, 200, 200, 200, 200, 200]),
-    ("POST",   "/v1/tokens",                                     Any,            [200; 8]),
-    ("POST",   "/v1/restaurants",                                Any,            [401, 403, 403, 403, 403, 403, 403, 201]),
-    ("GET",    "/v1/restaurants",                                Any,            [200; 8]),
-    ("GET",    "/v1/restaurants/{restaurant_id}",                Any,            [200; 8]),
-    ("PUT",    "/v1/restaurants/{restaurant_id}",                Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/pause",          Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/resume",         Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/close",          Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/reopen",         Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
-    ("GET",    "/v1/restaurants/{restaurant_id}/members",        Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("PUT",    "/v1/restaurants/{restaurant_id}/members/{account_id}", Colleague, [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("DELETE", "/v1/restaurants/{restaurant_id}/members/{account_id}", Colleague, [401, 403, 403, 204, 403, 403, 403, 204]),
-    ("GET",    "/v1/restaurants/{restaurant_id}/menu",           Any,            [200; 8]),
-    ("PUT",    "/v1/restaurants/{restaurant_id}/menu",           Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("PUT",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("PUT",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("GET",    "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust", Any, [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("GET",    "/v1/restaurants/{restaurant_id}/stock",          Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/quotes",         Any,            [200; 8]),
-    ("POST",   "/v1/restaurants/{restaurant_id}/orders",         Any,            [401, 201, 201, 403, 403, 403, 403, 403]),
-    ("GET",    "/v1/restaurants/{restaurant_id}/orders",         Any,            [401, 403, 403, 200, 403, 403, 403, 200]),
-    ("GET",    "/v1/orders",                                     Any,            [401, 200, 200, 403, 403, 200, 200, 200]),
-    ("GET",    "/v1/orders/{order_id}",                          Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
-    ("GET",    "/v1/orders/{order_id}/events",                   Confirmed,      [401, 200, 404, 200, 404, 200, 404, 200]),
-    ("GET",    "/v1/orders/{order_id}/ledger",                   Confirmed,      [401, 403, 403, 200, 404, 403, 403, 200]),
-    ("POST",   "/v1/orders/{order_id}/accept",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
-    ("POST",   "/v1/orders/{order_id}/reject",                   Confirmed,      [401, 403, 404, 200, 404, 403, 404, 403]),
-    ("POST",   "/v1/orders/{order_id}/ready",                    Preparing,      [401, 403, 404, 200, 404, 403, 404, 403]),
-    ("POST",   "/v1/orders/{order_id}/assign",                   Confirmed,      [401, 403, 404, 403, 404, 200, 404, 200]),
-    ("POST",   "/v1/orders/{order_id}/pick-up",                  Ready,          [401, 403, 404, 403, 404, 200, 404, 403]),
-    // Staff hand over orders for collection, but must not mark orders for delivery as delivered. An admin may, with a reason.
-    ("POST",   "/v1/orders/{order_id}/deliver",                  OutForDelivery, [401, 403, 404, 409, 404, 200, 404, 422]),
-    ("POST",   "/v1/orders/{order_id}/cancel",                   Confirmed,      [401, 200, 404, 200, 404, 403, 404, 200]),
-    ("POST",   "/v1/orders/{order_id}/refund",                   Delivered,      [401, 403, 404, 200, 404, 403, 404, 200]),
-    // No task is parked, so an admin gets 404; the tests in expiry.rs have a parked task.
-    ("GET",    "/v1/tasks",                                      Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
-    ("POST",   "/v1/tasks/{task_id}/retry",                      Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
-    ("POST",   "/v1/tasks/{task_id}/resolve",                    Any,            [401, 403, 403, 403, 403, 403, 403, 404]),
-    // This server is not a sandbox and has no webhooks; payments.rs tests such servers.
-    ("GET",    "/v1/sandbox/clock",                              Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
-    ("POST",   "/v1/sandbox/clock/advance",                      Any,            [401, 404, 404, 404, 404, 404, 404, 404]),
-    ("POST",   "/v1/webhooks/payments",                          Any,            [404; 8]),
-    ("GET",    "/v1/accounts",                                   Any,            [401, 403, 403, 403, 403, 403, 403, 200]),
-    ("GET",    "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
-    ("PATCH",  "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 200]),
-    ("POST",   "/v1/accounts/{account_id}/password",             Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
-    ("POST",   "/v1/accounts/{account_id}/revoke-tokens",        Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
-    // Last, because it deletes the account that the rows above use.
-    ("DELETE", "/v1/accounts/{account_id}",                      Any,            [401, 404, 404, 404, 404, 404, 404, 204]),
-];
+/// The operations, each with the status of the response to each caller, and with its scene. Lines with `#` are comments.
+const TABLE: &str = "
+#      path                                                              none  cust  other staff other cour  other admin scene
+GET    /healthz                                                          200   200   200   200   200   200   200   200   Any
+GET    /readyz                                                           200   200   200   200   200   200   200   200   Any
+GET    /metrics                                                          200   200   200   200   200   200   200   200   Any
+POST   /v1/accounts                                                      201   201   201   201   201   201   201   201   Any
+GET    /v1/accounts/me                                                   401   200   200   200   200   200   200   200   Any
+POST   /v1/tokens                                                        200   200   200   200   200   200   200   200   Any
+POST   /v1/restaurants                                                   401   403   403   403   403   403   403   201   Any
+GET    /v1/restaurants                                                   200   200   200   200   200   200   200   200   Any
+GET    /v1/restaurants/{restaurant_id}                                   200   200   200   200   200   200   200   200   Any
+PUT    /v1/restaurants/{restaurant_id}                                   401   403   403   200   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/pause                             401   403   403   200   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/resume                            401   403   403   200   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/close                             401   403   403   403   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/reopen                            401   403   403   403   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/members                           401   403   403   200   403   403   403   200   Any
+PUT    /v1/restaurants/{restaurant_id}/members/{account_id}              401   403   403   200   403   403   403   200   Colleague
+DELETE /v1/restaurants/{restaurant_id}/members/{account_id}              401   403   403   204   403   403   403   204   Colleague
+GET    /v1/restaurants/{restaurant_id}/menu                              200   200   200   200   200   200   200   200   Any
+PUT    /v1/restaurants/{restaurant_id}/menu                              401   403   403   200   403   403   403   200   Any
+PUT    /v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability 401   403   403   200   403   403   403   200   Any
+PUT    /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock        401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock        401   403   403   200   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust 401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/stock                             401   403   403   200   403   403   403   200   Any
+POST   /v1/restaurants/{restaurant_id}/quotes                            200   200   200   200   200   200   200   200   Any
+POST   /v1/restaurants/{restaurant_id}/orders                            401   201   201   403   403   403   403   403   Any
+GET    /v1/restaurants/{restaurant_id}/orders                            401   403   403   200   403   403   403   200   Any
+GET    /v1/orders                                                        401   200   200   403   403   200   200   200   Any
+GET    /v1/orders/{order_id}                                             401   200   404   200   404   200   404   200   Confirmed
+GET    /v1/orders/{order_id}/events                                      401   200   404   200   404   200   404   200   Confirmed
+GET    /v1/orders/{order_id}/ledger                                      401   403   403   200   404   403   403   200   Confirmed
+POST   /v1/orders/{order_id}/accept                                      401   403   404   200   404   403   404   403   Confirmed
+POST   /v1/orders/{order_id}/reject                                      401   403   404   200   404   403   404   403   Confirmed
+POST   /v1/orders/{order_id}/ready                                       401   403   404   200   404   403   404   403   Preparing
+POST   /v1/orders/{order_id}/assign                                      401   403   404   403   404   200   404   200   Confirmed
+POST   /v1/orders/{order_id}/pick-up                                     401   403   404   403   404   200   404   403   Ready
+# Staff hand over orders for collection, but must not mark orders for delivery as delivered. An admin may, with a reason.
+POST   /v1/orders/{order_id}/deliver                                     401   403   404   409   404   200   404   422   OutForDelivery
+POST   /v1/orders/{order_id}/cancel                                      401   200   404   200   404   403   404   200   Confirmed
+POST   /v1/orders/{order_id}/refund                                      401   403   404   200   404   403   404   200   Delivered
+# No task is parked, so an admin gets 404; the tests in expiry.rs have a parked task.
+GET    /v1/tasks                                                         401   403   403   403   403   403   403   200   Any
+POST   /v1/tasks/{task_id}/retry                                         401   403   403   403   403   403   403   404   Any
+POST   /v1/tasks/{task_id}/resolve                                       401   403   403   403   403   403   403   404   Any
+# This server is not a sandbox and has no webhooks; payments.rs tests such servers.
+GET    /v1/sandbox/clock                                                 401   404   404   404   404   404   404   404   Any
+POST   /v1/sandbox/clock/advance                                         401   404   404   404   404   404   404   404   Any
+POST   /v1/webhooks/payments                                             404   404   404   404   404   404   404   404   Any
+GET    /v1/accounts                                                      401   403   403   403   403   403   403   200   Any
+GET    /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   200   Any
+PATCH  /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   200   Any
+POST   /v1/accounts/{account_id}/password                                401   404   404   404   404   404   404   204   Any
+POST   /v1/accounts/{account_id}/revoke-tokens                           401   404   404   404   404   404   404   204   Any
+# Last, because it deletes the account that the rows above use.
+DELETE /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   204   Any
+";
+
+/// A row of the table.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    scene: Scene,
+    expected: [u16; 8],
+}
+
+impl Row {
+    fn read(line: &'static str) -> Self {
+        let cells: Vec<_> = line.split_whitespace().collect();
+        let [method, path, expected @ .., scene] = &*cells else { panic!("not a row: {line}") };
+        let scenes = [Any, Confirmed, Preparing, Ready, OutForDelivery, Delivered, Colleague];
+        let scene = scenes.into_iter().find(|known| format!("{known:?}") == *scene);
+        let expected: Vec<u16> = expected.iter().filter_map(|status| status.parse().ok()).collect();
+        let (Some(scene), Ok(expected)) = (scene, expected.try_into()) else { panic!("not a row: {line}") };
+        Self { method, path, scene, expected }
+    }
+}
+
+fn rows() -> Vec<Row> {
+    TABLE.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(Row::read).collect()
+}
 
 /// Proves that the table has a row for every operation, and for no other.
 #[test]
@@ -112,10 +136,10 @@ fn the_table_names_every_operation() {
         described
             .extend(item.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone())));
     }
-    let named =
-        |(method, path, ..): &(&str, &str, Scene, [u16; 8])| ((*method).to_owned(), (*path).to_owned());
-    assert_eq!(TABLE.iter().map(named).collect::<BTreeSet<_>>(), described);
-    assert_eq!(TABLE.len(), described.len(), "the table must not have duplicate rows");
+    let rows = rows();
+    let named = |row: &Row| (row.method.to_owned(), row.path.to_owned());
+    assert_eq!(rows.iter().map(named).collect::<BTreeSet<_>>(), described);
+    assert_eq!(rows.len(), described.len(), "the table must not have duplicate rows");
 }
 
 /// Proves each cell of the table with a real request.
@@ -124,32 +148,31 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
     let server = crate::start().await;
     let colleague = colleague(&server).await;
     let mut wrong = Vec::new();
-    for (row, (method, path, scene, expected)) in TABLE.iter().enumerate() {
+    for (number, row) in rows().iter().enumerate() {
         for (column, caller) in CALLERS.iter().enumerate() {
-            let name = format!("{row}-{column}");
-            let order = prepare(&server, *scene, &name, &colleague).await;
-            let path = path
+            let name = format!("{number}-{column}");
+            let order = prepare(&server, row.scene, &name, &colleague).await;
+            let path = row
+                .path
                 .replace("{restaurant_id}", &server.restaurant.to_string())
                 .replace("{item_id}", "dal")
                 // Any id that is not a task's.
                 .replace("{task_id}", &server.restaurant.to_string())
                 .replace("{account_id}", &colleague)
                 .replace("{order_id}", &order);
-            let method: Method = method.parse().unwrap();
+            let method: Method = row.method.parse().unwrap();
             let mut request =
                 server.request(method, &path).header("if-match", "*").key(format!("cell-{name}"));
             if let Some(person) = person(&server, column) {
                 request = request.by(person);
             }
-            if let Some(body) = body(&server, TABLE[row], &name) {
+            if let Some(body) = body(&server, row, &name) {
                 request = request.json(&body);
             }
             let answer = request.send().await;
-            if answer.status != expected[column] {
-                wrong.push(format!(
-                    "{} {} by {caller}: {} {}",
-                    TABLE[row].0, TABLE[row].1, answer.status, answer.text
-                ));
+            if answer.status != row.expected[column] {
+                let Row { method, path, .. } = row;
+                wrong.push(format!("{method} {path} by {caller}: {} {}", answer.status, answer.text));
             }
         }
     }
@@ -171,9 +194,8 @@ fn person(server: &TestServer, column: usize) -> Option<&Person> {
     ][column]
 }
 
-fn body(server: &TestServer, row: (&str, &str, Scene, [u16; 8]), name: &str) -> Option<Value> {
-    let (method, path, ..) = row;
-    Some(match (method, path.rsplit('/').next()?) {
+fn body(server: &TestServer, row: &Row, name: &str) -> Option<Value> {
+    Some(match (row.method, row.path.rsplit('/').next()?) {
         ("POST", "accounts") => {
             json!({"email": format!("{name}@example.org"), "name": "Someone", "password": PASSWORD})
         }

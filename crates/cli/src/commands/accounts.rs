@@ -248,7 +248,8 @@ impl Administration for Action {
             Self::List { filter, json } => {
                 let (mut after, mut is_empty) = (None, true);
                 loop {
-                    let page = engine.accounts(admin, filter.clone(), after, PageSize::DEFAULT).await;
+                    let page =
+                        engine.accounts.accounts(admin, filter.clone(), after, PageSize::DEFAULT).await;
                     let page = page.map_err(Failure::during("listing accounts"))?;
                     let is_last = page.len() < PageSize::DEFAULT.get() as usize;
                     after = page.last().map(|last| last.id);
@@ -261,24 +262,24 @@ impl Administration for Action {
                 }
             }
             Self::Show(id) => {
-                let account = engine.account(admin, id).await.map_err(Failure::during(id))?;
+                let account = engine.accounts.account(admin, id).await.map_err(Failure::during(id))?;
                 output::json(&Row::from(account))
             }
             Self::Patch(id, patch) => {
-                let changed = engine.change_account(admin, id, patch, Conditional::default()).await;
+                let changed = engine.accounts.change_account(admin, id, patch, Conditional::default()).await;
                 output::json(&Row::from(changed.map_err(Failure::during(id))?.account))
             }
             Self::SetPassword(id, password) => {
                 let new = NewPassword { password, current: None };
-                engine.set_password(admin, id, new, None).await.map_err(Failure::during(id))?;
+                engine.accounts.set_password(admin, id, new, None).await.map_err(Failure::during(id))?;
                 output::line(format_args!("{id} has a new password, and its tokens are revoked"))
             }
             Self::RevokeTokens(id) => {
-                engine.revoke_tokens(admin, id, None).await.map_err(Failure::during(id))?;
+                engine.accounts.revoke_tokens(admin, id, None).await.map_err(Failure::during(id))?;
                 output::line(format_args!("the tokens of {id} are revoked"))
             }
             Self::Delete(id) => {
-                engine.delete_account(admin, id, None).await.map_err(Failure::during(id))?;
+                engine.accounts.delete_account(admin, id, None).await.map_err(Failure::during(id))?;
                 output::line(format_args!("{id} is deleted"))
             }
         }

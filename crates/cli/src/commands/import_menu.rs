@@ -181,7 +181,7 @@ async fn import_into(settings: &Settings, databases: &Databases, import: Import)
     data::synchronize(&clock, &*store).await?;
     let engine = data::start_engine(&store, clock, None, databases, settings);
     let admin = Principal::new(demo_data::fresh_account_id(&engine), Role::Admin);
-    let result = import.into_target(&EngineTarget { engine: &engine, admin }).await;
+    let result = import.into_target(&EngineTarget { catalogue: &engine.catalogue, admin }).await;
     engine.shut_down(CLOSING_TIME).await;
     result
 }

@@ -181,7 +181,7 @@ impl Administration for Action {
             Self::List { json } => {
                 let (mut after, mut is_incomplete, mut is_empty) = (None, false, true);
                 loop {
-                    let page = engine.parked_tasks(admin, after, PageSize::DEFAULT).await;
+                    let page = engine.work.parked_tasks(admin, after, PageSize::DEFAULT).await;
                     let page = page.map_err(Failure::during("listing tasks"))?;
                     is_incomplete |= page.incomplete;
                     let is_last = page.tasks.len() < PageSize::DEFAULT.get() as usize;
@@ -195,11 +195,11 @@ impl Administration for Action {
                 }
             }
             Self::Retry { id, json } => {
-                engine.retry_task(admin, id).await.map_err(Failure::during(id))?;
+                engine.work.retry_task(admin, id).await.map_err(Failure::during(id))?;
                 done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
-                engine.resolve_task(admin, id, &reason).await.map_err(Failure::during(id))?;
+                engine.work.resolve_task(admin, id, &reason).await.map_err(Failure::during(id))?;
                 done(id, "resolved", json, format_args!("{id} is resolved"))
             }
         }

@@ -9,7 +9,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    sync::{PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -57,7 +57,7 @@ impl Accounts {
     }
 
     /// Follows revocations by other servers. Runs until the future is dropped.
-    pub async fn watch_revocations(&self) {
+    pub async fn watch_revocations(self: Arc<Self>) {
         let part = self.supervisor.part("revocation_follower", Need::Helpful);
         self.supervisor.run(&part, || self.poll_revocations()).await;
     }

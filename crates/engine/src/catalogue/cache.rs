@@ -1,9 +1,10 @@
 //! Cache of catalogues, so that pricing and `GET menu` read nothing from the store.
 //!
-//! After another server has changed a catalogue, the cached entry is stale until [`crate::Engine::watch_catalogues`]
-//! reloads it. The commit's guard refuses an order that was priced from a stale entry. Loads of one restaurant run one
-//! after the other, so that an older catalogue never replaces a newer one. A load reads the menu only if the menu has
-//! changed; otherwise the new entry shares the menu of the entry that it replaces.
+//! After another server has changed a catalogue, the cached entry is stale until
+//! [`crate::Catalogues::watch_catalogues`] reloads it. The commit's guard refuses an order that was priced from a stale
+//! entry. Loads of one restaurant run one after the other, so that an older catalogue never replaces a newer one. A
+//! load reads the menu only if the menu has changed; otherwise the new entry shares the menu of the entry that it
+//! replaces.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -23,7 +23,7 @@ use crate::{
 
 impl Catalogues {
     /// Returns a restaurant with its menu from the cache.
-    pub async fn catalogue(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
+    pub async fn entry(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         self.cache.get(id).await
     }
 

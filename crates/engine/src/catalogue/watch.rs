@@ -7,7 +7,7 @@
 //!
 //! A separate part polls each shard, so that a shard that hangs delays only its own restaurants.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use dabba_domain::RestaurantId;
 use dabba_store::{Hint, MAX_REVISIONS, Need, StoreError};
@@ -34,7 +34,7 @@ impl Catalogues {
     /// Reloads cached catalogues that other servers have changed, within
     /// [`crate::EngineConfig::catalogue_poll_interval`] plus the response time of the store. Runs until the future is
     /// dropped.
-    pub async fn watch_catalogues(&self) {
+    pub async fn watch_catalogues(self: Arc<Self>) {
         let polls = join_all((0..self.store.shard_count()).map(async |shard| {
             let part = self.supervisor.part(format!("catalogue_watcher_{shard}"), Need::Helpful);
             self.supervisor.run(&part, || self.poll_catalogues(shard)).await;

@@ -1,6 +1,6 @@
 //! Periodic maintenance of the store.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::Timestamp;
 use dabba_store::Need;
@@ -29,7 +29,7 @@ impl MaintenanceConfig {
 impl Work {
     /// Deletes expired idempotency keys at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
     /// dropped.
-    pub async fn maintain(&self) {
+    pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
         self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
     }

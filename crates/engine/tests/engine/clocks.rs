@@ -76,10 +76,10 @@ async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
     let account = |number| AccountId::generate(clock.now(), Bucket::from_random(0), number);
     let admin = Principal::new(account(1), Role::Admin);
     let customer = Principal::new(account(4), Role::Customer);
-    let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
-    engine.place(&customer, entry.restaurant().id, &dal(1), key("1")).await.unwrap();
+    let entry = engine.catalogue.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
+    engine.orders.place(&customer, entry.restaurant().id, &dal(1), key("1")).await.unwrap();
     let other = engine_on(&other_store, Arc::clone(&other_clock) as _, config(), 13);
-    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is not due yet");
+    assert!(!other.work.run_next(TaskQueue::Deadlines).await.unwrap(), "the task is not due yet");
     let uncorrected = engine_on(&other_store, Arc::new(Ahead(SignedDuration::from_mins(10))), config(), 14);
 
     // A lease is measured by the database's clock, independent of the callers' clocks.
@@ -88,11 +88,14 @@ async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
     assert_eq!(claimed.len(), 1);
     let far = due + hour;
     assert_eq!(other_store.claim_due_tasks(TaskQueue::Deadlines, far, far + lease, 10).await.unwrap(), []);
-    assert!(!uncorrected.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is leased");
+    assert!(!uncorrected.work.run_next(TaskQueue::Deadlines).await.unwrap(), "the task is leased");
 
     assert!(store.postpone_task(claimed[0].lease, claimed[0].task.run_at, None).await.unwrap());
-    assert!(!other.work_next(TaskQueue::Deadlines).await.unwrap(), "the task is still not due");
-    assert!(uncorrected.work_next(TaskQueue::Deadlines).await.unwrap(), "a clock that is ahead acts early");
+    assert!(!other.work.run_next(TaskQueue::Deadlines).await.unwrap(), "the task is still not due");
+    assert!(
+        uncorrected.work.run_next(TaskQueue::Deadlines).await.unwrap(),
+        "a clock that is ahead acts early"
+    );
 }
 
 /// Proves that a server beyond the limit is not ready, works no tasks, and reports the reason.
@@ -109,7 +112,7 @@ async fn a_server_beyond_the_clock_limit_executes_no_tasks() {
         assert!(skew.to_string().contains(word), "{skew}");
         let engine = engine_on(&store, Arc::clone(&clock) as _, config(), 22);
         assert!(matches!(engine.check_ready().await, Err(Error::ClockSkew(found)) if found == skew));
-        let refused = engine.work_next(TaskQueue::Deadlines).await;
+        let refused = engine.work.run_next(TaskQueue::Deadlines).await;
         assert!(matches!(refused, Err(Error::ClockSkew(_))), "{refused:?}");
     }
     let clock = ahead(0, limit);

@@ -111,7 +111,7 @@ impl CutOff {
             async |id| {
                 let (order_id, command) = (*id, command.clone());
                 let request = CommandRequest { order_id, command, key: None, expected_versions: None };
-                world.engine.act(&principal, &request).await.map(drop)
+                world.engine.orders.act(&principal, &request).await.map(drop)
             },
             async |id| self.store.order(*id).await.unwrap().unwrap().version.to_string(),
         )
@@ -129,7 +129,8 @@ async fn a_written_order_is_always_answered() {
             "place",
             async |number| key(&format!("place {number}")),
             async |key| {
-                world.engine.place(&world.customer, world.restaurant_id, &dal(1), key.clone()).await.map(drop)
+                let orders = &world.engine.orders;
+                orders.place(&world.customer, world.restaurant_id, &dal(1), key.clone()).await.map(drop)
             },
             async |key| {
                 let claim = cut_off.store.find_claim(world.customer.account_id, world.restaurant_id, key);
@@ -156,12 +157,10 @@ async fn a_written_rejection_is_always_answered() {
         .check(
             "reject",
             async |number| {
-                let available = Availability::Available;
-                world
-                    .engine
-                    .set_availability(&world.staff, world.restaurant_id, &naan, available, None)
-                    .await
-                    .unwrap();
+                let (catalogue, available) = (&world.engine.catalogue, Availability::Available);
+                let set =
+                    catalogue.set_availability(&world.staff, world.restaurant_id, &naan, available, None);
+                set.await.unwrap();
                 world.place(&dal_and_naan(), &format!("reject {number}")).await.unwrap().order.id
             },
             async |id| world.act(&world.staff, *id, no_naan(None)).await.map(drop),
@@ -181,12 +180,12 @@ async fn a_written_restaurant_is_always_answered() {
     let world = &cut_off.world;
     let (engine, staff, id) = (&world.engine, &world.staff, world.restaurant_id);
     // A change without effect is not written, so each attempt begins with another state.
-    let resumed = async |_| drop(engine.resume(staff, id).await.unwrap());
-    let paused = async |_| drop(engine.pause(staff, id, None).await.unwrap());
+    let resumed = async |_| drop(engine.catalogue.resume(staff, id).await.unwrap());
+    let paused = async |_| drop(engine.catalogue.pause(staff, id, None).await.unwrap());
     let nothing = async |_| ();
     let renamed = async |_| {
         let other = SettingsDocument { name: "Elsewhere".into(), ..settings() };
-        drop(engine.replace_settings(staff, id, other, None).await.unwrap());
+        drop(engine.catalogue.replace_settings(staff, id, other, None).await.unwrap());
     };
     let restaurant = async |(): &()| {
         let catalogue = cut_off.store.catalogue(id).await.unwrap().unwrap();
@@ -198,14 +197,15 @@ async fn a_written_restaurant_is_always_answered() {
         cut_off.calls_left.store(stored, Ordering::SeqCst);
         Ok(())
     };
-    let pause = async |(): &()| answered(engine.pause(staff, id, None).await?).await;
+    let pause = async |(): &()| answered(engine.catalogue.pause(staff, id, None).await?).await;
     cut_off.check("pause", resumed, pause, restaurant).await;
-    let resume = async |(): &()| answered(engine.resume(staff, id).await?).await;
+    let resume = async |(): &()| answered(engine.catalogue.resume(staff, id).await?).await;
     cut_off.check("resume", paused, resume, restaurant).await;
-    let replace = async |(): &()| answered(engine.replace_settings(staff, id, settings(), None).await?).await;
+    let replace =
+        async |(): &()| answered(engine.catalogue.replace_settings(staff, id, settings(), None).await?).await;
     cut_off.check("settings", renamed, replace, restaurant).await;
     let create = async |(): &()| {
-        engine.create_restaurant(&world.admin, settings(), MenuDocument::default()).await.map(drop)
+        engine.catalogue.create_restaurant(&world.admin, settings(), MenuDocument::default()).await.map(drop)
     };
     let count = async |(): &()| {
         let page =

@@ -115,7 +115,7 @@ async fn marks_become_visible() {
 /// Waits until the engine's cached catalogue fulfils the condition. Nothing polls, and this loads nothing.
 async fn seen(world: &World, what: &str, holds: impl Fn(&CatalogueEntry) -> bool) {
     let wait = async {
-        while !holds(&world.engine.catalogue(world.restaurant_id).await.unwrap()) {
+        while !holds(&world.engine.catalogue.entry(world.restaurant_id).await.unwrap()) {
             tokio::task::yield_now().await;
         }
     };
@@ -148,26 +148,29 @@ async fn every_change_of_a_restaurant_becomes_visible() {
     let away = Availability::Unavailable { until: None };
     change_and_disconnect(&world, |engine, staff, id| {
         let away = Availability::Unavailable { until: None };
-        async move { engine.set_availability(staff, id, &naan(), away, None).await.map(drop) }.boxed()
+        async move { engine.catalogue.set_availability(staff, id, &naan(), away, None).await.map(drop) }
+            .boxed()
     })
     .await;
     seen(&world, "availability", |entry| entry.catalogue.unavailable.availability("naan") == away).await;
     change_and_disconnect(&world, |engine, staff, id| {
-        async move { engine.set_stock(staff, id, &naan(), Some(3), None).await.map(drop) }.boxed()
+        async move { engine.catalogue.set_stock(staff, id, &naan(), Some(3), None).await.map(drop) }.boxed()
     })
     .await;
     seen(&world, "stock", |entry| entry.catalogue.limited.contains("naan")).await;
-    change_and_disconnect(&world, |engine, staff, id| engine.pause(staff, id, None).map_ok(drop).boxed())
-        .await;
+    change_and_disconnect(&world, |engine, staff, id| {
+        engine.catalogue.pause(staff, id, None).map_ok(drop).boxed()
+    })
+    .await;
     seen(&world, "pause", |entry| entry.restaurant().pause.is_some()).await;
     change_and_disconnect(&world, |engine, staff, id| {
         let document = SettingsDocument { name: "Elsewhere".into(), ..settings() };
-        engine.replace_settings(staff, id, document, None).map_ok(drop).boxed()
+        engine.catalogue.replace_settings(staff, id, document, None).map_ok(drop).boxed()
     })
     .await;
     seen(&world, "settings", |entry| entry.restaurant().settings.name.as_str() == "Elsewhere").await;
     change_and_disconnect(&world, |engine, staff, id| {
-        engine.replace_menu(staff, id, menu_with_dal_at(600), None).map_ok(drop).boxed()
+        engine.catalogue.replace_menu(staff, id, menu_with_dal_at(600), None).map_ok(drop).boxed()
     })
     .await;
     seen(&world, "menu", |entry| entry.menu().item("dal").unwrap().price_minor.minor() == 600).await;
@@ -190,7 +193,7 @@ async fn a_retried_task_is_executed() {
 
     world.store.write_gate.shut();
     let (engine, admin) = (Arc::clone(&world.engine), world.admin);
-    let request = tokio::spawn(async move { engine.retry_task(&admin, claimed.task.id).await });
+    let request = tokio::spawn(async move { engine.work.retry_task(&admin, claimed.task.id).await });
     world.store.write_gate.until_blocked().await;
     request.abort();
     assert!(request.await.is_err(), "the request should have been dropped before its answer");
@@ -205,13 +208,13 @@ async fn a_retried_task_is_executed() {
 async fn the_end_of_a_membership_takes_effect() {
     let config = EngineConfig { membership_max_age: NEVER, ..without_polls() };
     let world = World::with(config).await;
-    world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
+    world.engine.catalogue.pause(&world.staff, world.restaurant_id, None).await.unwrap();
     change_and_disconnect(&world, |engine, staff, id| {
-        async move { engine.remove_member(staff, id, staff.account_id).await }.boxed()
+        async move { engine.accounts.remove_member(staff, id, staff.account_id).await }.boxed()
     })
     .await;
     let wait = async {
-        while world.engine.resume(&world.staff, world.restaurant_id).await.is_ok() {
+        while world.engine.catalogue.resume(&world.staff, world.restaurant_id).await.is_ok() {
             tokio::task::yield_now().await;
         }
     };

@@ -37,7 +37,7 @@ async fn a_key_belongs_to_one_request_of_one_customer() {
     assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
     let other = Principal::new(account_id, Role::Customer);
-    let theirs = world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
+    let theirs = world.engine.orders.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
     assert!(!theirs.replayed);
     assert_ne!(theirs.order.id, first.id);
 }
@@ -48,7 +48,7 @@ async fn a_key_belongs_to_one_request_of_one_customer() {
 async fn a_retry_is_answered_even_if_it_would_be_refused_now() {
     let world = World::new().await;
     let placed = world.place(&dal(1), "a").await.unwrap().order;
-    world.engine.pause(&world.staff, world.restaurant_id, None).await.unwrap();
+    world.engine.catalogue.pause(&world.staff, world.restaurant_id, None).await.unwrap();
     assert!(matches!(world.place(&dal(1), "b").await, Err(Error::Conflict(Conflict::NotOrderable(_)))));
     let again = world.place(&dal(1), "a").await.unwrap();
     assert_eq!((again.order, again.replayed), (placed, true));
@@ -68,17 +68,17 @@ async fn a_replay_returns_the_version_of_the_original_answer() {
         key: Some(key(name)),
         expected_versions: Some(vec![placed.version]),
     };
-    let accepted = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap().order;
+    let accepted = world.engine.orders.act(&world.staff, &request(accept(), "accept")).await.unwrap().order;
     world.act(&world.staff, placed.id, Command::MarkReady).await.unwrap();
     world.act(&world.staff, placed.id, Command::deliver()).await.unwrap();
 
     assert_eq!(world.place(&dal(1), "a").await.unwrap().order, placed);
-    let again = world.engine.act(&world.staff, &request(accept(), "accept")).await.unwrap();
+    let again = world.engine.orders.act(&world.staff, &request(accept(), "accept")).await.unwrap();
     assert_eq!((again.order, again.replayed), (accepted, true));
     // The same version is expected under a new key; this request comes too late.
-    let late = world.engine.act(&world.staff, &request(accept(), "another")).await;
+    let late = world.engine.orders.act(&world.staff, &request(accept(), "another")).await;
     assert!(matches!(late, Err(Error::VersionMismatch { .. })));
-    let reused = world.engine.act(&world.staff, &request(Command::MarkReady, "accept")).await;
+    let reused = world.engine.orders.act(&world.staff, &request(Command::MarkReady, "accept")).await;
     assert!(matches!(reused, Err(Error::KeyReused)));
 }
 
@@ -92,15 +92,15 @@ async fn a_repeated_command_changes_nothing_and_its_key_is_not_stored() {
     let request =
         CommandRequest { order_id, command: cancel(), key: Some(key("c")), expected_versions: None };
     for _ in 0..2 {
-        let answer = world.engine.act(&world.customer, &request).await.unwrap();
+        let answer = world.engine.orders.act(&world.customer, &request).await.unwrap();
         assert_eq!((answer.order, answer.replayed), (cancelled.clone(), false));
     }
     // So the key is still free, but a used key is not.
     let other = world.place(&dal(1), "b").await.unwrap().order.id;
     let request = CommandRequest { order_id: other, ..request };
-    assert!(!world.engine.act(&world.customer, &request).await.unwrap().replayed);
+    assert!(!world.engine.orders.act(&world.customer, &request).await.unwrap().replayed);
     let request = CommandRequest { order_id, ..request };
-    let reused = world.engine.act(&world.customer, &request).await;
+    let reused = world.engine.orders.act(&world.customer, &request).await;
     assert!(matches!(reused, Err(Error::KeyReused)), "{reused:?}");
 }
 
@@ -124,13 +124,19 @@ async fn strangers_can_neither_see_nor_change_an_order() {
     let account_id = AccountId::generate(start_of_time(), Bucket::from_random(0), 400);
     for role in [Role::Customer, Role::Restaurant, Role::Courier] {
         let stranger = Principal::new(account_id, role);
-        assert!(matches!(world.engine.order(&stranger, order.id).await, Err(Error::NotFound("order"))));
+        assert!(matches!(
+            world.engine.orders.order(&stranger, order.id).await,
+            Err(Error::NotFound("order"))
+        ));
         let limit = dabba_store::PageSize::DEFAULT;
         assert!(matches!(
-            world.engine.events(&stranger, order.id, 0, limit).await,
+            world.engine.orders.events(&stranger, order.id, 0, limit).await,
             Err(Error::NotFound("order"))
         ));
         assert!(matches!(world.act(&stranger, order.id, cancel()).await, Err(Error::NotFound("order"))));
     }
-    assert_eq!(world.engine.order(&world.customer, order.id).await.unwrap().status, OrderStatus::Confirmed);
+    assert_eq!(
+        world.engine.orders.order(&world.customer, order.id).await.unwrap().status,
+        OrderStatus::Confirmed
+    );
 }

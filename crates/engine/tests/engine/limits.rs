@@ -46,7 +46,7 @@ async fn open_orders_per_customer_are_limited() {
     assert_eq!((again.order.id, again.replayed), (placed[0].id, true));
     assert!(matches!(world.place(&dal(2), "a").await, Err(Error::KeyReused)));
     let other = principal(77, Role::Customer);
-    world.engine.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
+    world.engine.orders.place(&other, world.restaurant_id, &dal(1), key("a")).await.unwrap();
 
     world.act(&world.customer, placed[0].id, cancel()).await.unwrap();
     world.place(&dal(1), "d").await.unwrap();
@@ -88,7 +88,7 @@ async fn an_order_that_ended_elsewhere_no_longer_counts() {
     assert!(is_too_many(&world.place(&dal(1), "b").await, 1, 1), "this refusal reads the order");
     let request =
         CommandRequest { order_id: first.id, command: cancel(), key: None, expected_versions: None };
-    world.second_engine().act(&world.customer, &request).await.unwrap();
+    world.second_engine().orders.act(&world.customer, &request).await.unwrap();
     assert!(
         is_too_many(&world.place(&dal(1), "b").await, 1, 1),
         "the order was read less than ten seconds before"
@@ -131,7 +131,7 @@ async fn no_key_is_stored_for_a_request_without_effect() {
                 key: Some(key(&name)),
                 expected_versions: None,
             };
-            world.engine.act(&caller, &request).await
+            world.engine.orders.act(&caller, &request).await
         };
         send(format!("{kind:?}-1")).await.unwrap();
         assert!(is_stored(&caller, &format!("{kind:?}-1")).await, "{kind:?}");
@@ -147,19 +147,20 @@ async fn no_key_is_stored_for_a_request_without_effect() {
     let reason = || Note::new("The lease has ended.").unwrap();
     for (number, is_first) in [(1, true), (2, false), (3, false)] {
         let name = |what: &str| format!("{what}-{number}");
-        world.engine.pause_under(&staff, id, None, under(&name("pause"))).await.unwrap();
+        world.engine.catalogue.pause_under(&staff, id, None, under(&name("pause"))).await.unwrap();
         assert_eq!(is_stored(&staff, &name("pause")).await, is_first);
     }
     for (number, is_first) in [(1, true), (2, false), (3, false)] {
         let name = |what: &str| format!("{what}-{number}");
-        world.engine.resume_under(&staff, id, under(&name("resume"))).await.unwrap();
+        world.engine.catalogue.resume_under(&staff, id, under(&name("resume"))).await.unwrap();
         assert_eq!(is_stored(&staff, &name("resume")).await, is_first);
-        world.engine.close_restaurant(&admin, id, reason(), Some(key(&name("close")))).await.unwrap();
+        let closing = Some(key(&name("close")));
+        world.engine.catalogue.close_restaurant(&admin, id, reason(), closing).await.unwrap();
         assert_eq!(is_stored(&admin, &name("close")).await, is_first);
     }
     for (number, is_first) in [(1, true), (2, false)] {
         let name = format!("reopen-{number}");
-        world.engine.reopen_restaurant(&admin, id, Some(key(&name))).await.unwrap();
+        world.engine.catalogue.reopen_restaurant(&admin, id, Some(key(&name))).await.unwrap();
         assert_eq!(is_stored(&admin, &name).await, is_first);
     }
 }

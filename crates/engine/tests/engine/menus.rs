@@ -29,8 +29,9 @@ fn dal_expecting(total: i64) -> OrderRequest {
 async fn an_order_priced_from_a_stale_menu_is_priced_again() {
     let world = World::new().await;
     let other = world.second_engine();
-    world.engine.catalogue(world.restaurant_id).await.unwrap();
-    other.replace_menu(&world.staff, world.restaurant_id, menu_with_dal_at(600), None).await.unwrap();
+    world.engine.catalogue.entry(world.restaurant_id).await.unwrap();
+    let menu = menu_with_dal_at(600);
+    other.catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 
     let order = world.place(&dal(1), "a").await.unwrap().order;
     assert_eq!(order.details.amounts.total, amount(600));
@@ -41,8 +42,9 @@ async fn an_order_priced_from_a_stale_menu_is_priced_again() {
 async fn a_changed_total_is_refused_with_the_new_quote() {
     let world = World::new().await;
     let other = world.second_engine();
-    world.engine.catalogue(world.restaurant_id).await.unwrap();
-    other.replace_menu(&world.staff, world.restaurant_id, menu_with_dal_at(600), None).await.unwrap();
+    world.engine.catalogue.entry(world.restaurant_id).await.unwrap();
+    let menu = menu_with_dal_at(600);
+    other.catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 
     let Err(Error::Conflict(Conflict::PriceChanged(quote))) = world.place(&dal_expecting(500), "a").await
     else {
@@ -58,10 +60,10 @@ async fn a_changed_total_is_refused_with_the_new_quote() {
 async fn a_change_that_keeps_the_total_does_not_refuse_the_order() {
     let world = World::new().await;
     let other = world.second_engine();
-    world.engine.catalogue(world.restaurant_id).await.unwrap();
+    world.engine.catalogue.entry(world.restaurant_id).await.unwrap();
     let naan = Slug::new("naan").unwrap();
     let away = Availability::Unavailable { until: None };
-    other.set_availability(&world.staff, world.restaurant_id, &naan, away, None).await.unwrap();
+    other.catalogue.set_availability(&world.staff, world.restaurant_id, &naan, away, None).await.unwrap();
     assert_eq!(world.place(&dal_expecting(500), "a").await.unwrap().order.details.menu_revision, 1);
 }
 
@@ -86,21 +88,21 @@ async fn an_item_marked_by_another_process_is_not_sold() {
     let world = World::new().await;
     let other = world.second_engine();
     let (staff, id) = (&world.staff, world.restaurant_id);
-    world.engine.catalogue(id).await.unwrap();
-    other.set_stock(staff, id, &slug("dal"), Some(1), None).await.unwrap();
-    other.set_availability(staff, id, &slug("dal"), UNAVAILABLE, None).await.unwrap();
+    world.engine.catalogue.entry(id).await.unwrap();
+    other.catalogue.set_stock(staff, id, &slug("dal"), Some(1), None).await.unwrap();
+    other.catalogue.set_availability(staff, id, &slug("dal"), UNAVAILABLE, None).await.unwrap();
     let item = UnavailableItem { item: slug("dal"), until: None };
     let mut expected = vec![
         Obstacle::ItemsUnavailable(vec![item]),
         Obstacle::OutOfStock(vec![StockShortage { item: slug("dal"), available: 1 }]),
     ];
     assert_eq!(obstacles(world.place(&dal(2), "a").await), expected);
-    other.pause(staff, id, None).await.unwrap();
-    world.engine.resume(staff, id).await.unwrap();
-    world.engine.pause(staff, id, None).await.unwrap();
+    other.catalogue.pause(staff, id, None).await.unwrap();
+    world.engine.catalogue.resume(staff, id).await.unwrap();
+    world.engine.catalogue.pause(staff, id, None).await.unwrap();
     expected.insert(0, Obstacle::NotAccepting(NotAccepting::Paused { until: None, opens_at: None }));
     assert_eq!(obstacles(world.place(&dal(2), "a").await), expected);
-    assert_eq!(world.engine.quote(id, dal(2).cart(), None).await.unwrap().obstacles, expected);
+    assert_eq!(world.engine.orders.quote(id, dal(2).cart(), None).await.unwrap().obstacles, expected);
     assert!(world.orders().await.is_empty());
 }
 
@@ -110,16 +112,22 @@ async fn a_change_of_availability_does_not_read_the_menu_again() {
     let world = World::new().await;
     let other = world.second_engine();
     let (staff, id) = (&world.staff, world.restaurant_id);
-    let before = world.engine.catalogue(id).await.unwrap();
-    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
+    let before = world.engine.catalogue.entry(id).await.unwrap();
+    assert_eq!(
+        other.catalogue.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(),
+        2
+    );
     // The order finds its catalogue stale and reads it again.
     world.place(&dal(1), "a").await.unwrap();
-    let after = world.engine.catalogue(id).await.unwrap();
+    let after = world.engine.catalogue.entry(id).await.unwrap();
     assert!(Arc::ptr_eq(&before.catalogue.menu, &after.catalogue.menu));
     assert_eq!(after.catalogue.unavailable.availability("naan"), UNAVAILABLE);
     assert_eq!(after.catalogue.menu_revision, 1);
     // The same mark again is not a change.
-    assert_eq!(other.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
+    assert_eq!(
+        other.catalogue.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(),
+        2
+    );
 }
 
 /// Proves that a written change is answered although the store cannot be read afterwards.
@@ -127,16 +135,19 @@ async fn a_change_of_availability_does_not_read_the_menu_again() {
 async fn a_written_change_is_answered_even_if_the_store_cannot_be_read() {
     let world = World::new().await;
     let (staff, id) = (&world.staff, world.restaurant_id);
-    world.engine.catalogue(id).await.unwrap();
+    world.engine.catalogue.entry(id).await.unwrap();
     let readable = |count| world.store.readable_catalogues.store(count, Ordering::SeqCst);
     readable(0);
-    assert_eq!(world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(), 2);
+    assert_eq!(
+        world.engine.catalogue.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap(),
+        2
+    );
     readable(i64::MAX);
-    let entry = world.engine.catalogue(id).await.unwrap();
+    let entry = world.engine.catalogue.entry(id).await.unwrap();
     assert_eq!(entry.catalogue.unavailable.availability("naan"), UNAVAILABLE);
 
     readable(1);
-    let written = world.engine.replace_menu(staff, id, menu_with_dal_at(650), None).await.unwrap();
+    let written = world.engine.catalogue.replace_menu(staff, id, menu_with_dal_at(650), None).await.unwrap();
     assert_eq!(written.catalogue.menu_revisions(), MenuRevisions { menu: 2, availability: 2 });
     assert_eq!(written.menu().item("dal").unwrap().price_minor, amount(650));
     readable(i64::MAX);
@@ -149,10 +160,10 @@ async fn a_written_change_is_answered_even_if_the_store_cannot_be_read() {
 async fn a_menu_is_replaced_in_an_expected_state() {
     let world = World::new().await;
     let (staff, id) = (&world.staff, world.restaurant_id);
-    world.engine.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
+    world.engine.catalogue.set_availability(staff, id, &slug("naan"), UNAVAILABLE, None).await.unwrap();
     let expected = |menu, availability| ExpectedMenu { menu, availability };
     let replace = async |expected: &[ExpectedMenu]| {
-        world.engine.replace_menu(staff, id, menu_with_dal_at(600), Some(expected)).await
+        world.engine.catalogue.replace_menu(staff, id, menu_with_dal_at(600), Some(expected)).await
     };
     for stale in [&[][..], &[expected(1, Some(1))], &[expected(2, None), expected(2, Some(2))]] {
         let Err(Error::Conflict(Conflict::MenuRevision { current })) = replace(stale).await else {
@@ -173,8 +184,8 @@ async fn a_menu_is_replaced_in_an_expected_state() {
 async fn a_pause_by_another_process_is_respected() {
     let world = World::new().await;
     let other = world.second_engine();
-    world.engine.catalogue(world.restaurant_id).await.unwrap();
-    other.pause(&world.staff, world.restaurant_id, None).await.unwrap();
+    world.engine.catalogue.entry(world.restaurant_id).await.unwrap();
+    other.catalogue.pause(&world.staff, world.restaurant_id, None).await.unwrap();
     assert!(matches!(obstacles(world.place(&dal(1), "a").await)[..], [Obstacle::NotAccepting(_)]));
 }
 
@@ -182,14 +193,14 @@ async fn a_pause_by_another_process_is_respected() {
 async fn stock_that_becomes_limited_elsewhere_is_respected() {
     let world = World::new().await;
     let other = world.second_engine();
-    world.engine.catalogue(world.restaurant_id).await.unwrap();
+    world.engine.catalogue.entry(world.restaurant_id).await.unwrap();
     let item = Slug::new("dal").unwrap();
-    other.set_stock(&world.staff, world.restaurant_id, &item, Some(2), None).await.unwrap();
+    other.catalogue.set_stock(&world.staff, world.restaurant_id, &item, Some(2), None).await.unwrap();
     world.place(&dal(2), "a").await.unwrap();
     let shortage = StockShortage { item, available: 0 };
     let short = vec![Obstacle::OutOfStock(vec![shortage])];
     assert_eq!(obstacles(world.place(&dal(1), "b").await), short);
-    let quote = world.engine.quote(world.restaurant_id, dal(1).cart(), None).await.unwrap();
+    let quote = world.engine.orders.quote(world.restaurant_id, dal(1).cart(), None).await.unwrap();
     assert_eq!(quote.obstacles, short);
 }
 
@@ -197,8 +208,7 @@ async fn stock_that_becomes_limited_elsewhere_is_respected() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn limited_stock_is_never_oversold() {
     let world = Arc::new(World::new().await);
-    let item = Slug::new("dal").unwrap();
-    world.engine.set_stock(&world.staff, world.restaurant_id, &item, Some(10), None).await.unwrap();
+    world.limit_stock("dal", 10).await;
     let buyers: Vec<_> = (0..100)
         .map(|number| {
             let world = Arc::clone(&world);
@@ -213,7 +223,7 @@ async fn limited_stock_is_never_oversold() {
         }
     }
     assert_eq!((served, world.orders().await.len()), (10, 10));
-    let stock = world.engine.stock(&world.staff, world.restaurant_id).await.unwrap();
+    let stock = world.engine.catalogue.stock(&world.staff, world.restaurant_id).await.unwrap();
     assert_eq!(stock[0].remaining, 0);
 }
 
@@ -225,7 +235,7 @@ async fn concurrent_readers_load_a_menu_once() {
     let readers: Vec<_> = (0..64)
         .map(|_| {
             let (engine, id) = (Arc::clone(&second), world.restaurant_id);
-            tokio::spawn(async move { engine.catalogue(id).await.unwrap().catalogue.menu_revision })
+            tokio::spawn(async move { engine.catalogue.entry(id).await.unwrap().catalogue.menu_revision })
         })
         .collect();
     for reader in readers {
@@ -252,8 +262,8 @@ async fn ids_stay_with_their_dishes_when_two_servers_replace_a_menu() {
         let swapped = document(json!([named("x", first), named("x-2", second)]));
         let without_ids = document(json!([by_name("餃子"), by_name(second), by_name(first)]));
         let (one, another) = tokio::join!(
-            world.engine.replace_menu(&world.staff, id, swapped, None),
-            other.replace_menu(&world.staff, id, without_ids, None),
+            world.engine.catalogue.replace_menu(&world.staff, id, swapped, None),
+            other.catalogue.replace_menu(&world.staff, id, without_ids, None),
         );
         one.unwrap();
         another.unwrap();

@@ -175,13 +175,13 @@ impl PayingWorld {
     }
 
     pub(crate) async fn read(&self, id: OrderId) -> Order {
-        self.world.engine.order(&self.world.admin, id).await.unwrap()
+        self.world.engine.orders.order(&self.world.admin, id).await.unwrap()
     }
 
     /// Executes all due tasks with this engine, and ignores errors.
     pub(crate) async fn work_with(&self, engine: &Engine) {
         for queue in TaskQueue::ALL {
-            while let Ok(true) = engine.work_next(*queue).await {}
+            while let Ok(true) = engine.work.run_next(*queue).await {}
         }
     }
 
@@ -190,7 +190,7 @@ impl PayingWorld {
         for _ in 0..MAX_SECONDS {
             self.work_with(&self.world.engine).await;
             // The store may still fail.
-            if let Ok(order) = self.world.engine.order(&self.world.admin, id).await
+            if let Ok(order) = self.world.engine.orders.order(&self.world.admin, id).await
                 && holds(&order)
             {
                 return order;

@@ -104,7 +104,7 @@ async fn each_step_takes_effect_once_when_the_worker_dies_after_the_call() {
         world.gateway.fail_once(CallFault::Death);
         world.gateway.gate.shut();
         let engine = Arc::clone(&world.world.engine);
-        let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+        let worker = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
         world.gateway.gate.until_blocked().await;
         worker.abort();
         world.gateway.gate.open();
@@ -146,12 +146,12 @@ async fn a_worker_that_loses_its_lease_during_a_call_changes_nothing() {
         let order = before(&world, step).await;
         world.gateway.gate.shut();
         let engine = Arc::clone(&world.world.engine);
-        let late = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+        let late = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
         world.gateway.gate.until_blocked().await;
         // The first worker's lease has expired, and the second worker's call is not held at the gate alone.
         world.world.clock.advance(SignedDuration::from_secs(31));
         let other = Arc::clone(&world.world.engine);
-        let overtaking = tokio::spawn(async move { other.work_next(TaskQueue::Payments).await });
+        let overtaking = tokio::spawn(async move { other.work.run_next(TaskQueue::Payments).await });
         world.gateway.gate.until_blocked().await;
         world.gateway.gate.open();
         overtaking.await.unwrap().unwrap();
@@ -219,7 +219,7 @@ async fn a_cancellation_during_the_authorization_voids_the_payment() {
         } else {
             world.gateway.gate.shut();
             let engine = Arc::clone(&world.world.engine);
-            let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+            let worker = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
             world.gateway.gate.until_blocked().await;
             world.world.act(&world.world.customer, placed.id, cancel()).await.unwrap();
             world.gateway.gate.open();
@@ -243,7 +243,7 @@ async fn a_cancellation_during_the_capture_refunds_the_payment() {
     world.world.act(&world.world.staff, placed.id, accept()).await.unwrap();
     world.gateway.gate.shut();
     let engine = Arc::clone(&world.world.engine);
-    let capturing = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+    let capturing = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
     world.gateway.gate.until_blocked().await;
     let why = Command::cancel(CancelReason::KitchenClosed);
     world.world.act(&world.world.staff, placed.id, why).await.unwrap();
@@ -273,7 +273,7 @@ async fn late_and_duplicate_reports_change_nothing() {
         PaymentReport::RefundRefused { number, reason: RefundFailureReason::Other },
     ] {
         for _ in 0..2 {
-            world.world.engine.record_payment(order.id, &report).await.unwrap();
+            world.world.engine.payments.record_payment(order.id, &report).await.unwrap();
             assert_eq!(world.read(order.id).await, order, "{report:?}");
         }
     }
@@ -286,11 +286,11 @@ async fn a_report_may_arrive_before_the_answer() {
     let placed = world.place("tok_succeed").await;
     world.gateway.gate.shut();
     let engine = Arc::clone(&world.world.engine);
-    let worker = tokio::spawn(async move { engine.work_next(TaskQueue::Payments).await });
+    let worker = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
     world.gateway.gate.until_blocked().await;
     let payment = world.gateway.provider.payments(placed.id).remove(0);
     let report = PaymentReport::Authorized { reference: payment.reference };
-    world.world.engine.record_payment(placed.id, &report).await.unwrap();
+    world.world.engine.payments.record_payment(placed.id, &report).await.unwrap();
     let reported = world.read(placed.id).await;
     assert_eq!(reported.status, OrderStatus::Confirmed);
     world.gateway.gate.open();
@@ -411,7 +411,7 @@ async fn a_task_that_the_provider_keeps_refusing_is_parked() {
     assert_eq!(world.read(order.id).await.refunded, Amount::ZERO);
     let request =
         CommandRequest { order_id: order.id, command: refund(None), key: None, expected_versions: None };
-    let rest = world.world.engine.act(&world.world.admin, &request).await.unwrap().order;
+    let rest = world.world.engine.orders.act(&world.world.admin, &request).await.unwrap().order;
     assert_eq!(rest.refundable(), Amount::ZERO, "a pending refund is not refunded again");
     assert_eq!(world.world.store.events(order.id, 0, 100).await.unwrap().len(), rest.version as usize);
 }
@@ -429,22 +429,22 @@ async fn a_notice_without_an_order_is_looked_up() {
     let is_found = |found| *world.gateway.found.lock().unwrap() = found;
     for error in [GatewayError::Unavailable("no".into()), GatewayError::Refused("no".into())] {
         is_found(Err(error));
-        assert!(matches!(engine.record_notice(&notice).await, Err(Error::Unavailable)));
+        assert!(matches!(engine.payments.record_notice(&notice).await, Err(Error::Unavailable)));
     }
     is_found(Ok(None));
-    engine.record_notice(&notice).await.unwrap();
+    engine.payments.record_notice(&notice).await.unwrap();
     assert_eq!(world.read(order.id).await, order, "nothing has changed");
     let money = Money { amount: Amount::from_minor(300).unwrap(), currency: order.details.currency };
     let payment = order.payment_reference.clone().unwrap();
     let report = PaymentReport::RefundedElsewhere { payment, reference: reference("re_hand"), money };
     is_found(Ok(Some((order.id, report.clone()))));
     for _ in 0..2 {
-        engine.record_notice(&notice).await.unwrap();
+        engine.payments.record_notice(&notice).await.unwrap();
     }
     let now = world.read(order.id).await;
     assert_eq!((now.version, now.refunded.minor()), (order.version + 1, 300), "once");
     let stranger = dabba_domain::OrderId::generate(order.placed_at, order.id.bucket(), 99);
     is_found(Ok(Some((stranger, report))));
-    engine.record_notice(&notice).await.unwrap();
+    engine.payments.record_notice(&notice).await.unwrap();
     world.world.check_histories().await;
 }

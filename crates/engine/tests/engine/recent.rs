@@ -49,7 +49,7 @@ async fn accepted() -> (World, OrderId) {
 async fn cancelled_by(world: &World, engine: &Engine, order_id: OrderId) {
     let command = cancel();
     let request = CommandRequest { order_id, command, key: None, expected_versions: None };
-    engine.act(&world.admin, &request).await.unwrap();
+    engine.orders.act(&world.admin, &request).await.unwrap();
 }
 
 /// Proves that an order that this server has changed is not read for the next command.
@@ -94,11 +94,11 @@ async fn no_command_is_refused_from_the_cache() {
         assert!(matches!(error, Error::Unavailable), "{error}");
     }
     let request = CommandRequest { expected_versions: Some(vec![2]), ..ready(id, "r") };
-    let error = world.engine.act(&world.staff, &request).await.unwrap_err();
+    let error = world.engine.orders.act(&world.staff, &request).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable), "{error}");
 
     world.store.loads.plan(|| Fault::None);
-    let error = world.engine.act(&world.staff, &request).await.unwrap_err();
+    let error = world.engine.orders.act(&world.staff, &request).await.unwrap_err();
     assert!(matches!(error, Error::VersionMismatch { current: 3 }), "{error}");
 }
 
@@ -139,10 +139,10 @@ async fn a_stale_cached_order_gives_no_access() {
         password: "long enough".into(),
         role: Role::Courier,
     };
-    let courier_id = world.engine.register(Some(&world.admin), registration).await.unwrap().id;
+    let courier_id = world.engine.accounts.register(Some(&world.admin), registration).await.unwrap().id;
     let command = Command::assign(courier_id);
     let request = CommandRequest { order_id: id, command, key: None, expected_versions: None };
-    world.second_engine().act(&world.admin, &request).await.unwrap();
+    world.second_engine().orders.act(&world.admin, &request).await.unwrap();
 
     let error = world.act(&courier(), id, Command::PickUp).await.unwrap_err();
     assert!(matches!(error, Error::NotFound(_)), "{error}");
@@ -199,8 +199,8 @@ async fn a_task_that_changes_nothing_keeps_the_order_cached() {
 async fn a_key_used_elsewhere_is_replayed() {
     let (world, id) = accepted().await;
     let request = ready(id, "r");
-    let first = world.second_engine().act(&world.staff, &request).await.unwrap();
-    let again = world.engine.act(&world.staff, &request).await.unwrap();
+    let first = world.second_engine().orders.act(&world.staff, &request).await.unwrap();
+    let again = world.engine.orders.act(&world.staff, &request).await.unwrap();
     assert_eq!((again.order, again.replayed), (first.order, true));
     world.check_histories().await;
 }

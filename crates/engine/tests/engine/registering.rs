@@ -27,7 +27,7 @@ async fn one_key_registers_one_restaurant() {
     let world = Arc::new(World::new().await);
     let create = |world: Arc<World>, name: &'static str, price: i64| async move {
         let menu = menu_with_dal_at(price);
-        world.engine.create_restaurant_under(&world.admin, settings(), menu, Some(key(name))).await
+        world.engine.catalogue.create_restaurant_under(&world.admin, settings(), menu, Some(key(name))).await
     };
     world.store.refuses_restaurants.store(true, Ordering::SeqCst);
     assert!(matches!(create(Arc::clone(&world), "a", 1).await, Err(Error::Unavailable)));
@@ -51,12 +51,13 @@ async fn one_key_registers_one_restaurant() {
 #[tokio::test]
 async fn an_external_id_belongs_to_one_restaurant() {
     let world = World::new().await;
-    let create = |settings| world.engine.create_restaurant(&world.admin, settings, menu_with_dal_at(1));
+    let create =
+        |settings| world.engine.catalogue.create_restaurant(&world.admin, settings, menu_with_dal_at(1));
     let first = create(settings_with("POS-7")).await.unwrap();
     let id = first.restaurant().id;
     let external_id = ExternalId::new("POS-7").unwrap();
     assert_eq!(id.bucket(), external_id.bucket());
-    let found = world.engine.restaurant_by_external_id(&external_id).await.unwrap().unwrap();
+    let found = world.engine.catalogue.restaurant_by_external_id(&external_id).await.unwrap().unwrap();
     assert_eq!(found.restaurant().id, id);
     let Err(Error::Conflict(Conflict::ExternalIdTaken { by })) = create(settings_with("POS-7")).await else {
         panic!("the external id is taken")
@@ -65,7 +66,7 @@ async fn an_external_id_belongs_to_one_restaurant() {
     let Err(Error::Invalid(problems)) = create(settings_with("two words")).await else { panic!("a space") };
     assert_eq!(problems.as_slice()[0].pointer, "/external_id");
     // The external id is kept, whether new settings name it or not, and cannot be added later.
-    let replace = |id, settings| world.engine.replace_settings(&world.admin, id, settings, None);
+    let replace = |id, settings| world.engine.catalogue.replace_settings(&world.admin, id, settings, None);
     let kept = replace(id, settings()).await.unwrap();
     assert_eq!(kept.restaurant().settings.external_id, Some(external_id));
     assert_eq!(kept.restaurant().revision, 1, "nothing has changed");
@@ -84,10 +85,11 @@ async fn open_orders_of_a_closed_restaurant_continue() {
     let placed = world.place(&dal(1), "a").await.unwrap().order;
     let second = world.place(&dal(1), "b").await.unwrap().order;
     let other = world.second_engine();
-    other.catalogue(id).await.unwrap();
+    other.catalogue.entry(id).await.unwrap();
     let reason = || Note::new("The lease has ended.").unwrap();
-    let close = |reason, name| world.engine.close_restaurant(&world.admin, id, reason, Some(key(name)));
-    let refused = world.engine.close_restaurant(&world.staff, id, reason(), None).await;
+    let close =
+        |reason, name| world.engine.catalogue.close_restaurant(&world.admin, id, reason, Some(key(name)));
+    let refused = world.engine.catalogue.close_restaurant(&world.staff, id, reason(), None).await;
     assert!(matches!(refused, Err(Error::Forbidden(_))));
     let closed = close(reason(), "close").await.unwrap();
     assert_eq!(closed.entry.restaurant().closed.as_ref().map(|closed| closed.reason.clone()), Some(reason()));
@@ -105,16 +107,16 @@ async fn open_orders_of_a_closed_restaurant_continue() {
 
     // No server accepts new orders, whether the restaurant is also paused or not; a retry is still a replay.
     for engine in [&world.engine, &other] {
-        let refused = engine.place(&world.customer, id, &dal(1), key("c")).await;
+        let refused = engine.orders.place(&world.customer, id, &dal(1), key("c")).await;
         let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else {
             panic!("the restaurant is closed")
         };
         assert!(is_closed(&obstacles), "{obstacles:?}");
     }
-    world.engine.pause(&world.staff, id, None).await.unwrap();
-    world.engine.resume(&world.staff, id).await.unwrap();
+    world.engine.catalogue.pause(&world.staff, id, None).await.unwrap();
+    world.engine.catalogue.resume(&world.staff, id).await.unwrap();
     assert!(world.place(&dal(1), "a").await.unwrap().replayed);
-    let quote = world.engine.quote(id, dal(1).cart(), None).await.unwrap();
+    let quote = world.engine.orders.quote(id, dal(1).cart(), None).await.unwrap();
     assert!(is_closed(&quote.obstacles), "{:?}", quote.obstacles);
     // The staff continue the open orders.
     let accepted = world.act(&world.staff, placed.id, accept()).await.unwrap().order;
@@ -126,7 +128,7 @@ async fn open_orders_of_a_closed_restaurant_continue() {
     assert_eq!(world.orders().await.len(), 2);
     world.check_histories().await;
 
-    world.engine.reopen_restaurant(&world.admin, id, None).await.unwrap();
+    world.engine.catalogue.reopen_restaurant(&world.admin, id, None).await.unwrap();
     world.place(&dal(1), "d").await.unwrap();
 }
 
@@ -139,21 +141,24 @@ async fn a_pause_is_made_once_for_a_key() {
     let pause = |expected: Option<u32>, name| {
         let expected = expected.map(|revision| vec![revision]);
         let conditional = Conditional { expected, key: Some(key(name)) };
-        world.engine.pause_under(&world.staff, id, None, conditional)
+        world.engine.catalogue.pause_under(&world.staff, id, None, conditional)
     };
     assert!(matches!(pause(Some(9), "a").await, Err(Error::Conflict(Conflict::Revision { current: 1 }))));
     assert!(!pause(Some(1), "a").await.unwrap().replayed);
-    world.engine.resume(&world.staff, id).await.unwrap();
+    world.engine.catalogue.resume(&world.staff, id).await.unwrap();
     let again = pause(Some(1), "a").await.unwrap();
     assert!(again.replayed && again.entry.restaurant().pause.is_none());
     let resume = Conditional { expected: None, key: Some(key("a")) };
-    assert!(matches!(world.engine.resume_under(&world.staff, id, resume).await, Err(Error::KeyReused)));
+    assert!(matches!(
+        world.engine.catalogue.resume_under(&world.staff, id, resume).await,
+        Err(Error::KeyReused)
+    ));
     // A written change is answered as successful, even if it cannot be read afterwards.
     world.store.loses_catalogues_after_a_change.store(true, Ordering::SeqCst);
     let paused = pause(None, "b").await.unwrap();
     assert_eq!((paused.entry.restaurant().pause.is_some(), paused.entry.restaurant().revision), (true, 4));
     world.store.restore_catalogues();
-    assert!(world.engine.catalogue(id).await.unwrap().restaurant().pause.is_some());
+    assert!(world.engine.catalogue.entry(id).await.unwrap().restaurant().pause.is_some());
 }
 
 fn registration(email: &str, password: &str) -> Registration {
@@ -167,7 +172,7 @@ async fn one_key_registers_one_account() {
     let world = World::new().await;
     for (principal, email) in [(None, "ada@example.com"), (Some(&world.admin), "bea@example.com")] {
         let register = |email: &'static str, password, name| {
-            world.engine.register_under(principal, registration(email, password), Some(key(name)))
+            world.engine.accounts.register_under(principal, registration(email, password), Some(key(name)))
         };
         let first = register(email, "long enough", "a").await.unwrap();
         assert!(!first.replayed);
@@ -186,7 +191,10 @@ async fn one_key_registers_one_account() {
         }
     }
     // The key of a caller without an account belongs to the new account, so the next caller can use the same key.
-    let next =
-        world.engine.register_under(None, registration("dora@example.com", "long enough"), Some(key("a")));
+    let next = world.engine.accounts.register_under(
+        None,
+        registration("dora@example.com", "long enough"),
+        Some(key("a")),
+    );
     assert!(!next.await.unwrap().replayed);
 }

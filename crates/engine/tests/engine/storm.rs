@@ -62,7 +62,7 @@ async fn place_and_prepare(
             expected_versions: None,
         };
         answer = loop {
-            match world.engine.act(&world.staff, &request).await {
+            match world.engine.orders.act(&world.staff, &request).await {
                 Ok(answer) => break answer,
                 Err(Error::Unavailable | Error::OutcomeUnknown) => {}
                 Err(error) => panic!("{error}"),

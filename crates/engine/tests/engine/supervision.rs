@@ -217,15 +217,15 @@ async fn workers_that_keep_panicking_are_reported() {
 /// Starts the watchers for changes by other servers on a second engine, which caches the world's restaurant.
 async fn watching(world: &World, interval: Duration) -> (Arc<Engine>, JoinSet<()>) {
     let engine = world.second_engine_with(EngineConfig { catalogue_poll_interval: interval, ..config() });
-    engine.catalogue(world.restaurant_id).await.unwrap();
+    engine.catalogue.entry(world.restaurant_id).await.unwrap();
     let mut tasks = JoinSet::new();
-    tasks.spawn(Arc::clone(&engine).watch_catalogues());
+    tasks.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
     (engine, tasks)
 }
 
 async fn sees_a_change(world: &World, engine: &Engine) {
     let wait = async {
-        while engine.catalogue(world.restaurant_id).await.unwrap().catalogue.menu_revision < 2 {
+        while engine.catalogue.entry(world.restaurant_id).await.unwrap().catalogue.menu_revision < 2 {
             tokio::task::yield_now().await;
         }
     };
@@ -234,7 +234,7 @@ async fn sees_a_change(world: &World, engine: &Engine) {
 
 async fn change_price(world: &World) {
     let menu = menu_with_dal_at(600);
-    world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
+    world.engine.catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 }
 
 /// Proves that a watcher is restarted after a panic and sees the changes made in the meantime, and that a server whose
@@ -280,7 +280,7 @@ async fn maintenance_that_panics_is_restarted() {
     world.clock.advance(SignedDuration::from_hours(24 * 30));
     world.store.deletions.fail_once(Fault::Panic);
     let mut tasks = JoinSet::new();
-    tasks.spawn(Arc::clone(&world.engine).maintain());
+    tasks.spawn(Arc::clone(&world.engine.work).maintain());
     eventually("the key is deleted", || world.engine.metrics().keys_deleted.get() > 0).await;
     assert_eq!(part(&world.engine, "maintenance").failures, 1);
 }

@@ -88,7 +88,7 @@ async fn an_acceptance_before_the_expiry_is_written_wins() {
     let other = world.engine_on(Arc::new(world.store.another()), working_config());
     let request =
         CommandRequest { order_id: order.id, command: accept(), key: None, expected_versions: None };
-    let accepted = other.act(&world.staff, &request).await.unwrap().order;
+    let accepted = other.orders.act(&world.staff, &request).await.unwrap().order;
     world.store.batch_gate.open();
     eventually("its task is completed", || worker.count(TaskOutcome::Completed) == 1).await;
     assert_eq!(world.read(order.id).await, accepted);
@@ -159,7 +159,7 @@ async fn until_parked(world: &World, worker: &Worker, times: u64) {
 }
 
 async fn parked(world: &World) -> Vec<ParkedTask> {
-    let page = world.engine.parked_tasks(&world.admin, None, PageSize::DEFAULT).await.unwrap();
+    let page = world.engine.work.parked_tasks(&world.admin, None, PageSize::DEFAULT).await.unwrap();
     assert!(!page.incomplete);
     page.tasks
 }
@@ -190,11 +190,11 @@ async fn a_task_that_keeps_failing_is_parked_until_an_admin_retries_it() {
     assert!(task.failures.iter().all(|failed| failed.failure.error.contains("injected by the test")));
     assert!(task.failures.is_sorted_by_key(|failed| failed.failure.at));
 
-    world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
+    world.engine.work.retry_task(&world.admin, task.task.id).await.unwrap();
     until_parked(&world, &worker, 2).await;
     assert_eq!((worker.claimed(), parked(&world).await[0].failures.len()), (18, 17));
     world.store.loads.plan(|| Fault::None);
-    world.engine.retry_task(&world.admin, task.task.id).await.unwrap();
+    world.engine.work.retry_task(&world.admin, task.task.id).await.unwrap();
     check_end(&world, &worker, "after the fault").await;
     assert_eq!((worker.claimed(), parked(&world).await), (19, vec![]));
 }
@@ -213,16 +213,17 @@ async fn only_admins_manage_parked_tasks() {
     let (id, engine) = (task.task.id, &world.engine);
     let reason = Note::new("handled manually").unwrap();
     for principal in [&world.customer, &world.staff] {
-        let listed = engine.parked_tasks(principal, None, PageSize::DEFAULT).await;
+        let listed = engine.work.parked_tasks(principal, None, PageSize::DEFAULT).await;
         assert!(matches!(listed, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.retry_task(principal, id).await, Err(Error::Forbidden(_))));
-        assert!(matches!(engine.resolve_task(principal, id, &reason).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.work.retry_task(principal, id).await, Err(Error::Forbidden(_))));
+        assert!(matches!(engine.work.resolve_task(principal, id, &reason).await, Err(Error::Forbidden(_))));
     }
-    engine.resolve_task(&world.admin, id, &reason).await.unwrap();
+    engine.work.resolve_task(&world.admin, id, &reason).await.unwrap();
     assert_eq!(parked(&world).await, []);
-    for again in
-        [engine.resolve_task(&world.admin, id, &reason).await, engine.retry_task(&world.admin, id).await]
-    {
+    for again in [
+        engine.work.resolve_task(&world.admin, id, &reason).await,
+        engine.work.retry_task(&world.admin, id).await,
+    ] {
         assert!(matches!(again, Err(Error::NotFound(_))), "{again:?}");
     }
     world.store.poisoned.lock().unwrap().clear();

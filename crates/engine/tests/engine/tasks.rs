@@ -128,7 +128,7 @@ async fn an_expiry_survives_a_restart() {
     let engine = world.engine_on(store, working_config());
     let worker = Worker::start(&engine);
     eventually("the order expires", || worker.count(TaskOutcome::Completed) == 1).await;
-    let expired = engine.order(&world.customer, order.id).await.unwrap();
+    let expired = engine.orders.order(&world.customer, order.id).await.unwrap();
     assert_eq!(expired.status, OrderStatus::Cancelled);
 }
 

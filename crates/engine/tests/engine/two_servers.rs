@@ -52,7 +52,7 @@ async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
     };
     let other = Engine::start(ports, config);
     let mut watching = JoinSet::new();
-    watching.spawn(Arc::clone(&other).watch_catalogues());
+    watching.spawn(Arc::clone(&other.catalogue).watch_catalogues());
     assert_eq!(world.price_of_dal(&other).await, 500);
     if with_hints {
         wait_for_listener(cluster, &database);
@@ -62,7 +62,7 @@ async fn delays(config: EngineConfig, with_hints: bool) -> Vec<Duration> {
     for price in 501..507 {
         let begun = Instant::now();
         let menu = menu_with_dal_at(price);
-        world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
+        world.engine.catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
         while world.price_of_dal(&other).await != price {
             assert!(begun.elapsed() < MAX_WAIT, "the change is not seen");
             tokio::task::yield_now().await;
@@ -114,8 +114,8 @@ async fn a_worker_in_another_process_is_notified_of_tasks() {
     let rarely = with_tasks(|tasks| tasks.poll_interval = Duration::from_hours(1));
     let worker = world.engine_on(open(&url).await, rarely);
     let mut running = JoinSet::new();
-    running.spawn(Arc::clone(&worker).watch_catalogues());
-    running.spawn(Arc::clone(&worker).work(std::future::pending()));
+    running.spawn(Arc::clone(&worker.catalogue).watch_catalogues());
+    running.spawn(Arc::clone(&worker.work).run(std::future::pending()));
     wait_for_listener(cluster, &database);
 
     let begun = Instant::now();

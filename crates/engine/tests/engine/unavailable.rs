@@ -43,8 +43,7 @@ pub(crate) fn no_naan(until: Option<Timestamp>) -> Command {
 async fn world() -> World {
     let world = World::new().await;
     for item in ["dal", "naan"] {
-        let item = slug(item);
-        world.engine.set_stock(&world.staff, world.restaurant_id, &item, Some(10), None).await.unwrap();
+        world.limit_stock(item, 10).await;
     }
     world
 }
@@ -52,7 +51,8 @@ async fn world() -> World {
 impl World {
     async fn reject(&self, engine: &Engine, order_id: OrderId, command: Command) -> Result<Answer, Error> {
         let key = Some(key(&format!("reject {order_id}")));
-        engine.act(&self.staff, &CommandRequest { order_id, command, key, expected_versions: None }).await
+        let request = CommandRequest { order_id, command, key, expected_versions: None };
+        engine.orders.act(&self.staff, &request).await
     }
 
     /// Returns the stored availability of naan, and the remaining stock of dal and naan.
@@ -64,7 +64,7 @@ impl World {
 
     /// Returns whether naan is available in an engine's cached catalogue.
     async fn is_on_sale(&self, engine: &Engine) -> bool {
-        let entry = engine.catalogue(self.restaurant_id).await.unwrap();
+        let entry = engine.catalogue.entry(self.restaurant_id).await.unwrap();
         entry.catalogue.unavailable.availability_at("naan", self.engine.now()) == Availability::Available
     }
 }
@@ -103,12 +103,11 @@ async fn a_marked_item_is_not_sold_by_any_server() {
     world.reject(&world.engine, id, no_naan(None)).await.unwrap();
     assert!(!world.is_on_sale(&world.engine).await);
     assert!(world.is_on_sale(&other).await, "the cached catalogue is stale");
-    let refused =
-        other.place(&world.customer, world.restaurant_id, &dal_and_naan(), key("b")).await.unwrap_err();
-    let Error::Conflict(Conflict::NotOrderable(obstacles)) = refused else { panic!("{refused}") };
+    let refused = other.orders.place(&world.customer, world.restaurant_id, &dal_and_naan(), key("b")).await;
+    let Err(Error::Conflict(Conflict::NotOrderable(obstacles))) = refused else { panic!("{refused:?}") };
     let unavailable = vec![UnavailableItem { item: slug("naan"), until: None }];
     assert_eq!(obstacles, [Obstacle::ItemsUnavailable(unavailable)]);
-    assert!(other.place(&world.customer, world.restaurant_id, &dal(1), key("c")).await.is_ok());
+    assert!(other.orders.place(&world.customer, world.restaurant_id, &dal(1), key("c")).await.is_ok());
     assert_eq!(world.stored().await.1, [9, 9]);
 }
 
@@ -125,7 +124,7 @@ async fn a_rejection_that_loses_the_race_marks_nothing() {
         world.store.batch_gate.until_blocked().await;
         let accept = crate::world::accept();
         let request = CommandRequest { order_id: id, command: accept, key: None, expected_versions: None };
-        let accepted = other.act(&world.staff, &request);
+        let accepted = other.orders.act(&world.staff, &request);
         let opening = async {
             world.store.batch_gate.until_blocked().await;
             world.store.batch_gate.open();
@@ -168,10 +167,8 @@ async fn a_mark_must_end_in_the_future() {
     let world = world().await;
     let set = async |until| {
         let availability = Availability::Unavailable { until };
-        world
-            .engine
-            .set_availability(&world.staff, world.restaurant_id, &slug("naan"), availability, None)
-            .await
+        let catalogue = &world.engine.catalogue;
+        catalogue.set_availability(&world.staff, world.restaurant_id, &slug("naan"), availability, None).await
     };
     for until in [in_minutes(0), in_minutes(-5)] {
         let Err(Error::Invalid(problems)) = set(Some(until)).await else { panic!("{until}") };

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::{
     faulty::FaultyStore,
     working::eventually,
-    world::{World, config, embedded_store, menu_with_dal_at, settings},
+    world::{World, config, embedded_store, menu_with_dal_at},
 };
 
 /// Maximum time to wait for a condition.
@@ -36,16 +36,16 @@ impl Watching {
     /// Starts a server that has cached only the world's restaurant.
     async fn start(world: &World, catalogue_poll_interval: Duration) -> Self {
         let engine = world.second_engine_with(EngineConfig { catalogue_poll_interval, ..config() });
-        engine.catalogue(world.restaurant_id).await.unwrap();
+        engine.catalogue.entry(world.restaurant_id).await.unwrap();
         let mut task = JoinSet::new();
-        task.spawn(Arc::clone(&engine).watch_catalogues());
+        task.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         Self { engine, _task: task }
     }
 
     /// Waits until the server's cached catalogue of the world's restaurant fulfils the condition.
     async fn sees(&self, world: &World, holds: impl Fn(&CatalogueEntry) -> bool) {
         let wait = async {
-            while !holds(&self.engine.catalogue(world.restaurant_id).await.unwrap()) {
+            while !holds(&self.engine.catalogue.entry(world.restaurant_id).await.unwrap()) {
                 tokio::task::yield_now().await;
             }
         };
@@ -59,7 +59,7 @@ impl Watching {
 
 async fn change_price(world: &World, price: i64) {
     let menu = menu_with_dal_at(price);
-    world.engine.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
+    world.engine.catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
 }
 
 /// Waits until the store has answered `count` reads of revisions.
@@ -87,13 +87,13 @@ async fn every_change_is_seen_by_polling() {
     assert_eq!(world.price_of_dal(&watching.engine).await, 600);
     let dal = Slug::new("dal").unwrap();
     let away = Availability::Unavailable { until: None };
-    engine.set_availability(staff, id, &dal, away, None).await.unwrap();
+    engine.catalogue.set_availability(staff, id, &dal, away, None).await.unwrap();
     watching.sees(&world, |entry| entry.catalogue.unavailable.availability("dal") == away).await;
-    engine.pause(staff, id, None).await.unwrap();
+    engine.catalogue.pause(staff, id, None).await.unwrap();
     watching.sees(&world, |entry| entry.restaurant().pause.is_some()).await;
-    engine.resume(staff, id).await.unwrap();
+    engine.catalogue.resume(staff, id).await.unwrap();
     watching.sees(&world, |entry| entry.restaurant().pause.is_none()).await;
-    engine.set_stock(staff, id, &dal, Some(3), None).await.unwrap();
+    engine.catalogue.set_stock(staff, id, &dal, Some(3), None).await.unwrap();
     watching.sees(&world, |entry| entry.catalogue.limited.contains("dal")).await;
 }
 
@@ -131,21 +131,18 @@ async fn a_change_whose_hint_is_lost_is_seen_by_polling() {
 #[tokio::test]
 async fn unchanged_and_uncached_catalogues_are_not_loaded() {
     let world = World::new().await;
-    let stranger =
-        world.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
+    let stranger = world.another_restaurant(&world.engine).await;
     let watching = Watching::start(&world, NEVER).await;
     change_price(&world, 600).await;
     world.store.catalogue_loads.store(0, Ordering::SeqCst);
-    for id in [stranger.restaurant().id, world.restaurant_id, world.restaurant_id] {
+    for id in [stranger, world.restaurant_id, world.restaurant_id] {
         world.store.hint(Hint::Catalogue(id)).await;
     }
     watching.sees_menu(&world, 2).await;
     // The server caches its own change at once, and later receives the hint of it like every other server.
-    watching
-        .engine
-        .replace_menu(&world.staff, world.restaurant_id, menu_with_dal_at(700), None)
-        .await
-        .unwrap();
+    let catalogue = &watching.engine.catalogue;
+    let menu = menu_with_dal_at(700);
+    catalogue.replace_menu(&world.staff, world.restaurant_id, menu, None).await.unwrap();
     let before = revision_reads(&world, 1).await.len();
     world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
     revision_reads(&world, before + 1).await;
@@ -172,7 +169,7 @@ async fn revisions_are_polled_in_bounded_batches() {
     let watching = Watching::start(&world, OFTEN).await;
     let cached = MAX_REVISIONS + 3;
     for _ in 1..cached {
-        watching.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
+        world.another_restaurant(&watching.engine).await;
     }
     // Wait until all catalogues are cached.
     let are_all = |asked: &[usize]| asked.windows(2).any(|pair| pair == [MAX_REVISIONS, 3]);
@@ -231,9 +228,8 @@ async fn a_hanging_shard_delays_only_its_own_restaurants() {
     let hanging = 1 - world.store.shard_of(world.restaurant_id.bucket());
     let mut is_any_there = false;
     for _ in 0..100 {
-        let made =
-            watching.engine.create_restaurant(&world.admin, settings(), menu_with_dal_at(1)).await.unwrap();
-        is_any_there |= world.store.shard_of(made.restaurant().id.bucket()) == hanging;
+        let made = world.another_restaurant(&watching.engine).await;
+        is_any_there |= world.store.shard_of(made.bucket()) == hanging;
         if is_any_there {
             break;
         }

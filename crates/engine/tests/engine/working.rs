@@ -8,7 +8,6 @@ use std::{
 use dabba_domain::{
     OrderId,
     order::{Awaited, Closure, Event, Order, OrderStatus, TaskKind},
-    text::Slug,
 };
 use dabba_engine::{Engine, EngineConfig, TaskConfig, TaskOutcome};
 use dabba_store::OrderStore as _;
@@ -54,7 +53,7 @@ impl Worker {
         Self {
             engine: Arc::clone(engine),
             stop: Some(stop),
-            running: tokio::spawn(Arc::clone(engine).work(stopped)),
+            running: tokio::spawn(Arc::clone(&engine.work).run(stopped)),
         }
     }
 
@@ -109,8 +108,7 @@ impl World {
     /// Creates a world with limited stock and the default time to accept an order.
     pub(crate) async fn with_stock(config: EngineConfig) -> Self {
         let world = Self::with(config).await;
-        let dal = Slug::new("dal").unwrap();
-        world.engine.set_stock(&world.staff, world.restaurant_id, &dal, Some(STOCK), None).await.unwrap();
+        world.limit_stock("dal", STOCK).await;
         world
     }
 
@@ -121,7 +119,7 @@ impl World {
 
     /// Returns the remaining stock of dal.
     pub(crate) async fn stock_of_dal(&self) -> u32 {
-        self.engine.stock(&self.staff, self.restaurant_id).await.unwrap()[0].remaining
+        self.engine.catalogue.stock(&self.staff, self.restaurant_id).await.unwrap()[0].remaining
     }
 
     /// Moves the clock to the order's deadline.
@@ -165,7 +163,7 @@ impl World {
     }
 
     pub(crate) async fn read(&self, id: OrderId) -> Order {
-        self.engine.order(&self.admin, id).await.unwrap()
+        self.engine.orders.order(&self.admin, id).await.unwrap()
     }
 
     /// Asserts that the order has expired exactly once.

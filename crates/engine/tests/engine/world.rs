@@ -7,6 +7,7 @@ use dabba_domain::{
     menu::MenuDocument,
     order::{CancelReason, Command, Order, OrderRequest},
     restaurant::SettingsDocument,
+    text::Slug,
 };
 use dabba_engine::{
     Answer, CommandRequest, Engine, EngineConfig, Error, ManualClock, PasswordCost, PaymentGateway, Ports,
@@ -109,7 +110,8 @@ impl World {
         };
         let admin = Principal::new(account(1), Role::Admin);
         let customer = Principal::new(account(2), Role::Customer);
-        let entry = engine.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
+        let entry =
+            engine.catalogue.create_restaurant(&admin, settings(), menu_with_dal_at(500)).await.unwrap();
         let restaurant_id = entry.restaurant().id;
         let registration = Registration {
             email: "staff@example.com".into(),
@@ -117,8 +119,8 @@ impl World {
             password: "long enough".into(),
             role: Role::Restaurant,
         };
-        let account = engine.register(Some(&admin), registration).await.unwrap();
-        engine.add_member(&admin, restaurant_id, account.id).await.unwrap();
+        let account = engine.accounts.register(Some(&admin), registration).await.unwrap();
+        engine.accounts.add_member(&admin, restaurant_id, account.id).await.unwrap();
         let staff = Principal::new(account.id, Role::Restaurant);
         Self { engine, store, clock, restaurant_id, customer, staff, admin, gateway, directory: None }
     }
@@ -145,14 +147,27 @@ impl World {
         Engine::start(ports, config)
     }
 
+    /// Registers another restaurant on an engine.
+    pub(crate) async fn another_restaurant(&self, engine: &Engine) -> RestaurantId {
+        let created = engine.catalogue.create_restaurant(&self.admin, settings(), menu_with_dal_at(1)).await;
+        created.unwrap().restaurant().id
+    }
+
+    /// Limits the stock of an item.
+    pub(crate) async fn limit_stock(&self, item: &str, remaining: u32) {
+        let (catalogue, item) = (&self.engine.catalogue, Slug::new(item).unwrap());
+        let limited = catalogue.set_stock(&self.staff, self.restaurant_id, &item, Some(remaining), None);
+        limited.await.unwrap();
+    }
+
     /// Returns the price of dal in an engine's cached menu.
     pub(crate) async fn price_of_dal(&self, engine: &Engine) -> i64 {
-        let entry = engine.catalogue(self.restaurant_id).await.unwrap();
+        let entry = engine.catalogue.entry(self.restaurant_id).await.unwrap();
         entry.menu().item("dal").unwrap().price_minor.minor()
     }
 
     pub(crate) async fn place(&self, request: &OrderRequest, name: &str) -> Result<Answer, Error> {
-        self.engine.place(&self.customer, self.restaurant_id, request, key(name)).await
+        self.engine.orders.place(&self.customer, self.restaurant_id, request, key(name)).await
     }
 
     pub(crate) async fn act(
@@ -161,9 +176,8 @@ impl World {
         order_id: OrderId,
         command: Command,
     ) -> Result<Answer, Error> {
-        self.engine
-            .act(principal, &CommandRequest { order_id, command, key: None, expected_versions: None })
-            .await
+        let request = CommandRequest { order_id, command, key: None, expected_versions: None };
+        self.engine.orders.act(principal, &request).await
     }
 
     /// Returns all orders.
@@ -172,7 +186,7 @@ impl World {
         let mut after = None;
         loop {
             let limit = PageSize::new(PageSize::MAX).unwrap();
-            let page = self.engine.own_orders(&self.admin, Vec::new(), after, limit).await.unwrap();
+            let page = self.engine.orders.own_orders(&self.admin, Vec::new(), after, limit).await.unwrap();
             orders.extend(page.orders);
             after = page.next;
             if after.is_none() {

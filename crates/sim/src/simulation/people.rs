@@ -134,7 +134,7 @@ impl Person {
         let mut may_be_placed = false;
         for attempt in 0..MAX_ATTEMPTS {
             let server = self.server();
-            let placing = server.engine.place(&customer, restaurant_id, &request, key.clone());
+            let placing = server.engine.orders.place(&customer, restaurant_id, &request, key.clone());
             match self.ask(&server, placing).await {
                 Ok(Answer { order, .. }) => {
                     acknowledge(&self.world, &order);
@@ -196,7 +196,7 @@ impl Person {
         let mut request = self.order_request();
         request.tip = Amount::from_minor(7_777).unwrap_or(Amount::ZERO);
         let server = self.server();
-        let placing = server.engine.place(&customer, order.details.restaurant_id, &request, key);
+        let placing = server.engine.orders.place(&customer, order.details.restaurant_id, &request, key);
         match self.ask(&server, placing).await {
             Ok(answer) => {
                 let problem = format!("the key of order {id} placed another order {}", answer.order.id);

@@ -129,10 +129,10 @@ impl Server {
         let engine = Engine::start(ports, config(site.chaos.rates.poll_interval));
         let mut running = JoinSet::new();
         running.spawn(Arc::clone(&clock).follow(Arc::clone(&store), Arc::clone(engine.supervisor())));
-        running.spawn(Arc::clone(&engine).maintain());
-        running.spawn(Arc::clone(&engine).watch_catalogues());
-        running.spawn(Arc::clone(&engine).watch_revocations());
-        running.spawn(Arc::clone(&engine).work(std::future::pending()));
+        running.spawn(Arc::clone(&engine.work).maintain());
+        running.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
+        running.spawn(Arc::clone(&engine.accounts).watch_revocations());
+        running.spawn(Arc::clone(&engine.work).run(std::future::pending()));
         Ok(Arc::new(Self { engine, life, machine, clock, running: Mutex::new(running) }))
     }
 

@@ -200,13 +200,13 @@ impl World {
             if number >= RESTAURANTS && has_restaurant == [true; SHARDS] {
                 break;
             }
-            let entry = engine.create_restaurant(&self.admin, settings(number), menu(1)).await?;
+            let entry = engine.catalogue.create_restaurant(&self.admin, settings(number), menu(1)).await?;
             let id = entry.restaurant().id;
             has_restaurant[self.store.shard_of(id.bucket())] = true;
             let staff = self.person(Role::Restaurant).await?;
-            engine.add_member(&self.admin, id, staff.account_id).await?;
+            engine.accounts.add_member(&self.admin, id, staff.account_id).await?;
             let item = Slug::new(LIMITED).map_err(|error| Error::Internal(error.to_string()))?;
-            engine.set_stock(&staff, id, &item, Some(self.stock), None).await?;
+            engine.catalogue.set_stock(&staff, id, &item, Some(self.stock), None).await?;
             self.places.push(Place { id, staff });
         }
         for _ in 0..CUSTOMERS {

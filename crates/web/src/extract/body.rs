@@ -8,9 +8,8 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::IntoResponse as _,
 };
-use dabba_domain::Problems;
+use dabba_domain::{Problems, json_pointer};
 use serde::de::DeserializeOwned;
-use serde_path_to_error::{Path, Segment};
 use utoipa::ToSchema;
 
 use super::strict::Strict;
@@ -152,15 +151,8 @@ fn explain<T: DeserializeOwned + ToSchema>(bytes: &[u8], schemas: &Schemas) -> R
     let name = T::name();
     let problems = schemas.problems_of_document(&name, document);
     problems.into_result().map_err(|problems| Problem::invalid(&problems))?;
-    serde_path_to_error::deserialize(Strict(schemas.without_nulls(&name, document)))
-        .map_err(|error| Problem::invalid(&Problems::one(pointer(error.path()), error.inner().to_string())))
-}
-
-/// Returns the path as a JSON Pointer (RFC 6901).
-fn pointer(path: &Path) -> String {
-    path.iter().fold(String::new(), |pointer, segment| match segment {
-        Segment::Seq { index } => format!("{pointer}/{index}"),
-        Segment::Map { key } | Segment::Enum { variant: key } => schema::below(&pointer, key),
-        Segment::Unknown => pointer,
+    serde_path_to_error::deserialize(Strict(schemas.without_nulls(&name, document))).map_err(|error| {
+        let pointer = json_pointer::of_path(error.path());
+        Problem::invalid(&Problems::one(pointer, error.inner().to_string()))
     })
 }

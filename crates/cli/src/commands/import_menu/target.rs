@@ -1,7 +1,7 @@
 //! Targets of an import: an engine on the databases, or a server.
 
 use dabba_domain::{ExternalId, RestaurantId, import::RestaurantDocument};
-use dabba_engine::{Engine, Principal};
+use dabba_engine::{Catalogues, Principal};
 use dabba_sim::{Answer, Client};
 use dabba_store::PageSize;
 use serde_json::Value;
@@ -31,13 +31,13 @@ pub(super) trait Target {
 
 /// An engine on the databases, as the target.
 pub(super) struct EngineTarget<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) catalogue: &'a Catalogues,
     pub(super) admin: Principal,
 }
 
 impl Target for EngineTarget<'_> {
     async fn find(&self, external_id: &ExternalId) -> Result<Option<RestaurantId>, Failure> {
-        let found = self.engine.restaurant_by_external_id(external_id).await;
+        let found = self.catalogue.restaurant_by_external_id(external_id).await;
         Ok(found.map_err(plain)?.map(|entry| entry.restaurant().id))
     }
 
@@ -45,7 +45,7 @@ impl Target for EngineTarget<'_> {
         let mut all: Vec<(RestaurantId, String)> = Vec::new();
         loop {
             let after = all.last().map(|(id, _)| *id);
-            let page = self.engine.restaurants(after, Some(false), PageSize::DEFAULT).await;
+            let page = self.catalogue.restaurants(after, Some(false), PageSize::DEFAULT).await;
             let page = page.map_err(plain)?;
             if page.incomplete {
                 return Err(Failure::new(
@@ -62,7 +62,7 @@ impl Target for EngineTarget<'_> {
 
     async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure> {
         let RestaurantDocument { settings, menu } = document.clone();
-        let created = self.engine.create_restaurant(&self.admin, settings, menu).await;
+        let created = self.catalogue.create_restaurant(&self.admin, settings, menu).await;
         Ok(created.map_err(plain)?.restaurant().id)
     }
 
@@ -73,13 +73,13 @@ impl Target for EngineTarget<'_> {
         with_settings: bool,
     ) -> Result<bool, Failure> {
         let RestaurantDocument { settings, menu } = document.clone();
-        let before = self.engine.catalogue(id).await.map_err(plain)?;
+        let before = self.catalogue.entry(id).await.map_err(plain)?;
         check_currency(before.restaurant().settings.currency.code(), &settings.currency)?;
         // The menu is replaced first, so that problems of the file in combination with the current menu are found
         // before anything changes.
-        let mut after = self.engine.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
+        let mut after = self.catalogue.replace_menu(&self.admin, id, menu, None).await.map_err(plain)?;
         if with_settings {
-            after = self.engine.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
+            after = self.catalogue.replace_settings(&self.admin, id, settings, None).await.map_err(plain)?;
         }
         Ok(after.catalogue.guard() != before.catalogue.guard())
     }

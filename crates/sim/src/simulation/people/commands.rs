@@ -47,7 +47,7 @@ impl Person {
         }
         let who = self.random_actor(&order);
         let server = self.server();
-        let asked = server.engine.allowed_actions(&who, &order);
+        let asked = server.engine.orders.allowed_actions(&who, &order);
         let Ok(actions) = self.ask(&server, asked).await else { return };
         let kind = if self.below(15) == 0 || actions.is_empty() {
             CommandKind::ALL[self.below(CommandKind::ALL.len())]
@@ -82,7 +82,7 @@ impl Person {
         let request = CommandRequest { order_id, command, key, expected_versions: None };
         for attempt in 0..MAX_ATTEMPTS {
             let server = self.server();
-            match self.ask(&server, server.engine.act(who, &request)).await {
+            match self.ask(&server, server.engine.orders.act(who, &request)).await {
                 Err(error) if is_retryable(&error) => {}
                 Err(Error::Internal(text)) => {
                     let problem = format!("command {:?} on order {order_id} failed: {text}", request.command);

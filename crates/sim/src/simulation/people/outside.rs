@@ -92,7 +92,7 @@ impl Person {
         let report = report.report.into();
         for attempt in 0..MAX_ATTEMPTS {
             let server = self.server();
-            match self.ask(&server, server.engine.record_payment(order_id, &report)).await {
+            match self.ask(&server, server.engine.payments.record_payment(order_id, &report)).await {
                 Err(error) if is_retryable(&error) => {}
                 Err(error) => {
                     let problem = format!("a report about order {order_id} failed: {error}");
@@ -110,21 +110,21 @@ impl Person {
         let place = self.below(self.world.places.len());
         let (id, staff) = (self.world.places[place].id, self.world.places[place].staff);
         let server = self.server();
-        let engine = &server.engine;
+        let catalogue = &server.engine.catalogue;
         let changed = match self.below(4) {
-            0 => self.ask(&server, engine.pause(&staff, id, None)).await.map(drop),
+            0 => self.ask(&server, catalogue.pause(&staff, id, None)).await.map(drop),
             1 => {
                 let Ok(item) = Slug::new(self.random_choice(&["dosa", "thali", "tea"])) else { return };
                 self.world.state().availability_changes.entry(id).or_default().0 += 1;
                 let available = Availability::default();
                 // The request runs to its end on the server although its client disconnects, so the client stays.
-                let changed = engine.set_availability(&staff, id, &item, available, None).await.map(drop);
+                let changed = catalogue.set_availability(&staff, id, &item, available, None).await.map(drop);
                 self.world.state().availability_changes.entry(id).or_default().1 += 1;
                 changed
             }
             2 => {
                 let edition = self.below(100);
-                self.ask(&server, engine.replace_menu(&staff, id, menu(edition), None)).await.map(drop)
+                self.ask(&server, catalogue.replace_menu(&staff, id, menu(edition), None)).await.map(drop)
             }
             _ => Ok(()),
         };
@@ -136,7 +136,7 @@ impl Person {
         // The restaurant resumes at once; otherwise nobody could order.
         for attempt in 0..MAX_ATTEMPTS {
             let server = self.server();
-            match self.ask(&server, server.engine.resume(&staff, id)).await {
+            match self.ask(&server, server.engine.catalogue.resume(&staff, id)).await {
                 Ok(_) => return,
                 Err(error) if is_retryable(&error) => {}
                 Err(error) => {

@@ -20,7 +20,7 @@ impl Person {
     async fn list_as_customer(&mut self) {
         let customer = self.random_customer();
         let server = self.server();
-        let listing = server.engine.own_orders(&customer, Vec::new(), None, PageSize::DEFAULT);
+        let listing = server.engine.orders.own_orders(&customer, Vec::new(), None, PageSize::DEFAULT);
         let page = self.ask(&server, listing).await;
         self.check_page(&customer, page, |order| order.details.customer_id == customer.account_id);
     }
@@ -31,10 +31,11 @@ impl Person {
         let (id, staff) = (self.world.places[place].id, self.world.places[place].staff);
         let other_id = self.world.places[of_others].id;
         let server = self.server();
-        let listing = server.engine.restaurant_orders(&staff, id, Vec::new(), None, PageSize::DEFAULT);
+        let listing = server.engine.orders.restaurant_orders(&staff, id, Vec::new(), None, PageSize::DEFAULT);
         let page = self.ask(&server, listing).await;
         self.check_page(&staff, page, |order| order.details.restaurant_id == id);
-        let listing = server.engine.restaurant_orders(&staff, other_id, Vec::new(), None, PageSize::DEFAULT);
+        let listing =
+            server.engine.orders.restaurant_orders(&staff, other_id, Vec::new(), None, PageSize::DEFAULT);
         let refused = self.ask(&server, listing).await.map(drop);
         self.check_refusal(&staff, refused);
     }
@@ -45,9 +46,9 @@ impl Person {
         let Some(order) = self.read_order(id).await else { return };
         let is_own = order.details.customer_id == customer.account_id;
         let server = self.server();
-        let ledger = self.ask(&server, server.engine.ledger(&customer, id)).await.map(drop);
+        let ledger = self.ask(&server, server.engine.orders.ledger(&customer, id)).await.map(drop);
         self.check_refusal(&customer, ledger);
-        let read = self.ask(&server, server.engine.order(&customer, id)).await.map(drop);
+        let read = self.ask(&server, server.engine.orders.order(&customer, id)).await.map(drop);
         if !is_own {
             self.check_refusal(&customer, read);
         }

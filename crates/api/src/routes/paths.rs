@@ -1,0 +1,56 @@
+//! The parameters of paths in the description. `InPath` reads them.
+
+use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, text::Slug};
+use utoipa::IntoParams;
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct RestaurantPath {
+    /// The restaurant.
+    restaurant_id: RestaurantId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct ItemPath {
+    /// The restaurant.
+    restaurant_id: RestaurantId,
+    /// The item's id in the menu.
+    item_id: Slug,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct MemberPath {
+    /// The restaurant.
+    restaurant_id: RestaurantId,
+    /// The account.
+    account_id: AccountId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct AccountPath {
+    /// The account.
+    account_id: AccountId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct OrderPath {
+    /// The order.
+    order_id: OrderId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct TaskPath {
+    /// The task.
+    task_id: TaskId,
+}
