@@ -29,7 +29,7 @@ impl Cluster {
         // written since the last switch.
         let last = self.execute("postgres", "SELECT pg_walfile_name(pg_switch_wal())")?;
         let sql = format!("SELECT last_archived_wal >= '{last}' FROM pg_stat_archiver");
-        self.eventually(&format!("{last} is archived"), || Ok(self.execute("postgres", &sql)? == "t"))
+        self.wait_for_result("postgres", &sql, "t")
     }
 
     /// Creates and starts a new cluster from a base backup of this cluster and its WAL archive, restored to the

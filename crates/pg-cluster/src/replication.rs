@@ -13,6 +13,13 @@ use crate::{
 /// Timeout of every wait for something that a cluster does by itself.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Pause after the first check of a condition. Each further pause is twice as long, up to [`LONGEST_PAUSE`]: the caller
+/// notices at once a condition that is met soon, and a long wait leaves the processor to the cluster.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+
+/// Maximum pause between two checks of a condition.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
 impl Cluster {
     /// Creates and starts a standby of this cluster that streams its WAL.
     ///
@@ -63,7 +70,14 @@ impl Cluster {
              AND state = 'streaming' AND sync_state IN ('sync', 'quorum')",
             name.replace('\'', "''")
         );
-        self.eventually(&format!("{name} is synchronous"), || Ok(self.execute("postgres", &sql)? == "1"))
+        self.wait_for_result("postgres", &sql, "1")
+    }
+
+    /// Returns when a query returns this result, in the format of [`Cluster::execute`].
+    pub fn wait_for_result(&self, database: &str, sql: &str, expected: &str) -> Result<(), ClusterError> {
+        self.eventually(&format!("the result of {sql} is {expected}"), || {
+            Ok(self.execute(database, sql)? == expected)
+        })
     }
 
     /// Copies the running cluster's data, and the WAL that belongs to it, into a directory that does not exist yet.
@@ -95,12 +109,13 @@ impl Cluster {
         mut condition: impl FnMut() -> Result<bool, ClusterError>,
     ) -> Result<(), ClusterError> {
         let begun = Instant::now();
-        // No sleep between attempts: each call of the condition starts a program or reads a directory.
+        let mut pause = FIRST_PAUSE;
         while !condition()? {
             if begun.elapsed() > TIMEOUT {
                 return Err(ClusterError::TimedOut { what: what.to_owned(), log: self.log() });
             }
-            std::thread::yield_now();
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Ok(())
     }

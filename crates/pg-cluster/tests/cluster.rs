@@ -10,14 +10,11 @@ use std::{
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 
-/// Waits until a condition is met; fails the test after 20 seconds.
-fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "timed out before {what}");
-        std::thread::yield_now();
-    }
-}
+/// Maximum time until another process has removed a directory.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Interval at which a test looks for the directory.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 fn directory_of(cluster: &Cluster) -> String {
     cluster.socket().parent().map(|directory| directory.display().to_string()).unwrap_or_default()
@@ -96,5 +93,9 @@ fn the_cluster_of_a_killed_process_is_removed() {
     assert!(Path::new(&directory).exists());
     child.kill().unwrap();
     child.wait().unwrap();
-    eventually("the directory is gone", || !Path::new(&directory).exists());
+    let begun = Instant::now();
+    while Path::new(&directory).exists() {
+        assert!(begun.elapsed() < PATIENCE, "{directory} is not removed");
+        std::thread::sleep(POLL_INTERVAL);
+    }
 }

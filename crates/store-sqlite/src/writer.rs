@@ -226,6 +226,17 @@ mod tests {
         Ok(())
     }
 
+    /// Waits until the status of a writer meets the condition. The thread of the writer changes its status without a
+    /// notification.
+    async fn until(writer: &Writer, what: &str, holds: impl Fn(&PartStatus) -> bool) {
+        let wait = async {
+            while !holds(&writer.status()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "never: {what}");
+    }
+
     #[tokio::test]
     async fn a_write_that_panics_is_rolled_back_and_affects_no_other() {
         let (_directory, writer) = started(&SqliteOptions::default());
@@ -239,15 +250,11 @@ mod tests {
                 .await;
             assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
             // The caller receives the error a moment before the panic is counted.
-            while writer.status().failures < u64::from(failures) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            until(&writer, "the panic is counted", |status| status.failures >= u64::from(failures)).await;
         }
         assert!(writer.status().is_down, "a writer whose writes all panic is down");
         assert_eq!(count_tasks(&writer).await, 0);
-        while writer.status().is_down {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until(&writer, "the writer works again", |status| !status.is_down).await;
         writer.write(insert_task).await.unwrap();
         assert_eq!(count_tasks(&writer).await, 1);
         writer.close().await;

@@ -28,6 +28,7 @@ mod exposition;
 mod people;
 mod server;
 mod stores;
+mod waiting;
 
 pub use client::{Answer, Request};
 pub use description::errors_of;
@@ -35,3 +36,4 @@ pub use exposition::{Exposition, MetricFamily, MetricSample};
 pub use people::{PASSWORD, Person};
 pub use server::{TestServer, TestServerBuilder, menu, settings};
 pub use stores::{StoreFactory, postgres, sqlite_in};
+pub use waiting::{PATIENCE, equal, eventually, eventually_blocking, eventually_within};

@@ -5,15 +5,12 @@ use std::time::Duration;
 use dabba_domain::Timestamp;
 use dabba_domain::order::TaskQueue;
 use dabba_store::TaskFailure;
-use dabba_testkit::TestServer;
+use dabba_testkit::{TestServer, eventually};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::allowed;
-
-/// Maximum time to wait for a condition.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Starts a server that polls for tasks often.
 async fn start() -> TestServer {
@@ -28,19 +25,16 @@ async fn read(server: &TestServer, order: &Value) -> Value {
 
 /// Waits until this number of tasks is completed.
 async fn completed(server: &TestServer, count: u64) {
-    let wait = async {
-        loop {
-            let metrics = server.get("/metrics", None).await;
-            let lines = metrics.text.lines().filter_map(|line| line.split_once(' '));
-            let of_tasks = lines.filter(|(name, _)| {
-                name.starts_with("dabba_tasks_total{") && name.contains("outcome=\"completed\"")
-            });
-            if of_tasks.map(|(_, value)| value.parse::<u64>().unwrap()).sum::<u64>() >= count {
-                return;
-            }
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{count} tasks are never completed");
+    eventually(&format!("{count} tasks are completed"), async || {
+        let metrics = server.get("/metrics", None).await;
+        let lines = metrics.text.lines().filter_map(|line| line.split_once(' '));
+        let of_tasks = lines.filter(|(name, _)| {
+            name.starts_with("dabba_tasks_total{") && name.contains("outcome=\"completed\"")
+        });
+        let completed = of_tasks.map(|(_, value)| value.parse::<u64>().unwrap()).sum::<u64>();
+        if completed < count { Err(completed) } else { Ok(()) }
+    })
+    .await;
 }
 
 /// Proves that an order that the restaurant does not accept within its 8 minutes is cancelled with the reason, returns

@@ -7,13 +7,10 @@ use dabba_gateways::{
     SimulatedWebhooks,
     simulated::{InProcessGateway, Provider, WebhookSecret, signature::SIGNATURE_HEADER},
 };
-use dabba_testkit::{Answer, TestServer};
+use dabba_testkit::{Answer, TestServer, eventually};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
-
-/// Maximum time to wait for a condition.
-const PATIENCE: Duration = Duration::from_mins(1);
 
 const SECRET: &str = "the provider and the server know this";
 
@@ -58,16 +55,11 @@ pub(super) async fn read(server: &TestServer, order: &Value) -> Value {
 
 /// Waits until the order meets a condition.
 pub(super) async fn until(server: &TestServer, order: &Value, is_met: impl Fn(&Value) -> bool) -> Value {
-    let wait = async {
-        loop {
-            let order = read(server, order).await;
-            if is_met(&order) {
-                return order;
-            }
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, wait).await;
-    waited.unwrap_or_else(|_| panic!("the order does not meet the condition in time: {order}"))
+    eventually("the order meets the condition", async || {
+        let order = read(server, order).await;
+        if is_met(&order) { Ok(order) } else { Err(order) }
+    })
+    .await
 }
 
 /// Places an order that is paid by card and delivered.

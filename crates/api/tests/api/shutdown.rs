@@ -1,8 +1,10 @@
 //! Stopping the server with requests in flight.
 
+use std::sync::Arc;
+
 use dabba_testkit::TestServer;
-use futures::future::join_all;
-use tokio::task::yield_now;
+use futures::{FutureExt as _, future::join_all};
+use tokio::sync::Notify;
 
 use crate::ids;
 
@@ -16,12 +18,14 @@ async fn a_stop_loses_no_acknowledged_order() {
     let place = |server: &TestServer, client: usize| {
         server.post(&server.orders_path(), Some(&server.customer), &order).key(format!("client-{client}"))
     };
-    let in_flight: Vec<_> =
-        (0..CLIENTS).map(|client| tokio::spawn(place(&server, client).try_send())).collect();
+    let answered = Arc::new(Notify::new());
+    let send = |client| {
+        let (request, answered) = (place(&server, client).try_send(), Arc::clone(&answered));
+        tokio::spawn(request.inspect(move |_| answered.notify_one()))
+    };
+    let in_flight: Vec<_> = (0..CLIENTS).map(send).collect();
     // Some requests are answered before the stop; the others are in flight during it.
-    while !in_flight.iter().any(tokio::task::JoinHandle::is_finished) {
-        yield_now().await;
-    }
+    answered.notified().await;
     server.restart().await;
 
     let mut acknowledged = Vec::new();

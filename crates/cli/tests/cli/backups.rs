@@ -4,17 +4,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
 use serde_json::Value;
+use tokio::sync::watch;
 
-use super::support::{Server, block_on, dabba, failure, pause, stdout};
+use super::support::{Server, becomes, block_on, dabba, failure, stdout};
 
 /// Number of orders before a backup.
 const ORDERS: usize = 60;
@@ -78,33 +76,32 @@ fn a_backup_under_load_is_restored_completely() {
     let data = directory.path().join("data");
     fs::create_dir(&data).unwrap();
     let server = Server::start(&data, &[]);
-    let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::<Mutex<Vec<(String, String)>>>::default());
+    let (stop, (placing, placed)) = (AtomicBool::new(false), watch::channel(Vec::new()));
     let file = directory.path().join("backup.db");
     let before = thread::scope(|scope| {
-        let load = scope.spawn(|| {
+        let (server, stop) = (&server, &stop);
+        // The channel closes when this thread ends, so that the test does not wait for further orders in vain.
+        scope.spawn(move || {
             block_on(async {
                 for number in 0.. {
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
                     let key = format!("order-{number}");
-                    let id = place(&server, &key).await;
-                    placed.lock().unwrap().push((key, id));
+                    let id = place(server, &key).await;
+                    placing.send_modify(|placed| placed.push((key, id)));
                 }
             });
         });
-        let count = || placed.lock().unwrap().len();
         let reaches = |wanted: usize| {
-            while count() < wanted {
-                assert!(!load.is_finished(), "an order failed");
-                pause();
-            }
+            assert!(becomes(&placed, |placed| placed.len() >= wanted), "an order failed or is not answered");
         };
         reaches(ORDERS);
-        let before = placed.lock().unwrap().clone();
+        let before = placed.borrow().clone();
         let output = back_up(&data, &file);
         assert!(output.contains("signing-key") && output.contains("orders"), "{output}");
-        reaches(count() + ORDERS);
+        let more = placed.borrow().len() + ORDERS;
+        reaches(more);
         stop.store(true, Ordering::Relaxed);
         before
     });

@@ -7,17 +7,17 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::Instant,
 };
 
 use dabba_engine::{Random as _, SeededRandom};
 use dabba_pg_cluster::Cluster;
+use dabba_testkit::eventually_blocking;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::{
     old_databases::{Past, claim_now},
-    support::{PATIENCE, Server, block_on, dabba, failure, pause, run, shared_menu, stdout},
+    support::{Server, block_on, dabba, failure, run, shared_menu, stdout},
 };
 
 /// Environment variable with the number of rows per page of a copy.
@@ -150,11 +150,8 @@ impl Move {
         self.set_pause(0.03);
         // PostgreSQL notices the client's end only after the pause, and holds the lock of the copy until then.
         self.disconnect();
-        let begun = Instant::now();
-        while self.ask(&format!("SELECT count(*) FROM pg_stat_activity WHERE {}", self.sessions())) != "0" {
-            assert!(begun.elapsed() < PATIENCE, "the session of the killed copy does not end");
-            pause();
-        }
+        let sessions = format!("SELECT count(*) FROM pg_stat_activity WHERE {}", self.sessions());
+        self.cluster.wait_for_result(&self.database, &sessions, "0").unwrap();
     }
 
     /// Returns the SQL condition for the sessions of copies.
@@ -176,11 +173,13 @@ impl Move {
         let mut command = self.command();
         command.env(ROWS, rows.to_string()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut copying = command.spawn().unwrap();
-        let begun = Instant::now();
-        while self.progress() == before && copying.try_wait().unwrap().is_none() {
-            assert!(begun.elapsed() < PATIENCE, "the copy makes no progress");
-            pause();
-        }
+        eventually_blocking("the copy makes progress or ends", || {
+            if self.progress() != before || copying.try_wait().unwrap().is_some() {
+                Ok(())
+            } else {
+                Err("none")
+            }
+        });
         copying
     }
 }

@@ -2,12 +2,18 @@
 
 use std::{
     process::{Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions};
+use dabba_testkit::{equal, eventually};
 
-use super::support::{PATIENCE, Server, block_on, failure, pause};
+use super::support::{Server, block_on, failure};
+
+/// Maximum time of a probe of a server whose database hangs, and of the time until the server is not ready. The
+/// documented limits are a third of a second, and a second more; the tolerance is for a busy machine. A probe that waits
+/// for the database takes ten seconds, the network timeout.
+const PROMPT: Duration = Duration::from_secs(5);
 
 async fn status(address: &str, path: &str) -> u16 {
     reqwest::get(format!("{address}{path}")).await.unwrap().status().as_u16()
@@ -135,27 +141,23 @@ fn a_hanging_database_delays_no_probe() {
     let address = server.announced_text("/address");
     let wait_for_status = async |expected: u16| {
         let begun = Instant::now();
-        let mut longest = std::time::Duration::ZERO;
-        loop {
+        let mut longest = Duration::ZERO;
+        eventually("the server has the expected status", async || {
             let asked = Instant::now();
             let status = status(&address, "/readyz").await;
             longest = longest.max(asked.elapsed());
-            if status == expected {
-                return (longest, begun.elapsed());
-            }
-            assert!(begun.elapsed() < PATIENCE, "the status stays {status}");
-            pause();
-        }
+            equal(status, &expected)
+        })
+        .await;
+        (longest, begun.elapsed())
     };
     block_on(async {
         wait_for_status(200).await;
         signal_cluster(&cluster, "STOP");
         let (longest, took) = wait_for_status(503).await;
         signal_cluster(&cluster, "CONT");
-        // A third of a second, and tolerance for a busy machine.
-        assert!(longest.as_secs_f64() < 2.0, "{longest:?}");
-        // The state is a second old at most, and the answer takes up to a third of a second.
-        assert!(took.as_secs_f64() < 2.0, "{took:?}");
+        assert!(longest < PROMPT, "{longest:?}");
+        assert!(took < PROMPT, "{took:?}");
         wait_for_status(200).await;
     });
     server.stop();

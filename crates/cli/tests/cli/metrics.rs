@@ -5,17 +5,16 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
-use dabba_testkit::{Exposition, MetricFamily};
+use dabba_testkit::{Exposition, MetricFamily, equal, eventually_blocking};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::{Value, json};
 
 use super::{
     postgres::write_shards,
-    support::{PATIENCE, Server, Working, block_on, pause, stdout},
+    support::{Server, Working, block_on, stdout},
 };
 
 /// Returns status and body of a response.
@@ -49,15 +48,8 @@ fn value(families: &[MetricFamily], name: &str, labels: &[(&str, &str)]) -> Opti
 
 /// Waits until a metric has this value.
 fn wait_for_value(address: &str, name: &str, labels: &[(&str, &str)], expected: f64) {
-    let begun = Instant::now();
-    loop {
-        let found = value(&measured(address), name, labels);
-        if found == Some(expected) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{name} {labels:?} stays at {found:?}");
-        pause();
-    }
+    let what = format!("{name} {labels:?} is {expected}");
+    eventually_blocking(&what, || equal(value(&measured(address), name, labels), &Some(expected)));
 }
 
 /// Row of the page for a metric.
@@ -233,11 +225,9 @@ fn a_worker_serves_probes_and_metrics() {
     let (status, health) = block_on(ask(&format!("{address}/healthz"), "*/*"));
     assert_eq!((status, serde_json::from_str::<Value>(&health).unwrap()), (200, json!({"status": "ok"})));
     let ready = |expected: u16| {
-        let begun = Instant::now();
-        while block_on(ask(&format!("{address}/readyz"), "*/*")).0 != expected {
-            assert!(begun.elapsed() < PATIENCE, "/readyz never responds with {expected}");
-            pause();
-        }
+        eventually_blocking("/readyz responds with the expected status", || {
+            equal(block_on(ask(&format!("{address}/readyz"), "*/*")).0, &expected)
+        });
     };
     ready(200);
     assert_eq!(block_on(ask(&format!("{address}/v1/restaurants"), "*/*")).0, 404, "it serves no API");

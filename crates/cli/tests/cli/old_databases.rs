@@ -3,15 +3,16 @@
 //! `tests/fixtures/COMMIT` contains the output of `scripts/write-fixture` with the build of that commit: a dump of each store,
 //! and the responses of that build's API.
 
-use std::{collections::BTreeSet, path::Path, time::Instant};
+use std::{collections::BTreeSet, path::Path};
 
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
+use dabba_testkit::eventually;
 use serde_json::{Value, json};
 
 use super::{
     provider::Provider,
-    support::{PATIENCE, Server, block_on, pause, stdout},
+    support::{Server, block_on, stdout},
 };
 
 /// Records of an earlier build about the database that it wrote.
@@ -220,11 +221,12 @@ impl Past {
     /// Proves that the old tasks are processed: an order that waits for its payment is paid, or ends because its payment deadline
     /// has passed, whichever task comes first.
     async fn is_worked(&self, present: &Present) {
-        let (path, begun) = (self.path("card created"), Instant::now());
-        while present.admin.get(&path).send().await.unwrap().body["status"] == "created" {
-            assert!(begun.elapsed() < PATIENCE, "the order's tasks are not processed");
-            pause();
-        }
+        let path = self.path("card created");
+        eventually("the order's tasks are processed", async || {
+            let order = present.admin.get(&path).send().await.unwrap().body;
+            if order["status"] == "created" { Err(order) } else { Ok(()) }
+        })
+        .await;
     }
 
     /// Runs all checks on a restored database.

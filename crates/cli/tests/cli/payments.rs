@@ -4,16 +4,16 @@ use std::{
     fs::{self, File},
     io::{BufRead as _, BufReader},
     process::Stdio,
-    time::Instant,
 };
 
 use dabba_gateways::simulated::{Health, ledger::Summary, tokens};
 use dabba_pg_cluster::Cluster;
+use dabba_testkit::{equal, eventually};
 use serde_json::{Value, json};
 
 use super::{
     provider::{Provider, command, counted, place_by_card, wait_until, webhook_secret},
-    support::{PATIENCE, Server, Working, block_on, dabba, failure, free_address},
+    support::{Server, Working, block_on, dabba, failure, free_address},
 };
 
 /// Decline reasons of the tokens that are declined.
@@ -113,10 +113,11 @@ fn every_card_has_its_documented_outcome() {
             reports += u64::from(authorizations + captures + refunds + declines);
             ended.push(order);
         }
-        let begun = Instant::now();
-        while counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await < reports {
-            assert!(begun.elapsed() < PATIENCE, "the provider has not posted all webhooks");
-        }
+        eventually("the provider has posted all webhooks", async || {
+            let posted = counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await;
+            if posted < reports { Err(posted) } else { Ok(()) }
+        })
+        .await;
         let all = counted(&server, &WEBHOOKS).await;
         let taken = counted(&server, &[WEBHOOKS[0], WEBHOOKS[1], "204"]).await;
         assert!(taken >= all, "a webhook was refused");
@@ -180,10 +181,7 @@ fn orders_continue_while_the_provider_does_not_answer() {
     block_on(async {
         provider.set_health(Health::Down).await;
         let unpaid = place_by_card(&server, "tok_succeed").await;
-        let begun = Instant::now();
-        while breaker("\"open\"").await == 0 {
-            assert!(begun.elapsed() < PATIENCE, "the circuit breaker does not open");
-        }
+        eventually("the circuit breaker opens", async || equal(breaker("\"open\"").await > 0, &true)).await;
         let waiting = place_by_card(&server, "tok_slow").await;
         assert_eq!(
             (&waiting["status"], &waiting["payment"]["status"]),

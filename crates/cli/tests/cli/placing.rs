@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -13,10 +13,16 @@ use std::{
 use dabba_domain::{Timestamp, order::fold};
 use dabba_sim::{AuditOptions, Client, audit};
 use dabba_store::{OrderQuery, OrderScope, PageSize, Store};
+use dabba_testkit::PATIENCE;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::watch,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-use super::support::PATIENCE;
+/// Pause of a customer before a retry, so that a server that starts gets the processor.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Maximum number of events of a new order, with a margin.
 const MAX_EVENTS: u32 = 100;
@@ -30,18 +36,20 @@ pub(crate) struct Placing {
 
 /// Progress of all customers of a restaurant.
 struct Progress {
-    acknowledged: AtomicU64,
+    acknowledged: watch::Sender<u64>,
     /// Time of the latest acknowledgement, and the longest time between two of them.
     pauses: Mutex<(Instant, Duration)>,
 }
 
 impl Progress {
     fn acknowledge(&self) {
-        self.acknowledged.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
-        let (latest, longest) = &mut *self.pauses.lock().unwrap();
-        *longest = now.duration_since(*latest).max(*longest);
-        *latest = now;
+        {
+            let (latest, longest) = &mut *self.pauses.lock().unwrap();
+            *longest = now.duration_since(*latest).max(*longest);
+            *latest = now;
+        }
+        self.acknowledged.send_modify(|orders| *orders += 1);
     }
 }
 
@@ -56,7 +64,7 @@ impl Placing {
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let pauses = Mutex::new((Instant::now(), Duration::ZERO));
-        let progress = Arc::new(Progress { acknowledged: AtomicU64::new(0), pauses });
+        let progress = Arc::new(Progress { acknowledged: watch::Sender::new(0), pauses });
         let mut running = JoinSet::new();
         for customer in 0..customers {
             let (stop, progress) = (Arc::clone(&stop), Arc::clone(&progress));
@@ -84,12 +92,10 @@ impl Placing {
 
     /// Waits until this many more orders are acknowledged.
     pub(crate) async fn wait_for(&self, more: u64) {
-        let acknowledged = &self.progress.acknowledged;
-        let (begun, until) = (Instant::now(), acknowledged.load(Ordering::Relaxed) + more);
-        while acknowledged.load(Ordering::Relaxed) < until {
-            assert!(begun.elapsed() < PATIENCE, "no further orders are acknowledged");
-            tokio::task::yield_now().await;
-        }
+        let mut acknowledged = self.progress.acknowledged.subscribe();
+        let until = *acknowledged.borrow() + more;
+        let wait = timeout(PATIENCE, acknowledged.wait_for(|orders| *orders >= until));
+        assert!(wait.await.is_ok(), "no further orders are acknowledged");
     }
 
     /// Returns the longest time in which no order was acknowledged.
@@ -113,7 +119,7 @@ async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &Ato
             Err(error) => {
                 let is_passing = error.problem().is_none_or(|problem| problem.status == 503);
                 assert!(is_passing, "{key}: {error}");
-                tokio::task::yield_now().await;
+                sleep(RETRY_PAUSE).await;
             }
         }
     }

@@ -1,15 +1,13 @@
 //! `dabba simulate-payments` as a separate process, orders that are paid through it, and waits for their outcomes.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::path::{Path, PathBuf};
 
 use dabba_gateways::simulated::{Health, ledger::Summary};
 use dabba_sim::Client;
+use dabba_testkit::eventually;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server};
+use super::support::Server;
 
 /// A simulated payment provider. Killed when dropped.
 pub(crate) struct Provider {
@@ -89,15 +87,13 @@ pub(crate) async fn command(server: &Server, order: &Value, role: &str, name: &s
 
 /// Waits until an order meets a condition.
 pub(crate) async fn wait_until(server: &Server, order: &Value, condition: impl Fn(&Value) -> bool) -> Value {
-    let (admin, begun) = (server.client("admin"), Instant::now());
+    let admin = server.client("admin");
     let path = format!("/v1/orders/{}", id_of(order));
-    loop {
+    eventually("the order meets the condition", async || {
         let order = admin.get(&path).send().await.unwrap().body;
-        if condition(&order) {
-            return order;
-        }
-        assert!(begun.elapsed() < PATIENCE, "the order never meets the condition: {order}");
-    }
+        if condition(&order) { Ok(order) } else { Err(order) }
+    })
+    .await
 }
 
 /// Returns the sum of the counters in a page of metrics whose lines contain all these parts.

@@ -5,12 +5,12 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
-    time::Instant,
 };
 
+use dabba_testkit::eventually_blocking;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, pause};
+use super::support::{Server, block_on};
 
 /// Waits for log lines about the request with this id, and returns them.
 fn lines(log: &Path, request_id: &str) -> Vec<Value> {
@@ -19,18 +19,13 @@ fn lines(log: &Path, request_id: &str) -> Vec<Value> {
 
 /// Waits for log lines that meet a condition, and returns them.
 fn lines_where(log: &Path, is_asked: impl Fn(&Value) -> bool) -> Vec<Value> {
-    let begun = Instant::now();
-    loop {
+    eventually_blocking("the log has such a line", || {
         let text = fs::read_to_string(log).unwrap();
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let parsed = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let found: Vec<Value> = parsed.filter(&is_asked).collect();
-        if !found.is_empty() {
-            return found;
-        }
-        assert!(begun.elapsed() < PATIENCE, "no such line in {text}");
-        pause();
-    }
+        if found.is_empty() { Err(text) } else { Ok(found) }
+    })
 }
 
 /// Returns the only log line about this request.

@@ -5,14 +5,14 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Instant,
 };
 
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
+use dabba_testkit::eventually;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, block_on, dabba, failure, pause, stdout};
+use super::support::{block_on, dabba, failure, stdout};
 
 /// A server whose log goes to a file. Killed when dropped.
 struct Logged {
@@ -81,16 +81,12 @@ async fn walk(client: &Client, server: &Logged) -> Vec<String> {
     let path = format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"));
     let placed = customer.post(&path).idempotency_key("key-4411").json(&order).send().await.unwrap().body;
     let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
-    let begun = Instant::now();
-    loop {
+    eventually("the order is confirmed", async || {
         let read = customer.get(&path).send().await.unwrap().body;
         assert_eq!(read["fulfilment"]["address"]["line1"], STREET);
-        if read["status"] == "confirmed" {
-            break;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{read}");
-        pause();
-    }
+        if read["status"] == "confirmed" { Ok(()) } else { Err(read) }
+    })
+    .await;
     let staff = client.with_token(server.said("/tokens/restaurant"));
     staff.get(&format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"))).send().await.unwrap();
     let mut secrets: Vec<String> =

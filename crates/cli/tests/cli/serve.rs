@@ -5,12 +5,12 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     net::TcpStream,
     process::Stdio,
-    time::Instant,
 };
 
+use dabba_testkit::eventually_blocking;
 use serde_json::{Value, json};
 
-use super::support::{PATIENCE, Server, block_on, dabba, failure, pause, stdout};
+use super::support::{Server, block_on, dabba, failure, stdout};
 
 /// Places the order that the server printed. Returns the order.
 async fn place(server: &Server, key: &str) -> Value {
@@ -184,11 +184,9 @@ fn begin_a_request(server: &Server) -> TcpStream {
 /// Waits until the server accepts no connections: it has begun to stop.
 fn wait_until_stopping(server: &Server) {
     let address = server.announced_text("/address");
-    let started = Instant::now();
-    while TcpStream::connect(address.trim_start_matches("http://")).is_ok() {
-        assert!(started.elapsed() < PATIENCE, "the server still accepts connections");
-        pause();
-    }
+    eventually_blocking("the server accepts no connections", || {
+        TcpStream::connect(address.trim_start_matches("http://")).err().ok_or("it accepts one")
+    });
 }
 
 #[test]

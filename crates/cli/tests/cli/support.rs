@@ -4,15 +4,12 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    time::{Duration, Instant},
 };
 
-use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
+use dabba_testkit::{PATIENCE, eventually_blocking};
 use serde_json::Value;
-
-/// Maximum time to wait for an expected event.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+use tokio::{sync::watch, time::timeout};
 
 /// Arguments that switch off the limits of accounts, because many tests do much with the demo's only customer. A later
 /// flag overrides each of them.
@@ -86,14 +83,7 @@ impl Process {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status;
-            }
-            assert!(started.elapsed() < PATIENCE, "the process does not end");
-            pause();
-        }
+        eventually_blocking("the process ends", || self.0.try_wait().unwrap().ok_or("it runs"))
     }
 
     fn stop(mut self, signal: &str) {
@@ -263,27 +253,16 @@ impl Server {
     }
 }
 
-/// Waits until a query returns this result.
-pub(crate) fn wait_for_result(cluster: &Cluster, database: &str, sql: &str, expected: &str) {
-    let begun = Instant::now();
-    loop {
-        let found = cluster.execute(database, sql).unwrap();
-        if found.trim() == expected {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{sql} stays at {found:?}");
-        pause();
-    }
+/// Waits until a value that another thread changes meets the condition. Returns whether it does: false after
+/// [`PATIENCE`], and as soon as the other thread has ended.
+pub(crate) fn becomes<T>(value: &watch::Receiver<T>, holds: impl FnMut(&T) -> bool) -> bool {
+    let mut value = value.clone();
+    block_on(async { timeout(PATIENCE, value.wait_for(holds)).await.is_ok_and(|found| found.is_ok()) })
 }
 
 /// Returns a local address without a listener.
 pub(crate) fn free_address() -> String {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
-}
-
-/// Yields the processor for a moment between two polls.
-pub(crate) fn pause() {
-    std::thread::park_timeout(Duration::from_millis(2));
 }
 
 /// Returns a file of the shared menus, which are beside the checkout or in the directory `DABBA_SHARED`.

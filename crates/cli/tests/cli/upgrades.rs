@@ -12,9 +12,11 @@ use std::{
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
 use dabba_store_postgres::PostgresOptions;
+use dabba_testkit::{equal, eventually};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
-use super::support::{Server, block_on, failure, pause, stdout};
+use super::support::{Server, becomes, block_on, failure, stdout};
 
 /// The schema before the newest one.
 const BEFORE: u32 = PostgresOptions::NEWEST_SCHEMA - 1;
@@ -25,18 +27,19 @@ const ENOUGH: usize = 20;
 /// A client that places orders at a server, one after the other, until it is stopped.
 struct Load {
     stop: Arc<AtomicBool>,
-    placed: Arc<std::sync::Mutex<Vec<(String, String)>>>,
+    /// Keys and ids of the orders so far.
+    placed: watch::Receiver<Vec<(String, String)>>,
     running: JoinHandle<()>,
 }
 
 impl Load {
     /// Starts a client whose keys begin with `name`. Every order must be acknowledged.
     fn start(server: &Server, name: &'static str) -> Self {
-        let (stop, placed) = (Arc::new(AtomicBool::new(false)), Arc::<std::sync::Mutex<Vec<_>>>::default());
+        let (stop, (placing, placed)) = (Arc::new(AtomicBool::new(false)), watch::channel(Vec::new()));
         let (client, order) = (server.client("customer"), server.announcement["order"].clone());
         let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let running = thread::spawn({
-            let (stop, placed) = (Arc::clone(&stop), Arc::clone(&placed));
+            let stop = Arc::clone(&stop);
             move || {
                 block_on(async {
                     for number in 0.. {
@@ -47,7 +50,7 @@ impl Load {
                         let answer =
                             client.post(&path).idempotency_key(&key).json(&order).send().await.unwrap();
                         let id = answer.body["id"].as_str().unwrap().to_owned();
-                        placed.lock().unwrap().push((key, id));
+                        placing.send_modify(|placed| placed.push((key, id)));
                     }
                 });
             }
@@ -57,18 +60,16 @@ impl Load {
 
     /// Waits until more orders are placed.
     fn goes_on(&self) {
-        let before = self.placed.lock().unwrap().len();
-        while self.placed.lock().unwrap().len() < before + ENOUGH {
-            assert!(!self.running.is_finished(), "an order was refused");
-            pause();
-        }
+        let before = self.placed.borrow().len();
+        let goes_on = becomes(&self.placed, |placed| placed.len() >= before + ENOUGH);
+        assert!(goes_on, "an order was refused or is not answered");
     }
 
     /// Stops the client. Returns the keys and ids of the orders.
     fn end(self) -> Vec<(String, String)> {
         self.stop.store(true, Ordering::Relaxed);
         self.running.join().unwrap();
-        Arc::into_inner(self.placed).unwrap().into_inner().unwrap()
+        self.placed.borrow().clone()
     }
 }
 
@@ -227,11 +228,7 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
          UPDATE orders SET format = 2, acceptance_deadline_ns = NULL WHERE id = '{id}'; UPDATE tasks SET run_at_ns = 1 WHERE order_id = '{id}'"
     );
     cluster.execute(&database, &newer).unwrap();
-    let begun = std::time::Instant::now();
-    while block_on(quoted()) != 503 {
-        assert!(begun.elapsed() < super::support::PATIENCE, "the server still uses its cached restaurant");
-        pause();
-    }
+    block_on(eventually("the server drops its cached restaurant", async || equal(quoted().await, &503)));
     block_on(async {
         let listed = kitchen.get(&format!("/v1/restaurants/{restaurant}/orders")).send().await.unwrap().body;
         assert_eq!(listed["orders"][0]["id"], id.as_str(), "{listed}");
@@ -239,7 +236,7 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
         assert_eq!(menu.problem().unwrap().status, 503);
     });
     let attempts = format!("SELECT count(*) FROM tasks WHERE order_id = '{id}' AND attempts > 0");
-    super::support::wait_for_result(cluster, &database, &attempts, "1");
+    cluster.wait_for_result(&database, &attempts, "1").unwrap();
     let failures = format!("SELECT sum(jsonb_array_length(failures)) FROM tasks WHERE order_id = '{id}'");
     assert_eq!(cluster.execute(&database, &failures).unwrap(), "0");
     server.stop();

@@ -3,7 +3,7 @@
 use dabba_pg_cluster::Cluster;
 use serde_json::{Value, json};
 
-use super::support::{Server, Working, block_on, failure, stdout, wait_for_result};
+use super::support::{Server, Working, block_on, failure, stdout};
 
 async fn place(server: &Server, key: &str) -> Value {
     let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
@@ -32,12 +32,8 @@ fn a_worker_processes_the_tasks_of_a_server_without_workers() {
     cluster.execute(&database, "UPDATE tasks SET run_at_ns = 0").unwrap();
 
     let working = Working::start(data.path(), &["--database", &url]);
-    wait_for_result(
-        cluster,
-        &database,
-        "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks",
-        "1|t|1",
-    );
+    let sql = "SELECT count(*), min(run_at_ns) > 0, min(attempts) FROM tasks";
+    cluster.wait_for_result(&database, sql, "1|t|1").unwrap();
     working.stop("TERM");
     server.stop();
 }
@@ -100,12 +96,8 @@ fn parked_tasks_are_listed_retried_and_resolved() {
     assert!(unknown.contains("--reason"), "{unknown}");
     let resolved = tasks(&["resolve", id(0), "--reason", "rang them up", "--json"], &at_server);
     assert!(resolved.contains("\"outcome\":\"resolved\""), "{resolved}");
-    wait_for_result(
-        cluster,
-        &database,
-        "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL",
-        "rang them up",
-    );
+    let sql = "SELECT resolution FROM tasks WHERE resolved_at_ns IS NOT NULL";
+    cluster.wait_for_result(&database, sql, "rang them up").unwrap();
     assert!(tasks(&["retry", id(1)], &at_database).contains("is queued for a retry"));
     assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
     let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
@@ -113,7 +105,7 @@ fn parked_tasks_are_listed_retried_and_resolved() {
     // The task is not due: the worker postpones it without a further failure.
     let working = Working::start(data.path(), &["--database", &url]);
     let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";
-    wait_for_result(cluster, &database, sql, "17|2");
+    cluster.wait_for_result(&database, sql, "17|2").unwrap();
     working.stop("TERM");
     server.stop();
 }

@@ -8,7 +8,10 @@ use std::{
 use dabba_domain::Role;
 use dabba_engine::{AccountPatch, Conditional, Conflict, EngineConfig, Error, Principal, Registration};
 
-use crate::world::{World, config};
+use crate::{
+    working::eventually,
+    world::{World, config},
+};
 
 fn registration(email: &str, role: Role) -> Registration {
     Registration { email: email.into(), name: "Ada".into(), password: "correct horse".into(), role }
@@ -133,9 +136,7 @@ async fn a_revocation_by_another_server_is_followed() {
 
     let mut watching = tokio::task::JoinSet::new();
     watching.spawn(Arc::clone(&other.accounts).watch_revocations());
-    while other.accounts.admit(&second, now).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    eventually("the revocation is seen", async || other.accounts.admit(&second, now).await.is_err()).await;
     assert!(matches!(other.accounts.admit(&second, now).await, Err(Error::TokenRevoked)));
     other.accounts.admit(&first, now).await.unwrap();
 }

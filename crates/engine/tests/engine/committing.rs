@@ -1,9 +1,10 @@
 //! Group commit: its limits, and failures of commits.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use dabba_domain::order::OrderStatus;
 use dabba_engine::{Conflict, EngineConfig, Error};
+use futures::FutureExt as _;
 
 use crate::{
     faulty::Fault,
@@ -29,8 +30,7 @@ async fn commits_that_arrive_during_a_transaction_form_one_batch() {
     let first = place_many(&world, 0, 1);
     world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 51);
-    // On this single-threaded runtime, all fifty tasks run until they wait before this one continues.
-    tokio::task::yield_now().await;
+    world.until_queued(50).await;
     world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
         assert!(!placed.await.unwrap().unwrap());
@@ -48,7 +48,7 @@ async fn all_orders_of_a_restaurant_use_one_committer() {
     let first = place_many(&world, 0, 1);
     world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 41);
-    tokio::task::yield_now().await;
+    world.until_queued(40).await;
     world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
         placed.await.unwrap().unwrap();
@@ -63,7 +63,7 @@ async fn the_size_of_a_batch_is_limited() {
     let first = place_many(&world, 0, 1);
     world.store.batch_gate.until_blocked().await;
     let others = place_many(&world, 1, 41);
-    tokio::task::yield_now().await;
+    world.until_queued(40).await;
     world.store.batch_gate.open();
     for placed in first.into_iter().chain(others) {
         placed.await.unwrap().unwrap();
@@ -78,7 +78,7 @@ async fn a_full_queue_refuses_at_once_and_recovers() {
     let first = place_many(&world, 0, 1);
     world.store.batch_gate.until_blocked().await;
     let queued = place_many(&world, 1, 5);
-    tokio::task::yield_now().await;
+    world.until_queued(4).await;
     // The gate is shut: a request that is not refused at once would never be answered.
     for refused in place_many(&world, 5, 8) {
         assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
@@ -138,17 +138,15 @@ async fn a_shutdown_finishes_queued_commits_and_refuses_new_ones() {
     let first = place_many(&world, 0, 1);
     world.store.batch_gate.until_blocked().await;
     let queued = place_many(&world, 1, 20);
-    tokio::task::yield_now().await;
-    let shutting_down = tokio::spawn({
-        let engine = Arc::clone(&world.engine);
-        async move { engine.shut_down(Duration::from_mins(1)).await }
-    });
-    tokio::task::yield_now().await;
+    world.until_queued(19).await;
+    let mut shutting_down = pin!(world.engine.shut_down(Duration::from_mins(1)));
+    // The shutdown begins when it is polled for the first time.
+    assert!(shutting_down.as_mut().now_or_never().is_none(), "the shutdown waits for the queued commits");
     world.store.batch_gate.open();
     for placed in first.into_iter().chain(queued) {
         placed.await.unwrap().unwrap();
     }
-    assert!(shutting_down.await.unwrap(), "the shutdown finished within its limit");
+    assert!(shutting_down.await, "the shutdown finished within its limit");
     assert!(matches!(world.place(&dal(1), "late").await, Err(Error::Unavailable)));
     assert!(world.directory().join("dabba.db").exists());
 }

@@ -1,9 +1,6 @@
 //! Callers that disconnect during a write: the follow-up actions of the write run anyway.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     RestaurantId,
@@ -60,7 +57,7 @@ async fn an_order_is_counted_and_cached() {
     disconnect(&world, placing).await;
     let confirmed = StatusLabel { status: OrderStatus::Confirmed.as_str() };
     let metrics = world.engine.metrics();
-    eventually("the order is counted", || {
+    eventually("the order is counted", async || {
         metrics.orders.get(&confirmed).is_some_and(|counter| counter.get() == 1)
     })
     .await;
@@ -69,14 +66,11 @@ async fn an_order_is_counted_and_cached() {
     world.act(&world.staff, id, accept()).await.unwrap();
 }
 
-/// Starts a worker, and waits until it has found no task and waits for a notification.
+/// Starts a worker, and waits until it has found no task, so that only a notification makes it poll again.
 async fn idle_worker(world: &World) -> Worker {
     let worker = Worker::start(&world.engine);
-    // The worker polls each queue once.
-    eventually("the worker polls", || world.store.claims_begun.load(Ordering::SeqCst) >= 2).await;
-    // The worker has its answers when a later call is answered, and it runs before this task continues.
-    world.orders().await;
-    tokio::task::yield_now().await;
+    // The worker polls each queue once. A notification that arrives before the worker waits for it is kept.
+    world.store.claims_answered.until("the worker polls each queue", |calls| *calls >= 2).await;
     worker
 }
 
@@ -91,7 +85,7 @@ async fn a_worker_is_notified() {
         async move { world.place(&dal_by_card(1, "tok_ok"), "a").await }
     });
     disconnect(&world, placing).await;
-    eventually("the task is executed", || worker.count(TaskOutcome::Completed) > 0).await;
+    eventually("the task is executed", async || worker.count(TaskOutcome::Completed) > 0).await;
     worker.stop().await;
 }
 
@@ -114,12 +108,7 @@ async fn marks_become_visible() {
 
 /// Waits until the engine's cached catalogue fulfils the condition. Nothing polls, and this loads nothing.
 async fn seen(world: &World, what: &str, holds: impl Fn(&CatalogueEntry) -> bool) {
-    let wait = async {
-        while !holds(&world.engine.catalogue.entry(world.restaurant_id).await.unwrap()) {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(), "never seen: {what}");
+    eventually(what, async || holds(&world.engine.catalogue.entry(world.restaurant_id).await.unwrap())).await;
 }
 
 /// A change by the restaurant's staff.
@@ -198,7 +187,7 @@ async fn a_retried_task_is_executed() {
     request.abort();
     assert!(request.await.is_err(), "the request should have been dropped before its answer");
     world.store.write_gate.open();
-    eventually("the task is executed", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("the task is executed", async || worker.count(TaskOutcome::Completed) == 1).await;
     worker.stop().await;
 }
 
@@ -213,13 +202,8 @@ async fn the_end_of_a_membership_takes_effect() {
         async move { engine.accounts.remove_member(staff, id, staff.account_id).await }.boxed()
     })
     .await;
-    let wait = async {
-        while world.engine.catalogue.resume(&world.staff, world.restaurant_id).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    };
-    assert!(
-        tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok(),
-        "the account is still accepted as staff"
-    );
+    eventually("the account is refused", async || {
+        world.engine.catalogue.resume(&world.staff, world.restaurant_id).await.is_err()
+    })
+    .await;
 }

@@ -1,8 +1,10 @@
 //! A store that forwards every call to a real store, and fails where a test injects a fault.
 
-// The path holds for the benchmark too, which includes this file by its path.
+// The paths hold for the benchmark too, which includes this file by its path.
 #[path = "faulty/fault.rs"]
 mod fault;
+#[path = "faulty/watched.rs"]
+mod watched;
 
 use std::{
     collections::HashSet,
@@ -31,7 +33,10 @@ use futures::{
     stream::{BoxStream, StreamExt as _},
 };
 
-pub(crate) use self::fault::{Fault, Faults, Gate};
+pub(crate) use self::{
+    fault::{Fault, Faults, Gate},
+    watched::Watched,
+};
 
 /// See the documentation of this module.
 pub(crate) struct FaultyStore {
@@ -67,7 +72,9 @@ pub(crate) struct FaultyStore {
     /// Orders that are returned as if a newer version had written to them.
     pub(crate) newer: Mutex<HashSet<OrderId>>,
     /// Number of calls that claim tasks.
-    pub(crate) claims_begun: AtomicU64,
+    pub(crate) claims_begun: Watched<u64>,
+    /// Number of those calls that the store has answered.
+    pub(crate) claims_answered: Watched<u64>,
     /// Gate of batches.
     pub(crate) batch_gate: Gate,
     /// Gate of all other writes. They wait after the write and before its answer.
@@ -78,13 +85,13 @@ pub(crate) struct FaultyStore {
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
     /// Number of pings.
-    pub(crate) pings: AtomicU64,
+    pub(crate) pings: Watched<u64>,
     /// Gate of pings.
     pub(crate) ping_gate: Gate,
     /// Gate of reads of revisions.
     pub(crate) revisions_gate: Gate,
     /// Number of ids in each read of revisions.
-    pub(crate) revision_read_sizes: Mutex<Vec<usize>>,
+    pub(crate) revision_read_sizes: Watched<Vec<usize>>,
     /// Whether the next registration of a restaurant fails.
     pub(crate) refuses_restaurants: AtomicBool,
     /// Whether all reads of catalogues fail after a catalogue has been changed.
@@ -100,7 +107,7 @@ pub(crate) struct FaultyStore {
     pub(crate) hides_accounts: AtomicBool,
     /// Whether batches are acknowledged without a write. For a benchmark of the engine alone.
     pub(crate) writes_nothing: AtomicBool,
-    listeners: Mutex<Vec<UnboundedSender<Hint>>>,
+    listeners: Watched<Vec<UnboundedSender<Hint>>>,
 }
 
 /// A fault to inject once: its description, the kind of call, and the fault.
@@ -139,16 +146,17 @@ impl FaultyStore {
             panics_at_a_ping: AtomicBool::new(false),
             poisoned: Mutex::default(),
             newer: Mutex::default(),
-            claims_begun: AtomicU64::new(0),
+            claims_begun: Watched::new(0),
+            claims_answered: Watched::new(0),
             batch_gate: Gate::new(),
             write_gate: Gate::new(),
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
-            pings: AtomicU64::new(0),
+            pings: Watched::new(0),
             ping_gate: Gate::new(),
             revisions_gate: Gate::new(),
-            revision_read_sizes: Mutex::default(),
+            revision_read_sizes: Watched::new(Vec::new()),
             refuses_restaurants: AtomicBool::new(false),
             loses_catalogues_after_a_change: AtomicBool::new(false),
             catalogues_are_lost: AtomicBool::new(false),
@@ -157,7 +165,7 @@ impl FaultyStore {
             hides_hints: AtomicBool::new(false),
             hides_accounts: AtomicBool::new(false),
             writes_nothing: AtomicBool::new(false),
-            listeners: Mutex::default(),
+            listeners: Watched::new(Vec::new()),
         }
     }
 
@@ -183,17 +191,15 @@ impl FaultyStore {
 
     /// Sends a hint to the listeners; waits until there is one.
     pub(crate) async fn hint(&self, hint: Hint) {
-        while self.listeners.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        for listener in &*self.listeners.lock().unwrap() {
+        self.listeners.until("the store has a listener", |listeners| !listeners.is_empty()).await;
+        for listener in self.listeners.get() {
             listener.unbounded_send(hint).unwrap();
         }
     }
 
     /// Ends the hint streams of the present listeners.
     pub(crate) fn end_hints(&self) {
-        self.listeners.lock().unwrap().clear();
+        self.listeners.change(Vec::clear);
     }
 }
 
@@ -242,8 +248,10 @@ impl StoreLayer for FaultyStore {
         lease_until: Timestamp,
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
-        self.claims_begun.fetch_add(1, Ordering::SeqCst);
-        self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await
+        self.claims_begun.change(|calls| *calls += 1);
+        let claimed = self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await;
+        self.claims_answered.change(|calls| *calls += 1);
+        claimed
     }
 
     async fn postpone_task(
@@ -297,7 +305,7 @@ impl StoreLayer for FaultyStore {
         &self,
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
-        self.revision_read_sizes.lock().unwrap().push(ids.len());
+        self.revision_read_sizes.change(|sizes| sizes.push(ids.len()));
         self.revisions_gate.pass().await;
         if self.hides_revisions.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("injected by the test".into()));
@@ -403,7 +411,7 @@ impl StoreLayer for FaultyStore {
     }
 
     async fn ping(&self) -> Result<Health, StoreError> {
-        self.pings.fetch_add(1, Ordering::SeqCst);
+        self.pings.change(|pings| *pings += 1);
         assert!(!self.panics_at_a_ping.swap(false, Ordering::SeqCst), "injected by the test");
         self.ping_gate.pass().await;
         self.inner.ping().await
@@ -416,7 +424,7 @@ impl StoreLayer for FaultyStore {
 
     fn hints(&self) -> BoxStream<'static, Hint> {
         let (sender, own) = unbounded();
-        self.listeners.lock().unwrap().push(sender);
+        self.listeners.change(|listeners| listeners.push(sender));
         if self.hides_hints.load(Ordering::SeqCst) {
             return own.boxed();
         }

@@ -17,8 +17,7 @@ async fn place_together(world: &Arc<World>, keys: &[String]) -> Vec<Result<Answe
     let first = place("first");
     world.store.batch_gate.until_blocked().await;
     let placed: Vec<_> = keys.iter().map(|key| place(key)).collect();
-    // On this single-threaded runtime, all of them run until they wait before this task continues.
-    tokio::task::yield_now().await;
+    world.until_queued(keys.len()).await;
     world.store.batches.lock().unwrap().clear();
     world.store.batch_gate.open();
     first.await.unwrap().unwrap();

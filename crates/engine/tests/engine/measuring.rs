@@ -68,12 +68,12 @@ async fn a_shard_that_hangs_is_down() {
     .await;
     let engine = &world.engine;
     let background = tokio::spawn(Arc::clone(engine).measure_shards());
-    eventually("the shard is up", || shown(engine, UP) == Some(1.0)).await;
+    eventually("the shard is up", async || shown(engine, UP) == Some(1.0)).await;
     world.store.measurement_gate.shut();
-    eventually("the shard is down", || shown(engine, UP) == Some(0.0)).await;
+    eventually("the shard is down", async || shown(engine, UP) == Some(0.0)).await;
     world.store.measurements.fail_once(Fault::Panic);
     world.store.measurement_gate.open();
-    eventually("the shard is up again", || shown(engine, UP) == Some(1.0)).await;
+    eventually("the shard is up again", async || shown(engine, UP) == Some(1.0)).await;
     assert!(
         page(engine).contains("dabba_part_failures_total{part=\"measurer_0\"} 1"),
         "the panic is counted"

@@ -47,7 +47,7 @@ async fn a_task_whose_lease_cannot_be_ended_is_retried_after_it_expires() {
         world.store.loads.fail_once(Fault::Damage);
         world.store.postponements.fail_once(fault);
         let worker = Worker::start(&world.engine);
-        eventually("the task is left", || worker.count(TaskOutcome::Left) == 1).await;
+        eventually("the task is left", async || worker.count(TaskOutcome::Left) == 1).await;
         check_end(&world, &worker, "the lease cannot be ended").await;
     }
 }
@@ -68,7 +68,7 @@ async fn a_worker_that_loses_its_lease_changes_nothing() {
     let leased_again = world.store.claim_due_tasks(TaskQueue::Deadlines, now, now + lease, 10).await.unwrap();
     assert_eq!((leased_again.len(), leased_again[0].attempts), (1, 2));
     world.store.batch_gate.open();
-    eventually("the first worker is refused", || worker.count(TaskOutcome::LeaseLost) == 1).await;
+    eventually("the first worker is refused", async || worker.count(TaskOutcome::LeaseLost) == 1).await;
     assert_eq!(world.read(order.id).await, order);
     check_end(&world, &worker, "overtaken").await;
     assert_eq!((worker.claimed(), worker.count(TaskOutcome::Completed)), (2, 1));
@@ -90,7 +90,7 @@ async fn an_acceptance_before_the_expiry_is_written_wins() {
         CommandRequest { order_id: order.id, command: accept(), key: None, expected_versions: None };
     let accepted = other.orders.act(&world.staff, &request).await.unwrap().order;
     world.store.batch_gate.open();
-    eventually("its task is completed", || worker.count(TaskOutcome::Completed) == 1).await;
+    eventually("its task is completed", async || worker.count(TaskOutcome::Completed) == 1).await;
     assert_eq!(world.read(order.id).await, accepted);
     assert_eq!(world.engine.metrics().decision_retries.get(), 1);
     world.until_no_tasks(&worker).await;
@@ -113,7 +113,7 @@ async fn a_task_that_hangs_is_cancelled() {
     world.advance_to_deadline(&order);
     world.store.batch_gate.shut();
     let worker = Worker::start(&world.engine);
-    eventually("the task is left", || worker.count(TaskOutcome::Left) == 1).await;
+    eventually("the task is left", async || worker.count(TaskOutcome::Left) == 1).await;
     world.polled().await;
     world.store.batch_gate.open();
     check_end(&world, &worker, "hangs").await;
@@ -137,7 +137,7 @@ async fn a_poisoned_task_does_not_delay_other_tasks() {
     }
     world.advance_to_deadline(&others[4]);
     let worker = Worker::start(&world.engine);
-    eventually("the other tasks are completed", || worker.count(TaskOutcome::Completed) == 5).await;
+    eventually("the other tasks are completed", async || worker.count(TaskOutcome::Completed) == 5).await;
     for other in &others {
         world.check_expired_once(other.id).await;
     }

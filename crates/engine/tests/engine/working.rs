@@ -1,9 +1,6 @@
 //! Helpers for tests with task workers: starting workers, and waiting for their effects.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId,
@@ -18,6 +15,9 @@ use crate::world::{World, config, dal};
 
 /// Maximum time to wait for an expected effect.
 const MAX_WAIT: Duration = Duration::from_mins(1);
+
+/// Interval at which [`eventually`] checks its condition.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Maximum number of seconds of the world's clock until the expected state. Backoff and leases are far shorter.
 const MAX_SECONDS: u32 = 20_000;
@@ -73,8 +73,14 @@ impl Worker {
         self.ended().await;
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        !self.running.is_finished()
+    /// Returns whether the worker still runs when every task of the runtime waits. The runtime must be single-threaded,
+    /// and the store must not be executing a call, because it works in real time.
+    pub(crate) async fn outlasts_all_other_work(&mut self) -> bool {
+        // A paused clock advances only when no task of the runtime can continue.
+        tokio::time::pause();
+        let ended = tokio::time::timeout(Duration::from_millis(1), &mut self.running).await;
+        tokio::time::resume();
+        ended.is_err()
     }
 
     /// Returns the number of leased tasks with this outcome.
@@ -94,11 +100,12 @@ impl Drop for Worker {
     }
 }
 
-/// Waits until the condition holds.
-pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
+/// Waits until the condition holds. For what the engine publishes without a notification: its counters, its parts and
+/// its caches. The calls of the store have notifications; see [`crate::faulty::Watched`].
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let wait = async {
-        while !holds() {
-            tokio::task::yield_now().await;
+        while !holds().await {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     assert!(tokio::time::timeout(MAX_WAIT, wait).await.is_ok(), "never: {what}");
@@ -128,12 +135,18 @@ impl World {
         self.clock.advance(deadline.duration_since(self.engine.now()));
     }
 
+    /// Waits until this many commits are queued behind the batch in flight.
+    pub(crate) async fn until_queued(&self, commits: usize) {
+        let commits = i64::try_from(commits).unwrap();
+        eventually("the commits are queued", async || self.engine.metrics().queue_depth.get() == commits)
+            .await;
+    }
+
     /// Waits until workers have polled at the present time of the world's clock.
     pub(crate) async fn polled(&self) {
-        let before = self.store.claims_begun.load(Ordering::SeqCst);
-        // The first of the two polls may have begun earlier.
-        eventually("workers poll for tasks", || self.store.claims_begun.load(Ordering::SeqCst) >= before + 2)
-            .await;
+        let before = self.store.claims_begun.get();
+        // The first of the two polls may have read the clock earlier.
+        self.store.claims_begun.until("workers poll for tasks", |calls| *calls >= before + 2).await;
     }
 
     /// Advances the clock second by second until no order waits to be accepted.

@@ -1,8 +1,11 @@
 //! Tests of an audit during the work of workers, which carry out tasks while the audit searches them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use dabba_domain::{
@@ -17,6 +20,9 @@ use dabba_store::{
 use jiff::SignedDuration;
 
 use crate::{embedded, random::ORDERS};
+
+/// Pause of a worker that has found no task.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Returns a worker's decision about a task and the current order: every payment succeeds, and no restaurant
 /// accepts.
@@ -62,10 +68,15 @@ async fn work(store: Arc<dyn Store>, mut world: World, stop: Arc<AtomicBool>) {
     const BATCH: u32 = 10;
     let (now, until) = (world.in_seconds(100_000), world.in_seconds(100_060));
     while !stop.load(Ordering::Relaxed) {
+        let mut is_idle = true;
         for queue in TaskQueue::ALL {
             for claimed in store.claim_due_tasks(*queue, now, until, BATCH).await.unwrap() {
                 work_one(&*store, &mut world, &claimed).await;
+                is_idle = false;
             }
+        }
+        if is_idle {
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

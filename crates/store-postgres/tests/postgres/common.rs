@@ -105,11 +105,15 @@ pub(crate) async fn open_with(url: &str, options: &PostgresOptions) -> Arc<Postg
 /// Timeout of a wait for a condition.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Waits until a condition is met; fails the test after [`PATIENCE`].
+/// Pause between two polls of a database that has nothing new.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits until a condition is met; fails the test after [`PATIENCE`]. For states of the database, which notifies no test
+/// of them.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let wait = async {
         while !condition().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     };
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "timed out before {what}");

@@ -3,7 +3,7 @@
 use dabba_domain::order::Event;
 use dabba_store::{FeedCursor, OrderStore as _, conformance::builders::World};
 
-use crate::common::{eventually, open, own_database, session, whole_feed};
+use crate::common::{POLL_INTERVAL, eventually, open, own_database, session, whole_feed};
 
 /// A transaction draws its position in the feed early and commits late, while other transactions commit. No reader
 /// reads past it. In the end, every reader has read every event once, in the same order.
@@ -96,8 +96,9 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
     let follow = async {
         while seen.len() < expected * 2 {
             let page = reader.feed(&cursor, 7).await.unwrap();
-            if let Some(last) = page.last() {
-                cursor = last.cursor.clone();
+            match page.last() {
+                Some(last) => cursor = last.cursor.clone(),
+                None => tokio::time::sleep(POLL_INTERVAL).await,
             }
             seen.extend(page);
         }

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::{
-    common::{PATIENCE, eventually, fresh_database, open, open_with, restaurant, session},
+    common::{PATIENCE, POLL_INTERVAL, eventually, fresh_database, open, open_with, restaurant, session},
     proxy::{Cut, Gate, Proxy},
 };
 
@@ -317,6 +317,7 @@ async fn a_task_is_completed_by_its_lease_holder() {
                 if !claimed.is_empty() {
                     return claimed;
                 }
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         let taken_over = if is_taken_over {
@@ -388,6 +389,7 @@ async fn without_a_database_the_outcome_stays_unknown() {
         let begun = Instant::now();
         let outcome = scene.store.commit(vec![commit.clone()]).await;
         assert!(matches!(outcome, Err(StoreError::OutcomeUnknown(_))), "{outcome:?}");
+        // The timeout is a documented limit. The upper bound is a multiple of it, because the machine may be busy.
         assert!((resolve_timeout..resolve_timeout * 10).contains(&begun.elapsed()), "{:?}", begun.elapsed());
         assert_eq!(scene.counted(), [1, 0, 1]);
 

@@ -8,6 +8,7 @@ mod clocks;
 mod collisions;
 mod common;
 mod conformance;
+mod counted;
 mod documentation;
 mod feed;
 mod high_availability;

@@ -16,7 +16,7 @@ use dabba_store::{
 };
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::common::{PATIENCE, fresh_database, open};
+use crate::common::{PATIENCE, POLL_INTERVAL, fresh_database, open};
 
 /// Number of concurrent servers.
 const SERVERS: usize = 4;
@@ -51,9 +51,13 @@ async fn a_task_is_claimed_by_one_of_several_servers() {
         servers.spawn(async move {
             let mut done = Vec::new();
             together.wait().await;
-            // An empty claim may mean that the other servers hold locks on the remaining tasks.
             while handed_out.load(Ordering::SeqCst) < TASKS {
                 let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, CLAIM).await.unwrap();
+                if claimed.is_empty() {
+                    // The other servers may hold locks on the remaining tasks.
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                    continue;
+                }
                 handed_out.fetch_add(claimed.len(), Ordering::SeqCst);
                 let completing = claimed.iter().map(|claimed| {
                     let order = orders.iter().find(|order| order.id == claimed.task.order_id).unwrap();
