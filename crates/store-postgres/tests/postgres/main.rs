@@ -24,6 +24,7 @@ mod rights;
 mod router;
 mod schema;
 mod shards;
+mod subjects;
 mod tls;
 mod workers;
 mod writers;
