@@ -1,9 +1,10 @@
 //! Execution of tasks: work on an order, a restaurant or an account at a later time.
 //!
 //! The task of an order is written in the transaction of the decision that causes it, and completed in the transaction
-//! that contains its result. Other tasks are written and completed on their own. In between, a worker leases the task. If a worker dies or is too slow, another worker leases the task
-//! again. The lease's fencing token prevents the first worker from completing a task that the second one has leased. So
-//! a task is executed at least once, and its result is written exactly once.
+//! that contains its result. Other tasks are written and completed on their own. In between, a worker leases the task.
+//! If a worker dies or is too slow, another worker leases the task again. The lease's fencing token prevents the first
+//! worker from completing a task that the second one has leased. So a task is executed at least once, and its result is
+//! written exactly once.
 //!
 //! Workers poll for due tasks. Any number of workers in any number of processes may work on the same databases. Nothing
 //! depends on notifications, and a restart loses nothing.
