@@ -23,7 +23,8 @@ pub const MAX_TASK_FAILURES: u32 = 100;
 #[async_trait]
 pub trait TaskStore: Send + Sync {
     /// Writes a task that is not about an order; a task for people is parked from its `run_at` on. Idempotent by the task's id:
-    /// returns `false`, and changes nothing, if a task with this id exists. A completed task no longer exists.
+    /// returns `false`, and changes nothing, if a task with this id exists. A completed task no longer exists. After
+    /// [`StoreError::OutcomeUnknown`], retry with the same task.
     ///
     /// A task about an order, and a task that does not fit the rules of its kind, is a defect in the caller, hence
     /// [`StoreError::Corrupt`].

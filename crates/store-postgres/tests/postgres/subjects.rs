@@ -16,7 +16,7 @@ use dabba_store::{
 };
 use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, admin::Administration};
 
-use crate::common::{fresh_database, open, randomness, session};
+use crate::common::{fresh_database, open, open_with, randomness, session};
 
 /// Workers lease and complete tasks that are not about orders, as soon as a kind for workers allows it.
 #[tokio::test]
@@ -58,6 +58,34 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
     }
     misfits_are_refused(store.clone(), &world, &misfits).await;
     store.close().await;
+}
+
+/// A server that knows only the schema before subjects leases no task about an account, and writes none. Its tasks of orders
+/// are tasks of orders for newer servers.
+#[tokio::test]
+async fn an_older_server_leases_no_task_without_an_order() {
+    let url = fresh_database();
+    let lease_clock = LeaseClock::Caller;
+    let older = PostgresOptions { known_schema: 11, lease_clock, ..PostgresOptions::default() };
+    let (older, newer) = (open_with(&url, &older).await, open(&url).await);
+    let mut world = World::new(146);
+    let review = review(&mut world, 7);
+    assert!(matches!(older.enqueue_task(&review).await, Err(StoreError::Unfit(_))));
+    assert!(newer.enqueue_task(&review).await.unwrap());
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    let of_order = commit.tasks[0].clone();
+    older.commit(vec![commit]).await.unwrap();
+    let far = world.in_seconds(1_000_000);
+    assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::ForPeople));
+    let claimed = older.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    let listed = older.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks;
+    assert_eq!(listed.iter().map(|parked| parked.task.id).collect::<Vec<_>>(), [review.id]);
+    let claimed = newer.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    let resolution = TaskResolution { at: far, by: customer, reason: "done".to_owned() };
+    assert_eq!(older.resolve_task(review.id, &resolution).await, Ok(true));
 }
 
 /// A directory and another shard: the two halves of a split database.

@@ -178,10 +178,10 @@ pub async fn unparked_tasks_are_worked(store: Arc<dyn Store>, tasks: &[NewTask; 
     assert_eq!(store.retry_task(tasks[1].id, at).await.unwrap(), TaskRetry::ForPeople);
 }
 
-/// A task in a database whose kind cannot have its subject, for the tests of stores. Each store's test writes it with its own
+/// Tasks in a database whose kind cannot have their subject, for the tests of stores. Each store's test writes them with its own
 /// SQL, and then checks the store with [`misfits_are_refused`].
 pub struct Misfits {
-    /// Order that exists.
+    /// Task of an order, due beside these tasks.
     order: NewTask,
     /// Id of a due task with [`Misfits::KIND`], [`Misfits::QUEUE`] and [`Misfits::SUBJECT_KIND`].
     pub due_id: TaskId,
