@@ -186,7 +186,8 @@ id_kinds! {
     RestaurantKind, RestaurantId, "restaurant";
     /// Identifies an account: a customer, a courier, a member of staff. Its bucket has no meaning.
     AccountKind, AccountId, "account";
-    /// Identifies a background task. Its bucket is that of its order.
+    /// Identifies a background task. The bucket of an order's task is that of the order. The bucket of another task has
+    /// no meaning.
     TaskKind, TaskId, "task";
 }
 

@@ -10,6 +10,7 @@
 //! | [`menu`] | categories, items, options, the validation of a whole menu, and the unavailable items |
 //! | [`pricing`] | the itemized amounts of a cart |
 //! | [`order`] | the lifecycle: commands, events, who may give a command and when |
+//! | [`task`] | work that Dabba does later: kinds, queues and subjects of tasks |
 //! | [`ledger`] | the ledger of an order, derived from its events |
 //! | [`account`] | roles and actors |
 //! | [`import`] | restaurants read from a file |
@@ -33,6 +34,7 @@ pub mod pricing;
 pub mod problem;
 mod read_only;
 pub mod restaurant;
+pub mod task;
 pub mod text;
 
 pub use account::{Actor, Role};

@@ -13,7 +13,7 @@
 //! | [`lifecycle`], `permission`, `repeat` | who may give a command and when; commands that were carried out before |
 //! | `decide`, `rejection` | the decision on a command, or the reason why it is refused |
 //! | `payment`, `settle`, `external`, `reversal` | a payment provider's reports, and the decisions on them |
-//! | `task`, `review` | work that follows from a decision, for workers and for admins |
+//! | `review` | reasons why an admin must review what a decision leaves open; [`crate::task`] describes the tasks of decisions |
 
 mod command;
 mod decide;
@@ -22,7 +22,7 @@ mod event;
 mod evolve;
 mod external;
 pub mod lifecycle;
-mod named;
+pub(crate) mod named;
 mod payment;
 mod permission;
 mod reason;
@@ -35,7 +35,6 @@ mod reversal;
 mod review;
 mod settle;
 mod state;
-mod task;
 mod validation;
 
 pub use command::{Command, CommandKind};
@@ -58,4 +57,5 @@ pub use request::OrderRequest;
 pub use review::ReviewReason;
 pub use settle::settle;
 pub use state::{Awaited, Closure, Order, OrderStatus, PaymentStatus, Version};
-pub use task::{Task, TaskKind, TaskQueue};
+
+pub use crate::task::{Task, TaskKind, TaskQueue};

@@ -70,6 +70,6 @@ pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
-pub use principal::{Principal, Scope, Scopes};
+pub use principal::{AccountHolder, Principal, Scope, Scopes};
 pub use readiness::Readiness;
 pub use work::Work;

@@ -10,12 +10,13 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId, TaskId,
-    order::{Decision, Order, OrderStatus, TaskKind, TaskQueue, TaskSpec, Version},
+    order::{Decision, Order, OrderStatus, TaskSpec, Version},
+    task::{TaskKind, TaskQueue, TaskSubject},
 };
 use dabba_store::{CatalogueGuard, Change, Claim, Commit, CommitOutcome, NewTask, StockChange, TaskLease};
 use tokio::sync::oneshot;
 
-pub(crate) use unattended::{Progress, Unattended, complete, complete_unchanged};
+pub(crate) use unattended::{Progress, Unattended, complete, complete_unchanged, order_of};
 
 use crate::{
     Clock, Conflict, Error, Obstacle, Random,
@@ -199,7 +200,7 @@ impl OrderWriter {
         let at = self.clock.now();
         let new_task = |spec: TaskSpec| NewTask {
             id: TaskId::generate(at, order.id.bucket(), self.random.next_u64()),
-            order_id: order.id,
+            subject: TaskSubject::Order(order.id),
             task: spec.task,
             run_at: spec.run_at,
         };

@@ -10,11 +10,25 @@ use dabba_store::{Credential, RevocationRevision, Subject};
 
 use crate::Error;
 
+/// Who uses an account.
+///
+/// Accounts of both holders have a role, memberships and revocations, which are found by the account's id. Only a person has a
+/// password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountHolder {
+    /// A person, who signs in.
+    Person,
+    /// A program, such as a point of sale: the account is a service account.
+    Service,
+}
+
 /// Caller of a use case, as stated by a verified credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Principal {
-    /// The account: that of a person, or of a service.
+    /// The account.
     pub account_id: AccountId,
+    /// Who uses the account.
+    pub holder: AccountHolder,
     /// The account's role.
     pub role: Role,
     /// The revision of the account's last revocation when the credential was issued.
@@ -24,14 +38,14 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// Returns a caller with all rights of the role, whose account was never revoked, or has no account in the store (an
+    /// Returns a person with all rights of the role, whose account was never revoked, or has no account in the store (an
     /// operator's token).
     pub const fn new(account_id: AccountId, role: Role) -> Self {
-        Self { account_id, role, as_of: 0, scopes: Scopes::ALL }
+        Self { account_id, holder: AccountHolder::Person, role, as_of: 0, scopes: Scopes::ALL }
     }
 
     /// Returns the subject whose revocation ends the credential.
-    pub(crate) const fn subject(&self) -> Subject {
+    pub(crate) const fn revocation_subject(&self) -> Subject {
         Subject::Account(self.account_id)
     }
 
@@ -49,6 +63,16 @@ impl Principal {
             Err(Error::Forbidden(format!(
                 "the credential does not include the scope {scope}; use a credential that includes it"
             )))
+        }
+    }
+
+    /// Refuses service accounts. `what` completes the sentence "a service account cannot".
+    pub(crate) fn require_person(&self, what: &str) -> Result<(), Error> {
+        match self.holder {
+            AccountHolder::Person => Ok(()),
+            AccountHolder::Service => Err(Error::Forbidden(format!(
+                "a service account cannot {what}; sign in as a person who may do it"
+            ))),
         }
     }
 

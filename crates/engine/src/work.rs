@@ -1,9 +1,10 @@
-//! Execution of tasks: work on an order at a later time.
+//! Execution of tasks: work on an order, a restaurant or an account at a later time.
 //!
-//! A task is written in the transaction of the decision that causes it, and completed in the transaction that contains
-//! its result. In between, a worker leases the task. If a worker dies or is too slow, another worker leases the task
-//! again. The lease's fencing token prevents the first worker from completing a task that the second one has leased. So
-//! a task is executed at least once, and its result is written exactly once.
+//! The task of an order is written in the transaction of the decision that causes it, and completed in the transaction
+//! that contains its result. Other tasks are written and completed on their own. In between, a worker leases the task.
+//! If a worker dies or is too slow, another worker leases the task again. The lease's fencing token prevents the first
+//! worker from completing a task that the second one has leased. So a task is executed at least once, and its result is
+//! written exactly once.
 //!
 //! Workers poll for due tasks. Any number of workers in any number of processes may work on the same databases. Nothing
 //! depends on notifications, and a restart loses nothing.
@@ -12,7 +13,7 @@
 //!
 //! | failure | effect |
 //! |---|---|
-//! | the order no longer needs the task | the task is completed, and nothing else changes |
+//! | the subject no longer needs the task | the task is completed, and nothing else changes |
 //! | the order changes during the execution | the task is decided again, a bounded number of times |
 //! | another worker has leased the task | nothing |
 //! | the store is unavailable or overloaded | the task is retried after a pause, at the latest when its lease expires |
@@ -78,7 +79,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Executes due tasks of all orders of the store. When `stop` is ready, leases no more tasks and returns after the
+    /// Executes all due tasks of the store. When `stop` is ready, leases no more tasks and returns after the
     /// tasks in flight are finished. Dropping the future cancels the tasks in flight; they are retried when their
     /// leases expire.
     ///
@@ -223,10 +224,11 @@ impl Work {
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
         let (task, attempts, now) = (&claimed.task, claimed.attempts, self.clock.now());
-        let (order_id, kind) = (task.order_id, task.task.kind());
+        let (subject, kind) = (task.subject, task.task.kind());
+        let order_id = subject.order_id().map(tracing::field::display);
         if matches!(error, Error::WrittenByNewer) {
             // This is not a failure of the task: a newer server executes it.
-            tracing::debug!(%order_id, %kind, "a task is left to a newer server");
+            tracing::debug!(order_id, %subject, %kind, "a task is left to a newer server");
             let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
             return release_outcome(claimed, postponed, TaskOutcome::Postponed);
         }
@@ -240,11 +242,11 @@ impl Work {
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
         if !passes_by_itself && failures >= policy.max_failures {
-            tracing::error!(%order_id, %kind, attempts, %error, "a task keeps failing and is parked");
+            tracing::error!(order_id, %subject, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
             return release_outcome(claimed, parked, TaskOutcome::GivenUp);
         }
-        tracing::warn!(%order_id, %kind, attempts, %error, "a task failed");
+        tracing::warn!(order_id, %subject, %kind, attempts, %error, "a task failed");
         let backoff = (policy.backoff)(&self.config);
         let pause = backoff.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;

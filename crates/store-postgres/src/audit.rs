@@ -11,7 +11,7 @@ use dabba_store_sql::{
     BELOW_EVERY_ID,
     claims::{scope_uuid, stored_claim_of},
     stock::stored_stock_of,
-    tasks::{known_kinds, stored_task_of},
+    tasks::{known_kinds, known_subject_kinds, stored_task_of},
 };
 use tokio_postgres::types::ToSql;
 
@@ -19,16 +19,18 @@ use crate::{
     PostgresStore,
     codec::{PgRow, collect},
     orders::read::orders,
+    tasks::is_here,
 };
 
-const ALL_TASKS: &str = "\
-    SELECT id, order_id, kind, payload::text, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
+const ALL_TASKS: &str = concat!(
+    "\
+    SELECT id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
         resolved_at_ns \
     FROM tasks \
-    WHERE id > $1 AND kind = ANY ($3) \
-        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
-    ORDER BY id LIMIT $2";
+    WHERE id > $1 AND kind = ANY ($3) AND subject_kind = ANY ($4) AND ",
+    is_here!(),
+    " ORDER BY id LIMIT $2"
+);
 
 const ALL_CLAIMS: &str = "\
     SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource::text, fingerprint_version \
@@ -72,8 +74,9 @@ impl AuditStore for PostgresStore {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
-        self.list(ALL_TASKS, &[&after, &i64::from(limit.get()), &known_kinds()], |row| stored_task_of(row))
-            .await
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&after, &i64::from(limit.get()), &known_kinds(), &known_subject_kinds()];
+        self.list(&self.of_known_tasks(ALL_TASKS), &parameters, |row| stored_task_of(row)).await
     }
 
     async fn all_claims(

@@ -49,6 +49,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V9__copies", include_str!("../migrations/V9__copies.sql")),
     ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
+    ("V12__task_subjects", include_str!("../migrations/V12__task_subjects.sql")),
 ]);
 
 /// Version of the newest migration.

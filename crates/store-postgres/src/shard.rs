@@ -32,6 +32,9 @@ pub(crate) const FIND_OWNERSHIP: &str =
 /// Reads the range, which every write checks.
 pub(crate) const FIND_BUCKETS: &str = "SELECT first_bucket, last_bucket FROM shard WHERE is_the_only_row";
 
+/// Reads whether the database is the directory.
+const FIND_DIRECTORY: &str = "SELECT is_directory FROM shard WHERE is_the_only_row";
+
 /// Inserts the row if there is none, unless the database has restaurants outside the range.
 const CLAIM: &str = "\
     INSERT INTO shard (name, first_bucket, last_bucket, is_directory) \
@@ -41,7 +44,7 @@ const CLAIM: &str = "\
 /// Every read of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] =
-    &[("find_ownership", FIND_OWNERSHIP), ("find_buckets", FIND_BUCKETS)];
+    &[("find_ownership", FIND_OWNERSHIP), ("find_buckets", FIND_BUCKETS), ("find_directory", FIND_DIRECTORY)];
 
 /// Role of a database in a shard map. The database and the map must agree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,6 +141,22 @@ pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), F
 pub(crate) async fn require(connection: &Connection, bucket: Bucket) -> Result<(), Failure> {
     let held = only_buckets(&connection.query(FIND_BUCKETS, &[]).await?)?;
     if held.contains(bucket) { Ok(()) } else { Err(Failure::Store(moved(bucket))) }
+}
+
+/// Returns whether the database is the directory.
+pub(crate) async fn is_directory(connection: &Connection) -> Result<bool, Failure> {
+    let rows = connection.query(FIND_DIRECTORY, &[]).await?;
+    rows.first().map_or_else(|| Err(belongs_to_no_map()), |row| read(row, 0))
+}
+
+/// Refuses a write to a database that is not the directory. Runs within a transaction like [`require`].
+pub(crate) async fn require_directory(connection: &Connection) -> Result<(), Failure> {
+    if is_directory(connection).await? {
+        return Ok(());
+    }
+    Err(Failure::Store(StoreError::Unavailable(
+        "the database is not the directory: restart with the new shard map".to_owned(),
+    )))
 }
 
 fn moved(bucket: Bucket) -> StoreError {

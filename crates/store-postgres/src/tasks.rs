@@ -1,20 +1,24 @@
-//! Tasks: claiming and returning them. Each claim, postponement and failure is one statement.
+//! Tasks: writing, claiming and returning them. Each claim, postponement and failure is one statement. The column `order_id`
+//! contains the id of the task's subject, whatever its kind.
+
+use std::borrow::Cow;
 
 use async_trait::async_trait;
 use dabba_domain::{
     TaskId, Timestamp,
     ids::Id,
-    order::{TaskKind, TaskQueue},
+    task::{TaskKind, TaskQueue, TaskSubject},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, PageSize, StoreError, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore,
-    encoding::{clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    encoding::{EncodedTask, clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
-    tasks::{claimed_task_of, kind_of_parked, known_kinds, parked_task_of, sort_claimed},
+    tasks::{KNOWN_TASKS, claimed_task_of, parked_kind_of, parked_task_of, sort_claimed},
 };
+use tokio_postgres::types::ToSql;
 
 use crate::{
     LeaseClock, PostgresStore,
@@ -24,27 +28,54 @@ use crate::{
     shard,
 };
 
+/// First schema version in which tasks have subjects other than orders.
+const SCHEMA: u32 = 12;
+
+/// Condition on a task that belongs to this database: the task of an order whose bucket the database holds, or any other task in
+/// the directory. A split copies all rows, and a row that belongs to the other database exists until it is purged.
+macro_rules! is_here {
+    () => {
+        "CASE WHEN subject_kind = 'order' \
+            THEN bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+                AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+            ELSE (SELECT is_directory FROM shard WHERE is_the_only_row) END"
+    };
+}
+pub(crate) use is_here;
+
+const ENQUEUE: &str = "\
+    INSERT INTO tasks (id, order_id, subject_kind, queue, kind, payload, run_at_ns, parked_at_ns) \
+    VALUES ($1, $2, $3, $4, $5, $6::text::json, $7, $8) ON CONFLICT (id) DO NOTHING";
+
+/// Completes a task that no commit completes. An expired lease is still valid if no other worker has taken over the task.
+const COMPLETE: &str = "\
+    DELETE FROM tasks \
+    WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL AND subject_kind <> 'order'";
+
 /// Claims due tasks. Several workers may run this at the same time: each skips the rows that another worker has
-/// locked. READ COMMITTED is required, because at a higher level the slower worker would fail. Tasks of orders that
-/// were moved to another database are worked there. Kinds that only newer servers know are worked by those servers.
+/// locked. READ COMMITTED is required, because at a higher level the slower worker would fail. Tasks that
+/// belong to another database are worked there. Kinds that only newer servers know are worked by those servers.
 ///
 /// A lease is compared with the clock that wrote it: this database's clock, unless a time is given (`$5`). A lease
 /// beyond the last storable time ends at that time.
-const CLAIM_DUE: &str = "\
+const CLAIM_DUE: &str = concat!(
+    "\
     WITH moment AS MATERIALIZED ( \
         SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns), \
     due AS ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND queue = $4 AND kind = ANY ($6) AND run_at_ns <= $1 \
+        WHERE parked_at_ns IS NULL AND queue = $4 AND kind || '/' || subject_kind = ANY ($6) AND run_at_ns <= $1 \
             AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
-            AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-                AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+            AND ",
+    is_here!(),
+    " \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE tasks SET \
         leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, attempts = tasks.attempts + 1 \
     FROM due WHERE tasks.id = due.id \
-    RETURNING tasks.id, order_id, kind, payload::text, run_at_ns, attempts, \
-        jsonb_array_length(failures)::bigint, last_error";
+    RETURNING tasks.id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, \
+        jsonb_array_length(failures)::bigint, last_error"
+);
 
 /// Returns a task without a failure, so the failure history stays unchanged.
 const POSTPONE: &str = "\
@@ -59,41 +90,51 @@ const FAIL: &str = "\
         leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
 
-/// Lists parked tasks. Tasks of orders that were moved to another database are listed there. Kinds that only newer
+/// Lists parked tasks. Tasks that belong to another database are listed there. Kinds that only newer
 /// servers know are listed by those servers.
-const PARKED: &str = "\
-    SELECT id, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
-    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 AND kind = ANY ($3) \
-        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
-    ORDER BY id LIMIT $2";
+const PARKED: &str = concat!(
+    "\
+    SELECT id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 AND kind || '/' || subject_kind = ANY ($3) \
+        AND ",
+    is_here!(),
+    " \
+    ORDER BY id LIMIT $2"
+);
 
 /// Counts parked tasks by kind, including kinds of newer programs.
-const COUNT_PARKED: &str = "\
+const COUNT_PARKED: &str = concat!(
+    "\
     SELECT kind, count(*) FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL \
-        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
-    GROUP BY kind";
+        AND ",
+    is_here!(),
+    " \
+    GROUP BY kind"
+);
 
 /// Finds the oldest overdue task, including kinds that only a newer program knows: such a task is overdue too if no
 /// server works it. The clock of leases is that of [`CLAIM_DUE`].
-const OLDEST_OVERDUE: &str = "\
+const OLDEST_OVERDUE: &str = concat!(
+    "\
     WITH moment AS MATERIALIZED ( \
         SELECT coalesce($3::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns) \
     SELECT run_at_ns FROM tasks \
     WHERE parked_at_ns IS NULL AND queue = $1 AND run_at_ns <= $2 \
         AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
-        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
-            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
-    ORDER BY run_at_ns, id LIMIT 1";
+        AND ",
+    is_here!(),
+    " \
+    ORDER BY run_at_ns, id LIMIT 1"
+);
 
 const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = $2 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const KIND_OF_PARKED: &str = "\
-    SELECT kind FROM tasks WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+    SELECT kind, subject_kind, order_id FROM tasks \
+    WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = $2, resolved_by = $3, resolution = $4 \
@@ -102,6 +143,8 @@ const RESOLVE: &str = "\
 /// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
+    ("enqueue", ENQUEUE),
+    ("complete", COMPLETE),
     ("claim_due", CLAIM_DUE),
     ("postpone", POSTPONE),
     ("fail", FAIL),
@@ -115,6 +158,45 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
 
 #[async_trait]
 impl TaskStore for PostgresStore {
+    async fn enqueue_task(&self, task: &NewTask) -> Result<bool, StoreError> {
+        let encoded = EncodedTask::outside_order(task)?;
+        let (run_at_ns, kind) = (encoded.run_at_ns, task.task.kind());
+        let payload = encoded.payload.as_deref();
+        let written = self
+            .in_transaction(|connection| async move {
+                self.require_subjects()?;
+                shard::require_directory(&connection).await?;
+                let parameters: [&(dyn ToSql + Sync); 8] = [
+                    &task.id.uuid(),
+                    &task.subject.uuid(),
+                    &task.subject.kind().as_str(),
+                    &kind.queue().as_str(),
+                    &kind.as_str(),
+                    &payload,
+                    &run_at_ns,
+                    &kind.needs_admin().then_some(run_at_ns),
+                ];
+                Ok(connection.execute(ENQUEUE, &parameters).await? == 1)
+            })
+            .await?;
+        if !written {
+            // The caller may rely on the task, which another call has written.
+            self.confirm().await?;
+        }
+        Ok(written)
+    }
+
+    async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError> {
+        lease.check_outside_order()?;
+        self.in_transaction(|connection| async move {
+            self.require_subjects()?;
+            shard::require_directory(&connection).await?;
+            let parameters: [&(dyn ToSql + Sync); 2] = [&lease.task_id.uuid(), &i64::from(lease.token)];
+            Ok(connection.execute(COMPLETE, &parameters).await? == 1)
+        })
+        .await
+    }
+
     async fn claim_due_tasks(
         &self,
         queue: TaskQueue,
@@ -126,12 +208,10 @@ impl TaskStore for PostgresStore {
         let lease = lease_until.saturating_sub(now);
         let lease_time = self.lease_time(now);
         self.read(async |connection| {
-            let rows = connection
-                .write_returning(
-                    CLAIM_DUE,
-                    &[&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &known_kinds()],
-                )
-                .await?;
+            let sql = self.of_known_tasks(CLAIM_DUE);
+            let parameters: [&(dyn ToSql + Sync); 6] =
+                [&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &*KNOWN_TASKS];
+            let rows = connection.write_returning(&sql, &parameters).await?;
             let mut claimed: Vec<_> = collect(&rows, claimed_task_of)?;
             sort_claimed(&mut claimed);
             Ok(claimed)
@@ -163,7 +243,8 @@ impl TaskStore for PostgresStore {
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         self.read(async |connection| {
-            let rows = connection.query(PARKED, &[&after, &i64::from(limit.get()), &known_kinds()]).await?;
+            let sql = self.of_known_tasks(PARKED);
+            let rows = connection.query(&sql, &[&after, &i64::from(limit.get()), &*KNOWN_TASKS]).await?;
             let tasks = collect(&rows, parked_task_of)?;
             Ok(TaskPage { tasks, incomplete: !self.held.is_as_expected() })
         })
@@ -174,8 +255,7 @@ impl TaskStore for PostgresStore {
         let run_at_ns = exact_nanoseconds(run_at)?;
         // The caller gets an acknowledgement, so the database must hold the task.
         self.in_transaction(|connection| async move {
-            shard::require(&connection, id.bucket()).await?;
-            match find_parked(&connection, id).await? {
+            match self.find_parked(&connection, id).await? {
                 None => return Ok(TaskRetry::NotParked),
                 Some(kind) if kind.needs_admin() => return Ok(TaskRetry::ForPeople),
                 Some(_) => {}
@@ -192,8 +272,7 @@ impl TaskStore for PostgresStore {
         self.in_transaction(|connection| {
             let reason = reason.clone();
             async move {
-                shard::require(&connection, id.bucket()).await?;
-                if find_parked(&connection, id).await?.is_none() {
+                if self.find_parked(&connection, id).await?.is_none() {
                     return Ok(false);
                 }
                 Ok(connection.execute(RESOLVE, &[&id.uuid(), &at_ns, &by, &reason]).await? == 1)
@@ -204,6 +283,45 @@ impl TaskStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Adapts a statement that reads tasks to the schema that this server knows. Only the test of upgrades has servers that know
+    /// an earlier schema.
+    pub(crate) fn of_known_tasks(&self, sql: &'static str) -> Cow<'static, str> {
+        if self.known_schema < SCHEMA {
+            sql.replace("subject_kind", "'order'::text").into()
+        } else {
+            sql.into()
+        }
+    }
+
+    /// Refuses a task about something other than an order if this server knows only an earlier schema.
+    fn require_subjects(&self) -> Result<(), Failure> {
+        if self.known_schema >= SCHEMA {
+            return Ok(());
+        }
+        Err(Failure::Store(StoreError::Unfit(format!(
+            "only a server that knows schema version {SCHEMA} writes tasks about restaurants and accounts"
+        ))))
+    }
+
+    /// Returns the kind of a parked task, if the task belongs to this database, is parked and is not resolved. Refuses the task of
+    /// an order whose bucket was moved to another shard. Runs within a transaction that writes.
+    async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
+        let rows = connection.query(&self.of_known_tasks(KIND_OF_PARKED), &[&id.uuid()]).await?;
+        let found = first(&rows, |row| parked_kind_of(id, row))?;
+        if let Some(TaskSubject::Restaurant(_) | TaskSubject::Account(_)) = found.map(|parked| parked.subject)
+        {
+            let is_here = shard::is_directory(connection).await?;
+            return Ok(found.filter(|_| is_here).map(|parked| parked.kind));
+        }
+        // The directory is also asked for tasks whose ids have the buckets of other shards. Such a task is not an order's.
+        let expected = self.held.expected();
+        let is_asked_as_directory = expected.is_directory && !expected.buckets.contains(id.bucket());
+        if found.is_some() || !is_asked_as_directory {
+            shard::require(connection, id.bucket()).await?;
+        }
+        Ok(found.map(|parked| parked.kind))
+    }
+
     /// Returns the time with which leases are compared; `None` for the database's clock.
     fn lease_time(&self, now_ns: i64) -> Option<i64> {
         match self.lease_clock {
@@ -219,15 +337,14 @@ impl PostgresStore {
         now: Timestamp,
     ) -> Result<Measurement, Failure> {
         let mut parked = Vec::new();
-        for row in &connection.query(COUNT_PARKED, &[]).await? {
+        for row in &connection.query(&self.of_known_tasks(COUNT_PARKED), &[]).await? {
             parked.push((read(row, 0)?, u64::try_from(read::<i64>(row, 1)?).unwrap_or(0)));
         }
         let now_ns = clamped_nanoseconds(now);
         let mut overdue = Vec::new();
         for queue in TaskQueue::ALL.iter().copied() {
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                [&queue.as_str(), &now_ns, &self.lease_time(now_ns)];
-            let rows = connection.query(OLDEST_OVERDUE, &parameters).await?;
+            let parameters: [&(dyn ToSql + Sync); 3] = [&queue.as_str(), &now_ns, &self.lease_time(now_ns)];
+            let rows = connection.query(&self.of_known_tasks(OLDEST_OVERDUE), &parameters).await?;
             overdue.extend(first(&rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
         }
         Ok(Measurement { parked, overdue, standbys: None })
@@ -246,7 +363,7 @@ impl PostgresStore {
         self.read(async |connection| {
             let (token, max_failures) =
                 (i64::from(lease.token), i32::try_from(MAX_TASK_FAILURES).unwrap_or(i32::MAX));
-            let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
+            let parameters: [&(dyn ToSql + Sync); 7] = [
                 &lease.task_id.uuid(),
                 &token,
                 &run_at_ns,
@@ -259,10 +376,4 @@ impl PostgresStore {
         })
         .await
     }
-}
-
-/// Returns the kind of a parked task, if the task is parked and not resolved.
-async fn find_parked(connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
-    let rows = connection.query(KIND_OF_PARKED, &[&id.uuid()]).await?;
-    first(&rows, |row| kind_of_parked(id, row.text(0)?))
 }

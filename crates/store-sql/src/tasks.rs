@@ -1,50 +1,86 @@
 //! Tasks.
 
-use dabba_domain::{TaskId, order::TaskKind};
+use std::sync::LazyLock;
+
+use dabba_domain::{
+    TaskId,
+    task::{TaskKind, TaskSubject, TaskSubjectKind},
+};
 use dabba_store::{
-    ClaimedTask, NewTask, ParkedTask, StoreError, StoredTask, TaskLease,
-    encoding::{decode_task, decode_task_failures, written_by_newer},
+    ClaimedTask, NewTask, ParkedTask, StoreError, StoredTask, TaskLease, check_task_subject,
+    encoding::{decode_task, decode_task_failures, decode_task_subject, written_by_newer},
 };
 
 use crate::StoredRow;
 
-/// Returns the names of the task kinds that this program knows. Tasks of other kinds are left to newer programs.
+/// The combinations of a task's kind and its subject's kind that this program works on, each as `kind/subject_kind`: those that
+/// the rules of the kinds allow. Other tasks are left to newer programs.
+pub static KNOWN_TASKS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let of_kind = |kind: &TaskKind| {
+        let kind = *kind;
+        kind.rules().subjects.iter().map(move |subject| format!("{kind}/{subject}"))
+    };
+    TaskKind::ALL.iter().flat_map(of_kind).collect()
+});
+
+/// Returns the names of the task kinds that this program knows. An audit leaves tasks of other kinds to newer programs.
 pub fn known_kinds() -> Vec<&'static str> {
     TaskKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
-/// Returns the kind of a parked task by its stored name. A kind that this program does not know is
-/// [`StoreError::WrittenByNewer`]: a newer program must retry or resolve the task.
-pub fn kind_of_parked(id: TaskId, name: &str) -> Result<TaskKind, StoreError> {
-    TaskKind::from_name(name).ok_or_else(|| written_by_newer(format_args!("task {id}")))
+/// Returns the names of the kinds of subjects that this program knows. An audit leaves tasks with other subjects to newer programs.
+pub fn known_subject_kinds() -> Vec<&'static str> {
+    TaskSubjectKind::ALL.iter().map(|kind| kind.as_str()).collect()
 }
 
-/// Returns the task of a row that begins with these columns: `id`, `order_id`, `kind`, `payload`, `run_at_ns`.
+/// A parked task that an admin retries or resolves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParkedKind {
+    /// Kind of the task.
+    pub kind: TaskKind,
+    /// Subject of the task.
+    pub subject: TaskSubject,
+}
+
+/// Returns the kind and the subject of a parked task in a row with the columns `kind`, `subject_kind` and `order_id`. If this
+/// program does not know them, the result is [`StoreError::WrittenByNewer`]: a newer program must retry or resolve the task.
+pub fn parked_kind_of<'row>(id: TaskId, row: impl StoredRow<'row>) -> Result<ParkedKind, StoreError> {
+    let kind = TaskKind::from_name(row.text(0)?);
+    let kind = kind.ok_or_else(|| written_by_newer(format_args!("task {id}")))?;
+    let subject = decode_task_subject(row.text(1)?, row.uuid(2)?)?;
+    check_task_subject(id, kind, subject)?;
+    Ok(ParkedKind { kind, subject })
+}
+
+/// Returns the task of a row that begins with these columns: `id`, `subject_kind`, `order_id` (the id of the subject), `kind`,
+/// `payload`, `run_at_ns`. Refuses a task that does not fit the rules of its kind.
 fn task_of<'row>(row: impl StoredRow<'row>) -> Result<NewTask, StoreError> {
-    Ok(NewTask {
+    let task = NewTask {
         id: row.id(0)?,
-        order_id: row.id(1)?,
-        task: decode_task(row.text(2)?, row.optional_text(3)?)?,
-        run_at: row.timestamp(4)?,
-    })
+        subject: decode_task_subject(row.text(1)?, row.uuid(2)?)?,
+        task: decode_task(row.text(3)?, row.optional_text(4)?)?,
+        run_at: row.timestamp(5)?,
+    };
+    task.check()?;
+    Ok(task)
 }
 
 /// Returns the parked task of a row with the columns of a task, `attempts`, `parked_at_ns` and `failures`.
 pub fn parked_task_of<'row>(row: impl StoredRow<'row>) -> Result<ParkedTask, StoreError> {
     Ok(ParkedTask {
         task: task_of(row)?,
-        attempts: row.number(5)?,
-        parked_at: row.timestamp(6)?,
-        failures: decode_task_failures(row.text(7)?)?,
+        attempts: row.number(6)?,
+        parked_at: row.timestamp(7)?,
+        failures: decode_task_failures(row.text(8)?)?,
     })
 }
 
 /// Returns the claimed task of a row with the columns of a task, `attempts`, the number of failures and `last_error`.
 pub fn claimed_task_of<'row>(row: impl StoredRow<'row>) -> Result<ClaimedTask, StoreError> {
     let task = task_of(row)?;
-    let (attempts, failures) = (row.number(5)?, row.number(6)?);
-    let lease = TaskLease { task_id: task.id, token: attempts };
-    let last_error = row.optional_text(7)?.map(str::to_owned);
+    let (attempts, failures) = (row.number(6)?, row.number(7)?);
+    let lease = TaskLease { task_id: task.id, subject: task.subject, token: attempts };
+    let last_error = row.optional_text(8)?.map(str::to_owned);
     Ok(ClaimedTask { task, attempts, failures, last_error, lease })
 }
 
@@ -58,9 +94,9 @@ pub fn sort_claimed(claimed: &mut [ClaimedTask]) {
 pub fn stored_task_of<'row>(row: impl StoredRow<'row>) -> Result<StoredTask, StoreError> {
     Ok(StoredTask {
         task: task_of(row)?,
-        attempts: row.number(5)?,
-        leased_until: row.optional_timestamp(6)?,
-        parked_at: row.optional_timestamp(7)?,
-        resolved_at: row.optional_timestamp(8)?,
+        attempts: row.number(6)?,
+        leased_until: row.optional_timestamp(7)?,
+        parked_at: row.optional_timestamp(8)?,
+        resolved_at: row.optional_timestamp(9)?,
     })
 }

@@ -15,12 +15,15 @@ use crate::{
     claims::scope_bytes,
     codec::{BELOW_EVERY_ID, SqliteRow, collect, id_bytes},
     orders::read::order,
-    tasks::KNOWN_KINDS,
+    tasks::{KNOWN_KINDS, KNOWN_SUBJECT_KINDS},
 };
 
 pub(crate) const ALL_TASKS: &str = "\
-    SELECT id, order_id, kind, payload, run_at_ns, attempts, leased_until_ns, parked_at_ns, resolved_at_ns \
-    FROM tasks WHERE id > ?1 AND instr(?3, ',' || kind || ',') ORDER BY id LIMIT ?2";
+    SELECT id, subject_kind, order_id, kind, payload, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
+        resolved_at_ns \
+    FROM tasks \
+    WHERE id > ?1 AND instr(?3, ',' || kind || ',') AND instr(?4, ',' || subject_kind || ',') \
+    ORDER BY id LIMIT ?2";
 
 pub(crate) const ALL_CLAIMS: &str = "\
     SELECT account_id, restaurant_id, key, fingerprint, order_id, version, resource, fingerprint_version \
@@ -54,8 +57,12 @@ impl AuditStore for SqliteStore {
         limit: PageSize,
     ) -> Result<Listing<StoredTask>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, id_bytes);
-        let parameters: [Box<dyn ToSql + Send>; 3] =
-            [Box::new(after), Box::new(limit.get()), Box::new(KNOWN_KINDS.as_str())];
+        let parameters: [Box<dyn ToSql + Send>; 4] = [
+            Box::new(after),
+            Box::new(limit.get()),
+            Box::new(KNOWN_KINDS.as_str()),
+            Box::new(KNOWN_SUBJECT_KINDS.as_str()),
+        ];
         self.list(ALL_TASKS, parameters, |row| stored_task_of(row)).await
     }
 

@@ -36,6 +36,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V6__availability", include_str!("../migrations/V6__availability.sql")),
     ("V7__versions", include_str!("../migrations/V7__versions.sql")),
     ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
+    ("V9__task_subjects", include_str!("../migrations/V9__task_subjects.sql")),
 ]);
 
 /// The version of the newest migration.

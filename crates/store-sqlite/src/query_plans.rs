@@ -64,6 +64,7 @@ const STATEMENTS: &[&str] = &[
     stock::UPDATE_COUNTERS,
     stock::UPDATE_LEVEL,
     tasks::CLAIM_DUE,
+    tasks::COMPLETE,
     tasks::POSTPONE,
     tasks::FAIL,
     tasks::PARKED,

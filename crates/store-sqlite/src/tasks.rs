@@ -1,20 +1,24 @@
-//! Tasks: leasing, postponing, parking, retrying and resolving.
+//! Tasks: writing, leasing, postponing, completing, parking, retrying and resolving. The column `order_id` contains the id of
+//! the task's subject, whatever its kind.
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use async_trait::async_trait;
 use dabba_domain::{
     TaskId, Timestamp,
-    order::{TaskKind, TaskQueue},
+    task::{TaskKind, TaskQueue},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, PageSize, StoreError, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore,
-    encoding::{clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
+    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    encoding::{EncodedTask, clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
 use dabba_store_sql::{
     StoredRow as _,
-    tasks::{claimed_task_of, kind_of_parked, known_kinds, parked_task_of, sort_claimed},
+    tasks::{
+        KNOWN_TASKS, claimed_task_of, known_kinds, known_subject_kinds, parked_kind_of, parked_task_of,
+        sort_claimed,
+    },
 };
 use rusqlite::{Connection, Transaction, params};
 
@@ -24,17 +28,34 @@ use crate::{
     failure::Failure,
 };
 
-/// The known kinds, separated and enclosed by commas, so that a statement can search for a kind.
+/// The known combinations of kind and subject, separated and enclosed by commas, so that a statement can search for one.
+static KNOWN: LazyLock<String> = LazyLock::new(|| format!(",{},", KNOWN_TASKS.join(",")));
+
+/// The known kinds, for a search like that in [`KNOWN`].
 pub(crate) static KNOWN_KINDS: LazyLock<String> = LazyLock::new(|| format!(",{},", known_kinds().join(",")));
+
+/// The known kinds of subjects, for a search like that in [`KNOWN`].
+pub(crate) static KNOWN_SUBJECT_KINDS: LazyLock<String> =
+    LazyLock::new(|| format!(",{},", known_subject_kinds().join(",")));
+
+const ENQUEUE: &str = "\
+    INSERT INTO tasks (id, order_id, subject_kind, queue, kind, payload, run_at_ns, parked_at_ns) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (id) DO NOTHING";
+
+/// Completes a task that no commit completes. An expired lease is still valid if no other worker has taken over the task.
+pub(crate) const COMPLETE: &str = "\
+    DELETE FROM tasks \
+    WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL AND subject_kind <> 'order'";
 
 pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND queue = ?4 AND instr(?5, ',' || kind || ',') AND run_at_ns <= ?1 \
+        WHERE parked_at_ns IS NULL AND queue = ?4 AND instr(?5, ',' || kind || '/' || subject_kind || ',') \
+            AND run_at_ns <= ?1 \
             AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
         ORDER BY run_at_ns, id LIMIT ?3) \
-    RETURNING id, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
+    RETURNING id, subject_kind, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
 
 /// Postpones without a failure, so `last_error` and `failures` stay.
 pub(crate) const POSTPONE: &str = "\
@@ -51,16 +72,17 @@ pub(crate) const FAIL: &str = "\
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
 
 pub(crate) const PARKED: &str = "\
-    SELECT id, order_id, kind, payload, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
+    SELECT id, subject_kind, order_id, kind, payload, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 \
-        AND instr(?3, ',' || kind || ',') ORDER BY id LIMIT ?2";
+        AND instr(?3, ',' || kind || '/' || subject_kind || ',') ORDER BY id LIMIT ?2";
 
 pub(crate) const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = ?2 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const KIND_OF_PARKED: &str = "\
-    SELECT kind FROM tasks WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
+    SELECT kind, subject_kind, order_id FROM tasks \
+    WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const RESOLVE: &str = "\
     UPDATE tasks SET resolved_at_ns = ?2, resolved_by = ?3, resolution = ?4 \
@@ -82,6 +104,36 @@ pub(crate) const OLDEST_OVERDUE: &str = "\
 
 #[async_trait]
 impl TaskStore for SqliteStore {
+    async fn enqueue_task(&self, task: &NewTask) -> Result<bool, StoreError> {
+        let EncodedTask { run_at_ns, payload } = EncodedTask::outside_order(task)?;
+        let (id, subject, kind) = (task.id, task.subject, task.task.kind());
+        self.writer
+            .write(move |transaction| {
+                let parameters = params![
+                    id_bytes(id),
+                    subject.uuid().into_bytes(),
+                    subject.kind().as_str(),
+                    kind.queue().as_str(),
+                    kind.as_str(),
+                    payload,
+                    run_at_ns,
+                    kind.needs_admin().then_some(run_at_ns),
+                ];
+                Ok(transaction.prepare_cached(ENQUEUE)?.execute(parameters)? == 1)
+            })
+            .await
+    }
+
+    async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError> {
+        lease.check_outside_order()?;
+        self.writer
+            .write(move |transaction| {
+                let parameters = params![id_bytes(lease.task_id), lease.token];
+                Ok(transaction.prepare_cached(COMPLETE)?.execute(parameters)? == 1)
+            })
+            .await
+    }
+
     async fn claim_due_tasks(
         &self,
         queue: TaskQueue,
@@ -120,7 +172,7 @@ impl TaskStore for SqliteStore {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(PARKED)?;
-                let rows = statement.query(params![after, limit.get(), KNOWN_KINDS.as_str()])?;
+                let rows = statement.query(params![after, limit.get(), KNOWN.as_str()])?;
                 Ok(TaskPage { tasks: collect(rows, |row| parked_task_of(row))?, incomplete: false })
             })
             .await
@@ -202,7 +254,7 @@ impl SqliteStore {
 /// Returns the kind of a parked task, if the task is parked and not resolved.
 fn find_parked(transaction: &Transaction<'_>, id: TaskId) -> Result<Option<TaskKind>, Failure> {
     let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
-    first(statement.query([id_bytes(id)])?, |row| kind_of_parked(id, row.text(0)?))
+    first(statement.query([id_bytes(id)])?, |row| Ok(parked_kind_of(id, row)?.kind))
 }
 
 fn claim_due(
@@ -213,8 +265,7 @@ fn claim_due(
     limit: u32,
 ) -> Result<Vec<ClaimedTask>, Failure> {
     let mut statement = transaction.prepare_cached(CLAIM_DUE)?;
-    let rows =
-        statement.query(params![now_ns, lease_until_ns, limit, queue.as_str(), KNOWN_KINDS.as_str()])?;
+    let rows = statement.query(params![now_ns, lease_until_ns, limit, queue.as_str(), KNOWN.as_str()])?;
     let mut claimed = collect(rows, |row| claimed_task_of(row))?;
     sort_claimed(&mut claimed);
     Ok(claimed)

@@ -174,7 +174,7 @@ impl Inspector {
             .await
             .unwrap()
             .iter()
-            .map(|claimed| claimed.task.order_id)
+            .map(|claimed| claimed.task.subject.order_id().unwrap())
             .collect();
         with_task.sort();
         let mut all: Vec<OrderId> = self.histories.keys().copied().collect();

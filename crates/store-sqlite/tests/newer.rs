@@ -1,14 +1,15 @@
-//! A database that a newer version of Dabba has changed.
+//! Rows that this program does not write itself: those of a newer version of Dabba, and tasks with unusual subjects.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
 use std::{path::Path, sync::Arc};
 
 use dabba_store::{
-    Store as _,
+    Store as _, TaskStore as _,
     conformance::{
         builders::World,
         newer::{NewerRows, newer_rows_are_left_alone},
+        subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
@@ -47,6 +48,11 @@ fn write_newer(path: &Path, rows: &NewerRows) {
         "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns, parked_at_ns) VALUES (?1, ?2, 'deadlines', ?3, 1, 1)",
         params![rows.task_id.uuid().into_bytes(), order_id, NewerRows::KIND],
     );
+    write(
+        "INSERT INTO tasks (id, order_id, subject_kind, queue, kind, payload, run_at_ns, parked_at_ns) \
+         VALUES (?1, ?2, ?3, 'deadlines', 'review', '{\"reason\":{\"type\":\"payment_voided\"}}', 1, 1)",
+        params![rows.subject_task_id.uuid().into_bytes(), order_id, NewerRows::SUBJECT_KIND],
+    );
 }
 
 #[tokio::test]
@@ -62,5 +68,53 @@ async fn rows_of_a_newer_version_are_left_alone() {
     write_newer(&path, &rows);
     let store = open();
     newer_rows_are_left_alone(store.clone(), &mut world, &rows).await;
+    store.close().await;
+}
+
+/// Proves that workers lease and complete tasks that are not about orders, as soon as a kind for workers allows it.
+#[tokio::test]
+async fn tasks_without_an_order_are_worked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let open = || Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let store = open();
+    let mut world = World::new(143);
+    let at = world.in_seconds(5);
+    let tasks = reviews(&mut world, at);
+    for task in &tasks {
+        assert!(store.enqueue_task(task).await.unwrap());
+    }
+    store.close().await;
+    let unparked = Connection::open(&path).unwrap().execute("UPDATE tasks SET parked_at_ns = NULL", []);
+    assert_eq!(unparked.unwrap(), 2);
+    let store = open();
+    unparked_tasks_are_worked(store.clone(), &tasks, at).await;
+    store.close().await;
+}
+
+/// Proves that a task that does not fit its kind is refused wherever it is read.
+#[tokio::test]
+async fn tasks_that_do_not_fit_their_kind_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let open = || Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let store = open();
+    let mut world = World::new(144);
+    let misfits = Misfits::placed(&*store, &mut world).await;
+    store.close().await;
+    let connection = Connection::open(&path).unwrap();
+    for (id, parked_at_ns) in [(misfits.due_id, None), (misfits.parked_id, Some(1))] {
+        let insert = "INSERT INTO tasks (id, order_id, subject_kind, queue, kind, run_at_ns, parked_at_ns) \
+            VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)";
+        let (id, subject) = (id.uuid().into_bytes(), misfits.subject.uuid().into_bytes());
+        let parameters =
+            params![id, subject, Misfits::SUBJECT_KIND, Misfits::QUEUE, Misfits::KIND, parked_at_ns];
+        connection.execute(insert, parameters).unwrap();
+    }
+    drop(connection);
+    let store = open();
+    misfits_are_refused(store.clone(), &world, &misfits).await;
     store.close().await;
 }

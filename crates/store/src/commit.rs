@@ -7,6 +7,7 @@ use dabba_domain::{
     menu::UnavailableItem,
     order::{Event, Order, RecordedEvent, StockDraw, Version},
     restaurant::Revision,
+    task::TaskSubject,
     text::Slug,
 };
 
@@ -39,9 +40,9 @@ pub struct Commit {
     /// keeps no end. The availability's revision increases if a mark changes; later commits of the batch see the new
     /// revision. The store does not check whether the items are on the menu.
     pub unavailable: Vec<UnavailableItem>,
-    /// Tasks that follow from the change.
+    /// Tasks of the order that follow from the change.
     pub tasks: Vec<NewTask>,
-    /// Lease of the task that this commit completes.
+    /// Lease of the order's task that this commit completes.
     pub completes: Option<TaskLease>,
 }
 
@@ -65,9 +66,13 @@ impl Commit {
         {
             return defect("a task's bucket differs from the bucket of its order");
         }
-        if self.tasks.iter().any(|task| task.order_id != self.order_id) {
-            return defect("a task refers to another order");
+        let subject = TaskSubject::Order(self.order_id);
+        if self.tasks.iter().any(|task| task.subject != subject)
+            || self.completes.is_some_and(|lease| lease.subject != subject)
+        {
+            return defect("a task is about another order, or about no order");
         }
+        self.tasks.iter().try_for_each(NewTask::check)?;
         let Some(Change { order, events }) = &self.change else { return Ok(()) };
         if order.id != self.order_id || events.iter().any(|event| event.order_id != self.order_id) {
             return defect("the change belongs to another order");

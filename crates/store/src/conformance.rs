@@ -40,6 +40,7 @@ mod registering;
 mod stock;
 mod stock_edits;
 mod store;
+pub mod subjects;
 mod tasks;
 mod texts;
 mod unavailable;
@@ -177,6 +178,13 @@ properties! { $
         a_long_queue_does_not_delay_another,
         the_failures_of_a_task_are_counted,
         waiting_and_parked_tasks_are_measured,
+    }
+    subjects {
+        a_task_about_a_restaurant_or_an_account_is_stored_exactly,
+        a_task_is_enqueued_once,
+        a_task_that_does_not_fit_its_kind_is_refused,
+        a_review_of_any_subject_is_resolved_once,
+        the_task_of_an_order_needs_a_commit,
     }
     catalogue {
         a_created_restaurant_is_stored_exactly,

@@ -6,7 +6,8 @@ use std::{borrow::Cow, sync::Arc};
 use dabba_domain::{
     RestaurantId, Timestamp,
     ids::Id,
-    order::{Event, OrderDetails, RecordedEvent, RefundState, Task, UnknownEvent},
+    order::{Event, OrderDetails, RecordedEvent, RefundState, UnknownEvent},
+    task::{Task, TaskSubject, TaskSubjectKind},
     text::{Slug, stored},
 };
 use serde::{Deserialize, Serialize};
@@ -51,8 +52,21 @@ pub struct EncodedCommit {
 pub struct EncodedTask {
     /// Time at which the task is due.
     pub run_at_ns: i64,
-    /// Content of the task in addition to the order, as JSON.
+    /// Content of the task in addition to its subject, as JSON.
     pub payload: Option<String>,
+}
+
+impl EncodedTask {
+    /// Encodes a task that no order's commit writes. A task that must not be written in this way, and a time that the store
+    /// cannot represent, are [`StoreError::Corrupt`].
+    pub fn outside_order(task: &NewTask) -> Result<Self, StoreError> {
+        task.check_outside_order()?;
+        Self::encode(task)
+    }
+
+    fn encode(task: &NewTask) -> Result<Self, StoreError> {
+        Ok(Self { run_at_ns: exact_nanoseconds(task.run_at)?, payload: content_of(&task.task)? })
+    }
 }
 
 /// Columns of a [`Change`] that need encoding.
@@ -106,11 +120,7 @@ impl EncodedCommit {
 
     fn encode(commit: Arc<Commit>) -> Result<Self, StoreError> {
         let change = commit.change.as_ref().map(EncodedChange::new).transpose()?;
-        let encode_task = |task: &NewTask| {
-            let run_at_ns = exact_nanoseconds(task.run_at)?;
-            Ok(EncodedTask { run_at_ns, payload: content_of(&task.task)? })
-        };
-        let tasks = commit.tasks.iter().map(encode_task).collect::<Result<_, StoreError>>()?;
+        let tasks = commit.tasks.iter().map(EncodedTask::encode).collect::<Result<_, StoreError>>()?;
         Ok(Self { at_ns: exact_nanoseconds(commit.at)?, change, tasks, commit })
     }
 }
@@ -177,6 +187,13 @@ pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError
         None => format!(r#"{{"kind":{kind}}}"#),
     };
     decode_json(&json).map_err(corrupt)
+}
+
+/// Returns the subject of a task from the name of its kind and its id.
+pub fn decode_task_subject(kind: &str, id: Uuid) -> Result<TaskSubject, StoreError> {
+    let kind = TaskSubjectKind::from_name(kind)
+        .ok_or_else(|| written_by_newer(format_args!("a task about the {kind} {id}")))?;
+    TaskSubject::new(kind, id).map_err(corrupt)
 }
 
 /// Returns the refunds of an order from their JSON.

@@ -16,10 +16,10 @@ use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
     CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
     CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
-    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
-    Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey, StockEdit,
-    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure,
-    TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus,
+    PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey,
+    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 
 /// A call of a store's method.
@@ -190,6 +190,8 @@ layer! {
         Other delete_expired_keys(claimed_before: Timestamp, limit: u32) -> u32;
     }
     TaskStore {
+        Other enqueue_task(task: &NewTask) -> bool;
+        ReturnTask complete_task(lease: TaskLease) -> bool;
         ClaimTasks claim_due_tasks(queue: TaskQueue, now: Timestamp, lease_until: Timestamp, limit: u32) -> Vec<ClaimedTask>;
         ReturnTask postpone_task(lease: TaskLease, run_at: Timestamp, failure: Option<&TaskFailure>) -> bool;
         ReturnTask park_task(lease: TaskLease, failure: &TaskFailure) -> bool;

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, TaskId, Timestamp,
-    order::{Task, TaskQueue},
+    AccountId, TaskId, Timestamp,
+    task::{Task, TaskKind, TaskQueue, TaskSubject},
 };
 
 use crate::{PageSize, StoreError};
@@ -11,10 +11,30 @@ use crate::{PageSize, StoreError};
 /// Maximum number of recorded failures per task. Further failures displace the oldest.
 pub const MAX_TASK_FAILURES: u32 = 100;
 
-/// Leases tasks to workers. [`crate::OrderStore::commit`] writes and completes tasks. A task for people is parked when it is
-/// written, and no worker ever receives it.
+/// Writes tasks, and leases them to workers.
+///
+/// A task is stored where its subject is: the task of an order in the order's shard, every other task in the directory. Only the
+/// order's commit ([`crate::OrderStore::commit`]) writes and completes the tasks of an order, together with the change that causes
+/// them (I3). [`TaskStore::enqueue_task`] and [`TaskStore::complete_task`] write and complete every other task.
+///
+/// A task for people is parked when it is written, and no worker ever receives it. A task that does not fit the rules of its kind
+/// ([`TaskKind::rules`]) is not written. Tasks of a kind or with a subject that this program does not know are
+/// left to newer programs.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
+    /// Writes a task that is not about an order; a task for people is parked from its `run_at` on. Idempotent by the task's id:
+    /// returns `false`, and changes nothing, if a task with this id exists. A completed task no longer exists. After
+    /// [`StoreError::OutcomeUnknown`], retry with the same task.
+    ///
+    /// A task about an order, and a task that does not fit the rules of its kind, is a defect in the caller, hence
+    /// [`StoreError::Corrupt`].
+    async fn enqueue_task(&self, task: &NewTask) -> Result<bool, StoreError>;
+
+    /// Completes a leased task that is not about an order: the task is deleted. Returns `false` if the lease was lost; an expired
+    /// lease is not lost until another worker has taken over the task. The lease of an order's task is
+    /// [`StoreError::Corrupt`].
+    async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError>;
+
     /// Leases at most `limit` due tasks of a queue that nobody holds at `now`; from each shard, the tasks that are due longest.
     /// The lease lasts for the time from `now` to `lease_until`, measured by the database's own clock, so that servers with
     /// different clocks do not take over each other's leases. The result is ordered by due time. Each shard gets an equal share
@@ -57,12 +77,37 @@ pub trait TaskStore: Send + Sync {
 pub struct NewTask {
     /// The task's id.
     pub id: TaskId,
-    /// The order to which the task belongs.
-    pub order_id: OrderId,
+    /// The order, restaurant or account that the task is about.
+    pub subject: TaskSubject,
     /// The work to do.
     pub task: Task,
     /// Earliest time at which the task may run.
     pub run_at: Timestamp,
+}
+
+impl NewTask {
+    /// Checks that the task fits the rules of its kind. Every store calls this check before it writes a task.
+    ///
+    /// A task that does not fit is a defect in the caller, hence [`StoreError::Corrupt`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        check_task_subject(self.id, self.task.kind(), self.subject)
+    }
+
+    /// Like [`NewTask::check`], for a task that no order's commit writes. Refuses the task of an order.
+    pub fn check_outside_order(&self) -> Result<(), StoreError> {
+        self.check()?;
+        refuse_order(self.id, self.subject)
+    }
+}
+
+/// Checks that a task of this kind may have this subject, by [`TaskKind::rules`].
+pub fn check_task_subject(id: TaskId, kind: TaskKind, subject: TaskSubject) -> Result<(), StoreError> {
+    if kind.accepts(subject.kind()) {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "the task {id} is invalid: a task of the kind {kind} cannot be about the {subject}"
+    )))
 }
 
 /// A task that a worker has leased.
@@ -86,8 +131,27 @@ pub struct ClaimedTask {
 pub struct TaskLease {
     /// The task.
     pub task_id: TaskId,
+    /// The subject of the task, which determines where the task is stored.
+    pub subject: TaskSubject,
     /// The fencing token.
     pub token: u32,
+}
+
+impl TaskLease {
+    /// Refuses the lease of an order's task, which only the order's commit completes. Every store calls this check before it
+    /// completes a task without a commit.
+    pub fn check_outside_order(&self) -> Result<(), StoreError> {
+        refuse_order(self.task_id, self.subject)
+    }
+}
+
+fn refuse_order(task_id: TaskId, subject: TaskSubject) -> Result<(), StoreError> {
+    match subject {
+        TaskSubject::Order(order_id) => Err(StoreError::Corrupt(format!(
+            "the task {task_id} is about the order {order_id}: only a commit of the order writes and completes it"
+        ))),
+        TaskSubject::Restaurant(_) | TaskSubject::Account(_) => Ok(()),
+    }
 }
 
 /// A failure of a task, and its time.
@@ -138,7 +202,7 @@ pub enum TaskRetry {
     Queued,
     /// The task is not parked.
     NotParked,
-    /// The task is for people ([`dabba_domain::order::TaskKind::needs_admin`]): no worker can do it, so it stays parked.
+    /// The task is for people ([`TaskKind::needs_admin`]): no worker can do it, so it stays parked.
     ForPeople,
 }
 

@@ -1,24 +1,33 @@
 //! Bodies of parked tasks.
 
 use dabba_domain::{
-    OrderId, TaskId, Timestamp,
-    order::{ReviewReason, Task, TaskKind},
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
+    order::ReviewReason,
+    task::{Task, TaskKind},
     text::Note,
 };
 use dabba_store::{ParkedTask, RecordedTaskFailure, TaskFailure};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A task that is parked because it failed too often, or a review, which is work for a person.
+/// A task that is parked because it failed too often, or a review, which is work for a person. Exactly one of `order_id`,
+/// `restaurant_id` and `account_id` is present.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParkedTask)]
 pub(crate) struct ParkedTaskBody {
     id: TaskId,
-    /// The order to which the task belongs.
-    order_id: OrderId,
+    /// The order, if the task is about an order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    /// The restaurant, if the task is about a restaurant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restaurant_id: Option<RestaurantId>,
+    /// The account, if the task is about an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<AccountId>,
     /// The kind of task.
     kind: TaskKind,
-    /// The reason why a person must check the order; only for tasks of the kind `review`.
+    /// The reason why a person must check the subject; only for tasks of the kind `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
     /// The reason in words, with instructions; only for tasks of the kind `review`.
@@ -55,7 +64,9 @@ impl From<ParkedTask> for ParkedTaskBody {
         };
         Self {
             id: task.id,
-            order_id: task.order_id,
+            order_id: task.subject.order_id(),
+            restaurant_id: task.subject.restaurant_id(),
+            account_id: task.subject.account_id(),
             kind,
             detail: reason.as_ref().map(ToString::to_string),
             reason,

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use dabba_domain::Timestamp;
-use dabba_domain::order::TaskQueue;
-use dabba_store::TaskFailure;
+use dabba_domain::{
+    AccountId, Bucket, RestaurantId, TaskId, Timestamp,
+    order::ReviewReason,
+    task::{Task, TaskQueue, TaskSubject},
+};
+use dabba_store::{NewTask, TaskFailure};
 use dabba_testkit::{TestServer, eventually};
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -105,7 +108,7 @@ async fn park(server: &TestServer, order: &Value) -> String {
         .await
         .unwrap()
         .remove(0);
-    assert_eq!(claimed.task.order_id.to_string(), order["id"].as_str().unwrap());
+    assert_eq!(claimed.task.subject.order_id().unwrap().to_string(), order["id"].as_str().unwrap());
     let failure = TaskFailure { at: server.now(), error: "the gateway said no".to_owned() };
     assert!(server.store().park_task(claimed.lease, &failure).await.unwrap());
     claimed.task.id.to_string()
@@ -151,4 +154,32 @@ async fn an_admin_retries_and_resolves_parked_tasks() {
     let page = server.get("/v1/tasks", admin).await.expect(200);
     assert_eq!(page, json!({"tasks": []}));
     assert_eq!(read(&server, &second).await["status"], "confirmed", "a resolved task must not be retried");
+}
+
+/// Proves that a parked task that is not about an order names its restaurant or account instead, and that an admin resolves
+/// it.
+#[tokio::test]
+async fn a_parked_task_names_its_subject() {
+    let server = start().await;
+    let (now, bucket) = (server.now(), Bucket::FIRST);
+    let restaurant = TaskSubject::Restaurant(RestaurantId::generate(now, bucket, 1 << 2));
+    let account = TaskSubject::Account(AccountId::generate(now, bucket, 2 << 2));
+    for (random, (member, subject)) in (3..).zip([("restaurant_id", restaurant), ("account_id", account)]) {
+        let id = TaskId::generate(now, bucket, random << 2);
+        let task = Task::Review { reason: ReviewReason::PaymentVoided };
+        let review = NewTask { id, subject, task, run_at: now };
+        assert!(server.store().enqueue_task(&review).await.unwrap());
+        let page = server.get("/v1/tasks", Some(&server.admin)).await.expect(200);
+        let task = page["tasks"][0].as_object().unwrap();
+        assert_eq!((&task[member], &task["kind"]), (&json!(subject.uuid()), &json!("review")));
+        let ids = ["order_id", "restaurant_id", "account_id"].iter().filter(|id| task.contains_key(**id));
+        assert_eq!(ids.count(), 1);
+        let (retry, resolve) =
+            (format!("/v1/tasks/{}/retry", review.id), format!("/v1/tasks/{}/resolve", review.id));
+        let refused = server.request(Method::POST, &retry).by(&server.admin).send().await;
+        refused.problem(409, "review_not_retryable");
+        let reason = json!({"reason": "they rang us up"});
+        server.post(&resolve, Some(&server.admin), &reason).send().await.expect(204);
+        assert_eq!(server.get("/v1/tasks", Some(&server.admin)).await.expect(200), json!({"tasks": []}));
+    }
 }

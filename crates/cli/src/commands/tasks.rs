@@ -3,9 +3,7 @@
 use std::fmt;
 
 use dabba_domain::{
-    OrderId, TaskId, Timestamp,
-    order::{ReviewReason, Task},
-    text::Note,
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, task::Task, text::Note,
 };
 use dabba_engine::{Engine, Principal};
 use dabba_sim::Client;
@@ -76,13 +74,18 @@ fn note(text: &str) -> Result<Note, String> {
     Note::new(text).map_err(|error| error.to_string())
 }
 
-/// A parked task in the format of the API.
+/// A parked task in the format of the API. Exactly one of the ids of its subject is present.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     id: TaskId,
-    order_id: OrderId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    restaurant_id: Option<RestaurantId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    account_id: Option<AccountId>,
     kind: String,
-    /// Reason why an operator must review the order; only for reviews.
+    /// Reason why an operator must review the subject; only for reviews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
     attempts: u32,
@@ -111,7 +114,9 @@ impl From<ParkedTask> for Row {
         };
         Self {
             id: parked.task.id,
-            order_id: parked.task.order_id,
+            order_id: parked.task.subject.order_id(),
+            restaurant_id: parked.task.subject.restaurant_id(),
+            account_id: parked.task.subject.account_id(),
             kind,
             reason,
             attempts: parked.attempts,
@@ -228,11 +233,17 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
 
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, order_id, kind, reason, attempts, parked_at, failures } = self;
+        let Self { id, order_id, restaurant_id, account_id, kind, reason, attempts, parked_at, failures } =
+            self;
         let last_error = || failures.last().map_or("", |last| &last.error).to_owned();
         let reason = reason.as_ref().map_or_else(last_error, ToString::to_string);
         writeln!(formatter, "task       {id}")?;
-        writeln!(formatter, "  order    {order_id}")?;
+        let order = order_id.map(|id| ("order", id.uuid()));
+        let restaurant = restaurant_id.map(|id| ("restaurant", id.uuid()));
+        let account = account_id.map(|id| ("account", id.uuid()));
+        for (subject, id) in [order, restaurant, account].into_iter().flatten() {
+            writeln!(formatter, "  {subject:<8} {id}")?;
+        }
         writeln!(formatter, "  kind     {kind}, parked at {parked_at} after {attempts} attempts")?;
         formatter.write_str(&output::wrapped("  reason   ", &reason))
     }
@@ -244,7 +255,30 @@ fn finish(is_empty: bool, is_incomplete: bool, json: bool) -> Result<(), Failure
         output::line("no task is parked")?;
     }
     if is_incomplete {
-        return Err(Failure::new("a shard did not answer: tasks of its orders are missing"));
+        return Err(Failure::new("a shard did not answer: its tasks are missing"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that each task is shown with its subject, and that a response of a server is read whatever the subject.
+    #[test]
+    fn a_task_is_shown_with_its_subject() {
+        let id = "0198b2f4-0000-7000-8000-000000000001";
+        for (member, label) in
+            [("order_id", "order   "), ("restaurant_id", "restaurant"), ("account_id", "account ")]
+        {
+            let response = json!({
+                "id": "0198b2f4-0000-7000-8000-000000000002", (member): id, "kind": "review", "attempts": 0,
+                "parked_at": "2026-06-01T12:00:00Z", "failures": [], "reason": {"type": "payment_voided"},
+            });
+            let row: Row = serde_json::from_value(response.clone()).unwrap();
+            let text = row.to_string();
+            assert!(text.contains(&format!("\n  {label} {id}\n")), "{text}");
+            assert_eq!(serde_json::to_value(&row).unwrap(), response);
+        }
+    }
 }

@@ -25,4 +25,4 @@ macro_rules! named_variants {
         }
     };
 }
-pub(super) use named_variants;
+pub(crate) use named_variants;

@@ -133,7 +133,7 @@ impl Accounts {
     }
 
     /// Sets an account's password and revokes all its tokens. The owner must prove the present password; an admin sets
-    /// the password of other accounts without it.
+    /// the password of other accounts without it. For persons.
     ///
     /// As in [`Self::register_under`], the fingerprint of the request does not contain the password: a retry proves
     /// the password.
@@ -145,6 +145,7 @@ impl Accounts {
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
         principal.require(Scope::WriteAccounts)?;
+        principal.require_person("set a password")?;
         let account = self.stored_account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = opaque(&new.password);
@@ -189,6 +190,7 @@ impl Accounts {
         key: Option<IdempotencyKey>,
     ) -> Result<AccountAnswer, Error> {
         principal.require(Scope::WriteAccounts)?;
+        principal.require_person("set a password")?;
         let Some(key) = key.filter(|_| principal.account_id == id) else { return Err(Error::TokenRevoked) };
         let account = self.store.account(id).await?.ok_or(Error::TokenRevoked)?;
         let claim = password_claim(principal, key, id)?;

@@ -212,7 +212,9 @@ impl Known {
     }
 
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
-        self.by_subject.get(&principal.subject()).is_some_and(|revision| principal.as_of < *revision)
+        self.by_subject
+            .get(&principal.revocation_subject())
+            .is_some_and(|revision| principal.as_of < *revision)
             || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
     }
 

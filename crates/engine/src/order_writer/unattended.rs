@@ -7,7 +7,7 @@ use dabba_domain::{
     order::{Decision, Order},
     restaurant::Settings,
 };
-use dabba_store::{Store, TaskLease};
+use dabba_store::{ClaimedTask, NewTask, Store, TaskLease};
 
 use super::{Decide, OrderWriter, Outcome, Proposal, Verdict};
 use crate::{CatalogueEntry, Clock, Error, catalogue::CatalogueCache};
@@ -41,9 +41,18 @@ impl Unattended {
     }
 }
 
+/// Returns the order that a leased task is about. Stores lease no task that does not fit the rules of its kind, so another
+/// subject is a defect.
+pub(crate) fn order_of(claimed: &ClaimedTask) -> Result<OrderId, Error> {
+    let NewTask { subject, task, .. } = &claimed.task;
+    subject
+        .order_id()
+        .ok_or_else(|| Error::Internal(format!("a task of the kind {} is about the {subject}", task.kind())))
+}
+
 /// Result of an execution.
 pub(crate) enum Progress {
-    /// The task is completed and deleted.
+    /// The task is completed and deleted: by the order's commit, or by [`dabba_store::TaskStore::complete_task`].
     Completed,
     /// The task is not due before this time.
     NotBefore(Timestamp),

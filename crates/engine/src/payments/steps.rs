@@ -26,7 +26,7 @@ use crate::{
     Error,
     clock::after,
     metrics::{CallOutcome, StepLabel},
-    order_writer::{Outcome, Progress, complete, complete_unchanged},
+    order_writer::{Outcome, Progress, complete, complete_unchanged, order_of},
 };
 
 /// Next action of a task, given the state of its order.
@@ -80,8 +80,8 @@ impl Payments {
                 "this server has no payment provider; configure one to execute payment tasks".into(),
             ));
         };
-        let task = &claimed.task.task;
-        let order = self.store.order(claimed.task.order_id).await?.ok_or(Error::NotFound("order"))?;
+        let (task, order_id) = (&claimed.task.task, order_of(claimed)?);
+        let order = self.store.order(order_id).await?.ok_or(Error::NotFound("order"))?;
         if order.is_newer {
             // The provider must not be called for an order that this server understands only in part.
             return Err(Error::WrittenByNewer);
@@ -109,7 +109,7 @@ impl Payments {
             },
         };
         self.unattended
-            .conclude(claimed.task.order_id, Some(claimed.lease), |order, settings, now| {
+            .conclude(order_id, Some(claimed.lease), |order, settings, now| {
                 let Some(report) = &report else { return Ok(complete_unchanged(order)) };
                 let decision = settled(order, report, settings, now)?;
                 // Without this check, a report without effect would complete the task although its step is still needed.

@@ -11,7 +11,7 @@ use dabba_store::ClaimedTask;
 use super::Work;
 use crate::{
     Error,
-    order_writer::{Outcome, Progress, Verdict, complete, complete_unchanged},
+    order_writer::{Outcome, Progress, Verdict, complete, complete_unchanged, order_of},
 };
 
 impl Work {
@@ -19,7 +19,7 @@ impl Work {
     pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let kind = claimed.task.task.kind();
         let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
-        self.unattended.conclude(claimed.task.order_id, Some(claimed.lease), decide).await
+        self.unattended.conclude(order_of(claimed)?, Some(claimed.lease), decide).await
     }
 }
 

@@ -1,10 +1,17 @@
-//! Registry of tasks: how workers treat each kind and each queue.
+//! Registry of tasks: how workers execute each kind and treat each queue.
 //!
-//! To add a kind of task: add a variant to [`dabba_domain::order::Task`], state its queue in [`TaskKind::queue`], because
-//! stores write the queue with the task, and add an entry to [`KindPolicy::of`]. To add a queue: add a variant to
-//! [`TaskQueue`] and an entry to [`QueuePolicy::of`]. The compiler names each entry that is missing.
+//! What stores need to know about a kind (subjects, queue, whether it is for an admin) is one entry in the domain
+//! ([`TaskKind::rules`]), because a store checks the subject and writes the queue with the task. How workers execute the
+//! kind (handler, attempts, back-off) is one entry here, because the domain knows neither workers nor their settings.
+//!
+//! To add a kind of task: add its variants and its rules in [`dabba_domain::task`], and an entry to [`KindPolicy::of`]. To
+//! add a queue: add a variant to [`TaskQueue`] and an entry to [`QueuePolicy::of`]. The compiler names each entry that is
+//! missing, and the snapshot below shows the whole table.
+//!
+//! The handler of a task about an order completes the task in the order's commit. The handler of another task calls
+//! [`dabba_store::TaskStore::complete_task`]. A task may be executed twice, so each handler is idempotent.
 
-use dabba_domain::order::{TaskKind, TaskQueue};
+use dabba_domain::task::{TaskKind, TaskQueue};
 use dabba_store::{Backoff, ClaimedTask};
 use futures::future::BoxFuture;
 
@@ -24,7 +31,7 @@ const MAX_PAYMENT_FAILURES: u32 = 20;
 /// Executes a task.
 type Handler = for<'a> fn(&'a Work, &'a ClaimedTask) -> BoxFuture<'a, Result<Outcome<Progress>, Error>>;
 
-/// How workers treat the tasks of one kind. [`TaskKind::queue`] states the queue.
+/// How workers execute the tasks of one kind.
 pub(super) struct KindPolicy {
     /// Number of failures after which a task is parked.
     pub(super) max_failures: u32,
@@ -83,6 +90,8 @@ impl QueuePolicy {
 
 #[cfg(test)]
 mod tests {
+    use dabba_domain::task::TaskRules;
+
     use super::*;
 
     /// Shows the registry: a change of a queue or a limit is visible in the review.
@@ -91,18 +100,23 @@ mod tests {
         let table = TaskKind::ALL.iter().map(|kind| {
             let KindPolicy { max_failures, backoff, .. } = KindPolicy::of(*kind);
             let Backoff { base, longest } = backoff(&TaskConfig::default());
-            let queue = kind.queue();
-            format!("{kind}: queue {queue}, {max_failures} failures, back-off {base:?} to {longest:?}")
+            let TaskRules { subjects, queue, needs_admin } = kind.rules();
+            let subjects = subjects.iter().map(|subject| subject.as_str()).collect::<Vec<_>>().join(" or ");
+            let executor = if needs_admin { "admin" } else { "worker" };
+            format!(
+                "{kind}: {executor}, {subjects}, queue {queue}, {max_failures} failures, \
+                 back-off {base:?} to {longest:?}"
+            )
         });
         insta::assert_snapshot!(table.collect::<Vec<_>>().join("\n"), @"
-        warn_unaccepted: queue deadlines, 16 failures, back-off 1s to 300s
-        expire_unaccepted: queue deadlines, 16 failures, back-off 1s to 300s
-        expire_unpaid: queue deadlines, 16 failures, back-off 1s to 300s
-        authorize_payment: queue payments, 20 failures, back-off 1s to 300s
-        capture_payment: queue payments, 20 failures, back-off 1s to 300s
-        void_payment: queue payments, 20 failures, back-off 1s to 300s
-        refund_payment: queue payments, 20 failures, back-off 1s to 300s
-        review: queue deadlines, 1 failures, back-off 1s to 300s
+        warn_unaccepted: worker, order, queue deadlines, 16 failures, back-off 1s to 300s
+        expire_unaccepted: worker, order, queue deadlines, 16 failures, back-off 1s to 300s
+        expire_unpaid: worker, order, queue deadlines, 16 failures, back-off 1s to 300s
+        authorize_payment: worker, order, queue payments, 20 failures, back-off 1s to 300s
+        capture_payment: worker, order, queue payments, 20 failures, back-off 1s to 300s
+        void_payment: worker, order, queue payments, 20 failures, back-off 1s to 300s
+        refund_payment: worker, order, queue payments, 20 failures, back-off 1s to 300s
+        review: admin, order or restaurant or account, queue deadlines, 1 failures, back-off 1s to 300s
         ");
     }
 }

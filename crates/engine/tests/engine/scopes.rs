@@ -6,8 +6,8 @@ use dabba_domain::{
     text::{Note, Slug},
 };
 use dabba_engine::{
-    AccountFilter, AccountPatch, CommandRequest, Conditional, Error, NewPassword, Principal, Registration,
-    Scope, Scopes, StockAdjustment,
+    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, NewPassword, Principal,
+    Registration, Scope, Scopes, StockAdjustment,
 };
 use dabba_store::PageSize;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
@@ -221,6 +221,23 @@ async fn each_use_case_requires_its_scope() {
                     let refused = is_refused(&world, *use_case, with, required).await;
                     assert!(!refused, "{part} {index} also requires {required}");
                 }
+            }
+        }
+    }
+}
+
+/// Proves that a service account sets no password, neither its own nor, as an admin, that of another account.
+#[tokio::test]
+async fn a_service_account_sets_no_password() {
+    let world = World::new().await;
+    let accounts = &world.engine.accounts;
+    for caller in [world.customer, world.admin] {
+        let service = Principal { holder: AccountHolder::Service, ..caller };
+        for id in [caller.account_id, account()] {
+            let set = accounts.set_password(&service, id, password(), None).await;
+            let retried = accounts.retry_set_password(&service, id, password(), Some(key("p"))).await;
+            for answer in [set, retried] {
+                assert!(matches!(&answer, Err(Error::Forbidden(text)) if text.contains("service account")));
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{order::OrderStatus, order::TaskQueue, text::Note};
+use dabba_domain::{
+    order::OrderStatus,
+    task::{TaskQueue, TaskSubject},
+    text::Note,
+};
 use dabba_engine::{CommandRequest, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
 use dabba_store::{PageSize, ParkedTask, TaskStore as _};
 use jiff::SignedDuration;
@@ -183,7 +187,7 @@ async fn a_task_that_keeps_failing_is_parked_until_an_admin_retries_it() {
     assert_eq!(worker.claimed(), 17, "a parked task is not executed");
 
     let task = parked(&world).await.remove(0);
-    assert_eq!((task.task.order_id, task.attempts), (order.id, 17));
+    assert_eq!((task.task.subject, task.attempts), (TaskSubject::Order(order.id), 17));
     // The sixteenth failure could not be recorded.
     let attempts: Vec<u32> = task.failures.iter().map(|failed| failed.attempt).collect();
     assert_eq!(attempts, (1..=15).chain([17]).collect::<Vec<_>>());

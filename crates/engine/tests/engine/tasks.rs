@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use dabba_domain::{
     Actor, TaskId,
     limits::MAX_WARNING_LEAD_SECONDS,
-    order::{OrderStatus, Task, TaskKind, TaskQueue},
+    order::OrderStatus,
+    task::{Task, TaskKind, TaskQueue, TaskSubject},
 };
 use dabba_engine::TaskOutcome;
 use dabba_store::{Commit, CommitOutcome, NewTask, OrderStore as _, Store, TaskStore as _};
@@ -81,7 +82,7 @@ async fn a_task_executed_too_early_is_postponed() {
     let now = world.engine.now();
     let task = NewTask {
         id: TaskId::generate(now, order.id.bucket(), 42),
-        order_id: order.id,
+        subject: TaskSubject::Order(order.id),
         task: Task::ExpireUnaccepted,
         run_at: now,
     };

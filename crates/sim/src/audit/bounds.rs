@@ -53,8 +53,9 @@ mod tests {
         let now = world.in_seconds(600);
         let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, now + Duration::from_mins(1), 1_000);
         for task in claimed.await.unwrap() {
-            if taskless.contains(&task.task.order_id) {
-                let order = store.order(task.task.order_id).await.unwrap().unwrap();
+            let order_id = task.task.subject.order_id().unwrap();
+            if taskless.contains(&order_id) {
+                let order = store.order(order_id).await.unwrap().unwrap();
                 let done = world.repeat(&order, order.details.customer_id);
                 let done = Commit { claim: None, completes: Some(task.lease), ..done };
                 assert_eq!(store.commit(vec![done]).await.unwrap(), [CommitOutcome::Committed]);

@@ -1,4 +1,5 @@
-//! Checks that every task has its order, and that every waiting order has the task that it waits for.
+//! Checks that every task about an order has its order, and that every waiting order has the task that it waits for.
+//! Of tasks about restaurants and accounts, the audit checks only whether they are overdue, parked or open.
 //!
 //! The version of an order that needs a task is written together with that task, and the version that no
 //! longer needs it removes it. So if an order had the same version before and after the tasks were read, its
@@ -8,9 +9,10 @@ use std::collections::HashMap;
 
 use dabba_domain::{
     OrderId,
-    order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus, Task, TaskKind},
+    order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus},
+    task::{Task, TaskKind},
 };
-use dabba_store::{AuditStore, OrderStore, PageSize, StoredTask};
+use dabba_store::{AuditStore, NewTask, OrderStore, PageSize, StoredTask};
 
 use super::{Audit, AuditError, Code, Finding, MAX_REREADS, PAGE, is_full, orders_by_id, whole};
 
@@ -90,7 +92,7 @@ impl Waiting {
 
     /// Removes the need that a task fulfils.
     fn remove_found(&mut self, task: &StoredTask) {
-        let order_id = task.task.order_id;
+        let Some(order_id) = task.task.subject.order_id() else { return };
         let Some((_, required)) = self.orders.get_mut(&order_id) else { return };
         required.retain(|required| !required.is(&task.task.task));
         if required.is_empty() {
@@ -170,20 +172,30 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 
     async fn judge_tasks(&mut self, tasks: &[StoredTask]) -> Result<(), AuditError> {
-        let orders = orders_by_id(self.store, tasks.iter().map(|task| task.task.order_id)).await?;
+        let order_ids = tasks.iter().filter_map(|task| task.task.subject.order_id());
+        let orders = orders_by_id(self.store, order_ids).await?;
         for stored in tasks {
             self.report.tasks += 1;
-            let order_id = stored.task.order_id;
-            let name = format!("its task {} ({})", stored.task.id, stored.task.task.kind());
+            let NewTask { id, subject, task, .. } = &stored.task;
             let mut found = |code, text: String| {
-                self.report.add(Finding::new(code, order_id, format!("{name} {text}")));
+                self.report.add(match subject.order_id() {
+                    Some(order_id) => {
+                        Finding::new(code, order_id, format!("its task {id} ({}) {text}", task.kind()))
+                    }
+                    None => Finding::of_no_order(
+                        code,
+                        format!("{subject}: its task {id} ({}) {text}", task.kind()),
+                    ),
+                });
             };
-            if !orders.contains_key(&order_id) {
-                found(Code::TaskWithoutOrder, "exists, but the order does not".to_owned());
-            }
-            let (bucket, home) = (stored.task.id.bucket().number(), order_id.bucket().number());
-            if bucket != home {
-                found(Code::TaskBucket, format!("is in bucket {bucket}, the order in bucket {home}"));
+            if let Some(order_id) = subject.order_id() {
+                if !orders.contains_key(&order_id) {
+                    found(Code::TaskWithoutOrder, "exists, but the order does not".to_owned());
+                }
+                let (bucket, home) = (id.bucket().number(), order_id.bucket().number());
+                if bucket != home {
+                    found(Code::TaskBucket, format!("is in bucket {bucket}, the order in bucket {home}"));
+                }
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
             match (stored.resolved_at, stored.parked_at) {

@@ -8,8 +8,9 @@ use dabba_domain::{
     order::{
         Awaited, CancelReason, Command, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order,
         OrderStatus, PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason,
-        RefundNumber, RefundReason, RefundStatus, RejectReason, ReviewReason, Task, decide, settle,
+        RefundNumber, RefundReason, RefundStatus, RejectReason, ReviewReason, decide, settle,
     },
+    task::{Task, TaskSubject},
 };
 use dabba_sim::audit::{AuditOptions, audit};
 use dabba_store::{
@@ -155,7 +156,7 @@ async fn is_clean_with(
     .with_lists(move |lists| {
         lists.tasks.extend((0..).zip(tasks.clone()).map(|(random, task)| {
             let id = TaskId::generate(at, order_id.bucket(), random);
-            let task = NewTask { id, order_id, task, run_at: at };
+            let task = NewTask { id, subject: TaskSubject::Order(order_id), task, run_at: at };
             StoredTask { task, attempts: 0, leased_until: None, parked_at: None, resolved_at: None }
         }));
     });

@@ -12,8 +12,9 @@ use dabba_domain::{
     order::{
         Awaited, CancelReason, Event, InterventionReason, Order, OrderDetails, OrderStatus, PaymentStatus,
         RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber, RefundReason, ReviewReason,
-        Task, UnknownEvent,
+        UnknownEvent,
     },
+    task::{Task, TaskSubject},
 };
 use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
 use dabba_store::{
@@ -414,4 +415,26 @@ async fn unusual_tasks_and_keys_are_not_a_breach() {
         let report = audit(&store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
         assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
     }
+}
+
+/// Proves that an open review of a restaurant is reported without an order. It needs no order, and the bucket of its id has
+/// no meaning.
+#[tokio::test]
+async fn a_review_of_a_restaurant_is_reported_without_an_order() {
+    let (store, _directory) = embedded().await;
+    let mut world = World::new(13);
+    put(&*store, &mut world, Stage::Delivered).await;
+    let tampering = Tampering::new(store, |_| {}).with_lists(|lists| {
+        TASKS_NOT_DUE(lists);
+        add(lists, Task::Review { reason: ReviewReason::PaymentVoided });
+        let review = lists.tasks.last_mut().unwrap();
+        let at = review.task.id.created_at();
+        let restaurant_id = RestaurantId::generate(at, Bucket::from_random(1), 7);
+        (review.parked_at, review.task.subject) = (Some(at), TaskSubject::Restaurant(restaurant_id));
+    });
+    let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
+    assert_eq!(report.findings.len(), 1, "{report}");
+    let finding = &report.findings[0];
+    assert_eq!((finding.code, finding.order_id), (Code::ReviewOpen, None));
+    assert!(finding.text.starts_with("restaurant ") && finding.text.contains("(review)"), "{report}");
 }

@@ -21,16 +21,24 @@ struct Table {
     name: &'static str,
     /// Column of the id, the first column of an index.
     id: &'static str,
+    /// Condition on rows that belong to the directory, whatever the bucket of their id.
+    of_directory: &'static str,
+}
+
+impl Table {
+    const fn new(name: &'static str, id: &'static str) -> Self {
+        Self { name, id, of_directory: "false" }
+    }
 }
 
 const TABLES: [Table; 7] = [
-    Table { name: "tasks", id: "id" },
-    Table { name: "order_events", id: "order_id" },
-    Table { name: "orders", id: "id" },
-    Table { name: "stock", id: "restaurant_id" },
-    Table { name: "unavailable_items", id: "restaurant_id" },
-    Table { name: "menus", id: "restaurant_id" },
-    Table { name: "restaurants", id: "id" },
+    Table { of_directory: "tasks.subject_kind <> 'order'", ..Table::new("tasks", "id") },
+    Table::new("order_events", "order_id"),
+    Table::new("orders", "id"),
+    Table::new("stock", "restaurant_id"),
+    Table::new("unavailable_items", "restaurant_id"),
+    Table::new("menus", "restaurant_id"),
+    Table::new("restaurants", "id"),
 ];
 
 /// Idempotency keys have no index that begins with the restaurant, so they are scanned by account. Keys without a
@@ -85,13 +93,14 @@ impl Table {
     /// Returns the statement that reads `$2` ids after `$1`, and deletes the rows of those that belong to another
     /// shard. Its result is the last id read, and the number of deleted rows.
     fn sql(&self) -> String {
-        let Self { name, id } = self;
+        let Self { name, id, of_directory } = self;
         format!(
             "WITH seen AS (SELECT DISTINCT {id} FROM (\
                  SELECT {id} FROM {name} WHERE {id} > $1 ORDER BY {id} LIMIT $2) AS next), \
              gone AS (\
                  DELETE FROM {name} USING seen, shard WHERE {name}.{id} = seen.{id} AND shard.is_the_only_row \
-                     AND bucket_of(seen.{id}) NOT BETWEEN shard.first_bucket AND shard.last_bucket \
+                     AND CASE WHEN {of_directory} THEN NOT shard.is_directory \
+                         ELSE bucket_of(seen.{id}) NOT BETWEEN shard.first_bucket AND shard.last_bucket END \
                  RETURNING 1) \
              SELECT {id}, (SELECT count(*) FROM gone) FROM seen ORDER BY {id} DESC LIMIT 1"
         )

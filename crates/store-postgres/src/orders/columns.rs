@@ -120,10 +120,10 @@ column_table! {
 }
 
 column_table! {
-    /// Tasks. A task for people is parked from the start.
+    /// Tasks of orders, the default of the column `subject_kind`. A task for people is parked from the start.
     TaskColumns<'b>(task: &'b NewTask, encoded: &'b EncodedTask, at_ns: i64) {
         id: Uuid, "uuid" = task.id.uuid();
-        order_id: Uuid, "uuid" = task.order_id.uuid();
+        order_id: Uuid, "uuid" = task.subject.uuid();
         queue: &'static str, "text" = task.task.kind().queue().as_str();
         kind: &'static str, "text" = task.task.kind().as_str();
         payload: Option<&'b str>, "text" as "json" = encoded.payload.as_deref();

@@ -1,9 +1,9 @@
 //! Tests of the planner, without a database.
 
-use dabba_domain::{Timestamp, menu::UnavailableItem, order::Command};
+use dabba_domain::{Timestamp, menu::UnavailableItem, order::Command, task::TaskSubject};
 use dabba_store::encoding::EncodedCommit;
 use dabba_store::{
-    CatalogueGuard, Commit, CommitOutcome, StockChange, StockShortage, TaskLease,
+    CatalogueGuard, Commit, CommitOutcome, StockChange, StockShortage,
     conformance::builders::{World, draw, order_of, slug, staff},
 };
 
@@ -51,13 +51,14 @@ fn an_optimistic_plan_detects_contradictions() {
     let guard = |menu_revision| {
         Some(CatalogueGuard { restaurant_revision: 1, menu_revision, availability_revision: 1 })
     };
-    let lease = Some(TaskLease { task_id: world.task_id(commit.order_id), token: 1 });
+    let lease = Some(world.lease_of_nothing(TaskSubject::Order(commit.order_id)));
+    let accepted = accept(&mut world, &commit);
     let mut other = || Commit { claim: None, ..world.place_taking(restaurant, &[]) };
     for (first, second) in [
         (commit.clone(), Commit { claim: commit.claim.clone(), ..other() }),
         (commit.clone(), Commit { claim: None, ..commit.clone() }),
         (Commit { catalogue: guard(1), ..other() }, Commit { catalogue: guard(2), ..other() }),
-        (Commit { completes: lease, ..other() }, Commit { completes: lease, ..other() }),
+        (Commit { completes: lease, ..commit.clone() }, Commit { completes: lease, ..accepted }),
     ] {
         let batch = encoded([first, second]);
         let plan = Plan::new(&batch, None);

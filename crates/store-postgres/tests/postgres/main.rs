@@ -25,6 +25,7 @@ mod rights;
 mod router;
 mod schema;
 mod shards;
+mod subjects;
 mod tls;
 mod workers;
 mod writers;

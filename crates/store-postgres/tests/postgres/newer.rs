@@ -47,6 +47,11 @@ async fn write_newer(client: &Client, rows: &NewerRows) {
     client.execute(key, &[&rows.claimed.order_id.uuid(), &format]).await.unwrap();
     let task = "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns, parked_at_ns) VALUES ($1, $2, 'deadlines', $3, 1, 1)";
     client.execute(task, &[&rows.task_id.uuid(), &rows.order_id.uuid(), &NewerRows::KIND]).await.unwrap();
+    let review = r#"INSERT INTO tasks (id, order_id, subject_kind, queue, kind, payload, run_at_ns, parked_at_ns)
+        VALUES ($1, $2, $3, 'deadlines', 'review', '{"reason":{"type":"payment_voided"}}', 1, 1)"#;
+    let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
+        [&rows.subject_task_id.uuid(), &rows.order_id.uuid(), &NewerRows::SUBJECT_KIND];
+    client.execute(review, &parameters).await.unwrap();
 }
 
 /// Makes the database state a schema version, and the lowest version of compatible servers.

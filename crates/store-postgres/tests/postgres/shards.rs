@@ -224,7 +224,8 @@ async fn a_slow_shard_is_slow_alone() {
     scene.assert_list_is_incomplete().await;
     let far = scene.world.in_seconds(1_000_000);
     let claimed = scene.router.claim_due_tasks(TaskQueue::Deadlines, far, far, 100).await.unwrap();
-    let mut of_orders: Vec<_> = claimed.iter().map(|claimed| claimed.task.order_id).collect();
+    let mut of_orders: Vec<_> =
+        claimed.iter().map(|claimed| claimed.task.subject.order_id().unwrap()).collect();
     of_orders.sort_unstable();
     assert_eq!(of_orders, scene.expected(&HEALTHY));
     assert_eq!(scene.stores[BROKEN].calls(), calls, "the silent shard was called again");

@@ -60,7 +60,10 @@ async fn a_task_is_claimed_by_one_of_several_servers() {
                 }
                 handed_out.fetch_add(claimed.len(), Ordering::SeqCst);
                 let completing = claimed.iter().map(|claimed| {
-                    let order = orders.iter().find(|order| order.id == claimed.task.order_id).unwrap();
+                    let order = orders
+                        .iter()
+                        .find(|order| Some(order.id) == claimed.task.subject.order_id())
+                        .unwrap();
                     let nothing = world.repeat(order, customer);
                     Commit { claim: None, completes: Some(claimed.lease), ..nothing }
                 });

@@ -49,6 +49,7 @@ const INSERT_CLAIM: &str = "\
 
 pub(crate) const DELETE_TASK: &str = "DELETE FROM tasks WHERE id = ?1";
 
+/// The column `subject_kind` has its default: a commit writes only tasks of its order.
 const INSERT_TASK: &str = "\
     INSERT INTO tasks (id, order_id, queue, kind, payload, run_at_ns, parked_at_ns) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
@@ -206,7 +207,7 @@ fn write(transaction: &Transaction<'_>, encoded: &EncodedCommit) -> Result<(), F
         let kind = task.task.kind();
         transaction.prepare_cached(INSERT_TASK)?.execute(params![
             id_bytes(task.id),
-            id_bytes(task.order_id),
+            id_bytes(commit.order_id),
             kind.queue().as_str(),
             kind.as_str(),
             columns.payload,

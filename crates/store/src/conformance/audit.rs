@@ -103,7 +103,7 @@ pub async fn all_tasks_are_listed_until_they_are_completed(store: Arc<dyn Store>
     assert!(store.resolve_task(claimed[0].lease.task_id, &resolution).await.unwrap());
     expected[places[0]].resolved_at = Some(until);
     // The fourth task is completed and disappears.
-    let order = store.order(claimed[3].task.order_id).await.unwrap().unwrap();
+    let order = store.order(claimed[3].task.subject.order_id().unwrap()).await.unwrap().unwrap();
     let done = world.repeat(&order, order.details.customer_id);
     let done = Commit { claim: None, completes: Some(claimed[3].lease), ..done };
     assert_eq!(store.commit(vec![done]).await.unwrap(), [CommitOutcome::Committed]);

@@ -7,16 +7,18 @@ use dabba_domain::{
     menu::{CategoryDocument, ItemDocument, Menu, MenuDocument},
     order::{
         Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, PaymentMethod,
-        PaymentReference, PaymentReport, PaymentToken, StockDraw, decide, place, settle,
+        PaymentReference, PaymentReport, PaymentToken, ReviewReason, StockDraw, decide, place, settle,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Revision, Settings, Zone},
+    task::{Task, TaskSubject},
     text::{Name, Note, Phone, Slug},
 };
 use jiff::SignedDuration;
 
 use crate::{
     Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange,
+    TaskLease,
 };
 
 /// A seeded source of everything that a test needs: ids, times, restaurants, orders, commits.
@@ -105,6 +107,29 @@ impl World {
     pub fn task_id(&mut self, order_id: OrderId) -> TaskId {
         let (at, random) = (self.tick(), self.random());
         TaskId::generate(at, order_id.bucket(), random)
+    }
+
+    /// Returns a new task id for a subject.
+    pub fn task_id_of(&mut self, subject: TaskSubject) -> TaskId {
+        match subject {
+            TaskSubject::Order(order_id) => self.task_id(order_id),
+            // The bucket has no meaning, so it is in another third of all buckets than the last one.
+            TaskSubject::Restaurant(_) | TaskSubject::Account(_) => {
+                let (at, bucket, random) = (self.tick(), self.random_bucket(), self.random());
+                TaskId::generate(at, bucket, random)
+            }
+        }
+    }
+
+    /// Returns a review of a subject.
+    pub fn review_of(&mut self, subject: TaskSubject, at: Timestamp) -> NewTask {
+        let task = Task::Review { reason: ReviewReason::PaymentVoided };
+        NewTask { id: self.task_id_of(subject), subject, task, run_at: at }
+    }
+
+    /// Returns the lease of a task that does not exist.
+    pub fn lease_of_nothing(&mut self, subject: TaskSubject) -> TaskLease {
+        TaskLease { task_id: self.task_id_of(subject), subject, token: 1 }
     }
 
     /// Returns a new key.
@@ -283,7 +308,7 @@ impl World {
         let order = decision.order;
         let tasks = decision.tasks.iter().map(|task| NewTask {
             id: self.task_id(order.id),
-            order_id: order.id,
+            subject: TaskSubject::Order(order.id),
             task: task.task.clone(),
             run_at: task.run_at,
         });

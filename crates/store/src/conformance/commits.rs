@@ -5,7 +5,8 @@ use std::sync::Arc;
 use dabba_domain::{
     Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::Availability,
-    order::{CancelReason, Command, Event, TaskQueue, place},
+    order::{CancelReason, Command, Event, ReviewReason, place},
+    task::{Task, TaskQueue, TaskSubject},
 };
 
 use super::builders::{World, amount, changed, customer, menu, menu_at, order_of, settings, slug, staff};
@@ -32,7 +33,7 @@ pub async fn outcomes_have_the_order_of_the_commits(store: Arc<dyn Store>) {
         })
         .collect();
     for index in [0, 4, 8] {
-        batch[index].completes = Some(TaskLease { task_id: world.task_id(batch[index].order_id), token: 1 });
+        batch[index].completes = Some(world.lease_of_nothing(TaskSubject::Order(batch[index].order_id)));
     }
     let ids: Vec<OrderId> = batch.iter().map(|commit| commit.order_id).collect();
     let outcomes = store.commit(batch).await.unwrap();
@@ -188,20 +189,24 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     let lease = store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap().remove(0).lease;
     let before = store.feed(&FeedCursor::start(), 100).await.unwrap();
 
+    // The lease states the order of the commit, so that the store does not refuse the whole batch.
+    let lease_for = |commit: &Commit| TaskLease { subject: TaskSubject::Order(commit.order_id), ..lease };
+
     let mut failing = Vec::new();
     let mut stale_lease = world.place_taking(restaurant.id, &[("naan", 2)]);
-    stale_lease.completes = Some(TaskLease { token: lease.token + 1, ..lease });
+    stale_lease.completes = Some(TaskLease { token: lease.token + 1, ..lease_for(&stale_lease) });
     failing.push((stale_lease, CommitOutcome::LeaseLost));
     let mut exists = world.place_taking(restaurant.id, &[("naan", 2)]);
-    exists = Commit { completes: Some(lease), change: None, expected_version: 7, ..exists };
+    exists.completes = Some(lease_for(&exists));
+    exists = Commit { change: None, expected_version: 7, ..exists };
     failing.push((exists, CommitOutcome::VersionConflict { current: 0 }));
     let mut old = world.place_taking(restaurant.id, &[("naan", 2)]);
-    old.completes = Some(lease);
+    old.completes = Some(lease_for(&old));
     old.catalogue =
         Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 1, availability_revision: 1 });
     failing.push((old, CommitOutcome::CatalogueChanged));
     let mut sold_out = world.place_taking(restaurant.id, &[("naan", 2), ("roti", 2)]);
-    sold_out.completes = Some(lease);
+    sold_out.completes = Some(lease_for(&sold_out));
     let shortage = StockShortage { item: slug("roti"), available: 1 };
     failing.push((sold_out, CommitOutcome::OutOfStock(vec![shortage])));
 
@@ -245,7 +250,7 @@ pub async fn conditions_are_checked_in_the_order_of_the_contract(store: Arc<dyn 
     commit.change = None;
     commit.catalogue =
         Some(CatalogueGuard { restaurant_revision: 1, menu_revision: 2, availability_revision: 1 });
-    commit.completes = Some(TaskLease { task_id: world.task_id(commit.order_id), token: 1 });
+    commit.completes = Some(world.lease_of_nothing(TaskSubject::Order(commit.order_id)));
     let expect = async |commit: &Commit, expected: CommitOutcome| {
         assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [expected]);
     };
@@ -293,7 +298,7 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
     });
     add("another order's task", &|commit| {
         let mut task = placed.tasks[0].clone();
-        task.order_id = placed.order_id_beside();
+        task.subject = TaskSubject::Order(placed.order_id_beside());
         commit.tasks.push(task);
     });
     add("a task out of the order's bucket", &|commit| {
@@ -303,7 +308,18 @@ pub async fn a_commit_that_breaks_the_history_is_refused_with_its_batch(store: A
     });
     add("the lease of a task out of the order's bucket", &|commit| {
         let task_id = TaskId::generate(placed.at, bucket_beside(restaurant), 42);
-        commit.completes = Some(TaskLease { task_id, token: 1 });
+        commit.completes =
+            Some(TaskLease { task_id, subject: TaskSubject::Order(commit.order_id), token: 1 });
+    });
+    add("the lease of another order's task", &|commit| {
+        let subject = TaskSubject::Order(placed.order_id_beside());
+        commit.completes = Some(TaskLease { task_id: placed.tasks[0].id, subject, token: 1 });
+    });
+    add("a review of the order's restaurant", &|commit| {
+        let mut task = placed.tasks[0].clone();
+        (task.subject, task.task) =
+            (TaskSubject::Restaurant(restaurant), Task::Review { reason: ReviewReason::PaymentVoided });
+        commit.tasks.push(task);
     });
     let mut fresh = world.place(restaurant, account);
     fresh.change.as_mut().unwrap().events.remove(0);

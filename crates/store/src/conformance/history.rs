@@ -8,6 +8,7 @@ use dabba_domain::{
         CancelReason, Command, CommandKind, Fulfilment, InterventionReason, Order, OrderStatus,
         RecordedEvent, RefundReason, RefundRequest, RejectReason, allowed_actions, fold,
     },
+    task::TaskSubject,
     text::Note,
 };
 use jiff::SignedDuration;
@@ -225,10 +226,9 @@ pub async fn the_feed_is_in_the_order_of_the_commits(store: Arc<dyn Store>) {
     let second = world.place(restaurant, account);
     let order = order_of(&first);
     let accepted = world.act(&order, &Command::Accept { preparation_minutes: 20 }, &staff(&order));
-    let refused = Commit {
-        completes: Some(crate::TaskLease { task_id: first.tasks[0].id, token: 9 }),
-        ..{ world.place(restaurant, account) }
-    };
+    let placed = world.place(restaurant, account);
+    let lease = world.lease_of_nothing(TaskSubject::Order(placed.order_id));
+    let refused = Commit { completes: Some(lease), ..placed };
     let mut expected = Vec::new();
     // The order with the later id commits first.
     for commit in [&second, &first, &accepted] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_domain::order::Command;
+use dabba_domain::{order::Command, task::TaskSubject};
 
 use super::builders::{World, customer, order_of};
 use crate::{
@@ -148,7 +148,7 @@ pub async fn a_claim_is_checked_before_everything_else(store: Arc<dyn Store>) {
     again.claim.clone_from(&placed.claim);
     again.catalogue =
         Some(crate::CatalogueGuard { restaurant_revision: 9, menu_revision: 9, availability_revision: 1 });
-    again.completes = Some(crate::TaskLease { task_id: world.task_id(again.order_id), token: 1 });
+    again.completes = Some(world.lease_of_nothing(TaskSubject::Order(again.order_id)));
     assert_eq!(store.commit(vec![again]).await.unwrap(), [replayed(&placed)]);
 }
 

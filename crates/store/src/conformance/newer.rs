@@ -29,6 +29,8 @@ pub struct NewerRows {
     pub claimed: Commit,
     /// Id of a parked task of the kind [`NewerRows::KIND`], due in the queue of deadlines.
     pub task_id: TaskId,
+    /// Id of a parked review of the order, with a subject of the kind [`NewerRows::SUBJECT_KIND`].
+    pub subject_task_id: TaskId,
 }
 
 impl NewerRows {
@@ -42,6 +44,8 @@ impl NewerRows {
     pub const NEW_DATA: &str = r#"{"reason":"novel"}"#;
     /// Kind of a task that this program does not know.
     pub const KIND: &str = "release_order";
+    /// Kind of a task's subject that this program does not know.
+    pub const SUBJECT_KIND: &str = "voucher";
     /// Status of an order that this program does not know.
     pub const STATUS: &str = "scheduled";
     /// Format of the newer version's orders.
@@ -66,6 +70,7 @@ impl NewerRows {
             version: order.version + 2,
             unreadable_id: unreadable.order_id,
             task_id: world.task_id(order.id),
+            subject_task_id: world.task_id(order.id),
             claimed,
         }
     }
@@ -116,21 +121,19 @@ pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World,
     let error = store.catalogue(rows.restaurant_id).await.unwrap_err();
     assert!(matches!(&error, StoreError::WrittenByNewer(_)), "{error}");
 
-    for answer in [
-        store.retry_task(rows.task_id, world.now()).await.map(drop),
-        store
-            .resolve_task(
-                rows.task_id,
-                &TaskResolution { at: world.now(), by: customer_id, reason: "x".into() },
-            )
-            .await
-            .map(drop),
-    ] {
-        assert!(matches!(&answer, Err(StoreError::WrittenByNewer(_))), "{answer:?}");
+    let resolution = TaskResolution { at: world.now(), by: customer_id, reason: "x".into() };
+    for id in [rows.task_id, rows.subject_task_id] {
+        for answer in [
+            store.retry_task(id, world.now()).await.map(drop),
+            store.resolve_task(id, &resolution).await.map(drop),
+        ] {
+            assert!(matches!(&answer, Err(StoreError::WrittenByNewer(_))), "{answer:?}");
+        }
     }
+    assert_eq!(store.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks, []);
     let (now, until) = (world.in_seconds(100_000), world.in_seconds(200_000));
     let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 100).await.unwrap();
-    assert!(claimed.iter().all(|claimed| claimed.task.id != rows.task_id));
+    assert!(claimed.iter().all(|claimed| ![rows.task_id, rows.subject_task_id].contains(&claimed.task.id)));
     let all = store.all_tasks(None, PageSize::DEFAULT).await.unwrap().entries;
-    assert!(all.iter().all(|stored| stored.task.id != rows.task_id));
+    assert!(all.iter().all(|stored| ![rows.task_id, rows.subject_task_id].contains(&stored.task.id)));
 }

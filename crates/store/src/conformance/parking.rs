@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     TaskId,
-    order::{RefundFailureReason, RefundNumber, ReviewReason, Task, TaskQueue},
+    order::{RefundFailureReason, RefundNumber, ReviewReason},
+    task::{Task, TaskQueue, TaskSubject},
 };
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
     tasks::{MOMENT, add_and_claim, add_task, completing, failure},
 };
 use crate::{
-    CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, RecordedTaskFailure, Store, TaskLease,
+    CommitOutcome, MAX_TASK_FAILURES, NewTask, PageSize, ParkedTask, RecordedTaskFailure, Store,
     TaskResolution, TaskRetry,
 };
 
@@ -82,7 +83,7 @@ pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
     assert_eq!(parked(&store, 10).await, []);
     let commit = completing(&store, &mut world, second.lease, &second.task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
-    let never = TaskLease { task_id: world.task_id(second.task.order_id), token: 1 };
+    let never = world.lease_of_nothing(second.task.subject);
     assert!(!store.park_task(never, &failure).await.unwrap());
 }
 
@@ -130,7 +131,7 @@ pub async fn a_parked_task_is_retried_on_request(store: Arc<dyn Store>) {
     assert!(again.lease.token > claimed.lease.token);
     assert!(store.park_task(again.lease, &failure(later, "no again")).await.unwrap());
     assert_eq!(parked(&store, 10).await[0].failures.len(), 2);
-    let unknown = world.task_id(claimed.task.order_id);
+    let unknown = world.task_id_of(claimed.task.subject);
     assert_eq!(
         store.retry_task(unknown, due).await.unwrap(),
         TaskRetry::NotParked,
@@ -192,7 +193,7 @@ pub async fn a_task_for_people_is_parked_from_the_start(store: Arc<dyn Store>) {
         ReviewReason::RefundReversed { number: RefundNumber::MIN, reason: RefundFailureReason::CardClosed };
     let review = NewTask {
         id: world.task_id(commit.order_id),
-        order_id: commit.order_id,
+        subject: TaskSubject::Order(commit.order_id),
         task: Task::Review { reason },
         run_at: commit.at,
     };

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dabba_domain::{
     RestaurantId, TaskId, Timestamp,
-    order::{RefundNumber, ReviewReason, Task, TaskKind, TaskQueue},
+    order::{RefundNumber, ReviewReason},
+    task::{Task, TaskKind, TaskQueue, TaskSubject},
 };
 
 use super::builders::World;
@@ -41,7 +42,7 @@ async fn add(
     let mut commit = world.place_card(restaurant, account);
     let new_task = |(kind, run_at): &(TaskKind, Timestamp)| NewTask {
         id: world.task_id(commit.order_id),
-        order_id: commit.order_id,
+        subject: TaskSubject::Order(commit.order_id),
         task: task_of(world, *kind),
         run_at: *run_at,
     };

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use dabba_domain::Role;
-use dabba_domain::order::TaskQueue;
+use dabba_domain::{
+    Role,
+    task::{TaskQueue, TaskSubject},
+};
 
 use super::builders::{World, menu, menu_at, slug};
 use crate::{
@@ -28,7 +30,10 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     let account = world.account(Role::Customer);
     let commit = world.place(restaurant.id, account.id);
     let (order_id, key) = (commit.order_id, world.key());
-    let lease = TaskLease { task_id: commit.tasks[0].id, token: 1 };
+    let task = commit.tasks[0].clone();
+    let lease = TaskLease { task_id: task.id, subject: task.subject, token: 1 };
+    let review = world.review_of(TaskSubject::Restaurant(restaurant.id), commit.at);
+    let review_lease = TaskLease { task_id: review.id, subject: review.subject, token: 1 };
     let (now, limit) = (world.now(), PageSize::DEFAULT);
     let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit };
     store.close().await;
@@ -43,6 +48,8 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.delete_expired_keys(now, 1).await));
     assert!(is_unavailable(&store.claim_due_tasks(TaskQueue::Deadlines, now, now, 1).await));
     assert!(is_unavailable(&store.postpone_task(lease, now, None).await));
+    assert!(is_unavailable(&store.enqueue_task(&review).await));
+    assert!(is_unavailable(&store.complete_task(review_lease).await));
     assert!(is_unavailable(&store.create_restaurant(&restaurant, &menu(&["naan"])).await));
     assert!(is_unavailable(&store.catalogue(restaurant.id).await));
     assert!(is_unavailable(&store.revisions(&[restaurant.id]).await));

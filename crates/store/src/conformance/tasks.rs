@@ -38,7 +38,7 @@ pub(super) async fn completing(
     lease: TaskLease,
     task: &NewTask,
 ) -> Commit {
-    let order = store.order(task.order_id).await.unwrap().unwrap();
+    let order = store.order(task.subject.order_id().unwrap()).await.unwrap().unwrap();
     let repeated = world.repeat(&order, order.details.customer_id);
     Commit { claim: None, completes: Some(lease), ..repeated }
 }
@@ -212,7 +212,7 @@ pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
         store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(90), 10).await.unwrap().remove(0);
     let commit = completing(&store, &mut world, late.lease, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
-    let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
+    let never = world.lease_of_nothing(task.subject);
     let commit = completing(&store, &mut world, never, &task).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
     let commit = completing(&store, &mut world, holder.lease, &task).await;
@@ -279,7 +279,7 @@ pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     let third =
         store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(40), 10).await.unwrap().remove(0);
     assert_eq!(third.last_error.as_deref(), Some("first time"));
-    let never = TaskLease { task_id: world.task_id(task.order_id), token: 1 };
+    let never = world.lease_of_nothing(task.subject);
     assert!(!store.postpone_task(never, now, Some(&failure(now, "never"))).await.unwrap());
 }
 

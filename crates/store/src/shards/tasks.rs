@@ -1,15 +1,64 @@
-//! Tasks: an equal share from each shard; changes go to the shard that the id determines.
+//! Tasks: an equal share from each shard; changes go to the shard that the task's subject determines.
 
 use async_trait::async_trait;
-use dabba_domain::{TaskId, Timestamp, order::TaskQueue};
-
-use super::{orders::merge, router::ShardedStore};
-use crate::{
-    ClaimedTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+use dabba_domain::{
+    TaskId, Timestamp,
+    task::{TaskQueue, TaskSubject},
 };
+
+use futures::future::{BoxFuture, FutureExt as _};
+
+use super::{orders::merge, router::ShardedStore, shard::Shard};
+use crate::{
+    ClaimedTask, NewTask, PageSize, StoreError, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry,
+    TaskStore,
+};
+
+impl ShardedStore {
+    /// Returns the shard that stores the tasks of a subject.
+    fn shard_of_subject(&self, subject: TaskSubject) -> &Shard {
+        match subject {
+            TaskSubject::Order(order_id) => self.shard(order_id.bucket()),
+            TaskSubject::Restaurant(_) | TaskSubject::Account(_) => self.directory_shard(),
+        }
+    }
+
+    /// Changes a parked task of which only the id is known: in the shard of the id, if it is the task of an order, or in the
+    /// directory. The directory is asked second, because most tasks are about orders.
+    async fn change_parked<'a, T: Send>(
+        &'a self,
+        id: TaskId,
+        change: impl Fn(&'a Shard) -> BoxFuture<'a, Result<T, StoreError>> + Send + Sync,
+        is_found: impl Fn(&T) -> bool + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let (shard, directory) = (self.shard(id.bucket()), self.directory_shard());
+        let first = change(shard).await;
+        let is_elsewhere = match &first {
+            Ok(answer) => !is_found(answer),
+            // The shard does not say whether it has the task; the directory may have it.
+            Err(StoreError::Unavailable(_) | StoreError::Unfit(_)) => true,
+            Err(_) => false,
+        };
+        if !is_elsewhere || std::ptr::eq(shard, directory) {
+            return first;
+        }
+        let second = change(directory).await?;
+        if is_found(&second) { Ok(second) } else { first }
+    }
+}
 
 #[async_trait]
 impl TaskStore for ShardedStore {
+    async fn enqueue_task(&self, task: &NewTask) -> Result<bool, StoreError> {
+        let shard = self.shard_of_subject(task.subject);
+        shard.answer(shard.store().enqueue_task(task)).await
+    }
+
+    async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError> {
+        let shard = self.shard_of_subject(lease.subject);
+        shard.answer(shard.store().complete_task(lease)).await
+    }
+
     /// If a shard leases a task and its answer is late, the task becomes due again when the lease expires,
     /// like a task of a worker that died.
     async fn claim_due_tasks(
@@ -32,12 +81,12 @@ impl TaskStore for ShardedStore {
         run_at: Timestamp,
         failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
-        let shard = self.shard(lease.task_id.bucket());
+        let shard = self.shard_of_subject(lease.subject);
         shard.answer(shard.store().postpone_task(lease, run_at, failure)).await
     }
 
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
-        let shard = self.shard(lease.task_id.bucket());
+        let shard = self.shard_of_subject(lease.subject);
         shard.answer(shard.store().park_task(lease, failure)).await
     }
 
@@ -52,12 +101,20 @@ impl TaskStore for ShardedStore {
     }
 
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError> {
-        let shard = self.shard(id.bucket());
-        shard.answer(shard.store().retry_task(id, run_at)).await
+        self.change_parked(
+            id,
+            |shard| shard.answer(shard.store().retry_task(id, run_at)).boxed(),
+            |outcome| *outcome != TaskRetry::NotParked,
+        )
+        .await
     }
 
     async fn resolve_task(&self, id: TaskId, resolution: &TaskResolution) -> Result<bool, StoreError> {
-        let shard = self.shard(id.bucket());
-        shard.answer(shard.store().resolve_task(id, resolution)).await
+        self.change_parked(
+            id,
+            |shard| shard.answer(shard.store().resolve_task(id, resolution)).boxed(),
+            |is_resolved| *is_resolved,
+        )
+        .await
     }
 }

@@ -163,6 +163,7 @@ pub const TABLES: &[Table] = &[
         columns: &[
             column("id", Kind::Id),
             column("order_id", Kind::Id),
+            column("subject_kind", Kind::Text),
             column("queue", Kind::Text),
             column("kind", Kind::Text),
             column("payload", Kind::Json),

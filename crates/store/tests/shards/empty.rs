@@ -14,10 +14,10 @@ use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
     CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
     CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
-    MembershipChange, MenuRevisions, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
-    Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD, ScopedKey,
-    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject,
-    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus,
+    PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD,
+    ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
+    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -64,6 +64,12 @@ impl TaskStore for EmptyStore {
         _: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         Ok(Vec::new())
+    }
+    async fn enqueue_task(&self, _: &NewTask) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+    async fn complete_task(&self, _: TaskLease) -> Result<bool, StoreError> {
+        Ok(true)
     }
     async fn postpone_task(
         &self,

@@ -2,16 +2,20 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dabba_domain::{RestaurantId, Role, menu::Availability};
+use dabba_domain::{RestaurantId, Role, TaskId, menu::Availability, task::TaskSubject};
 use dabba_store::{
-    AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, OrderScope,
-    OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError, TaskFailure,
-    TaskLease, TaskResolution, TaskStore,
+    AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, NewTask,
+    OrderScope, OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError,
+    TaskFailure, TaskLease, TaskResolution, TaskRetry, TaskStore,
     conformance::builders::{menu, menu_at, slug},
 };
 use futures::StreamExt as _;
 
-use crate::{Fixture, map, query, stub::Stub};
+use crate::{
+    Fixture, map, query,
+    stub::{Fault, Stub},
+    unavailable,
+};
 
 const NO_CALLS: Vec<&str> = Vec::new();
 
@@ -33,7 +37,8 @@ async fn calls_about_a_restaurant_reach_its_shard_only() {
     let mut restaurant = fixture.world.restaurant();
     restaurant.id = id;
     let commit = fixture.world.place(id, account);
-    let lease = TaskLease { task_id: commit.tasks[0].id, token: 1 };
+    let task = commit.tasks[0].clone();
+    let lease = TaskLease { task_id: task.id, subject: task.subject, token: 1 };
     let (key, now) = (fixture.world.key(), fixture.world.now());
     let router = &fixture.router;
     assert_eq!(router.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
@@ -99,6 +104,57 @@ async fn accounts_are_on_the_directory() {
         all_there[expected] = 10;
         assert_eq!(counts, all_there);
     }
+}
+
+/// Proves that every task that is not about an order is on the directory, whatever the buckets of its subject and of its own
+/// id. A parked task of which only the id is known is first searched in the shard of its id.
+#[tokio::test]
+async fn tasks_of_other_subjects_are_on_the_directory() {
+    let mut fixture = Fixture::new();
+    fixture.router = fixture.router.with_directory("b").unwrap();
+    let now = fixture.world.now();
+    let subjects = [TaskSubject::Restaurant(fixture.restaurants[2]), TaskSubject::Account(fixture.account)];
+    let failure = TaskFailure { at: now, error: "injected by the test".to_owned() };
+    for subject in subjects {
+        let id = TaskId::generate(now, fixture.restaurants[2].bucket(), 42);
+        let review = NewTask { id, ..fixture.world.review_of(subject, now) };
+        let lease = TaskLease { task_id: id, subject, token: 1 };
+        let router = &fixture.router;
+        assert!(router.enqueue_task(&review).await.unwrap());
+        assert!(router.complete_task(lease).await.unwrap());
+        assert!(router.postpone_task(lease, now, None).await.unwrap());
+        assert!(router.park_task(lease, &failure).await.unwrap());
+        let expected = vec!["enqueue_task", "complete_task", "postpone_task", "park_task"];
+        assert_eq!(fixture.calls(), [NO_CALLS, expected, NO_CALLS]);
+    }
+
+    let id = TaskId::generate(now, fixture.restaurants[2].bucket(), 43);
+    let resolution = TaskResolution { at: now, by: fixture.account, reason: "injected".to_owned() };
+    let asked = vec!["retry_task", "resolve_task"];
+    let retry_and_resolve = async |router: &ShardedStore| {
+        (router.retry_task(id, now).await, router.resolve_task(id, &resolution).await)
+    };
+    let found = (Ok(TaskRetry::Queued), Ok(true));
+    assert_eq!(retry_and_resolve(&fixture.router).await, found);
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, asked.clone()]);
+    *fixture.shards[2].has_parked.lock().unwrap() = false;
+    assert_eq!(retry_and_resolve(&fixture.router).await, found);
+    assert_eq!(fixture.calls(), [NO_CALLS, asked.clone(), asked.clone()]);
+    *fixture.shards[1].has_parked.lock().unwrap() = false;
+    assert_eq!(retry_and_resolve(&fixture.router).await, (Ok(TaskRetry::NotParked), Ok(false)));
+
+    // A shard that does not answer hides no task of the directory, and no other task is reported as unknown.
+    fixture.shards[2].set(Fault::Fail(unavailable()));
+    let (retried, resolved) = retry_and_resolve(&fixture.router).await;
+    assert!(matches!(retried, Err(StoreError::Unavailable(_))), "{retried:?}");
+    assert!(matches!(resolved, Err(StoreError::Unavailable(_))), "{resolved:?}");
+    *fixture.shards[1].has_parked.lock().unwrap() = true;
+    assert_eq!(retry_and_resolve(&fixture.router).await, found);
+    fixture.calls();
+    fixture.shards[2].set(Fault::Fail(StoreError::WrittenByNewer("injected".to_owned())));
+    let (retried, _) = retry_and_resolve(&fixture.router).await;
+    assert!(matches!(retried, Err(StoreError::WrittenByNewer(_))), "{retried:?}");
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, asked]);
 }
 
 /// Proves that a call about all shards reaches each shard once.

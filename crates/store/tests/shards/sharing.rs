@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use dabba_domain::{
     OrderId,
-    order::{Task, TaskQueue},
+    task::{Task, TaskQueue, TaskSubject},
 };
 use dabba_store::{
     CatalogueStore, ClaimedTask, FeedCursor, NewTask, OrderScope, OrderStore, StoreError, TaskLease,
@@ -21,9 +21,10 @@ impl Fixture {
         for _ in 0..count {
             let order_id = self.world.order_id(self.restaurants[shard]);
             let task_id = self.world.task_id(order_id);
+            let subject = TaskSubject::Order(order_id);
             let task =
-                NewTask { id: task_id, order_id, task: Task::ExpireUnaccepted, run_at: self.world.now() };
-            let lease = TaskLease { task_id, token: 1 };
+                NewTask { id: task_id, subject, task: Task::ExpireUnaccepted, run_at: self.world.now() };
+            let lease = TaskLease { task_id, subject, token: 1 };
             let claimed = ClaimedTask { task, attempts: 1, failures: 0, last_error: None, lease };
             self.shards[shard].tasks.lock().unwrap().push_back(claimed);
         }
@@ -37,7 +38,7 @@ impl Fixture {
         assert!(claimed.is_sorted_by_key(|claimed| (claimed.task.run_at, claimed.task.id)));
         let mut counts = [0; 3];
         for task in claimed {
-            let bucket = task.task.order_id.bucket();
+            let bucket = task.task.id.bucket();
             counts[self.restaurants.iter().position(|id| id.bucket() == bucket).unwrap()] += 1;
         }
         Ok(counts)

@@ -7,14 +7,14 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    OrderId, RestaurantId, Timestamp,
+    OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
     order::{Order, RecordedEvent, TaskQueue, Version},
     restaurant::Restaurant,
 };
 use dabba_store::{
     CatalogueGuard, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, OrderCursor, OrderPage,
-    OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store, StoreError,
+    OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store, StoreError, TaskResolution, TaskRetry,
     layer::{StoreCall, StoreLayer},
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -37,6 +37,8 @@ pub(crate) struct Stub {
     pub(crate) orders: Mutex<Vec<Order>>,
     pub(crate) events: Mutex<Vec<RecordedEvent>>,
     pub(crate) tasks: Mutex<VecDeque<ClaimedTask>>,
+    /// Whether each parked task that is changed by its id is on this shard.
+    pub(crate) has_parked: Mutex<bool>,
     pub(crate) keys: Mutex<u32>,
     restaurants: Mutex<Vec<Restaurant>>,
     /// Hints that the shard sends.
@@ -51,6 +53,7 @@ impl Stub {
             orders: Mutex::default(),
             events: Mutex::default(),
             tasks: Mutex::default(),
+            has_parked: Mutex::new(true),
             keys: Mutex::default(),
             restaurants: Mutex::default(),
             hints: Mutex::default(),
@@ -146,6 +149,14 @@ impl StoreLayer for Stub {
         let mut tasks = self.tasks.lock().unwrap();
         let count = tasks.len().min(limit as usize);
         Ok(tasks.drain(..count).collect())
+    }
+    async fn retry_task(&self, _: TaskId, _: Timestamp) -> Result<TaskRetry, StoreError> {
+        self.enter("retry_task").await?;
+        Ok(if *self.has_parked.lock().unwrap() { TaskRetry::Queued } else { TaskRetry::NotParked })
+    }
+    async fn resolve_task(&self, _: TaskId, _: &TaskResolution) -> Result<bool, StoreError> {
+        self.enter("resolve_task").await?;
+        Ok(*self.has_parked.lock().unwrap())
     }
     async fn create_restaurant(
         &self,

@@ -172,7 +172,9 @@ impl Person {
         let parked = self.world.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
         for task in &parked {
             if task.task.task.kind().needs_admin() {
-                if let Some(order) = self.read_order(task.task.order_id).await {
+                if let Some(order_id) = task.task.subject.order_id()
+                    && let Some(order) = self.read_order(order_id).await
+                {
                     self.refund_rest_if_owed(&order).await;
                 }
                 let (at, by, reason) =

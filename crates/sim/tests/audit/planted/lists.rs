@@ -2,7 +2,8 @@
 
 use dabba_domain::{
     Actor, Bucket, OrderId, RestaurantId, TaskId,
-    order::{Event, RefundFailureReason, RefundNumber, ReviewReason, Task, TaskKind},
+    order::{Event, RefundFailureReason, RefundNumber, ReviewReason},
+    task::{Task, TaskKind, TaskSubject},
 };
 use dabba_sim::audit::Code;
 use dabba_store::{
@@ -45,7 +46,7 @@ pub(super) const PLANTED: &[Planted] = &[
     plant(Code::StorageDamaged, Stage::Delivered, |lists| lists.damage.push("page 7 is damaged".to_owned())),
     plant(Code::TaskWithoutOrder, Stage::Delivered, |lists| {
         let task = &mut lists.tasks[0].task;
-        task.order_id = OrderId::generate(task.order_id.created_at(), task.order_id.bucket(), 7);
+        task.subject = TaskSubject::Order(OrderId::generate(task.id.created_at(), task.id.bucket(), 7));
     }),
     plant(Code::TaskBucket, Stage::Delivered, |lists| {
         let id = &mut lists.tasks[0].task.id;

@@ -1,0 +1,214 @@
+//! Tasks that are not about orders: worked in one database, and kept in the directory of several.
+
+use std::sync::Arc;
+
+use dabba_domain::{
+    Bucket, TaskId, Timestamp,
+    task::{TaskQueue, TaskSubject},
+};
+use dabba_store::{
+    BucketRange, NewTask, OrderStore as _, PageSize, ShardMap, ShardRange, ShardedStore, Store, StoreError,
+    TaskResolution, TaskRetry, TaskStore as _,
+    conformance::{
+        builders::World,
+        subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
+    },
+};
+use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, admin::Administration};
+
+use crate::common::{fresh_database, open, open_with, randomness, session};
+
+/// Workers lease and complete tasks that are not about orders, as soon as a kind for workers allows it.
+#[tokio::test]
+async fn tasks_without_an_order_are_worked() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(143);
+    let at = world.in_seconds(5);
+    let tasks = reviews(&mut world, at);
+    for task in &tasks {
+        assert!(store.enqueue_task(task).await.unwrap());
+    }
+    let unpark = "UPDATE tasks SET parked_at_ns = NULL";
+    assert_eq!(session(&url).await.execute(unpark, &[]).await.unwrap(), 2);
+    unparked_tasks_are_worked(store.clone(), &tasks, at).await;
+    store.close().await;
+}
+
+/// A task that does not fit its kind is refused wherever it is read.
+#[tokio::test]
+async fn tasks_that_do_not_fit_their_kind_are_refused() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(144);
+    let misfits = Misfits::placed(&*store, &mut world).await;
+    let client = session(&url).await;
+    for (id, parked_at_ns) in [(misfits.due_id, None), (misfits.parked_id, Some(1_i64))] {
+        let insert = "INSERT INTO tasks (id, order_id, subject_kind, queue, kind, run_at_ns, parked_at_ns) \
+            VALUES ($1, $2, $3, $4, $5, 1, $6)";
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            &id.uuid(),
+            &misfits.subject.uuid(),
+            &Misfits::SUBJECT_KIND,
+            &Misfits::QUEUE,
+            &Misfits::KIND,
+            &parked_at_ns,
+        ];
+        client.execute(insert, &parameters).await.unwrap();
+    }
+    misfits_are_refused(store.clone(), &world, &misfits).await;
+    store.close().await;
+}
+
+/// A server that knows only the schema before subjects leases no task about an account, and writes none. Its tasks of orders
+/// are tasks of orders for newer servers.
+#[tokio::test]
+async fn an_older_server_leases_no_task_without_an_order() {
+    let url = fresh_database();
+    let lease_clock = LeaseClock::Caller;
+    let older = PostgresOptions { known_schema: 11, lease_clock, ..PostgresOptions::default() };
+    let (older, newer) = (open_with(&url, &older).await, open(&url).await);
+    let mut world = World::new(146);
+    let review = review(&mut world, 7);
+    assert!(matches!(older.enqueue_task(&review).await, Err(StoreError::Unfit(_))));
+    assert!(newer.enqueue_task(&review).await.unwrap());
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    let of_order = commit.tasks[0].clone();
+    older.commit(vec![commit]).await.unwrap();
+    let far = world.in_seconds(1_000_000);
+    assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::ForPeople));
+    let claimed = older.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    let listed = older.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks;
+    assert_eq!(listed.iter().map(|parked| parked.task.id).collect::<Vec<_>>(), [review.id]);
+    let claimed = newer.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    let resolution = TaskResolution { at: far, by: customer, reason: "done".to_owned() };
+    assert_eq!(older.resolve_task(review.id, &resolution).await, Ok(true));
+}
+
+/// A directory and another shard: the two halves of a split database.
+struct Halves {
+    urls: [String; 2],
+    stores: [Arc<PostgresStore>; 2],
+    router: ShardedStore,
+}
+
+impl Halves {
+    /// Splits a database that contains these tasks and orders. Both halves still contain all rows.
+    async fn of(world: &mut World, tasks: &[NewTask]) -> Self {
+        let urls = [fresh_database(), fresh_database()];
+        for url in &urls {
+            let store = open(url).await;
+            let mut copied = world.clone();
+            for _ in 0..6 {
+                let (restaurant, customer) = (copied.restaurant_id(), copied.account_id());
+                let commit = copied.place(restaurant, customer);
+                store.commit(vec![commit]).await.unwrap();
+            }
+            for task in tasks {
+                assert!(store.enqueue_task(task).await.unwrap());
+            }
+            store.close().await;
+        }
+        let halves = [("main", "0-2047", true), ("south", "2048-4095", false)];
+        let (mut stores, mut shards) = (Vec::new(), Vec::new());
+        for ((name, range, is_directory), url) in halves.into_iter().zip(&urls) {
+            let buckets: BucketRange = range.parse().unwrap();
+            let ownership = Ownership { name: name.to_owned(), buckets, is_directory };
+            let (first, last) = (i32::from(buckets.first().number()), i32::from(buckets.last().number()));
+            let split = "UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4";
+            session(url).await.execute(split, &[&name, &first, &last, &is_directory]).await.unwrap();
+            let options = PostgresOptions { lease_clock: LeaseClock::Caller, ..PostgresOptions::default() };
+            let store = PostgresStore::open(url, &ownership, &options, randomness()).await.unwrap();
+            stores.push(Arc::new(store));
+            shards.push(ShardRange { name: name.to_owned(), buckets });
+        }
+        let shared = stores.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
+        let router = ShardedStore::new(ShardMap::new(shards).unwrap(), shared).unwrap();
+        Self { urls, stores: stores.try_into().unwrap(), router }
+    }
+
+    /// Returns the ids of all tasks in the database of a half, as the database itself counts them.
+    async fn rows(&self, half: usize) -> Vec<uuid::Uuid> {
+        let rows = "SELECT id FROM tasks WHERE subject_kind <> 'order' ORDER BY id";
+        let rows = session(&self.urls[half]).await.query(rows, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}
+
+/// Returns a review of an account, whose id has this bucket.
+fn review(world: &mut World, bucket: u16) -> NewTask {
+    let subject = TaskSubject::Account(world.account_id());
+    let at = world.tick();
+    let id = TaskId::generate(at, Bucket::new(bucket).unwrap(), 42);
+    NewTask { id, ..world.review_of(subject, at) }
+}
+
+/// A task that is not about an order stays in the directory when a shard is split, whatever the bucket of its id: only the
+/// directory lists, leases, resolves and keeps it, and a purge removes the copy in the new shard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_split_leaves_tasks_of_other_subjects_in_the_directory() {
+    let mut world = World::new(145);
+    let tasks = [7, 4_000, 2_048].map(|bucket| review(&mut world, bucket));
+    let halves = Halves::of(&mut world, &tasks).await;
+    let [directory, south] = &halves.stores;
+    let expected: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+    let parked = async |store: &dyn Store| -> Vec<TaskId> {
+        let page = store.parked_tasks(None, PageSize::DEFAULT).await.unwrap();
+        page.tasks.iter().map(|parked| parked.task.id).collect()
+    };
+    assert_eq!(parked(&**directory).await, expected);
+    assert_eq!(parked(&**south).await, []);
+    assert_eq!(parked(&halves.router).await, expected);
+    let now = world.in_seconds(1_000_000);
+    let counted = async |store: &PostgresStore| store.measure(0, now).await.unwrap().parked;
+    assert_eq!(counted(directory).await, [("review".to_owned(), 3)]);
+    assert_eq!(counted(south).await, []);
+    let all = async |store: &dyn Store| -> Vec<TaskSubject> {
+        let all = store.all_tasks(None, PageSize::DEFAULT).await.unwrap().entries;
+        all.iter().map(|stored| stored.task.subject).collect()
+    };
+    let of_orders =
+        |subjects: &[TaskSubject]| subjects.iter().filter_map(|subject| subject.order_id()).count();
+    let (kept, moved) = (all(&**directory).await, all(&**south).await);
+    assert_eq!((kept.len() - of_orders(&kept), moved.len() - of_orders(&moved)), (3, 0));
+    assert_eq!(of_orders(&kept) + of_orders(&moved), 6);
+    assert_eq!(all(&halves.router).await.len(), 9);
+
+    let refused = south.enqueue_task(&review(&mut world, 2_050)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    let late = review(&mut world, 2_050);
+    assert!(halves.router.enqueue_task(&late).await.unwrap());
+    let resolution = TaskResolution { at: now, by: world.account_id(), reason: "done".to_owned() };
+    for id in [tasks[1].id, late.id] {
+        assert_eq!(south.retry_task(id, now).await, Ok(TaskRetry::NotParked));
+        assert_eq!(halves.router.retry_task(id, now).await, Ok(TaskRetry::ForPeople));
+        assert_eq!(south.resolve_task(id, &resolution).await, Ok(false));
+        assert_eq!(halves.router.resolve_task(id, &resolution).await, Ok(true));
+        assert_eq!(halves.router.resolve_task(id, &resolution).await, Ok(false));
+    }
+
+    for url in &halves.urls {
+        session(url).await.batch_execute("UPDATE tasks SET parked_at_ns = NULL").await.unwrap();
+    }
+    let claimed = south.claim_due_tasks(TaskQueue::Deadlines, now, Timestamp::MAX, 100).await.unwrap();
+    assert!(claimed.iter().all(|claimed| claimed.task.subject.order_id().is_some()), "{claimed:?}");
+    let claimed =
+        halves.router.claim_due_tasks(TaskQueue::Deadlines, now, Timestamp::MAX, 100).await.unwrap();
+    let first = claimed.iter().find(|claimed| claimed.task.id == tasks[0].id).unwrap();
+    assert!(halves.router.complete_task(first.lease).await.unwrap());
+
+    for (half, (url, kept)) in halves.urls.iter().zip([3, 0]).enumerate() {
+        let administration = Administration::new(url).unwrap();
+        for repetition in 0..2 {
+            let purged = administration.purge(|_| {}).await.unwrap();
+            let rows = purged.iter().find(|purged| purged.table == "tasks").unwrap();
+            assert!((rows.rows > 0) == (repetition == 0), "{purged:?}");
+            assert_eq!(halves.rows(half).await.len(), kept);
+        }
+        administration.close().await;
+    }
+    halves.router.close().await;
+}
