@@ -12,9 +12,9 @@ use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-const SECRET: &str = "the provider and the server know this";
+pub(super) const SECRET: &str = "the provider and the server know this";
 
-fn secret() -> WebhookSecret {
+pub(super) fn secret() -> WebhookSecret {
     WebhookSecret::new(SECRET).unwrap()
 }
 
@@ -23,7 +23,7 @@ pub(super) fn gateway() -> Arc<dyn PaymentGateway> {
     gateway_to(&Arc::new(Provider::new(Arc::new(SeededRandom::new(5)))))
 }
 
-fn gateway_to(provider: &Arc<Provider>) -> Arc<dyn PaymentGateway> {
+pub(super) fn gateway_to(provider: &Arc<Provider>) -> Arc<dyn PaymentGateway> {
     Arc::new(InProcessGateway::new(Arc::clone(provider), Arc::new(SystemClock)))
 }
 
@@ -391,7 +391,7 @@ async fn a_refund_that_can_never_be_made_is_not_recorded() {
 }
 
 /// Sends a signed report of the provider.
-async fn report(server: &TestServer, body: &Value) {
+pub(super) async fn report(server: &TestServer, body: &Value) {
     let signature = secret().sign(body.to_string().as_bytes(), server.now());
     let request = server.request(Method::POST, "/v1/webhooks/payments").json(body);
     request.header(SIGNATURE_HEADER, &signature).send().await.expect(204);

@@ -25,6 +25,7 @@ mod stock;
 mod texts;
 mod tokens;
 mod unavailable;
+mod visible_fields;
 
 use dabba_testkit::{Answer, TestServer};
 use serde_json::{Value, json};

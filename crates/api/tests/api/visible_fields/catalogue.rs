@@ -1,0 +1,137 @@
+//! Restaurants with every optional setting, a menu with every optional member, accounts in every state, and quotes.
+
+use dabba_testkit::{PASSWORD, menu, settings};
+use serde_json::{Value, json};
+
+use super::{
+    recorder::Caller::{self, Admin, Customer, Staff},
+    scene::{LINE_NOTE, Scene, id},
+};
+
+pub(super) const CREATE: &str = "POST /v1/restaurants";
+pub(super) const REPLACE: &str = "PUT /v1/restaurants/{restaurant_id}";
+pub(super) const CLOSE: &str = "POST /v1/restaurants/{restaurant_id}/close";
+pub(super) const REPLACE_MENU: &str = "PUT /v1/restaurants/{restaurant_id}/menu";
+pub(super) const ADJUST: &str = "POST /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust";
+pub(super) const CHANGE_ACCOUNT: &str = "PATCH /v1/accounts/{account_id}";
+pub(super) const REGISTER: &str = "POST /v1/accounts";
+pub(super) const QUOTE: &str = "POST /v1/restaurants/{restaurant_id}/quotes";
+pub(super) const LOG_IN: &str = "POST /v1/tokens";
+const PAUSE: &str = "POST /v1/restaurants/{restaurant_id}/pause";
+const RESUME: &str = "POST /v1/restaurants/{restaurant_id}/resume";
+const REOPEN: &str = "POST /v1/restaurants/{restaurant_id}/reopen";
+const AVAILABILITY: &str = "PUT /v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability";
+const ADD_MEMBER: &str = "PUT /v1/restaurants/{restaurant_id}/members/{account_id}";
+
+/// External id of the restaurant with every optional setting.
+pub(super) const EXTERNAL_ID: &str = "pos-7318";
+
+/// What the catalogue contains besides the server's own restaurants and accounts.
+pub(super) struct Catalogue {
+    /// A paused restaurant with every optional setting.
+    pub(super) paused: String,
+    /// A restaurant that is closed permanently.
+    pub(super) closed: String,
+    /// An account that is disabled, and an account that is deleted.
+    pub(super) ended_accounts: [String; 2],
+}
+
+/// Returns settings with every optional member.
+pub(super) fn full_settings() -> Value {
+    let mut document = settings("Dosa House");
+    document["external_id"] = json!(EXTERNAL_ID);
+    document["country"] = json!("GB");
+    document["location"] = json!({"lat": 53.4, "lng": -2.2});
+    document["delivery"]["free_from"] = json!(3_000);
+    document["opening_hours"] = json!([{"day": "tuesday", "opens": "10:00", "closes": "14:00"}]);
+    document
+}
+
+/// Returns a menu with every optional member, and with an item that no card can pay.
+pub(super) fn full_menu() -> Value {
+    let mut document = menu();
+    let items = document["categories"][0]["items"].as_array_mut().unwrap();
+    items.push(json!({"id": "feast", "name": "Feast", "price_minor": 100_000_000}));
+    items[0]["external_code"] = json!("item-1");
+    items[0]["description"] = json!("From the clay oven.");
+    items[0]["option_groups"][0]["external_code"] = json!("group-1");
+    items[0]["option_groups"][0]["options"][1]["external_code"] = json!("option-1");
+    document
+}
+
+/// Returns a body that registers an account.
+pub(super) fn registration(name: &str) -> Value {
+    json!({"email": format!("{name}@example.org"), "name": name, "password": PASSWORD})
+}
+
+impl Scene {
+    /// Creates the restaurants, menus and accounts, and records everything that writes them.
+    pub(super) async fn create_catalogue(&mut self) -> Catalogue {
+        let restaurant = self.server.restaurant.to_string();
+        let restaurant = restaurant.as_str();
+        self.done(Staff, REPLACE_MENU, &[restaurant], full_menu()).await;
+        for caller in [Staff, Admin] {
+            self.done(caller, AVAILABILITY, &[restaurant, "dal"], json!({"status": "available"})).await;
+            let until = json!({"status": "unavailable", "until": "2026-06-01T15:00:00Z"});
+            self.done(caller, AVAILABILITY, &[restaurant, "dal"], until).await;
+        }
+        self.done(Staff, REPLACE, &[restaurant], settings("Curry Mile Kitchen")).await;
+        for request in [PAUSE, RESUME] {
+            self.done(Staff, request, &[restaurant], Value::Null).await;
+        }
+
+        let paused = id(&self.done(Admin, CREATE, &[], full_settings()).await).to_owned();
+        self.done(Admin, REPLACE_MENU, &[&paused], full_menu()).await;
+        self.done(Admin, PAUSE, &[&paused], json!({"until": "2026-06-03T12:00:00Z"})).await;
+        let closed = id(&self.done(Admin, CREATE, &[], settings("Closed Kitchen")).await).to_owned();
+        let reason = json!({"reason": "The lease has ended."});
+        self.done(Admin, REPLACE_MENU, &[&closed], full_menu()).await;
+        self.done(Admin, CLOSE, &[&closed], reason.clone()).await;
+        self.done(Admin, REOPEN, &[&closed], Value::Null).await;
+        self.done(Admin, CLOSE, &[&closed], reason).await;
+
+        let mut ended_accounts = [const { String::new() }; 2];
+        for (name, account) in ["disabled", "deleted"].into_iter().zip(&mut ended_accounts) {
+            let mut body = registration(name);
+            body["role"] = json!("restaurant");
+            id(&self.done(Admin, REGISTER, &[], body).await).clone_into(account);
+        }
+        let [disabled, deleted] = &ended_accounts;
+        self.done(Admin, ADD_MEMBER, &[restaurant, disabled], Value::Null).await;
+        self.done(Staff, ADD_MEMBER, &[restaurant, disabled], Value::Null).await;
+        self.done(Admin, CHANGE_ACCOUNT, &[disabled], json!({"disabled": true})).await;
+        self.done(Admin, "DELETE /v1/accounts/{account_id}", &[deleted], Value::Null).await;
+        let customer = self.server.customer.id.to_string();
+        self.done(Customer, CHANGE_ACCOUNT, &[&customer], json!({"name": "Asha"})).await;
+        Catalogue { paused, closed, ended_accounts }
+    }
+
+    /// Requests quotes with every obstacle, accounts and tokens, as each caller.
+    pub(super) async fn request_as_each_caller(&mut self, catalogue: &Catalogue) {
+        let restaurant = self.server.restaurant.to_string();
+        let line = |item: &str, quantity: u32| json!({"item": item, "quantity": quantity});
+        let full = json!({
+            "item": "chicken-tikka", "quantity": 1, "note": LINE_NOTE,
+            "options": [{"group": "heat", "option": "hot"}],
+        });
+        let cart = |lines: Value| json!({"lines": lines, "fulfilment": "delivery", "payment_method": "card"});
+        for caller in Caller::ALL {
+            for (restaurant, lines) in [
+                (&restaurant, json!([full])),
+                (&restaurant, json!([line("dal", 1), line("naan", 99), line("feast", 1)])),
+                (&restaurant, json!([line("naan", 1)])),
+                (&catalogue.paused, json!([line("naan", 4)])),
+                (&catalogue.closed, json!([line("naan", 4)])),
+            ] {
+                self.done(caller, QUOTE, &[restaurant], cart(lines)).await;
+            }
+            self.done(caller, REGISTER, &[], registration(&format!("new-{}", caller as u8))).await;
+            // The response contains the account of the e-mail address.
+            let email = caller.person(&self.server).unwrap_or(&self.server.customer).email.clone();
+            self.done(caller, LOG_IN, &[], json!({"email": email, "password": PASSWORD})).await;
+        }
+        let restaurant = restaurant.as_str();
+        self.done(Staff, ADJUST, &[restaurant, "naan"], json!({"by": 1})).await;
+        self.done(Admin, ADJUST, &[restaurant, "naan"], json!({"by": -1})).await;
+    }
+}

@@ -1,0 +1,73 @@
+//! Every reading operation, by each caller, for everything that exists.
+
+use dabba_testkit::TestServer;
+use serde_json::Value;
+
+use super::{
+    catalogue::Catalogue,
+    recorder::Caller,
+    scene::{Scene, id},
+};
+
+impl Scene {
+    /// Reads everything as each caller: each list whole and with one entry per page, and each entry.
+    pub(super) async fn read_everything(&mut self, catalogue: &Catalogue) {
+        let restaurant = self.server.restaurant.to_string();
+        let orders: Vec<_> = self.orders.iter().map(|(_, order)| id(order).to_owned()).collect();
+        let TestServer {
+            customer, other_customer, staff, other_staff, courier, other_courier, admin, ..
+        } = &self.server;
+        let people = [customer, other_customer, staff, other_staff, courier, other_courier, admin];
+        let mut accounts: Vec<_> = people.iter().map(|person| person.id.to_string()).collect();
+        accounts.extend(catalogue.ended_accounts.clone());
+        for caller in Caller::ALL {
+            for request in [
+                "GET /healthz",
+                "GET /readyz",
+                "GET /metrics",
+                "GET /v1/accounts",
+                "GET /v1/accounts?limit=1",
+                "GET /v1/accounts/me",
+                "GET /v1/orders?limit=100",
+                "GET /v1/orders?limit=1",
+                "GET /v1/restaurants?limit=100",
+                "GET /v1/restaurants?limit=1",
+                "GET /v1/sandbox/clock",
+                "GET /v1/tasks?limit=100",
+                "GET /v1/tasks?limit=1",
+            ] {
+                self.send(caller, request, &[], &Value::Null).await;
+            }
+            for request in [
+                "GET /v1/restaurants/{restaurant_id}/orders?limit=100",
+                "GET /v1/restaurants/{restaurant_id}/orders?limit=1",
+                "GET /v1/restaurants/{restaurant_id}/members",
+                "GET /v1/restaurants/{restaurant_id}/members?limit=1",
+                "GET /v1/restaurants/{restaurant_id}/menu",
+                "GET /v1/restaurants/{restaurant_id}/stock",
+            ] {
+                self.send(caller, request, &[&restaurant], &Value::Null).await;
+            }
+            for item in ["naan", "feast"] {
+                let request = "GET /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock";
+                self.send(caller, request, &[&restaurant, item], &Value::Null).await;
+            }
+            for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
+                self.send(caller, "GET /v1/restaurants/{restaurant_id}", &[restaurant], &Value::Null).await;
+            }
+            for account in &accounts {
+                self.send(caller, "GET /v1/accounts/{account_id}", &[account], &Value::Null).await;
+            }
+            for order in &orders {
+                for request in [
+                    "GET /v1/orders/{order_id}",
+                    "GET /v1/orders/{order_id}/events?limit=100",
+                    "GET /v1/orders/{order_id}/events?limit=1",
+                    "GET /v1/orders/{order_id}/ledger",
+                ] {
+                    self.send(caller, request, &[order], &Value::Null).await;
+                }
+            }
+        }
+    }
+}
