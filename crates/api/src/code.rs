@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::http::StatusCode;
 use dabba_domain::{
     order::{CommandKind, Rejection},
-    restaurant::NotAccepting,
+    restaurant::NotAcceptingReason,
 };
 use dabba_engine::Obstacle;
 pub(crate) use dabba_web::code::*;
@@ -84,9 +84,9 @@ pub(crate) fn all() -> Vec<Code> {
 /// Returns the code of the problem when this obstacle refuses an order.
 pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Code {
     match obstacle {
-        Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. }) => RESTAURANT_CLOSED_PERMANENTLY,
-        Obstacle::NotAccepting(NotAccepting::Paused { .. }) => RESTAURANT_PAUSED,
-        Obstacle::NotAccepting(NotAccepting::Closed { .. }) => RESTAURANT_CLOSED,
+        Obstacle::NotAccepting(NotAcceptingReason::ClosedPermanently { .. }) => RESTAURANT_CLOSED_PERMANENTLY,
+        Obstacle::NotAccepting(NotAcceptingReason::Paused { .. }) => RESTAURANT_PAUSED,
+        Obstacle::NotAccepting(NotAcceptingReason::Closed { .. }) => RESTAURANT_CLOSED,
         Obstacle::ItemsUnavailable(_) => ITEMS_UNAVAILABLE,
         Obstacle::BelowMinimum(_) => BELOW_MINIMUM_ORDER,
         Obstacle::CardsNotAccepted | Obstacle::NotPayableByCard(_) => NOT_PAYABLE_BY_CARD,

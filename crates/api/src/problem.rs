@@ -85,7 +85,7 @@ impl From<Conflict> for ApiProblem {
                 .with("current_availability", current.availability),
             Conflict::LastAdmin => Problem::new(code::LAST_ADMIN, text),
             Conflict::EmailTaken => Problem::new(code::EMAIL_TAKEN, text),
-            Conflict::TaskNeedsPerson => Problem::new(code::REVIEW_NOT_RETRYABLE, text),
+            Conflict::TaskNeedsAdmin => Problem::new(code::REVIEW_NOT_RETRYABLE, text),
         };
         Self(problem)
     }

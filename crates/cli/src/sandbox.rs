@@ -59,7 +59,7 @@ impl Clock for SandboxClock {
 }
 
 impl AdjustableClock for SandboxClock {
-    fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String> {
+    fn try_advance(&self, by: SignedDuration) -> Result<Timestamp, String> {
         let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         let further = ahead.checked_add(by).filter(|further| Self::ahead_of_now(*further) < LATEST);
         let further = further.ok_or_else(|| format!("the clock cannot be advanced beyond {LATEST}"))?;

@@ -49,7 +49,7 @@ pub enum ImportError {
     },
     /// The file can be parsed, but contains invalid values. Every problem is listed.
     #[error("{0}")]
-    Wrong(Problems),
+    Invalid(Problems),
 }
 
 /// Parses and checks a file of one restaurant or of a list of restaurants.
@@ -76,7 +76,7 @@ pub fn read(text: &str) -> Result<Vec<RestaurantDocument>, ImportError> {
         }
         documents.push(document);
     }
-    problems.into_result().map_err(ImportError::Wrong)?;
+    problems.into_result().map_err(ImportError::Invalid)?;
     Ok(documents)
 }
 
@@ -170,7 +170,7 @@ mod tests {
     /// Returns the problems of `text`, one `pointer: detail` per line.
     fn problems_of(text: &str) -> String {
         match read(text) {
-            Err(ImportError::Wrong(problems)) => {
+            Err(ImportError::Invalid(problems)) => {
                 let lines = problems.as_slice().iter();
                 let lines = lines.map(|problem| format!("{}: {}\n", problem.pointer, problem.detail));
                 lines.collect::<Vec<_>>().concat()

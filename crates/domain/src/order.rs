@@ -56,6 +56,6 @@ pub use repeat::is_repeat;
 pub use request::OrderRequest;
 pub use review::ReviewReason;
 pub use settle::settle;
-pub use state::{Awaited, Closure, Order, OrderStatus, PaymentStatus, Version};
+pub use state::{Closure, ExpiryReason, Order, OrderStatus, PaymentStatus, Version};
 
 pub use crate::task::{Task, TaskKind, TaskQueue};

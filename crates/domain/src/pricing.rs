@@ -18,7 +18,7 @@ use crate::{
     money::AmountError,
     order::PaymentMethod,
     problem::whole_number,
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
     text::{Name, Note, Slug},
 };
 
@@ -170,7 +170,7 @@ impl Amounts {
 /// A quote is possible at any time, so this function does not check whether the cart can be ordered now. For that, see
 /// [`check_minimum`], [`crate::restaurant::Restaurant::check_accepting`] and
 /// [`crate::menu::UnavailableItems::of_cart`].
-pub fn price(settings: &Settings, menu: &Menu, cart: CartRef<'_>) -> Result<PricedCart, Problems> {
+pub fn price(settings: &RestaurantSettings, menu: &Menu, cart: CartRef<'_>) -> Result<PricedCart, Problems> {
     let mut problems = Problems::new();
     if cart.lines.is_empty() {
         problems.add("/lines", "must not be empty");
@@ -213,7 +213,7 @@ pub struct BelowMinimum {
 
 /// Checks that the subtotal reaches the minimum for delivery. Orders for collection have no minimum.
 pub fn check_minimum(
-    settings: &Settings,
+    settings: &RestaurantSettings,
     fulfilment: FulfilmentKind,
     subtotal: Amount,
 ) -> Result<(), BelowMinimum> {
@@ -302,7 +302,11 @@ fn check_group(group: &OptionGroup, chosen: &[OrderLineOption], pointer: &str, p
     }
 }
 
-fn add_up(settings: &Settings, cart: CartRef<'_>, lines: &[OrderLine]) -> Result<Amounts, AmountError> {
+fn add_up(
+    settings: &RestaurantSettings,
+    cart: CartRef<'_>,
+    lines: &[OrderLine],
+) -> Result<Amounts, AmountError> {
     let subtotal = Amount::sum(lines.iter().map(|line| line.total))?;
     let tax = subtotal.basis_points(settings.tax_rate_basis_points)?;
     let delivery_fee = match (cart.fulfilment, &settings.delivery) {

@@ -2,7 +2,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `stored` | [`Restaurant`] and [`Settings`]: what the engine works with and stores keep |
+//! | `stored` | [`Restaurant`] and [`RestaurantSettings`]: what the engine works with and stores keep |
 //! | `document` | [`SettingsDocument`]: the settings as clients and files write them, not yet validated |
 //! | `validation` | the way from document to settings, which lists every problem |
 //! | `change` | the settings that only an admin may change, or nobody |
@@ -16,8 +16,10 @@ mod hours;
 mod stored;
 mod validation;
 
-pub use accepting::NotAccepting;
+pub use accepting::NotAcceptingReason;
 pub use change::SettingsChangeError;
-pub use document::{SettingsDocument, StatedDelivery};
+pub use document::{DeliverySetting, SettingsDocument};
 pub use hours::{ClockTime, Day, OpeningHours, OpeningInterval, Zone};
-pub use stored::{Closed, DeliveryTerms, Location, Pause, Restaurant, Revision, Settings};
+pub use stored::{
+    DeliveryTerms, Location, Pause, PermanentClosure, Restaurant, RestaurantSettings, Revision,
+};

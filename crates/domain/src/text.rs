@@ -7,7 +7,7 @@
 //! | notes, descriptions, instructions, reasons | [`Note`] | lines separated by line feeds, 1 to 500 characters |
 //! | telephone numbers | [`Phone`] | one line, 3 to 40 characters: digits, spaces, letters and marks |
 //! | identifiers | [`Slug`] | lower-case ASCII letters, digits and hyphens |
-//! | passwords | [`opaque`] | not stored; hashed in one normal form |
+//! | passwords | [`normalize_password`] | not stored; hashed in one normal form |
 //!
 //! Rules for names, notes and telephone numbers, applied in this order:
 //!
@@ -25,7 +25,7 @@
 //!    even in the flags of England, Scotland and Wales.
 //!
 //! **Stored documents** are read without these rules, so that text accepted by an earlier version stays readable. A
-//! store reads its documents within [`stored`]. All other code that parses a text parses an input and checks it.
+//! store reads its documents within [`read_stored`]. All other code that parses a text parses an input and checks it.
 
 mod phone;
 mod policy;
@@ -153,7 +153,7 @@ thread_local! {
 ///
 /// The types of orders, menus and events serve both inputs and storage, and serde gives a type no way to learn which of
 /// the two it reads. So the reader sets a flag for its thread while it reads.
-pub fn stored<T>(read: impl FnOnce() -> T) -> T {
+pub fn read_stored<T>(read: impl FnOnce() -> T) -> T {
     struct Restore(bool);
     impl Drop for Restore {
         fn drop(&mut self) {
@@ -171,7 +171,7 @@ fn is_reading_stored() -> bool {
 /// Returns a password in the form in which it is hashed (RFC 8265, profile `OpaqueString`, section 4.2.2): in NFC, with
 /// every space replaced by the ASCII space. So two keyboards that write the same password in different forms produce
 /// the same result. Case and width do not change.
-pub fn opaque(password: &str) -> String {
+pub fn normalize_password(password: &str) -> String {
     let is_space = |character: char| {
         character.is_whitespace() && !character.is_control() && !matches!(character, '\u{2028}' | '\u{2029}')
     };
@@ -290,22 +290,22 @@ mod tests {
         for text in ["line one\nline two", "\u{202e}5 £", "\u{200b}", "e\u{301}", " ", "a\r\nb", "tel: none"]
         {
             let json = serde_json::to_string(text).unwrap();
-            let name: Name = stored(|| serde_json::from_str(&json)).unwrap();
-            let note: Note = stored(|| serde_json::from_str(&json)).unwrap();
-            let phone: Phone = stored(|| serde_json::from_str(&json)).unwrap();
+            let name: Name = read_stored(|| serde_json::from_str(&json)).unwrap();
+            let note: Note = read_stored(|| serde_json::from_str(&json)).unwrap();
+            let phone: Phone = read_stored(|| serde_json::from_str(&json)).unwrap();
             assert_eq!((name.as_str(), note.as_str(), phone.as_str()), (text, text, text));
             assert_eq!(serde_json::to_string(&name).unwrap(), json);
         }
         assert!(serde_json::from_str::<Name>(r#""\u200b""#).is_err());
-        let failed: Result<Name, _> = stored(|| serde_json::from_str("5"));
+        let failed: Result<Name, _> = read_stored(|| serde_json::from_str("5"));
         assert!(failed.is_err() && !is_reading_stored());
     }
 
     #[test]
     fn a_password_has_one_form() {
-        assert_eq!(opaque("cafe\u{301} \u{a0}\u{3000}x"), "café   x");
-        assert_eq!(opaque("Ⅳ ﬁ Ａ"), "Ⅳ ﬁ Ａ", "compatibility forms stay different");
-        assert_eq!(opaque("correct horse"), "correct horse");
+        assert_eq!(normalize_password("cafe\u{301} \u{a0}\u{3000}x"), "café   x");
+        assert_eq!(normalize_password("Ⅳ ﬁ Ａ"), "Ⅳ ﬁ Ａ", "compatibility forms stay different");
+        assert_eq!(normalize_password("correct horse"), "correct horse");
     }
 
     /// Proves that a text is read from every kind of document, and copied only if necessary.
@@ -363,8 +363,8 @@ mod tests {
             if let Ok(phone) = Phone::new(&text) {
                 prop_assert_eq!(Phone::new(phone.as_str()), Ok(phone));
             }
-            let password = opaque(&text);
-            prop_assert_eq!(opaque(&password), password);
+            let password = normalize_password(&text);
+            prop_assert_eq!(normalize_password(&password), password);
         }
 
         #[test]

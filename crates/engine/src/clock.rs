@@ -30,7 +30,7 @@ pub trait Clock: Send + Sync {
 /// A clock that can be advanced. For sandboxes and tests.
 pub trait AdjustableClock: Clock {
     /// Advances the clock, and returns the new time. An error contains the reason why the clock is unchanged.
-    fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String>;
+    fn try_advance(&self, by: SignedDuration) -> Result<Timestamp, String>;
 }
 
 /// The machine's clock.
@@ -62,7 +62,7 @@ impl ManualClock {
 }
 
 impl AdjustableClock for ManualClock {
-    fn put_forward(&self, by: SignedDuration) -> Result<Timestamp, String> {
+    fn try_advance(&self, by: SignedDuration) -> Result<Timestamp, String> {
         self.advance(by);
         Ok(self.now())
     }

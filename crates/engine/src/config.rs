@@ -24,7 +24,7 @@ pub struct EngineConfig {
     /// Maximum number of cached catalogues.
     pub cached_catalogues: u64,
     /// Maximum number of cached orders, so that the next command on a cached order reads nothing.
-    pub remembered_orders: usize,
+    pub cached_orders: usize,
     /// Maximum number of open orders per customer placed by this process. `None`: no limit.
     pub max_open_orders: Option<NonZeroUsize>,
     /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
@@ -77,7 +77,7 @@ pub struct TaskConfig {
 impl TaskConfig {
     /// Returns the limits of the pauses between attempts.
     pub(crate) const fn backoff(&self) -> Backoff {
-        Backoff { base: self.base_backoff, longest: self.max_backoff }
+        Backoff { base: self.base_backoff, max: self.max_backoff }
     }
 }
 
@@ -105,7 +105,7 @@ pub struct PasswordCost {
 
 impl PasswordCost {
     /// Minimum that the algorithm allows. For tests only.
-    pub const LEAST: Self = Self { memory_kib: 8, iterations: 1 };
+    pub const MIN: Self = Self { memory_kib: 8, iterations: 1 };
 }
 
 impl Default for PasswordCost {
@@ -128,7 +128,7 @@ impl Default for EngineConfig {
             commit_timeout: Duration::from_secs(10),
             max_decision_attempts: 8,
             cached_catalogues: 1_000,
-            remembered_orders: 10_000,
+            cached_orders: 10_000,
             max_open_orders: None,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),

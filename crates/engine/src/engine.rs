@@ -16,7 +16,7 @@ use crate::{
     payments::Gateway,
     post_commit::{Followers, PostCommits},
     readiness::Probe,
-    work::{MaintenanceConfig, Nudges},
+    work::{MaintenanceConfig, WorkerSignals},
 };
 
 /// The use cases, in parts. One engine per process, shared by `Arc`.
@@ -63,15 +63,15 @@ impl Engine {
         let gateway = gateway.map(|port| Gateway::new(port, &config.payments, &metrics));
         let supervisor = new_supervisor(Arc::clone(&random));
         let catalogues = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
-        let recent = Arc::new(RecentOrders::new(config.remembered_orders));
+        let recent = Arc::new(RecentOrders::new(config.cached_orders));
         let open = Arc::new(OpenOrders::new(config.max_open_orders));
-        let nudges = Arc::<Nudges>::default();
+        let signals = Arc::<WorkerSignals>::default();
         let post_commits = Arc::new(PostCommits {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             recent: Arc::clone(&recent),
             open_orders: Arc::clone(&open),
-            nudges: Arc::clone(&nudges),
+            signals: Arc::clone(&signals),
             followers: Followers::start(store.shard_count(), &catalogues, &supervisor),
         });
         let writer = Arc::new(OrderWriter {
@@ -129,7 +129,7 @@ impl Engine {
                 supervisor: Arc::clone(&supervisor),
                 cache: catalogues,
                 accounts: Arc::clone(&accounts),
-                nudges: Arc::clone(&nudges),
+                signals: Arc::clone(&signals),
                 max_attempts: config.max_decision_attempts,
                 poll_interval: config.catalogue_poll_interval,
             }),
@@ -139,7 +139,7 @@ impl Engine {
                 random: Arc::clone(&random),
                 metrics: Arc::clone(&metrics),
                 supervisor: Arc::clone(&supervisor),
-                nudges,
+                signals,
                 post_commits,
                 unattended,
                 payments: Arc::clone(&payments),

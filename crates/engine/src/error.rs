@@ -170,7 +170,7 @@ pub enum Conflict {
     #[error(
         "a review cannot be retried, because no worker can do it; handle the order, then resolve the task"
     )]
-    TaskNeedsPerson,
+    TaskNeedsAdmin,
 }
 
 fn stock_revision(current: Option<Revision>) -> String {

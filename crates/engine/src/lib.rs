@@ -65,7 +65,7 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome,
     TaskOutcomeLabel,
 };
-pub use orders::{Answer, CommandRequest, Obstacle, Orders, Quote};
+pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

@@ -105,14 +105,14 @@ pub enum TaskOutcome {
     /// Another worker has leased the task.
     LeaseLost,
     /// The outcome is unknown; the task is retried when its lease expires, unless it is completed.
-    Left,
+    Unknown,
     /// The task has reached the maximum number of failures of its kind and is parked; an admin has to act.
-    GivenUp,
+    Parked,
 }
 
 impl TaskOutcome {
     /// Every outcome.
-    const ALL: [Self; 5] = [Self::Completed, Self::Postponed, Self::LeaseLost, Self::Left, Self::GivenUp];
+    const ALL: [Self; 5] = [Self::Completed, Self::Postponed, Self::LeaseLost, Self::Unknown, Self::Parked];
 
     /// Returns the outcome's name in the metrics.
     pub const fn as_str(self) -> &'static str {
@@ -120,8 +120,8 @@ impl TaskOutcome {
             Self::Completed => "completed",
             Self::Postponed => "postponed",
             Self::LeaseLost => "lease_lost",
-            Self::Left => "left",
-            Self::GivenUp => "given_up",
+            Self::Unknown => "left",
+            Self::Parked => "given_up",
         }
     }
 }

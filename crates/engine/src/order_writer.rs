@@ -176,7 +176,7 @@ impl OrderWriter {
         let post = PostCommit {
             bucket: decision.order.id.bucket(),
             due: self.due_queues(&decision.tasks),
-            for_people: count_for_people(&decision),
+            for_admins: count_for_admins(&decision),
             moved_to: (conditions.status_before != Some(status)).then_some(status),
             cache_change,
             open: self.open_orders.change(&decision.order, conditions.expected_version == 0),
@@ -246,8 +246,8 @@ fn changed_catalogue(decision: &Decision) -> Option<(Box<ChangedCatalogue>, ones
     Some((Box::new(ChangedCatalogue { restaurant_id, unavailable, done }), followed))
 }
 
-/// Returns the kind and number of a decision's tasks for people, which are parked when they are written.
-fn count_for_people(decision: &Decision) -> Option<(TaskKind, u64)> {
+/// Returns the kind and number of a decision's tasks for admins, which are parked when they are written.
+fn count_for_admins(decision: &Decision) -> Option<(TaskKind, u64)> {
     let kinds = decision.tasks.iter().map(|spec| spec.task.kind());
     let count = kinds.filter(|kind| kind.needs_admin()).count();
     u64::try_from(count).ok().filter(|count| *count > 0).map(|count| (TaskKind::Review, count))

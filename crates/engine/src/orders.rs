@@ -44,7 +44,7 @@ pub struct Orders {
 
 /// The answer to a write.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct OrderAnswer {
     /// The order after the write; for a replay, the order after the original request.
     pub order: Order,
     /// Whether this answer replays an earlier request with the same idempotency key.
@@ -67,9 +67,9 @@ impl Viewer {
         allowed_actions(order, &self.actor, self.refund_limit)
     }
 
-    fn answer(&self, order: Order, replayed: bool) -> Answer {
+    fn answer(&self, order: Order, replayed: bool) -> OrderAnswer {
         let allowed_actions = self.allowed_actions(&order);
-        Answer { order, replayed, allowed_actions }
+        OrderAnswer { order, replayed, allowed_actions }
     }
 }
 
@@ -85,7 +85,7 @@ impl Reply {
         Self { order, viewer, replayed: false }
     }
 
-    fn into_answer(self) -> Answer {
+    fn into_answer(self) -> OrderAnswer {
         let Self { order, viewer, replayed } = self;
         viewer.answer(Arc::unwrap_or_clone(order), replayed)
     }
@@ -93,7 +93,7 @@ impl Reply {
 
 impl Orders {
     /// Returns the answer to a request that ended in this way.
-    async fn answer(&self, outcome: Outcome<Reply>) -> Result<Answer, Error> {
+    async fn answer(&self, outcome: Outcome<Reply>) -> Result<OrderAnswer, Error> {
         match outcome {
             Outcome::Concluded(reply) => Ok(reply.into_answer()),
             Outcome::Replayed { order_id, version, instead_of } => {
@@ -133,7 +133,7 @@ impl Orders {
     async fn replay(&self, order_id: OrderId, version: Version, viewer: Viewer) -> Result<Reply, Error> {
         self.metrics.replays.inc();
         let present = self.store.order(order_id).await?;
-        let is_newer = present.as_ref().is_some_and(|order| order.is_newer);
+        let is_written_by_newer = present.as_ref().is_some_and(|order| order.is_written_by_newer);
         if let Some(order) = present.filter(|order| order.version == version) {
             return Ok(Reply { order: Arc::new(order), viewer, replayed: true });
         }
@@ -141,7 +141,10 @@ impl Orders {
         let order = fold(&history).map_err(|error| Error::Internal(error.to_string()))?;
         match order {
             Some(order) if order.version == version => {
-                let order = Arc::new(Order { is_newer: order.is_newer || is_newer, ..order });
+                let order = Arc::new(Order {
+                    is_written_by_newer: order.is_written_by_newer || is_written_by_newer,
+                    ..order
+                });
                 Ok(Reply { order, viewer, replayed: true })
             }
             _ => Err(Error::Internal(format!("order {order_id} has no version {version}"))),

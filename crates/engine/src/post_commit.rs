@@ -22,7 +22,7 @@ use crate::{
     CatalogueEntry, EngineMetrics, TaskOutcome,
     catalogue::CatalogueCache,
     orders::{OpenChange, OpenOrders, RecentOrders},
-    work::{ANNOUNCEMENT_INTERVAL, Nudges},
+    work::{ANNOUNCEMENT_INTERVAL, WorkerSignals},
 };
 
 /// Maximum number of catalogues per shard in the reload queue. When the queue is full, the next poll for changed
@@ -49,8 +49,8 @@ pub(crate) struct PostCommit {
     pub(crate) bucket: Bucket,
     /// Queues with tasks of the commit that are due now.
     pub(crate) due: Vec<TaskQueue>,
-    /// Kind and number of the commit's tasks for people.
-    pub(crate) for_people: Option<(TaskKind, u64)>,
+    /// Kind and number of the commit's tasks for admins.
+    pub(crate) for_admins: Option<(TaskKind, u64)>,
     /// The status that the order reached, if the commit changed it.
     pub(crate) moved_to: Option<OrderStatus>,
     pub(crate) cache_change: CacheChange,
@@ -75,7 +75,7 @@ pub(crate) struct PostCommits {
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) recent: Arc<RecentOrders>,
     pub(crate) open_orders: Arc<OpenOrders>,
-    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) followers: Followers,
 }
 
@@ -92,10 +92,10 @@ impl PostCommits {
     }
 
     fn committed(&self, post: PostCommit) {
-        let PostCommit { bucket, due, for_people, moved_to, cache_change, open, catalogue } = post;
+        let PostCommit { bucket, due, for_admins, moved_to, cache_change, open, catalogue } = post;
         self.notify_workers(bucket, &due);
-        if let Some((kind, count)) = for_people {
-            self.metrics.tasks(kind, TaskOutcome::GivenUp).inc_by(count);
+        if let Some((kind, count)) = for_admins {
+            self.metrics.tasks(kind, TaskOutcome::Parked).inc_by(count);
         }
         if let Some(status) = moved_to {
             self.metrics.count_order(status);
@@ -116,19 +116,19 @@ impl PostCommits {
     /// Notifies workers about due tasks in `queues`, for orders of this bucket among others: the workers of this
     /// process, or those of other processes if this process has none.
     pub(crate) fn notify_workers(&self, bucket: Bucket, queues: &[TaskQueue]) {
-        if self.nudges.has_workers() {
-            return self.nudges.nudge(queues);
+        if self.signals.has_workers() {
+            return self.signals.wake(queues);
         }
         for queue in queues.iter().copied() {
             // A worker that starts in this process later sees the notification too.
-            self.nudges.nudge(&[queue]);
-            if self.nudges.announcement(queue).swap(true, Ordering::Relaxed) {
+            self.signals.wake(&[queue]);
+            if self.signals.announcement(queue).swap(true, Ordering::Relaxed) {
                 continue;
             }
-            let (store, nudges) = (Arc::clone(&self.store), Arc::clone(&self.nudges));
+            let (store, signals) = (Arc::clone(&self.store), Arc::clone(&self.signals));
             tokio::spawn(async move {
                 tokio::time::sleep(ANNOUNCEMENT_INTERVAL).await;
-                nudges.announcement(queue).store(false, Ordering::Relaxed);
+                signals.announcement(queue).store(false, Ordering::Relaxed);
                 store.announce_tasks(bucket, queue).await;
             });
         }

@@ -28,7 +28,7 @@ pub struct Readiness {
 
 impl Readiness {
     /// Returns whether the server can do all of its work.
-    pub const fn is_whole(&self) -> bool {
+    pub const fn is_healthy(&self) -> bool {
         self.silent_shards.is_empty() && self.outdated_shards.is_empty() && self.parts_down.is_empty()
     }
 }

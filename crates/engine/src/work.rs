@@ -30,9 +30,9 @@
 
 mod deadlines;
 mod maintenance;
-mod nudge;
 mod parked;
 mod registry;
+mod signals;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
@@ -42,7 +42,7 @@ use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
 pub(crate) use maintenance::MaintenanceConfig;
-pub(crate) use nudge::{ANNOUNCEMENT_INTERVAL, Nudges};
+pub(crate) use signals::{ANNOUNCEMENT_INTERVAL, WorkerSignals};
 
 use self::registry::{KindPolicy, QueuePolicy};
 use crate::{
@@ -70,7 +70,7 @@ pub struct Work {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) supervisor: Arc<Supervisor>,
-    pub(crate) nudges: Arc<Nudges>,
+    pub(crate) signals: Arc<WorkerSignals>,
     pub(crate) post_commits: Arc<PostCommits>,
     pub(crate) unattended: Arc<Unattended>,
     pub(crate) payments: Arc<Payments>,
@@ -85,7 +85,7 @@ impl Work {
     ///
     /// Stop the workers before [`crate::Engine::shut_down`]; otherwise the results of tasks in flight cannot be written.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()>) {
-        let _presence = self.nudges.listen();
+        let _presence = self.signals.listen();
         let stop = stop.shared();
         let queues = TaskQueue::ALL.iter().map(|queue| {
             let (work, stop) = (Arc::clone(&self), stop.clone());
@@ -144,7 +144,7 @@ impl Work {
                 if !may_have_more {
                     let interval = self.config.poll_interval.max(MIN_POLL_INTERVAL);
                     // A notification ends the pause early.
-                    let _ = timeout(interval, self.nudges.nudged(queue)).await;
+                    let _ = timeout(interval, self.signals.wait_for_wake(queue)).await;
                 }
                 wait_for_capacity(&mut in_flight, concurrency).await;
             };
@@ -191,7 +191,7 @@ impl Work {
     async fn execute_and_count(&self, claimed: &ClaimedTask) {
         // After the lease expires, another worker may lease the task.
         let worked = timeout(self.config.lease, self.execute_and_release(claimed)).await;
-        let outcome = worked.unwrap_or(TaskOutcome::Left);
+        let outcome = worked.unwrap_or(TaskOutcome::Unknown);
         self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
     }
 
@@ -216,7 +216,7 @@ impl Work {
                 let defect = "a commit without an idempotency key was answered as a replay";
                 self.fail(claimed, &Error::Internal(defect.into())).await
             }
-            Err(Error::OutcomeUnknown) => TaskOutcome::Left,
+            Err(Error::OutcomeUnknown) => TaskOutcome::Unknown,
             Err(error) => self.fail(claimed, &error).await,
         }
     }
@@ -244,7 +244,7 @@ impl Work {
         if !passes_by_itself && failures >= policy.max_failures {
             tracing::error!(order_id, %subject, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
-            return release_outcome(claimed, parked, TaskOutcome::GivenUp);
+            return release_outcome(claimed, parked, TaskOutcome::Parked);
         }
         tracing::warn!(order_id, %subject, %kind, attempts, %error, "a task failed");
         let backoff = (policy.backoff)(&self.config);
@@ -266,7 +266,7 @@ fn release_outcome(
         // The task is retried when its lease expires.
         Err(error) => {
             tracing::warn!(task_id = %claimed.task.id, %error, "the lease of a task could not be ended; it expires");
-            TaskOutcome::Left
+            TaskOutcome::Unknown
         }
     }
 }

@@ -34,9 +34,9 @@ pub mod wire;
 
 pub use client::SimulatedGateway;
 pub use in_process::InProcessGateway;
-pub use provider::{Health, Provider};
+pub use provider::{Provider, ProviderHealth};
 pub use service::{router, router_with_webhooks};
-pub use signature::{WebhookError, WebhookSecret, read_webhook};
+pub use signature::{SimulatedWebhookError, WebhookSecret, read_webhook};
 pub use webhooks::WebhookTarget;
 
 /// The name of the simulated provider in metrics and logs, both in process and over HTTP.

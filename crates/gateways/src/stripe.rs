@@ -50,7 +50,7 @@
 mod amounts;
 mod client;
 mod declines;
-mod elsewhere;
+mod external;
 mod gateway;
 mod objects;
 mod webhook;
@@ -59,7 +59,7 @@ use std::{fmt, time::Duration};
 
 use reqwest::header::HeaderValue;
 
-pub use webhook::{SIGNATURE_HEADER, WEBHOOK_TOLERANCE, WebhookError, read_webhook};
+pub use webhook::{SIGNATURE_HEADER, StripeWebhookError, WEBHOOK_TOLERANCE, read_webhook};
 
 /// The address of Stripe's API.
 pub const DEFAULT_BASE_URL: &str = "https://api.stripe.com";

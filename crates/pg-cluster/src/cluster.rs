@@ -208,7 +208,7 @@ impl Cluster {
     }
 
     /// Starts the server again after [`Cluster::stop`] or [`Cluster::kill`], with the same data on the same port.
-    pub fn start_again(&self) -> Result<(), ClusterError> {
+    pub fn restart(&self) -> Result<(), ClusterError> {
         let log = self.directory.join("log");
         self.pg_ctl(&["start", "--wait", "--log", &log.to_string_lossy()])
     }
@@ -330,7 +330,7 @@ impl Cluster {
                 self.port = free_port()?;
             }
             self.configure(options, settings)?;
-            match self.start_again() {
+            match self.restart() {
                 Err(_) if options.tcp && attempt < MAX_PORT_ATTEMPTS => attempt += 1,
                 result => return result,
             }

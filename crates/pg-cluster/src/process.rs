@@ -10,7 +10,7 @@ use crate::{Cluster, ClusterError};
 
 impl Cluster {
     /// Simulates a power failure: kills all of the server's processes at once, so that none of them can send or
-    /// write anything more. Returns when the processes are gone. [`Cluster::start_again`] recovers from the WAL.
+    /// write anything more. Returns when the processes are gone. [`Cluster::restart`] recovers from the WAL.
     pub fn kill(&self) -> Result<(), ClusterError> {
         self.eventually("the server's processes are gone", || {
             let processes = self.processes()?;

@@ -27,7 +27,7 @@ fn a_cluster_survives_a_crash() {
     cluster.execute("postgres", "CREATE TABLE kept AS SELECT 42 AS answer").unwrap();
     cluster.stop(StopMode::Immediate).unwrap();
     assert!(cluster.execute("postgres", "SELECT 1").is_err());
-    cluster.start_again().unwrap();
+    cluster.restart().unwrap();
     assert_eq!(cluster.execute("postgres", "SELECT answer FROM kept").unwrap(), "42");
     assert_eq!(cluster.execute("postgres", "SHOW fsync").unwrap(), "on");
     cluster.stop(StopMode::Fast).unwrap();

@@ -46,7 +46,7 @@ fn a_standby_that_was_away_catches_up() {
         primary.execute("postgres", "SELECT pg_switch_wal()").unwrap();
         primary.execute("postgres", "CHECKPOINT").unwrap();
     }
-    standby.start_again().unwrap();
+    standby.restart().unwrap();
     primary.set("synchronous_standby_names", "second").unwrap();
     primary.wait_until_synchronous("second").unwrap();
     // This commit waits until the standby has applied it, and so everything before it.
@@ -66,7 +66,7 @@ fn a_killed_server_recovers() {
     assert!(!cluster.log().contains("database system is shut down"));
     // No process is left to kill.
     cluster.kill().unwrap();
-    cluster.start_again().unwrap();
+    cluster.restart().unwrap();
     assert!(cluster.log().contains("database system was not properly shut down"), "{}", cluster.log());
     assert_eq!(count(&cluster), "1");
 }

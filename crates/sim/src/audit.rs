@@ -5,8 +5,8 @@
 //! adds up amounts in wide integers (`money`), and keeps its own books (`ledger`). So a defect in the domain
 //! cannot hide itself.
 //!
-//! To add a check: add a [`Code`], the check in its module, a line in `docs/guides/operator/audit.md`, and a test
-//! in `tests/audit` that plants the violation. The tests fail until all of these exist.
+//! To add a check: add a [`FindingCode`], the check in its module, a line in `docs/guides/operator/audit.md`, and a
+//! test in `tests/audit` that plants the violation. The tests fail until all of these exist.
 //!
 //! The auditor reads pages and drops each page before the next one, so its memory does not grow with the
 //! store. Two checks need data of many orders at once: every order has its task (`tasks`), and no order has
@@ -40,9 +40,9 @@ use jiff::SignedDuration;
 
 use self::bounds::Bounds;
 pub use self::{
-    code::{Code, Severity, table},
+    code::{FindingCode, Severity, table},
     gateway::{GatewayLedger, GatewaySummary},
-    report::{Finding, Report},
+    report::{AuditReport, Finding},
 };
 
 /// Number of orders, tasks, keys or items of stock per page.
@@ -70,7 +70,7 @@ pub struct AuditOptions {
 impl AuditOptions {
     /// Returns the default thresholds: 15 minutes for an answer and for a task, 4 hours without a change on
     /// the way to the customer, an hour for a payment.
-    pub const fn at(now: Timestamp) -> Self {
+    pub const fn new(now: Timestamp) -> Self {
         Self {
             now,
             unanswered_after: SignedDuration::from_mins(15),
@@ -86,10 +86,10 @@ impl AuditOptions {
 pub enum AuditError {
     /// A page of orders could not be read. If an order cannot be decoded, it is the first or second order of
     /// the page.
-    #[error("cannot read the orders ({}): {error}", place(*.behind))]
+    #[error("cannot read the orders ({}): {error}", place(*.after))]
     Orders {
         /// The last order before the page; none for the first page.
-        behind: Option<OrderId>,
+        after: Option<OrderId>,
         /// The reason.
         error: StoreError,
     },
@@ -110,10 +110,10 @@ pub enum AuditError {
         error: String,
     },
     /// A shard did not answer, so orders may be missing.
-    #[error("a shard does not answer, so its orders are missing ({})", place(*.behind))]
+    #[error("a shard does not answer, so its orders are missing ({})", place(*.after))]
     Incomplete {
         /// The last order before the gap; none for the first page.
-        behind: Option<OrderId>,
+        after: Option<OrderId>,
     },
     /// Another list could not be read.
     #[error("cannot read {what}: {error}")]
@@ -131,8 +131,8 @@ pub enum AuditError {
     },
 }
 
-fn place(behind: Option<OrderId>) -> String {
-    behind.map_or("the newest orders".to_owned(), |id| format!("orders older than {id}"))
+fn place(after: Option<OrderId>) -> String {
+    after.map_or("the newest orders".to_owned(), |id| format!("orders older than {id}"))
 }
 
 /// Audits all orders that are in the store when the audit begins, with their events; the payment provider's
@@ -146,9 +146,9 @@ pub async fn audit<S: OrderStore + AuditStore + ?Sized>(
     store: &S,
     gateway: Option<&dyn GatewayLedger>,
     options: &AuditOptions,
-) -> Result<Report, AuditError> {
+) -> Result<AuditReport, AuditError> {
     let bounds = Bounds::DEFAULT;
-    Audit { store, gateway, options, bounds, report: Report::default() }.run().await
+    Audit { store, gateway, options, bounds, report: AuditReport::default() }.run().await
 }
 
 /// An audit in progress.
@@ -157,11 +157,11 @@ struct Audit<'a, S: ?Sized> {
     gateway: Option<&'a dyn GatewayLedger>,
     options: &'a AuditOptions,
     bounds: Bounds,
-    report: Report,
+    report: AuditReport,
 }
 
 impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
-    async fn run(mut self) -> Result<Report, AuditError> {
+    async fn run(mut self) -> Result<AuditReport, AuditError> {
         let damage = self.find_damage().await;
         match (self.walk().await, damage) {
             // Damaged storage explains why something cannot be read.
@@ -185,7 +185,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         let damage = self.store.damage().await;
         let damage = damage.map_err(|error| AuditError::List { what: "the storage", error })?;
         for text in &damage {
-            self.report.add(Finding::of_no_order(Code::StorageDamaged, text));
+            self.report.add(Finding::of_no_order(FindingCode::StorageDamaged, text));
         }
         Ok(!damage.is_empty())
     }
@@ -227,7 +227,7 @@ impl Findings {
         Self { order_id, all: Vec::new() }
     }
 
-    fn add(&mut self, code: Code, text: impl Into<String>) {
+    fn add(&mut self, code: FindingCode, text: impl Into<String>) {
         self.all.push(Finding::new(code, self.order_id, text));
     }
 }

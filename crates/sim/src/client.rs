@@ -52,12 +52,12 @@ pub enum ClientError {
     },
     /// The server responded with an error status.
     #[error("{0}")]
-    Problem(Box<ProblemAnswer>),
+    Problem(Box<ProblemResponse>),
 }
 
 impl ClientError {
     /// Returns the server's error response, if this is one.
-    pub const fn problem(&self) -> Option<&ProblemAnswer> {
+    pub const fn problem(&self) -> Option<&ProblemResponse> {
         match self {
             Self::Problem(problem) => Some(problem),
             _ => None,
@@ -67,7 +67,7 @@ impl ClientError {
 
 /// An error response. It has problem details (RFC 9457) if the server sent them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ProblemAnswer {
+pub struct ProblemResponse {
     /// The HTTP status.
     pub status: u16,
     /// The code of the problem; empty if the server sent none.
@@ -80,7 +80,7 @@ pub struct ProblemAnswer {
     pub elapsed: Duration,
 }
 
-impl fmt::Display for ProblemAnswer {
+impl fmt::Display for ProblemResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.status, self.code)?;
         if !self.detail.is_empty() {
@@ -96,7 +96,7 @@ impl fmt::Display for ProblemAnswer {
 
 /// A successful response.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct ClientResponse {
     /// The HTTP status.
     pub status: u16,
     /// The body; null if there is none.
@@ -196,7 +196,7 @@ impl Call {
     }
 
     /// Sends the request and waits for the whole response.
-    pub async fn send(self) -> Result<Answer, ClientError> {
+    pub async fn send(self) -> Result<ClientResponse, ClientError> {
         let Self { request, url } = self;
         let started = Instant::now();
         let transport = |error: reqwest::Error| ClientError::Transport {
@@ -214,12 +214,12 @@ impl Call {
         let elapsed = started.elapsed();
         let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
-            return Ok(Answer { status: status.as_u16(), body, etag, replayed, elapsed });
+            return Ok(ClientResponse { status: status.as_u16(), body, etag, replayed, elapsed });
         }
         let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
         let (code, detail) = (member("code"), member("detail"));
         let status = status.as_u16();
-        Err(ClientError::Problem(Box::new(ProblemAnswer { status, code, detail, body, elapsed })))
+        Err(ClientError::Problem(Box::new(ProblemResponse { status, code, detail, body, elapsed })))
     }
 }
 

@@ -16,6 +16,6 @@ pub mod simulation;
 pub mod workload;
 
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
-pub use client::{Answer, Client, ClientError, ProblemAnswer};
+pub use client::{Client, ClientError, ClientResponse, ProblemResponse};
 pub use simulation::{Mark, Plant, SHARDS, SimulationError, SimulationOptions, SimulationReport, simulate};
-pub use workload::{Load, LoadError, Mix, Report, Scene, run_load};
+pub use workload::{Dataset, Load, LoadError, LoadReport, Mix, run_load};

@@ -32,14 +32,13 @@
 //! | `store`, `provider` | the layers between the servers and the stores, and between the servers and the provider |
 //! | `server` | servers: engine, workers, watchers, clock |
 //! | `world` | restaurants, users, the true clock |
-//! | `people` | the actions of users |
+//! | `users` | the actions of users |
 //! | `rest`, `verify` | the end of the simulation, and its final checks |
 //! | `plant`, `sabotage` | deliberate defects |
 //! | `coverage` | the marks |
 
 mod chaos;
 mod coverage;
-mod people;
 mod plant;
 mod provider;
 mod rates;
@@ -47,12 +46,13 @@ mod rest;
 mod sabotage;
 mod server;
 mod store;
+mod users;
 mod verify;
 mod world;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use dabba_gateways::simulated::Health;
+use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::Store;
 use futures::future::join_all;
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -61,8 +61,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use self::{
     chaos::count,
-    people::Person,
     server::Server,
+    users::User,
     world::{SERVERS, World, below},
 };
 pub use self::{coverage::Mark, plant::Plant};
@@ -261,8 +261,8 @@ impl Simulation {
     }
 
     /// Returns a user with random numbers of their own.
-    fn person(&mut self) -> Person {
-        Person::new(&self.world, self.random.next_u64())
+    fn user(&mut self) -> User {
+        User::new(&self.world, self.random.next_u64())
     }
 
     /// Waits until an action has ended.
@@ -277,17 +277,17 @@ impl Simulation {
         if self.strikes() {
             return;
         }
-        let mut person = self.person();
+        let mut user = self.user();
         match self.below(100) {
             0..12 => self.begin_rush(),
-            12..74 => drop(self.actions.spawn(async move { person.send_random_command().await })),
-            74..84 => drop(self.actions.spawn(async move { person.deliver_random_report().await })),
-            84..88 => drop(self.actions.spawn(async move { person.change_payment_at_provider().await })),
-            88..91 => drop(self.actions.spawn(async move { person.change_restaurant().await })),
-            91..93 => drop(self.actions.spawn(async move { person.reuse_key().await })),
-            93 => drop(self.actions.spawn(async move { person.retry_tasks_as_admin().await })),
+            12..74 => drop(self.actions.spawn(async move { user.send_random_command().await })),
+            74..84 => drop(self.actions.spawn(async move { user.deliver_random_report().await })),
+            84..88 => drop(self.actions.spawn(async move { user.change_payment_at_provider().await })),
+            88..91 => drop(self.actions.spawn(async move { user.change_restaurant().await })),
+            91..93 => drop(self.actions.spawn(async move { user.reuse_key().await })),
+            93 => drop(self.actions.spawn(async move { user.retry_tasks_as_admin().await })),
             94 => self.change_provider_health(),
-            _ => drop(self.actions.spawn(async move { person.look_around().await })),
+            _ => drop(self.actions.spawn(async move { user.look_around().await })),
         }
     }
 
@@ -298,8 +298,8 @@ impl Simulation {
         let customers = 1 + self.below(3);
         for _ in 0..customers {
             if self.world.state().open.len() < MAX_OPEN_ORDERS {
-                let mut person = self.person();
-                self.actions.spawn(async move { person.place_random_order(restaurant_id).await });
+                let mut user = self.user();
+                self.actions.spawn(async move { user.place_random_order(restaurant_id).await });
             }
         }
     }
@@ -340,9 +340,9 @@ impl Simulation {
 
     fn change_provider_health(&mut self) {
         let health = match self.below(5) {
-            0 => Health::Down,
-            1 => Health::Flapping { percent: 40 },
-            _ => Health::Up,
+            0 => ProviderHealth::Down,
+            1 => ProviderHealth::Flapping { percent: 40 },
+            _ => ProviderHealth::Up,
         };
         self.world.site.provider.set_health(health);
     }

@@ -30,7 +30,7 @@ use bytes::Bytes;
 use self::{connection::Connection, operation::Operator};
 pub use prefill::{MAX_PREFILL, PrefillError, prefill};
 pub use prepare::{Issuer, prepare};
-pub use report::Report;
+pub use report::LoadReport;
 use report::SharedReport;
 
 /// Maximum number of connections of one load.
@@ -82,7 +82,7 @@ impl Mix {
 
 /// The data on the server that a load uses.
 #[derive(Clone, Debug)]
-pub struct Scene {
+pub struct Dataset {
     /// Ids of the restaurants to order from, at least one.
     pub restaurants: Vec<String>,
     /// A token of an account that is staff of all these restaurants.
@@ -148,13 +148,17 @@ pub enum LoadError {
 }
 
 /// Counter of started operations, for progress displays.
-pub type Progress = Arc<AtomicU64>;
+pub type OperationCount = Arc<AtomicU64>;
 
 /// Runs a load to its end.
-pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Result<Report, LoadError> {
-    check(&load, &scene)?;
+pub async fn run_load(
+    load: Load,
+    dataset: Arc<Dataset>,
+    progress: OperationCount,
+) -> Result<LoadReport, LoadError> {
+    check(&load, &dataset)?;
     let (address, count) = (load.address, load.connections);
-    let operator = Arc::new(Operator::new(load, scene).map_err(LoadError::OutOfBounds)?);
+    let operator = Arc::new(Operator::new(load, dataset).map_err(LoadError::OutOfBounds)?);
     let mut connections = Vec::with_capacity(count);
     for _ in 0..count {
         let connected = Connection::open(address).await;
@@ -179,7 +183,7 @@ pub async fn run_load(load: Load, scene: Arc<Scene>, progress: Progress) -> Resu
     Ok(report)
 }
 
-fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
+fn check(load: &Load, dataset: &Dataset) -> Result<(), LoadError> {
     if !load.address.ip().is_loopback() {
         return Err(LoadError::NotLoopback(load.address));
     }
@@ -193,16 +197,16 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
         )));
     }
     let lacks = |what: &str| Err(LoadError::OutOfBounds(format!("the load needs at least one {what}")));
-    if scene.restaurants.is_empty() {
+    if dataset.restaurants.is_empty() {
         return lacks("restaurant");
     }
-    if scene.customers.is_empty() {
+    if dataset.customers.is_empty() {
         return lacks("customer");
     }
-    if load.mix == Mix::Order && scene.orders.is_empty() {
+    if load.mix == Mix::Order && dataset.orders.is_empty() {
         return lacks("order");
     }
-    if load.mix == Mix::Replay && scene.placed.is_none() {
+    if load.mix == Mix::Replay && dataset.placed.is_none() {
         return lacks("order to replay");
     }
     Ok(())
@@ -211,7 +215,7 @@ fn check(load: &Load, scene: &Scene) -> Result<(), LoadError> {
 struct Worker {
     operator: Arc<Operator>,
     /// Operations that all workers have started.
-    begun: Progress,
+    begun: OperationCount,
     report: SharedReport,
 }
 
@@ -275,8 +279,8 @@ mod tests {
         }
     }
 
-    fn scene() -> Arc<Scene> {
-        Arc::new(Scene {
+    fn dataset() -> Arc<Dataset> {
+        Arc::new(Dataset {
             restaurants: vec!["r".into()],
             staff: "s".into(),
             customers: vec!["c".into()],
@@ -290,7 +294,7 @@ mod tests {
     /// Proves that a load without limits or without data does not start.
     #[tokio::test]
     async fn a_load_needs_a_local_server_limits_and_data() {
-        let run = async |load| run_load(load, scene(), Progress::default()).await.unwrap_err();
+        let run = async |load| run_load(load, dataset(), OperationCount::default()).await.unwrap_err();
         assert!(matches!(run(load("192.0.2.1:80", 1)).await, LoadError::NotLoopback(_)));
         for connections in [0, MAX_CONNECTIONS + 1] {
             let error = run(load("127.0.0.1:9", connections)).await;

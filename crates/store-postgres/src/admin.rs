@@ -13,7 +13,7 @@
 //! 5. Servers are started with the new map. [`Administration::purge`] removes, from each of the two databases, the
 //!    rows that belong to the other.
 //!
-//! Each step is an [`Administration::step`] from one [`Standing`] to the next, or is refused. So any command can
+//! Each step is an [`Administration::step`] from one [`ShardState`] to the next, or is refused. So any command can
 //! repeat a step, and a command that does not know the last step cannot make the next one. Until the first database
 //! has decided, it can take the buckets back, whatever has happened to the replica: the same row records both, so
 //! only one of them can happen. After the decision, only the chosen database can take over the buckets, and no other
@@ -38,7 +38,7 @@ use crate::{
     failure::Failure,
     pool::{Connection, Connections},
     shard::{find_ownership, numbers, ownership_of},
-    tls::Target,
+    tls::ConnectionTarget,
 };
 
 /// Maximum time of one statement: counting and purging read many rows.
@@ -108,7 +108,7 @@ const COUNT_ORDERS: &str = "SELECT count(*) FROM orders";
 
 /// Position of a database in its WAL, and its role.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Position {
+pub struct WalPosition {
     /// Whether the database is a replica.
     pub is_replica: bool,
     /// Identifies the cluster; a physical copy has the identifier of its original.
@@ -130,7 +130,7 @@ pub struct Archive {
 
 /// Replication status of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Following {
+pub struct ReplicationStatus {
     /// Whether the replica streams the WAL.
     pub is_streaming: bool,
     /// Whether replay is paused until it is resumed explicitly.
@@ -148,26 +148,26 @@ pub struct AdministrationLock {
 /// Ownership that a database states, and its progress in moving buckets to another database. A replica states the
 /// same as its primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct ShardState {
     /// Ownership of the database.
     pub ownership: Ownership,
     /// Name of the new shard that receives the buckets.
-    pub giving_to: Option<String>,
+    pub receiver: Option<String>,
     /// Random name of the one database that receives the buckets. Once it is set, the move cannot be cancelled.
     pub decided_for: Option<String>,
 }
 
-impl Standing {
-    /// Returns the standing of a database that moves no buckets.
+impl ShardState {
+    /// Returns the state of a database that moves no buckets.
     pub const fn of(ownership: Ownership) -> Self {
-        Self { ownership, giving_to: None, decided_for: None }
+        Self { ownership, receiver: None, decided_for: None }
     }
 }
 
-impl std::fmt::Display for Standing {
+impl std::fmt::Display for ShardState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}", self.ownership)?;
-        match (&self.giving_to, &self.decided_for) {
+        match (&self.receiver, &self.decided_for) {
             (Some(name), None) => write!(formatter, ", which is giving buckets to {name:?}"),
             (Some(name), Some(_)) => write!(formatter, ", which has decided to give buckets to {name:?}"),
             _ => Ok(()),
@@ -177,7 +177,7 @@ impl std::fmt::Display for Standing {
 
 /// Amount of data in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holdings {
+pub struct RowCounts {
     /// Number of restaurants.
     pub restaurants: u64,
     /// Number of restaurants here that belong to another shard; a purge removes them.
@@ -203,7 +203,7 @@ impl Administration {
             application_name: APPLICATION_NAME.to_owned(),
             ..PostgresOptions::default()
         };
-        Ok(Self { connections: Connections::new(Target::parse(url)?, &options, None)? })
+        Ok(Self { connections: Connections::new(ConnectionTarget::parse(url)?, &options, None)? })
     }
 
     async fn run<T>(
@@ -281,11 +281,15 @@ impl Administration {
     }
 
     /// Returns the replication status of a replica.
-    pub async fn following(&self) -> Result<Following, StoreError> {
+    pub async fn replication_status(&self) -> Result<ReplicationStatus, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_REPLAY, &[]).await?;
             let row = only(&rows)?;
-            Ok(Following { is_streaming: read(row, 0)?, is_paused: read(row, 1)?, is_delayed: read(row, 2)? })
+            Ok(ReplicationStatus {
+                is_streaming: read(row, 0)?,
+                is_paused: read(row, 1)?,
+                is_delayed: read(row, 2)?,
+            })
         })
         .await
     }
@@ -311,7 +315,7 @@ impl Administration {
     }
 
     /// Returns the database's position in its WAL.
-    pub async fn position(&self) -> Result<Position, StoreError> {
+    pub async fn position(&self) -> Result<WalPosition, StoreError> {
         self.run(async |connection| {
             let rows = connection.query(FIND_POSITION, &[]).await?;
             position_of(only(&rows)?)
@@ -331,7 +335,7 @@ impl Administration {
     }
 
     /// Returns the amount of data, inside and outside the given buckets.
-    pub async fn holdings(&self, buckets: BucketRange) -> Result<Holdings, StoreError> {
+    pub async fn row_counts(&self, buckets: BucketRange) -> Result<RowCounts, StoreError> {
         self.run(async |connection| {
             let (first, last) = numbers(buckets);
             let rows = connection.query(COUNT_RESTAURANTS, &[&first, &last]).await?;
@@ -342,7 +346,7 @@ impl Administration {
             let orders =
                 if is_estimate { estimate } else { connection.query_number(COUNT_ORDERS, &[]).await? };
             let number = |number: i64| u64::try_from(number).unwrap_or(0);
-            Ok(Holdings {
+            Ok(RowCounts {
                 restaurants: number(restaurants),
                 foreign_restaurants: number(foreign),
                 orders: number(orders),
@@ -354,17 +358,17 @@ impl Administration {
 
     /// Returns the ownership that the database states, and its progress in moving buckets; `None` if it belongs to no
     /// shard map.
-    pub async fn standing(&self) -> Result<Option<Standing>, StoreError> {
+    pub async fn shard_state(&self) -> Result<Option<ShardState>, StoreError> {
         self.run(async |connection| {
             crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
-            find_standing(connection).await
+            find_shard_state(connection).await
         })
         .await
     }
 
-    /// Makes one step: changes the database's standing from `from` to `to`, in one transaction that waits for running
-    /// writes. If the current standing is not `from`, changes nothing and fails with [`StoreError::Unfit`].
-    pub async fn step(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
+    /// Makes one step: changes the database's state from `from` to `to`, in one transaction that waits for running
+    /// writes. If the current state is not `from`, changes nothing and fails with [`StoreError::Unfit`].
+    pub async fn step(&self, from: &ShardState, to: &ShardState) -> Result<(), StoreError> {
         self.change(from, to).await
     }
 
@@ -381,25 +385,25 @@ impl Administration {
         .await
     }
 
-    /// Changes the database's standing while no write is running. If the current standing is not `from`, changes
+    /// Changes the database's state while no write is running. If the current state is not `from`, changes
     /// nothing and fails with [`StoreError::Unfit`].
-    async fn change(&self, from: &Standing, to: &Standing) -> Result<(), StoreError> {
+    async fn change(&self, from: &ShardState, to: &ShardState) -> Result<(), StoreError> {
         self.run(async |connection| {
             let fence = format!(
                 "BEGIN READ WRITE; SET LOCAL lock_timeout = {FENCE_TIMEOUT_MS}; LOCK TABLE shard IN ACCESS EXCLUSIVE MODE"
             );
             let change = async {
                 connection.begin(&fence).await?;
-                let found = find_standing(connection).await?;
+                let found = find_shard_state(connection).await?;
                 if found.as_ref() != Some(from) {
                     let found = found.map_or_else(|| "in no map".to_owned(), |found| found.to_string());
                     let text = format!("the database is {found}, not {from}");
                     return Err(Failure::Store(StoreError::Unfit(text)));
                 }
-                let Standing { ownership, giving_to, decided_for } = to;
+                let ShardState { ownership, receiver, decided_for } = to;
                 let (first, last) = numbers(ownership.buckets);
                 let parameters: [&(dyn ToSql + Sync); 6] =
-                    [&ownership.name, &first, &last, &ownership.is_directory, giving_to, decided_for];
+                    [&ownership.name, &first, &last, &ownership.is_directory, receiver, decided_for];
                 connection.execute(UPDATE_SHARD, &parameters).await?;
                 connection.commit().await
             };
@@ -422,24 +426,24 @@ const UPDATE_SHARD: &str = "\
     UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4, giving_to = $5, decided_for = $6 \
     WHERE is_the_only_row";
 
-const FIND_STANDING: &str = "\
+const FIND_SHARD_STATE: &str = "\
     SELECT name, first_bucket, last_bucket, is_directory, giving_to, decided_for FROM shard WHERE is_the_only_row";
 
-async fn find_standing(connection: &Connection) -> Result<Option<Standing>, Failure> {
-    let rows = connection.query(FIND_STANDING, &[]).await?;
-    let standing = |row: &Row| {
-        let (giving_to, decided_for) = (read(row, 4)?, read(row, 5)?);
-        Ok(Standing { ownership: ownership_of(row)?, giving_to, decided_for })
+async fn find_shard_state(connection: &Connection) -> Result<Option<ShardState>, Failure> {
+    let rows = connection.query(FIND_SHARD_STATE, &[]).await?;
+    let state = |row: &Row| {
+        let (receiver, decided_for) = (read(row, 4)?, read(row, 5)?);
+        Ok(ShardState { ownership: ownership_of(row)?, receiver, decided_for })
     };
-    rows.first().map(standing).transpose()
+    rows.first().map(state).transpose()
 }
 
 fn only(rows: &[Row]) -> Result<&Row, Failure> {
     rows.first().ok_or_else(|| Failure::corrupt("the database returned no row"))
 }
 
-fn position_of(row: &Row) -> Result<Position, Failure> {
-    Ok(Position {
+fn position_of(row: &Row) -> Result<WalPosition, Failure> {
+    Ok(WalPosition {
         is_replica: read(row, 0)?,
         system_identifier: read(row, 1)?,
         database: read(row, 2)?,

@@ -28,7 +28,7 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, Config, Notification};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::{PostgresOptions, Randomness, failure::describe, pool::configure, tls::Target};
+use crate::{PostgresOptions, Randomness, failure::describe, pool::configure, tls::ConnectionTarget};
 
 /// Channel for changed catalogues; the payload is the restaurant's id. A macro, for use in statements and in
 /// [`LISTEN`].
@@ -52,7 +52,7 @@ pub(crate) const NOTIFY_OF_TASKS: &str = "SELECT pg_notify('dabba_tasks', $1)";
 const MAX_WAITING_HINTS: usize = 1_024;
 
 /// Pauses between attempts to reconnect.
-const RECONNECT: Backoff = Backoff { base: Duration::from_millis(100), longest: Duration::from_secs(5) };
+const RECONNECT: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(5) };
 
 /// Suffix of the application name in `pg_stat_activity`.
 const NAME_SUFFIX: &str = " hints";
@@ -76,15 +76,15 @@ enum State {
 
 impl Listener {
     pub(crate) fn new(
-        target: &Target,
+        target: &ConnectionTarget,
         options: &PostgresOptions,
         randomness: Randomness,
         supervisor: Arc<Supervisor>,
     ) -> Self {
-        let Target { mut config, tls } = target.clone();
+        let ConnectionTarget { mut config, tls } = target.clone();
         configure(&mut config, options);
         config.application_name(format!("{}{NAME_SUFFIX}", options.application_name));
-        let connector = Connector { config, tls, time_limit: options.connect_timeout, randomness };
+        let connector = Connector { config, tls, connect_timeout: options.connect_timeout, randomness };
         Self { connector: Arc::new(connector), supervisor, state: Mutex::new(State::Idle) }
     }
 
@@ -140,7 +140,7 @@ struct Connector {
     config: Config,
     tls: MakeRustlsConnect,
     /// Maximum time for connecting, and for LISTEN.
-    time_limit: Duration,
+    connect_timeout: Duration,
     randomness: Randomness,
 }
 
@@ -169,9 +169,9 @@ impl Connector {
         failed_attempts: &mut u32,
     ) -> Result<Infallible, String> {
         let too_slow = |_| "the database does not respond in time".to_owned();
-        let connect = timeout(self.time_limit, self.config.connect(self.tls.clone()));
+        let connect = timeout(self.connect_timeout, self.config.connect(self.tls.clone()));
         let (client, mut connection) = connect.await.map_err(too_slow)?.map_err(|error| describe(&error))?;
-        let mut listening = pin!(timeout(self.time_limit, client.batch_execute(LISTEN)));
+        let mut listening = pin!(timeout(self.connect_timeout, client.batch_execute(LISTEN)));
         let mut is_listening = false;
         loop {
             // The connection sends and receives only while it is polled.

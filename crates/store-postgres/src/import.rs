@@ -13,7 +13,7 @@ use dabba_domain::Timestamp;
 use dabba_store::{
     StoreError,
     transfer::{
-        Contents, CopyState, Digest, DigestBuilder, Progress, Row, TABLES, Table, Target, check_layout,
+        Contents, CopyProgress, CopyState, Digest, DigestBuilder, Row, TABLES, Table, Target, check_layout,
         normalize,
     },
 };
@@ -130,7 +130,7 @@ impl CopyTarget {
     }
 
     async fn connect(url: &str) -> Result<Self, StoreError> {
-        let tls::Target { mut config, tls } = tls::Target::parse(url)?;
+        let tls::ConnectionTarget { mut config, tls } = tls::ConnectionTarget::parse(url)?;
         let options = PostgresOptions {
             application_name: APPLICATION_NAME.to_owned(),
             // The time to read a whole table has no limit. A lost connection is detected without this timeout.
@@ -178,7 +178,7 @@ impl CopyTarget {
     async fn find_state(&self) -> Result<CopyState, Failure> {
         let Some(row) = self.client.query_opt(FIND_STATE, &[]).await? else { return Ok(CopyState::Absent) };
         let contents: Contents = serde_json::from_str(read(&row, 0)?)?;
-        let progress: Progress = serde_json::from_str(read(&row, 1)?)?;
+        let progress: CopyProgress = serde_json::from_str(read(&row, 1)?)?;
         let finished_at: Option<i64> = read(&row, 2)?;
         let Some(finished_at) = finished_at else { return Ok(CopyState::Unfinished(contents, progress)) };
         let at =
@@ -236,12 +236,12 @@ impl CopyTarget {
         &self,
         table: &'static Table,
         rows: Vec<Row>,
-        from: &Progress,
-        to: &Progress,
+        from: &CopyProgress,
+        to: &CopyProgress,
     ) -> Result<(), Failure> {
         let (count, columns) = (rows.len() as u64, columns_of(table, rows)?);
         let locked = self.client.query_opt(LOCK_PROGRESS, &[]).await?;
-        let progress: Option<Progress> =
+        let progress: Option<CopyProgress> =
             locked.map(|row| Ok::<_, Failure>(serde_json::from_str(read(&row, 0)?)?)).transpose()?;
         if progress.as_ref() != Some(from) {
             return Err(Failure::Store(StoreError::Unfit(
@@ -301,7 +301,7 @@ impl Target for CopyTarget {
             self.require_no_servers().await?;
             self.require_empty().await?;
             let (contents, progress) =
-                (serde_json::to_string(contents)?, serde_json::to_string(&Progress::at(0))?);
+                (serde_json::to_string(contents)?, serde_json::to_string(&CopyProgress::at(0))?);
             if self.client.execute(BEGIN_COPY, &[&contents, &progress]).await? == 1 {
                 return Ok(());
             }
@@ -314,8 +314,8 @@ impl Target for CopyTarget {
         &self,
         table: &'static Table,
         rows: Vec<Row>,
-        from: &Progress,
-        to: &Progress,
+        from: &CopyProgress,
+        to: &CopyProgress,
     ) -> Result<(), StoreError> {
         self.in_transaction(self.write_page(table, rows, from, to)).await
     }

@@ -76,7 +76,7 @@ use crate::{
     replica::Replica,
     retry::Retry,
     shard::Held,
-    tls::Target,
+    tls::ConnectionTarget,
 };
 pub use crate::{
     import::CopyTarget,
@@ -128,7 +128,7 @@ impl PostgresStore {
     /// Checks that a store can be opened with a URL, as [`PostgresStore::new`] does. Does not connect. The error is a
     /// clause that follows the name of the URL; it never contains the URL.
     pub fn check_url(url: &str) -> Result<(), String> {
-        Target::read(url).map(drop)
+        ConnectionTarget::read(url).map(drop)
     }
 
     /// Migrates the database at `url` to the newest schema. If the database belongs to no shard map yet, records
@@ -167,7 +167,7 @@ impl PostgresStore {
         options: &PostgresOptions,
         randomness: Randomness,
     ) -> Result<Self, StoreError> {
-        let target = Target::parse(url)?;
+        let target = ConnectionTarget::parse(url)?;
         let supervisor = Arc::new(Supervisor::new(Arc::clone(&randomness)));
         let listener = Listener::new(&target, options, Arc::clone(&randomness), Arc::clone(&supervisor));
         let reaper = supervisor.part("connection_reaper", Need::Helpful);
@@ -175,7 +175,7 @@ impl PostgresStore {
         let replica = match &options.replica_url {
             Some(url) => {
                 let reaper = supervisor.part("replica_connection_reaper", Need::Helpful);
-                let target = Target::parse(url)?;
+                let target = ConnectionTarget::parse(url)?;
                 let connections = Connections::new(target, options, Some((&supervisor, reaper)))?;
                 Some(Arc::new(Replica::new(connections, options.max_replica_lag)))
             }

@@ -33,7 +33,7 @@ use crate::{
     hosts::Hosts,
     pool::{Connection, configure_migration},
     shard,
-    tls::Target,
+    tls::ConnectionTarget,
 };
 
 /// Every migration, by name, in order.
@@ -104,7 +104,7 @@ const HAS_FUTURE_TRANSACTION: &str = "\
 /// Migrates a database to the schema `known`, and records its ownership. Returns the number of migrations applied: 0
 /// if the database has a newer schema that is compatible with `known`.
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {
-    let mut target = Target::parse(url)?;
+    let mut target = ConnectionTarget::parse(url)?;
     target.config.application_name("dabba migrate");
     configure_migration(&mut target.config);
     let time = PostgresOptions::DEFAULT_CONNECT_TIMEOUT;

@@ -25,7 +25,7 @@ use tokio::{
 };
 use tokio_postgres::{Config, Error, Row, Statement, types::ToSql};
 
-use crate::{PostgresOptions, codec::read, failure::Failure, hosts::Hosts, tls::Target};
+use crate::{PostgresOptions, codec::read, failure::Failure, hosts::Hosts, tls::ConnectionTarget};
 
 /// Planner settings for every statement of this store.
 const SESSION: &str = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off \
@@ -90,11 +90,11 @@ pub(crate) struct Connections {
 impl Connections {
     /// Creates a pool. Connections are opened on demand. If `reaper` is given, that part closes idle connections.
     pub(crate) fn new(
-        target: Target,
+        target: ConnectionTarget,
         options: &PostgresOptions,
         reaper: Option<(&Arc<Supervisor>, Arc<Part>)>,
     ) -> Result<Self, StoreError> {
-        let Target { mut config, tls } = target;
+        let ConnectionTarget { mut config, tls } = target;
         configure(&mut config, options);
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let hosts = Hosts::new(&config, tls, options.connect_timeout);

@@ -6,7 +6,7 @@ use dabba_pg_cluster::Cluster;
 
 use crate::{
     Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, orders, pool::Connections, shard,
-    stock, tasks, tls::Target,
+    stock, tasks, tls::ConnectionTarget,
 };
 
 /// Fills the tables: 100,000 orders of 1,000 customers and 100 restaurants, with the rows that belong to them.
@@ -41,7 +41,7 @@ async fn every_read_uses_an_index() {
     let url = cluster.url(&database);
     PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
     cluster.execute(&database, FILL).unwrap();
-    let target = Target::parse(&url).unwrap();
+    let target = ConnectionTarget::parse(&url).unwrap();
     let connections = Connections::new(target, &PostgresOptions::default(), None).unwrap();
     let connection = connections.get().await.unwrap();
     let client = connection.client().unwrap();

@@ -30,7 +30,7 @@ impl Retry {
     pub(crate) fn new(options: &PostgresOptions, randomness: Randomness, metrics: PostgresMetrics) -> Self {
         Self {
             max_attempts: options.max_attempts.max(1),
-            backoff: Backoff { base: options.base_backoff, longest: options.max_backoff },
+            backoff: Backoff { base: options.base_backoff, max: options.max_backoff },
             randomness,
             metrics,
         }

@@ -257,7 +257,7 @@ impl TaskStore for PostgresStore {
         self.in_transaction(|connection| async move {
             match self.find_parked(&connection, id).await? {
                 None => return Ok(TaskRetry::NotParked),
-                Some(kind) if kind.needs_admin() => return Ok(TaskRetry::ForPeople),
+                Some(kind) if kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
                 Some(_) => {}
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;

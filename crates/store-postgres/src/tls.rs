@@ -32,12 +32,12 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The address of a database, parsed.
 #[derive(Clone)]
-pub(crate) struct Target {
+pub(crate) struct ConnectionTarget {
     pub(crate) config: Config,
     pub(crate) tls: MakeRustlsConnect,
 }
 
-impl Target {
+impl ConnectionTarget {
     /// Parses a `postgresql://` URL.
     pub(crate) fn parse(url: &str) -> Result<Self, StoreError> {
         Self::read(url).map_err(|why| StoreError::Unfit(format!("the database's URL is wrong: {why}")))
@@ -261,7 +261,7 @@ mod tests {
     /// With several hosts, the connection goes to the primary, even if the URL does not ask for it.
     #[test]
     fn several_hosts_require_the_primary() {
-        let session_attrs = |url| Target::parse(url).unwrap().config.get_target_session_attrs();
+        let session_attrs = |url| ConnectionTarget::parse(url).unwrap().config.get_target_session_attrs();
         assert_eq!(session_attrs("postgresql://u@one,two:5433/d"), TargetSessionAttrs::ReadWrite);
         assert_eq!(
             session_attrs("postgresql://u@one,two/d?target_session_attrs=read-write&sslmode=verify-full"),
@@ -276,7 +276,7 @@ mod tests {
         for url in
             ["nonsense", "postgresql://u:secret@h/d?sslmode=verify-ca", "postgresql://u:secret@h/d?x=secret"]
         {
-            let Err(error) = Target::parse(url) else { panic!("{url} was accepted") };
+            let Err(error) = ConnectionTarget::parse(url) else { panic!("{url} was accepted") };
             assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
@@ -303,7 +303,7 @@ mod tests {
             ("postgresql://h/d?sslmode=verify-full&sslrootcert=/dev/null", "is not a regular file"),
             ("postgresql://h/d?sslmode=verify-full&sslrootcert=Cargo.toml", "contains no certificate"),
         ] {
-            let Err(error) = Target::parse(url) else { panic!("{url} was accepted") };
+            let Err(error) = ConnectionTarget::parse(url) else { panic!("{url} was accepted") };
             let text = error.to_string();
             assert!(
                 text.contains(part) && !text.contains("secret") && !text.contains("cret=1"),

@@ -126,7 +126,7 @@ impl ListPlan {
         }
         let is_more = orders.len() > self.limit;
         orders.truncate(self.limit);
-        let next = if is_more { orders.last().map(OrderCursor::behind) } else { None };
+        let next = if is_more { orders.last().map(OrderCursor::after) } else { None };
         OrderPage { orders, next, incomplete: false }
     }
 }
@@ -152,20 +152,20 @@ mod tests {
         let (restaurant, account) = (world.restaurant_id(), world.account_id());
         let order_id = world.place(restaurant, account).order_id;
         let (open, terminal) = (OrderStatus::Confirmed, OrderStatus::Delivered);
-        let behind = |terminal| Some(OrderCursor { terminal, order_id });
+        let cursor = |terminal| Some(OrderCursor { terminal, order_id });
         for (scope, statuses, after, ranges) in [
             (OrderScope::Customer(account), vec![], None, vec![Customer]),
             (OrderScope::All, vec![], None, vec![All]),
             (OrderScope::All, vec![open, terminal], None, vec![All]),
             (OrderScope::All, vec![open], None, vec![AllOpen]),
-            (OrderScope::Courier(account), vec![], behind(true), vec![CourierOpen, CourierTerminal]),
+            (OrderScope::Courier(account), vec![], cursor(true), vec![CourierOpen, CourierTerminal]),
             (OrderScope::Courier(account), vec![open], None, vec![CourierOpen]),
             (OrderScope::Courier(account), vec![terminal], None, vec![CourierTerminal]),
             (OrderScope::Restaurant(restaurant), vec![], None, vec![RestaurantOpen, RestaurantTerminal]),
-            (OrderScope::Restaurant(restaurant), vec![open], behind(false), vec![RestaurantOpen]),
+            (OrderScope::Restaurant(restaurant), vec![open], cursor(false), vec![RestaurantOpen]),
             (OrderScope::Restaurant(restaurant), vec![terminal], None, vec![RestaurantTerminal]),
-            (OrderScope::Restaurant(restaurant), vec![], behind(true), vec![RestaurantTerminal]),
-            (OrderScope::Restaurant(restaurant), vec![open], behind(true), vec![]),
+            (OrderScope::Restaurant(restaurant), vec![], cursor(true), vec![RestaurantTerminal]),
+            (OrderScope::Restaurant(restaurant), vec![open], cursor(true), vec![]),
         ] {
             let query = OrderQuery { scope, statuses, after, limit: PageSize::DEFAULT };
             let plan = ListPlan::new(&query);

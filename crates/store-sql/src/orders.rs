@@ -15,9 +15,9 @@ use crate::{StoredRow, corrupt};
 ///
 /// If a newer version wrote the row and this version cannot decode it, the error is [`StoreError::WrittenByNewer`].
 pub fn order_of<'row>(row: impl StoredRow<'row>) -> Result<Order, StoreError> {
-    let is_newer = row.format(15)? > ORDER_FORMAT;
-    match decode_order(row, is_newer) {
-        Err(StoreError::Corrupt(_)) if is_newer => {
+    let is_written_by_newer = row.format(15)? > ORDER_FORMAT;
+    match decode_order(row, is_written_by_newer) {
+        Err(StoreError::Corrupt(_)) if is_written_by_newer => {
             let id: OrderId = row.id(0)?;
             Err(written_by_newer(format_args!("order {id}")))
         }
@@ -25,7 +25,7 @@ pub fn order_of<'row>(row: impl StoredRow<'row>) -> Result<Order, StoreError> {
     }
 }
 
-fn decode_order<'row>(row: impl StoredRow<'row>, is_newer: bool) -> Result<Order, StoreError> {
+fn decode_order<'row>(row: impl StoredRow<'row>, is_written_by_newer: bool) -> Result<Order, StoreError> {
     Ok(Order {
         id: row.id(0)?,
         version: row.number(1)?,
@@ -42,7 +42,7 @@ fn decode_order<'row>(row: impl StoredRow<'row>, is_newer: bool) -> Result<Order
         closure: row.optional_document(12)?,
         placed_at: row.timestamp(13)?,
         updated_at: row.timestamp(14)?,
-        is_newer,
+        is_written_by_newer,
     })
 }
 

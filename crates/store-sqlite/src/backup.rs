@@ -39,7 +39,7 @@ const MAX_PROBLEMS: u32 = 10;
 
 /// Content of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Contents {
+pub struct BackupContents {
     /// Number of orders.
     pub orders: u64,
     /// Number of events of orders.
@@ -52,7 +52,7 @@ pub struct Contents {
     pub bytes: u64,
 }
 
-impl Contents {
+impl BackupContents {
     /// Returns whether the database has no orders, restaurants or accounts.
     pub const fn is_empty(&self) -> bool {
         self.orders == 0 && self.restaurants == 0 && self.accounts == 0
@@ -66,7 +66,7 @@ impl SqliteStore {
     /// The database may have an earlier schema version, so that it can be backed up before a migration. The backup is
     /// verified before it gets its final name. On failure, the error is unavailable with a text for the operator, and
     /// nothing is left behind.
-    pub fn back_up(path: &Path, to: &Path) -> Result<Contents, StoreError> {
+    pub fn back_up(path: &Path, to: &Path) -> Result<BackupContents, StoreError> {
         migrate::check_known(path)?;
         refuse_if_there(to)?;
         let part = Unfinished::begin(beside(to, UNFINISHED))?;
@@ -79,7 +79,7 @@ impl SqliteStore {
 
     /// Verifies the database at `path` and returns its content. The file must be a Dabba database with a schema that
     /// this program can serve or migrate, and it must not be damaged. Blocks the thread.
-    pub fn verify_backup(path: &Path) -> Result<Contents, StoreError> {
+    pub fn verify_backup(path: &Path) -> Result<BackupContents, StoreError> {
         verify(path)
     }
 }
@@ -114,7 +114,7 @@ fn has_journal(path: &Path) -> bool {
 }
 
 /// Verifies a file that no process writes.
-fn verify(path: &Path) -> Result<Contents, StoreError> {
+fn verify(path: &Path) -> Result<BackupContents, StoreError> {
     let shown = path.display();
     if has_log(path) || has_journal(path) {
         return Err(StoreError::Unavailable(format!(
@@ -123,7 +123,7 @@ fn verify(path: &Path) -> Result<Contents, StoreError> {
         )));
     }
     migrate::check_restorable(path)?;
-    let read = || -> Result<Contents, Failure> {
+    let read = || -> Result<BackupContents, Failure> {
         let connection = open_immutable(path)?;
         let problems = problems(&connection)?;
         if !problems.is_empty() {
@@ -136,7 +136,7 @@ fn verify(path: &Path) -> Result<Contents, StoreError> {
         };
         let bytes = fs::metadata(path).map_err(cannot("read", path))?.len();
         let (orders, events) = (count("orders")?, count("order_events")?);
-        Ok(Contents {
+        Ok(BackupContents {
             orders,
             events,
             restaurants: count("restaurants")?,

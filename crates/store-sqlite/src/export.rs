@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use dabba_store::{
     StoreError,
-    transfer::{Origin, Page, PageLimit, Source, Table, Value, check_layout, normalize},
+    transfer::{Origin, PageLimit, RowPage, Source, Table, Value, check_layout, normalize},
 };
 use rusqlite::{Connection, OpenFlags, Row, params_from_iter, types};
 
@@ -67,7 +67,7 @@ impl Source for SqliteStore {
         table: &'static Table,
         after: Option<Vec<Value>>,
         limit: PageLimit,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<RowPage, StoreError> {
         self.readers.read(move |connection| page(connection, table, after, limit)).await
     }
 }
@@ -83,11 +83,11 @@ fn page(
     table: &'static Table,
     after: Option<Vec<Value>>,
     limit: PageLimit,
-) -> Result<Page, Failure> {
+) -> Result<RowPage, Failure> {
     let mut statement = connection.prepare_cached(&select(table, after.is_some()))?;
     let parameters = after.into_iter().flatten().map(parameter).chain([types::Value::from(limit.rows)]);
     let mut rows = statement.query(params_from_iter(parameters))?;
-    let (mut page, mut bytes) = (Page::default(), 0);
+    let (mut page, mut bytes) = (RowPage::default(), 0);
     while let Some(row) = rows.next()? {
         let mut values = Vec::with_capacity(table.columns.len());
         for (index, column) in table.columns.iter().enumerate() {

@@ -57,7 +57,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 pub use dabba_store_sql::catalogue::MAX_STORED_MENUS;
 
 pub use crate::{
-    backup::{Contents, Restored},
+    backup::{BackupContents, Restored},
     options::SqliteOptions,
 };
 use crate::{

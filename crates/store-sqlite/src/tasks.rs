@@ -184,7 +184,7 @@ impl TaskStore for SqliteStore {
             .write(move |transaction| {
                 match find_parked(transaction, id)? {
                     None => return Ok(TaskRetry::NotParked),
-                    Some(kind) if kind.needs_admin() => return Ok(TaskRetry::ForPeople),
+                    Some(kind) if kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
                     Some(_) => {}
                 }
                 transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;

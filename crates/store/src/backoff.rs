@@ -12,7 +12,7 @@ pub struct Backoff {
     /// Maximum pause after the first failure. The maximum doubles with each further failure.
     pub base: Duration,
     /// Maximum pause after any number of failures.
-    pub longest: Duration,
+    pub max: Duration,
 }
 
 impl Backoff {
@@ -20,7 +20,7 @@ impl Backoff {
     /// random, callers that failed together do not retry together. `random` is any 64 random bits.
     pub fn pause(self, attempts: u32, random: u64) -> Duration {
         let doublings = attempts.saturating_sub(1).min(MAX_DOUBLINGS);
-        let limit = self.base.saturating_mul(1 << doublings).min(self.longest);
+        let limit = self.base.saturating_mul(1 << doublings).min(self.max);
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(random % limit_ns.saturating_add(1).max(1))
     }
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn pauses_are_drawn_below_a_limit_that_doubles() {
         let seconds = Duration::from_secs;
-        let backoff = Backoff { base: seconds(1), longest: seconds(300) };
+        let backoff = Backoff { base: seconds(1), max: seconds(300) };
         for (attempts, limit) in [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (u32::MAX, 300)] {
             let limit_ns = u64::try_from(seconds(limit).as_nanos()).unwrap();
             assert_eq!(backoff.pause(attempts, 0), Duration::ZERO);
@@ -47,12 +47,12 @@ mod tests {
     /// Proves that extreme limits do not overflow.
     #[test]
     fn extreme_limits_do_not_overflow() {
-        for (base, longest) in [
+        for (base, max) in [
             (Duration::ZERO, Duration::ZERO),
             (Duration::MAX, Duration::MAX),
             (Duration::MAX, Duration::ZERO),
         ] {
-            assert!(Backoff { base, longest }.pause(u32::MAX, u64::MAX - 1) <= longest);
+            assert!(Backoff { base, max }.pause(u32::MAX, u64::MAX - 1) <= max);
         }
     }
 }

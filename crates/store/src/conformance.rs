@@ -165,7 +165,7 @@ properties! { $
     }
     parking {
         a_parked_task_keeps_its_whole_history,
-        a_task_for_people_is_parked_from_the_start,
+        a_task_for_admins_is_parked_from_the_start,
         a_task_is_parked_only_by_its_holder,
         parked_tasks_are_listed_by_id,
         a_parked_task_is_retried_on_request,

@@ -8,7 +8,7 @@ use dabba_domain::{
     ids::Id,
     order::{Event, OrderDetails, RecordedEvent, RefundState, UnknownEvent},
     task::{Task, TaskSubject, TaskSubjectKind},
-    text::{Slug, stored},
+    text::{Slug, read_stored},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -325,7 +325,7 @@ pub fn timestamp_of(nanoseconds: i64) -> Result<Timestamp, StoreError> {
 
 /// Parses a stored document. Texts are returned as stored, even if they violate the current rules for input.
 pub fn decode_json<'json, T: Deserialize<'json>>(json: &'json str) -> Result<T, serde_json::Error> {
-    stored(|| serde_json::from_str(json))
+    read_stored(|| serde_json::from_str(json))
 }
 
 fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
@@ -338,7 +338,7 @@ fn corrupt(error: impl std::fmt::Display) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use dabba_domain::order::{Awaited, Closure, RefundBearer, RefundNumber};
+    use dabba_domain::order::{Closure, ExpiryReason, RefundBearer, RefundNumber};
 
     use super::*;
 
@@ -355,9 +355,9 @@ mod tests {
     #[test]
     fn data_from_before_card_payments_is_readable() {
         let expired = decode_event("expired", Some(r#"{"stock_returned":true}"#)).unwrap();
-        assert_eq!(expired, Event::Expired { waited_for: Awaited::Restaurant, stock_returned: true });
+        assert_eq!(expired, Event::Expired { waited_for: ExpiryReason::Restaurant, stock_returned: true });
         let closure: Closure = serde_json::from_str(r#"{"how":"expired"}"#).unwrap();
-        assert_eq!(closure, Closure::Expired { waited_for: Awaited::Restaurant });
+        assert_eq!(closure, Closure::Expired { waited_for: ExpiryReason::Restaurant });
         let old = r#"{"amount":5,"reason":"late"}"#;
         let Event::Refunded(refund) = decode_event("refunded", Some(old)).unwrap() else { panic!() };
         assert_eq!((refund.number, refund.borne_by), (RefundNumber::MIN, RefundBearer::Restaurant));

@@ -13,7 +13,7 @@ pub struct Health {
 
 impl Health {
     /// Returns whether all shards answer and hold all buckets of the map.
-    pub const fn is_whole(&self) -> bool {
+    pub const fn is_healthy(&self) -> bool {
         self.silent_shards.is_empty() && self.outdated_shards.is_empty()
     }
 }

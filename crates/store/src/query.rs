@@ -98,7 +98,7 @@ pub struct OrderCursor {
 
 impl OrderCursor {
     /// Returns the position directly after this order.
-    pub fn behind(order: &Order) -> Self {
+    pub fn after(order: &Order) -> Self {
         Self { terminal: order.status.is_terminal(), order_id: order.id }
     }
 }

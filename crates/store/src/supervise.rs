@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::Backoff;
 
 /// Pauses before a part is restarted: up to 100 ms after its first failure, up to 10 s after many.
-pub const RESTART: Backoff = Backoff { base: Duration::from_millis(100), longest: Duration::from_secs(10) };
+pub const RESTART: Backoff = Backoff { base: Duration::from_millis(100), max: Duration::from_secs(10) };
 
 /// Number of failures in a row after which a part is down.
 pub const FAILURES_UNTIL_DOWN: u32 = 3;
@@ -336,9 +336,9 @@ mod tests {
         // The part stays down for as long as it fails.
         tokio::time::sleep(Duration::from_hours(1)).await;
         assert!(part.status().is_down);
-        assert!(part.status().failures >= 3_600 / (RESTART.longest.as_secs() + 1));
+        assert!(part.status().failures >= 3_600 / (RESTART.max.as_secs() + 1));
         mends.store(1, Ordering::SeqCst);
-        tokio::time::sleep(RESTART.longest + STEADY_AFTER).await;
+        tokio::time::sleep(RESTART.max + STEADY_AFTER).await;
         assert!(!part.status().is_down);
         running.abort();
     }

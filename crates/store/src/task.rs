@@ -17,14 +17,14 @@ pub const MAX_TASK_FAILURES: u32 = 100;
 /// order's commit ([`crate::OrderStore::commit`]) writes and completes the tasks of an order, together with the change that causes
 /// them (I3). [`TaskStore::enqueue_task`] and [`TaskStore::complete_task`] write and complete every other task.
 ///
-/// A task for people is parked when it is written, and no worker ever receives it. A task that does not fit the rules of its kind
-/// ([`TaskKind::rules`]) is not written. Tasks of a kind or with a subject that this program does not know are
-/// left to newer programs.
+/// A task for admins is parked when it is written, and no worker ever receives it. A task that does not fit the rules
+/// of its kind ([`TaskKind::rules`]) is not written. Tasks of a kind or with a subject that this program does not know
+/// are left to newer programs.
 #[async_trait]
 pub trait TaskStore: Send + Sync {
-    /// Writes a task that is not about an order; a task for people is parked from its `run_at` on. Idempotent by the task's id:
-    /// returns `false`, and changes nothing, if a task with this id exists. A completed task no longer exists. After
-    /// [`StoreError::OutcomeUnknown`], retry with the same task.
+    /// Writes a task that is not about an order; a task for admins is parked from its `run_at` on. Idempotent by the
+    /// task's id: returns `false`, and changes nothing, if a task with this id exists. A completed task no longer
+    /// exists. After [`StoreError::OutcomeUnknown`], retry with the same task.
     ///
     /// A task about an order, and a task that does not fit the rules of its kind, is a defect in the caller, hence
     /// [`StoreError::Corrupt`].
@@ -64,7 +64,7 @@ pub trait TaskStore: Send + Sync {
     /// Returns at most `limit` parked tasks after an id, ordered by id. Returns fewer only if there are no more.
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError>;
 
-    /// Returns a parked task to its queue, due at `run_at`. A task for people stays parked.
+    /// Returns a parked task to its queue, due at `run_at`. A task for admins stays parked.
     async fn retry_task(&self, id: TaskId, run_at: Timestamp) -> Result<TaskRetry, StoreError>;
 
     /// Resolves a parked task permanently. The store keeps the task, its failures and the resolution. Returns `false` if the task
@@ -202,8 +202,8 @@ pub enum TaskRetry {
     Queued,
     /// The task is not parked.
     NotParked,
-    /// The task is for people ([`TaskKind::needs_admin`]): no worker can do it, so it stays parked.
-    ForPeople,
+    /// The task needs an admin ([`TaskKind::needs_admin`]): no worker can do it, so it stays parked.
+    NeedsAdmin,
 }
 
 /// Manual resolution of a parked task.

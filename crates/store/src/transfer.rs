@@ -2,8 +2,9 @@
 //!
 //! Rows are copied unchanged and not replayed through the engine: ids, times, histories and idempotency keys stay the
 //! same. A [`Source`] returns the rows of each table ([`TABLES`]) in pages. A [`Target`] writes each page together with
-//! the copy's [`Progress`] in one transaction, so an interrupted copy resumes after its last page. [`normalize`] makes the
-//! only changes: it sorts the members of some JSON, and replaces U+0000 in messages, which PostgreSQL cannot store.
+//! the copy's [`CopyProgress`] in one transaction, so an interrupted copy resumes after its last page. [`normalize`]
+//! makes the only changes: it sorts the members of some JSON, and replaces U+0000 in messages, which PostgreSQL cannot
+//! store.
 //!
 //! The source is never written. [`copy`] reads the whole source before it writes, and the target keeps the digests
 //! ([`Contents`]), so [`copy`] detects a source that changed between two runs. At the end, the target's own digests
@@ -90,7 +91,7 @@ pub type Row = Vec<Value>;
 
 /// Some rows of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct RowPage {
     /// The rows.
     pub rows: Vec<Row>,
     /// Key of the last row; `None` if there are no rows.
@@ -148,7 +149,7 @@ impl Contents {
 
 /// Progress of a copy. All tables before the current one are complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct CopyProgress {
     /// Index of the current table in [`TABLES`].
     pub table: usize,
     /// Key of the last copied row of the current table.
@@ -157,7 +158,7 @@ pub struct Progress {
     pub rows: u64,
 }
 
-impl Progress {
+impl CopyProgress {
     /// Returns the progress at the beginning of a table.
     pub const fn at(table: usize) -> Self {
         Self { table, after: None, rows: 0 }
@@ -170,7 +171,7 @@ pub enum CopyState {
     /// No copy was started.
     Absent,
     /// A copy of this content was started and has reached this progress.
-    Unfinished(Contents, Progress),
+    Unfinished(Contents, CopyProgress),
     /// A copy of this content was finished at this time.
     Finished(Contents, Timestamp),
 }
@@ -190,7 +191,7 @@ pub trait Source: Send + Sync {
         table: &'static Table,
         after: Option<Vec<Value>>,
         limit: PageLimit,
-    ) -> Result<Page, StoreError>;
+    ) -> Result<RowPage, StoreError>;
 }
 
 /// A store into which rows are copied.
@@ -210,8 +211,8 @@ pub trait Target: Send + Sync {
         &self,
         table: &'static Table,
         rows: Vec<Row>,
-        from: &Progress,
-        to: &Progress,
+        from: &CopyProgress,
+        to: &CopyProgress,
     ) -> Result<(), StoreError>;
 
     /// Returns the digest of a table.
@@ -252,7 +253,7 @@ pub async fn copy(
     let mut written = match target.state().await? {
         CopyState::Absent => {
             target.begin(&contents).await?;
-            Progress::at(0)
+            CopyProgress::at(0)
         }
         CopyState::Unfinished(begun, progress) => {
             require_same(&begun, &contents, "an unfinished copy")?;
@@ -268,11 +269,11 @@ pub async fn copy(
         let page = source.page(table, progress.after.clone(), limit).await?;
         let Some(last) = page.last else {
             // The first page of a later table writes this progress.
-            progress = Progress::at(progress.table + 1);
+            progress = CopyProgress::at(progress.table + 1);
             continue;
         };
         let rows = progress.rows + page.rows.len() as u64;
-        progress = Progress { table: progress.table, after: Some(last), rows };
+        progress = CopyProgress { table: progress.table, after: Some(last), rows };
         target.write(table, page.rows, &written, &progress).await?;
         watch(Phase::Copy, table, rows, Some(contents.rows(table)));
         written = progress.clone();

@@ -3,7 +3,7 @@
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
-use crate::{Person, description};
+use crate::{TestAccount, description};
 
 /// A request under construction.
 #[must_use = "call send() to send the request"]
@@ -15,8 +15,8 @@ impl Request {
     }
 
     /// Adds the bearer token of this account.
-    pub fn by(self, person: &Person) -> Self {
-        self.token(&person.token)
+    pub fn by(self, account: &TestAccount) -> Self {
+        self.token(&account.token)
     }
 
     /// Adds this bearer token.
@@ -49,12 +49,12 @@ impl Request {
     }
 
     /// Sends the request and waits for the whole response. Panics if the connection fails.
-    pub async fn send(self) -> Answer {
+    pub async fn send(self) -> HttpResponse {
         self.try_send().await.expect("the server should respond")
     }
 
     /// Sends the request; the connection may fail. Panics if the response does not match the `OpenAPI` description.
-    pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
+    pub async fn try_send(self) -> Result<HttpResponse, reqwest::Error> {
         let (client, request) = self.0.build_split();
         let request = request?;
         let (method, path) = (request.method().clone(), request.url().path().to_owned());
@@ -69,7 +69,7 @@ impl Request {
             json
         });
         description::check(&method, &path, status, &headers, &json);
-        Ok(Answer { status, headers, text, json })
+        Ok(HttpResponse { status, headers, text, json })
     }
 }
 
@@ -86,7 +86,7 @@ fn null_in(json: &Value) -> Option<String> {
 
 /// A response of the server.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// HTTP status.
     pub status: u16,
     /// Headers.
@@ -97,7 +97,7 @@ pub struct Answer {
     pub json: Value,
 }
 
-impl Answer {
+impl HttpResponse {
     /// Returns a header's value, or an empty string if the header is absent.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")

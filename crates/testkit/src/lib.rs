@@ -22,18 +22,18 @@
     reason = "a test whose server does not work has failed, and the panic shows where"
 )]
 
+mod accounts;
 mod client;
 mod description;
 mod exposition;
-mod people;
 mod server;
 mod stores;
 mod waiting;
 
-pub use client::{Answer, Request};
+pub use accounts::{PASSWORD, TestAccount};
+pub use client::{HttpResponse, Request};
 pub use description::errors_of;
 pub use exposition::{Exposition, MetricFamily, MetricSample};
-pub use people::{PASSWORD, Person};
 pub use server::{TestServer, TestServerBuilder, menu, settings};
 pub use stores::{StoreFactory, postgres, sqlite_in};
 pub use waiting::{PATIENCE, equal, eventually, eventually_blocking, eventually_within};

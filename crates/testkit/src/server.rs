@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{Answer, Person, Request, StoreFactory, sqlite_in};
+use crate::{HttpResponse, Request, StoreFactory, TestAccount, sqlite_in};
 
 /// Initial time of every server's clock: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
@@ -103,17 +103,17 @@ impl TestServerBuilder {
 
         let lifetime = self.web.token_lifetime;
         let key = self.web.signing_key.clone();
-        let person = |name, role| Person::register(engine, &key, lifetime, name, role);
-        let admin = person("admin", Role::Admin).await;
-        let staff = person("staff", Role::Restaurant).await;
-        let other_staff = person("other staff", Role::Restaurant).await;
+        let account = |name, role| TestAccount::register(engine, &key, lifetime, name, role);
+        let admin = account("admin", Role::Admin).await;
+        let staff = account("staff", Role::Restaurant).await;
+        let other_staff = account("other staff", Role::Restaurant).await;
         let restaurant = open_restaurant(engine, &admin, &staff, "Curry Mile Kitchen").await;
         let other_restaurant = open_restaurant(engine, &admin, &other_staff, "Naan Stop").await;
         TestServer {
-            customer: person("customer", Role::Customer).await,
-            other_customer: person("other customer", Role::Customer).await,
-            courier: person("courier", Role::Courier).await,
-            other_courier: person("other courier", Role::Courier).await,
+            customer: account("customer", Role::Customer).await,
+            other_customer: account("other customer", Role::Customer).await,
+            courier: account("courier", Role::Courier).await,
+            other_courier: account("other courier", Role::Courier).await,
             admin,
             staff,
             other_staff,
@@ -137,19 +137,19 @@ impl TestServerBuilder {
 /// A server on its own port, with accounts and two restaurants. It stops when it is dropped.
 pub struct TestServer {
     /// A customer, who places orders in most tests.
-    pub customer: Person,
+    pub customer: TestAccount,
     /// Another customer.
-    pub other_customer: Person,
+    pub other_customer: TestAccount,
     /// Staff of [`Self::restaurant`].
-    pub staff: Person,
+    pub staff: TestAccount,
     /// Staff of [`Self::other_restaurant`].
-    pub other_staff: Person,
+    pub other_staff: TestAccount,
     /// A courier.
-    pub courier: Person,
+    pub courier: TestAccount,
     /// Another courier.
-    pub other_courier: Person,
+    pub other_courier: TestAccount,
     /// An admin of the platform.
-    pub admin: Person,
+    pub admin: TestAccount,
     /// A restaurant that is always open.
     pub restaurant: RestaurantId,
     /// Another restaurant that is always open.
@@ -245,7 +245,7 @@ impl TestServer {
     pub fn builder() -> TestServerBuilder {
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).expect("a key of the right length");
         let web = WebConfig { rate_limits: RateLimits::unlimited(), ..WebConfig::new(key) };
-        let engine = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
+        let engine = EngineConfig { password_cost: PasswordCost::MIN, ..EngineConfig::default() };
         TestServerBuilder {
             store: None,
             engine,
@@ -316,21 +316,21 @@ impl TestServer {
     }
 
     /// Sends a GET request, with or without a token.
-    pub async fn get(&self, path: &str, person: Option<&Person>) -> Answer {
+    pub async fn get(&self, path: &str, account: Option<&TestAccount>) -> HttpResponse {
         let request = self.request(Method::GET, path);
-        if let Some(person) = person { request.by(person) } else { request }.send().await
+        if let Some(account) = account { request.by(account) } else { request }.send().await
     }
 
     /// Returns a POST request with a body; the caller may add to it.
-    pub fn post(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
+    pub fn post(&self, path: &str, account: Option<&TestAccount>, body: &Value) -> Request {
         let request = self.request(Method::POST, path).json(body);
-        if let Some(person) = person { request.by(person) } else { request }
+        if let Some(account) = account { request.by(account) } else { request }
     }
 
     /// Returns a PUT request with a body; the caller may add to it.
-    pub fn put(&self, path: &str, person: Option<&Person>, body: &Value) -> Request {
+    pub fn put(&self, path: &str, account: Option<&TestAccount>, body: &Value) -> Request {
         let request = self.request(Method::PUT, path).json(body);
-        if let Some(person) = person { request.by(person) } else { request }
+        if let Some(account) = account { request.by(account) } else { request }
     }
 
     /// Returns a path below the restaurant.
@@ -367,9 +367,9 @@ impl TestServer {
     }
 
     /// Returns the request for a command on an order.
-    pub fn command(&self, order: &Value, command: &str, person: &Person, body: &Value) -> Request {
+    pub fn command(&self, order: &Value, command: &str, account: &TestAccount, body: &Value) -> Request {
         let path = format!("/v1/orders/{}/{command}", order["id"].as_str().expect("an order has an id"));
-        self.post(&path, Some(person), body)
+        self.post(&path, Some(account), body)
     }
 }
 
@@ -396,7 +396,12 @@ pub fn menu() -> Value {
     ]})
 }
 
-async fn open_restaurant(engine: &Engine, admin: &Person, staff: &Person, name: &str) -> RestaurantId {
+async fn open_restaurant(
+    engine: &Engine,
+    admin: &TestAccount,
+    staff: &TestAccount,
+    name: &str,
+) -> RestaurantId {
     let settings = serde_json::from_value(settings(name)).expect("settings");
     let menu: MenuDocument = serde_json::from_value(menu()).expect("a menu");
     let entry =

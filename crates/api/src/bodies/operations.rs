@@ -44,7 +44,7 @@ pub(crate) enum ReadinessStatus {
 
 impl From<Readiness> for ReadinessBody {
     fn from(readiness: Readiness) -> Self {
-        let status = if readiness.is_whole() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
+        let status = if readiness.is_healthy() { ReadinessStatus::Ok } else { ReadinessStatus::Degraded };
         let Readiness { silent_shards, outdated_shards, parts_down } = readiness;
         Self { status, shards: silent_shards, outdated_shards, parts: parts_down }
     }

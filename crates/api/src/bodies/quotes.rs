@@ -4,7 +4,7 @@ use dabba_domain::{
     Amount, Currency, Timestamp,
     menu::UnavailableItem,
     pricing::{Amounts, OrderLine},
-    restaurant::NotAccepting,
+    restaurant::NotAcceptingReason,
     text::Slug,
 };
 use dabba_engine::{Obstacle, Quote};
@@ -91,13 +91,15 @@ impl From<&Obstacle> for ObstacleBody {
             shortages: None,
         };
         match obstacle {
-            Obstacle::NotAccepting(NotAccepting::ClosedPermanently { since }) => {
+            Obstacle::NotAccepting(NotAcceptingReason::ClosedPermanently { since }) => {
                 Self { since: Some(*since), ..body }
             }
-            Obstacle::NotAccepting(NotAccepting::Paused { until, opens_at }) => {
+            Obstacle::NotAccepting(NotAcceptingReason::Paused { until, opens_at }) => {
                 Self { until: *until, opens_at: *opens_at, ..body }
             }
-            Obstacle::NotAccepting(NotAccepting::Closed { opens_at }) => Self { opens_at: *opens_at, ..body },
+            Obstacle::NotAccepting(NotAcceptingReason::Closed { opens_at }) => {
+                Self { opens_at: *opens_at, ..body }
+            }
             Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
             Obstacle::CardsNotAccepted => body,

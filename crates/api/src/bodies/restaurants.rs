@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Amount, Currency, ExternalId, RestaurantId, Timestamp,
-    restaurant::{Closed, DeliveryTerms, Location, OpeningHours, OpeningInterval, Restaurant},
+    restaurant::{DeliveryTerms, Location, OpeningHours, OpeningInterval, PermanentClosure, Restaurant},
     text::{Name, Note},
 };
 use serde::{Deserialize, Serialize};
@@ -51,7 +51,7 @@ pub(crate) struct RestaurantBody<'a> {
     pause: Option<PauseBody>,
     /// The permanent closing; absent if the restaurant is not permanently closed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    closed: Option<&'a Closed>,
+    closed: Option<&'a PermanentClosure>,
     /// Whether the restaurant takes orders now.
     accepting: bool,
     /// First moment at which the restaurant takes orders again, because it is neither closed nor paused then. Absent

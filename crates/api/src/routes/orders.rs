@@ -12,7 +12,7 @@ use dabba_domain::{
     OrderId, RestaurantId,
     order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
-use dabba_engine::{Answer, Principal};
+use dabba_engine::{OrderAnswer, Principal};
 use dabba_store::{OrderCursor, OrderPage, PageSize};
 use dabba_web::{
     Problem,
@@ -49,7 +49,7 @@ const ORDER_BYTES: usize = 2_048;
 
 /// Makes the response to a write: the order, and whether an earlier request wrote it. It reads nothing from the store,
 /// so no failed read can hide a successful write.
-pub(super) fn answer(status: StatusCode, answer: &Answer) -> Result<Response> {
+pub(super) fn answer(status: StatusCode, answer: &OrderAnswer) -> Result<Response> {
     let mut response = represent(&answer.order, answer.allowed_actions.clone())?;
     *response.status_mut() = status;
     if answer.replayed {

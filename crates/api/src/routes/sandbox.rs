@@ -75,8 +75,8 @@ async fn advance_clock(
         return Err(Problem::invalid(&Problems::one("/seconds", text)).into());
     }
     let by = SignedDuration::from_secs(body.seconds.into());
-    let advanced = clock.put_forward(by);
+    let advanced = clock.try_advance(by);
     let now = advanced.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
-    app.engine.work.nudge_workers();
+    app.engine.work.wake_workers();
     Ok(Json(ClockBody { now }))
 }

@@ -1,22 +1,22 @@
 //! Revoking access: disabling, demoting and deleting accounts, setting passwords, and revoking tokens.
 
-use dabba_testkit::{Answer, PASSWORD, Person, TestServer};
+use dabba_testkit::{HttpResponse, PASSWORD, TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-fn path(person: &Person, rest: &str) -> String {
+fn path(person: &TestAccount, rest: &str) -> String {
     format!("/v1/accounts/{}{rest}", person.id)
 }
 
-async fn patch(server: &TestServer, person: &Person, by: &Person, body: &Value) -> Answer {
+async fn patch(server: &TestServer, person: &TestAccount, by: &TestAccount, body: &Value) -> HttpResponse {
     server.request(Method::PATCH, &path(person, "")).by(by).json(body).send().await
 }
 
-async fn login(server: &TestServer, person: &Person, password: &str) -> Answer {
+async fn login(server: &TestServer, person: &TestAccount, password: &str) -> HttpResponse {
     server.post("/v1/tokens", None, &json!({"email": person.email, "password": password})).send().await
 }
 
-async fn me(server: &TestServer, token: &str) -> Answer {
+async fn me(server: &TestServer, token: &str) -> HttpResponse {
     server.request(Method::GET, "/v1/accounts/me").token(token).send().await
 }
 
@@ -187,7 +187,7 @@ async fn a_customer_deletes_their_account() {
     let server = crate::start().await;
     let customer = &server.customer;
     let order = server.place("last", &TestServer::order()).await;
-    let delete = async |whose: &Person, by: &Person| {
+    let delete = async |whose: &TestAccount, by: &TestAccount| {
         server.request(Method::DELETE, &path(whose, "")).by(by).send().await
     };
     delete(&server.staff, &server.staff).await.problem(403, "forbidden");
@@ -301,7 +301,7 @@ async fn a_token_without_an_account_is_revoked_by_its_id() {
     let config = &server.config;
     let token = dabba_web::issue_token(&config.signing_key, &bearer, server.now(), config.token_lifetime);
     let list = || server.request(Method::GET, "/v1/accounts").token(&token).send();
-    let revoke = |by: &Person| {
+    let revoke = |by: &TestAccount| {
         server.request(Method::POST, &format!("/v1/accounts/{operator}/revoke-tokens")).by(by).send()
     };
     list().await.expect(200);

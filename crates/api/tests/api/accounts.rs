@@ -147,7 +147,7 @@ async fn an_attack_from_many_networks_does_not_lock_the_owner_out() {
 #[tokio::test]
 async fn admins_register_without_a_limit() {
     let server = crate::builder().web(|web| web.rate_limits.accounts_per_address = rate(1)).start().await;
-    let register = |number: u32, by: Option<&dabba_testkit::Person>| {
+    let register = |number: u32, by: Option<&dabba_testkit::TestAccount>| {
         let body = json!({"email": format!("n{number}@example.org"), "name": "N", "password": PASSWORD});
         server.post("/v1/accounts", by, &body).send()
     };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use dabba_testkit::{PASSWORD, Person, TestServer, menu, settings};
+use dabba_testkit::{PASSWORD, TestAccount, TestServer, menu, settings};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -179,7 +179,7 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn person(server: &TestServer, column: usize) -> Option<&Person> {
+fn person(server: &TestServer, column: usize) -> Option<&TestAccount> {
     let TestServer { customer, other_customer, staff, other_staff, courier, other_courier, admin, .. } =
         server;
     [
@@ -241,7 +241,7 @@ async fn prepare(server: &TestServer, scene: Scene, name: &str, colleague: &str)
         _ => server.request(Method::POST, &resume).by(&server.admin).send().await.expect(200),
     };
     let order = server.place(&format!("scene-{name}"), &TestServer::order()).await;
-    let steps: [(Scene, &str, &Person, Value); 5] = [
+    let steps: [(Scene, &str, &TestAccount, Value); 5] = [
         (Confirmed, "assign", &server.courier, json!({})),
         (Preparing, "accept", &server.staff, json!({"preparation_minutes": 20})),
         (Ready, "ready", &server.staff, json!({})),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dabba_engine::ManualClock;
-use dabba_testkit::{Person, TestServer};
+use dabba_testkit::{TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -85,7 +85,7 @@ fn arrays_for_objects(document: &Value) -> Vec<(String, Value)> {
     places.into_iter().filter_map(replace).collect()
 }
 
-fn caller<'a>(server: &'a TestServer, example: &str) -> &'a Person {
+fn caller<'a>(server: &'a TestServer, example: &str) -> &'a TestAccount {
     match example {
         "assign_courier/self" | "deliver_order/courier" => &server.courier,
         "cancel_order/cancellation" => &server.customer,

@@ -1,7 +1,7 @@
 //! Orders that a caller may not see: every operation responds as if they did not exist (I9).
 
 use dabba_domain::OrderId;
-use dabba_testkit::{Answer, Person, TestServer};
+use dabba_testkit::{HttpResponse, TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ fn commands(own: &str, other: &str) -> Vec<(&'static str, Value)> {
 }
 
 /// Returns the caller's response without the ids of the order and of the request.
-fn comparable(answer: &Answer, id: &str) -> (u16, String) {
+fn comparable(answer: &HttpResponse, id: &str) -> (u16, String) {
     let request_id = answer.text_at("/request_id");
     (answer.status, answer.text.replace(id, "ORDER").replace(&request_id, "REQUEST"))
 }
@@ -115,13 +115,13 @@ async fn used_key(server: &TestServer) -> String {
 
 async fn send(
     server: &TestServer,
-    person: &Person,
+    person: &TestAccount,
     id: &str,
     command: &str,
     body: &Value,
     condition: Option<&str>,
     key: Option<&str>,
-) -> Answer {
+) -> HttpResponse {
     let mut request =
         server.request(Method::POST, &format!("/v1/orders/{id}/{command}")).by(person).json(body);
     if let Some(condition) = condition {

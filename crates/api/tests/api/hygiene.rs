@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dabba_api::MAX_MENU_BYTES;
-use dabba_testkit::{Answer, TestServer};
+use dabba_testkit::{HttpResponse, TestServer};
 use dabba_web::{CorsOrigins, MAX_BODY_BYTES};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn operations(server: &TestServer) -> Vec<(Method, String, Value)> {
 }
 
 #[track_caller]
-fn assert_protected(answer: &Answer, what: &str) {
+fn assert_protected(answer: &HttpResponse, what: &str) {
     let header = |name| answer.header(name);
     assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(header("x-frame-options"), "DENY", "{what}");

@@ -1,6 +1,6 @@
 //! Rate limits of accounts and addresses.
 
-use dabba_testkit::{Answer, TestServer};
+use dabba_testkit::{HttpResponse, TestServer};
 use dabba_web::{AccountRates, Rate, RateLimits};
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -10,7 +10,7 @@ async fn start(change: impl FnOnce(&mut RateLimits)) -> TestServer {
     TestServer::builder().web(|web| change(&mut web.rate_limits)).start().await
 }
 
-fn limits(answer: &Answer) -> (&str, &str) {
+fn limits(answer: &HttpResponse) -> (&str, &str) {
     (answer.header("ratelimit-policy"), answer.header("ratelimit"))
 }
 

@@ -7,7 +7,7 @@ use dabba_gateways::{
     SimulatedWebhooks,
     simulated::{InProcessGateway, Provider, WebhookSecret, signature::SIGNATURE_HEADER},
 };
-use dabba_testkit::{Answer, TestServer, eventually};
+use dabba_testkit::{HttpResponse, TestServer, eventually};
 use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -132,8 +132,9 @@ async fn a_card_is_charged_when_the_restaurant_accepts() {
 async fn refunds_by_amount_and_by_lines_add_up_to_the_whole() {
     let (server, provider) = start().await;
     let order = delivered(&server, "1").await;
-    let refund =
-        async |body: Value| -> Answer { server.command(&order, "refund", &server.admin, &body).send().await };
+    let refund = async |body: Value| -> HttpResponse {
+        server.command(&order, "refund", &server.admin, &body).send().await
+    };
     let asked = refund(json!({"reason": "missing_item", "lines": [{"line": 0, "quantity": 1}]})).await;
     let asked = asked.expect(200);
     assert_eq!(
@@ -175,8 +176,9 @@ async fn refunds_by_amount_and_by_lines_add_up_to_the_whole() {
 async fn staff_refund_within_their_limit() {
     let (server, _) = start().await;
     let order = delivered(&server, "1").await;
-    let refund =
-        async |body: Value| -> Answer { server.command(&order, "refund", &server.staff, &body).send().await };
+    let refund = async |body: Value| -> HttpResponse {
+        server.command(&order, "refund", &server.staff, &body).send().await
+    };
     let platform = json!({"reason": "late", "amount": 100, "borne_by": "platform"});
     assert_eq!(refund(platform).await.problem(422, "invalid")["errors"][0]["pointer"], "/borne_by");
     refund(json!({"reason": "late", "amount": 501})).await.problem(409, "refund_limit");
@@ -226,7 +228,7 @@ async fn only_the_provider_reports_payments() {
     let placed = server.place("1", &by_card("tok_succeed")).await;
     let confirmed = until(&server, &placed, |order| order["status"] == "confirmed").await;
     let reference = &confirmed["payment"]["reference"];
-    let post = async |body: &Value, signature: Option<String>| -> Answer {
+    let post = async |body: &Value, signature: Option<String>| -> HttpResponse {
         let mut request = server.request(Method::POST, "/v1/webhooks/payments").json(body);
         if let Some(signature) = signature {
             request = request.header(SIGNATURE_HEADER, &signature);
@@ -270,7 +272,7 @@ async fn the_clock_of_a_sandbox_is_advanced_by_admins() {
         .start()
         .await;
     let order = server.place("1", &TestServer::order()).await;
-    let advance = async |person, body: Value| -> Answer {
+    let advance = async |person, body: Value| -> HttpResponse {
         server.post("/v1/sandbox/clock/advance", Some(person), &body).send().await
     };
     advance(&server.staff, json!({"seconds": 480})).await.problem(403, "forbidden");
@@ -344,7 +346,7 @@ async fn an_order_that_cannot_be_paid_by_card_is_not_placed() {
         assert_eq!(server.post(&quote, None, &in_cash).send().await.expect(200)["orderable"], true);
     }
     assert_eq!(provider.ledger(0, 1), []);
-    assert_eq!(provider.health(), dabba_gateways::simulated::Health::Up);
+    assert_eq!(provider.health(), dabba_gateways::simulated::ProviderHealth::Up);
 }
 
 /// Proves that a refund that the payment provider can never make is refused before it is recorded.

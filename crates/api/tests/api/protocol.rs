@@ -131,7 +131,7 @@ async fn every_response_has_the_request_id() {
 /// Proves that a request whose body does not arrive ends at the timeout, and that the response to a write that takes
 /// too long states an unknown outcome.
 #[tokio::test]
-async fn a_request_has_a_time_limit() {
+async fn a_request_has_a_timeout() {
     let server = crate::builder().web(|web| web.request_timeout = Duration::from_millis(200)).start().await;
     let head = format!(
         "POST {} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nidempotency-key: 1\r\n\

@@ -5,7 +5,7 @@ use std::{
     sync::LazyLock,
 };
 
-use dabba_testkit::{Answer, TestServer, menu};
+use dabba_testkit::{HttpResponse, TestServer, menu};
 use proptest::prelude::*;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -130,7 +130,7 @@ fn an_array_is_not_an_object() {
     assert!(count > 60, "{count}");
 }
 
-async fn place(server: &TestServer, body: &Value) -> Answer {
+async fn place(server: &TestServer, body: &Value) -> HttpResponse {
     server.post(&server.orders_path(), Some(&server.customer), body).key("1").send().await
 }
 

@@ -71,7 +71,7 @@ async fn an_account_is_registered_once_per_key() {
 #[tokio::test]
 async fn a_retry_of_a_registration_may_have_an_easy_password() {
     let server = crate::start().await;
-    let register = |by: Option<&dabba_testkit::Person>, password: &str, key: &str| {
+    let register = |by: Option<&dabba_testkit::TestAccount>, password: &str, key: &str| {
         let email = if by.is_some() { "by-admin@example.com" } else { "noor@example.com" };
         let body = json!({"email": email, "name": "Noor", "password": password});
         server.post("/v1/accounts", by, &body).key(key).send()

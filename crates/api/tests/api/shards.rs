@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::{Bucket, RestaurantId};
 use dabba_store::{ShardMap, ShardRange, ShardedStore, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
-use dabba_testkit::{Answer, TestServer, menu, settings};
+use dabba_testkit::{HttpResponse, TestServer, menu, settings};
 use futures::FutureExt as _;
 use serde_json::json;
 use tempfile::TempDir;
@@ -71,7 +71,7 @@ impl Sharded {
 
 /// Asserts that a list states in its body and in its header whether it is incomplete. Returns the ids of its entries.
 #[track_caller]
-fn listed(answer: Answer, name: &str, is_incomplete: bool) -> Vec<String> {
+fn listed(answer: HttpResponse, name: &str, is_incomplete: bool) -> Vec<String> {
     assert_eq!(answer.header("dabba-incomplete"), if is_incomplete { "true" } else { "" });
     let body = answer.expect(200);
     assert_eq!(body.get("incomplete"), is_incomplete.then_some(&json!(true)));

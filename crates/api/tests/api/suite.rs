@@ -27,7 +27,7 @@ mod tokens;
 mod unavailable;
 mod visible_fields;
 
-use dabba_testkit::{Answer, TestServer};
+use dabba_testkit::{HttpResponse, TestServer};
 use serde_json::{Value, json};
 
 /// Gives commands to an order in sequence, up to and including the given one.
@@ -67,7 +67,7 @@ pub(crate) fn ids(orders: &Value) -> Vec<String> {
 }
 
 /// Returns the value of a measurement, found by a text that its line contains.
-pub(crate) fn metric(metrics: &Answer, line_contains: &str) -> u64 {
+pub(crate) fn metric(metrics: &HttpResponse, line_contains: &str) -> u64 {
     let line = metrics.text.lines().find(|line| !line.starts_with('#') && line.contains(line_contains));
     let line = line.unwrap_or_else(|| panic!("no {line_contains} in\n{}", metrics.text));
     line.rsplit(' ').next().unwrap().parse().unwrap()

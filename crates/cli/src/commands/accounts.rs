@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::remote::{Administration, PlaceArguments},
+    commands::remote::{AdminAction, PlaceArguments},
     failure::Failure,
     named_file, output,
 };
@@ -194,7 +194,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     place.run(action)
 }
 
-impl Administration for Action {
+impl AdminAction for Action {
     fn reads_only(&self) -> bool {
         matches!(self, Self::List { .. } | Self::Show(_))
     }

@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         let store = databases.open_to_read(&settings).await?.store;
         let provider = arguments.simulated_payments.as_ref().map(SimulatedLedger::new).transpose()?;
         let provider = provider.as_ref().map(|provider| provider as &dyn GatewayLedger);
-        let audited = audit(&*store, provider, &AuditOptions::at(clock.now())).await;
+        let audited = audit(&*store, provider, &AuditOptions::new(clock.now())).await;
         store.close().await;
         let report = audited.map_err(Failure::during("the audit could not read everything"))?;
         if arguments.json {

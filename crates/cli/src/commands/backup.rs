@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dabba_store_sqlite::{Contents, SqliteStore};
+use dabba_store_sqlite::{BackupContents, SqliteStore};
 use serde::Serialize;
 
 use crate::{commands::DataArguments, databases::Databases, failure::Failure, output, sandbox};
@@ -63,8 +63,8 @@ pub(super) struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    pub(super) fn new(file: &'a Path, kept: Option<&'a Path>, contents: &Contents) -> Self {
-        let Contents { orders, events, restaurants, accounts, bytes } = *contents;
+    pub(super) fn new(file: &'a Path, kept: Option<&'a Path>, contents: &BackupContents) -> Self {
+        let BackupContents { orders, events, restaurants, accounts, bytes } = *contents;
         let kept = kept.map(Path::to_string_lossy);
         Self { file: file.to_string_lossy(), kept, orders, events, restaurants, accounts, bytes }
     }
@@ -82,8 +82,8 @@ pub(super) fn embedded(databases: &Databases) -> Result<PathBuf, Failure> {
 }
 
 /// Describes the contents of a database.
-pub(super) fn in_words(contents: &Contents) -> String {
-    let Contents { orders, events, restaurants, accounts, bytes } = contents;
+pub(super) fn in_words(contents: &BackupContents) -> String {
+    let BackupContents { orders, events, restaurants, accounts, bytes } = contents;
     let mebibytes = bytes.div_ceil(1024 * 1024);
     format!(
         "{orders} orders with {events} events, {restaurants} restaurants and {accounts} accounts ({mebibytes} MiB)"

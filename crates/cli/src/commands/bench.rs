@@ -16,8 +16,8 @@ use std::{
 
 use dabba_engine::{Clock as _, Random as _, SystemClock, SystemRandom};
 use dabba_sim::workload::{
-    Load, MAX_CONNECTIONS, MAX_DURATION, MAX_PREFILL, Mix, PlacedOrders, Progress, Report, Scene, prefill,
-    prepare, run_load,
+    Dataset, Load, LoadReport, MAX_CONNECTIONS, MAX_DURATION, MAX_PREFILL, Mix, OperationCount, PlacedOrders,
+    prefill, prepare, run_load,
 };
 
 use self::{plot::Plot, server::Server, table::Line, verify::Expected};
@@ -138,11 +138,11 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     };
     let run = format!("bench-{:08x}", SystemRandom.next_u64() >> 32);
     let client = server.client()?;
-    let scene = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
+    let dataset = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
     let mut bench = Bench {
         arguments,
         server,
-        scene: Arc::new(scene),
+        dataset: Arc::new(dataset),
         run,
         lines: Vec::new(),
         acknowledged: Vec::new(),
@@ -159,7 +159,7 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     }
     let Bench {
         server,
-        scene,
+        dataset,
         lines,
         acknowledged,
         unsure,
@@ -171,7 +171,7 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
         server.kill().await?;
         expected.verify_in_store(&settings).await
     } else {
-        expected.verify_on_server(&client, &scene.customers, &settings).await
+        expected.verify_on_server(&client, &dataset.customers, &settings).await
     };
     verified?.print(json)?;
     plot.map_or(Ok(()), |plot| plot.draw(&lines, json))
@@ -183,7 +183,7 @@ async fn fill(settings: &Settings, orders: u64) -> Result<(), Failure> {
         return Ok(());
     }
     let store = Databases::from_settings(settings)?.open(settings).await?.store;
-    let progress = Progress::default();
+    let progress = OperationCount::default();
     let filled = with_progress(
         "orders written",
         &progress,
@@ -195,7 +195,7 @@ async fn fill(settings: &Settings, orders: u64) -> Result<(), Failure> {
 }
 
 /// Runs a future to its end, and shows its progress on a terminal.
-async fn with_progress<T>(what: &str, progress: &Progress, running: impl Future<Output = T>) -> T {
+async fn with_progress<T>(what: &str, progress: &OperationCount, running: impl Future<Output = T>) -> T {
     tokio::pin!(running);
     let done = loop {
         tokio::select! {
@@ -210,7 +210,7 @@ async fn with_progress<T>(what: &str, progress: &Progress, running: impl Future<
 struct Bench {
     arguments: Arguments,
     server: Server,
-    scene: Arc<Scene>,
+    dataset: Arc<Dataset>,
     run: String,
     /// Results of the runs so far.
     lines: Vec<Line>,
@@ -234,9 +234,9 @@ impl Bench {
         let load = Load { max_operations: ORDERS_TO_READ, duration: PREPARATION_LIMIT, ..load };
         let run = load.run.clone();
         // A single customer, so that the owner of the orders is known.
-        let customers = self.scene.customers[..1].to_vec();
-        let scene = Arc::new(Scene { customers, ..Scene::clone(&self.scene) });
-        let report = self.put(load, scene).await?;
+        let customers = self.dataset.customers[..1].to_vec();
+        let dataset = Arc::new(Dataset { customers, ..Dataset::clone(&self.dataset) });
+        let report = self.put(load, dataset).await?;
         if report.error_count() > 0 {
             return Err(Failure::new(format!(
                 "the orders for the reads could not be placed: {:?}",
@@ -245,7 +245,7 @@ impl Bench {
         }
         let placed = NonZeroU64::new(report.count()).map(|count| PlacedOrders { run, count });
         let orders = report.acknowledged.iter().map(|id| (id.clone(), 0)).collect();
-        self.scene = Arc::new(Scene { orders, placed, ..Scene::clone(&self.scene) });
+        self.dataset = Arc::new(Dataset { orders, placed, ..Dataset::clone(&self.dataset) });
         Ok(())
     }
 
@@ -269,8 +269,8 @@ impl Bench {
     ) -> Result<(), Failure> {
         let rate_name = rate.map_or("closed".to_owned(), |rate| rate.to_string());
         let load = self.load(mix, connections, rate, &format!("{}-{connections}-{rate_name}", mix.as_str()));
-        let scene = Arc::clone(&self.scene);
-        let report = self.put(load, scene).await?;
+        let dataset = Arc::clone(&self.dataset);
+        let report = self.put(load, dataset).await?;
         let line = Line::new(mix, connections, rate, &report);
         line.print(self.arguments.json)?;
         self.lines.push(line);
@@ -278,9 +278,9 @@ impl Bench {
     }
 
     /// Loads the server, and adds the acknowledged orders to the list.
-    async fn put(&mut self, load: Load, scene: Arc<Scene>) -> Result<Report, Failure> {
-        let progress = Progress::default();
-        let report = with_progress("begun", &progress, run_load(load, scene, Arc::clone(&progress))).await;
+    async fn put(&mut self, load: Load, dataset: Arc<Dataset>) -> Result<LoadReport, Failure> {
+        let progress = OperationCount::default();
+        let report = with_progress("begun", &progress, run_load(load, dataset, Arc::clone(&progress))).await;
         let report = report.map_err(Failure::during("loading the server"))?;
         self.acknowledged.extend(report.acknowledged.iter().cloned());
         self.unsure += report.error_count();

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 use dabba_engine::{Clock, Random as _, SystemClock, SystemRandom};
 use dabba_sim::{
     AuditOptions, audit,
-    audit::{Code, Report},
+    audit::{AuditReport, FindingCode},
 };
 use dabba_store::{
     AuditStore, OrderStore, Store as _, StoreError,
@@ -129,8 +129,8 @@ impl Copy<'_> {
         }
         let after = self.inspect_target().await?;
         // Physical damage of the file is not copied.
-        let of_data = |report: &Report| {
-            report.breaches - report.counts.get(&Code::StorageDamaged).copied().unwrap_or_default()
+        let of_data = |report: &AuditReport| {
+            report.breaches - report.counts.get(&FindingCode::StorageDamaged).copied().unwrap_or_default()
         };
         if of_data(&after) != of_data(&before) || after.orders != before.orders {
             output::line(&after)?;
@@ -154,7 +154,7 @@ impl Copy<'_> {
     }
 
     /// Audits the target, which other processes cannot open yet.
-    async fn inspect_target(&self) -> Result<Report, Failure> {
+    async fn inspect_target(&self) -> Result<AuditReport, Failure> {
         let options = PostgresOptions { during_copy: true, ..PostgresOptions::default() };
         let randomness = Arc::new(|| SystemRandom.next_u64());
         let store = PostgresStore::open(self.to.as_str(), &Ownership::sole(), &options, randomness).await;
@@ -165,8 +165,8 @@ impl Copy<'_> {
     }
 }
 
-async fn inspect<S: OrderStore + AuditStore>(store: &S, what: &str) -> Result<Report, Failure> {
-    let report = audit(store, None, &AuditOptions::at(SystemClock.now())).await;
+async fn inspect<S: OrderStore + AuditStore>(store: &S, what: &str) -> Result<AuditReport, Failure> {
+    let report = audit(store, None, &AuditOptions::new(SystemClock.now())).await;
     report.map_err(Failure::during(format!("auditing {what}")))
 }
 
@@ -190,7 +190,7 @@ struct Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    fn new(database: &'a str, copied_at: String, contents: &Contents, report: Option<&Report>) -> Self {
+    fn new(database: &'a str, copied_at: String, contents: &Contents, report: Option<&AuditReport>) -> Self {
         let tables = contents.tables.iter().map(|(table, digest)| (table.clone(), digest.rows)).collect();
         let (breaches, warnings) =
             (report.map(|report| report.breaches), report.map(|report| report.warnings));
@@ -201,7 +201,7 @@ impl<'a> Json<'a> {
 /// Summary of the copy for the operator.
 struct Summary<'a> {
     contents: &'a Contents,
-    report: &'a Report,
+    report: &'a AuditReport,
 }
 
 impl std::fmt::Display for Summary<'_> {
@@ -210,7 +210,7 @@ impl std::fmt::Display for Summary<'_> {
             writeln!(formatter, "{table}: {} rows", digest.rows)?;
         }
         // `dabba audit` reports each warning. Tasks are overdue while no server runs.
-        let Report { orders, events, breaches, warnings, .. } = self.report;
+        let AuditReport { orders, events, breaches, warnings, .. } = self.report;
         write!(formatter, "{orders} orders with {events} events: {breaches} breaches, {warnings} warnings")
     }
 }

@@ -128,7 +128,7 @@ fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
 fn problems_of(text: &str, error: &import::ImportError) -> Result<Problems, dabba_web::NotJson> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut problems = dabba_api::problems_of_restaurants(text)?;
-    if let import::ImportError::Wrong(found) = error {
+    if let import::ImportError::Invalid(found) = error {
         for problem in found.as_slice() {
             let is_known = problems.as_slice().iter().any(|known| known.pointer == problem.pointer);
             if !is_known {

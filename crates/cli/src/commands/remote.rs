@@ -53,7 +53,7 @@ pub(super) struct PlaceArguments {
 }
 
 /// An action of an admin that works in both places.
-pub(super) trait Administration {
+pub(super) trait AdminAction {
     /// Returns whether the action changes nothing, so that a PostgreSQL user with read access can perform it.
     fn reads_only(&self) -> bool;
 
@@ -66,7 +66,7 @@ pub(super) trait Administration {
 
 impl PlaceArguments {
     /// Performs an action on the given server or databases. The databases must exist.
-    pub(super) fn run(self, action: impl Administration) -> Result<(), Failure> {
+    pub(super) fn run(self, action: impl AdminAction) -> Result<(), Failure> {
         if let Some(client) = self.server.client()? {
             return block_on(action.through(&client));
         }

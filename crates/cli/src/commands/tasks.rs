@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::{
-    commands::remote::{Administration, PlaceArguments},
+    commands::remote::{AdminAction, PlaceArguments},
     failure::Failure,
     output,
 };
@@ -145,7 +145,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     place.run(action)
 }
 
-impl Administration for Action {
+impl AdminAction for Action {
     fn reads_only(&self) -> bool {
         matches!(self, Self::List { .. })
     }

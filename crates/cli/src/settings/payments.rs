@@ -75,7 +75,7 @@ impl PaymentProvider {
             call_timeout: self.payment_timeout_seconds.seconds(),
             breaker: BreakerConfig {
                 failure_threshold: self.payment_breaker_failures.small(),
-                open_for: self.payment_breaker_open_milliseconds.milliseconds(),
+                open_duration: self.payment_breaker_open_milliseconds.milliseconds(),
                 probes: self.payment_breaker_probes.size(),
             },
             ..PaymentConfig::default()

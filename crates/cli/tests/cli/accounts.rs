@@ -15,7 +15,7 @@ use super::support::{Server, block_on, failure, stdout};
 /// Documented maximum time until every server refuses a revoked token. The servers poll once in a second.
 const BOUND: Duration = Duration::from_secs(5);
 
-fn status(result: Result<dabba_sim::Answer, ClientError>) -> (u16, String) {
+fn status(result: Result<dabba_sim::ClientResponse, ClientError>) -> (u16, String) {
     match result {
         Ok(answer) => (answer.status, String::new()),
         Err(error) => {

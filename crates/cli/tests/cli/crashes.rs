@@ -46,7 +46,7 @@ async fn twenty_kills_lose_and_duplicate_nothing() {
         } else {
             tokio::task::block_in_place(|| {
                 cluster.stop(StopMode::Immediate).unwrap();
-                cluster.start_again().unwrap();
+                cluster.restart().unwrap();
             });
             database_kills += 1;
         }

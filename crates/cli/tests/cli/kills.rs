@@ -8,7 +8,7 @@ use std::{
 };
 
 use dabba_engine::{Random, SeededRandom};
-use dabba_gateways::simulated::{Health, ledger::Summary};
+use dabba_gateways::simulated::{ProviderHealth, ledger::Summary};
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -197,7 +197,7 @@ async fn no_card_is_charged_twice_whatever_is_killed() {
     println!("seed {SEED}");
     let begun = Instant::now();
     let mut targets = aside(Targets::start);
-    targets.provider.set_health(Health::Flapping { percent: FLAPPING_PERCENT }).await;
+    targets.provider.set_health(ProviderHealth::Flapping { percent: FLAPPING_PERCENT }).await;
     let random = SeededRandom::new(SEED);
     let mut walking = Walking::start(targets.server(), ORDERS, &random);
     let mut kills = 0;
@@ -209,7 +209,7 @@ async fn no_card_is_charged_twice_whatever_is_killed() {
     }
     assert!(kills >= 10, "{kills}");
 
-    targets.provider.set_health(Health::Up).await;
+    targets.provider.set_health(ProviderHealth::Up).await;
     let walks = loop {
         if let Some(walks) = walking.finish(MAX_TIME_BETWEEN).await {
             break walks;

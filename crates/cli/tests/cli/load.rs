@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dabba_pg_cluster::Cluster;
-use dabba_sim::workload::{Load, Mix, Progress, Scene, run_load};
+use dabba_sim::workload::{Dataset, Load, Mix, OperationCount, run_load};
 use serde_json::Value;
 
 use super::support::{Server, block_on, dabba, failure, stdout};
@@ -14,7 +14,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
     const ORDERS: u64 = 250;
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
-    let scene = Arc::new(Scene {
+    let dataset = Arc::new(Dataset {
         restaurants: vec![server.announced_text("/restaurant_id")],
         staff: server.announced_text("/tokens/restaurant"),
         customers: vec![server.announced_text("/tokens/customer")],
@@ -33,7 +33,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
         run: "bounded".into(),
     };
     block_on(async {
-        let run = async |load| run_load(load, Arc::clone(&scene), Progress::default()).await.unwrap();
+        let run = async |load| run_load(load, Arc::clone(&dataset), OperationCount::default()).await.unwrap();
         let report = run(load.clone()).await;
         assert_eq!((report.count(), &report.errors), (ORDERS, &BTreeMap::new()));
         assert!(report.latency_at(0.5) <= report.latency_at(1.0));

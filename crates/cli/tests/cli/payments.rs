@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
 };
 
-use dabba_gateways::simulated::{Health, ledger::Summary, tokens};
+use dabba_gateways::simulated::{ProviderHealth, ledger::Summary, tokens};
 use dabba_pg_cluster::Cluster;
 use dabba_testkit::{equal, eventually};
 use serde_json::{Value, json};
@@ -179,7 +179,7 @@ fn orders_continue_while_the_provider_does_not_answer() {
         admin.post("/v1/sandbox/clock/advance").json(&body).send().await.unwrap();
     };
     block_on(async {
-        provider.set_health(Health::Down).await;
+        provider.set_health(ProviderHealth::Down).await;
         let unpaid = place_by_card(&server, "tok_succeed").await;
         eventually("the circuit breaker opens", async || equal(breaker("\"open\"").await > 0, &true)).await;
         let waiting = place_by_card(&server, "tok_slow").await;
@@ -198,7 +198,7 @@ fn orders_continue_while_the_provider_does_not_answer() {
             (&expired["closure"]["how"], &expired["payment"]["status"]),
             (&json!("expired"), &json!("pending"))
         );
-        provider.set_health(Health::Up).await;
+        provider.set_health(ProviderHealth::Up).await;
         advance(PAYMENT_DEADLINE_SECONDS).await;
         wait_until(&server, &unpaid, |order| order["payment"]["status"] == "voided").await;
         let done = provider.summary(&unpaid).await;

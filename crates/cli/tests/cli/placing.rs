@@ -129,7 +129,7 @@ async fn place(client: &Client, path: &str, key: &str, order: &Value, stop: &Ato
 /// Proves that every order in a store is complete: its events are numbered without a gap and produce its state, and the
 /// audit finds nothing. Returns the ids of the orders.
 pub(crate) async fn whole_orders(store: &dyn Store) -> Vec<String> {
-    let report = audit(store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+    let report = audit(store, None, &AuditOptions::new(Timestamp::MIN)).await.unwrap();
     assert!(report.is_clean(), "{report}");
     let mut query =
         OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };

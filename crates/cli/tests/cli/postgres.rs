@@ -190,7 +190,7 @@ fn a_server_starts_without_one_of_its_databases() {
     block_on(async {
         assert!(place_at(&server, &restaurants[0], "while-away", &order()).await.is_ok());
         assert_eq!(place_at(&server, &restaurants[2], "while-away", &order()).await, Err(503));
-        own.start_again().unwrap();
+        own.restart().unwrap();
         eventually("the shard is served again", async || {
             place_at(&server, &restaurants[2], "when-back", &order()).await
         })
@@ -220,7 +220,7 @@ fn a_server_survives_an_outage_of_its_database() {
         assert_eq!(place("while-away").await, Err(503));
         assert_eq!(readiness().await, 503);
         assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
-        cluster.start_again().unwrap();
+        cluster.restart().unwrap();
         eventually("the server recovers", async || {
             place("while-away").await?;
             equal(readiness().await, &200)

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use dabba_gateways::simulated::{Health, ledger::Summary};
+use dabba_gateways::simulated::{ProviderHealth, ledger::Summary};
 use dabba_sim::Client;
 use dabba_testkit::eventually;
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Provider {
     }
 
     /// Sets whether the provider works, fails, or does both in turn.
-    pub(crate) async fn set_health(&self, health: Health) {
+    pub(crate) async fn set_health(&self, health: ProviderHealth) {
         self.client.put("/v1/health").json(&health).send().await.unwrap();
     }
 

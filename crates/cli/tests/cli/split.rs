@@ -463,7 +463,7 @@ fn an_interrupted_split_can_be_completed_or_taken_back() {
     let back = pair.split(&["--take-back"]);
     assert!(back.contains("holds the buckets 0-4095 again"), "{back}");
     // The machine comes back, and cannot be used.
-    pair.standby.start_again().unwrap();
+    pair.standby.restart().unwrap();
     let text = attempt(&pair.urls[1], "south", &apply);
     assert!(text.contains("no replica any more"), "{text}");
 

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Awaited, Command, CommandKind, Event, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus,
-    PaymentToken, RecordedEvent, RefundBearer, Rejection, StockDraw, Task, evolve,
+    Command, CommandKind, Event, ExpiryReason, Order, OrderDetails, OrderStatus, PaymentMethod,
+    PaymentStatus, PaymentToken, RecordedEvent, RefundBearer, Rejection, StockDraw, Task, evolve,
     permission::{check_event_limit, check_party, is_party, may_ever_give, permit},
     refund_request::refund_of,
     repeat::{Repeat, repeat},
     validation::check_content,
 };
 use crate::{
-    Actor, OrderId, Timestamp, limits::MAX_WARNING_LEAD_SECONDS, menu::UnavailableItem, restaurant::Settings,
+    Actor, OrderId, Timestamp, limits::MAX_WARNING_LEAD_SECONDS, menu::UnavailableItem,
+    restaurant::RestaurantSettings,
 };
 use jiff::SignedDuration;
 
@@ -45,7 +46,7 @@ pub fn place(
     id: OrderId,
     details: OrderDetails,
     card: Option<&PaymentToken>,
-    settings: &Settings,
+    settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     let customer = Actor::Customer { account_id: details.customer_id };
@@ -89,7 +90,8 @@ pub fn place(
 /// 4. Was the command carried out before?
 /// 5. Does the command fit the order's status?
 ///
-/// If a newer version of Dabba wrote something about the order, `decide` refuses every command ([`Rejection::Newer`]).
+/// If a newer version of Dabba wrote something about the order, `decide` refuses every command
+/// ([`Rejection::WrittenByNewer`]).
 ///
 /// An actor who may not see the order gets [`Rejection::NotAParty`], regardless of the content. One command of such an
 /// actor succeeds: a courier may take a free order.
@@ -97,12 +99,12 @@ pub fn decide(
     order: &Order,
     command: &Command,
     actor: &Actor,
-    settings: &Settings,
+    settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
     check_party(order, command.kind(), actor)?;
-    if order.is_newer {
-        return Err(Rejection::Newer);
+    if order.is_written_by_newer {
+        return Err(Rejection::WrittenByNewer);
     }
     if !may_ever_give(order, command.kind(), actor) {
         return Err(Rejection::IllegalMove { command: command.kind(), status: order.status });
@@ -181,7 +183,7 @@ impl Order {
 
     /// Returns the time from which the restaurant can be warned that its time to accept is running out; `None` unless
     /// the order waits for the restaurant.
-    pub fn warning_time(&self, settings: &Settings) -> Option<Timestamp> {
+    pub fn warning_time(&self, settings: &RestaurantSettings) -> Option<Timestamp> {
         let deadline = self.acceptance_deadline.filter(|_| self.status == OrderStatus::Confirmed)?;
         let lead = warning_lead(settings.acceptance_deadline());
         Some(deadline.checked_sub(lead).unwrap_or(Timestamp::MIN))
@@ -275,7 +277,8 @@ impl Decision {
         if self.order.deadline().is_none_or(|deadline| now < deadline) {
             return Err(Rejection::IllegalMove { command: CommandKind::Expire, status });
         }
-        let waited_for = if self.order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
+        let waited_for =
+            if self.order.awaits_payment() { ExpiryReason::Payment } else { ExpiryReason::Restaurant };
         let stock_returned = self.return_stock();
         self.record(actor, now, Event::Expired { waited_for, stock_returned })?;
         self.unwind_payment(actor, now)

@@ -8,7 +8,7 @@ use crate::{
     AccountId, Actor, Amount, Money, OrderId, Timestamp,
     menu::UnavailableItem,
     order::{
-        Awaited, CancelReason, DeclineReason, InterventionReason, OrderDetails, PaymentReference,
+        CancelReason, DeclineReason, ExpiryReason, InterventionReason, OrderDetails, PaymentReference,
         PaymentStep, Refund, RefundBearer, RefundFailureReason, RefundNumber, RejectReason, StockDraw,
         Version,
     },
@@ -102,7 +102,7 @@ pub enum Event {
     Expired {
         /// What the order was waiting for.
         #[serde(default)]
-        waited_for: Awaited,
+        waited_for: ExpiryReason,
         /// Whether the order's stock was returned.
         stock_returned: bool,
     },

@@ -103,7 +103,7 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
             let version = order.version;
             order.win_chargeback(*number).ok_or_else(|| misfit(version))?;
         }
-        Event::Unknown(_) => order.is_newer = true,
+        Event::Unknown(_) => order.is_written_by_newer = true,
     }
     order.version = recorded.version;
     order.updated_at = recorded.at;
@@ -129,7 +129,7 @@ fn placed(recorded: &RecordedEvent, details: &Arc<OrderDetails>) -> Order {
         closure: None,
         placed_at: recorded.at,
         updated_at: recorded.at,
-        is_newer: false,
+        is_written_by_newer: false,
     }
 }
 

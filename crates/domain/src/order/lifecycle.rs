@@ -18,8 +18,8 @@ pub struct Rule {
     pub from: &'static [OrderStatus],
     /// Target status of the command.
     pub to: TargetStatus,
-    /// Actors that may give the command in these statuses.
-    pub who: &'static [Who],
+    /// Roles in which an actor may give the command in these statuses.
+    pub roles: &'static [OrderRole],
     /// Kind of fulfilment to which the row applies; `None`: both.
     pub only: Option<FulfilmentKind>,
 }
@@ -35,10 +35,10 @@ pub enum TargetStatus {
     RefundedOnceFullyRefunded,
 }
 
-/// The capacity in which an actor may give a command. Every capacity requires that the actor is a party to the order,
-/// except a free courier's.
+/// The role towards an order in which an actor may give a command. Every role requires that the actor is a party to
+/// the order, except the role of a free courier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
+pub enum OrderRole {
     /// The customer who placed the order.
     Customer,
     /// Staff of the order's restaurant.
@@ -56,13 +56,13 @@ pub enum Who {
 /// Returns the account roles that may give a command in some status, as text for people.
 pub(super) fn roles(command: CommandKind) -> String {
     let mut roles = Vec::new();
-    for who in rules_of(command).flat_map(|rule| rule.who) {
-        let role = match who {
-            Who::Customer => Role::Customer,
-            Who::Restaurant => Role::Restaurant,
-            Who::AssignedCourier | Who::FreeCourier => Role::Courier,
-            Who::Admin => Role::Admin,
-            Who::System => continue,
+    for order_role in rules_of(command).flat_map(|rule| rule.roles) {
+        let role = match order_role {
+            OrderRole::Customer => Role::Customer,
+            OrderRole::Restaurant => Role::Restaurant,
+            OrderRole::AssignedCourier | OrderRole::FreeCourier => Role::Courier,
+            OrderRole::Admin => Role::Admin,
+            OrderRole::System => continue,
         };
         if !roles.contains(&role.as_str()) {
             roles.push(role.as_str());
@@ -71,7 +71,7 @@ pub(super) fn roles(command: CommandKind) -> String {
     roles.join(", ")
 }
 
-impl Who {
+impl OrderRole {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -83,7 +83,7 @@ impl Who {
         }
     }
 
-    /// Whether an actor of this kind can have this capacity for some order.
+    /// Whether an actor of this kind can have this role for some order.
     pub const fn has_role_of(self, actor: &Actor) -> bool {
         matches!(
             (self, actor),
@@ -95,7 +95,7 @@ impl Who {
         )
     }
 
-    /// Whether `actor` has this capacity for `order`.
+    /// Whether `actor` has this role for `order`.
     pub fn is(self, actor: &Actor, order: &Order) -> bool {
         match (self, actor) {
             (Self::Customer, Actor::Customer { account_id }) => *account_id == order.details.customer_id,
@@ -118,54 +118,59 @@ use OrderStatus as S;
 
 /// The table. A command with several rows is allowed if one of them allows it.
 pub const RULES: &[Rule] = &[
-    rule(C::Confirm, &[S::Created], TargetStatus::Status(S::Confirmed), &[Who::System]),
-    rule(C::Accept, &[S::Confirmed], TargetStatus::Status(S::Preparing), &[Who::Restaurant]),
-    rule(C::Reject, &[S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::Restaurant]),
-    rule(C::MarkReady, &[S::Preparing], TargetStatus::Status(S::ReadyForPickup), &[Who::Restaurant]),
+    rule(C::Confirm, &[S::Created], TargetStatus::Status(S::Confirmed), &[OrderRole::System]),
+    rule(C::Accept, &[S::Confirmed], TargetStatus::Status(S::Preparing), &[OrderRole::Restaurant]),
+    rule(C::Reject, &[S::Confirmed], TargetStatus::Status(S::Cancelled), &[OrderRole::Restaurant]),
+    rule(C::MarkReady, &[S::Preparing], TargetStatus::Status(S::ReadyForPickup), &[OrderRole::Restaurant]),
     rule(
         C::AssignCourier,
         &[S::Confirmed, S::Preparing, S::ReadyForPickup],
         TargetStatus::Unchanged,
-        &[Who::FreeCourier, Who::Admin, Who::System],
+        &[OrderRole::FreeCourier, OrderRole::Admin, OrderRole::System],
     )
     .only(Delivery),
-    rule(C::AssignCourier, &[S::OutForDelivery], TargetStatus::Unchanged, &[Who::Admin]).only(Delivery),
-    rule(C::PickUp, &[S::ReadyForPickup], TargetStatus::Status(S::OutForDelivery), &[Who::AssignedCourier])
-        .only(Delivery),
+    rule(C::AssignCourier, &[S::OutForDelivery], TargetStatus::Unchanged, &[OrderRole::Admin]).only(Delivery),
+    rule(
+        C::PickUp,
+        &[S::ReadyForPickup],
+        TargetStatus::Status(S::OutForDelivery),
+        &[OrderRole::AssignedCourier],
+    )
+    .only(Delivery),
     rule(
         C::Deliver,
         &[S::OutForDelivery],
         TargetStatus::Status(S::Delivered),
-        &[Who::AssignedCourier, Who::Admin],
+        &[OrderRole::AssignedCourier, OrderRole::Admin],
     )
     .only(Delivery),
-    rule(C::Deliver, &[S::ReadyForPickup], TargetStatus::Status(S::Delivered), &[Who::Restaurant])
+    rule(C::Deliver, &[S::ReadyForPickup], TargetStatus::Status(S::Delivered), &[OrderRole::Restaurant])
         .only(Collection),
-    rule(C::Cancel, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::Customer]),
+    rule(C::Cancel, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[OrderRole::Customer]),
     rule(
         C::Cancel,
         &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup],
         TargetStatus::Status(S::Cancelled),
-        &[Who::Restaurant],
+        &[OrderRole::Restaurant],
     ),
     rule(
         C::Cancel,
         &[S::Created, S::Confirmed, S::Preparing, S::ReadyForPickup, S::OutForDelivery],
         TargetStatus::Status(S::Cancelled),
-        &[Who::Admin],
+        &[OrderRole::Admin],
     ),
-    rule(C::Warn, &[S::Confirmed], TargetStatus::Unchanged, &[Who::System]),
-    rule(C::Expire, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[Who::System]),
+    rule(C::Warn, &[S::Confirmed], TargetStatus::Unchanged, &[OrderRole::System]),
+    rule(C::Expire, &[S::Created, S::Confirmed], TargetStatus::Status(S::Cancelled), &[OrderRole::System]),
     rule(
         C::Refund,
         &[S::Delivered, S::Cancelled],
         TargetStatus::RefundedOnceFullyRefunded,
-        &[Who::Admin, Who::Restaurant],
+        &[OrderRole::Admin, OrderRole::Restaurant],
     ),
 ];
 
-const fn rule(command: C, from: &'static [S], to: TargetStatus, who: &'static [Who]) -> Rule {
-    Rule { command, from, to, who, only: None }
+const fn rule(command: C, from: &'static [S], to: TargetStatus, roles: &'static [OrderRole]) -> Rule {
+    Rule { command, from, to, roles, only: None }
 }
 
 impl Rule {
@@ -195,7 +200,7 @@ pub fn table() -> String {
                 "refunded once the full amount is refunded; otherwise unchanged"
             }
         };
-        let who = rule.who.iter().map(|who| who.as_str()).collect::<Vec<_>>().join(", ");
+        let who = rule.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
         let only = match rule.only {
             Some(Delivery) => "delivery",
             Some(Collection) => "collection",
@@ -284,7 +289,7 @@ mod tests {
                 (C::Reject, !RejectReason::of(&actor).is_empty()),
             ] {
                 let has_rule =
-                    rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(&actor)));
+                    rules_of(command).any(|rule| rule.roles.iter().any(|role| role.has_role_of(&actor)));
                 assert_eq!(has_reasons, has_rule, "{command} by {name}");
             }
         }

@@ -145,21 +145,21 @@ pub enum PaymentReport {
         number: RefundNumber,
     },
     /// The payment is authorized for this amount.
-    AuthorizedFor {
+    AuthorizedAmount {
         /// The provider's id of the payment.
         reference: PaymentReference,
         /// Authorized amount.
         money: Money,
     },
     /// This amount was captured.
-    CapturedFor {
+    CapturedAmount {
         /// The provider's id of the payment.
         reference: PaymentReference,
         /// Captured amount.
         money: Money,
     },
     /// A refund was made at the provider, without Dabba.
-    RefundedElsewhere {
+    ExternalRefund {
         /// The provider's id of the payment.
         payment: PaymentReference,
         /// The provider's id of the refund.
@@ -168,7 +168,7 @@ pub enum PaymentReport {
         money: Money,
     },
     /// A refund that was made at the provider failed.
-    FailedElsewhere {
+    ExternalRefundFailed {
         /// The provider's id of the refund.
         reference: PaymentReference,
         /// Reason for the failure.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     CommandKind, Order, OrderStatus, Rejection,
-    lifecycle::{Rule, Who, rules_of},
+    lifecycle::{OrderRole, Rule, rules_of},
     refund_request::refundable_by,
 };
 use crate::{Actor, Amount, Timestamp, limits::MAX_ORDER_VERSION};
@@ -25,7 +25,7 @@ pub struct AllowedAction {
 /// `refund_limit` is the limit of the order's restaurant and matters only to its staff. `decide` refuses a listed
 /// action only because of its content (an amount, a courier).
 pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Vec<AllowedAction> {
-    if order.is_newer {
+    if order.is_written_by_newer {
         return Vec::new();
     }
     CommandKind::ALL
@@ -38,7 +38,7 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
         .filter(|command| match command {
             CommandKind::Refund => refundable_by(order, actor, refund_limit) > Amount::ZERO,
             // The courier who already carries the order has nothing to take over.
-            CommandKind::AssignCourier => !Who::AssignedCourier.is(actor, order),
+            CommandKind::AssignCourier => !OrderRole::AssignedCourier.is(actor, order),
             CommandKind::Confirm => !order.awaits_payment(),
             _ => true,
         })
@@ -66,7 +66,7 @@ pub(super) fn check_party(order: &Order, command: CommandKind, actor: &Actor) ->
     if !is_party(order, actor) && !may_claim(order, command, actor) {
         return Err(Rejection::NotAParty);
     }
-    if !rules_of(command).any(|rule| rule.who.iter().any(|who| who.has_role_of(actor))) {
+    if !rules_of(command).any(|rule| rule.roles.iter().any(|role| role.has_role_of(actor))) {
         return Err(Rejection::RoleNotAllowed { command });
     }
     Ok(())
@@ -97,7 +97,7 @@ fn rules_for<'a>(
 ) -> impl Iterator<Item = &'static Rule> + use<'a> {
     let fulfilment = order.details.fulfilment.kind();
     rules_of(command).filter(move |rule| {
-        rule.only.is_none_or(|only| only == fulfilment) && rule.who.iter().any(|who| who.is(actor, order))
+        rule.only.is_none_or(|only| only == fulfilment) && rule.roles.iter().any(|role| role.is(actor, order))
     })
 }
 
@@ -111,9 +111,15 @@ pub(super) fn check_event_limit(order: &Order, command: CommandKind) -> Result<(
 
 /// Whether the actor is a party to the order. Only parties may see it.
 pub(super) fn is_party(order: &Order, actor: &Actor) -> bool {
-    [Who::Customer, Who::Restaurant, Who::AssignedCourier, Who::Admin, Who::System]
-        .into_iter()
-        .any(|who| who.is(actor, order))
+    [
+        OrderRole::Customer,
+        OrderRole::Restaurant,
+        OrderRole::AssignedCourier,
+        OrderRole::Admin,
+        OrderRole::System,
+    ]
+    .into_iter()
+    .any(|role| role.is(actor, order))
 }
 
 impl Order {

@@ -56,7 +56,7 @@ pub enum Rejection {
     /// A newer version of Dabba wrote something about the order that this version does not understand. A server of the
     /// newer version can carry out the command.
     #[error("a newer version of Dabba wrote this order; only a server of that version may change it")]
-    Newer,
+    WrittenByNewer,
     /// The stored history of the order is inconsistent.
     #[error(transparent)]
     History(#[from] HistoryError),

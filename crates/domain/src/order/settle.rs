@@ -9,7 +9,7 @@ use super::{
     PaymentReport, PaymentStatus, PaymentStep, Refund, RefundBearer, RefundReason, Rejection, ReviewReason,
     Task,
 };
-use crate::{Actor, Amount, Money, Timestamp, restaurant::Settings};
+use crate::{Actor, Amount, Money, Timestamp, restaurant::RestaurantSettings};
 
 /// Returns the decision that follows from a provider's report; without events if the report is already known.
 /// `settings` are the settings of the order's restaurant.
@@ -18,11 +18,11 @@ use crate::{Actor, Amount, Money, Timestamp, restaurant::Settings};
 pub fn settle(
     order: &Order,
     report: &PaymentReport,
-    settings: &Settings,
+    settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
-    if order.is_newer {
-        return Err(Rejection::Newer);
+    if order.is_written_by_newer {
+        return Err(Rejection::WrittenByNewer);
     }
     let mut decision = Decision::unchanged(order);
     if !order.details.needs_provider() {
@@ -30,20 +30,20 @@ pub fn settle(
     }
     match report {
         PaymentReport::Authorized { reference } => decision.authorized(reference, None, settings, now)?,
-        PaymentReport::AuthorizedFor { reference, money } => {
+        PaymentReport::AuthorizedAmount { reference, money } => {
             decision.authorized(reference, Some(*money), settings, now)?;
         }
         PaymentReport::Declined { reason } => decision.declined(*reason, now)?,
         PaymentReport::Captured { reference } => decision.captured(reference, None, settings, now)?,
-        PaymentReport::CapturedFor { reference, money } => {
+        PaymentReport::CapturedAmount { reference, money } => {
             decision.captured(reference, Some(*money), settings, now)?;
         }
-        PaymentReport::RefundedElsewhere { payment, reference, money } => {
+        PaymentReport::ExternalRefund { payment, reference, money } => {
             if decision.is_about(payment, settings, now)? {
                 decision.refunded_at_provider(reference, *money, now)?;
             }
         }
-        PaymentReport::FailedElsewhere { reference, reason } => {
+        PaymentReport::ExternalRefundFailed { reference, reason } => {
             decision.provider_refund_failed(reference, *reason, now)?;
         }
         PaymentReport::Chargeback { payment, reference, money, outcome } => {
@@ -69,7 +69,7 @@ impl Decision {
     fn is_about(
         &mut self,
         payment: &PaymentReference,
-        settings: &Settings,
+        settings: &RestaurantSettings,
         now: Timestamp,
     ) -> Result<bool, Rejection> {
         self.captured(payment, None, settings, now)?;
@@ -94,7 +94,7 @@ impl Decision {
         &mut self,
         reference: &PaymentReference,
         money: Option<Money>,
-        settings: &Settings,
+        settings: &RestaurantSettings,
         now: Timestamp,
     ) -> Result<(), Rejection> {
         if !self.order.may_still_be_authorized(reference) {
@@ -138,7 +138,7 @@ impl Decision {
         &mut self,
         reference: &PaymentReference,
         money: Option<Money>,
-        settings: &Settings,
+        settings: &RestaurantSettings,
         now: Timestamp,
     ) -> Result<(), Rejection> {
         // The report of the authorization may arrive later, or never.

@@ -121,7 +121,7 @@ pub struct Order {
     pub updated_at: Timestamp,
     /// Whether a newer version of Dabba wrote something about the order that this version does not understand. This
     /// version shows such an order as far as it can, and makes no decisions on it.
-    pub is_newer: bool,
+    pub is_written_by_newer: bool,
 }
 
 /// The way in which an order ended before its delivery.
@@ -163,7 +163,7 @@ pub enum Closure {
     Expired {
         /// What the order was waiting for.
         #[serde(default)]
-        waited_for: Awaited,
+        waited_for: ExpiryReason,
     },
     /// The payment failed.
     PaymentFailed {
@@ -184,9 +184,9 @@ impl Closure {
 
 /// What an order waits for until a deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Awaited))]
 #[serde(rename_all = "snake_case")]
-pub enum Awaited {
+pub enum ExpiryReason {
     /// The restaurant must accept the order.
     #[default]
     Restaurant,

@@ -1,11 +1,11 @@
 //! Whether a restaurant takes orders at a moment: permanent closure, pause, opening hours.
 
-use super::{Restaurant, Settings};
+use super::{Restaurant, RestaurantSettings};
 use crate::Timestamp;
 
 /// Reason why a restaurant takes no orders at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotAccepting {
+pub enum NotAcceptingReason {
     /// The restaurant is permanently closed.
     #[error("the restaurant is closed permanently since {since}")]
     ClosedPermanently {
@@ -33,7 +33,7 @@ fn opening(at: Option<Timestamp>) -> String {
     at.map(|at| format!("; it takes orders again at {at}")).unwrap_or_default()
 }
 
-impl NotAccepting {
+impl NotAcceptingReason {
     /// Returns the first moment at which the restaurant takes orders again, if it is known.
     pub const fn opens_at(&self) -> Option<Timestamp> {
         match self {
@@ -46,20 +46,20 @@ impl NotAccepting {
 impl Restaurant {
     /// Returns an error if the restaurant takes no orders at `now`. The error states the first reason that applies:
     /// permanent closure, pause, opening hours.
-    pub fn check_accepting(&self, now: Timestamp) -> Result<(), NotAccepting> {
+    pub fn check_accepting(&self, now: Timestamp) -> Result<(), NotAcceptingReason> {
         if let Some(closed) = &self.closed {
-            return Err(NotAccepting::ClosedPermanently { since: closed.at });
+            return Err(NotAcceptingReason::ClosedPermanently { since: closed.at });
         }
-        let Settings { opening_hours, time_zone, .. } = &self.settings;
+        let RestaurantSettings { opening_hours, time_zone, .. } = &self.settings;
         if let Some(pause) = self.pause
             && pause.until.is_none_or(|until| now < until)
         {
             let opens_at = pause.until.and_then(|until| opening_hours.first_open_from(until, time_zone));
-            return Err(NotAccepting::Paused { until: pause.until, opens_at });
+            return Err(NotAcceptingReason::Paused { until: pause.until, opens_at });
         }
         match opening_hours.first_open_from(now, time_zone) {
             Some(opens_at) if opens_at == now => Ok(()),
-            opens_at => Err(NotAccepting::Closed { opens_at }),
+            opens_at => Err(NotAcceptingReason::Closed { opens_at }),
         }
     }
 }
@@ -113,7 +113,7 @@ mod tests {
         }
         assert_eq!(
             restaurant.check_accepting(at("2026-06-01T13:30:00Z")),
-            Err(NotAccepting::Closed { opens_at: Some(at("2026-06-05T17:00:00Z")) })
+            Err(NotAcceptingReason::Closed { opens_at: Some(at("2026-06-05T17:00:00Z")) })
         );
     }
 
@@ -125,10 +125,13 @@ mod tests {
         let end = at("2026-06-01T12:30:00Z");
         let until = Some(end);
         restaurant.pause = Some(Pause { until });
-        assert_eq!(restaurant.check_accepting(now), Err(NotAccepting::Paused { until, opens_at: until }));
+        assert_eq!(
+            restaurant.check_accepting(now),
+            Err(NotAcceptingReason::Paused { until, opens_at: until })
+        );
         assert!(restaurant.check_accepting(end).is_ok());
         restaurant.pause = Some(Pause { until: None });
-        let paused = Err(NotAccepting::Paused { until: None, opens_at: None });
+        let paused = Err(NotAcceptingReason::Paused { until: None, opens_at: None });
         assert_eq!(restaurant.check_accepting(Timestamp::MAX), paused);
     }
 
@@ -137,7 +140,7 @@ mod tests {
         let restaurant = restaurant(&json!({"opening_hours": []}));
         assert_eq!(
             restaurant.check_accepting(at("2026-06-01T12:00:00Z")),
-            Err(NotAccepting::Closed { opens_at: None })
+            Err(NotAcceptingReason::Closed { opens_at: None })
         );
     }
 }

@@ -1,10 +1,10 @@
 //! Changes of a restaurant's settings: which settings only an admin may change, and which nobody.
 
-use super::Settings;
+use super::RestaurantSettings;
 use crate::Problems;
 
 /// Returns whether a setting differs between two versions of a restaurant's settings.
-type Differs = fn(&Settings, &Settings) -> bool;
+type Differs = fn(&RestaurantSettings, &RestaurantSettings) -> bool;
 
 /// The settings that only an admin may change, by their names in a [`SettingsDocument`](super::SettingsDocument): with them, staff could spend
 /// money that does not belong to the restaurant. The acceptance deadline is not among them: it moves no money, has
@@ -14,7 +14,7 @@ const ADMIN_ONLY: [(&str, Differs); 2] = [
     ("tax_rate_basis_points", |from, to| from.tax_rate_basis_points != to.tax_rate_basis_points),
 ];
 
-impl Settings {
+impl RestaurantSettings {
     /// Checks whether staff (or an admin, with `is_admin`) may change these settings to `to`. Nobody may change the
     /// currency.
     pub fn check_change(&self, to: &Self, is_admin: bool) -> Result<(), SettingsChangeError> {

@@ -41,9 +41,9 @@ pub struct SettingsDocument {
     pub delivers: Option<bool>,
     /// Terms of delivery. `null`: no delivery. Default: free delivery without a minimum, or no delivery if `delivers`
     /// is false.
-    #[serde(default, skip_serializing_if = "StatedDelivery::is_absent")]
+    #[serde(default, skip_serializing_if = "DeliverySetting::is_absent")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<DeliveryTerms>))]
-    pub delivery: StatedDelivery,
+    pub delivery: DeliverySetting,
     /// Whether customers may collect. Default true.
     #[serde(default = "yes")]
     pub collection: bool,
@@ -67,7 +67,7 @@ pub struct SettingsDocument {
     pub pause: ReadOnly,
     /// Permanent closure, if any. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
-    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<super::Closed>))]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<super::PermanentClosure>))]
     pub closed: ReadOnly,
     /// Whether the restaurant takes orders. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
@@ -86,25 +86,25 @@ pub struct SettingsDocument {
 /// What a settings document states about delivery. An absent member and `null` have different meanings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum StatedDelivery {
+pub enum DeliverySetting {
     /// The member is absent.
     #[default]
     Absent,
     /// No delivery: the member is `null`.
-    No,
+    Null,
     /// Delivery on these terms.
     Terms(DeliveryTerms),
 }
 
-impl StatedDelivery {
+impl DeliverySetting {
     const fn is_absent(&self) -> bool {
         matches!(self, Self::Absent)
     }
 }
 
-impl<'de> Deserialize<'de> for StatedDelivery {
+impl<'de> Deserialize<'de> for DeliverySetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::deserialize(deserializer).map(|terms| terms.map_or(Self::No, Self::Terms))
+        Option::deserialize(deserializer).map(|terms| terms.map_or(Self::Null, Self::Terms))
     }
 }
 

@@ -20,11 +20,11 @@ pub struct Restaurant {
     /// Revision. Increases with every change of the settings or the pause.
     pub revision: Revision,
     /// Settings, which the staff decide.
-    pub settings: Settings,
+    pub settings: RestaurantSettings,
     /// Set while the restaurant is paused.
     pub pause: Option<Pause>,
     /// Set once the restaurant is permanently closed.
-    pub closed: Option<Closed>,
+    pub closed: Option<PermanentClosure>,
     /// Time at which the restaurant was registered.
     pub created_at: Timestamp,
 }
@@ -38,8 +38,8 @@ pub struct Pause {
 
 /// Permanent closure of a restaurant. Its orders stay, and can still be completed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = PermanentClosure))]
-pub struct Closed {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PermanentClosure {
     /// Time at which an admin closed the restaurant.
     pub at: Timestamp,
     /// Reason for the closure, which everyone may read.
@@ -49,7 +49,7 @@ pub struct Closed {
 /// Settings of a restaurant, which its staff decide. [`SettingsDocument`](super::SettingsDocument) is
 /// their unchecked form and checks the limits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settings {
+pub struct RestaurantSettings {
     /// The restaurant's id in another system, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<ExternalId>,
@@ -77,7 +77,7 @@ pub struct Settings {
     pub refund_limit: Amount,
 }
 
-impl Settings {
+impl RestaurantSettings {
     /// Returns the time to accept an order.
     pub fn acceptance_deadline(&self) -> SignedDuration {
         SignedDuration::from_secs(i64::from(self.acceptance_deadline_seconds))
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::restaurant::SettingsDocument;
 
-    fn settings(extra: &serde_json::Value) -> Settings {
+    fn settings(extra: &serde_json::Value) -> RestaurantSettings {
         let mut document = json!({"name": "Tiffin", "currency": "GBP", "time_zone": "Europe/London"});
         document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
         serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap()
@@ -129,9 +129,9 @@ mod tests {
         let weekly =
             settings(&json!({"opening_hours": [{"day": "friday", "opens": "18:00", "closes": "02:00"}]}));
         let stored = serde_json::to_string(&weekly).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), weekly);
+        assert_eq!(serde_json::from_str::<RestaurantSettings>(&stored).unwrap(), weekly);
         let always = settings(&json!({}));
         let stored = serde_json::to_string(&always).unwrap();
-        assert_eq!(serde_json::from_str::<Settings>(&stored).unwrap(), always);
+        assert_eq!(serde_json::from_str::<RestaurantSettings>(&stored).unwrap(), always);
     }
 }

@@ -1,6 +1,8 @@
 //! Validation of a settings document, which lists every problem with its place.
 
-use super::{DeliveryTerms, Location, OpeningHours, Settings, SettingsDocument, StatedDelivery, Zone};
+use super::{
+    DeliverySetting, DeliveryTerms, Location, OpeningHours, RestaurantSettings, SettingsDocument, Zone,
+};
 use crate::{
     Currency, ExternalId, Problems,
     limits::{
@@ -13,7 +15,7 @@ use crate::{
 
 impl SettingsDocument {
     /// Checks all settings and lists every problem.
-    pub fn validate(self) -> Result<Settings, Problems> {
+    pub fn validate(self) -> Result<RestaurantSettings, Problems> {
         let mut problems = Problems::new();
         let external_id = self.external_id.as_deref().map(ExternalId::new);
         let external_id = external_id.and_then(|checked| problems.check("/external_id", checked));
@@ -58,7 +60,7 @@ impl SettingsDocument {
         let (Some(name), Some(currency), Some(time_zone)) = (name, currency, time_zone) else {
             return Err(Problems::one("", "incomplete settings"));
         };
-        Ok(Settings {
+        Ok(RestaurantSettings {
             external_id,
             name,
             currency,
@@ -75,11 +77,11 @@ impl SettingsDocument {
     }
 }
 
-impl StatedDelivery {
+impl DeliverySetting {
     /// Returns the terms of delivery; `None` without delivery. Adds a problem if they contradict `delivers`.
     fn resolve(self, delivers: Option<bool>, problems: &mut Problems) -> Option<DeliveryTerms> {
         match (delivers, self) {
-            (Some(true), Self::No) => {
+            (Some(true), Self::Null) => {
                 problems.add("/delivery", "must not be null if `delivers` is true");
                 None
             }
@@ -87,7 +89,7 @@ impl StatedDelivery {
                 problems.add("/delivery", "must be absent or null if `delivers` is false");
                 Some(terms)
             }
-            (Some(false), _) | (None, Self::No) => None,
+            (Some(false), _) | (None, Self::Null) => None,
             (_, Self::Absent) => Some(DeliveryTerms::default()),
             (_, Self::Terms(terms)) => Some(terms),
         }

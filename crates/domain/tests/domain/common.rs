@@ -7,7 +7,7 @@ use dabba_domain::{
         Address, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, PaymentToken, StockDraw, place,
     },
     pricing::{Amounts, OrderLine},
-    restaurant::{Settings, SettingsDocument},
+    restaurant::{RestaurantSettings, SettingsDocument},
     text::{Name, Slug},
 };
 use jiff::SignedDuration;
@@ -29,7 +29,7 @@ pub(crate) fn amount(minor: i64) -> Amount {
     Amount::from_minor(minor).unwrap()
 }
 
-pub(crate) fn settings() -> Settings {
+pub(crate) fn settings() -> RestaurantSettings {
     let document = json!({
         "name": "Tiffin Room", "currency": "GBP", "time_zone": "Europe/London", "tax_rate_basis_points": 2_000,
         "delivery": {"fee": 250, "free_from": 3_000, "minimum_order": 1_000}, "refund_limit": 500,

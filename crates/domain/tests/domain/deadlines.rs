@@ -3,10 +3,10 @@
 use dabba_domain::{
     Actor, Timestamp,
     order::{
-        Awaited, Closure, Command, CommandKind, Decision, Event, Fulfilment, Order, OrderStatus,
+        Closure, Command, CommandKind, Decision, Event, ExpiryReason, Fulfilment, Order, OrderStatus,
         PaymentReport, PaymentStatus, Rejection, Task, TaskSpec, allowed_actions, decide, place, settle,
     },
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
 };
 use jiff::SignedDuration;
 
@@ -19,8 +19,8 @@ use crate::{
     payments::{authorized, captured, orders_by_card, settled},
 };
 
-fn with_time_to_accept(seconds: u32) -> Settings {
-    Settings { acceptance_deadline_seconds: seconds, ..settings() }
+fn with_time_to_accept(seconds: u32) -> RestaurantSettings {
+    RestaurantSettings { acceptance_deadline_seconds: seconds, ..settings() }
 }
 
 fn expire(order: &Order, at: Timestamp) -> Result<Decision, Rejection> {
@@ -83,7 +83,7 @@ fn an_order_that_is_not_paid_in_time_expires() {
     assert!(matches!(too_early, Err(Rejection::IllegalMove { .. })));
     let expired = expire(&created, deadline).unwrap();
     let order = &expired.order;
-    assert_eq!(order.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+    assert_eq!(order.closure, Some(Closure::Expired { waited_for: ExpiryReason::Payment }));
     assert_eq!((order.status, order.payment_status), (OrderStatus::Cancelled, PaymentStatus::Pending));
     assert_eq!(expired.stock_returned, order.details.stock_drawn);
     assert!(expired.tasks.is_empty(), "the worker that calls the provider sees that the order has ended");
@@ -113,7 +113,7 @@ fn the_payment_of_an_unaccepted_order_is_voided_or_refunded() {
     assert_eq!(captured_order.order.pending_refunds(), amount(1_560));
     assert_eq!(
         captured_order.order.closure,
-        Some(Closure::Expired { waited_for: Awaited::Restaurant }),
+        Some(Closure::Expired { waited_for: ExpiryReason::Restaurant }),
         "the payment was certain"
     );
 }

@@ -26,7 +26,7 @@ fn named(name: &str) -> PaymentReference {
 }
 
 fn dashboard_refund(name: &str, minor: i64) -> PaymentReport {
-    PaymentReport::RefundedElsewhere { payment: reference(), reference: named(name), money: gbp(minor) }
+    PaymentReport::ExternalRefund { payment: reference(), reference: named(name), money: gbp(minor) }
 }
 
 fn chargeback(name: &str, minor: i64, outcome: ChargebackOutcome) -> PaymentReport {
@@ -102,8 +102,10 @@ fn a_refund_in_the_dashboard_is_recorded() {
     let life = life.after(&dashboard_refund("re_2", total - 300));
     assert_eq!((life.order.status, life.order.refundable()), (OrderStatus::Refunded, Amount::ZERO));
     // The second refund fails days later.
-    let failed =
-        PaymentReport::FailedElsewhere { reference: named("re_2"), reason: RefundFailureReason::CardClosed };
+    let failed = PaymentReport::ExternalRefundFailed {
+        reference: named("re_2"),
+        reason: RefundFailureReason::CardClosed,
+    };
     let life = life.after(&failed).after(&failed).after(&dashboard_refund("re_2", total - 300));
     assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Delivered, amount(300)));
     assert_eq!(life.reviews, ["refunded_at_provider", "refunded_at_provider", "refund_reversed"]);
@@ -166,17 +168,17 @@ fn a_chargeback_is_lost_or_won() {
 fn another_amount_or_currency_is_recorded() {
     let total = Life::placed().order.details.amounts.total.minor();
     let eur = Money { amount: amount(total), currency: Currency::from_code("EUR").unwrap() };
-    let authorized_for = |money| PaymentReport::AuthorizedFor { reference: reference(), money };
-    let captured_for = |money| PaymentReport::CapturedFor { reference: reference(), money };
-    let agreed = Life::placed().after(&authorized_for(gbp(total)));
+    let authorized_amount = |money| PaymentReport::AuthorizedAmount { reference: reference(), money };
+    let captured_amount = |money| PaymentReport::CapturedAmount { reference: reference(), money };
+    let agreed = Life::placed().after(&authorized_amount(gbp(total)));
     assert_eq!((agreed.order.status, agreed.reviews.len()), (OrderStatus::Confirmed, 0));
-    let more = Life::placed().after(&authorized_for(gbp(total + 1)));
+    let more = Life::placed().after(&authorized_amount(gbp(total + 1)));
     assert_eq!(
         (more.order.status, more.reviews.as_slice()),
         (OrderStatus::Confirmed, ["payment_differs"].as_slice())
     );
     for money in [gbp(total - 1), eur] {
-        let life = Life::placed().after(&authorized_for(money)).after(&authorized_for(money));
+        let life = Life::placed().after(&authorized_amount(money)).after(&authorized_amount(money));
         assert_eq!(
             (life.order.status, life.order.payment_status),
             (OrderStatus::Created, PaymentStatus::Authorized)
@@ -187,14 +189,14 @@ fn another_amount_or_currency_is_recorded() {
     }
     for (money, expected) in [(gbp(total - 1), total - 1), (gbp(total + 5), total + 5), (eur, 0)] {
         let life = Life::placed().after(&authorized()).give(&staff(), &accept());
-        let life = life.after(&captured_for(money)).after(&captured_for(money)).after(&captured());
+        let life = life.after(&captured_amount(money)).after(&captured_amount(money)).after(&captured());
         assert_eq!((life.order.captured, life.order.refundable()), (amount(expected), amount(expected)));
         assert_eq!(life.reviews, ["payment_differs"], "{money}");
         assert_eq!(life.order.status, OrderStatus::Preparing);
     }
     // An order that has ended refunds at most the captured amount.
     let ended = Life::placed().after(&authorized()).give(&customer(), &cancel());
-    let ended = ended.after(&captured_for(gbp(total - 1)));
+    let ended = ended.after(&captured_amount(gbp(total - 1)));
     assert_eq!(ended.order.pending_refunds(), amount(total - 1));
 }
 
@@ -207,7 +209,7 @@ fn a_refund_report_implies_the_capture() {
         (PaymentStatus::PartiallyRefunded, amount(100))
     );
     let other =
-        PaymentReport::RefundedElsewhere { payment: named("pay_2"), reference: named("re_9"), money: gbp(1) };
+        PaymentReport::ExternalRefund { payment: named("pay_2"), reference: named("re_9"), money: gbp(1) };
     let life = Life::delivered().after(&other);
     assert_eq!((life.order.refunds.len(), life.reviews.len()), (0, 0));
 }
@@ -249,7 +251,7 @@ proptest! {
             let name = format!("x_{which}");
             let report = match step {
                 0 | 1 => dashboard_refund(&name, 300),
-                2 => PaymentReport::FailedElsewhere { reference: named(&name), reason: RefundFailureReason::Other },
+                2 => PaymentReport::ExternalRefundFailed { reference: named(&name), reason: RefundFailureReason::Other },
                 3 => chargeback(&format!("dp_{which}"), 400, Open),
                 4 => chargeback(&format!("dp_{which}"), 400, Lost),
                 5 => chargeback(&format!("dp_{which}"), 400, Won),

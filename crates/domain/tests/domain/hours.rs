@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Bucket, RestaurantId, Timestamp,
-    restaurant::{NotAccepting, Pause, Restaurant, SettingsDocument},
+    restaurant::{NotAcceptingReason, Pause, Restaurant, SettingsDocument},
 };
 use jiff::{
     SignedDuration,
@@ -140,9 +140,12 @@ fn an_opening_is_one_interval_where_clocks_go_back() {
     // On 2027-10-31 clocks in London go back from 02:00 to 01:00, at 01:00Z.
     let hours = json!([{"day": "saturday", "opens": "20:00", "closes": "01:30"}]);
     let restaurant = restaurant("Europe/London", &hours);
-    let closed = Err(NotAccepting::Closed { opens_at: Some(at("2027-11-06T20:00:00Z")) });
+    let closed = Err(NotAcceptingReason::Closed { opens_at: Some(at("2027-11-06T20:00:00Z")) });
     for (now, expected) in [
-        ("2027-10-30T18:59:59Z", Err(NotAccepting::Closed { opens_at: Some(at("2027-10-30T19:00:00Z")) })),
+        (
+            "2027-10-30T18:59:59Z",
+            Err(NotAcceptingReason::Closed { opens_at: Some(at("2027-10-30T19:00:00Z")) }),
+        ),
         ("2027-10-30T19:00:00Z", Ok(())),
         ("2027-10-31T00:29:59Z", Ok(())),
         ("2027-10-31T00:30:00Z", closed),
@@ -162,14 +165,17 @@ fn an_opening_that_starts_in_the_gap_starts_when_the_gap_ends() {
     let hours = json!([{"day": "sunday", "opens": "01:30", "closes": "05:00"}]);
     let night = restaurant("Europe/London", &hours);
     let opens_at = Some(at("2027-03-28T01:00:00Z"));
-    assert_eq!(night.check_accepting(at("2027-03-28T00:59:59Z")), Err(NotAccepting::Closed { opens_at }));
+    assert_eq!(
+        night.check_accepting(at("2027-03-28T00:59:59Z")),
+        Err(NotAcceptingReason::Closed { opens_at })
+    );
     assert_eq!(night.check_accepting(at("2027-03-28T01:00:00Z")), Ok(()));
     // An opening that lies in the gap exists again a week later.
     let hours = json!([{"day": "sunday", "opens": "01:15", "closes": "01:45"}]);
     let skipped = restaurant("Europe/London", &hours);
     let opens_at = Some(at("2027-04-04T00:15:00Z"));
     for now in ["2027-03-27T12:00:00Z", "2027-03-28T01:00:00Z"] {
-        assert_eq!(skipped.check_accepting(at(now)), Err(NotAccepting::Closed { opens_at }), "{now}");
+        assert_eq!(skipped.check_accepting(at(now)), Err(NotAcceptingReason::Closed { opens_at }), "{now}");
     }
 }
 
@@ -199,13 +205,13 @@ fn a_pause_and_closed_hours_end_together() {
         restaurant.pause = Some(Pause { until });
         assert_eq!(
             restaurant.check_accepting(at(now)),
-            Err(NotAccepting::Paused { until, opens_at }),
+            Err(NotAcceptingReason::Paused { until, opens_at }),
             "at {now}, paused until {until:?}"
         );
     }
     restaurant.pause = Some(Pause { until: None });
     assert_eq!(
         restaurant.check_accepting(at("2026-06-01T06:00:00Z")),
-        Err(NotAccepting::Paused { until: None, opens_at: None })
+        Err(NotAcceptingReason::Paused { until: None, opens_at: None })
     );
 }

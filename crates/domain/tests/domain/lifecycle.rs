@@ -14,9 +14,9 @@ use dabba_domain::{
     Actor, Amount,
     limits::MAX_ORDER_VERSION,
     order::{
-        Awaited, CancelReason, Closure, Command, CommandKind, Event, Fulfilment, InterventionReason, Order,
-        OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer, RejectReason, Rejection,
-        Task, allowed_actions, decide, evolve, fold, is_repeat,
+        CancelReason, Closure, Command, CommandKind, Event, ExpiryReason, Fulfilment, InterventionReason,
+        Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer, RejectReason,
+        Rejection, Task, allowed_actions, decide, evolve, fold, is_repeat,
     },
     text::Note,
 };
@@ -301,7 +301,7 @@ fn an_order_expires_only_after_its_deadline() {
     let just_before = deadline - SignedDuration::from_nanos(1);
     assert!(matches!(expire(just_before), Err(Rejection::IllegalMove { .. })));
     let expired = expire(deadline).unwrap().order;
-    let closure = Closure::Expired { waited_for: Awaited::Restaurant };
+    let closure = Closure::Expired { waited_for: ExpiryReason::Restaurant };
     assert_eq!((expired.status, expired.closure), (OrderStatus::Cancelled, Some(closure)));
     let accepted = must(&order, &staff(), &accept());
     let late = decide(&accepted, &Command::Expire, &Actor::System, &settings(), deadline);

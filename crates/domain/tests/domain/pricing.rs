@@ -8,7 +8,7 @@ use dabba_domain::{
     pricing::{
         Amounts, BelowMinimum, Cart, CartLine, ChosenOption, FulfilmentKind, PricedCart, check_minimum, price,
     },
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
     text::Slug,
 };
 use proptest::prelude::*;
@@ -57,7 +57,7 @@ fn a_cart_is_itemized() {
 #[test]
 fn tax_is_rounded_half_up_once_per_order() {
     // Three lines of 1 at 50 %: rounded per line, the tax would be 3; rounded once per order, it is 2.
-    let settings = Settings { tax_rate_basis_points: 5_000, ..settings() };
+    let settings = RestaurantSettings { tax_rate_basis_points: 5_000, ..settings() };
     let menu = menu_of(&[1]);
     let line = json!({"item": "item-0", "quantity": 1});
     let cart = cart(json!({"fulfilment": "collection", "lines": [line, line, line]}));
@@ -126,7 +126,7 @@ fn a_cart_has_1_to_100_lines() {
 
 #[test]
 fn a_kind_of_fulfilment_that_is_not_offered_is_refused() {
-    let settings = Settings { delivery: None, ..settings() };
+    let settings = RestaurantSettings { delivery: None, ..settings() };
     let cart = cart(json!({"fulfilment": "delivery", "lines": [{"item": "dal", "quantity": 1}]}));
     assert!(price(&settings, &menu(), (&cart).into()).is_err());
 }
@@ -208,7 +208,7 @@ proptest! {
         tip in 0_i64..10_000,
         collects: bool,
     ) {
-        let settings = Settings { tax_rate_basis_points: rate, ..settings() };
+        let settings = RestaurantSettings { tax_rate_basis_points: rate, ..settings() };
         let fulfilment = if collects { FulfilmentKind::Collection } else { FulfilmentKind::Delivery };
         let cart = Cart { lines, fulfilment, tip: amount(tip), payment_method: None };
         let subtotal: i128 = cart.lines.iter().map(|line| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::{
     AccountId, Problems, Role,
     order::Version,
-    text::{Name, opaque},
+    text::{Name, normalize_password},
 };
 use dabba_store::{
     Account, AccountChange, AccountEdit, AccountEditOutcome, Claim, ClaimAt, ClaimRecord, IdempotencyKey,
@@ -148,7 +148,7 @@ impl Accounts {
         principal.require_person("set a password")?;
         let account = self.stored_account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
-        let password = opaque(&new.password);
+        let password = normalize_password(&new.password);
         // The retry is checked first: its present password is no longer the present one, and an earlier version may
         // have accepted a password that is refused now.
         if let Some(claim) = &claim
@@ -194,7 +194,7 @@ impl Accounts {
         let Some(key) = key.filter(|_| principal.account_id == id) else { return Err(Error::TokenRevoked) };
         let account = self.store.account(id).await?.ok_or(Error::TokenRevoked)?;
         let claim = password_claim(principal, key, id)?;
-        let before = self.password_set_before(&account, &claim, &opaque(&new.password)).await?;
+        let before = self.password_set_before(&account, &claim, &normalize_password(&new.password)).await?;
         before.filter(|answer| answer.account.disabled_at.is_none()).ok_or(Error::TokenRevoked)
     }
 

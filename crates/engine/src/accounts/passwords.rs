@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher as _, PasswordVerifier as _, Version};
-use dabba_domain::{Problems, text::opaque};
+use dabba_domain::{Problems, text::normalize_password};
 use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -164,7 +164,7 @@ fn internal(error: impl std::fmt::Display) -> Error {
 /// Returns the forms of a password that are verified against a hash: the normal form, in which passwords are hashed,
 /// and the password as entered, which earlier versions hashed. Empty if the password is too long for any hash.
 pub(super) fn forms_of(password: String) -> Vec<String> {
-    let mut forms = vec![opaque(&password), password];
+    let mut forms = vec![normalize_password(&password), password];
     forms.dedup();
     forms.retain(|form| form.len() <= MAX_PASSWORD_LENGTH);
     forms
@@ -176,7 +176,7 @@ mod tests {
     use crate::SeededRandom;
 
     fn passwords() -> Passwords {
-        let config = EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() };
+        let config = EngineConfig { password_cost: PasswordCost::MIN, ..EngineConfig::default() };
         Passwords::new(&config, Arc::new(SeededRandom::new(1)))
     }
 
@@ -188,7 +188,7 @@ mod tests {
         let passwords = passwords();
         let verify =
             |given: &str, hash: &str| passwords.verify(forms_of(given.to_owned()), Some(hash.to_owned()));
-        let hash = passwords.hash(opaque(decomposed)).await.unwrap();
+        let hash = passwords.hash(normalize_password(decomposed)).await.unwrap();
         for given in [composed, decomposed] {
             assert!(verify(given, &hash).await.unwrap(), "{given:?}");
         }

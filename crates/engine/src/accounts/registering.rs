@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     AccountId, Bucket, Problems, Role,
-    text::{Name, opaque},
+    text::{Name, normalize_password},
 };
 use dabba_store::{
     Account, AccountCreation, Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
@@ -76,7 +76,7 @@ impl Accounts {
         let mut problems = Problems::new();
         let email = problems.check("/email", normalise_email(&registration.email));
         let name = problems.check("/name", Name::new(&registration.name));
-        let password = opaque(&registration.password);
+        let password = normalize_password(&registration.password);
         let about = vec![registration.email, registration.name];
         self.passwords.check(&mut problems, "/password", &password, about).await?;
         let role = registration.role;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::{
     Bucket, ExternalId, Problems, RestaurantId,
     menu::{Menu, MenuDocument, UnavailableItems},
-    restaurant::{Closed, Restaurant, Settings, SettingsDocument},
+    restaurant::{PermanentClosure, Restaurant, RestaurantSettings, SettingsDocument},
     text::Note,
 };
 use dabba_store::{
@@ -96,7 +96,7 @@ impl Catalogues {
     async fn register_restaurant(
         &self,
         id: RestaurantId,
-        settings: Settings,
+        settings: RestaurantSettings,
         menu: Menu,
         is_claimed: bool,
     ) -> Result<RestaurantAnswer, Error> {
@@ -173,7 +173,7 @@ impl Catalogues {
             match &restaurant.closed {
                 Some(closed) if closed.reason == reason => {}
                 Some(closed) => return Err(Conflict::AlreadyClosed { since: closed.at }.into()),
-                None => restaurant.closed = Some(Closed { at, reason: reason.clone() }),
+                None => restaurant.closed = Some(PermanentClosure { at, reason: reason.clone() }),
             }
             Ok(())
         })
@@ -200,7 +200,10 @@ impl Catalogues {
 }
 
 /// Keeps the external id when settings are replaced. The new settings may omit it, but must not change it.
-pub(super) fn keep_external_id(present: &Settings, new: &mut Settings) -> Result<(), Error> {
+pub(super) fn keep_external_id(
+    present: &RestaurantSettings,
+    new: &mut RestaurantSettings,
+) -> Result<(), Error> {
     match (&present.external_id, &new.external_id) {
         (_, None) => new.external_id.clone_from(&present.external_id),
         (present, new) if present == new => {}

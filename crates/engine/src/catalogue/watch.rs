@@ -67,7 +67,7 @@ impl Catalogues {
                 match hint {
                     Hint::Catalogue(id) if self.cache.contains(id) => drop(changed.insert(id)),
                     Hint::Catalogue(_) => {}
-                    Hint::Tasks(queue) => self.nudges.nudge(&[queue]),
+                    Hint::Tasks(queue) => self.signals.wake(&[queue]),
                 }
             }
             if changed.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::{
     OrderId, Timestamp,
     order::{Decision, Order},
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
 };
 use dabba_store::{ClaimedTask, NewTask, Store, TaskLease};
 
@@ -28,7 +28,7 @@ impl Unattended {
         &self,
         order_id: OrderId,
         lease: Option<TaskLease>,
-        verdict: impl Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+        verdict: impl Fn(&Order, &RestaurantSettings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
     ) -> Result<Outcome<Progress>, Error> {
         self.writer.decide_and_write(Concluding { unattended: self, order_id, lease, verdict }).await
     }
@@ -68,13 +68,13 @@ struct Concluding<'a, F> {
 
 impl<F> Decide for Concluding<'_, F>
 where
-    F: Fn(&Order, &Settings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
+    F: Fn(&Order, &RestaurantSettings, Timestamp) -> Result<Verdict<Progress>, Error> + Send + Sync,
 {
     type Result = Progress;
 
     async fn decide(&mut self) -> Result<Verdict<Progress>, Error> {
         let (order, entry) = self.unattended.order_with_catalogue(self.order_id).await?;
-        if order.is_newer {
+        if order.is_written_by_newer {
             // This server cannot decide on the order, not even that nothing has to be done.
             return Err(Error::WrittenByNewer);
         }

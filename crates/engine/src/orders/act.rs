@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{Claim, IdempotencyKey};
 
-use super::{Answer, Orders, Reply, Viewer};
+use super::{OrderAnswer, Orders, Reply, Viewer};
 use crate::{
     Conflict, Error, Principal, Scope,
     claims::claim,
@@ -88,7 +88,7 @@ impl Decide for Acting<'_> {
 
 impl Orders {
     /// Executes a command. When the order changes between the decision and the write, the engine decides again.
-    pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<Answer, Error> {
+    pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<OrderAnswer, Error> {
         principal.require(Scope::WriteOrders)?;
         let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
@@ -166,7 +166,7 @@ impl Orders {
 fn refusal(rejection: Rejection, order: &Order, viewer: &Viewer) -> Error {
     match &rejection {
         Rejection::NotAParty => Error::NotFound("order"),
-        Rejection::Newer => Error::WrittenByNewer,
+        Rejection::WrittenByNewer => Error::WrittenByNewer,
         Rejection::RoleNotAllowed { .. } => Error::Forbidden(rejection.to_string()),
         Rejection::Invalid(problems) => Error::Invalid(problems.clone()),
         Rejection::History(_) | Rejection::PaymentTokenMismatch => Error::Internal(rejection.to_string()),

@@ -9,7 +9,7 @@ use dabba_domain::{
 };
 use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
 
-use super::{Answer, Orders, Reply, Viewer, open::Reservation, quote};
+use super::{OrderAnswer, Orders, Reply, Viewer, open::Reservation, quote};
 use crate::{
     CatalogueEntry, Conflict, Error, Principal, Scope,
     claims::claim,
@@ -90,7 +90,7 @@ impl Orders {
         restaurant_id: RestaurantId,
         request: &OrderRequest,
         key: IdempotencyKey,
-    ) -> Result<Answer, Error> {
+    ) -> Result<OrderAnswer, Error> {
         principal.require(Scope::WriteOrders)?;
         if principal.role != Role::Customer {
             return Err(Error::Forbidden("only a customer may place an order".into()));

@@ -7,7 +7,7 @@ use dabba_domain::{
     menu::UnavailableItem,
     order::{PaymentMethod, StockDraw},
     pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
-    restaurant::{NotAccepting, Revision},
+    restaurant::{NotAcceptingReason, Revision},
     text::Slug,
 };
 use dabba_store::{Catalogue, StockShortage};
@@ -35,7 +35,7 @@ pub struct Quote {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The restaurant does not accept orders now.
-    NotAccepting(NotAccepting),
+    NotAccepting(NotAcceptingReason),
     /// Some items are not available now.
     ItemsUnavailable(Vec<UnavailableItem>),
     /// The order is too small to be delivered.

@@ -17,14 +17,14 @@ pub struct BreakerConfig {
     /// Number of calls in a row without an answer that opens the breaker.
     pub failure_threshold: u32,
     /// Time for which no calls are made after that.
-    pub open_for: Duration,
+    pub open_duration: Duration,
     /// Maximum number of concurrent probes after that time.
     pub probes: usize,
 }
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self { failure_threshold: 5, open_for: Duration::from_secs(5), probes: 2 }
+        Self { failure_threshold: 5, open_duration: Duration::from_secs(5), probes: 2 }
     }
 }
 
@@ -102,7 +102,7 @@ impl Breaker {
             BreakerState::Open => false,
         };
         if opens {
-            let until = now.checked_add(self.config.open_for).unwrap_or(Timestamp::MAX);
+            let until = now.checked_add(self.config.open_duration).unwrap_or(Timestamp::MAX);
             inner.open_until = Some(until);
         }
         opens
@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerConfig { failure_threshold: 3, open_for: Duration::from_secs(5), probes: 2 })
+        Breaker::new(BreakerConfig { failure_threshold: 3, open_duration: Duration::from_secs(5), probes: 2 })
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub enum ProviderNotice {
     Report(OrderId, PaymentReport),
     /// An object changed at the provider without Dabba, and the notice does not name its order.
     /// [`PaymentGateway::look_up`] finds the order.
-    Ask(ProviderObject),
+    LookUp(ProviderObject),
 }
 
 /// An object at the provider that can change without Dabba.

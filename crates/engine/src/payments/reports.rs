@@ -3,7 +3,7 @@
 use dabba_domain::{
     OrderId,
     order::{Order, PaymentReport},
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
 };
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ impl Payments {
     pub async fn record_notice(&self, notice: &ProviderNotice) -> Result<(), Error> {
         let (order_id, report) = match notice {
             ProviderNotice::Report(order_id, report) => (*order_id, report.clone()),
-            ProviderNotice::Ask(object) => match self.look_up(object).await? {
+            ProviderNotice::LookUp(object) => match self.look_up(object).await? {
                 Some(found) => found,
                 None => return Ok(()),
             },
@@ -47,7 +47,7 @@ impl Payments {
 
     /// Records an unsolicited report of a payment provider. A report that is already known changes nothing.
     pub async fn record_payment(&self, order_id: OrderId, report: &PaymentReport) -> Result<(), Error> {
-        let settle = |order: &Order, settings: &Settings, now| {
+        let settle = |order: &Order, settings: &RestaurantSettings, now| {
             settled(order, report, settings, now).map(|decision| complete(order, decision))
         };
         self.unattended.conclude(order_id, None, settle).await.map(drop)

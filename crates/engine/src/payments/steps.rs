@@ -16,7 +16,7 @@ use std::time::Duration;
 use dabba_domain::{
     Timestamp,
     order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Rejection, Task, TaskKind, settle},
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
 };
 use dabba_store::{Backoff, ClaimedTask};
 use tokio::time::{Instant, timeout};
@@ -63,11 +63,11 @@ fn next(task: &Task, order: &Order, is_first: bool) -> Next {
 pub(super) fn settled(
     order: &Order,
     report: &PaymentReport,
-    settings: &Settings,
+    settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Error> {
     settle(order, report, settings, now).map_err(|rejection| match rejection {
-        Rejection::Newer => Error::WrittenByNewer,
+        Rejection::WrittenByNewer => Error::WrittenByNewer,
         rejection => Error::Internal(rejection.to_string()),
     })
 }
@@ -82,7 +82,7 @@ impl Payments {
         };
         let (task, order_id) = (&claimed.task.task, order_of(claimed)?);
         let order = self.store.order(order_id).await?.ok_or(Error::NotFound("order"))?;
-        if order.is_newer {
+        if order.is_written_by_newer {
             // The provider must not be called for an order that this server understands only in part.
             return Err(Error::WrittenByNewer);
         }
@@ -100,9 +100,9 @@ impl Payments {
                 Err(GatewayError::Unavailable(_))
                     if gateway.breaker.state(self.clock.now()) != BreakerState::Closed =>
                 {
-                    let open_for = self.config.breaker.open_for;
+                    let open_duration = self.config.breaker.open_duration;
                     let pause =
-                        Backoff { base: open_for, longest: open_for }.pause(1, self.random.next_u64());
+                        Backoff { base: open_duration, max: open_duration }.pause(1, self.random.next_u64());
                     return Ok(Outcome::Concluded(Progress::NotBefore(after(self.clock.now(), pause))));
                 }
                 Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@
 use dabba_domain::{
     Actor, Timestamp,
     order::{Command, Order, Rejection, TaskKind, decide},
-    restaurant::Settings,
+    restaurant::RestaurantSettings,
 };
 use dabba_store::ClaimedTask;
 
@@ -18,7 +18,7 @@ impl Work {
     /// Warns about or expires the task's order. Does nothing if the order no longer waits.
     pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
         let kind = claimed.task.task.kind();
-        let decide = |order: &Order, settings: &Settings, now| verdict(kind, order, settings, now);
+        let decide = |order: &Order, settings: &RestaurantSettings, now| verdict(kind, order, settings, now);
         self.unattended.conclude(order_of(claimed)?, Some(claimed.lease), decide).await
     }
 }
@@ -26,7 +26,7 @@ impl Work {
 fn verdict(
     kind: TaskKind,
     order: &Order,
-    settings: &Settings,
+    settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Verdict<Progress>, Error> {
     let is_about_payment = kind == TaskKind::ExpireUnpaid;
@@ -42,7 +42,7 @@ fn verdict(
     match decide(order, &command, &Actor::System, settings, now) {
         Ok(decision) => Ok(complete(order, decision)),
         Err(Rejection::IllegalMove { .. }) if now < time => Ok(Verdict::Conclude(Progress::NotBefore(time))),
-        Err(Rejection::Newer) => Err(Error::WrittenByNewer),
+        Err(Rejection::WrittenByNewer) => Err(Error::WrittenByNewer),
         Err(rejection) => Err(Error::Internal(rejection.to_string())),
     }
 }

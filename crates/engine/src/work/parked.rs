@@ -22,8 +22,8 @@ impl Work {
         Ok(self.store.parked_tasks(after, limit).await?)
     }
 
-    /// Retries a parked task at once. If the attempt fails, the task is parked again. A task for people stays
-    /// parked: [`Conflict::TaskNeedsPerson`]. For admins.
+    /// Retries a parked task at once. If the attempt fails, the task is parked again. A task for admins stays
+    /// parked: [`Conflict::TaskNeedsAdmin`]. For admins.
     pub async fn retry_task(&self, principal: &Principal, id: TaskId) -> Result<(), Error> {
         principal.require(Scope::WriteTasks)?;
         principal.require_admin("manage parked tasks")?;
@@ -40,7 +40,7 @@ impl Work {
         match retried.await? {
             TaskRetry::Queued => {}
             TaskRetry::NotParked => return Err(Error::NotFound("parked task")),
-            TaskRetry::ForPeople => return Err(Conflict::TaskNeedsPerson.into()),
+            TaskRetry::NeedsAdmin => return Err(Conflict::TaskNeedsAdmin.into()),
         }
         tracing::info!(task_id = %id, by = %principal.account_id, "a parked task is retried");
         Ok(())

@@ -65,7 +65,7 @@ impl KindPolicy {
     }
 }
 
-/// Returns the error of a task for people that a worker leased. Stores never hand out such a task. If one is unparked
+/// Returns the error of a task for admins that a worker leased. Stores never hand out such a task. If one is unparked
 /// nevertheless, this failure parks it again.
 fn left_to_people() -> Error {
     Error::Internal("only a person can do this task; resolve it with dabba tasks".into())
@@ -99,13 +99,13 @@ mod tests {
     fn the_registry_states_each_kind() {
         let table = TaskKind::ALL.iter().map(|kind| {
             let KindPolicy { max_failures, backoff, .. } = KindPolicy::of(*kind);
-            let Backoff { base, longest } = backoff(&TaskConfig::default());
+            let Backoff { base, max } = backoff(&TaskConfig::default());
             let TaskRules { subjects, queue, needs_admin } = kind.rules();
             let subjects = subjects.iter().map(|subject| subject.as_str()).collect::<Vec<_>>().join(" or ");
             let executor = if needs_admin { "admin" } else { "worker" };
             format!(
                 "{kind}: {executor}, {subjects}, queue {queue}, {max_failures} failures, \
-                 back-off {base:?} to {longest:?}"
+                 back-off {base:?} to {max:?}"
             )
         });
         insta::assert_snapshot!(table.collect::<Vec<_>>().join("\n"), @"

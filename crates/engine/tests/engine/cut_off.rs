@@ -65,7 +65,7 @@ impl CutOff {
         let config = EngineConfig {
             membership_max_age: none,
             membership_max_stale_age: none,
-            remembered_orders: 0,
+            cached_orders: 0,
             ..config()
         };
         let cut = CutOffStore { inner: Arc::clone(&store), calls_left: Arc::clone(&calls_left) };

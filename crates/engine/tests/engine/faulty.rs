@@ -232,7 +232,7 @@ impl StoreLayer for FaultyStore {
         assert!(!self.poisoned.lock().unwrap().contains(&id), "injected by the test");
         let mut order = self.loads.around(self.inner.order(id)).await?;
         if let Some(order) = &mut order {
-            order.is_newer |= self.newer.lock().unwrap().contains(&id);
+            order.is_written_by_newer |= self.newer.lock().unwrap().contains(&id);
         }
         Ok(order)
     }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use dabba_engine::{Answer, EngineConfig, Error};
+use dabba_engine::{EngineConfig, Error, OrderAnswer};
 use tokio::task::JoinHandle;
 
 use crate::world::{World, config, dal};
 
 /// Places orders under these keys in one batch, and returns the result of each.
-async fn place_together(world: &Arc<World>, keys: &[String]) -> Vec<Result<Answer, Error>> {
+async fn place_together(world: &Arc<World>, keys: &[String]) -> Vec<Result<OrderAnswer, Error>> {
     world.store.batch_gate.shut();
-    let place = |key: &str| -> JoinHandle<Result<Answer, Error>> {
+    let place = |key: &str| -> JoinHandle<Result<OrderAnswer, Error>> {
         let (world, key) = (Arc::clone(world), key.to_owned());
         tokio::spawn(async move { world.place(&dal(1), &key).await })
     };
@@ -32,7 +32,7 @@ fn keys(count: u32) -> Vec<String> {
     (0..count).map(|number| format!("key {number}")).collect()
 }
 
-fn is_internal(ended: &Result<Answer, Error>) -> bool {
+fn is_internal(ended: &Result<OrderAnswer, Error>) -> bool {
     matches!(ended, Err(Error::Internal(_)))
 }
 

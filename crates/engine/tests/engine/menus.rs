@@ -6,10 +6,10 @@ use dabba_domain::{
     Amount,
     menu::{Availability, MenuDocument, UnavailableItem},
     order::OrderRequest,
-    restaurant::NotAccepting,
+    restaurant::NotAcceptingReason,
     text::Slug,
 };
-use dabba_engine::{Answer, Conflict, Error, ExpectedMenu, Obstacle};
+use dabba_engine::{Conflict, Error, ExpectedMenu, Obstacle, OrderAnswer};
 use dabba_store::{CatalogueStore as _, MenuRevisions, StockShortage};
 use serde_json::json;
 
@@ -68,7 +68,7 @@ async fn a_change_that_keeps_the_total_does_not_refuse_the_order() {
 }
 
 /// Returns the obstacles of a refused order.
-fn obstacles(refused: Result<Answer, Error>) -> Vec<Obstacle> {
+fn obstacles(refused: Result<OrderAnswer, Error>) -> Vec<Obstacle> {
     match refused {
         Err(Error::Conflict(Conflict::NotOrderable(obstacles))) => obstacles,
         other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ async fn an_item_marked_by_another_process_is_not_sold() {
     other.catalogue.pause(staff, id, None).await.unwrap();
     world.engine.catalogue.resume(staff, id).await.unwrap();
     world.engine.catalogue.pause(staff, id, None).await.unwrap();
-    expected.insert(0, Obstacle::NotAccepting(NotAccepting::Paused { until: None, opens_at: None }));
+    expected.insert(0, Obstacle::NotAccepting(NotAcceptingReason::Paused { until: None, opens_at: None }));
     assert_eq!(obstacles(world.place(&dal(2), "a").await), expected);
     assert_eq!(world.engine.orders.quote(id, dal(2).cart(), None).await.unwrap().obstacles, expected);
     assert!(world.orders().await.is_empty());

@@ -14,7 +14,7 @@ use dabba_engine::{
     AmountRules, Engine, EngineConfig, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject,
     SeededRandom, SystemClock,
 };
-use dabba_gateways::simulated::{Health, InProcessGateway, Provider, ledger::Summary};
+use dabba_gateways::simulated::{InProcessGateway, Provider, ProviderHealth, ledger::Summary};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -228,7 +228,7 @@ impl PayingWorld {
         assert_eq!(money, recorded, "{what}: {summary:?}");
     }
 
-    pub(crate) fn set_health(&self, health: Health) {
+    pub(crate) fn set_health(&self, health: ProviderHealth) {
         self.gateway.provider.set_health(health);
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use dabba_domain::{
     Amount, Money,
     order::{
-        Awaited, CancelReason, Closure, Command, DeclineReason, Order, OrderStatus, PaymentReference,
+        CancelReason, Closure, Command, DeclineReason, ExpiryReason, Order, OrderStatus, PaymentReference,
         PaymentReport, PaymentStatus, RefundFailureReason, TaskQueue,
     },
 };
 use dabba_engine::{
     BreakerState, CommandRequest, Conflict, Error, GatewayError, Obstacle, ProviderNotice, ProviderObject,
 };
-use dabba_gateways::simulated::Health;
+use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::{AuditStore as _, OrderStore as _, PageSize, TaskStore as _};
 use jiff::SignedDuration;
 
@@ -304,15 +304,15 @@ async fn a_report_may_arrive_before_the_answer() {
 #[tokio::test]
 async fn an_order_not_authorized_by_its_deadline_is_cancelled() {
     let world = PayingWorld::new().await;
-    world.set_health(Health::Down);
+    world.set_health(ProviderHealth::Down);
     let placed = world.place("tok_succeed").await;
     let deadline = placed.details.payment_deadline.unwrap();
     world.work_with(&world.world.engine).await;
     world.world.clock.advance(deadline.duration_since(world.world.engine.now()));
     let ended = world.until(placed.id, "expired", |order| order.status.is_terminal()).await;
-    assert_eq!(ended.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+    assert_eq!(ended.closure, Some(Closure::Expired { waited_for: ExpiryReason::Payment }));
     assert_eq!(ended.payment_status, PaymentStatus::Pending, "the state of the payment is unknown");
-    world.set_health(Health::Up);
+    world.set_health(ProviderHealth::Up);
     world.world.clock.advance(SignedDuration::from_mins(6));
     let is_void = |order: &Order| order.payment_status == PaymentStatus::Voided;
     let ended = world.until(placed.id, "voided", is_void).await;
@@ -325,7 +325,7 @@ async fn an_order_not_authorized_by_its_deadline_is_cancelled() {
 #[tokio::test]
 async fn an_unavailable_provider_delays_nothing_else() {
     let world = PayingWorld::new().await;
-    world.set_health(Health::Down);
+    world.set_health(ProviderHealth::Down);
     let mut placed = Vec::new();
     for number in 0..40 {
         let request = dal_by_card(2, "tok_succeed");
@@ -356,11 +356,11 @@ async fn an_unavailable_provider_delays_nothing_else() {
     assert_eq!(parked.tasks, []);
     assert!(placed.iter().all(|order| order.details.payment_deadline.unwrap() < engine.now()));
 
-    world.set_health(Health::Up);
+    world.set_health(ProviderHealth::Up);
     for order in &placed {
         let is_settled = |order: &Order| order.payment_status == PaymentStatus::Voided;
         let settled = world.until(order.id, "executed after the outage", is_settled).await;
-        assert_eq!(settled.closure, Some(Closure::Expired { waited_for: Awaited::Payment }));
+        assert_eq!(settled.closure, Some(Closure::Expired { waited_for: ExpiryReason::Payment }));
         world.check_ledgers(&settled, "executed after the outage");
     }
     assert_eq!(engine.payments.breaker_state(), Some(BreakerState::Closed));
@@ -425,7 +425,7 @@ async fn a_notice_without_an_order_is_looked_up() {
     let order = world.delivered("tok_succeed").await;
     let engine = &world.world.engine;
     let reference = |name: &str| PaymentReference::new(name).unwrap();
-    let notice = ProviderNotice::Ask(ProviderObject::Refund(reference("re_hand")));
+    let notice = ProviderNotice::LookUp(ProviderObject::Refund(reference("re_hand")));
     let is_found = |found| *world.gateway.found.lock().unwrap() = found;
     for error in [GatewayError::Unavailable("no".into()), GatewayError::Refused("no".into())] {
         is_found(Err(error));
@@ -436,7 +436,7 @@ async fn a_notice_without_an_order_is_looked_up() {
     assert_eq!(world.read(order.id).await, order, "nothing has changed");
     let money = Money { amount: Amount::from_minor(300).unwrap(), currency: order.details.currency };
     let payment = order.payment_reference.clone().unwrap();
-    let report = PaymentReport::RefundedElsewhere { payment, reference: reference("re_hand"), money };
+    let report = PaymentReport::ExternalRefund { payment, reference: reference("re_hand"), money };
     is_found(Ok(Some((order.id, report.clone()))));
     for _ in 0..2 {
         engine.payments.record_notice(&notice).await.unwrap();

@@ -72,7 +72,7 @@ async fn the_next_command_reads_nothing() {
 /// Proves that a full cache evicts the least recently used order.
 #[tokio::test]
 async fn a_full_cache_evicts_the_least_recently_used_order() {
-    let world = World::with(EngineConfig { remembered_orders: 1, ..config() }).await;
+    let world = World::with(EngineConfig { cached_orders: 1, ..config() }).await;
     let first = accept_one(&world, "a").await;
     let second = accept_one(&world, "b").await;
     world.store.loads.plan(|| Fault::Before);

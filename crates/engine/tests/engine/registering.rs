@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use dabba_domain::{
     ExternalId, Role,
     order::OrderStatus,
-    restaurant::{NotAccepting, SettingsDocument},
+    restaurant::{NotAcceptingReason, SettingsDocument},
     text::Note,
 };
 use dabba_engine::{Conditional, Conflict, Error, Obstacle, Registration};
@@ -17,7 +17,7 @@ fn settings_with(external_id: &str) -> SettingsDocument {
 }
 
 fn is_closed(obstacles: &[Obstacle]) -> bool {
-    matches!(obstacles.first(), Some(Obstacle::NotAccepting(NotAccepting::ClosedPermanently { .. })))
+    matches!(obstacles.first(), Some(Obstacle::NotAccepting(NotAcceptingReason::ClosedPermanently { .. })))
 }
 
 /// Proves that one key registers one restaurant, also when the first request ended between its two shards, and with

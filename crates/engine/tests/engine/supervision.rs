@@ -51,7 +51,7 @@ async fn a_panic_in_a_commit_fails_one_batch() {
     assert!(!world.place(&dal(1), "lost").await.unwrap().replayed, "the panic came before the write");
     let committer = part(&world.engine, "committer_0");
     assert_eq!((committer.failures, committer.is_down), (1, false));
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
 }
 
 /// Proves that a server whose batches all panic is not ready, names the part, and is ready again once a batch is
@@ -69,7 +69,7 @@ async fn a_committer_that_keeps_panicking_is_reported() {
     assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
     world.store.commits.plan(|| Fault::None);
     world.place(&dal(1), "0").await.unwrap();
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
 }
 
 /// Proves that a server whose transactions all hang (frozen database, absent standby) is not ready although the store
@@ -86,7 +86,7 @@ async fn a_transaction_that_hangs_is_reported() {
     assert!(matches!(&error, Error::PartsDown(parts) if *parts == ["committer_0"]), "{error}");
     world.store.batch_gate.open();
     eventually("the transaction is done", async || !part(&world.engine, "committer_0").is_stuck).await;
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
     assert!(world.place(&dal(1), "hanging").await.unwrap().replayed);
 }
 
@@ -112,7 +112,7 @@ async fn a_store_that_refuses_all_commits_is_reported() {
     refused().await;
     pass(REFUSED_FOR / 2).await;
     refused().await;
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
     world.store.commits.fail_once(Fault::Panic);
     let lost = world.place(&dal(1), "lost").await;
     assert!(matches!(lost, Err(Error::OutcomeUnknown)), "{lost:?}");
@@ -124,7 +124,7 @@ async fn a_store_that_refuses_all_commits_is_reported() {
     assert!(matches!(&error, Error::PartsDown(parts) if is_one(parts)), "{error}");
     world.store.commits.plan(|| Fault::None);
     world.place(&dal(1), "1").await.unwrap();
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
 }
 
 /// Proves that no readiness check waits for a store that does not answer (frozen database): the last answer holds for a
@@ -133,7 +133,7 @@ async fn a_store_that_refuses_all_commits_is_reported() {
 #[tokio::test]
 async fn readiness_does_not_wait_for_a_store_that_does_not_answer() {
     let world = Arc::new(World::new().await);
-    let is_ready = async || world.engine.check_ready().await.is_ok_and(|readiness| readiness.is_whole());
+    let is_ready = async || world.engine.check_ready().await.is_ok_and(|readiness| readiness.is_healthy());
     assert!(is_ready().await);
     world.store.ping_gate.shut();
     let pings = world.store.pings.get();
@@ -146,7 +146,7 @@ async fn readiness_does_not_wait_for_a_store_that_does_not_answer() {
         assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
         answer
     };
-    assert!(check().await.unwrap().is_whole(), "the store answered less than a second before");
+    assert!(check().await.unwrap().is_healthy(), "the store answered less than a second before");
     tokio::time::advance(Duration::from_secs(1)).await;
     for _ in 0..20 {
         assert!(matches!(check().await, Err(Error::Unavailable)));
@@ -161,7 +161,7 @@ async fn readiness_does_not_wait_for_a_store_that_does_not_answer() {
 #[tokio::test]
 async fn a_probe_that_panics_is_restarted() {
     let world = World::new().await;
-    assert!(world.engine.check_ready().await.unwrap().is_whole());
+    assert!(world.engine.check_ready().await.unwrap().is_healthy());
     world.store.panics_at_a_ping.store(true, Ordering::SeqCst);
     // The last answer still holds.
     world.engine.check_ready().await.unwrap();

@@ -51,7 +51,7 @@ async fn a_task_whose_lease_cannot_be_ended_is_retried_after_it_expires() {
         world.store.loads.fail_once(Fault::Damage);
         world.store.postponements.fail_once(fault);
         let worker = Worker::start(&world.engine);
-        eventually("the task is left", async || worker.count(TaskOutcome::Left) == 1).await;
+        eventually("the outcome is unknown", async || worker.count(TaskOutcome::Unknown) == 1).await;
         check_end(&world, &worker, "the lease cannot be ended").await;
     }
 }
@@ -117,7 +117,7 @@ async fn a_task_that_hangs_is_cancelled() {
     world.advance_to_deadline(&order);
     world.store.batch_gate.shut();
     let worker = Worker::start(&world.engine);
-    eventually("the task is left", async || worker.count(TaskOutcome::Left) == 1).await;
+    eventually("the outcome is unknown", async || worker.count(TaskOutcome::Unknown) == 1).await;
     world.polled().await;
     world.store.batch_gate.open();
     check_end(&world, &worker, "hangs").await;
@@ -155,7 +155,7 @@ async fn a_poisoned_task_does_not_delay_other_tasks() {
 
 /// Advances the clock until the only task is parked.
 async fn until_parked(world: &World, worker: &Worker, times: u64) {
-    while worker.count(TaskOutcome::GivenUp) < times {
+    while worker.count(TaskOutcome::Parked) < times {
         world.polled().await;
         assert!(worker.claimed() <= 40, "the number of attempts is bounded");
         world.clock.advance(SignedDuration::from_secs(5));
@@ -247,7 +247,7 @@ async fn an_unavailable_store_parks_no_tasks() {
         world.polled().await;
         world.clock.advance(SignedDuration::from_secs(60));
     }
-    assert_eq!(worker.count(TaskOutcome::GivenUp), 0);
+    assert_eq!(worker.count(TaskOutcome::Parked), 0);
     world.store.commits.plan(|| Fault::None);
     check_end(&world, &worker, "after the outage").await;
 }

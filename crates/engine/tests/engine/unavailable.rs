@@ -6,7 +6,7 @@ use dabba_domain::{
     order::{Command, OrderRequest, OrderStatus, RejectReason},
     text::Slug,
 };
-use dabba_engine::{Answer, CommandRequest, Conflict, Engine, Error, Obstacle};
+use dabba_engine::{CommandRequest, Conflict, Engine, Error, Obstacle, OrderAnswer};
 use dabba_store::CatalogueStore as _;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -49,7 +49,12 @@ async fn world() -> World {
 }
 
 impl World {
-    async fn reject(&self, engine: &Engine, order_id: OrderId, command: Command) -> Result<Answer, Error> {
+    async fn reject(
+        &self,
+        engine: &Engine,
+        order_id: OrderId,
+        command: Command,
+    ) -> Result<OrderAnswer, Error> {
         let key = Some(key(&format!("reject {order_id}")));
         let request = CommandRequest { order_id, command, key, expected_versions: None };
         engine.orders.act(&self.staff, &request).await

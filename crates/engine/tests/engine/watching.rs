@@ -213,7 +213,7 @@ async fn a_hanging_shard_delays_only_its_own_restaurants() {
     };
     let map = ShardMap::new([("a", "0-2047"), ("b", "2048-4095")].map(range).into()).unwrap();
     let stores = shards.iter().map(|shard| Arc::clone(shard) as Arc<dyn Store>).collect();
-    let router = ShardedStore::new(map, stores).unwrap().with_time_limit(NEVER);
+    let router = ShardedStore::new(map, stores).unwrap().with_timeout(NEVER);
     let world = World::on(Arc::new(router), config()).await;
     let watching = Watching::start(&world, OFTEN).await;
     let hanging = 1 - world.store.shard_of(world.restaurant_id.bucket());

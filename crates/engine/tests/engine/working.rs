@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId,
-    order::{Awaited, Closure, Event, Order, OrderStatus, TaskKind},
+    order::{Closure, Event, ExpiryReason, Order, OrderStatus, TaskKind},
 };
 use dabba_engine::{Engine, EngineConfig, TaskConfig, TaskOutcome};
 use dabba_store::OrderStore as _;
@@ -184,7 +184,7 @@ impl World {
         let order = self.read(id).await;
         assert_eq!(
             (order.status, order.closure),
-            (OrderStatus::Cancelled, Some(Closure::Expired { waited_for: Awaited::Restaurant }))
+            (OrderStatus::Cancelled, Some(Closure::Expired { waited_for: ExpiryReason::Restaurant }))
         );
         let history = self.store.events(id, 0, u32::MAX).await.unwrap();
         let expiries = history.iter().filter(|event| matches!(event.event, Event::Expired { .. }));

@@ -10,8 +10,8 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_engine::{
-    Answer, CommandRequest, Engine, EngineConfig, Error, ManualClock, PasswordCost, PaymentGateway, Ports,
-    Principal, Registration, SeededRandom,
+    CommandRequest, Engine, EngineConfig, Error, ManualClock, OrderAnswer, PasswordCost, PaymentGateway,
+    Ports, Principal, Registration, SeededRandom,
 };
 use dabba_store::{IdempotencyKey, OrderStore as _, PageSize, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
@@ -39,7 +39,7 @@ pub(crate) fn start_of_time() -> Timestamp {
 }
 
 pub(crate) fn config() -> EngineConfig {
-    EngineConfig { password_cost: PasswordCost::LEAST, ..EngineConfig::default() }
+    EngineConfig { password_cost: PasswordCost::MIN, ..EngineConfig::default() }
 }
 
 pub(crate) fn key(text: &str) -> IdempotencyKey {
@@ -166,7 +166,7 @@ impl World {
         entry.menu().item("dal").unwrap().price_minor.minor()
     }
 
-    pub(crate) async fn place(&self, request: &OrderRequest, name: &str) -> Result<Answer, Error> {
+    pub(crate) async fn place(&self, request: &OrderRequest, name: &str) -> Result<OrderAnswer, Error> {
         self.engine.orders.place(&self.customer, self.restaurant_id, request, key(name)).await
     }
 
@@ -175,7 +175,7 @@ impl World {
         principal: &Principal,
         order_id: OrderId,
         command: Command,
-    ) -> Result<Answer, Error> {
+    ) -> Result<OrderAnswer, Error> {
         let request = CommandRequest { order_id, command, key: None, expected_versions: None };
         self.engine.orders.act(principal, &request).await
     }

@@ -76,7 +76,7 @@ impl Default for Delays {
 /// The health of the whole provider. Tests and operators set it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Health {
+pub enum ProviderHealth {
     /// Every call behaves as its token demands.
     #[default]
     Up,
@@ -90,7 +90,7 @@ pub enum Health {
     },
 }
 
-impl Health {
+impl ProviderHealth {
     fn course(self, random: &dyn Random) -> Course {
         match self {
             Self::Up => Course::Smooth,
@@ -350,12 +350,12 @@ impl Provider {
     }
 
     /// Sets the provider's health.
-    pub fn set_health(&self, health: Health) {
+    pub fn set_health(&self, health: ProviderHealth) {
         self.lock().health = health;
     }
 
     /// Returns the provider's health.
-    pub fn health(&self) -> Health {
+    pub fn health(&self) -> ProviderHealth {
         self.lock().health
     }
 

@@ -36,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ledger::{Entry, Summary},
     problem::{Body, IdempotencyKey, InPath, Parameters, Problem},
-    provider::{Health, Outcome, PaymentRecord, Provider, Reply},
+    provider::{Outcome, PaymentRecord, Provider, ProviderHealth, Reply},
     webhooks::{self, WebhookTarget, Webhooks},
     wire::{AnswerBody, AuthorizationRequest, Notification, PaymentRequest, ProviderRefundRequest},
 };
@@ -272,15 +272,15 @@ async fn summary(State(shared): State<Arc<Shared>>, InPath(order_id): InPath<Ord
     Json(shared.provider.summary(order_id))
 }
 
-async fn health(State(shared): State<Arc<Shared>>) -> Json<Health> {
+async fn health(State(shared): State<Arc<Shared>>) -> Json<ProviderHealth> {
     Json(shared.provider.health())
 }
 
 async fn set_health(
     State(shared): State<Arc<Shared>>,
-    Body(health): Body<Health>,
-) -> Result<Json<Health>, Problem> {
-    if matches!(health, Health::Flapping { percent } if percent > 100) {
+    Body(health): Body<ProviderHealth>,
+) -> Result<Json<ProviderHealth>, Problem> {
+    if matches!(health, ProviderHealth::Flapping { percent } if percent > 100) {
         return Err(Problem::out_of_bounds("percent must be from 0 to 100"));
     }
     tracing::info!(?health, "the simulated provider's health was set");

@@ -34,7 +34,7 @@ pub struct WebhookSecretError;
 
 /// The reason why a webhook is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookError {
+pub enum SimulatedWebhookError {
     /// The signature header is malformed.
     #[error("the signature header must have the form t=SECONDS,v1=SIGNATURE")]
     MalformedSignature,
@@ -86,19 +86,19 @@ pub fn read_webhook(
     signature: &str,
     body: &[u8],
     now: Timestamp,
-) -> Result<(OrderId, PaymentReport), WebhookError> {
+) -> Result<(OrderId, PaymentReport), SimulatedWebhookError> {
     if body.len() > MAX_WEBHOOK_LENGTH {
-        return Err(WebhookError::InvalidBody);
+        return Err(SimulatedWebhookError::InvalidBody);
     }
-    let (unix_seconds, code) = parts(signature).ok_or(WebhookError::MalformedSignature)?;
+    let (unix_seconds, code) = parts(signature).ok_or(SimulatedWebhookError::MalformedSignature)?;
     // Compares in constant time, so that the duration does not reveal how much of a wrong signature is right.
-    secret.code(unix_seconds, body).verify_slice(&code).map_err(|_| WebhookError::WrongSignature)?;
-    let at = Timestamp::from_second(unix_seconds).map_err(|_| WebhookError::OutOfTime)?;
+    secret.code(unix_seconds, body).verify_slice(&code).map_err(|_| SimulatedWebhookError::WrongSignature)?;
+    let at = Timestamp::from_second(unix_seconds).map_err(|_| SimulatedWebhookError::OutOfTime)?;
     if now.duration_since(at).abs() > TOLERANCE {
-        return Err(WebhookError::OutOfTime);
+        return Err(SimulatedWebhookError::OutOfTime);
     }
     let Notification { order_id, report } =
-        serde_json::from_slice(body).map_err(|_| WebhookError::InvalidBody)?;
+        serde_json::from_slice(body).map_err(|_| SimulatedWebhookError::InvalidBody)?;
     Ok((order_id, report.into()))
 }
 

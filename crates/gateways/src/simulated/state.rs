@@ -15,8 +15,8 @@ use sha2::{Digest as _, Sha256};
 use super::{
     ledger::{Entry, Ledger, Operation},
     provider::{
-        Failure, Health, MAX_KEY_LENGTH, MAX_KEYS, PaymentRecord, PaymentState, RefundRecord, Refusal, Reply,
-        rules,
+        Failure, MAX_KEY_LENGTH, MAX_KEYS, PaymentRecord, PaymentState, ProviderHealth, RefundRecord,
+        Refusal, Reply, rules,
     },
     tokens::{Behaviour, Course, Verdict},
     wire::{Answer, Notification, Report},
@@ -47,7 +47,7 @@ pub(super) struct Moment {
 #[derive(Default)]
 pub(super) struct State {
     /// The provider's health.
-    pub(super) health: Health,
+    pub(super) health: ProviderHealth,
     /// The provider's ledger.
     pub(super) ledger: Ledger,
     keys: HashMap<String, Key>,
@@ -399,8 +399,7 @@ impl State {
         }
         held.record.refunded = held.record.refunded.plus(amount).ok()?;
         let (order_id, money) = (held.record.order_id, Money { amount, currency });
-        let report =
-            Report::RefundedElsewhere { payment: payment.clone(), reference: reference.clone(), money };
+        let report = Report::ExternalRefund { payment: payment.clone(), reference: reference.clone(), money };
         self.notifications.push(Notification { order_id, report });
         self.add_entry(order_id, payment, Operation::Refund, amount, reference.as_str(), now);
         Some(())
@@ -465,8 +464,8 @@ fn report_of(Held { record, requested, .. }: &Held) -> Option<Report> {
     let differs = record.amount != *requested;
     match record.state {
         PaymentState::Pending => None,
-        PaymentState::Authorized if differs => Some(Report::AuthorizedFor { reference, money }),
-        PaymentState::Captured if differs => Some(Report::CapturedFor { reference, money }),
+        PaymentState::Authorized if differs => Some(Report::AuthorizedAmount { reference, money }),
+        PaymentState::Captured if differs => Some(Report::CapturedAmount { reference, money }),
         PaymentState::Authorized => Some(Report::Authorized { reference }),
         PaymentState::Captured => Some(Report::Captured { reference }),
         PaymentState::Voided => Some(Report::Voided { reference }),

@@ -30,7 +30,7 @@ const MAX_IN_FLIGHT: usize = 256;
 /// Maximum number of attempts to send a report. With the pauses below, they take about a minute and a half.
 const MAX_ATTEMPTS: u32 = 12;
 /// Pause after a failed attempt.
-const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), longest: Duration::from_secs(30) };
+const BACKOFF: Backoff = Backoff { base: Duration::from_millis(500), max: Duration::from_secs(30) };
 /// Timeout for connecting to the receiver.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of one attempt.

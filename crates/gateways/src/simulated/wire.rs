@@ -141,21 +141,24 @@ pub enum Report {
         number: RefundNumber,
     },
     /// The payment is authorized, for another amount than requested.
-    AuthorizedFor {
+    #[serde(rename = "authorized_for")]
+    AuthorizedAmount {
         /// The payment.
         reference: PaymentReference,
         /// The authorized amount.
         money: Money,
     },
     /// The money is captured, with another amount than requested.
-    CapturedFor {
+    #[serde(rename = "captured_for")]
+    CapturedAmount {
         /// The payment.
         reference: PaymentReference,
         /// The captured amount.
         money: Money,
     },
     /// An operator refunded money by hand.
-    RefundedElsewhere {
+    #[serde(rename = "refunded_elsewhere")]
+    ExternalRefund {
         /// The payment.
         payment: PaymentReference,
         /// The refund.
@@ -164,7 +167,8 @@ pub enum Report {
         money: Money,
     },
     /// A refund by hand failed.
-    FailedElsewhere {
+    #[serde(rename = "failed_elsewhere")]
+    ExternalRefundFailed {
         /// The refund.
         reference: PaymentReference,
         /// The reason.
@@ -207,12 +211,14 @@ impl From<Report> for PaymentReport {
             Report::Captured { reference } => Self::Captured { reference },
             Report::Voided { reference } => Self::Voided { reference },
             Report::Refunded { number } => Self::Refunded { number },
-            Report::AuthorizedFor { reference, money } => Self::AuthorizedFor { reference, money },
-            Report::CapturedFor { reference, money } => Self::CapturedFor { reference, money },
-            Report::RefundedElsewhere { payment, reference, money } => {
-                Self::RefundedElsewhere { payment, reference, money }
+            Report::AuthorizedAmount { reference, money } => Self::AuthorizedAmount { reference, money },
+            Report::CapturedAmount { reference, money } => Self::CapturedAmount { reference, money },
+            Report::ExternalRefund { payment, reference, money } => {
+                Self::ExternalRefund { payment, reference, money }
             }
-            Report::FailedElsewhere { reference, reason } => Self::FailedElsewhere { reference, reason },
+            Report::ExternalRefundFailed { reference, reason } => {
+                Self::ExternalRefundFailed { reference, reason }
+            }
             Report::Chargeback { payment, reference, money, outcome } => {
                 Self::Chargeback { payment, reference, money, outcome }
             }

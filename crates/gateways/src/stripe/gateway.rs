@@ -13,7 +13,7 @@ use reqwest::StatusCode;
 use super::{
     StripeGateway, amounts,
     client::{Answer, Failure, read},
-    declines, elsewhere,
+    declines, external,
     objects::{
         IntentStatus, ORDER_ID_KEY, Page, PaymentIntent, REFUND_KEY, StripeRefund, StripeRefundStatus,
     },
@@ -116,11 +116,11 @@ impl PaymentGateway for StripeGateway {
         match object {
             ProviderObject::Refund(id) => {
                 let path = format!("/v1/refunds/{id}?expand[]=payment_intent");
-                Ok(elsewhere::of_refund(self.client.get(&path).await?))
+                Ok(external::of_refund(self.client.get(&path).await?))
             }
             ProviderObject::Chargeback(id) => {
                 let path = format!("/v1/disputes/{id}?expand[]=payment_intent");
-                Ok(elsewhere::of_dispute(self.client.get(&path).await?))
+                Ok(external::of_dispute(self.client.get(&path).await?))
             }
         }
     }

@@ -36,7 +36,7 @@ impl PaymentIntent {
     /// Returns the report of an authorization, with the amount if Stripe states it.
     pub(super) fn authorized(self) -> PaymentReport {
         match self.money(self.amount_capturable.filter(|units| *units > 0)) {
-            Some(money) => PaymentReport::AuthorizedFor { reference: self.id, money },
+            Some(money) => PaymentReport::AuthorizedAmount { reference: self.id, money },
             None => PaymentReport::Authorized { reference: self.id },
         }
     }
@@ -45,7 +45,7 @@ impl PaymentIntent {
     /// the amount in Stripe's dashboard.
     pub(super) fn captured(self) -> PaymentReport {
         match self.money(self.amount_received) {
-            Some(money) => PaymentReport::CapturedFor { reference: self.id, money },
+            Some(money) => PaymentReport::CapturedAmount { reference: self.id, money },
             None => PaymentReport::Captured { reference: self.id },
         }
     }

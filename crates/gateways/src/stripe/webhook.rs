@@ -40,7 +40,7 @@ const SIGNATURE_LENGTH: usize = 32;
 
 /// The reason why an event is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookError {
+pub enum StripeWebhookError {
     /// The header has no sending time, or no signature of a known scheme.
     #[error("the signature header must have the form t=SECONDS,v1=SIGNATURE")]
     Header,
@@ -67,9 +67,9 @@ pub fn read_webhook(
     signature_header: &str,
     body: &[u8],
     now: Timestamp,
-) -> Result<Option<ProviderNotice>, WebhookError> {
+) -> Result<Option<ProviderNotice>, StripeWebhookError> {
     verify(secret, signature_header, body, now)?;
-    let event: StripeEvent<'_> = serde_json::from_slice(body).map_err(|_| WebhookError::Body)?;
+    let event: StripeEvent<'_> = serde_json::from_slice(body).map_err(|_| StripeWebhookError::Body)?;
     let object = event.data.object;
     match event.kind.as_str() {
         "payment_intent.amount_capturable_updated"
@@ -85,7 +85,7 @@ pub fn read_webhook(
         | "charge.dispute.funds_withdrawn"
         | "charge.dispute.funds_reinstated" => {
             let Dispute { id, .. } = parse(object)?;
-            Ok(Some(ProviderNotice::Ask(ProviderObject::Chargeback(id))))
+            Ok(Some(ProviderNotice::LookUp(ProviderObject::Chargeback(id))))
         }
         _ => Ok(None),
     }
@@ -106,8 +106,8 @@ struct StripeEventData<'a> {
     object: &'a RawValue,
 }
 
-fn parse<T: DeserializeOwned>(object: &RawValue) -> Result<T, WebhookError> {
-    serde_json::from_str(object.get()).map_err(|_| WebhookError::Body)
+fn parse<T: DeserializeOwned>(object: &RawValue) -> Result<T, StripeWebhookError> {
+    serde_json::from_str(object.get()).map_err(|_| StripeWebhookError::Body)
 }
 
 fn of_intent(kind: &str, intent: PaymentIntent) -> Option<ProviderNotice> {
@@ -133,7 +133,7 @@ fn of_refund(refund: StripeRefund) -> Option<ProviderNotice> {
         return refund
             .payment_intent
             .is_some()
-            .then_some(ProviderNotice::Ask(ProviderObject::Refund(refund.id)));
+            .then_some(ProviderNotice::LookUp(ProviderObject::Refund(refund.id)));
     };
     let report = match status {
         StripeRefundStatus::Succeeded => PaymentReport::Refunded { number },
@@ -149,37 +149,38 @@ fn of_refund(refund: StripeRefund) -> Option<ProviderNotice> {
 
 /// Verifies that an event comes from Stripe and was sent recently. The signature is an HMAC-SHA256 over the
 /// time, a dot and the body, in hexadecimal digits, under the name `v1`.
-fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(), WebhookError> {
+fn verify(secret: &str, header: &str, body: &[u8], now: Timestamp) -> Result<(), StripeWebhookError> {
     let mut time = None;
     let mut signatures = Vec::new();
     for (name, value) in header.split(',').filter_map(|part| part.trim().split_once('=')) {
         match name {
-            "t" if time.is_some() => return Err(WebhookError::Header),
+            "t" if time.is_some() => return Err(StripeWebhookError::Header),
             "t" => time = Some(value),
             "v1" if signatures.len() < MAX_SIGNATURES => signatures.extend(from_hex(value)),
             _ => {}
         }
     }
-    let time = time.ok_or(WebhookError::Header)?;
+    let time = time.ok_or(StripeWebhookError::Header)?;
     let sent_at = time.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
-    let sent_at = sent_at.ok_or(WebhookError::Header)?;
+    let sent_at = sent_at.ok_or(StripeWebhookError::Header)?;
     if signatures.is_empty() {
-        return Err(WebhookError::Header);
+        return Err(StripeWebhookError::Header);
     }
     // Anybody can sign with an empty secret.
     if secret.is_empty() {
-        return Err(WebhookError::Signature);
+        return Err(StripeWebhookError::Signature);
     }
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| WebhookError::Signature)?;
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| StripeWebhookError::Signature)?;
     mac.update(time.as_bytes());
     mac.update(b".");
     mac.update(body);
     // `verify_slice` compares in constant time.
     if !signatures.iter().any(|signature| mac.clone().verify_slice(signature).is_ok()) {
-        return Err(WebhookError::Signature);
+        return Err(StripeWebhookError::Signature);
     }
     if now.duration_since(sent_at).abs() > WEBHOOK_TOLERANCE {
-        return Err(WebhookError::Time);
+        return Err(StripeWebhookError::Time);
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ async fn a_partial_capture_by_hand_is_reported() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
     let stub = Stub::start().await.on("POST", &path("cancel"), answer(400, unexpected(&part))).await;
-    let report = PaymentReport::CapturedFor { reference: reference(), money: pounds(1_000) };
+    let report = PaymentReport::CapturedAmount { reference: reference(), money: pounds(1_000) };
     assert_eq!(end(&stub, "cancel").await, Outcome::Report(report));
 }
 

@@ -136,13 +136,13 @@ async fn authorize(gateway: &StripeGateway, token: &str) -> PaymentReport {
 
 async fn authorized(gateway: &StripeGateway) -> PaymentReference {
     match authorize(gateway, "pm_card_visa").await {
-        PaymentReport::AuthorizedFor { reference, .. } => reference,
+        PaymentReport::AuthorizedAmount { reference, .. } => reference,
         report => panic!("{report:?}"),
     }
 }
 
 async fn payment_is_captured_once(gateway: &StripeGateway, reference: &PaymentReference) {
-    let captured = GatewayAnswer::Report(PaymentReport::CapturedFor {
+    let captured = GatewayAnswer::Report(PaymentReport::CapturedAmount {
         reference: reference.clone(),
         money: pounds(1_250),
     });
@@ -202,7 +202,7 @@ async fn money_moves_once_at_another_implementation() {
 
     let reference = authorized(&gateway).await;
     payment_is_captured_once(&gateway, &reference).await;
-    let report = PaymentReport::CapturedFor { reference: reference.clone(), money: pounds(1_250) };
+    let report = PaymentReport::CapturedAmount { reference: reference.clone(), money: pounds(1_250) };
     let expected = ProviderNotice::Report(order_id(), report);
     while next_report(&mut events).await != Some(expected.clone()) {}
 

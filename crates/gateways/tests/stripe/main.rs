@@ -5,7 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod authorize;
-mod elsewhere;
+mod external;
 mod holds;
 mod localstripe;
 mod refund;

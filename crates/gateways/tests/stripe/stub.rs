@@ -30,11 +30,11 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     pub(crate) fn authorized() -> Self {
-        Self::Report(PaymentReport::AuthorizedFor { reference: reference(), money: pounds(1_250) })
+        Self::Report(PaymentReport::AuthorizedAmount { reference: reference(), money: pounds(1_250) })
     }
 
     pub(crate) fn captured() -> Self {
-        Self::Report(PaymentReport::CapturedFor { reference: reference(), money: pounds(1_250) })
+        Self::Report(PaymentReport::CapturedAmount { reference: reference(), money: pounds(1_250) })
     }
 
     pub(crate) fn voided() -> Self {

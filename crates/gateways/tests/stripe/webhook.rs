@@ -5,7 +5,7 @@ use dabba_domain::{
     order::{DeclineReason, PaymentReport, RefundFailureReason, RefundNumber},
 };
 use dabba_engine::{ProviderNotice, ProviderObject};
-use dabba_gateways::stripe::{WEBHOOK_TOLERANCE, WebhookError, read_webhook};
+use dabba_gateways::stripe::{StripeWebhookError, WEBHOOK_TOLERANCE, read_webhook};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -43,7 +43,7 @@ fn event(kind: &str, object: &Value) -> Vec<u8> {
     event.to_string().into_bytes()
 }
 
-fn read(kind: &str, object: &Value) -> Result<Option<ProviderNotice>, WebhookError> {
+fn read(kind: &str, object: &Value) -> Result<Option<ProviderNotice>, StripeWebhookError> {
     let body = event(kind, object);
     read_webhook(SECRET, &header(SECRET, now(), &body), &body, now())
 }
@@ -68,8 +68,8 @@ fn events_become_reports() {
     let number = RefundNumber::new(3).unwrap();
     let made = PaymentReport::Refunded { number };
     let refused = |reason| Some(PaymentReport::RefundRefused { number, reason });
-    let authorized = PaymentReport::AuthorizedFor { reference: reference.clone(), money: pounds(1_250) };
-    let captured = PaymentReport::CapturedFor { reference: reference.clone(), money: pounds(1_250) };
+    let authorized = PaymentReport::AuthorizedAmount { reference: reference.clone(), money: pounds(1_250) };
+    let captured = PaymentReport::CapturedAmount { reference: reference.clone(), money: pounds(1_250) };
     let voided = PaymentReport::Voided { reference };
     let expired = PaymentReport::Declined { reason: DeclineReason::ExpiredCard };
     let other = PaymentReport::Declined { reason: DeclineReason::Other };
@@ -101,7 +101,7 @@ fn events_become_reports() {
 fn a_partial_capture_by_hand_is_reported() {
     let mut part = intent("succeeded");
     part["amount_received"] = 1_000.into();
-    let report = PaymentReport::CapturedFor { reference: reference(), money: pounds(1_000) };
+    let report = PaymentReport::CapturedAmount { reference: reference(), money: pounds(1_000) };
     assert_eq!(read("payment_intent.succeeded", &part), Ok(Some(ProviderNotice::Report(order_id(), report))));
 }
 
@@ -112,13 +112,13 @@ fn an_event_without_an_order_is_looked_up() {
     let reference = |id: &str| dabba_domain::order::PaymentReference::new(id).unwrap();
     let by_hand = json!({ "id": "re_9", "status": "succeeded", "metadata": {}, "payment_intent": "pi_1" });
     for kind in ["refund.created", "refund.updated", "refund.failed", "charge.refund.updated"] {
-        let expected = ProviderNotice::Ask(ProviderObject::Refund(reference("re_9")));
+        let expected = ProviderNotice::LookUp(ProviderObject::Refund(reference("re_9")));
         assert_eq!(read(kind, &by_hand), Ok(Some(expected)), "{kind}");
     }
     let dispute =
         json!({ "id": "du_1", "status": "needs_response", "charge": "ch_1", "payment_intent": "pi_1" });
     for kind in ["created", "updated", "closed", "funds_withdrawn", "funds_reinstated"] {
-        let expected = ProviderNotice::Ask(ProviderObject::Chargeback(reference("du_1")));
+        let expected = ProviderNotice::LookUp(ProviderObject::Chargeback(reference("du_1")));
         assert_eq!(read(&format!("charge.dispute.{kind}"), &dispute), Ok(Some(expected)), "{kind}");
     }
 }
@@ -142,10 +142,10 @@ fn payments_of_other_systems_are_ignored() {
 
 #[test]
 fn a_signed_event_that_cannot_be_parsed_is_an_error() {
-    assert_eq!(read("payment_intent.succeeded", &json!({ "id": "pi_1" })), Err(WebhookError::Body));
+    assert_eq!(read("payment_intent.succeeded", &json!({ "id": "pi_1" })), Err(StripeWebhookError::Body));
     for body in ["", "[]", "{}", "{\"type\":\"payment_intent.succeeded\"}", "\u{feff}"] {
         let answer = read_webhook(SECRET, &header(SECRET, now(), body.as_bytes()), body.as_bytes(), now());
-        assert_eq!(answer, Err(WebhookError::Body), "{body}");
+        assert_eq!(answer, Err(StripeWebhookError::Body), "{body}");
     }
 }
 
@@ -157,8 +157,8 @@ fn only_events_with_a_valid_signature_are_accepted() {
     let former = signature(FORMER_SECRET, now(), &body);
     let is_accepted =
         |header: &str| read_webhook(SECRET, header, &body, now()).map(|report| report.is_some());
-    let signature_error = Err(WebhookError::Signature);
-    let header_error = Err(WebhookError::Header);
+    let signature_error = Err(StripeWebhookError::Signature);
+    let header_error = Err(StripeWebhookError::Header);
     let rows = [
         (format!("t={time},v1={good}"), Ok(true)),
         (format!("t={time}, v1={good}"), Ok(true)),
@@ -184,9 +184,9 @@ fn only_events_with_a_valid_signature_are_accepted() {
     let mut changed = body.clone();
     *changed.last_mut().unwrap() = b' ';
     let answer = read_webhook(SECRET, &header(SECRET, now(), &body), &changed, now());
-    assert_eq!(answer, Err(WebhookError::Signature));
+    assert_eq!(answer, Err(StripeWebhookError::Signature));
     let answer = read_webhook("", &header("", now(), &body), &body, now());
-    assert_eq!(answer, Err(WebhookError::Signature), "an empty secret must be refused");
+    assert_eq!(answer, Err(StripeWebhookError::Signature), "an empty secret must be refused");
 }
 
 #[test]
@@ -205,7 +205,7 @@ fn only_recent_events_are_accepted() {
         let answer = read_webhook(SECRET, &header, &body, now());
         assert_eq!(
             answer.map(|report| report.is_some()),
-            is_accepted.then_some(true).ok_or(WebhookError::Time),
+            is_accepted.then_some(true).ok_or(StripeWebhookError::Time),
             "{age}"
         );
     }
@@ -235,6 +235,6 @@ proptest! {
     fn a_signed_body_is_read_or_refused(kind in "(payment_intent.succeeded|refund.updated)", text in any::<String>()) {
         let body = event(&kind, &json!({ "id": text, "status": text, "amount": 1, "metadata": { "order_id": text } }));
         let answer = read_webhook(SECRET, &header(SECRET, now(), &body), &body, now());
-        prop_assert!(matches!(answer, Ok(None) | Err(WebhookError::Body)));
+        prop_assert!(matches!(answer, Ok(None) | Err(StripeWebhookError::Body)));
     }
 }

@@ -27,7 +27,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::audit::{Audit, AuditOptions, Code, Report};
+    use crate::audit::{Audit, AuditOptions, AuditReport, FindingCode};
 
     /// Returns a store in which every seventh order was placed under two keys and every fifth order has lost
     /// its task.
@@ -64,9 +64,9 @@ mod tests {
         (store, directory, [twice, taskless])
     }
 
-    async fn audit_within(store: &dyn Store, world: &World, bounds: Bounds) -> Report {
-        let options = &AuditOptions::at(world.now());
-        let audit = Audit { store, gateway: None, options, bounds, report: Report::default() };
+    async fn audit_within(store: &dyn Store, world: &World, bounds: Bounds) -> AuditReport {
+        let options = &AuditOptions::new(world.now());
+        let audit = Audit { store, gateway: None, options, bounds, report: AuditReport::default() };
         audit.run().await.unwrap()
     }
 
@@ -82,7 +82,8 @@ mod tests {
                 let findings = report.findings.iter().filter(|finding| finding.code == code);
                 findings.filter_map(|finding| finding.order_id).collect()
             };
-            for (code, planted) in [(Code::PlacedTwice, &twice), (Code::TaskMissing, &taskless)] {
+            for (code, planted) in [(FindingCode::PlacedTwice, &twice), (FindingCode::TaskMissing, &taskless)]
+            {
                 let found = found(code);
                 assert_eq!(found.len(), planted.len(), "{code}, {bounds:?}: {report}");
                 assert_eq!(found.into_iter().collect::<HashSet<_>>(), *planted, "{code}, {bounds:?}");

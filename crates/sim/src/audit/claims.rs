@@ -15,7 +15,7 @@ use dabba_domain::{
 };
 use dabba_store::{AuditStore, OrderStore, ScopedKey, StoredClaim};
 
-use super::{Audit, AuditError, Code, Finding, PAGE, is_full, orders_by_id, whole};
+use super::{Audit, AuditError, Finding, FindingCode, PAGE, is_full, orders_by_id, whole};
 
 /// An account, and a restaurant if the key has one. Keys are sorted by scope.
 type Scope = (AccountId, Option<RestaurantId>);
@@ -46,7 +46,7 @@ fn places(order: &Order, version: u32) -> bool {
 struct Placed {
     scope: Scope,
     /// The last key before the scope, if any.
-    behind: Option<ScopedKey>,
+    start: Option<ScopedKey>,
     /// Number of keys that placed an order.
     keys: usize,
     /// The orders; empty if there are more than the limit.
@@ -55,8 +55,8 @@ struct Placed {
 }
 
 impl Placed {
-    fn new(scope: Scope, behind: Option<ScopedKey>) -> Self {
-        Self { scope, behind, keys: 0, seen: HashSet::new(), twice: Vec::new() }
+    fn new(scope: Scope, start: Option<ScopedKey>) -> Self {
+        Self { scope, start, keys: 0, seen: HashSet::new(), twice: Vec::new() }
     }
 
     fn remember(&mut self, order_id: OrderId, most: usize) {
@@ -76,7 +76,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         let mut placed: Option<Placed> = None;
         let mut large = Vec::new();
         loop {
-            let (page, is_last) = self.claims_behind(after.as_ref()).await?;
+            let (page, is_last) = self.claims_after(after.as_ref()).await?;
             for (StoredClaim { key, record }, order) in page {
                 self.report.keys += 1;
                 let Some(order_id) = record.order_id() else {
@@ -106,7 +106,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     }
 
     /// Returns a page of keys, each with its order, and whether the page is the last one.
-    async fn claims_behind(
+    async fn claims_after(
         &self,
         after: Option<&ScopedKey>,
     ) -> Result<(Vec<(StoredClaim, Option<Order>)>, bool), AuditError> {
@@ -126,25 +126,30 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
     fn judge_claim(&mut self, key: &ScopedKey, order_id: OrderId, version: u32, order: Option<&Order>) {
         let ScopedKey { account_id, restaurant_id, .. } = key;
         let Some(order) = order else {
-            return self.found(Code::KeyOrder, key, order_id, "names this order, which does not exist");
+            return self.found(
+                FindingCode::KeyOrder,
+                key,
+                order_id,
+                "names this order, which does not exist",
+            );
         };
         let details = &order.details;
         if !(1..=order.version).contains(&version) {
             let text =
                 format!("names version {version} of this order, which has versions 1 to {}", order.version);
-            self.found(Code::KeyVersion, key, order_id, &text);
+            self.found(FindingCode::KeyVersion, key, order_id, &text);
         }
         if Some(details.restaurant_id) != *restaurant_id {
             let text = format!("names this order, which belongs to restaurant {}", details.restaurant_id);
-            self.found(Code::KeyOrder, key, order_id, &text);
+            self.found(FindingCode::KeyOrder, key, order_id, &text);
         }
         if places(order, version) && details.customer_id != *account_id {
             let text = format!("placed this order, which belongs to account {}", details.customer_id);
-            self.found(Code::KeyAccount, key, order_id, &text);
+            self.found(FindingCode::KeyAccount, key, order_id, &text);
         }
     }
 
-    fn found(&mut self, code: Code, key: &ScopedKey, order_id: OrderId, text: &str) {
+    fn found(&mut self, code: FindingCode, key: &ScopedKey, order_id: OrderId, text: &str) {
         let text = format!("a key of {} {text}", describe_scope(scope_of(key)));
         self.report.add(Finding::new(code, order_id, text));
     }
@@ -163,19 +168,19 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
 
     fn placed_twice(&mut self, scope: Scope, order_id: OrderId) {
         let text = format!("two keys of {} placed this order", describe_scope(scope));
-        self.report.add(Finding::new(Code::PlacedTwice, order_id, text));
+        self.report.add(Finding::new(FindingCode::PlacedTwice, order_id, text));
     }
 
     /// Reads the keys of a large scope once for each part of its orders, and reports the orders that were
     /// placed twice.
     async fn walk_scope(&mut self, placed: &Placed) -> Result<(), AuditError> {
-        let Placed { scope, behind, keys, .. } = placed;
+        let Placed { scope, start, keys, .. } = placed;
         let parts = u128::try_from(keys.div_ceil(self.bounds.placed)).unwrap_or(u128::MAX);
         for part in 0..parts {
             let mut seen = HashSet::new();
-            let mut after = behind.clone();
+            let mut after = start.clone();
             loop {
-                let (page, is_last) = self.claims_behind(after.as_ref()).await?;
+                let (page, is_last) = self.claims_after(after.as_ref()).await?;
                 let is_beyond = page.last().is_some_and(|(last, _)| scope_of(&last.key) > *scope);
                 for (StoredClaim { key, record }, order) in page {
                     // The last bits of an id are random, so they divide the orders evenly.

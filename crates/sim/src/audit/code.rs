@@ -28,11 +28,11 @@ macro_rules! codes {
     ($($(#[doc = $meaning:literal])+ $variant:ident $name:literal $severity:ident $invariant:literal,)+) => {
         /// A kind of finding.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Code {
+        pub enum FindingCode {
             $($(#[doc = $meaning])+ $variant,)+
         }
 
-        impl Code {
+        impl FindingCode {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
@@ -188,13 +188,13 @@ codes! {
     ReviewOpen "review_open" Warning "",
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for FindingCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())
     }
 }
 
-impl Serialize for Code {
+impl Serialize for FindingCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -203,7 +203,7 @@ impl Serialize for Code {
 /// Returns the codes as a Markdown table for the documentation.
 pub fn table() -> String {
     let mut text = String::from("| code | | invariant | meaning |\n|---|---|---|---|\n");
-    for code in Code::ALL {
+    for code in FindingCode::ALL {
         let (severity, invariant) = (code.severity().as_str(), code.invariant());
         let invariant = if invariant.is_empty() { "–" } else { invariant };
         // Writing to a `String` cannot fail.

@@ -7,7 +7,7 @@ use dabba_domain::{
 };
 use dabba_gateways::simulated::ledger::Summary;
 
-use super::{AuditOptions, Code, Findings};
+use super::{AuditOptions, FindingCode, Findings};
 
 /// The payment provider's own records.
 #[async_trait]
@@ -57,12 +57,13 @@ pub(super) fn check(
     let done = summary.unwrap_or_default();
     for (count, what) in [(done.authorizations, "authorized"), (done.captures, "captured")] {
         if count > 1 {
-            findings.add(Code::GatewayTwice, format!("the payment provider {what} money {count} times"));
+            findings
+                .add(FindingCode::GatewayTwice, format!("the payment provider {what} money {count} times"));
         }
     }
     if order.payment_reference.is_some() && done.authorizations == 0 {
         let text = "its payment was authorized, but the payment provider has no payment";
-        findings.add(Code::GatewayDiffers, text);
+        findings.add(FindingCode::GatewayDiffers, text);
     }
     let captured = compare("captured", done.captured, order.captured, 0, uncollected(order), findings);
     let unknown = returned_unknown(order, done.returned);
@@ -76,7 +77,7 @@ pub(super) fn check(
             order.captured.minor(),
             order.refunded.minor()
         );
-        findings.add(Code::GatewayAhead, text);
+        findings.add(FindingCode::GatewayAhead, text);
     }
     let left = i128::from(done.authorized) - i128::from(done.captured) - i128::from(done.voided);
     // While the payment is still open, a void is expected and may be pending.
@@ -86,7 +87,7 @@ pub(super) fn check(
             "its payment is {}, but the payment provider still holds an authorization of {left}",
             order.payment_status
         );
-        findings.add(Code::GatewayHolds, text);
+        findings.add(FindingCode::GatewayHolds, text);
     }
 }
 
@@ -117,7 +118,7 @@ fn compare(
     } else {
         let text =
             format!("{known} was {what} according to the order, {done} according to the payment provider");
-        findings.add(Code::GatewayDiffers, text);
+        findings.add(FindingCode::GatewayDiffers, text);
         Relation::Inconsistent
     }
 }

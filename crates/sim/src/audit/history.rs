@@ -5,12 +5,13 @@ use std::{fmt, sync::Arc};
 use dabba_domain::{
     AccountId, Actor, Timestamp,
     order::{
-        Awaited, Closure, Event, Order, OrderDetails, OrderStatus, PaymentMethod, RecordedEvent, RefundBearer,
+        Closure, Event, ExpiryReason, Order, OrderDetails, OrderStatus, PaymentMethod, RecordedEvent,
+        RefundBearer,
     },
 };
 
 use super::{
-    Code, Findings,
+    FindingCode, Findings,
     moves::{Illegal, Position},
     payment::Payment,
     returns,
@@ -25,7 +26,7 @@ pub(super) fn check(order: &Order, events: &[RecordedEvent], findings: &mut Find
             order.details.restaurant_id,
             restaurant_home.number()
         );
-        findings.add(Code::WrongBucket, text);
+        findings.add(FindingCode::WrongBucket, text);
     }
     let Some(mut replay) = begin(order, events, findings) else { return };
     for recorded in &events[1..] {
@@ -50,7 +51,7 @@ fn check_version(order: &Order, events: &[RecordedEvent], findings: &mut Finding
     let fits = u32::try_from(events.len()) == Ok(order.version);
     if !fits {
         let text = format!("it is at version {} but has {} events", order.version, events.len());
-        findings.add(Code::HistoryVersion, text);
+        findings.add(FindingCode::HistoryVersion, text);
     }
     fits
 }
@@ -58,17 +59,20 @@ fn check_version(order: &Order, events: &[RecordedEvent], findings: &mut Finding
 /// Checks that the events can be the history of one order. Returns the order as it was placed, or `None`.
 fn begin<'a>(order: &Order, events: &'a [RecordedEvent], findings: &mut Findings) -> Option<Replay<'a>> {
     let Some(first) = events.first() else {
-        findings.add(Code::HistoryMissing, format!("it is at version {} but has no events", order.version));
+        findings.add(
+            FindingCode::HistoryMissing,
+            format!("it is at version {} but has no events", order.version),
+        );
         return None;
     };
     if let Some(foreign) = events.iter().find(|event| event.order_id != order.id) {
         let text = format!("its event {} names order {}", foreign.version, foreign.order_id);
-        findings.add(Code::HistoryForeign, text);
+        findings.add(FindingCode::HistoryForeign, text);
         return None;
     }
     if let Some((expected, found)) = (1..).zip(events).find(|(expected, event)| event.version != *expected) {
         let text = format!("event {expected} has the number {}", found.version);
-        findings.add(Code::HistoryNumbering, text);
+        findings.add(FindingCode::HistoryNumbering, text);
         return None;
     }
     let late = events[1..].iter().find(|event| matches!(event.event, Event::Placed(_)));
@@ -77,12 +81,12 @@ fn begin<'a>(order: &Order, events: &'a [RecordedEvent], findings: &mut Findings
             || format!("its first event is {}, not placed", first.event.name()),
             |late| format!("its event {} places it again", late.version),
         );
-        findings.add(Code::HistoryStart, text);
+        findings.add(FindingCode::HistoryStart, text);
         return None;
     };
     if first.actor != (Actor::Customer { account_id: details.customer_id }) {
         let text = format!("it was placed by {}, not by its customer", name(&first.actor));
-        findings.add(Code::IllegalActor, text);
+        findings.add(FindingCode::IllegalActor, text);
     }
     Some(Replay::new(first, details))
 }
@@ -125,7 +129,7 @@ impl<'a> Replay<'a> {
         if *at < self.updated_at {
             let text =
                 format!("event {version} is dated {at}, before the previous event at {}", self.updated_at);
-            findings.add(Code::HistoryTime, text);
+            findings.add(FindingCode::HistoryTime, text);
         }
         let in_cash = self.details.payment_method == PaymentMethod::Cash;
         // The time and actor of a capture in cash are checked with the delivery.
@@ -154,17 +158,17 @@ impl<'a> Replay<'a> {
             Err(Illegal::Move) => {
                 let text =
                     format!("event {version} is {name}, which is not possible while the order is {status}");
-                findings.add(Code::IllegalMove, text);
+                findings.add(FindingCode::IllegalMove, text);
             }
             Err(Illegal::Actor) => {
                 let text = format!(
                     "event {version} is {name} by {by}, who may not do that while the order is {status}"
                 );
-                findings.add(Code::IllegalActor, text);
+                findings.add(FindingCode::IllegalActor, text);
             }
             Err(Illegal::AfterEnd) => {
                 let text = format!("event {version} is {name}, after the order was {status}");
-                findings.add(Code::MovedAfterEnd, text);
+                findings.add(FindingCode::MovedAfterEnd, text);
             }
         }
         self.judge_deadline(*version, *at, event, findings);
@@ -202,7 +206,7 @@ impl<'a> Replay<'a> {
                 "event {version}, {}, names {bearer} as the bearer, which is not allowed",
                 event.name()
             );
-            findings.add(Code::IllegalPayment, text);
+            findings.add(FindingCode::IllegalPayment, text);
         }
     }
 
@@ -231,8 +235,8 @@ impl<'a> Replay<'a> {
     fn judge_deadline(&self, version: u32, at: Timestamp, event: &Event, findings: &mut Findings) {
         let status = self.status;
         let (deadline, awaited) = match status {
-            OrderStatus::Created => (self.details.payment_deadline, Awaited::Payment),
-            OrderStatus::Confirmed => (self.acceptance_deadline, Awaited::Restaurant),
+            OrderStatus::Created => (self.details.payment_deadline, ExpiryReason::Payment),
+            OrderStatus::Confirmed => (self.acceptance_deadline, ExpiryReason::Restaurant),
             // No other status has such a move.
             _ => return,
         };
@@ -241,25 +245,25 @@ impl<'a> Replay<'a> {
                 let text = format!(
                     "event {version} warns of the deadline {acceptance_deadline}, which is not the order's deadline"
                 );
-                findings.add(Code::IllegalMove, text);
+                findings.add(FindingCode::IllegalMove, text);
             }
             Event::Expired { waited_for, .. } if *waited_for != awaited => {
                 let text = format!(
                     "event {version} says that the order waited for {waited_for:?} while it was {status}"
                 );
-                findings.add(Code::IllegalMove, text);
+                findings.add(FindingCode::IllegalMove, text);
             }
             Event::Expired { .. } => match deadline {
                 Some(deadline) if at >= deadline => {}
                 Some(deadline) => {
                     let text = format!("it expired at {at}, before its deadline {deadline}");
-                    findings.add(Code::ExpiredEarly, text);
+                    findings.add(FindingCode::ExpiredEarly, text);
                 }
                 None => {
                     let text = format!(
                         "event {version} is an expiry, but the order has no deadline while it is {status}"
                     );
-                    findings.add(Code::IllegalMove, text);
+                    findings.add(FindingCode::IllegalMove, text);
                 }
             },
             _ => {}
@@ -362,10 +366,10 @@ impl<'a> Replay<'a> {
         let (payment, replayed) = (order.payment_status, self.payment.status());
         if self.details.payment_method == PaymentMethod::Card && payment != replayed {
             let text = format!("its payment is {payment}; according to its events it is {replayed}");
-            findings.add(Code::PaymentStatus, text);
+            findings.add(FindingCode::PaymentStatus, text);
         }
         if !differences.is_empty() {
-            findings.add(Code::StateDiffers, differences.join("; "));
+            findings.add(FindingCode::StateDiffers, differences.join("; "));
         }
     }
 }

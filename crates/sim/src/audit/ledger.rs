@@ -11,7 +11,7 @@ use dabba_domain::{
     pricing::FulfilmentKind,
 };
 
-use super::{Code, Findings};
+use super::{FindingCode, Findings};
 
 /// Checks the ledger of a history. The history must have no other findings.
 pub(super) fn check(events: &[RecordedEvent], findings: &mut Findings) {
@@ -64,12 +64,12 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
         }
         let Some(posting) = postings.next().filter(|posting| posting.version == *version) else {
             let text = format!("the ledger has no posting for event {version}, {}", event.name());
-            return findings.add(Code::LedgerDiffers, text);
+            return findings.add(FindingCode::LedgerDiffers, text);
         };
         let sum: i128 = posting.entries.iter().map(|entry| i128::from(entry.amount)).sum();
         if sum != 0 {
             let text = format!("the entries of event {version} add up to {sum}");
-            return findings.add(Code::LedgerSum, text);
+            return findings.add(FindingCode::LedgerSum, text);
         }
         for (account, balance) in ACCOUNTS.iter().zip(&mut found) {
             let entries = posting.entries.iter().filter(|entry| entry.account == *account);
@@ -77,12 +77,12 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
         }
         let expected = books.balances();
         if let Some(text) = difference(&found, &expected) {
-            return findings.add(Code::LedgerDiffers, format!("after event {version} {text}"));
+            return findings.add(FindingCode::LedgerDiffers, format!("after event {version} {text}"));
         }
     }
     if let Some(posting) = postings.next() {
         let text = format!("the ledger has a posting for event {}, which moves no money", posting.version);
-        findings.add(Code::LedgerDiffers, text);
+        findings.add(FindingCode::LedgerDiffers, text);
     }
 }
 
@@ -269,7 +269,7 @@ mod tests {
         events
     }
 
-    fn found(events: &[RecordedEvent], postings: &[LedgerPosting]) -> Vec<Code> {
+    fn found(events: &[RecordedEvent], postings: &[LedgerPosting]) -> Vec<FindingCode> {
         let mut findings = Findings::of(events[0].order_id);
         compare(events, postings, &mut findings);
         findings.all.iter().map(|finding| finding.code).collect()
@@ -303,20 +303,20 @@ mod tests {
             for entry in 0..posting.entries.len() {
                 let mut postings = sound.clone();
                 postings[place].entries[entry].amount += 1;
-                assert_eq!(found(&events, &postings), [Code::LedgerSum], "{postings:?}");
+                assert_eq!(found(&events, &postings), [FindingCode::LedgerSum], "{postings:?}");
                 let other = (entry + 1) % posting.entries.len();
                 postings[place].entries[other].amount -= 1;
-                assert_eq!(found(&events, &postings), [Code::LedgerDiffers], "{postings:?}");
+                assert_eq!(found(&events, &postings), [FindingCode::LedgerDiffers], "{postings:?}");
             }
             let mut postings = sound.clone();
             postings.remove(place);
-            assert_eq!(found(&events, &postings), [Code::LedgerDiffers]);
+            assert_eq!(found(&events, &postings), [FindingCode::LedgerDiffers]);
         }
         let mut postings = sound;
         let mut more = postings[0].clone();
         more.entries = vec![LedgerEntry { account: LedgerAccount::Tax, amount: 1 }];
         postings.push(more);
-        assert_eq!(found(&events, &postings), [Code::LedgerDiffers]);
+        assert_eq!(found(&events, &postings), [FindingCode::LedgerDiffers]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use dabba_domain::{
     order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundLine, RefundState, RefundStatus},
 };
 
-use super::{Code, Findings};
+use super::{FindingCode, Findings};
 
 fn wide(amount: Amount) -> i128 {
     i128::from(amount.minor())
@@ -39,11 +39,11 @@ fn check_lines(order: &Order, findings: &mut Findings) {
         if total != expected {
             let text =
                 format!("{place} has the total {total}; {} × {unit_price} is {expected}", line.quantity);
-            findings.add(Code::LineTotal, text);
+            findings.add(FindingCode::LineTotal, text);
         }
         if options > unit_price {
             let text = format!("{place} has the unit price {unit_price}, but its options cost {options}");
-            findings.add(Code::LineTotal, text);
+            findings.add(FindingCode::LineTotal, text);
         }
     }
 }
@@ -53,13 +53,14 @@ fn check_total(order: &Order, findings: &mut Findings) {
     let lines: i128 = order.details.lines.iter().map(|line| wide(line.total)).sum();
     let subtotal = wide(amounts.subtotal);
     if subtotal != lines {
-        findings.add(Code::Subtotal, format!("the subtotal is {subtotal}; the lines add up to {lines}"));
+        findings
+            .add(FindingCode::Subtotal, format!("the subtotal is {subtotal}; the lines add up to {lines}"));
     }
     let total = wide(amounts.total);
     let parts = subtotal + wide(amounts.tax) + wide(amounts.delivery_fee) + wide(amounts.tip)
         - wide(amounts.discount);
     if total != parts {
-        findings.add(Code::Total, format!("the total is {total}; its parts add up to {parts}"));
+        findings.add(FindingCode::Total, format!("the total is {total}; its parts add up to {parts}"));
     }
 }
 
@@ -69,13 +70,13 @@ fn check_moved(order: &Order, differs: bool, findings: &mut Findings) {
     let (captured, refunded) = (wide(order.captured), wide(order.refunded));
     let waiting = sum_of(order, RefundStatus::Pending);
     if captured > total && !differs {
-        findings.add(Code::CapturedTooMuch, format!("{captured} was captured; the total is {total}"));
+        findings.add(FindingCode::CapturedTooMuch, format!("{captured} was captured; the total is {total}"));
     }
     // A refund or chargeback at the provider is not limited by what the order has left.
     let is_all_ours = order.refunds.iter().all(|state| state.refund.external.is_none());
     if is_all_ours && refunded + waiting > captured {
         let text = format!("{refunded} was refunded and {waiting} is pending; {captured} was captured");
-        findings.add(Code::RefundedTooMuch, text);
+        findings.add(FindingCode::RefundedTooMuch, text);
     }
     let ended_early = order.closure.is_some();
     let has_to_be_there = match order.details.payment_method {
@@ -90,7 +91,7 @@ fn check_moved(order: &Order, differs: bool, findings: &mut Findings) {
     };
     if has_to_be_there && captured < total && !differs {
         let text = format!("it is {}, but only {captured} of {total} was captured", order.status);
-        findings.add(Code::CapturedTooLittle, text);
+        findings.add(FindingCode::CapturedTooLittle, text);
     }
     let kept = captured - refunded - waiting;
     if ended_early && kept > 0 {
@@ -99,9 +100,10 @@ fn check_moved(order: &Order, differs: bool, findings: &mut Findings) {
             let text = format!(
                 "it was not delivered, {kept} must be refunded, and refunds of {refused} were refused or failed"
             );
-            findings.add(Code::RefundRefused, text);
+            findings.add(FindingCode::RefundRefused, text);
         } else {
-            findings.add(Code::MoneyKept, format!("it was not delivered, and {kept} must be refunded"));
+            findings
+                .add(FindingCode::MoneyKept, format!("it was not delivered, and {kept} must be refunded"));
         }
     }
 }
@@ -125,7 +127,7 @@ fn check_refunded_lines(order: &Order, findings: &mut Findings) {
             let Some((ordered, refunded)) = ordered.get(place).zip(refunded.get_mut(place)) else {
                 let text =
                     format!("refund {number} is for line {line} (counted from 0), which does not exist");
-                findings.add(Code::RefundLines, text);
+                findings.add(FindingCode::RefundLines, text);
                 continue;
             };
             *refunded += i128::from(*quantity);
@@ -134,7 +136,7 @@ fn check_refunded_lines(order: &Order, findings: &mut Findings) {
                     "refund {number} is for {quantity} of line {line}: in total {refunded} of {} ordered",
                     ordered.quantity
                 );
-                findings.add(Code::RefundLines, text);
+                findings.add(FindingCode::RefundLines, text);
             }
         }
     }
@@ -160,6 +162,6 @@ fn check_payment_status(order: &Order, findings: &mut Findings) {
              be {expected}",
             order.payment_status, order.status
         );
-        findings.add(Code::PaymentStatus, text);
+        findings.add(FindingCode::PaymentStatus, text);
     }
 }

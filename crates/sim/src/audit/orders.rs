@@ -11,8 +11,8 @@ use dabba_store::{
 use futures::stream::{StreamExt as _, TryStreamExt as _, iter};
 
 use super::{
-    Audit, AuditError, AuditOptions, Code, Finding, Findings, GatewayLedger, MAX_REREADS, PAGE, Severity,
-    gateway, history, ledger, money,
+    Audit, AuditError, AuditOptions, Finding, FindingCode, Findings, GatewayLedger, MAX_REREADS, PAGE,
+    Severity, gateway, history, ledger, money,
     tasks::{self, Waiting},
     waiting,
 };
@@ -34,7 +34,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         let mut waiting = Waiting::default();
         let (mut after, mut limit) = (None, PAGE);
         loop {
-            let page = match self.orders_behind(after, limit).await {
+            let page = match self.orders_after(after, limit).await {
                 Err(AuditError::Orders { error: StoreError::Corrupt(_), .. })
                     if limit != PAGE_NEAR_DAMAGE =>
                 {
@@ -51,7 +51,9 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                 self.report.events += events;
                 self.report.rereads += rereads;
                 // A wrong order has no reliable tasks to wait for.
-                if !order.is_newer && findings.iter().all(|finding| finding.severity == Severity::Warning) {
+                if !order.is_written_by_newer
+                    && findings.iter().all(|finding| finding.severity == Severity::Warning)
+                {
                     waiting.add(&order);
                 }
                 for finding in findings {
@@ -68,17 +70,17 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         }
     }
 
-    async fn orders_behind(
+    async fn orders_after(
         &self,
         after: Option<OrderCursor>,
         limit: PageSize,
     ) -> Result<OrderPage, AuditError> {
         let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after, limit };
-        let behind = after.map(|cursor| cursor.order_id);
+        let last = after.map(|cursor| cursor.order_id);
         match self.store.list_orders(&query).await {
-            Ok(page) if page.incomplete => Err(AuditError::Incomplete { behind }),
+            Ok(page) if page.incomplete => Err(AuditError::Incomplete { after: last }),
             Ok(page) => Ok(page),
-            Err(error) => Err(AuditError::Orders { behind, error }),
+            Err(error) => Err(AuditError::Orders { after: last, error }),
         }
     }
 }
@@ -105,7 +107,7 @@ async fn audit_order<S: OrderStore + ?Sized>(
             Ok(events) => (check(&order, &events, options), events.len()),
             Err(StoreError::Corrupt(text)) => {
                 let mut findings = Findings::of(order_id);
-                findings.add(Code::HistoryUnreadable, format!("its events: {text}"));
+                findings.add(FindingCode::HistoryUnreadable, format!("its events: {text}"));
                 (findings, 0)
             }
             Err(error) => return Err(AuditError::Order { order_id, error }),
@@ -159,13 +161,13 @@ async fn read_events<S: OrderStore + ?Sized>(
 fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Findings {
     let mut findings = Findings::of(order.id);
     let unknown = events.iter().find(|recorded| matches!(recorded.event, Event::Unknown(_)));
-    if order.is_newer {
+    if order.is_written_by_newer {
         history::check_numbering(order, events, &mut findings);
         let text = unknown.map_or_else(
             || "its row is marked as written by a newer version".to_owned(),
             |recorded| format!("its event {} is {}", recorded.version, recorded.event.name()),
         );
-        findings.add(Code::WrittenByNewer, text);
+        findings.add(FindingCode::WrittenByNewer, text);
         return findings;
     }
     if let Some(recorded) = unknown {
@@ -174,7 +176,7 @@ fn check(order: &Order, events: &[RecordedEvent], options: &AuditOptions) -> Fin
             "its event {} is {name}, which is unknown, and no mark of a newer version explains it",
             recorded.version
         );
-        findings.add(Code::HistoryUnreadable, text);
+        findings.add(FindingCode::HistoryUnreadable, text);
         return findings;
     }
     history::check(order, events, &mut findings);

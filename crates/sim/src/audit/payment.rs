@@ -7,7 +7,7 @@ use dabba_domain::order::{
     RefundFailureReason, RefundState, RefundStatus,
 };
 
-use super::{Code, Findings};
+use super::{FindingCode, Findings};
 
 /// The payment that the auditor computes from the events.
 pub(super) struct Payment {
@@ -141,15 +141,15 @@ impl Payment {
             }
             Event::PaymentAuthorized { .. } if self.authorizations > 0 => {
                 let text = format!("event {version} authorizes the money again");
-                return findings.add(Code::AuthorizedTwice, text);
+                return findings.add(FindingCode::AuthorizedTwice, text);
             }
             Event::Confirmed { .. } if status != PaymentStatus::Authorized && !self.is_of_nothing => {
                 let text = format!("event {version} confirms the order while its payment was {status}");
-                return findings.add(Code::ConfirmedUnpaid, text);
+                return findings.add(FindingCode::ConfirmedUnpaid, text);
             }
             Event::PaymentCaptured { .. } if self.captures == 0 && status != PaymentStatus::Authorized => {
                 let text = format!("event {version} captures the money while the payment was {status}");
-                return findings.add(Code::CapturedUnauthorized, text);
+                return findings.add(FindingCode::CapturedUnauthorized, text);
             }
             // The authorization of an ended order is voided; in all other cases it fails.
             Event::PaymentFailed { .. } => {
@@ -166,7 +166,7 @@ impl Payment {
             let name = event.name();
             let text =
                 format!("event {version} is {name} while the payment was {status} and the order {order}");
-            findings.add(Code::IllegalPayment, text);
+            findings.add(FindingCode::IllegalPayment, text);
         }
     }
 
@@ -178,7 +178,7 @@ impl Payment {
             self.method == PaymentMethod::Cash && number == NonZeroU32::MIN && self.refunds.len() == 1;
         if usize::try_from(number.get()) != Ok(expected) && !is_unnumbered {
             let text = format!("event {version} has refund {number}; the next number is {expected}");
-            findings.add(Code::RefundNumber, text);
+            findings.add(FindingCode::RefundNumber, text);
         }
         if let Some(known) = self.refunds.iter_mut().find(|known| known.refund.number == number) {
             known.status = status;
@@ -224,7 +224,7 @@ impl Payment {
         let paid = self.refunds.iter_mut().find(|state| state.refund.number == number);
         let Some(state) = paid.filter(|state| state.status == RefundStatus::Paid) else {
             let text = format!("event {version} reverses refund {number}, which was not paid");
-            return findings.add(Code::RefundUnrequested, text);
+            return findings.add(FindingCode::RefundUnrequested, text);
         };
         (state.status, state.failure) = (RefundStatus::Reversed, reason);
         self.refunded -= i128::from(state.refund.amount.minor());
@@ -245,12 +245,12 @@ impl Payment {
     pub(super) fn finish(&self, ended_early: bool, findings: &mut Findings) {
         if self.captures > 1 {
             let text = format!("its money was captured {} times", self.captures);
-            findings.add(Code::CapturedTwice, text);
+            findings.add(FindingCode::CapturedTwice, text);
         }
         // If the order ended early, only the refund of the money matters.
         if let (Some(version), false) = (self.early_capture, ended_early) {
             let text = format!("event {version} captures the money before the food was handed over");
-            findings.add(Code::CapturedEarly, text);
+            findings.add(FindingCode::CapturedEarly, text);
         }
     }
 }
@@ -259,6 +259,6 @@ fn check_known(is_known: bool, version: u32, what: &str, number: NonZeroU32, fin
     if !is_known {
         let text =
             format!("event {version} says that refund {number} is {what}, but this refund was not pending");
-        findings.add(Code::RefundUnrequested, text);
+        findings.add(FindingCode::RefundUnrequested, text);
     }
 }

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, fmt};
 use dabba_domain::OrderId;
 use serde::Serialize;
 
-use super::{Code, Severity};
+use super::{FindingCode, Severity};
 
 /// A finding of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The kind of finding.
-    pub code: Code,
+    pub code: FindingCode,
     /// The severity.
     pub severity: Severity,
     /// The order; none if the finding is not about an order.
@@ -22,18 +22,18 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(code: Code, order_id: OrderId, text: impl Into<String>) -> Self {
+    pub(super) fn new(code: FindingCode, order_id: OrderId, text: impl Into<String>) -> Self {
         Self { code, severity: code.severity(), order_id: Some(order_id), text: text.into() }
     }
 
-    pub(super) fn of_no_order(code: Code, text: impl Into<String>) -> Self {
+    pub(super) fn of_no_order(code: FindingCode, text: impl Into<String>) -> Self {
         Self { code, severity: code.severity(), order_id: None, text: text.into() }
     }
 }
 
 /// The report of an audit. It counts all findings and contains the first ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct AuditReport {
     /// Number of audited orders.
     pub orders: u64,
     /// Number of audited events.
@@ -51,12 +51,12 @@ pub struct Report {
     /// Number of warnings.
     pub warnings: u64,
     /// Number of findings per code.
-    pub counts: BTreeMap<Code, u64>,
-    /// The first findings: at most [`Report::MAX_KEPT`] breaches and as many warnings.
+    pub counts: BTreeMap<FindingCode, u64>,
+    /// The first findings: at most [`AuditReport::MAX_KEPT`] breaches and as many warnings.
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl AuditReport {
     /// Maximum number of breaches, and of warnings, in the report. A store with a defect has it in every
     /// order, so the first findings show which defect it is.
     pub const MAX_KEPT: u64 = 100;
@@ -85,7 +85,7 @@ impl Report {
 }
 
 /// For humans: one line per finding, then the counts.
-impl fmt::Display for Report {
+impl fmt::Display for AuditReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for Finding { code, severity, order_id, text } in &self.findings {
             write!(formatter, "{:<7} {code:<21} ", severity.as_str())?;

@@ -8,7 +8,7 @@ use dabba_domain::{
     text::Slug,
 };
 
-use super::{Code, Findings};
+use super::{FindingCode, Findings};
 
 /// The items and the stock of an event that ends an order early.
 struct End<'a> {
@@ -51,7 +51,7 @@ pub(super) fn judge(
     let Some(end) = End::of(event, status) else { return };
     let name = event.name();
     judge_items(details, &end, |text| {
-        findings.add(Code::ItemsNamed, format!("event {version}, {name}, {text}"));
+        findings.add(FindingCode::ItemsNamed, format!("event {version}, {name}, {text}"));
     });
     // Before events named items, the reason that an item was unavailable kept all stock.
     if end.for_items && end.items.is_empty() && !end.stock_returned {
@@ -69,7 +69,7 @@ pub(super) fn judge(
         };
         let text =
             format!("event {version} is {name} while the order is {status} and says that stock {says}; {is}");
-        findings.add(Code::StockReturned, text);
+        findings.add(FindingCode::StockReturned, text);
     }
 }
 

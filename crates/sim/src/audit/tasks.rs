@@ -14,7 +14,7 @@ use dabba_domain::{
 };
 use dabba_store::{AuditStore, NewTask, OrderStore, PageSize, StoredTask};
 
-use super::{Audit, AuditError, Code, Finding, MAX_REREADS, PAGE, is_full, orders_by_id, whole};
+use super::{Audit, AuditError, Finding, FindingCode, MAX_REREADS, PAGE, is_full, orders_by_id, whole};
 
 /// A task that an order needs: one of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                         order.payment_status,
                         required.text()
                     );
-                    self.report.add(Finding::new(Code::TaskMissing, order_id, text));
+                    self.report.add(Finding::new(FindingCode::TaskMissing, order_id, text));
                 }
             }
         }
@@ -190,11 +190,14 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
             };
             if let Some(order_id) = subject.order_id() {
                 if !orders.contains_key(&order_id) {
-                    found(Code::TaskWithoutOrder, "exists, but the order does not".to_owned());
+                    found(FindingCode::TaskWithoutOrder, "exists, but the order does not".to_owned());
                 }
                 let (bucket, home) = (id.bucket().number(), order_id.bucket().number());
                 if bucket != home {
-                    found(Code::TaskBucket, format!("is in bucket {bucket}, the order in bucket {home}"));
+                    found(
+                        FindingCode::TaskBucket,
+                        format!("is in bucket {bucket}, the order in bucket {home}"),
+                    );
                 }
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
@@ -203,14 +206,14 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                     let text = format!(
                         "has been waiting for an operator since {parked_at}; handle it and resolve it"
                     );
-                    found(Code::ReviewOpen, text);
+                    found(FindingCode::ReviewOpen, text);
                 }
                 (None, Some(parked_at)) => {
                     let text = format!(
                         "was parked at {parked_at} after {} attempts; retry it or resolve it",
                         stored.attempts
                     );
-                    found(Code::TaskParked, text);
+                    found(FindingCode::TaskParked, text);
                 }
                 (None, None) if overdue > self.options.overdue_after => {
                     let held = stored.leased_until.map_or_else(
@@ -222,7 +225,7 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                         "has been due for {minutes} minutes after {attempts} attempts; {held}; check whether \
                          workers are running"
                     );
-                    found(Code::TaskOverdue, text);
+                    found(FindingCode::TaskOverdue, text);
                 }
                 // The task is not overdue, or an admin has resolved it.
                 (None, None) | (Some(_), _) => {}

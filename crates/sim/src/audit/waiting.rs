@@ -6,7 +6,7 @@ use dabba_domain::{
 };
 use jiff::SignedDuration;
 
-use super::{AuditOptions, Code, Findings};
+use super::{AuditOptions, FindingCode, Findings};
 
 pub(super) fn check(order: &Order, options: &AuditOptions, findings: &mut Findings) {
     let by_card = order.details.payment_method == PaymentMethod::Card;
@@ -29,7 +29,7 @@ pub(super) fn check(order: &Order, options: &AuditOptions, findings: &mut Findin
 
 /// The step that an order waits for.
 struct Wait {
-    code: Code,
+    code: FindingCode,
     /// The time from which the waiting time counts.
     since: Timestamp,
     /// Maximum waiting time.
@@ -44,28 +44,30 @@ fn food(order: &Order, options: &AuditOptions, by_card: bool) -> Wait {
     let changed_at = order.updated_at;
     let (code, since, allowed, advice) = match order.status {
         OrderStatus::Created if by_card => (
-            Code::Unpaid,
+            FindingCode::Unpaid,
             order.details.payment_deadline.unwrap_or(order.placed_at),
             unanswered_after,
             "it should have expired; check whether workers are running",
         ),
-        OrderStatus::Created => (Code::Unanswered, order.placed_at, unanswered_after, "confirm or cancel it"),
+        OrderStatus::Created => {
+            (FindingCode::Unanswered, order.placed_at, unanswered_after, "confirm or cancel it")
+        }
         OrderStatus::Confirmed => (
-            Code::Unanswered,
+            FindingCode::Unanswered,
             order.acceptance_deadline.unwrap_or(order.placed_at),
             unanswered_after,
             "it should have expired; check whether workers are running",
         ),
         OrderStatus::Preparing => (
-            Code::Unready,
+            FindingCode::Unready,
             order.ready_by.map_or(changed_at, |ready_by| ready_by.max(changed_at)),
             stuck_after,
             "ask the restaurant",
         ),
         OrderStatus::ReadyForPickup => {
-            (Code::NotPickedUp, changed_at, stuck_after, "ask the restaurant and the courier")
+            (FindingCode::NotPickedUp, changed_at, stuck_after, "ask the restaurant and the courier")
         }
-        _ => (Code::Undelivered, changed_at, stuck_after, "ask the courier"),
+        _ => (FindingCode::Undelivered, changed_at, stuck_after, "ask the courier"),
     };
     Wait { code, since, allowed, advice }
 }
@@ -75,7 +77,7 @@ fn payment(order: &Order, options: &AuditOptions) -> Option<Wait> {
     let (since, allowed) = (order.updated_at, options.payment_open_after);
     let (code, advice) = match (order.status, order.payment_status) {
         (OrderStatus::Cancelled, PaymentStatus::Pending | PaymentStatus::Authorized) => {
-            (Code::PaymentOpen, "check whether workers are running, and the payment at the provider")
+            (FindingCode::PaymentOpen, "check whether workers are running, and the payment at the provider")
         }
         (
             OrderStatus::Delivered,
@@ -83,7 +85,7 @@ fn payment(order: &Order, options: &AuditOptions) -> Option<Wait> {
             | PaymentStatus::Authorized
             | PaymentStatus::Failed
             | PaymentStatus::Voided,
-        ) => (Code::Uncaptured, "check whether workers are running, or ask the customer to pay"),
+        ) => (FindingCode::Uncaptured, "check whether workers are running, or ask the customer to pay"),
         _ => return None,
     };
     Some(Wait { code, since, allowed, advice })

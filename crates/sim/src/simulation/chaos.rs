@@ -154,7 +154,7 @@ impl Chaos {
     pub(super) fn is_delivered_later(&self, notification: &Notification, waiting: usize) -> bool {
         match notification.report {
             Report::RefundRefused { .. } => self.plant != Some(Plant::LostReversals),
-            Report::RefundedElsewhere { .. } | Report::Chargeback { .. } => {
+            Report::ExternalRefund { .. } | Report::Chargeback { .. } => {
                 self.plant != Some(Plant::LostDashboardReports)
             }
             _ => waiting < MAX_REPORTS,

@@ -94,7 +94,7 @@ marks! {
     /// A refund of an order that had ended early failed after it had been reported as paid.
     RefundOfEndedReversed "refund_of_ended_reversed",
     /// An order learned of a refund or a chargeback that was made at the provider.
-    RefundedElsewhere "refunded_elsewhere",
+    ExternalRefund "refunded_elsewhere",
     /// The provider authorized or captured another amount than the total.
     OtherAmount "other_amount",
     /// A card order with a total of zero was delivered.

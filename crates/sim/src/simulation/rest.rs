@@ -7,11 +7,11 @@ use dabba_domain::{
     order::{CommandKind, Order, OrderStatus, PaymentStatus, RefundStatus},
 };
 use dabba_engine::Principal;
-use dabba_gateways::simulated::Health;
+use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::Resource;
 use tokio::time::sleep;
 
-use super::{Simulation, SimulationError, people::Person, world::World};
+use super::{Simulation, SimulationError, users::User, world::World};
 
 /// Maximum number of rounds until everything must have ended. A failed task is retried after at most half a minute, a
 /// payment expires after ten minutes, and a round is half a minute.
@@ -59,7 +59,7 @@ impl Simulation {
     /// Stops the failures and completes everything that has begun.
     pub(super) async fn settle(&mut self) -> Result<(), SimulationError> {
         self.world.chaos.set_calm(true);
-        self.world.site.provider.set_health(Health::Up);
+        self.world.site.provider.set_health(ProviderHealth::Up);
         for server in self.world.servers() {
             server.set_skew(0);
         }
@@ -69,14 +69,14 @@ impl Simulation {
         // Commits of the last requests may still wait for a shard, and servers for their restart.
         sleep(LAST_EFFECTS).await;
         self.find_unnoticed_orders().await;
-        let mut person = self.person();
-        person.decide_chargebacks();
+        let mut user = self.user();
+        user.decide_chargebacks();
         let all: Vec<OrderId> = self.world.state().placed.values().copied().collect();
-        let mut unsettled = self.advance_orders(&mut person, all.clone()).await;
+        let mut unsettled = self.advance_orders(&mut user, all.clone()).await;
         let mut quiet_rounds = 0;
         for _ in 0..MAX_ROUNDS {
-            self.deliver_reports(&mut person).await;
-            let parked = match person.retry_parked().await {
+            self.deliver_reports(&mut user).await;
+            let parked = match user.retry_parked().await {
                 Ok(parked) => parked,
                 Err(error) => return Err(self.error([format!("cannot list the parked tasks: {error}")])),
             };
@@ -85,7 +85,7 @@ impl Simulation {
                 [] => all.clone(),
                 unsettled => unsettled.iter().map(|order| order.id).collect(),
             };
-            unsettled = self.advance_orders(&mut person, ids).await;
+            unsettled = self.advance_orders(&mut user, ids).await;
             let is_quiet = unsettled.is_empty() && parked == 0;
             quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
             if quiet_rounds >= QUIET_ROUNDS {
@@ -138,28 +138,28 @@ impl Simulation {
         }
     }
 
-    async fn deliver_reports(&self, person: &mut Person) {
+    async fn deliver_reports(&self, user: &mut User) {
         let site = &self.world.site;
         let mut reports = std::mem::take(&mut *site.reports.lock().unwrap_or_else(PoisonError::into_inner));
         let decided = site.provider.settle(self.world.now());
         reports.extend(decided.into_iter().filter(|report| self.world.chaos.is_delivered_later(report, 0)));
         for report in reports {
-            person.report(report).await;
+            user.report(report).await;
         }
     }
 
     /// Sends the next command of each order, and returns the orders that are not settled.
-    async fn advance_orders(&self, person: &mut Person, ids: Vec<OrderId>) -> Vec<Order> {
+    async fn advance_orders(&self, user: &mut User, ids: Vec<OrderId>) -> Vec<Order> {
         let mut unsettled = Vec::new();
         for id in ids {
-            let Some(order) = person.read_order(id).await else { continue };
+            let Some(order) = user.read_order(id).await else { continue };
             if let Some(kind) = next_command(&order)
                 && let who = self.world.actor_for(kind, &order)
-                && let Some(command) = person.command(kind, &order, who.role)
+                && let Some(command) = user.command(kind, &order, who.role)
             {
-                person.send_command(&who, id, command).await;
+                user.send_command(&who, id, command).await;
             }
-            person.refund_rest_if_owed(&order).await;
+            user.refund_rest_if_owed(&order).await;
             if !is_at_rest(&order) {
                 unsettled.push(order);
             }

@@ -159,10 +159,10 @@ impl Server {
 }
 
 fn config(poll_interval: Duration) -> EngineConfig {
-    let breaker = BreakerConfig { open_for: Duration::from_secs(20), ..BreakerConfig::default() };
+    let breaker = BreakerConfig { open_duration: Duration::from_secs(20), ..BreakerConfig::default() };
     EngineConfig {
         max_batch: MAX_BATCH,
-        password_cost: PasswordCost::LEAST,
+        password_cost: PasswordCost::MIN,
         catalogue_poll_interval: 4 * poll_interval,
         revocation_poll_interval: 4 * poll_interval,
         maintenance_interval: Duration::from_mins(5),

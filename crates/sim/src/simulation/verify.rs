@@ -62,7 +62,7 @@ impl Simulation {
             (Mark::EndedForItems, ends_for_items),
             (Mark::RefundReversed, report.reversed_refunds),
             (Mark::RefundOfEndedReversed, report.reversed_refunds_of_ended_orders),
-            (Mark::RefundedElsewhere, report.external_refunds),
+            (Mark::ExternalRefund, report.external_refunds),
             (Mark::OtherAmount, report.other_amounts),
             (Mark::NothingToPay, report.of_nothing),
         ] {
@@ -122,7 +122,7 @@ impl Simulation {
         let ledger = ProviderLedger(Arc::clone(&self.world.site.provider));
         // All orders are settled, so every difference between an order and the provider is a problem.
         let now = self.world.now();
-        let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::at(now) };
+        let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::new(now) };
         let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
             Ok(report) => report.findings.iter().map(describe).collect(),
             Err(error) => vec![error.to_string()],

@@ -1,4 +1,4 @@
-//! Restaurants, people, servers and the clock of a simulation.
+//! Restaurants, users, servers and the clock of a simulation.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -83,7 +83,7 @@ pub(super) struct World {
     state: Mutex<State>,
 }
 
-/// What the people know and do.
+/// What the users know and do.
 #[derive(Default)]
 pub(super) struct State {
     /// The placed orders by idempotency key.
@@ -177,7 +177,7 @@ impl World {
         self.lock_servers().clone()
     }
 
-    /// Returns what the people know and do.
+    /// Returns what the users know and do.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -203,24 +203,24 @@ impl World {
             let entry = engine.catalogue.create_restaurant(&self.admin, settings(number), menu(1)).await?;
             let id = entry.restaurant().id;
             has_restaurant[self.store.shard_of(id.bucket())] = true;
-            let staff = self.person(Role::Restaurant).await?;
+            let staff = self.user(Role::Restaurant).await?;
             engine.accounts.add_member(&self.admin, id, staff.account_id).await?;
             let item = Slug::new(LIMITED).map_err(|error| Error::Internal(error.to_string()))?;
             engine.catalogue.set_stock(&staff, id, &item, Some(self.stock), None).await?;
             self.places.push(Place { id, staff });
         }
         for _ in 0..CUSTOMERS {
-            let customer = self.person(Role::Customer).await?;
+            let customer = self.user(Role::Customer).await?;
             self.customers.push(customer);
         }
         for _ in 0..COURIERS {
-            let courier = self.person(Role::Courier).await?;
+            let courier = self.user(Role::Courier).await?;
             self.couriers.push(courier);
         }
         Ok(())
     }
 
-    async fn person(&mut self, role: Role) -> Result<Principal, Error> {
+    async fn user(&mut self, role: Role) -> Result<Principal, Error> {
         let number = 1 + self.customers.len() + 10 * self.couriers.len() + 100 * self.places.len();
         let id = account_id(self.site.seed, number as u64);
         let account = Account {

@@ -10,7 +10,7 @@ use hyper::{
 };
 
 use super::{
-    Load, Mix, Scene,
+    Dataset, Load, Mix,
     connection::{Call, Connection, bearer},
     index_in,
 };
@@ -23,7 +23,7 @@ const ORDERS: &str = "/v1/orders/";
 /// Runs the operations of a load.
 pub(super) struct Operator {
     pub(super) load: Load,
-    scene: Arc<Scene>,
+    dataset: Arc<Dataset>,
     staff: HeaderValue,
     courier: HeaderValue,
     customers: Vec<HeaderValue>,
@@ -33,16 +33,16 @@ pub(super) struct Operator {
 
 impl Operator {
     /// Prepares the parts that many requests share. The error names a value that cannot be part of a request.
-    pub(super) fn new(load: Load, scene: Arc<Scene>) -> Result<Self, String> {
+    pub(super) fn new(load: Load, dataset: Arc<Dataset>) -> Result<Self, String> {
         let of = |token: &String| bearer(token).map_err(|error| error.to_string());
         let place = |id: &String| path(format!("/v1/restaurants/{id}/orders"));
         Ok(Self {
             load,
-            staff: of(&scene.staff)?,
-            courier: of(&scene.courier)?,
-            customers: scene.customers.iter().map(of).collect::<Result<_, _>>()?,
-            places: scene.restaurants.iter().map(place).collect::<Result<_, _>>()?,
-            scene,
+            staff: of(&dataset.staff)?,
+            courier: of(&dataset.courier)?,
+            customers: dataset.customers.iter().map(of).collect::<Result<_, _>>()?,
+            places: dataset.restaurants.iter().map(place).collect::<Result<_, _>>()?,
+            dataset,
         })
     }
 
@@ -77,7 +77,7 @@ impl Operator {
 
     /// Places an order again that an earlier load placed.
     async fn replay(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
-        let Some(placed) = &self.scene.placed else { return Err("no order to replay".into()) };
+        let Some(placed) = &self.dataset.placed else { return Err("no order to replay".into()) };
         let number = number % placed.count;
         let head = self.send_order(connection, &placed.run, number, &self.customers[0]).await?;
         if !head.headers.contains_key(REPLAYED) {
@@ -99,7 +99,7 @@ impl Operator {
             path: self.places[index_in(number, self.places.len())].clone(),
             bearer: Some(customer),
             key: Some(key),
-            body: self.scene.order.clone(),
+            body: self.dataset.order.clone(),
         };
         connection.send(call).await
     }
@@ -129,7 +129,7 @@ impl Operator {
         what: &str,
         bearer: Option<&HeaderValue>,
     ) -> Result<(), String> {
-        let restaurants = &self.scene.restaurants;
+        let restaurants = &self.dataset.restaurants;
         let restaurant = &restaurants[index_in(number, restaurants.len())];
         let path = path(format!("/v1/restaurants/{restaurant}/{what}"))?;
         let call = Call { method: Method::GET, path, bearer, key: None, body: Bytes::new() };
@@ -139,8 +139,8 @@ impl Operator {
     async fn order(&self, connection: &mut Connection, number: u64) -> Result<(), String> {
         // The step is a prime number that divides few counts, so that two readers rarely read in the same
         // sequence.
-        let place = index_in(number.wrapping_mul(7_919), self.scene.orders.len());
-        let (id, customer) = &self.scene.orders[place];
+        let place = index_in(number.wrapping_mul(7_919), self.dataset.orders.len());
+        let (id, customer) = &self.dataset.orders[place];
         let bearer = Some(&self.customers[*customer]);
         let path = path(format!("{ORDERS}{id}"))?;
         let call = Call { method: Method::GET, path, bearer, key: None, body: Bytes::new() };

@@ -10,7 +10,7 @@ use dabba_domain::{
     menu::{Menu, MenuDocument},
     order::{Command, OrderDetails, OrderRequest, decide, place},
     pricing::price,
-    restaurant::{Settings, SettingsDocument},
+    restaurant::{RestaurantSettings, SettingsDocument},
 };
 use dabba_engine::Random;
 use dabba_store::{Change, Commit, CommitOutcome, Store, StoreError};
@@ -18,7 +18,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{Progress, prepare};
+use super::{OperationCount, prepare};
 
 /// Maximum number of orders to write.
 pub const MAX_PREFILL: u64 = 100_000_000;
@@ -55,7 +55,7 @@ pub async fn prefill(
     random: &dyn Random,
     orders: u64,
     now: Timestamp,
-    progress: &Progress,
+    progress: &OperationCount,
 ) -> Result<(), PrefillError> {
     let past = Past::new(random, orders, now)?;
     stream::iter(0..orders.div_ceil(BATCH))
@@ -83,7 +83,7 @@ fn defect(error: impl std::fmt::Display) -> PrefillError {
 
 /// The data from which the orders are generated.
 struct Past {
-    settings: Settings,
+    settings: RestaurantSettings,
     menu: Menu,
     request: OrderRequest,
     restaurants: Vec<RestaurantId>,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dabba_domain::{AccountId, Role};
 use serde_json::{Value, json};
 
-use super::Scene;
+use super::Dataset;
 use crate::{Client, ClientError};
 
 /// Number of restaurants to create.
@@ -29,7 +29,7 @@ pub trait Issuer {
 
 /// Creates restaurants with menus and staff, and tokens for customers and a courier. `run` separates the data
 /// from that of another run.
-pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Scene, ClientError> {
+pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Dataset, ClientError> {
     let person = |role| issuer.token(issuer.fresh_account_id(), role);
     let admin = client.with_token(&person(Role::Admin));
     // One account serves all restaurants, because a server limits the number of new accounts per address.
@@ -41,7 +41,7 @@ pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result
     for number in 0..RESTAURANTS {
         restaurants.push(restaurant(&admin, &account, &format!("{run}-{number}")).await?);
     }
-    Ok(Scene {
+    Ok(Dataset {
         restaurants,
         staff: account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant)),
         customers: (0..CUSTOMERS).map(|_| person(Role::Customer)).collect(),

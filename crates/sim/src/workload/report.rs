@@ -13,7 +13,7 @@ const LONGEST_LATENCY_US: u64 = 60_000_000;
 
 /// The result of a load.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct LoadReport {
     /// Ids of the acknowledged orders.
     pub acknowledged: Vec<String>,
     /// Number of failed operations by kind: a status, `replayed`, or a connection failure.
@@ -27,27 +27,27 @@ pub struct Report {
 /// The report that all workers share. A histogram is large: with one histogram per worker, none would stay in
 /// the processor's cache.
 #[derive(Clone, Default)]
-pub(super) struct SharedReport(Arc<Mutex<Report>>);
+pub(super) struct SharedReport(Arc<Mutex<LoadReport>>);
 
 impl SharedReport {
     /// Locks the report. The lock must not be held across an await.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Report> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, LoadReport> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the collected report and resets it.
-    pub(super) fn take(&self) -> Report {
+    pub(super) fn take(&self) -> LoadReport {
         std::mem::take(&mut self.lock())
     }
 }
 
-impl Default for Report {
+impl Default for LoadReport {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Report {
+impl LoadReport {
     #[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
     pub(super) fn new() -> Self {
         let latencies = Histogram::new_with_bounds(1, LONGEST_LATENCY_US, 3).expect("constant bounds");

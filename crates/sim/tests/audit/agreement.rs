@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dabba_domain::{
     Actor, Amount, TaskId, Timestamp,
     order::{
-        Awaited, CancelReason, Command, CommandKind, Decision, DeclineReason, Event, Fulfilment, Order,
+        CancelReason, Command, CommandKind, Decision, DeclineReason, Event, ExpiryReason, Fulfilment, Order,
         OrderStatus, PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason,
         RefundNumber, RefundReason, RefundStatus, RejectReason, ReviewReason, decide, settle,
     },
@@ -107,7 +107,8 @@ fn events(command: &Command, order: &Order, actor: &Actor, at: Timestamp) -> Vec
             vec![Event::AcceptanceDue { acceptance_deadline: order.acceptance_deadline.unwrap_or(at) }]
         }
         Command::Expire => {
-            let waited_for = if order.awaits_payment() { Awaited::Payment } else { Awaited::Restaurant };
+            let waited_for =
+                if order.awaits_payment() { ExpiryReason::Payment } else { ExpiryReason::Restaurant };
             unwound(order, Event::Expired { waited_for, stock_returned })
         }
         Command::Refund(_) => {
@@ -160,7 +161,7 @@ async fn is_clean_with(
             StoredTask { task, attempts: 0, leased_until: None, parked_at: None, resolved_at: None }
         }));
     });
-    let report = audit(&tampering, None, &AuditOptions::at(at)).await.unwrap();
+    let report = audit(&tampering, None, &AuditOptions::new(at)).await.unwrap();
     (report.is_clean(), report.to_string())
 }
 

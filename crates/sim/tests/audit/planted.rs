@@ -10,13 +10,13 @@ use std::sync::Arc;
 use dabba_domain::{
     Actor, Amount, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     order::{
-        Awaited, CancelReason, Event, InterventionReason, Order, OrderDetails, OrderStatus, PaymentStatus,
-        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber, RefundReason, ReviewReason,
-        UnknownEvent,
+        CancelReason, Event, ExpiryReason, InterventionReason, Order, OrderDetails, OrderStatus,
+        PaymentStatus, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
+        ReviewReason, UnknownEvent,
     },
     task::{Task, TaskSubject},
 };
-use dabba_sim::audit::{AuditOptions, Code, Severity, audit};
+use dabba_sim::audit::{AuditOptions, FindingCode, Severity, audit};
 use dabba_store::{
     NewTask, StoredTask,
     conformance::builders::{World, amount, changed, customer, staff},
@@ -32,7 +32,7 @@ use crate::{
 
 /// A violation: an order at this stage is tampered with, and audited later by this time.
 struct Planted {
-    code: Code,
+    code: FindingCode,
     stage: Stage,
     by_card: bool,
     later: SignedDuration,
@@ -72,11 +72,11 @@ fn add(lists: &mut Lists, task: Task) {
 const SOON: SignedDuration = SignedDuration::from_mins(1);
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 
-const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+const fn plant(code: FindingCode, stage: Stage, tamper: Tamper) -> Planted {
     Planted { code, stage, by_card: false, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
-const fn wait(code: Code, stage: Stage) -> Planted {
+const fn wait(code: FindingCode, stage: Stage) -> Planted {
     Planted {
         code,
         stage,
@@ -101,7 +101,7 @@ fn append_event_after(stored: &mut Stored, pause: SignedDuration, actor: Actor, 
     stored.refold();
 }
 
-const fn expired(waited_for: Awaited) -> Event {
+const fn expired(waited_for: ExpiryReason) -> Event {
     Event::Expired { waited_for, stock_returned: false }
 }
 
@@ -169,141 +169,141 @@ fn refund(stored: &mut Stored, amount: Amount) {
 }
 
 const PLANTED: &[Planted] = &[
-    plant(Code::HistoryMissing, Stage::Delivered, |stored| stored.events.clear()),
-    plant(Code::HistoryUnreadable, Stage::Delivered, |stored| stored.is_unreadable = true),
+    plant(FindingCode::HistoryMissing, Stage::Delivered, |stored| stored.events.clear()),
+    plant(FindingCode::HistoryUnreadable, Stage::Delivered, |stored| stored.is_unreadable = true),
     // The order is not marked as written by a newer version, so the event is damage.
-    plant(Code::HistoryUnreadable, Stage::Delivered, |stored| {
+    plant(FindingCode::HistoryUnreadable, Stage::Delivered, |stored| {
         append_event(stored, Actor::System, unknown_event());
-        stored.order.is_newer = false;
+        stored.order.is_written_by_newer = false;
     }),
-    plant(Code::WrittenByNewer, Stage::Preparing, |stored| {
+    plant(FindingCode::WrittenByNewer, Stage::Preparing, |stored| {
         append_event(stored, Actor::System, unknown_event());
     }),
     // Nothing is known about the correct state of such an order.
-    plant(Code::WrittenByNewer, Stage::Delivered, |stored| {
+    plant(FindingCode::WrittenByNewer, Stage::Delivered, |stored| {
         stored.order.status = OrderStatus::Created;
-        stored.order.is_newer = true;
+        stored.order.is_written_by_newer = true;
     }),
-    plant(Code::HistoryNumbering, Stage::Delivered, |stored| {
+    plant(FindingCode::HistoryNumbering, Stage::Delivered, |stored| {
         stored.events.remove(1);
     }),
-    plant(Code::HistoryNumbering, Stage::Delivered, |stored| stored.events[3].version = 3),
-    plant(Code::HistoryNumbering, Stage::Delivered, |stored| stored.events.swap(2, 3)),
-    plant(Code::HistoryForeign, Stage::Delivered, |stored| {
+    plant(FindingCode::HistoryNumbering, Stage::Delivered, |stored| stored.events[3].version = 3),
+    plant(FindingCode::HistoryNumbering, Stage::Delivered, |stored| stored.events.swap(2, 3)),
+    plant(FindingCode::HistoryForeign, Stage::Delivered, |stored| {
         let Stored { order, events, .. } = stored;
         let random = 1;
         events[2].order_id = OrderId::generate(order.placed_at, order.id.bucket(), random);
     }),
-    plant(Code::HistoryStart, Stage::Delivered, |stored| stored.events[0].event = Event::MarkedReady),
-    plant(Code::HistoryStart, Stage::Delivered, |stored| {
+    plant(FindingCode::HistoryStart, Stage::Delivered, |stored| stored.events[0].event = Event::MarkedReady),
+    plant(FindingCode::HistoryStart, Stage::Delivered, |stored| {
         stored.events[1].event = stored.events[0].event.clone();
     }),
-    plant(Code::HistoryVersion, Stage::Delivered, |stored| {
+    plant(FindingCode::HistoryVersion, Stage::Delivered, |stored| {
         stored.events.pop();
     }),
-    plant(Code::HistoryVersion, Stage::Confirmed, |stored| stored.order.version = 1),
-    plant(Code::HistoryTime, Stage::Confirmed, |stored| {
+    plant(FindingCode::HistoryVersion, Stage::Confirmed, |stored| stored.order.version = 1),
+    plant(FindingCode::HistoryTime, Stage::Confirmed, |stored| {
         stored.events[1].at -= SOON;
         stored.refold();
     }),
-    plant(Code::StateDiffers, Stage::Delivered, |stored| stored.order.courier_id = None),
-    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.acceptance_deadline = None),
-    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.status = OrderStatus::Created),
-    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.ready_by = None),
-    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.updated_at += SOON),
-    plant(Code::StateDiffers, Stage::Preparing, |stored| stored.order.placed_at -= SOON),
-    plant(Code::StateDiffers, Stage::Confirmed, |stored| {
+    plant(FindingCode::StateDiffers, Stage::Delivered, |stored| stored.order.courier_id = None),
+    plant(FindingCode::StateDiffers, Stage::Confirmed, |stored| stored.order.acceptance_deadline = None),
+    plant(FindingCode::StateDiffers, Stage::Confirmed, |stored| stored.order.status = OrderStatus::Created),
+    plant(FindingCode::StateDiffers, Stage::Preparing, |stored| stored.order.ready_by = None),
+    plant(FindingCode::StateDiffers, Stage::Preparing, |stored| stored.order.updated_at += SOON),
+    plant(FindingCode::StateDiffers, Stage::Preparing, |stored| stored.order.placed_at -= SOON),
+    plant(FindingCode::StateDiffers, Stage::Confirmed, |stored| {
         stored.order.details = Arc::new(changed(&stored.order.details, |details| details.note = None));
     }),
-    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+    plant(FindingCode::StateDiffers, Stage::Delivered, |stored| {
         stored.order.refunded = amount(1);
         stored.order.payment_status = PaymentStatus::PartiallyRefunded;
     }),
-    plant(Code::WrongBucket, Stage::Confirmed, |stored| {
+    plant(FindingCode::WrongBucket, Stage::Confirmed, |stored| {
         let restaurant_id = stored.order.details.restaurant_id;
         let number = restaurant_id.bucket().number();
         let bucket = Bucket::new(number ^ 1).unwrap();
         let other = RestaurantId::generate(restaurant_id.created_at(), bucket, 1);
         change_details(stored, |details| details.restaurant_id = other);
     }),
-    plant(Code::IllegalMove, Stage::Confirmed, mark_ready),
-    plant(Code::IllegalMove, Stage::OutForDelivery, mark_ready),
-    plant(Code::IllegalActor, Stage::Confirmed, |stored| {
+    plant(FindingCode::IllegalMove, Stage::Confirmed, mark_ready),
+    plant(FindingCode::IllegalMove, Stage::OutForDelivery, mark_ready),
+    plant(FindingCode::IllegalActor, Stage::Confirmed, |stored| {
         let (actor, ready_by) = (customer(&stored.order), stored.order.updated_at + DAY);
         append_event(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
     }),
-    plant(Code::IllegalActor, Stage::Confirmed, |stored| {
+    plant(FindingCode::IllegalActor, Stage::Confirmed, |stored| {
         // A courier may assign only themselves.
         let Actor::Restaurant { account_id, .. } = staff(&stored.order) else { unreachable!() };
         let other = World::new(77).account_id();
         append_event(stored, Actor::Courier { account_id }, Event::assigned(other));
     }),
-    plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
+    plant(FindingCode::IllegalActor, Stage::OutForDelivery, |stored| {
         // An admin must state a reason for replacing a courier who has the food.
         let actor = admin(&stored.order);
         append_event(stored, actor, Event::assigned(World::new(77).account_id()));
     }),
-    plant(Code::IllegalActor, Stage::OutForDelivery, |stored| {
+    plant(FindingCode::IllegalActor, Stage::OutForDelivery, |stored| {
         // A courier must not state a reason.
         let (account_id, reason) = (stored.order.courier_id.unwrap(), Some(InterventionReason::Other));
         append_event(stored, Actor::Courier { account_id }, Event::Delivered { reason, note: None });
         collect_by(stored, Actor::Courier { account_id });
     }),
-    plant(Code::IllegalActor, Stage::Preparing, cancel),
-    plant(Code::IllegalActor, Stage::Confirmed, |stored| stored.events[0].actor = Actor::System),
-    plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
+    plant(FindingCode::IllegalActor, Stage::Preparing, cancel),
+    plant(FindingCode::IllegalActor, Stage::Confirmed, |stored| stored.events[0].actor = Actor::System),
+    plant(FindingCode::MovedAfterEnd, Stage::Cancelled, |stored| {
         let (actor, courier_id) = (admin(&stored.order), stored.order.details.customer_id);
         append_event(stored, actor, Event::assigned(courier_id));
     }),
-    plant(Code::ExpiredEarly, Stage::Confirmed, |stored| {
-        append_event(stored, Actor::System, expired(Awaited::Restaurant));
+    plant(FindingCode::ExpiredEarly, Stage::Confirmed, |stored| {
+        append_event(stored, Actor::System, expired(ExpiryReason::Restaurant));
     }),
-    plant(Code::LineTotal, Stage::Delivered, |stored| {
+    plant(FindingCode::LineTotal, Stage::Delivered, |stored| {
         change_details(stored, |details| details.lines[0].quantity += 1);
     }),
-    plant(Code::LineTotal, Stage::Delivered, |stored| {
+    plant(FindingCode::LineTotal, Stage::Delivered, |stored| {
         change_details(stored, |details| {
             let line = &mut details.lines[0];
             line.options[0].price = more_than(line.unit_price);
         });
     }),
-    plant(Code::Subtotal, Stage::Delivered, |stored| {
+    plant(FindingCode::Subtotal, Stage::Delivered, |stored| {
         change_details(stored, |details| {
             details.lines.pop();
         });
     }),
-    plant(Code::Total, Stage::Delivered, |stored| {
+    plant(FindingCode::Total, Stage::Delivered, |stored| {
         change_details(stored, |details| details.amounts.tax = amount(0));
     }),
-    plant(Code::Total, Stage::Delivered, |stored| {
+    plant(FindingCode::Total, Stage::Delivered, |stored| {
         change_details(stored, |details| details.amounts.discount = amount(9));
     }),
-    plant(Code::CapturedTwice, Stage::Delivered, collect),
-    plant(Code::CapturedEarly, Stage::Preparing, collect),
-    plant(Code::CapturedTooMuch, Stage::Delivered, |stored| {
+    plant(FindingCode::CapturedTwice, Stage::Delivered, collect),
+    plant(FindingCode::CapturedEarly, Stage::Preparing, collect),
+    plant(FindingCode::CapturedTooMuch, Stage::Delivered, |stored| {
         let amount = more_than(total(stored));
         stored.events.last_mut().unwrap().event = Event::PaymentCaptured { amount };
         stored.refold();
     }),
-    plant(Code::CapturedTooLittle, Stage::Delivered, |stored| {
+    plant(FindingCode::CapturedTooLittle, Stage::Delivered, |stored| {
         stored.events.pop();
         stored.refold();
     }),
-    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| refund(stored, more_than(total(stored)))),
-    plant(Code::MoneyKept, Stage::Confirmed, |stored| {
+    plant(FindingCode::RefundedTooMuch, Stage::Delivered, |stored| refund(stored, more_than(total(stored)))),
+    plant(FindingCode::MoneyKept, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
         refund(stored, amount(1));
     }),
-    plant(Code::PaymentStatus, Stage::Delivered, |stored| {
+    plant(FindingCode::PaymentStatus, Stage::Delivered, |stored| {
         stored.order.payment_status = PaymentStatus::Pending;
     }),
-    plant(Code::PaymentStatus, Stage::Cancelled, |stored| {
+    plant(FindingCode::PaymentStatus, Stage::Cancelled, |stored| {
         stored.order.payment_status = PaymentStatus::Pending;
     }),
-    wait(Code::Unanswered, Stage::Confirmed),
+    wait(FindingCode::Unanswered, Stage::Confirmed),
     Planted {
-        code: Code::Unanswered,
+        code: FindingCode::Unanswered,
         stage: Stage::Confirmed,
         by_card: false,
         later: DAY,
@@ -314,9 +314,9 @@ const PLANTED: &[Planted] = &[
         gateway: CONSISTENT,
         lists: TASKS_NOT_DUE,
     },
-    wait(Code::Unready, Stage::Preparing),
-    wait(Code::NotPickedUp, Stage::Ready),
-    wait(Code::Undelivered, Stage::OutForDelivery),
+    wait(FindingCode::Unready, Stage::Preparing),
+    wait(FindingCode::NotPickedUp, Stage::Ready),
+    wait(FindingCode::Undelivered, Stage::OutForDelivery),
 ];
 
 /// Returns all planted violations.
@@ -336,16 +336,16 @@ async fn every_planted_code_is_found_and_no_other() {
         } else {
             put(&*store, &mut world, *stage).await
         };
-        let options = AuditOptions::at(world.now() + *later);
+        let options = AuditOptions::new(world.now() + *later);
         let store = Tampering::new(store, *tamper).with_lists(*lists);
         let provider = ConsistentProvider { store: &store, tamper: *gateway };
         let report = audit(&store, Some(&provider), &options).await.unwrap();
-        let found: Vec<Code> = report.findings.iter().map(|finding| finding.code).collect();
+        let found: Vec<FindingCode> = report.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(found, [*code], "case {number}: {report}");
         let finding = &report.findings[0];
-        let is_of_no_order = matches!(code, Code::Oversold | Code::StorageDamaged);
+        let is_of_no_order = matches!(code, FindingCode::Oversold | FindingCode::StorageDamaged);
         assert_eq!(finding.order_id.is_none(), is_of_no_order, "{report}");
-        if !is_of_no_order && !matches!(code, Code::TaskWithoutOrder | Code::KeyOrder) {
+        if !is_of_no_order && !matches!(code, FindingCode::TaskWithoutOrder | FindingCode::KeyOrder) {
             assert_eq!(finding.order_id, Some(order.id), "{report}");
         }
         assert!(!finding.text.is_empty());
@@ -357,13 +357,13 @@ async fn every_planted_code_is_found_and_no_other() {
 
 /// Codes of data that is derived and not stored, so that no store can be tampered with. The tests of the
 /// `ledger` module plant them.
-const DERIVED: &[Code] = &[Code::LedgerSum, Code::LedgerDiffers];
+const DERIVED: &[FindingCode] = &[FindingCode::LedgerSum, FindingCode::LedgerDiffers];
 
 /// Proves that every code is planted.
 #[test]
 fn every_code_is_planted() {
-    let planted: Vec<Code> = all().map(|planted| planted.code).collect();
-    for code in Code::ALL {
+    let planted: Vec<FindingCode> = all().map(|planted| planted.code).collect();
+    for code in FindingCode::ALL {
         assert!(planted.contains(code) || DERIVED.contains(code), "{code} is not planted by any test");
     }
 }
@@ -381,7 +381,7 @@ async fn refunded_money_is_not_a_breach() {
         refund(stored, total(stored));
     };
     let report =
-        audit(&Tampering::new(store, tamper), None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+        audit(&Tampering::new(store, tamper), None, &AuditOptions::new(Timestamp::MIN)).await.unwrap();
     assert_eq!((report.breaches, report.warnings), (0, 0), "{report}");
 }
 
@@ -397,7 +397,7 @@ async fn correctly_returned_stock_is_not_a_breach() {
         } else {
             put(&*store, &mut world, *stage).await;
         }
-        let options = AuditOptions::at(Timestamp::MIN);
+        let options = AuditOptions::new(Timestamp::MIN);
         let store = Tampering::new(store, *tamper).with_lists(TASKS_NOT_DUE);
         let report = audit(&store, None, &options).await.unwrap();
         assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
@@ -412,7 +412,7 @@ async fn unusual_tasks_and_keys_are_not_a_breach() {
         let mut world = World::new(10);
         put_by_card(&*store, &mut world, *stage).await;
         let store = Tampering::new(store, *tamper).with_lists(*tamper_lists);
-        let report = audit(&store, None, &AuditOptions::at(Timestamp::MIN)).await.unwrap();
+        let report = audit(&store, None, &AuditOptions::new(Timestamp::MIN)).await.unwrap();
         assert_eq!((report.breaches, report.warnings), (0, 0), "case {number}: {report}");
     }
 }
@@ -432,9 +432,9 @@ async fn a_review_of_a_restaurant_is_reported_without_an_order() {
         let restaurant_id = RestaurantId::generate(at, Bucket::from_random(1), 7);
         (review.parked_at, review.task.subject) = (Some(at), TaskSubject::Restaurant(restaurant_id));
     });
-    let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
+    let report = audit(&tampering, None, &AuditOptions::new(world.now())).await.unwrap();
     assert_eq!(report.findings.len(), 1, "{report}");
     let finding = &report.findings[0];
-    assert_eq!((finding.code, finding.order_id), (Code::ReviewOpen, None));
+    assert_eq!((finding.code, finding.order_id), (FindingCode::ReviewOpen, None));
     assert!(finding.text.starts_with("restaurant ") && finding.text.contains("(review)"), "{report}");
 }

@@ -10,7 +10,7 @@ use dabba_domain::{
         RefundRequest, RejectReason, allowed_actions,
     },
 };
-use dabba_sim::audit::{AuditOptions, Code, Report, audit};
+use dabba_sim::audit::{AuditOptions, AuditReport, FindingCode, audit};
 use dabba_store::{
     Commit, CommitOutcome, FeedCursor, Store,
     conformance::builders::{World, customer, order_of, reference_of, staff},
@@ -20,21 +20,21 @@ use dabba_store::{
 pub(crate) const ORDERS: usize = 230;
 
 /// Fills a store and audits it. Returns the report and the number of events.
-pub(crate) async fn audit_random_orders(store: Arc<dyn Store>) -> (Report, u64) {
+pub(crate) async fn audit_random_orders(store: Arc<dyn Store>) -> (AuditReport, u64) {
     let mut world = World::new(20_261_125);
     fill(&store, &mut world, ORDERS).await;
     let events = store.feed(&FeedCursor::start(), 100_000).await.unwrap().len();
-    let report = audit(&*store, None, &AuditOptions::at(world.now())).await.unwrap();
+    let report = audit(&*store, None, &AuditOptions::new(world.now())).await.unwrap();
     (report, events.try_into().unwrap())
 }
 
 /// Panics if the auditor reports a breach or did not read everything.
-pub(crate) fn assert_sound((report, events): &(Report, u64)) {
+pub(crate) fn assert_sound((report, events): &(AuditReport, u64)) {
     assert!(report.is_clean(), "{report}");
     assert_eq!((report.orders, report.keys, report.rereads), (ORDERS as u64, ORDERS as u64, 0), "{report}");
     assert!(report.tasks > ORDERS as u64, "{report}");
     // A payment provider may refuse a refund.
-    let expected = [Code::RefundRefused, Code::ReviewOpen];
+    let expected = [FindingCode::RefundRefused, FindingCode::ReviewOpen];
     assert!(report.counts.keys().all(|code| expected.contains(code)), "{report}");
     assert_eq!(report.events, *events, "every event must be audited exactly once");
 }
@@ -112,17 +112,17 @@ pub(crate) fn reports(order: &Order) -> Vec<PaymentReport> {
     // Changes at the provider without Dabba, after a capture.
     let currency = order.details.currency;
     let money = |minor| Money { amount: Amount::from_minor(minor).unwrap(), currency };
-    let (payment, elsewhere) = (reference(), |name| PaymentReference::new(name).unwrap());
-    reports.push(PaymentReport::CapturedFor { reference: reference(), money: money(700) });
-    reports.push(PaymentReport::RefundedElsewhere {
+    let (payment, external) = (reference(), |name| PaymentReference::new(name).unwrap());
+    reports.push(PaymentReport::CapturedAmount { reference: reference(), money: money(700) });
+    reports.push(PaymentReport::ExternalRefund {
         payment: payment.clone(),
-        reference: elsewhere("re_hand"),
+        reference: external("re_hand"),
         money: money(300),
     });
     let reason = RefundFailureReason::CardClosed;
-    reports.push(PaymentReport::FailedElsewhere { reference: elsewhere("re_hand"), reason });
+    reports.push(PaymentReport::ExternalRefundFailed { reference: external("re_hand"), reason });
     for outcome in [ChargebackOutcome::Open, ChargebackOutcome::Lost, ChargebackOutcome::Won] {
-        let (payment, reference) = (payment.clone(), elsewhere("dp_1"));
+        let (payment, reference) = (payment.clone(), external("dp_1"));
         reports.push(PaymentReport::Chargeback { payment, reference, money: money(400), outcome });
     }
     for state in &order.refunds {

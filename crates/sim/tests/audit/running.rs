@@ -11,7 +11,7 @@ use dabba_domain::{
     OrderId,
     order::{Order, RecordedEvent, Version, fold},
 };
-use dabba_sim::audit::{AuditError, AuditOptions, Code, Report, Severity, audit};
+use dabba_sim::audit::{AuditError, AuditOptions, AuditReport, FindingCode, Severity, audit};
 use dabba_store::{
     OrderPage, OrderQuery, Store, StoreError, conformance::builders::World, layer::StoreLayer,
 };
@@ -36,7 +36,7 @@ async fn random_orders_in_the_embedded_store_are_clean() {
 async fn an_audit_during_writes_is_clean() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(11);
-    let options = AuditOptions::at(world.now());
+    let options = AuditOptions::new(world.now());
     let filling = Arc::clone(&store);
     let filled = tokio::spawn(async move { fill(&filling, &mut world, ORDERS).await });
     let mut seen = 0;
@@ -58,11 +58,15 @@ async fn all_findings_are_counted_and_the_first_are_reported() {
     let mut world = World::new(3);
     fill(&store, &mut world, ORDERS).await;
     let tampering = Tampering::new(store, |stored| stored.events.clear());
-    let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
-    assert_eq!((report.breaches, report.counts[&Code::HistoryMissing]), (ORDERS as u64, ORDERS as u64));
+    let report = audit(&tampering, None, &AuditOptions::new(world.now())).await.unwrap();
+    assert_eq!(
+        (report.breaches, report.counts[&FindingCode::HistoryMissing]),
+        (ORDERS as u64, ORDERS as u64)
+    );
     let kept = report.findings.iter().filter(|finding| finding.severity == Severity::Breach).count();
-    assert_eq!(kept as u64, Report::MAX_KEPT);
-    let left_out = ORDERS as u64 - Report::MAX_KEPT + report.warnings.saturating_sub(Report::MAX_KEPT);
+    assert_eq!(kept as u64, AuditReport::MAX_KEPT);
+    let left_out =
+        ORDERS as u64 - AuditReport::MAX_KEPT + report.warnings.saturating_sub(AuditReport::MAX_KEPT);
     assert!(report.to_string().contains(&format!("and {left_out} more")), "{report}");
 }
 
@@ -72,11 +76,11 @@ async fn an_incomplete_page_or_an_unavailable_store_fails_the_audit() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(4);
     let order = put(&*store, &mut world, Stage::Delivered).await;
-    let options = AuditOptions::at(world.now());
+    let options = AuditOptions::new(world.now());
     let mut incomplete = Tampering::new(Arc::clone(&store), |_| {});
     incomplete.is_incomplete = true;
     let error = audit(&incomplete, None, &options).await.unwrap_err();
-    assert_eq!(error, AuditError::Incomplete { behind: None });
+    assert_eq!(error, AuditError::Incomplete { after: None });
     (incomplete.is_incomplete, incomplete.are_lists_incomplete) = (false, true);
     let error = audit(&incomplete, None, &options).await.unwrap_err();
     assert_eq!(error, AuditError::IncompleteList { what: "tasks" });
@@ -92,7 +96,7 @@ async fn an_incomplete_page_or_an_unavailable_store_fails_the_audit() {
 
     store.close().await;
     let error = audit(&*store, None, &options).await.unwrap_err();
-    assert!(matches!(error, AuditError::Orders { behind: None, .. }), "{error}");
+    assert!(matches!(error, AuditError::Orders { after: None, .. }), "{error}");
 }
 
 /// A store whose orders are older than their events: the first read returns version `listed`, and each
@@ -155,7 +159,7 @@ async fn an_order_that_changes_during_the_audit_is_read_again() {
         let order = put(&*store, &mut world, Stage::Delivered).await;
         let listed = order.version as usize - behind;
         let moving = ChangingStore { inner: store, listed, reads: AtomicU32::new(0), events_fail: false };
-        let report = audit(&moving, None, &AuditOptions::at(world.now())).await.unwrap();
+        let report = audit(&moving, None, &AuditOptions::new(world.now())).await.unwrap();
         assert_eq!((report.rereads, report.breaches), (rereads, breaches), "{behind} behind: {report}");
     }
 }
@@ -175,8 +179,8 @@ async fn an_order_that_moves_on_before_its_task_is_searched_is_not_a_finding() {
         })
         .with_lists(|lists| lists.tasks.clear());
         tampering.lookups_are_unchanged = has_moved_on;
-        let report = audit(&tampering, None, &AuditOptions::at(world.now())).await.unwrap();
-        let missing = report.counts.get(&Code::TaskMissing).copied();
+        let report = audit(&tampering, None, &AuditOptions::new(world.now())).await.unwrap();
+        let missing = report.counts.get(&FindingCode::TaskMissing).copied();
         assert_eq!(missing, (!has_moved_on).then_some(1), "{report}");
         assert_eq!(
             (report.breaches, report.rereads),

@@ -86,7 +86,7 @@ async fn work(store: Arc<dyn Store>, mut world: World, stop: Arc<AtomicBool>) {
 async fn an_audit_during_work_is_clean() {
     let (store, _directory) = embedded().await;
     let mut world = World::new(14);
-    let mut options = AuditOptions::at(world.now());
+    let mut options = AuditOptions::new(world.now());
     // The workers of this test carry out tasks long before they are due.
     options.now -= SignedDuration::from_hours(24);
     let stop = Arc::new(AtomicBool::new(false));

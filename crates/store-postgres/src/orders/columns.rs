@@ -120,7 +120,7 @@ column_table! {
 }
 
 column_table! {
-    /// Tasks of orders, the default of the column `subject_kind`. A task for people is parked from the start.
+    /// Tasks of orders, the default of the column `subject_kind`. A task for admins is parked from the start.
     TaskColumns<'b>(task: &'b NewTask, encoded: &'b EncodedTask, at_ns: i64) {
         id: Uuid, "uuid" = task.id.uuid();
         order_id: Uuid, "uuid" = task.subject.uuid();

@@ -159,7 +159,7 @@ async fn a_commit_waits_for_a_standby_that_is_away() {
     assert_eq!(store.order(first.order_id).await.unwrap(), None);
     let retried = store.commit(vec![again(&mut world, &first)]).await;
     assert!(matches!(retried, Err(StoreError::Unavailable(_))), "{retried:?}");
-    standby.start_again().unwrap();
+    standby.restart().unwrap();
     assert_eq!(held.await.unwrap().unwrap(), [CommitOutcome::Committed]);
     let replayed = store.commit(vec![again(&mut world, &first)]).await.unwrap();
     assert_eq!(replayed, [CommitOutcome::Replayed { order_id: first.order_id, version: 2 }]);
@@ -188,7 +188,7 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     });
     eventually("the commit waits for the standby", async || waiting(&primary) == "1").await;
     primary.kill().unwrap();
-    primary.start_again().unwrap();
+    primary.restart().unwrap();
     let unknown = held.await.unwrap();
     assert!(matches!(unknown, Err(StoreError::OutcomeUnknown(_))), "{unknown:?}");
     eventually("the order can be read", async || matches!(store.order(first.order_id).await, Ok(Some(_))))
@@ -207,7 +207,7 @@ async fn a_replay_is_not_acknowledged_before_the_standby_has_it() {
     });
     eventually("both wait for the standby", async || waiting_since(&primary, &retried_at) == "2").await;
     assert!(!retried.is_finished() && !looked_up.is_finished());
-    standby.start_again().unwrap();
+    standby.restart().unwrap();
     let replayed = CommitOutcome::Replayed { order_id: first.order_id, version: 2 };
     assert_eq!(retried.await.unwrap().unwrap(), [replayed]);
     assert_eq!(looked_up.await.unwrap().unwrap().unwrap().order_id(), Some(first.order_id));
@@ -252,7 +252,7 @@ async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
     });
     eventually("both wait for the standby", async || waiting(&primary) == "2").await;
     assert!(!edited.is_finished() && !joined.is_finished());
-    standby.start_again().unwrap();
+    standby.restart().unwrap();
     assert!(matches!(edited.await.unwrap().unwrap(), AccountEditOutcome::Done(_)));
     assert_eq!(joined.await.unwrap().unwrap(), MembershipChange::Unchanged);
 }

@@ -139,7 +139,7 @@ async fn a_crashed_database_comes_back_with_everything() {
     assert!(matches!(store.ping().await, Err(StoreError::Unavailable(_))));
     // The timeout is a documented limit. A refused connection takes a small part of it.
     assert!(begun.elapsed() < PostgresOptions::DEFAULT_CONNECT_TIMEOUT, "{:?}", begun.elapsed());
-    cluster.start_again().unwrap();
+    cluster.restart().unwrap();
     eventually("the store works again", || async { store.ping().await.is_ok() }).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     for commit in before {

@@ -31,7 +31,7 @@ async fn fresh() -> Fresh {
         shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
     }
     let store = ShardedStore::new(ShardMap::new(shards).unwrap(), stores).unwrap();
-    let store = store.with_directory("middle").unwrap().with_time_limit(PATIENCE);
+    let store = store.with_directory("middle").unwrap().with_timeout(PATIENCE);
     Fresh { store: Arc::new(store), _cluster: cluster }
 }
 

@@ -20,8 +20,8 @@ use crate::{
 };
 
 /// Time limit of the router for a shard's part of a query to all shards.
-const TIME_LIMIT: Duration = Duration::from_millis(500);
-/// Statement timeout of the databases; longer than [`TIME_LIMIT`].
+const TIMEOUT: Duration = Duration::from_millis(500);
+/// Statement timeout of the databases; longer than [`TIMEOUT`].
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Index of the shard that fails.
 const BROKEN: usize = 1;
@@ -53,7 +53,7 @@ impl Scene {
         }
         let routed = stores.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
         let router = ShardedStore::new(ShardMap::new(shards).unwrap(), routed).unwrap();
-        let router = Arc::new(router.with_time_limit(TIME_LIMIT));
+        let router = Arc::new(router.with_timeout(TIMEOUT));
         let mut world = World::new(seed);
         let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
         for (index, restaurant) in restaurants.iter().enumerate() {
@@ -193,7 +193,7 @@ async fn a_dead_shard_fails_alone_and_comes_back_whole() {
     scene.assert_healthy_shards_work().await;
     scene.assert_list_is_incomplete().await;
 
-    scene.clusters[BROKEN].0.start_again().unwrap();
+    scene.clusters[BROKEN].0.restart().unwrap();
     eventually("all shards respond", async || scene.router.ping().await.is_ok()).await;
     scene.placed[BROKEN].extend(acknowledged);
     let is_last_there = scene.router.order(last).await.unwrap().is_some();

@@ -77,7 +77,7 @@ async fn an_older_server_leases_no_task_without_an_order() {
     let of_order = commit.tasks[0].clone();
     older.commit(vec![commit]).await.unwrap();
     let far = world.in_seconds(1_000_000);
-    assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::ForPeople));
+    assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::NeedsAdmin));
     let claimed = older.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
     let listed = older.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks;
@@ -184,7 +184,7 @@ async fn a_split_leaves_tasks_of_other_subjects_in_the_directory() {
     let resolution = TaskResolution { at: now, by: world.account_id(), reason: "done".to_owned() };
     for id in [tasks[1].id, late.id] {
         assert_eq!(south.retry_task(id, now).await, Ok(TaskRetry::NotParked));
-        assert_eq!(halves.router.retry_task(id, now).await, Ok(TaskRetry::ForPeople));
+        assert_eq!(halves.router.retry_task(id, now).await, Ok(TaskRetry::NeedsAdmin));
         assert_eq!(south.resolve_task(id, &resolution).await, Ok(false));
         assert_eq!(halves.router.resolve_task(id, &resolution).await, Ok(true));
         assert_eq!(halves.router.resolve_task(id, &resolution).await, Ok(false));

@@ -10,7 +10,7 @@ use std::{
 use dabba_store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Contents, cannot, has_journal, has_log, sync_directory, unfinished::Unfinished, verify};
+use super::{BackupContents, cannot, has_journal, has_log, sync_directory, unfinished::Unfinished, verify};
 use crate::{
     SqliteStore,
     file::{beside, directory_of, give_to_owner_of, mark_at, real_path},
@@ -28,7 +28,7 @@ const MAX_KEPT: u32 = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     /// Content of the restored database.
-    pub contents: Contents,
+    pub contents: BackupContents,
     /// Path of the previous database, or of its log if only the log existed.
     pub kept: Option<PathBuf>,
 }

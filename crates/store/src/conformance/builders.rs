@@ -10,7 +10,7 @@ use dabba_domain::{
         PaymentReference, PaymentReport, PaymentToken, ReviewReason, StockDraw, decide, place, settle,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
-    restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, Revision, Settings, Zone},
+    restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, RestaurantSettings, Revision, Zone},
     task::{Task, TaskSubject},
     text::{Name, Note, Phone, Slug},
 };
@@ -349,8 +349,8 @@ pub fn reference_of(order: &Order) -> PaymentReference {
 }
 
 /// Returns settings that allow everything.
-pub fn settings() -> Settings {
-    Settings {
+pub fn settings() -> RestaurantSettings {
+    RestaurantSettings {
         external_id: None,
         name: name("The \"Lunchbox\""),
         currency: currency(),

@@ -91,7 +91,7 @@ async fn read_all(
         orders.extend(page.orders.iter().cloned());
         let Some(next) = page.next else { return orders };
         assert_eq!(page.orders.len(), size as usize);
-        assert_eq!(next, OrderCursor::behind(page.orders.last().unwrap()));
+        assert_eq!(next, OrderCursor::after(page.orders.last().unwrap()));
         after = Some(next);
     }
 }
@@ -250,7 +250,7 @@ pub async fn the_last_page_has_no_next_position(store: Arc<dyn Store>) {
         query.after = first.next;
         let second = store.list_orders(&query).await.unwrap();
         assert_eq!((second.orders.len(), second.next), (5, None), "{scope:?}");
-        query.after = Some(OrderCursor::behind(&second.orders[4]));
+        query.after = Some(OrderCursor::after(&second.orders[4]));
         let third = store.list_orders(&query).await.unwrap();
         assert_eq!((third.orders.len(), third.next), (0, None), "{scope:?}");
     }

@@ -80,10 +80,10 @@ impl NewerRows {
 /// from them or compared with them. An unreadable row does not prevent reading the readable rows beside it.
 pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World, rows: &NewerRows) {
     let order = store.order(rows.order_id).await.unwrap().unwrap();
-    assert!(order.is_newer);
+    assert!(order.is_written_by_newer);
     assert_eq!(order.version, rows.version);
     let own = store.order(rows.claimed.order_id).await.unwrap().unwrap();
-    assert!(!own.is_newer);
+    assert!(!own.is_written_by_newer);
     let events = store.events(rows.order_id, rows.version - 2, 10).await.unwrap();
     let [Event::Unknown(event), Event::Unknown(known)] = [&events[0].event, &events[1].event] else {
         panic!("{events:?}")

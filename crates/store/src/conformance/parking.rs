@@ -183,9 +183,9 @@ pub async fn the_history_of_a_task_is_bounded(store: Arc<dyn Store>) {
     assert_eq!(failures.last().unwrap().failure.error, "the last");
 }
 
-/// A task for people is parked with its reason when it is written. It is never leased, a retry leaves it
+/// A task for admins is parked with its reason when it is written. It is never leased, a retry leaves it
 /// parked, and it is resolved like every other task.
-pub async fn a_task_for_people_is_parked_from_the_start(store: Arc<dyn Store>) {
+pub async fn a_task_for_admins_is_parked_from_the_start(store: Arc<dyn Store>) {
     let mut world = World::new(68);
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());
     let mut commit = world.place(restaurant, customer);
@@ -203,7 +203,7 @@ pub async fn a_task_for_people_is_parked_from_the_start(store: Arc<dyn Store>) {
     let expected = ParkedTask { task: review.clone(), attempts: 0, parked_at: at, failures: Vec::new() };
     assert_eq!(parked(&store, 10).await, std::slice::from_ref(&expected));
     let far = world.in_seconds(1_000_000);
-    assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::ForPeople);
+    assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::NeedsAdmin);
     assert_eq!(parked(&store, 10).await, [expected]);
     for queue in TaskQueue::ALL {
         assert_eq!(store.claim_due_tasks(*queue, far, far, 10).await.unwrap(), []);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dabba_domain::{
     ExternalId, Role,
     order::Version,
-    restaurant::{Closed, Pause, Restaurant},
+    restaurant::{Pause, PermanentClosure, Restaurant},
     text::Note,
 };
 
@@ -86,7 +86,7 @@ pub async fn a_closed_restaurant_is_stored_exactly(store: Arc<dyn Store>) {
         store.create_restaurant(restaurant, &menu(&["naan"])).await.unwrap();
     }
     let reason = Note::new("The lease has ended.").unwrap();
-    restaurant.closed = Some(Closed { at: world.in_seconds(5), reason });
+    restaurant.closed = Some(PermanentClosure { at: world.in_seconds(5), reason });
     restaurant.pause = Some(Pause { until: None });
     store.update_restaurant(&restaurant, 1).await.unwrap();
     restaurant.revision = 2;

@@ -108,7 +108,7 @@ pub async fn a_review_of_any_subject_is_resolved_once(store: Arc<dyn Store>) {
         assert!(!store.resolve_task(review.id, &resolution).await.unwrap());
         assert!(store.enqueue_task(&review).await.unwrap());
         assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
-        assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::ForPeople);
+        assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::NeedsAdmin);
         assert!(store.resolve_task(review.id, &resolution).await.unwrap());
         assert!(!store.resolve_task(review.id, &resolution).await.unwrap(), "only once");
         assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::NotParked);
@@ -175,7 +175,7 @@ pub async fn unparked_tasks_are_worked(store: Arc<dyn Store>, tasks: &[NewTask; 
     let failures = vec![RecordedTaskFailure { attempt: 2, failure: failed }];
     let expected = ParkedTask { task: tasks[1].clone(), attempts: 2, parked_at: after(601), failures };
     assert_eq!(parked(&store, 10).await, [expected]);
-    assert_eq!(store.retry_task(tasks[1].id, at).await.unwrap(), TaskRetry::ForPeople);
+    assert_eq!(store.retry_task(tasks[1].id, at).await.unwrap(), TaskRetry::NeedsAdmin);
 }
 
 /// Tasks in a database whose kind cannot have their subject, for the tests of stores. Each store's test writes them with its own

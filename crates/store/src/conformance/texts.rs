@@ -6,7 +6,7 @@ use dabba_domain::{
     Role,
     menu::Menu,
     order::{Command, Contact, RejectReason},
-    text::{Name, Note, Phone, stored},
+    text::{Name, Note, Phone, read_stored},
 };
 use serde_json::json;
 
@@ -32,7 +32,7 @@ pub async fn texts_that_validation_now_refuses_are_read(store: Arc<dyn Store>) {
     document["categories"][0]["items"][0]["name"] = json!(PAST);
     document["categories"][0]["items"][0]["description"] = json!(PAST);
     document["categories"][0]["items"][0]["tags"] = json!([PAST]);
-    let menu: Menu = stored(|| serde_json::from_value(document)).unwrap();
+    let menu: Menu = read_stored(|| serde_json::from_value(document)).unwrap();
     assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
     let catalogue = store.catalogue(restaurant.id).await.unwrap().unwrap();
     assert_eq!((&catalogue.restaurant, &*catalogue.menu), (&restaurant, &menu));
@@ -44,13 +44,13 @@ pub async fn texts_that_validation_now_refuses_are_read(store: Arc<dyn Store>) {
 
     let mut details = world.details(restaurant.id, account.id);
     details.restaurant_name = name.clone();
-    let phone: Phone = stored(|| serde_json::from_value(json!(PAST))).unwrap();
+    let phone: Phone = read_stored(|| serde_json::from_value(json!(PAST))).unwrap();
     details.contact = Some(Contact { name: name.clone(), phone: Some(phone) });
     details.note = Some(note.clone());
     details.lines[0].name = name;
     details.lines[0].note = Some(note.clone());
     let address = json!({"type": "delivery", "address": {"line1": PAST, "city": PAST, "instructions": PAST}});
-    details.fulfilment = stored(|| serde_json::from_value(address)).unwrap();
+    details.fulfilment = read_stored(|| serde_json::from_value(address)).unwrap();
     let placed = world.place_with(details);
     let order = order_of(&placed);
     commit_and_compare(&store, placed).await;

@@ -15,7 +15,7 @@ struct Lane {
     /// Entries that were read and not yet returned.
     waiting: VecDeque<FeedEntry>,
     /// Position after all entries that were read.
-    behind: FeedCursor,
+    position: FeedCursor,
     /// Whether the shard has no more entries for this call.
     is_at_end: bool,
 }
@@ -28,8 +28,11 @@ impl ShardedStore {
     ) -> Result<Vec<FeedEntry>, StoreError> {
         let limit = limit as usize;
         let mut place = Place::read(after, self.digest, self.shards.len())?;
-        let lane =
-            |behind: &FeedCursor| Lane { waiting: VecDeque::new(), behind: behind.clone(), is_at_end: false };
+        let lane = |position: &FeedCursor| Lane {
+            waiting: VecDeque::new(),
+            position: position.clone(),
+            is_at_end: false,
+        };
         let mut lanes: Vec<Lane> = place.shards.iter().map(lane).collect();
         let (mut entries, mut failures) = (Vec::new(), Vec::new());
         while entries.len() < limit {
@@ -63,18 +66,18 @@ impl ShardedStore {
         let share = u32::try_from(wanted.div_ceil(open)).unwrap_or(u32::MAX);
         let is_wanted = |lane: &Lane| !lane.is_at_end && lane.waiting.is_empty();
         let asked: Vec<usize> = (0..lanes.len()).filter(|index| is_wanted(&lanes[*index])).collect();
-        let behind: Vec<FeedCursor> = lanes.iter().map(|lane| lane.behind.clone()).collect();
+        let positions: Vec<FeedCursor> = lanes.iter().map(|lane| lane.position.clone()).collect();
         let gathered = self
             .ask(&asked, Effect::None, |index, store| {
-                let behind = behind[index].clone();
-                Box::pin(async move { store.feed(&behind, share).await })
+                let position = positions[index].clone();
+                Box::pin(async move { store.feed(&position, share).await })
             })
             .await;
         for (index, answer) in gathered.answers {
             let lane = &mut lanes[index];
             lane.is_at_end = answer.len() < share as usize;
             if let Some(last) = answer.last() {
-                lane.behind = last.cursor.clone();
+                lane.position = last.cursor.clone();
             }
             lane.waiting.extend(answer);
         }

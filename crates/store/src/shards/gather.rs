@@ -50,7 +50,7 @@ pub(super) fn most_severe(failures: Vec<(usize, StoreError)>) -> StoreError {
 }
 
 impl ShardedStore {
-    /// Calls these shards concurrently, each with the time limit. Skips shards that are paused after a
+    /// Calls these shards concurrently, each with the timeout. Skips shards that are paused after a
     /// timeout, unless all shards are paused.
     pub(super) async fn ask<'a, T: Send>(
         &'a self,
@@ -64,7 +64,7 @@ impl ShardedStore {
             let call = (all_paused || !shard.is_paused()).then(|| call(*index, shard.store()));
             async move {
                 match call {
-                    Some(call) => shard.answer_within(self.time_limit, effect, call).await,
+                    Some(call) => shard.answer_within(self.timeout, effect, call).await,
                     None => Err(shard.paused_error()),
                 }
             }

@@ -141,7 +141,7 @@ fn merge_pages(pages: Vec<OrderPage>, limit: usize) -> OrderPage {
     let (orders, is_more_here) = merge(pages.into_iter().map(|page| page.orders).collect(), limit, |order| {
         std::cmp::Reverse(order.id)
     });
-    let next = (is_more_here || is_more_there).then(|| orders.last().map(OrderCursor::behind)).flatten();
+    let next = (is_more_here || is_more_there).then(|| orders.last().map(OrderCursor::after)).flatten();
     OrderPage { orders, next, incomplete }
 }
 

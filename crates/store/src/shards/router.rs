@@ -27,7 +27,7 @@ pub struct ShardedStore {
     pub(super) map: ShardMap,
     /// The shards, by index in the map.
     pub(super) shards: Vec<Shard>,
-    pub(super) time_limit: Duration,
+    pub(super) timeout: Duration,
     /// The map's digest for cursors.
     pub(super) digest: u32,
     directory: usize,
@@ -52,11 +52,11 @@ pub enum ShardedStoreError {
 }
 
 impl ShardedStore {
-    /// Default time limit for a shard's answer to a call that goes to all shards.
-    pub const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(2);
+    /// Default timeout for a shard's answer to a call that goes to all shards.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
     /// Time limit for a shard's answer to a ping. Readiness probes rarely wait longer than one second.
-    pub const PING_TIME_LIMIT: Duration = Duration::from_millis(500);
+    pub const PING_TIMEOUT: Duration = Duration::from_millis(500);
 
     /// Combines the stores of a map's shards, given in the map's order.
     pub fn new(map: ShardMap, stores: Vec<Arc<dyn Store>>) -> Result<Self, ShardedStoreError> {
@@ -69,7 +69,7 @@ impl ShardedStore {
             digest: digest_of(&map),
             map,
             shards,
-            time_limit: Self::DEFAULT_TIME_LIMIT,
+            timeout: Self::DEFAULT_TIMEOUT,
             directory: 0,
             turn: AtomicUsize::new(0),
         })
@@ -82,9 +82,9 @@ impl ShardedStore {
         Ok(self)
     }
 
-    /// Sets the time limit for a shard's answer to a call that goes to all shards.
-    pub fn with_time_limit(mut self, time_limit: Duration) -> Self {
-        self.time_limit = time_limit;
+    /// Sets the timeout for a shard's answer to a call that goes to all shards.
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
         self
     }
 
@@ -120,8 +120,8 @@ impl Store for ShardedStore {
     /// Pings every shard, also a paused one. Fails only if no shard answers, because the server works without
     /// any single shard. Without the directory, logins fail, but clients with a token continue.
     async fn ping(&self) -> Result<Health, StoreError> {
-        let time_limit = self.time_limit.min(Self::PING_TIME_LIMIT);
-        let answers = join_all(self.shards.iter().map(|shard| shard.ping_within(time_limit))).await;
+        let timeout = self.timeout.min(Self::PING_TIMEOUT);
+        let answers = join_all(self.shards.iter().map(|shard| shard.ping_within(timeout))).await;
         let (mut failures, mut outdated_shards) = (Vec::new(), Vec::new());
         for (index, answer) in (0..).zip(answers) {
             match answer {

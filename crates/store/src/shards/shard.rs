@@ -71,15 +71,15 @@ impl Shard {
         call.await.map_err(|error| self.named(error))
     }
 
-    /// Waits at most `time_limit` for the answer to a call that also works without this shard.
+    /// Waits at most `timeout` for the answer to a call that also works without this shard.
     pub(super) async fn answer_within<T>(
         &self,
-        time_limit: Duration,
+        timeout: Duration,
         effect: Effect,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let Ok(answer) = tokio::time::timeout(time_limit, call).await else {
-            let error = format!("no answer within {time_limit:?}");
+        let Ok(answer) = tokio::time::timeout(timeout, call).await else {
+            let error = format!("no answer within {timeout:?}");
             let error = self.named(match effect {
                 Effect::None => StoreError::Unavailable(error),
                 Effect::Possible => StoreError::OutcomeUnknown(error),
@@ -90,12 +90,12 @@ impl Shard {
         self.record(answer)
     }
 
-    /// Pings the shard and waits at most `time_limit`. A shard that takes longer may still do its work, so it
+    /// Pings the shard and waits at most `timeout`. A shard that takes longer may still do its work, so it
     /// is not paused.
-    pub(super) async fn ping_within(&self, time_limit: Duration) -> Result<Health, StoreError> {
-        match tokio::time::timeout(time_limit, self.store.ping()).await {
+    pub(super) async fn ping_within(&self, timeout: Duration) -> Result<Health, StoreError> {
+        match tokio::time::timeout(timeout, self.store.ping()).await {
             Ok(answer) => self.record(answer),
-            Err(_) => Err(self.named(StoreError::Unavailable(format!("no answer within {time_limit:?}")))),
+            Err(_) => Err(self.named(StoreError::Unavailable(format!("no answer within {timeout:?}")))),
         }
     }
 

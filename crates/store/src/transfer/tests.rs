@@ -42,17 +42,17 @@ impl Source for Memory {
         table: &'static Table,
         after: Option<Vec<Value>>,
         limit: PageLimit,
-    ) -> Result<Page, StoreError> {
+    ) -> Result<RowPage, StoreError> {
         let rows = &self.tables[place(table)];
         let begin = after.map_or(0, |after| rows.iter().position(|row| *row == after).unwrap() + 1);
         let rows: Vec<Row> = rows[begin..].iter().take(limit.rows as usize).cloned().collect();
-        Ok(Page { last: rows.last().cloned(), rows })
+        Ok(RowPage { last: rows.last().cloned(), rows })
     }
 }
 
 #[derive(Default)]
 struct Inner {
-    copy: Option<(Contents, Progress)>,
+    copy: Option<(Contents, CopyProgress)>,
     tables: BTreeMap<&'static str, Vec<Row>>,
     /// Number of writes before the failing write, and whether the failing write still takes effect.
     fault: Option<(u32, bool)>,
@@ -95,15 +95,15 @@ impl Target for Written {
     }
 
     async fn begin(&self, contents: &Contents) -> Result<(), StoreError> {
-        self.write(|inner| inner.copy = Some((contents.clone(), Progress::at(0))))
+        self.write(|inner| inner.copy = Some((contents.clone(), CopyProgress::at(0))))
     }
 
     async fn write(
         &self,
         table: &'static Table,
         rows: Vec<Row>,
-        from: &Progress,
-        to: &Progress,
+        from: &CopyProgress,
+        to: &CopyProgress,
     ) -> Result<(), StoreError> {
         self.write(|inner| {
             let (_, progress) = inner.copy.as_mut().unwrap();

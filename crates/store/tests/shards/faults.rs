@@ -9,7 +9,7 @@ use dabba_store::{
 };
 use tokio::time::Instant;
 
-use crate::{Fixture, TIME_LIMIT, query, stub::Fault, unavailable};
+use crate::{Fixture, TIMEOUT, query, stub::Fault, unavailable};
 
 fn faults() -> [Fault; 2] {
     [Fault::Hang, Fault::Fail(unavailable())]
@@ -119,14 +119,14 @@ async fn a_silent_shard_is_waited_for_once() {
     fixture.break_shard(1, &Fault::Hang);
     let began = Instant::now();
     assert!(fixture.list().await.unwrap().1);
-    assert_eq!(began.elapsed().as_millis(), TIME_LIMIT.as_millis());
+    assert_eq!(began.elapsed().as_millis(), TIMEOUT.as_millis());
     assert_eq!(fixture.shards[1].take_calls(), ["list_orders"]);
     for _ in 0..10 {
         assert!(fixture.list().await.unwrap().1);
         assert_eq!(fixture.claim(1).await.unwrap(), [1, 0, 0]);
         assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await.unwrap(), []);
     }
-    assert_eq!(began.elapsed().as_millis(), TIME_LIMIT.as_millis());
+    assert_eq!(began.elapsed().as_millis(), TIMEOUT.as_millis());
     assert_eq!(fixture.shards[1].take_calls().len(), 0);
 
     // A successful ping ends the pause.
@@ -260,7 +260,7 @@ async fn revisions_of_a_dead_shard_are_missing() {
         assert_eq!((dead.len(), alive.len()), (2, 4));
         let began = Instant::now();
         let found = fixture.router.revisions(&created).await.unwrap();
-        assert!(began.elapsed() <= TIME_LIMIT);
+        assert!(began.elapsed() <= TIMEOUT);
         let found: HashSet<_> = found.into_iter().map(|(id, _)| id).collect();
         assert_eq!(found, alive.into_iter().collect());
         let error = fixture.router.revisions(&dead).await.unwrap_err();
@@ -285,7 +285,7 @@ async fn a_ping_names_the_silent_shards() {
         fixture.break_shard(2, &Fault::None);
         assert_eq!(fixture.router.ping().await, Ok(without(&["b"])));
         fixture.break_shard(1, &Fault::None);
-        assert!(fixture.router.ping().await.unwrap().is_whole());
+        assert!(fixture.router.ping().await.unwrap().is_healthy());
     }
 }
 
@@ -307,11 +307,11 @@ async fn a_ping_without_any_shard_is_an_error() {
 #[tokio::test(start_paused = true)]
 async fn a_ping_waits_less_than_a_list() {
     let fixture = Fixture::new();
-    let router = fixture.router.with_time_limit(ShardedStore::PING_TIME_LIMIT * 4);
+    let router = fixture.router.with_timeout(ShardedStore::PING_TIMEOUT * 4);
     fixture.shards[1].set(Fault::Hang);
     let began = Instant::now();
     assert_eq!(router.ping().await.unwrap().silent_shards, ["b"]);
-    assert_eq!(began.elapsed().as_millis(), ShardedStore::PING_TIME_LIMIT.as_millis());
+    assert_eq!(began.elapsed().as_millis(), ShardedStore::PING_TIMEOUT.as_millis());
     fixture.shards[1].set(Fault::None);
     assert!(!router.list_orders(&query(OrderScope::All, 50)).await.unwrap().incomplete);
 }

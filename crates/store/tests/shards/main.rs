@@ -21,7 +21,7 @@ use dabba_store::{
 use self::stub::Stub;
 
 /// Time limit for a shard's answer.
-const TIME_LIMIT: Duration = Duration::from_millis(300);
+const TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Three shards a, b and c with one restaurant each.
 struct Fixture {
@@ -36,7 +36,7 @@ impl Fixture {
     fn new() -> Self {
         let shards: Vec<_> = (0..3).map(|_| Stub::new()).collect();
         let stores = shards.iter().map(|stub| Arc::clone(stub) as Arc<dyn Store>).collect();
-        let router = ShardedStore::new(map(), stores).unwrap().with_time_limit(TIME_LIMIT);
+        let router = ShardedStore::new(map(), stores).unwrap().with_timeout(TIMEOUT);
         let mut world = World::new(1);
         let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
         for (index, restaurant) in restaurants.iter().enumerate() {

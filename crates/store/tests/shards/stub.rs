@@ -114,7 +114,7 @@ impl StoreLayer for Stub {
         orders.sort_by_key(|order| std::cmp::Reverse(order.id));
         let is_more = orders.len() > query.limit.get() as usize;
         orders.truncate(query.limit.get() as usize);
-        let next = is_more.then(|| orders.last().map(OrderCursor::behind)).flatten();
+        let next = is_more.then(|| orders.last().map(OrderCursor::after)).flatten();
         Ok(OrderPage { orders, next, ..OrderPage::default() })
     }
     async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {

@@ -1,6 +1,6 @@
 //! Requests by every kind of caller, and their recorded responses.
 
-use dabba_testkit::{Answer, Person, TestServer};
+use dabba_testkit::{HttpResponse, TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -50,7 +50,7 @@ impl Caller {
     }
 
     /// Returns the caller's account; a visitor has none.
-    pub(super) const fn person(self, server: &TestServer) -> Option<&Person> {
+    pub(super) const fn person(self, server: &TestServer) -> Option<&TestAccount> {
         match self {
             Visitor => None,
             Customer => Some(&server.customer),
@@ -69,7 +69,7 @@ pub(super) struct Response {
     pub(super) caller: Caller,
     /// Method and path template, as in the API description.
     pub(super) operation: &'static str,
-    pub(super) answer: Answer,
+    pub(super) answer: HttpResponse,
 }
 
 /// All responses so far.
@@ -90,7 +90,7 @@ impl Recorder {
         request: &'static str,
         values: &[&str],
         body: &Value,
-    ) -> Answer {
+    ) -> HttpResponse {
         self.send_if("*", server, caller, request, values, body).await
     }
 
@@ -103,7 +103,7 @@ impl Recorder {
         request: &'static str,
         values: &[&str],
         body: &Value,
-    ) -> Answer {
+    ) -> HttpResponse {
         let operation = request.split('?').next().unwrap();
         let (method, template) = request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();

@@ -6,10 +6,10 @@ use dabba_domain::order::TaskQueue;
 use dabba_engine::{ManualClock, SeededRandom};
 use dabba_gateways::{
     SimulatedWebhooks,
-    simulated::{Health, Provider},
+    simulated::{Provider, ProviderHealth},
 };
 use dabba_store::TaskFailure;
-use dabba_testkit::{Answer, TestServer};
+use dabba_testkit::{HttpResponse, TestServer};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -125,7 +125,7 @@ impl Scene {
         request: &'static str,
         values: &[&str],
         body: &Value,
-    ) -> Answer {
+    ) -> HttpResponse {
         self.recorder.send(&self.server, caller, request, values, body).await
     }
 
@@ -190,7 +190,7 @@ impl Scene {
         self.accept(&order).await;
         self.done(Staff, READY, &[id(&order)], json!({})).await;
         // Last, because the provider stays down.
-        self.provider.set_health(Health::Down);
+        self.provider.set_health(ProviderHealth::Down);
         self.place("waiting for the payment", full_order(Some(PAYMENT_TOKEN))).await;
         self.parked_task().await;
     }
@@ -239,10 +239,10 @@ impl Scene {
         self.report(&order, voided(&order)).await;
 
         let order = self.confirmed("payment voided", Some(PAYMENT_TOKEN)).await;
-        self.provider.set_health(Health::Down);
+        self.provider.set_health(ProviderHealth::Down);
         self.accept(&order).await;
         self.report(&order, voided(&order)).await;
-        self.provider.set_health(Health::Up);
+        self.provider.set_health(ProviderHealth::Up);
 
         let order = self.confirmed("payment differs", Some("tok_captures_less")).await;
         self.accept(&order).await;
@@ -276,11 +276,11 @@ impl Scene {
         until(&self.server, &order, |order| order["payment"]["refunds"][1]["status"] == "paid").await;
         let failed = json!({"type": "refund_refused", "number": 2, "reason": "card_closed"});
         self.report(&order, failed).await;
-        self.provider.set_health(Health::Down);
+        self.provider.set_health(ProviderHealth::Down);
         self.done(Admin, REFUND, &[order_id], json!({"reason": "late", "amount": 10})).await;
         let failed = json!({"type": "refund_refused", "number": 3, "reason": "declined"});
         self.report(&order, failed).await;
-        self.provider.set_health(Health::Up);
+        self.provider.set_health(ProviderHealth::Up);
     }
 
     /// An order that the courier delivered, with refunds and chargebacks that Dabba did not request.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use dabba_sim::workload::{Mix, Report};
+use dabba_sim::workload::{LoadReport, Mix};
 use serde::Serialize;
 
 use crate::{failure::Failure, output};
@@ -38,7 +38,7 @@ pub(super) fn begin(json: bool) -> Result<(), Failure> {
 }
 
 impl Line {
-    pub(super) fn new(mix: Mix, connections: usize, rate: Option<NonZeroU32>, report: &Report) -> Self {
+    pub(super) fn new(mix: Mix, connections: usize, rate: Option<NonZeroU32>, report: &LoadReport) -> Self {
         let at = |share| milliseconds(report.latency_at(share));
         Self {
             mix: mix.as_str(),

@@ -147,7 +147,7 @@ impl Expected<'_> {
         if !self.is_audited {
             return Ok(None);
         }
-        let report = audit(store, None, &AuditOptions::at(SystemClock.now())).await;
+        let report = audit(store, None, &AuditOptions::new(SystemClock.now())).await;
         let report = report.map_err(Failure::during("the audit could not read everything"))?;
         if report.is_clean() {
             Ok(Some(report.orders))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dabba_domain::Currency;
-use dabba_sim::{Answer, Client, ClientError};
+use dabba_sim::{Client, ClientError, ClientResponse};
 use serde_json::{Value, json};
 
 use super::{
@@ -171,16 +171,21 @@ impl Walk {
         check(events.len() >= 6, "the history is too short")
     }
 
-    async fn read(&self) -> Result<Answer, Failure> {
+    async fn read(&self) -> Result<ClientResponse, Failure> {
         self.customer.get(&format!("/v1/orders/{}", self.order_id)).send().await.map_err(step_failed)
     }
 
-    async fn command(&self, client: &Client, name: &str, body: Option<&Value>) -> Result<Answer, Failure> {
+    async fn command(
+        &self,
+        client: &Client,
+        name: &str,
+        body: Option<&Value>,
+    ) -> Result<ClientResponse, Failure> {
         command(client, &self.order_id, name, body).await.map_err(step_failed)
     }
 
     /// Prints the status of the order, and checks it.
-    fn arrived(&self, answer: &Answer, status: &str) -> Result<(), Failure> {
+    fn arrived(&self, answer: &ClientResponse, status: &str) -> Result<(), Failure> {
         self.narrator.status(&answer.body)?;
         check(answer.body["status"] == status, &format!("the order is not {status}"))
     }
@@ -191,7 +196,7 @@ async fn command(
     order_id: &str,
     name: &str,
     body: Option<&Value>,
-) -> Result<Answer, ClientError> {
+) -> Result<ClientResponse, ClientError> {
     let call = client.post(&format!("/v1/orders/{order_id}/{name}"));
     match body {
         Some(body) => call.json(body).send().await,

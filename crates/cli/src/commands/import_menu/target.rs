@@ -2,7 +2,7 @@
 
 use dabba_domain::{ExternalId, RestaurantId, import::RestaurantDocument};
 use dabba_engine::{Catalogues, Principal};
-use dabba_sim::{Answer, Client};
+use dabba_sim::{Client, ClientResponse};
 use dabba_store::PageSize;
 use serde_json::Value;
 
@@ -91,7 +91,7 @@ pub(super) struct ServerTarget {
 }
 
 impl ServerTarget {
-    async fn get(&self, path: &str) -> Result<Answer, Failure> {
+    async fn get(&self, path: &str) -> Result<ClientResponse, Failure> {
         self.client.get(path).send().await.map_err(plain)
     }
 
@@ -99,7 +99,7 @@ impl ServerTarget {
     async fn replace(
         &self,
         path: &str,
-        present: &Answer,
+        present: &ClientResponse,
         body: &impl serde::Serialize,
     ) -> Result<bool, Failure> {
         let etag = present.etag.as_deref().unwrap_or("*");

@@ -5,7 +5,7 @@ use std::fmt;
 use dabba_store::StoreError;
 use dabba_store_postgres::{
     Ownership,
-    admin::{Administration, Holdings, Position},
+    admin::{Administration, RowCounts, WalPosition},
 };
 use futures::future::join_all;
 use serde::Serialize;
@@ -98,13 +98,13 @@ async fn inspect(shard: Shard<'_>) -> Row {
         problem: None,
     };
     match ask(&shard).await {
-        Ok((claimed, holdings, position)) => {
+        Ok((claimed, row_counts, position)) => {
             row.problem = problem(&shard.ownership(), claimed.as_ref(), &position);
             row.claims = Some(claimed.map_or_else(|| "in no map".to_owned(), |claimed| claimed.to_string()));
-            row.restaurants = Some(holdings.restaurants);
-            row.foreign_restaurants = Some(holdings.foreign_restaurants);
-            row.orders = Some(holdings.orders);
-            row.orders_is_estimate = holdings.is_estimate;
+            row.restaurants = Some(row_counts.restaurants);
+            row.foreign_restaurants = Some(row_counts.foreign_restaurants);
+            row.orders = Some(row_counts.orders);
+            row.orders_is_estimate = row_counts.is_estimate;
             row.replica = inspect_replica(&shard, &position).await;
         }
         Err(error) => row.problem = Some(error.to_string()),
@@ -112,14 +112,14 @@ async fn inspect(shard: Shard<'_>) -> Row {
     row
 }
 
-async fn ask(shard: &Shard<'_>) -> Result<(Option<Ownership>, Holdings, Position), StoreError> {
+async fn ask(shard: &Shard<'_>) -> Result<(Option<Ownership>, RowCounts, WalPosition), StoreError> {
     let database = Administration::new(shard.url.as_str())?;
     let claimed = database.ownership().await?;
-    Ok((claimed, database.holdings(shard.buckets).await?, database.position().await?))
+    Ok((claimed, database.row_counts(shard.buckets).await?, database.position().await?))
 }
 
 /// Returns the reason why no server would use a database.
-fn problem(expected: &Ownership, claimed: Option<&Ownership>, position: &Position) -> Option<String> {
+fn problem(expected: &Ownership, claimed: Option<&Ownership>, position: &WalPosition) -> Option<String> {
     match claimed {
         None => Some("the database is in no map yet: run `dabba migrate`".to_owned()),
         Some(claimed) if claimed != expected => {
@@ -130,7 +130,7 @@ fn problem(expected: &Ownership, claimed: Option<&Ownership>, position: &Positio
     }
 }
 
-async fn inspect_replica(shard: &Shard<'_>, primary: &Position) -> Option<Replica> {
+async fn inspect_replica(shard: &Shard<'_>, primary: &WalPosition) -> Option<Replica> {
     let url = shard.replica_url?;
     let position = async { Administration::new(url.as_str())?.position().await };
     Some(match position.await {

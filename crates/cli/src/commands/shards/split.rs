@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use dabba_domain::Bucket;
 use dabba_store_postgres::{
     Ownership,
-    admin::{Administration, Position, Standing},
+    admin::{Administration, ShardState, WalPosition},
 };
 
 use self::stage::Stage;
@@ -167,11 +167,11 @@ impl Split {
     }
 
     /// Returns what a database states while the buckets are given away, and after the decision for a name.
-    fn giving(&self, decided_for: Option<String>) -> Standing {
-        Standing { ownership: self.kept.clone(), giving_to: Some(self.given.name.clone()), decided_for }
+    fn giving(&self, decided_for: Option<String>) -> ShardState {
+        ShardState { ownership: self.kept.clone(), receiver: Some(self.given.name.clone()), decided_for }
     }
 
-    async fn positions(&self) -> Result<(Position, Position), Failure> {
+    async fn positions(&self) -> Result<(WalPosition, WalPosition), Failure> {
         let from = self.source.position().await.map_err(Failure::during("the shard"))?;
         let to = self.target.position().await.map_err(Failure::during("the new shard"))?;
         Ok((from, to))
@@ -185,7 +185,7 @@ impl Split {
         ))?;
         let moving = self
             .source
-            .holdings(kept.buckets)
+            .row_counts(kept.buckets)
             .await
             .map_err(Failure::during("counting the restaurants that move"))?;
         output::line(format_args!(

@@ -1,7 +1,7 @@
 //! Tests of the provider's health.
 
 use dabba_domain::order::PaymentReport;
-use dabba_gateways::simulated::{Health, ledger::Operation};
+use dabba_gateways::simulated::{ProviderHealth, ledger::Operation};
 
 use super::world::{Step, TOTAL, World, assert_unavailable, order, reported};
 
@@ -18,7 +18,7 @@ async fn calls_have_no_effect_while_the_provider_is_down_over_http() {
 async fn check_down(world: &World) {
     let (order_id, later_order) = (order(1), order(2));
     world.call_until_answered(order_id, Step::Authorize("tok_succeed")).await;
-    world.provider.set_health(Health::Down);
+    world.provider.set_health(ProviderHealth::Down);
     for step in [Step::Capture, Step::Void, Step::Refund(1, 1)] {
         assert_unavailable(&world.call(order_id, step).await);
     }
@@ -28,7 +28,7 @@ async fn check_down(world: &World) {
     assert_eq!(world.done(order_id), [(Operation::Authorize, TOTAL)]);
     assert_eq!(world.done(later_order), []);
 
-    world.provider.set_health(Health::Up);
+    world.provider.set_health(ProviderHealth::Up);
     let captured = PaymentReport::Captured { reference: world.reference(order_id) };
     assert_eq!(world.call(order_id, Step::Capture).await, reported(captured));
     // Calls while the provider was down were not counted, so this is the first call.
@@ -39,7 +39,7 @@ async fn check_down(world: &World) {
 #[tokio::test(start_paused = true)]
 async fn a_flapping_provider_fails_before_and_after_the_effect() {
     let world = World::in_process();
-    world.provider.set_health(Health::Flapping { percent: 30 });
+    world.provider.set_health(ProviderHealth::Flapping { percent: 30 });
     let (mut before, mut after) = (0, 0);
     for index in 0..1_000 {
         let order_id = order(index);
@@ -58,9 +58,9 @@ async fn a_flapping_provider_fails_before_and_after_the_effect() {
 async fn flapping_with_0_and_100_percent() {
     let world = World::in_process();
     for index in 0..100 {
-        world.provider.set_health(Health::Flapping { percent: 100 });
+        world.provider.set_health(ProviderHealth::Flapping { percent: 100 });
         assert_unavailable(&world.call(order(index), Step::Authorize("tok_succeed")).await);
-        world.provider.set_health(Health::Flapping { percent: 0 });
+        world.provider.set_health(ProviderHealth::Flapping { percent: 0 });
         assert!(world.call(order(index), Step::Authorize("tok_succeed")).await.is_ok());
     }
 }

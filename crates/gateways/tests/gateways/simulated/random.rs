@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_engine::{GatewayAnswer, SeededRandom};
 use dabba_gateways::simulated::{
-    Health, Provider,
+    Provider, ProviderHealth,
     ledger::{Entry, Operation, Summary},
     provider::{Outcome, Reply},
     tokens,
@@ -42,7 +42,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Call(u64, Step),
-    Switch(Health),
+    Switch(ProviderHealth),
     Wait(i64),
 }
 
@@ -57,9 +57,9 @@ fn any_step() -> impl Strategy<Value = Step> {
 
 fn any_action() -> impl Strategy<Value = Action> {
     let health = prop_oneof![
-        2 => Just(Health::Up),
-        1 => Just(Health::Down),
-        2 => (0_u8..=100).prop_map(|percent| Health::Flapping { percent }),
+        2 => Just(ProviderHealth::Up),
+        1 => Just(ProviderHealth::Down),
+        2 => (0_u8..=100).prop_map(|percent| ProviderHealth::Flapping { percent }),
     ];
     prop_oneof![
         12 => (0..ORDERS, any_step()).prop_map(|(index, step)| Action::Call(index, step)),
@@ -220,7 +220,7 @@ proptest! {
             }
             run.check();
         }
-        run.provider.set_health(Health::Up);
+        run.provider.set_health(ProviderHealth::Up);
         for index in 0..ORDERS {
             run.check_answers(index);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::{StatusCode, header};
 use dabba_engine::{Clock, ManualClock};
-use dabba_gateways::simulated::{Health, Provider, ledger::Operation, router};
+use dabba_gateways::simulated::{Provider, ProviderHealth, ledger::Operation, router};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -108,7 +108,7 @@ async fn an_invalid_request_is_refused_without_effect() {
         assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
     }
     assert_eq!(service.provider.ledger(0, WHOLE_LEDGER), []);
-    assert_eq!(service.provider.health(), Health::Up);
+    assert_eq!(service.provider.health(), ProviderHealth::Up);
     assert_eq!(service.provider.payments(order(1)), []);
     // None of these requests used up the key.
     let response = post(&good).send().await.unwrap();
@@ -187,7 +187,7 @@ async fn the_health_can_be_set() {
         assert_eq!(request.send().await.unwrap().json::<Value>().await.unwrap(), health);
         assert_eq!(service.get("/v1/health").await, health);
     }
-    assert_eq!(service.provider.health(), Health::Down);
+    assert_eq!(service.provider.health(), ProviderHealth::Down);
     let request = service.post("/v1/authorizations", "key", &authorization(1, "tok_succeed"));
     assert_problem(&request.send().await.unwrap(), 500);
     // The health check of the process still succeeds.

@@ -142,7 +142,7 @@ fn authorized(world: &World, order_id: OrderId) -> PaymentReport {
 }
 
 fn authorized_for(world: &World, order_id: OrderId, more: i64) -> PaymentReport {
-    PaymentReport::AuthorizedFor { reference: world.reference(order_id), money: money(TOTAL + more) }
+    PaymentReport::AuthorizedAmount { reference: world.reference(order_id), money: money(TOTAL + more) }
 }
 
 fn money(minor: i64) -> Money {
@@ -173,7 +173,7 @@ async fn only_some_tokens_cause_faults_at_later_steps() {
         let report = if captured_amount == TOTAL {
             PaymentReport::Captured { reference }
         } else {
-            PaymentReport::CapturedFor { reference, money: money(captured_amount) }
+            PaymentReport::CapturedAmount { reference, money: money(captured_amount) }
         };
         match token {
             "tok_flap" => {}

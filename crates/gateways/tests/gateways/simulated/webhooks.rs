@@ -21,7 +21,7 @@ use dabba_domain::{
 };
 use dabba_engine::{Clock, ManualClock, Random, SeededRandom};
 use dabba_gateways::simulated::{
-    Provider, SimulatedGateway, WebhookError, WebhookSecret, WebhookTarget,
+    Provider, SimulatedGateway, SimulatedWebhookError, WebhookSecret, WebhookTarget,
     provider::Delays,
     read_webhook, router_with_webhooks,
     signature::{MAX_WEBHOOK_LENGTH, MIN_SECRET_LENGTH, SIGNATURE_HEADER, TOLERANCE},
@@ -139,7 +139,11 @@ fn body() -> String {
     format!(r#"{{"order_id":"{}","report":{{"type":"refunded","number":1}}}}"#, order(1))
 }
 
-fn read(signature: &str, body: &str, now: Timestamp) -> Result<(OrderId, PaymentReport), WebhookError> {
+fn read(
+    signature: &str,
+    body: &str,
+    now: Timestamp,
+) -> Result<(OrderId, PaymentReport), SimulatedWebhookError> {
     read_webhook(&secret(), signature, body.as_bytes(), now)
 }
 
@@ -153,7 +157,7 @@ fn a_webhook_is_accepted_within_the_tolerance() {
         assert_eq!(read(&signature, &body, at + age), good, "{age}");
     }
     for age in [TOLERANCE + second, -TOLERANCE - second, SignedDuration::from_hours(24)] {
-        assert_eq!(read(&signature, &body, at + age), Err(WebhookError::OutOfTime), "{age}");
+        assert_eq!(read(&signature, &body, at + age), Err(SimulatedWebhookError::OutOfTime), "{age}");
     }
 }
 
@@ -165,8 +169,8 @@ fn a_webhook_with_a_wrong_signature_is_refused() {
     let later = at.as_second() + 1;
 
     let other_body = body.replace('1', "2");
-    assert_eq!(read(&signature, &other_body, at), Err(WebhookError::WrongSignature));
-    assert_eq!(read(&signature, "", at), Err(WebhookError::WrongSignature));
+    assert_eq!(read(&signature, &other_body, at), Err(SimulatedWebhookError::WrongSignature));
+    assert_eq!(read(&signature, "", at), Err(SimulatedWebhookError::WrongSignature));
     let of_another = WebhookSecret::new("another secret of some length").unwrap().sign(body.as_bytes(), at);
     let forged = [
         of_another,
@@ -177,7 +181,7 @@ fn a_webhook_with_a_wrong_signature_is_refused() {
         format!("{time},v1={}", "0".repeat(64)),
     ];
     for signature in forged {
-        assert_eq!(read(&signature, &body, at), Err(WebhookError::WrongSignature), "{signature}");
+        assert_eq!(read(&signature, &body, at), Err(SimulatedWebhookError::WrongSignature), "{signature}");
     }
     let unreadable = [
         String::new(),
@@ -193,7 +197,11 @@ fn a_webhook_with_a_wrong_signature_is_refused() {
         format!("{time},v2={}", "0".repeat(64)),
     ];
     for signature in unreadable {
-        assert_eq!(read(&signature, &body, at), Err(WebhookError::MalformedSignature), "{signature}");
+        assert_eq!(
+            read(&signature, &body, at),
+            Err(SimulatedWebhookError::MalformedSignature),
+            "{signature}"
+        );
     }
 }
 
@@ -212,11 +220,11 @@ fn a_signed_webhook_with_an_invalid_body_is_refused() {
     ];
     for body in bodies {
         let signature = secret().sign(body.as_bytes(), at);
-        assert_eq!(read(&signature, &body, at), Err(WebhookError::InvalidBody), "{body}");
+        assert_eq!(read(&signature, &body, at), Err(SimulatedWebhookError::InvalidBody), "{body}");
     }
     let far = Timestamp::MAX;
     let signature = secret().sign(body().as_bytes(), far).replace(&far.as_second().to_string(), "1");
-    assert_eq!(read(&signature, &body(), at), Err(WebhookError::WrongSignature));
+    assert_eq!(read(&signature, &body(), at), Err(SimulatedWebhookError::WrongSignature));
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use dabba_domain::{
     Actor,
     order::{
-        Awaited, DeclineReason, Event, Order, PaymentStatus, RecordedEvent, Refund, RefundBearer,
+        DeclineReason, Event, ExpiryReason, Order, PaymentStatus, RecordedEvent, Refund, RefundBearer,
         RefundFailureReason, RefundLine, RefundNumber, RefundStatus,
     },
     pricing::Amounts,
 };
-use dabba_sim::audit::Code;
+use dabba_sim::audit::FindingCode;
 use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
 use jiff::SignedDuration;
 
@@ -21,11 +21,11 @@ use crate::{
     tampering::{Stored, Tamper},
 };
 
-const fn plant(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+const fn plant(code: FindingCode, stage: Stage, tamper: Tamper) -> Planted {
     Planted { code, stage, by_card: true, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
-const fn wait(code: Code, stage: Stage, tamper: Tamper) -> Planted {
+const fn wait(code: FindingCode, stage: Stage, tamper: Tamper) -> Planted {
     Planted { code, stage, by_card: true, later: DAY, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
@@ -73,48 +73,48 @@ fn remove_last_event(stored: &mut Stored, name: &str) {
 const AFTER_PAYMENT_DEADLINE: SignedDuration = SignedDuration::from_mins(16);
 
 pub(super) const PLANTED: &[Planted] = &[
-    plant(Code::StateDiffers, Stage::Confirmed, |stored| stored.order.payment_reference = None),
-    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+    plant(FindingCode::StateDiffers, Stage::Confirmed, |stored| stored.order.payment_reference = None),
+    plant(FindingCode::StateDiffers, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         stored.order.refunds.clear();
     }),
-    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+    plant(FindingCode::StateDiffers, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         stored.order.refunds[0].status = RefundStatus::Failed;
     }),
-    plant(Code::IllegalMove, Stage::Confirmed, |stored| {
+    plant(FindingCode::IllegalMove, Stage::Confirmed, |stored| {
         let acceptance_deadline = stored.order.placed_at;
         report(stored, Event::AcceptanceDue { acceptance_deadline });
     }),
-    plant(Code::IllegalMove, Stage::Created, |stored| {
-        append_event_after(stored, AFTER_PAYMENT_DEADLINE, Actor::System, expired(Awaited::Restaurant));
+    plant(FindingCode::IllegalMove, Stage::Created, |stored| {
+        append_event_after(stored, AFTER_PAYMENT_DEADLINE, Actor::System, expired(ExpiryReason::Restaurant));
         report(stored, Event::PaymentVoided);
     }),
-    plant(Code::IllegalActor, Stage::Created, |stored| {
+    plant(FindingCode::IllegalActor, Stage::Created, |stored| {
         let actor = customer(&stored.order);
         append_event(stored, actor, failed());
     }),
-    plant(Code::IllegalActor, Stage::Delivered, |stored| {
+    plant(FindingCode::IllegalActor, Stage::Delivered, |stored| {
         let actor = customer(&stored.order);
         append_event(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
     }),
-    plant(Code::ExpiredEarly, Stage::Created, |stored| report(stored, expired(Awaited::Payment))),
-    plant(Code::MovedAfterEnd, Stage::Cancelled, |stored| {
+    plant(FindingCode::ExpiredEarly, Stage::Created, |stored| report(stored, expired(ExpiryReason::Payment))),
+    plant(FindingCode::MovedAfterEnd, Stage::Cancelled, |stored| {
         let acceptance_deadline = stored.order.acceptance_deadline.unwrap();
         report(stored, Event::AcceptanceDue { acceptance_deadline });
     }),
-    plant(Code::ConfirmedUnpaid, Stage::Created, |stored| {
+    plant(FindingCode::ConfirmedUnpaid, Stage::Created, |stored| {
         let acceptance_deadline = stored.order.placed_at + DAY;
         report(stored, Event::Confirmed { acceptance_deadline });
     }),
-    plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, failed())),
-    plant(Code::IllegalPayment, Stage::Cancelled, |stored| report(stored, Event::PaymentVoided)),
-    plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Cancelled, |stored| report(stored, failed())),
+    plant(FindingCode::IllegalPayment, Stage::Cancelled, |stored| report(stored, Event::PaymentVoided)),
+    plant(FindingCode::IllegalPayment, Stage::Confirmed, |stored| {
         // The platform bears an admin's cancellation only after the restaurant has begun.
         let actor = admin(&stored.order);
         cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
     }),
-    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Preparing, |stored| {
         let (actor, refund) = (staff(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Restaurant);
         append_event(
@@ -123,23 +123,23 @@ pub(super) const PLANTED: &[Planted] = &[
             Event::RefundRequested(Refund { borne_by: RefundBearer::Restaurant, ..refund }),
         );
     }),
-    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Preparing, |stored| {
         let (actor, refund) = (admin(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Platform);
         append_event(stored, actor, Event::RefundRequested(refund));
     }),
-    plant(Code::IllegalPayment, Stage::Preparing, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Preparing, |stored| {
         // The platform bears the refund of the admin's own decision, even if the cancellation does not say
         // so.
         let (actor, refund) = (admin(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
         cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
         append_event(stored, actor, Event::RefundRequested(refund));
     }),
-    plant(Code::IllegalPayment, Stage::Delivered, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Delivered, |stored| {
         // Only an admin may name another bearer than the restaurant for the refund of a delivered order.
         request(stored, borne_by_everyone(refund_of(1, amount(1))));
     }),
-    plant(Code::IllegalPayment, Stage::Confirmed, |stored| {
+    plant(FindingCode::IllegalPayment, Stage::Confirmed, |stored| {
         // Nothing is authorized for a total of zero.
         change_details(stored, |details| {
             for line in &mut details.lines {
@@ -149,50 +149,50 @@ pub(super) const PLANTED: &[Planted] = &[
             details.amounts = Amounts::default();
         });
     }),
-    plant(Code::AuthorizedTwice, Stage::Cancelled, |stored| {
+    plant(FindingCode::AuthorizedTwice, Stage::Cancelled, |stored| {
         let event = authorized(&stored.order);
         report(stored, event);
     }),
-    plant(Code::AuthorizedTwice, Stage::Confirmed, |stored| {
+    plant(FindingCode::AuthorizedTwice, Stage::Confirmed, |stored| {
         let (actor, ready_by) = (staff(&stored.order), stored.order.updated_at + DAY);
         append_event(stored, actor, Event::Accepted { preparation_minutes: 20, ready_by });
         report(stored, Event::PaymentVoided);
         let event = authorized(&stored.order);
         report(stored, event);
     }),
-    plant(Code::CapturedUnauthorized, Stage::Cancelled, |stored| {
+    plant(FindingCode::CapturedUnauthorized, Stage::Cancelled, |stored| {
         collect(stored);
         let refund = borne_by_everyone(refund_of(1, total(stored)));
         report(stored, Event::RefundRequested(refund));
     }),
-    plant(Code::CapturedTwice, Stage::Delivered, collect),
-    plant(Code::CapturedTooLittle, Stage::Preparing, |stored| {
+    plant(FindingCode::CapturedTwice, Stage::Delivered, collect),
+    plant(FindingCode::CapturedTooLittle, Stage::Preparing, |stored| {
         stored.events.last_mut().unwrap().event = Event::PaymentCaptured { amount: amount(1) };
         stored.refold();
     }),
-    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundedTooMuch, Stage::Delivered, |stored| {
         let amount = more_than(total(stored));
         request(stored, refund_of(1, amount));
     }),
-    plant(Code::RefundedTooMuch, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundedTooMuch, Stage::Delivered, |stored| {
         let all = total(stored);
         request(stored, refund_of(1, amount(1)));
         request(stored, refund_of(2, all));
     }),
-    plant(Code::RefundNumber, Stage::Delivered, |stored| request(stored, refund_of(2, amount(1)))),
-    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundNumber, Stage::Delivered, |stored| request(stored, refund_of(2, amount(1)))),
+    plant(FindingCode::RefundUnrequested, Stage::Delivered, |stored| {
         report(stored, Event::Refunded(refund_of(1, amount(1))));
     }),
-    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundUnrequested, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(2))));
     }),
-    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundUnrequested, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         report(stored, Event::RefundFailed { number: RefundNumber::MIN, reason: None });
     }),
-    plant(Code::RefundUnrequested, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundUnrequested, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         report(stored, reversed());
@@ -202,40 +202,40 @@ pub(super) const PLANTED: &[Planted] = &[
         });
         stored.order.version += 1;
     }),
-    plant(Code::StateDiffers, Stage::Delivered, |stored| {
+    plant(FindingCode::StateDiffers, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         report(stored, reversed());
         stored.order.refunded = amount(1);
     }),
-    plant(Code::IllegalActor, Stage::Delivered, |stored| {
+    plant(FindingCode::IllegalActor, Stage::Delivered, |stored| {
         request(stored, refund_of(1, amount(1)));
         report(stored, Event::Refunded(refund_of(1, amount(1))));
         let actor = staff(&stored.order);
         append_event(stored, actor, reversed());
     }),
-    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
-    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
-    plant(Code::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 0)),
-    plant(Code::RefundLines, Stage::Delivered, |stored| {
+    plant(FindingCode::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 3)),
+    plant(FindingCode::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 2, 1)),
+    plant(FindingCode::RefundLines, Stage::Delivered, |stored| request_lines(stored, 1, 0, 0)),
+    plant(FindingCode::RefundLines, Stage::Delivered, |stored| {
         request_lines(stored, 1, 1, 1);
         request_lines(stored, 2, 1, 1);
     }),
-    plant(Code::MoneyKept, Stage::Confirmed, |stored| {
+    plant(FindingCode::MoneyKept, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
     }),
-    plant(Code::PaymentStatus, Stage::Confirmed, |stored| {
+    plant(FindingCode::PaymentStatus, Stage::Confirmed, |stored| {
         stored.order.payment_status = PaymentStatus::Pending;
     }),
-    wait(Code::Unpaid, Stage::Created, |_| {}),
-    wait(Code::PaymentOpen, Stage::Confirmed, cancel),
-    wait(Code::PaymentOpen, Stage::Created, |stored| {
+    wait(FindingCode::Unpaid, Stage::Created, |_| {}),
+    wait(FindingCode::PaymentOpen, Stage::Confirmed, cancel),
+    wait(FindingCode::PaymentOpen, Stage::Created, |stored| {
         let actor = customer(&stored.order);
         cancel_at_the_cost_of(stored, actor, RefundBearer::Everyone);
     }),
-    wait(Code::Uncaptured, Stage::Delivered, |stored| remove_last_event(stored, "payment_captured")),
-    plant(Code::RefundRefused, Stage::Confirmed, |stored| {
+    wait(FindingCode::Uncaptured, Stage::Delivered, |stored| remove_last_event(stored, "payment_captured")),
+    plant(FindingCode::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
         let (actor, refund) = (customer(&stored.order), borne_by_everyone(refund_of(1, total(stored))));
@@ -243,7 +243,7 @@ pub(super) const PLANTED: &[Planted] = &[
         report(stored, Event::Refunded(refund));
         report(stored, reversed());
     }),
-    plant(Code::RefundRefused, Stage::Confirmed, |stored| {
+    plant(FindingCode::RefundRefused, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);
         let (actor, refund) = (customer(&stored.order), borne_by_everyone(refund_of(1, total(stored))));

@@ -5,7 +5,7 @@ use dabba_domain::{
     order::{Event, RefundFailureReason, RefundNumber, ReviewReason},
     task::{Task, TaskKind, TaskSubject},
 };
-use dabba_sim::audit::Code;
+use dabba_sim::audit::FindingCode;
 use dabba_store::{
     Resource, StoredStock,
     conformance::builders::{World, amount, slug, staff},
@@ -17,13 +17,13 @@ use crate::{
     tampering::{Lists, Tamper, TamperLists},
 };
 
-const fn plant(code: Code, stage: Stage, lists: TamperLists) -> Planted {
+const fn plant(code: FindingCode, stage: Stage, lists: TamperLists) -> Planted {
     Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway: CONSISTENT, lists }
 }
 
 /// An order that needs a task which does not exist.
 const fn wait(stage: Stage, tamper: Tamper, lists: TamperLists) -> Planted {
-    let code = Code::TaskMissing;
+    let code = FindingCode::TaskMissing;
     Planted { code, stage, by_card: true, later: SOON, tamper, gateway: CONSISTENT, lists }
 }
 
@@ -43,24 +43,29 @@ fn request(stored: &mut crate::tampering::Stored) {
 }
 
 pub(super) const PLANTED: &[Planted] = &[
-    plant(Code::StorageDamaged, Stage::Delivered, |lists| lists.damage.push("page 7 is damaged".to_owned())),
-    plant(Code::TaskWithoutOrder, Stage::Delivered, |lists| {
+    plant(FindingCode::StorageDamaged, Stage::Delivered, |lists| {
+        lists.damage.push("page 7 is damaged".to_owned());
+    }),
+    plant(FindingCode::TaskWithoutOrder, Stage::Delivered, |lists| {
         let task = &mut lists.tasks[0].task;
         task.subject = TaskSubject::Order(OrderId::generate(task.id.created_at(), task.id.bucket(), 7));
     }),
-    plant(Code::TaskBucket, Stage::Delivered, |lists| {
+    plant(FindingCode::TaskBucket, Stage::Delivered, |lists| {
         let id = &mut lists.tasks[0].task.id;
         *id = TaskId::generate(id.created_at(), neighbour(id.bucket()), 7);
     }),
-    plant(Code::TaskParked, Stage::Created, |lists| {
+    plant(FindingCode::TaskParked, Stage::Created, |lists| {
         lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
     }),
-    plant(Code::ReviewOpen, Stage::Delivered, |lists| {
+    plant(FindingCode::ReviewOpen, Stage::Delivered, |lists| {
         add(lists, Task::Review { reason: ReviewReason::PaymentVoided });
         let review = lists.tasks.last_mut().unwrap();
         review.parked_at = Some(review.task.id.created_at());
     }),
-    Planted { later: DAY, ..plant(Code::TaskOverdue, Stage::Delivered, |lists| lists.tasks.truncate(1)) },
+    Planted {
+        later: DAY,
+        ..plant(FindingCode::TaskOverdue, Stage::Delivered, |lists| lists.tasks.truncate(1))
+    },
     wait(Stage::Created, |_| {}, |lists| lists.tasks.clear()),
     wait(Stage::Confirmed, |_| {}, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
     wait(Stage::Confirmed, cancel, |lists| keep(lists, &[TaskKind::AuthorizePayment])),
@@ -87,27 +92,27 @@ pub(super) const PLANTED: &[Planted] = &[
         },
         |_| {},
     ),
-    plant(Code::KeyOrder, Stage::Created, |lists| {
+    plant(FindingCode::KeyOrder, Stage::Created, |lists| {
         let id = lists.claims[0].record.order_id().unwrap();
         let id = OrderId::generate(id.created_at(), id.bucket(), 7);
         lists.claims[0].record.resource = Resource::Order(id);
     }),
-    plant(Code::KeyOrder, Stage::Created, |lists| {
+    plant(FindingCode::KeyOrder, Stage::Created, |lists| {
         let id = lists.claims[0].key.restaurant_id.unwrap();
         lists.claims[0].key.restaurant_id = Some(RestaurantId::generate(id.created_at(), id.bucket(), 7));
     }),
-    plant(Code::KeyOrder, Stage::Created, |lists| lists.claims[0].key.restaurant_id = None),
-    plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 2),
-    plant(Code::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 0),
-    plant(Code::KeyAccount, Stage::Created, |lists| {
+    plant(FindingCode::KeyOrder, Stage::Created, |lists| lists.claims[0].key.restaurant_id = None),
+    plant(FindingCode::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 2),
+    plant(FindingCode::KeyVersion, Stage::Created, |lists| lists.claims[0].record.version = 0),
+    plant(FindingCode::KeyAccount, Stage::Created, |lists| {
         lists.claims[0].key.account_id = World::new(78).account_id();
     }),
-    plant(Code::PlacedTwice, Stage::Created, |lists| {
+    plant(FindingCode::PlacedTwice, Stage::Created, |lists| {
         let mut again = lists.claims[0].clone();
         again.key.key = World::new(78).key();
         lists.claims.push(again);
     }),
-    plant(Code::Oversold, Stage::Created, |lists| {
+    plant(FindingCode::Oversold, Stage::Created, |lists| {
         let restaurant_id = lists.claims[0].key.restaurant_id.unwrap();
         lists.stock.push(StoredStock { restaurant_id, item: slug("naan"), remaining: -1 });
     }),

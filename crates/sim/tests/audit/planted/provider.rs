@@ -4,39 +4,47 @@ use dabba_domain::{
     Actor,
     order::{Event, External, ExternalKind, Refund, RefundBearer},
 };
-use dabba_sim::audit::Code;
+use dabba_sim::audit::FindingCode;
 use dabba_store::conformance::builders::{amount, reference_of, staff};
 use jiff::SignedDuration;
 
 use super::{Planted, SOON, TASKS_NOT_DUE, append_event, refund_of};
 use crate::{gateway::TamperSummary, lives::Stage, tampering::Tamper};
 
-const fn plant(code: Code, stage: Stage, gateway: TamperSummary) -> Planted {
+const fn plant(code: FindingCode, stage: Stage, gateway: TamperSummary) -> Planted {
     Planted { code, stage, by_card: true, later: SOON, tamper: |_| {}, gateway, lists: TASKS_NOT_DUE }
 }
 
 /// The provider did something, and hours later the order still does not know it.
 const fn ahead(stage: Stage, tamper: Tamper, gateway: TamperSummary) -> Planted {
     let later = SignedDuration::from_hours(2);
-    Planted { code: Code::GatewayAhead, stage, by_card: true, later, tamper, gateway, lists: TASKS_NOT_DUE }
+    Planted {
+        code: FindingCode::GatewayAhead,
+        stage,
+        by_card: true,
+        later,
+        tamper,
+        gateway,
+        lists: TASKS_NOT_DUE,
+    }
 }
 
 pub(super) const PLANTED: &[Planted] = &[
-    plant(Code::GatewayTwice, Stage::Confirmed, |summary| {
+    plant(FindingCode::GatewayTwice, Stage::Confirmed, |summary| {
         summary.authorizations = 2;
         summary.authorized *= 2;
     }),
-    plant(Code::GatewayTwice, Stage::Delivered, |summary| summary.captures = 2),
-    plant(Code::GatewayDiffers, Stage::Confirmed, |summary| {
+    plant(FindingCode::GatewayTwice, Stage::Delivered, |summary| summary.captures = 2),
+    plant(FindingCode::GatewayDiffers, Stage::Confirmed, |summary| {
         (summary.authorizations, summary.authorized) = (0, 0);
     }),
-    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.captured = 0),
-    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.captured += 1),
-    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 1),
-    plant(Code::GatewayDiffers, Stage::Cancelled, |summary| {
+    plant(FindingCode::GatewayDiffers, Stage::Delivered, |summary| summary.captured = 0),
+    plant(FindingCode::GatewayDiffers, Stage::Delivered, |summary| summary.captured += 1),
+    plant(FindingCode::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 1),
+    plant(FindingCode::GatewayDiffers, Stage::Cancelled, |summary| {
         (summary.captured, summary.captures, summary.voided) = (summary.voided, 1, 0);
     }),
-    plant(Code::GatewayHolds, Stage::Cancelled, |summary| summary.voided = 0),
+    plant(FindingCode::GatewayHolds, Stage::Cancelled, |summary| summary.voided = 0),
     ahead(
         Stage::Confirmed,
         |stored| {
@@ -54,7 +62,7 @@ pub(super) const PLANTED: &[Planted] = &[
         |summary| summary.refunded = 700,
     ),
     // A refund in the provider's dashboard and a lost chargeback: the order does not know them.
-    plant(Code::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 600),
+    plant(FindingCode::GatewayDiffers, Stage::Delivered, |summary| summary.refunded = 600),
     ahead(
         Stage::Delivered,
         |stored| {

@@ -3,9 +3,9 @@
 use dabba_domain::{
     Actor,
     menu::UnavailableItem,
-    order::{Awaited, CancelReason, DeclineReason, Event, Order, RefundBearer, RejectReason},
+    order::{CancelReason, DeclineReason, Event, ExpiryReason, Order, RefundBearer, RejectReason},
 };
-use dabba_sim::audit::Code;
+use dabba_sim::audit::FindingCode;
 use dabba_store::conformance::builders::{customer, draw, slug, staff};
 use jiff::SignedDuration;
 
@@ -18,7 +18,7 @@ use crate::{
     tampering::{Stored, Tamper},
 };
 
-const fn plant(code: Code, stage: Stage, by_card: bool, tamper: Tamper) -> Planted {
+const fn plant(code: FindingCode, stage: Stage, by_card: bool, tamper: Tamper) -> Planted {
     Planted { code, stage, by_card, later: SOON, tamper, gateway: CONSISTENT, lists: TASKS_NOT_DUE }
 }
 
@@ -52,7 +52,7 @@ fn rejected(stored: &mut Stored, reason: RejectReason, items: &[&str], stock_ret
     append_event(stored, actor, Event::Rejected { reason, note: None, items, stock_returned });
 }
 
-fn expires(stored: &mut Stored, waited_for: Awaited, stock_returned: bool) {
+fn expires(stored: &mut Stored, waited_for: ExpiryReason, stock_returned: bool) {
     let event = match expired(waited_for) {
         Event::Expired { waited_for, .. } => Event::Expired { waited_for, stock_returned },
         event => event,
@@ -70,56 +70,58 @@ const GONE: RejectReason = RejectReason::ItemUnavailable;
 pub(super) const PLANTED: &[Planted] = &[
     // Stock that must be returned is kept: after a customer's, staff's or admin's cancellation, a rejection,
     // an expiry or a declined card.
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         cancelled(stored, customer, CancelReason::Other, false);
     }),
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         cancelled(stored, staff, CancelReason::KitchenClosed, false);
     }),
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         cancelled(stored, admin, CancelReason::Duplicate, false);
     }),
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         rejected(stored, RejectReason::TooBusy, &[], false);
     }),
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
-        expires(stored, Awaited::Restaurant, false);
+        expires(stored, ExpiryReason::Restaurant, false);
     }),
-    plant(Code::StockReturned, Stage::Created, true, |stored| {
+    plant(FindingCode::StockReturned, Stage::Created, true, |stored| {
         drew(stored, &["naan"]);
         payment_fails(stored, false);
     }),
     // One of two items is named, but the other item is kept too.
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan", "onion-bhaji"]);
         rejected(stored, GONE, &["naan"], false);
     }),
     // Stock is returned of an item that is named, of an order that is being prepared, or without having been
     // drawn.
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
         rejected(stored, GONE, &["naan"], true);
     }),
-    plant(Code::StockReturned, Stage::Preparing, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Preparing, false, |stored| {
         drew(stored, &["naan"]);
         cancelled(stored, staff, CancelReason::Other, true);
     }),
-    plant(Code::StockReturned, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::StockReturned, Stage::Confirmed, false, |stored| {
         cancelled(stored, customer, CancelReason::Other, true);
     }),
-    plant(Code::ItemsNamed, Stage::Confirmed, false, |stored| rejected(stored, GONE, &["korma"], false)),
-    plant(Code::ItemsNamed, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::ItemsNamed, Stage::Confirmed, false, |stored| {
+        rejected(stored, GONE, &["korma"], false);
+    }),
+    plant(FindingCode::ItemsNamed, Stage::Confirmed, false, |stored| {
         rejected(stored, GONE, &["naan", "naan"], false);
     }),
-    plant(Code::ItemsNamed, Stage::Confirmed, false, |stored| {
+    plant(FindingCode::ItemsNamed, Stage::Confirmed, false, |stored| {
         rejected(stored, RejectReason::TooBusy, &["naan"], false);
     }),
-    plant(Code::ItemsNamed, Stage::Preparing, false, |stored| {
+    plant(FindingCode::ItemsNamed, Stage::Preparing, false, |stored| {
         cancelled_for(stored, staff, CancelReason::Other, &["naan"], false);
     }),
 ];
@@ -144,7 +146,7 @@ pub(super) const VALID: &[(Stage, bool, Tamper)] = &[
     }),
     (Stage::Confirmed, false, |stored| {
         drew(stored, &["naan"]);
-        expires(stored, Awaited::Restaurant, true);
+        expires(stored, ExpiryReason::Restaurant, true);
     }),
     (Stage::Created, true, |stored| {
         drew(stored, &["naan"]);

@@ -1,6 +1,6 @@
 //! The conditions of a split, checked before the first step.
 
-use dabba_store_postgres::admin::Following;
+use dabba_store_postgres::admin::ReplicationStatus;
 
 use super::{Arguments, Split, Stage};
 use crate::failure::Failure;
@@ -56,8 +56,8 @@ impl Split {
                 "the replica lags by {lag} bytes; the maximum is {MAX_LAG_BYTES}, so that it catches up at once: try again later"
             ));
         }
-        let Following { is_streaming, is_paused, is_delayed } =
-            self.target.following().await.map_err(Failure::during("the new shard"))?;
+        let ReplicationStatus { is_streaming, is_paused, is_delayed } =
+            self.target.replication_status().await.map_err(Failure::during("the new shard"))?;
         let hindrances = [
             (!is_streaming, "does not stream from the shard: connect it (primary_conninfo)"),
             (is_paused, "does not replay what it receives: SELECT pg_wal_replay_resume()"),

@@ -1,6 +1,6 @@
 //! The stage of a split, read from what the two databases state.
 
-use dabba_store_postgres::admin::Standing;
+use dabba_store_postgres::admin::ShardState;
 
 use super::Split;
 use crate::failure::Failure;
@@ -34,14 +34,14 @@ impl Split {
         if from.is_replica {
             return Err(Failure::new("the shard's database is a replica itself"));
         }
-        let source = self.source.standing().await.map_err(Failure::during("the shard"))?;
-        let target = self.target.standing().await.map_err(Failure::during("the new shard"))?;
-        let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
-        let (done, given) = (Standing::of(self.kept.clone()), Standing::of(self.given.clone()));
+        let source = self.source.shard_state().await.map_err(Failure::during("the shard"))?;
+        let target = self.target.shard_state().await.map_err(Failure::during("the new shard"))?;
+        let (before, giving) = (ShardState::of(self.before.clone()), self.giving(None));
+        let (done, given) = (ShardState::of(self.kept.clone()), ShardState::of(self.given.clone()));
         // A replica states what the shard stated at the replica's position.
-        let follows = |standings: &[&Standing]| match &target {
-            Some(found) if standings.contains(&found) => Ok(()),
-            found => Err(disagreement("the new shard's database", standings[0], found.as_ref())),
+        let follows = |states: &[&ShardState]| match &target {
+            Some(found) if states.contains(&found) => Ok(()),
+            found => Err(disagreement("the new shard's database", states[0], found.as_ref())),
         };
         match &source {
             Some(found) if *found == before && to.is_replica => follows(&[&before]).map(|()| Stage::Ready),
@@ -59,7 +59,7 @@ impl Split {
                 }
                 found => Err(disagreement("the new shard's database", &giving, found.as_ref())),
             },
-            Some(Standing { ownership, giving_to: Some(name), decided_for: Some(id) })
+            Some(ShardState { ownership, receiver: Some(name), decided_for: Some(id) })
                 if *ownership == self.kept && *name == self.given.name =>
             {
                 match &target {
@@ -81,7 +81,7 @@ impl Split {
                     self.given.buckets
                 ))),
             },
-            Some(Standing { ownership, giving_to: Some(name), .. }) if *ownership == self.kept => {
+            Some(ShardState { ownership, receiver: Some(name), .. }) if *ownership == self.kept => {
                 Err(Failure::new(format!(
                     "the shard is giving the buckets {} to {name:?}: repeat the command for that shard, or take the buckets \
                  back with --take-back",
@@ -98,10 +98,10 @@ impl Split {
     }
 }
 
-fn disagreement(what: &str, expected: &Standing, found: Option<&Standing>) -> Failure {
+fn disagreement(what: &str, expected: &ShardState, found: Option<&ShardState>) -> Failure {
     Failure::new(format!("{what} says that it is {}, not {expected}", in_words(found)))
 }
 
-fn in_words(found: Option<&Standing>) -> String {
+fn in_words(found: Option<&ShardState>) -> String {
     found.map_or_else(|| "in no map".to_owned(), ToString::to_string)
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use dabba_engine::{Random as _, SystemRandom};
 use dabba_store::StoreError;
-use dabba_store_postgres::admin::Standing;
+use dabba_store_postgres::admin::ShardState;
 
 use super::{Split, Stage};
 use crate::{failure::Failure, output};
@@ -21,9 +21,9 @@ impl Split {
     pub(super) async fn apply(&self, stage: Stage) -> Result<Option<Duration>, Failure> {
         let begun = Instant::now();
         let is_begun_here = stage == Stage::Ready;
-        let (before, giving) = (Standing::of(self.before.clone()), self.giving(None));
+        let (before, giving) = (ShardState::of(self.before.clone()), self.giving(None));
         if stage == Stage::Restored {
-            let given = self.source.step(&before, &Standing::of(self.kept.clone())).await;
+            let given = self.source.step(&before, &ShardState::of(self.kept.clone())).await;
             return given.map(|()| None).map_err(Failure::during("giving the buckets away again"));
         }
         if is_begun_here {
@@ -46,14 +46,15 @@ impl Split {
             Stage::Decided(id) | Stage::TakenOver(id) => id,
             Stage::Restored | Stage::Done => return Ok(None),
         };
-        let (decided, given) = (self.giving(Some(id)), Standing::of(self.given.clone()));
-        if self.target.standing().await.map_err(Failure::during("the new shard"))?.as_ref() != Some(&given) {
+        let (decided, given) = (self.giving(Some(id)), ShardState::of(self.given.clone()));
+        if self.target.shard_state().await.map_err(Failure::during("the new shard"))?.as_ref() != Some(&given)
+        {
             let taken_over = self.target.step(&decided, &given).await;
             taken_over.map_err(|error| {
                 self.unserved(&Failure::during("taking the buckets over")(error).to_string())
             })?;
         }
-        let done = self.source.step(&decided, &Standing::of(self.kept.clone())).await;
+        let done = self.source.step(&decided, &ShardState::of(self.kept.clone())).await;
         done.map_err(Failure::during(
             "recording that the new shard has the buckets (run the command again)",
         ))?;
@@ -86,13 +87,13 @@ impl Split {
 
     /// Takes the buckets back, whatever the state of the replica. After that, the replica cannot take the buckets over.
     pub(super) async fn take_back_or_refuse(&self) -> Result<(), Failure> {
-        let found = self.source.standing().await.map_err(Failure::during("the shard"))?;
+        let found = self.source.shard_state().await.map_err(Failure::during("the shard"))?;
         let refusal = match &found {
             Some(found) if *found == self.giving(None) => None,
-            Some(found) if *found == Standing::of(self.before.clone()) => {
+            Some(found) if *found == ShardState::of(self.before.clone()) => {
                 Some("the shard gives no buckets away: there is nothing to take back")
             }
-            Some(found) if *found == Standing::of(self.kept.clone()) => {
+            Some(found) if *found == ShardState::of(self.kept.clone()) => {
                 Some("the split is complete: the new shard holds the buckets")
             }
             Some(found) if *found == self.giving(found.decided_for.clone()) => Some(
@@ -103,7 +104,7 @@ impl Split {
         if let Some(refusal) = refusal {
             return Err(Failure::new(refusal));
         }
-        let taken_back = self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await;
+        let taken_back = self.source.step(&self.giving(None), &ShardState::of(self.before.clone())).await;
         taken_back.map_err(Failure::during("taking the buckets back"))?;
         output::line(format_args!(
             "{:?} holds the buckets {} again. Do not use the replica any more: create a new replica for another split.",
@@ -120,7 +121,7 @@ impl Split {
             .await
             .map_err(|error| self.unserved(&Failure::during("the shard")(error).to_string()))?;
         let Err(failure) = self.wait_for_replica(end.log_bytes).await else { return Ok(()) };
-        match self.source.step(&self.giving(None), &Standing::of(self.before.clone())).await {
+        match self.source.step(&self.giving(None), &ShardState::of(self.before.clone())).await {
             Ok(()) => Err(Failure::new(format!("{failure}. The shard has taken the buckets back"))),
             Err(error) => {
                 Err(self.unserved(&format!("{failure}. The shard could not take the buckets back ({error})")))
@@ -134,7 +135,7 @@ impl Split {
                 let position = self.target.position().await?;
                 // A replica that an earlier run promoted must state it, too.
                 if (position.log_bytes >= end || !position.is_replica)
-                    && self.target.standing().await? == Some(self.giving(None))
+                    && self.target.shard_state().await? == Some(self.giving(None))
                 {
                     return Ok(());
                 }

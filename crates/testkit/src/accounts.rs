@@ -9,7 +9,7 @@ pub const PASSWORD: &str = "correct horse";
 
 /// An account and a token for it.
 #[derive(Clone, Debug)]
-pub struct Person {
+pub struct TestAccount {
     /// Id of the account.
     pub id: AccountId,
     /// Role of the account.
@@ -20,7 +20,7 @@ pub struct Person {
     pub token: String,
 }
 
-impl Person {
+impl TestAccount {
     /// Registers an account with this name and role, and issues a token for it.
     pub(crate) async fn register(
         engine: &Engine,

@@ -16,7 +16,7 @@ use dabba_domain::{
     Amount, OrderId, RestaurantId,
     order::{Order, OrderRequest},
 };
-use dabba_engine::{Answer, Conflict, Error, Principal};
+use dabba_engine::{Conflict, Error, OrderAnswer, Principal};
 use dabba_store::IdempotencyKey;
 use rand::{SeedableRng as _, rngs::StdRng};
 use serde_json::json;
@@ -64,12 +64,12 @@ fn is_retryable(error: &Error) -> bool {
 }
 
 /// A user who acts in the world.
-pub(super) struct Person {
+pub(super) struct User {
     pub(super) world: Arc<World>,
     random: StdRng,
 }
 
-impl Person {
+impl User {
     pub(super) fn new(world: &Arc<World>, seed: u64) -> Self {
         Self { world: Arc::clone(world), random: StdRng::seed_from_u64(seed) }
     }
@@ -136,7 +136,7 @@ impl Person {
             let server = self.server();
             let placing = server.engine.orders.place(&customer, restaurant_id, &request, key.clone());
             match self.ask(&server, placing).await {
-                Ok(Answer { order, .. }) => {
+                Ok(OrderAnswer { order, .. }) => {
                     acknowledge(&self.world, &order);
                     self.note_placed(&name, known, order.id);
                     known = known.or(Some(order.id));

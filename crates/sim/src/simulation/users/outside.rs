@@ -11,14 +11,14 @@ use dabba_domain::{
 use dabba_gateways::simulated::wire::Notification;
 use dabba_store::{PageSize, StoreError, TaskResolution};
 
-use super::{MAX_ATTEMPTS, Person, is_retryable};
+use super::{MAX_ATTEMPTS, User, is_retryable};
 use crate::simulation::{rest::is_refund_owed, world::menu};
 
 /// Maximum number of refunds of an order after which nobody requests another one. An order has more only if the provider
 /// refuses the refunds again and again.
 const MAX_REFUNDS: usize = 20;
 
-impl Person {
+impl User {
     /// Refunds a payment by hand at the provider, or opens or closes a chargeback.
     pub(in crate::simulation) async fn change_payment_at_provider(&mut self) {
         let ids: Vec<OrderId> = self.world.state().placed.values().copied().collect();
@@ -166,7 +166,7 @@ impl Person {
         }
     }
 
-    /// Retries all parked tasks, resolves those for people, and returns the number of parked tasks.
+    /// Retries all parked tasks, resolves the tasks for admins, and returns the number of parked tasks.
     pub(in crate::simulation) async fn retry_parked(&mut self) -> Result<usize, StoreError> {
         let now = self.world.now();
         let parked = self.world.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;

@@ -23,7 +23,7 @@ pub(crate) const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A notification per queue.
 #[derive(Default)]
-pub(crate) struct Nudges {
+pub(crate) struct WorkerSignals {
     queues: [QueueSignal; TaskQueue::ALL.len()],
     /// Number of workers in this process.
     workers: AtomicUsize,
@@ -37,7 +37,7 @@ struct QueueSignal {
 }
 
 /// Registration of a worker of this process. The worker counts until this value is dropped.
-pub(crate) struct Presence(Arc<Nudges>);
+pub(crate) struct Presence(Arc<WorkerSignals>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
@@ -45,13 +45,13 @@ impl Drop for Presence {
     }
 }
 
-impl Nudges {
+impl WorkerSignals {
     const fn signal(&self, queue: TaskQueue) -> &QueueSignal {
         &self.queues[queue as usize]
     }
 
     /// Wakes the workers of these queues. If no worker is waiting, the next wait returns at once.
-    pub(crate) fn nudge(&self, queues: &[TaskQueue]) {
+    pub(crate) fn wake(&self, queues: &[TaskQueue]) {
         for queue in queues {
             self.signal(*queue).notify.notify_one();
         }
@@ -74,14 +74,14 @@ impl Nudges {
     }
 
     /// Waits until a queue may contain a due task.
-    pub(crate) async fn nudged(&self, queue: TaskQueue) {
+    pub(crate) async fn wait_for_wake(&self, queue: TaskQueue) {
         self.signal(queue).notify.notified().await;
     }
 }
 
 impl Work {
     /// Makes the workers of this process poll at once, because the clock may have been moved.
-    pub fn nudge_workers(&self) {
-        self.nudges.nudge(TaskQueue::ALL);
+    pub fn wake_workers(&self) {
+        self.signals.wake(TaskQueue::ALL);
     }
 }

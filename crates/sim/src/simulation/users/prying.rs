@@ -4,10 +4,10 @@ use dabba_domain::order::Order;
 use dabba_engine::{Error, Principal};
 use dabba_store::{OrderPage, PageSize};
 
-use super::{Person, is_retryable};
+use super::{User, is_retryable};
 use crate::simulation::coverage::Mark;
 
-impl Person {
+impl User {
     /// Lists the orders of a random user, and tries to read an order of others.
     pub(in crate::simulation) async fn look_around(&mut self) {
         match self.below(3) {

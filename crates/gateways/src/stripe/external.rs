@@ -29,11 +29,11 @@ pub(super) fn of_refund(mut refund: StripeRefund) -> Option<(OrderId, PaymentRep
         }
         (None, StripeRefundStatus::Pending | StripeRefundStatus::Succeeded) => {
             let money = money(refund.amount, refund.currency.as_deref())?;
-            PaymentReport::RefundedElsewhere { payment: intent.id, reference: refund.id, money }
+            PaymentReport::ExternalRefund { payment: intent.id, reference: refund.id, money }
         }
         (None, StripeRefundStatus::Failed | StripeRefundStatus::Canceled) => {
             let reason = declines::refund_failure(status, &refund);
-            PaymentReport::FailedElsewhere { reference: refund.id, reason }
+            PaymentReport::ExternalRefundFailed { reference: refund.id, reason }
         }
         (_, StripeRefundStatus::RequiresAction | StripeRefundStatus::Unknown) => return None,
     };

@@ -33,12 +33,12 @@ async fn found(
 
 #[tokio::test]
 async fn a_refund_in_the_dashboard_is_found_with_its_order() {
-    let made = || PaymentReport::RefundedElsewhere {
+    let made = || PaymentReport::ExternalRefund {
         payment: reference(),
         reference: named("re_9"),
         money: pounds(300),
     };
-    let failed = |reason| PaymentReport::FailedElsewhere { reference: named("re_9"), reason };
+    let failed = |reason| PaymentReport::ExternalRefundFailed { reference: named("re_9"), reason };
     let number = RefundNumber::new(2).unwrap();
     let rows = [
         (json!({}), "succeeded", Some(made())),

@@ -11,18 +11,18 @@ use dabba_domain::{
     },
     text::Slug,
 };
-use dabba_engine::{Answer, CommandRequest, Error, Principal};
+use dabba_engine::{CommandRequest, Error, OrderAnswer, Principal};
 use dabba_store::IdempotencyKey;
 use jiff::SignedDuration;
 use tokio::time::Instant;
 
-use super::{MAX_ATTEMPTS, Person, acknowledge, is_retryable};
+use super::{MAX_ATTEMPTS, User, acknowledge, is_retryable};
 use crate::simulation::rest::next_command;
 
 /// Time after which a command's marks of unavailable items may have ended, so that nothing is verified.
 const MARKS_HOLD_FOR: Duration = Duration::from_secs(30);
 
-impl Person {
+impl User {
     /// Sends a random command for an order, most often an allowed one.
     pub(in crate::simulation) async fn send_random_command(&mut self) {
         let is_late = self.below(12) == 0;
@@ -88,7 +88,7 @@ impl Person {
                     let problem = format!("command {:?} on order {order_id} failed: {text}", request.command);
                     return self.world.report_problem(problem);
                 }
-                Ok(Answer { order, .. }) => {
+                Ok(OrderAnswer { order, .. }) => {
                     acknowledge(&self.world, &order);
                     // Staff who make an item available again end its mark, and others may have ended the order before.
                     let are_untouched =
