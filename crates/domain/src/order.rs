@@ -57,5 +57,3 @@ pub use request::OrderRequest;
 pub use review::ReviewReason;
 pub use settle::settle;
 pub use state::{Closure, ExpiryReason, Order, OrderStatus, PaymentStatus, Version};
-
-pub use crate::task::{Task, TaskKind, TaskQueue};

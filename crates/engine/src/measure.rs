@@ -12,7 +12,7 @@ use std::{
 
 use dabba_domain::{
     Timestamp,
-    order::{TaskKind, TaskQueue},
+    task::{TaskKind, TaskQueue},
 };
 use dabba_store::{Measurement, Need, PoolStatus, Standby, StandbyMode, Store, StoreError};
 use futures::future::join_all;

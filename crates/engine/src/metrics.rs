@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::BreakerState;
-use dabba_domain::order::{OrderStatus, TaskKind, TaskQueue};
+use dabba_domain::{
+    order::OrderStatus,
+    task::{TaskKind, TaskQueue},
+};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{

@@ -12,7 +12,8 @@ use std::sync::{Arc, atomic::Ordering};
 use dabba_domain::{
     Bucket, OrderId, RestaurantId,
     menu::UnavailableItem,
-    order::{Order, OrderStatus, TaskKind, TaskQueue},
+    order::{Order, OrderStatus},
+    task::{TaskKind, TaskQueue},
 };
 use dabba_store::{CommitOutcome, Need, Store, Supervisor};
 use futures::future::join_all;

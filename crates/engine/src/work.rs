@@ -36,7 +36,7 @@ mod signals;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use dabba_store::{ClaimedTask, Need, Store, StoreError, Supervisor, TaskFailure, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};

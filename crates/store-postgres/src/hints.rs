@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use dabba_store::{Backoff, Hint, Need, Supervisor};
 use futures::stream::{self, BoxStream, StreamExt as _};
 use tokio::{

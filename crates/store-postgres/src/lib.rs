@@ -61,7 +61,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use dabba_store::{Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store, StoreError, Supervisor};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};

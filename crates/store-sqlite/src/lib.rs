@@ -50,7 +50,7 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use dabba_store::{Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
 use futures::stream::{BoxStream, StreamExt as _};
 

@@ -20,7 +20,8 @@ use std::{
 
 use dabba_domain::{
     OrderId, RestaurantId,
-    order::{self, CancelReason, Event, RecordedEvent, TaskQueue, fold},
+    order::{self, CancelReason, Event, RecordedEvent, fold},
+    task::TaskQueue,
 };
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedCursor, IdempotencyKey, OrderStore as _, Store as _,

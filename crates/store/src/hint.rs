@@ -1,6 +1,6 @@
 //! Notifications from a store about changes.
 
-use dabba_domain::{RestaurantId, order::TaskQueue};
+use dabba_domain::{RestaurantId, task::TaskQueue};
 
 /// Notification of a recent change. [`crate::Store::hints`] states its guarantees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, TaskQueue, Version},
+    order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
+    task::TaskQueue,
     text::Slug,
 };
 use futures::stream::BoxStream;

@@ -9,7 +9,7 @@
 //! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and
 //! its name to the macro's list.
 
-use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use futures::stream::BoxStream;
 
 mod account;

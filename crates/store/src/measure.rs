@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dabba_domain::{Timestamp, order::TaskQueue};
+use dabba_domain::{Timestamp, task::TaskQueue};
 
 /// Name of the shard of a store that is a single database.
 pub const SOLE_SHARD: &str = "main";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Command, CommandKind, Event, ExpiryReason, Order, OrderDetails, OrderStatus, PaymentMethod,
-    PaymentStatus, PaymentToken, RecordedEvent, RefundBearer, Rejection, StockDraw, Task, evolve,
+    PaymentStatus, PaymentToken, RecordedEvent, RefundBearer, Rejection, StockDraw, evolve,
     permission::{check_event_limit, check_party, is_party, may_ever_give, permit},
     refund_request::refund_of,
     repeat::{Repeat, repeat},
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Actor, OrderId, Timestamp, limits::MAX_WARNING_LEAD_SECONDS, menu::UnavailableItem,
-    restaurant::RestaurantSettings,
+    restaurant::RestaurantSettings, task::Task,
 };
 use jiff::SignedDuration;
 

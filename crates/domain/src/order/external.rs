@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Decision, Event, External, ExternalKind, Order, OrderStatus, PaymentReference, PaymentStatus, Refund,
     RefundBearer, RefundFailureReason, RefundNumber, RefundReason, RefundState, RefundStatus, Rejection,
-    ReviewReason, Task,
+    ReviewReason,
 };
-use crate::{Actor, Amount, Money, Timestamp};
+use crate::{Actor, Amount, Money, Timestamp, task::Task};
 
 /// Step of a payment whose amount may differ from the agreed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

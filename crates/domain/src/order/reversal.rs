@@ -2,9 +2,9 @@
 
 use super::{
     Decision, Event, Order, OrderStatus, PaymentStatus, RefundFailureReason, RefundNumber, RefundState,
-    RefundStatus, Rejection, ReviewReason, Task,
+    RefundStatus, Rejection, ReviewReason,
 };
-use crate::{Actor, Amount, Timestamp};
+use crate::{Actor, Amount, Timestamp, task::Task};
 
 impl Decision {
     /// Records that the provider refused or reversed a refund. The amount can be refunded again, and an admin gets a

@@ -7,9 +7,8 @@
 use super::{
     Closure, Decision, DeclineReason, Event, Order, OrderStatus, PaymentMethod, PaymentReference,
     PaymentReport, PaymentStatus, PaymentStep, Refund, RefundBearer, RefundReason, Rejection, ReviewReason,
-    Task,
 };
-use crate::{Actor, Amount, Money, Timestamp, restaurant::RestaurantSettings};
+use crate::{Actor, Amount, Money, Timestamp, restaurant::RestaurantSettings, task::Task};
 
 /// Returns the decision that follows from a provider's report; without events if the report is already known.
 /// `settings` are the settings of the order's restaurant.

@@ -4,9 +4,10 @@ use dabba_domain::{
     Actor, Timestamp,
     order::{
         Closure, Command, CommandKind, Decision, Event, ExpiryReason, Fulfilment, Order, OrderStatus,
-        PaymentReport, PaymentStatus, Rejection, Task, TaskSpec, allowed_actions, decide, place, settle,
+        PaymentReport, PaymentStatus, Rejection, TaskSpec, allowed_actions, decide, place, settle,
     },
     restaurant::RestaurantSettings,
+    task::Task,
 };
 use jiff::SignedDuration;
 

@@ -5,9 +5,10 @@ use dabba_domain::{
     ledger::ledger,
     order::{
         ChargebackOutcome, Command, Event, ExternalKind, Order, OrderStatus, PaymentReference, PaymentReport,
-        PaymentStatus, PaymentStep, RecordedEvent, RefundFailureReason, RefundStatus, ReviewReason, Task,
-        fold, settle,
+        PaymentStatus, PaymentStep, RecordedEvent, RefundFailureReason, RefundStatus, ReviewReason, fold,
+        settle,
     },
+    task::Task,
 };
 use proptest::prelude::*;
 

@@ -4,10 +4,10 @@ use dabba_domain::{
     Amount,
     ledger::ledger,
     order::{
-        Command, Fulfilment, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus, Rejection, Task,
-        TaskKind, fold, settle,
+        Command, Fulfilment, OrderDetails, OrderStatus, PaymentMethod, PaymentStatus, Rejection, fold, settle,
     },
     pricing::{Amounts, OrderLine},
+    task::{Task, TaskKind},
 };
 
 use crate::{

@@ -16,8 +16,9 @@ use dabba_domain::{
     order::{
         CancelReason, Closure, Command, CommandKind, Event, ExpiryReason, Fulfilment, InterventionReason,
         Order, OrderStatus, PaymentMethod, PaymentStatus, RecordedEvent, RefundBearer, RejectReason,
-        Rejection, Task, allowed_actions, decide, evolve, fold, is_repeat,
+        Rejection, allowed_actions, decide, evolve, fold, is_repeat,
     },
+    task::Task,
     text::Note,
 };
 use jiff::SignedDuration;

@@ -8,8 +8,9 @@ use dabba_domain::{
     order::{
         Command, DeclineReason, Fulfilment, Order, OrderRequest, OrderStatus, PaymentMethod,
         PaymentReference, PaymentReport, PaymentStatus, PaymentTextError, PaymentToken, RefundFailureReason,
-        RefundNumber, Task, settle,
+        RefundNumber, settle,
     },
+    task::Task,
 };
 use proptest::prelude::*;
 use serde_json::json;

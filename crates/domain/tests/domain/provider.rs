@@ -10,8 +10,9 @@ use dabba_domain::{
     Actor, Amount, Timestamp,
     order::{
         Command, Decision, DeclineReason, Event, Order, OrderStatus, PaymentReport, PaymentStatus,
-        RecordedEvent, RefundNumber, Task, TaskQueue, decide, fold, settle,
+        RecordedEvent, RefundNumber, decide, fold, settle,
     },
+    task::{Task, TaskQueue},
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;

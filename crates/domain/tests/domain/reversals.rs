@@ -2,12 +2,11 @@
 
 use dabba_domain::{
     ledger::ledger,
-    order::Command,
     order::{
-        Event, Order, OrderStatus, PaymentReport, PaymentStatus, RecordedEvent, RefundBearer,
-        RefundFailureReason, RefundReason, RefundRequest, RefundStatus, ReviewReason, Task, evolve, fold,
-        settle,
+        Command, Event, Order, OrderStatus, PaymentReport, PaymentStatus, RecordedEvent, RefundBearer,
+        RefundFailureReason, RefundReason, RefundRequest, RefundStatus, ReviewReason, evolve, fold, settle,
     },
+    task::Task,
 };
 use proptest::prelude::*;
 

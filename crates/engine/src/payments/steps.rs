@@ -15,8 +15,9 @@ use std::time::Duration;
 
 use dabba_domain::{
     Timestamp,
-    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Rejection, Task, TaskKind, settle},
+    order::{Decision, Order, OrderStatus, PaymentReport, PaymentStatus, Rejection, settle},
     restaurant::RestaurantSettings,
+    task::{Task, TaskKind},
 };
 use dabba_store::{Backoff, ClaimedTask};
 use tokio::time::{Instant, timeout};

@@ -3,8 +3,9 @@
 
 use dabba_domain::{
     Actor, Timestamp,
-    order::{Command, Order, Rejection, TaskKind, decide},
+    order::{Command, Order, Rejection, decide},
     restaurant::RestaurantSettings,
+    task::TaskKind,
 };
 use dabba_store::ClaimedTask;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{TaskId, order::TaskQueue, text::Note};
+use dabba_domain::{TaskId, task::TaskQueue, text::Note};
 use dabba_store::{PageSize, TaskPage, TaskResolution, TaskRetry};
 
 use super::Work;

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use tokio::sync::Notify;
 
 use super::Work;

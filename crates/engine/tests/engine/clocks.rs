@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, Bucket, Role, Timestamp, order::TaskQueue};
+use dabba_domain::{AccountId, Bucket, Role, Timestamp, task::TaskQueue};
 use dabba_engine::{
     Clock, ClockConfig, Engine, EngineConfig, Error, Ports, Principal, Random as _, SeededRandom,
     ServerClock, SystemClock,

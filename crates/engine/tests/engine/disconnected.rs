@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
-    RestaurantId,
-    menu::Availability,
-    order::{OrderStatus, TaskQueue},
-    restaurant::SettingsDocument,
+    RestaurantId, menu::Availability, order::OrderStatus, restaurant::SettingsDocument, task::TaskQueue,
     text::Slug,
 };
 use dabba_engine::{

@@ -18,8 +18,9 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::{Availability, Menu},
-    order::{Order, TaskQueue},
+    order::Order,
     restaurant::{Restaurant, Revision},
+    task::TaskQueue,
     text::Slug,
 };
 use dabba_store::{

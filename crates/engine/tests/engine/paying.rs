@@ -7,8 +7,9 @@ use dabba_domain::{
     Currency, OrderId,
     order::{
         Command, Order, OrderRequest, PaymentReference, PaymentReport, PaymentToken, RefundNumber,
-        RefundReason, RefundRequest, TaskQueue,
+        RefundReason, RefundRequest,
     },
+    task::TaskQueue,
 };
 use dabba_engine::{
     AmountRules, Engine, EngineConfig, GatewayAnswer, GatewayError, Payment, PaymentGateway, ProviderObject,

@@ -7,8 +7,9 @@ use dabba_domain::{
     Amount, Money,
     order::{
         CancelReason, Closure, Command, DeclineReason, ExpiryReason, Order, OrderStatus, PaymentReference,
-        PaymentReport, PaymentStatus, RefundFailureReason, TaskQueue,
+        PaymentReport, PaymentStatus, RefundFailureReason,
     },
+    task::TaskQueue,
 };
 use dabba_engine::{
     BreakerState, CommandRequest, Conflict, Error, GatewayError, Obstacle, ProviderNotice, ProviderObject,

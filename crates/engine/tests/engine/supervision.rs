@@ -263,7 +263,7 @@ async fn hints_are_followed_again_after_their_stream_ends() {
     let (engine, _tasks) = watching(&world, NEVER).await;
     change_price(&world).await;
     // A hint without effect on catalogues; the call returns once there is a listener.
-    world.store.hint(Hint::Tasks(dabba_domain::order::TaskQueue::Payments)).await;
+    world.store.hint(Hint::Tasks(dabba_domain::task::TaskQueue::Payments)).await;
     world.store.end_hints();
     world.store.hint(Hint::Catalogue(world.restaurant_id)).await;
     sees_a_change(&world, &engine).await;

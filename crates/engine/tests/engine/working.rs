@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
     OrderId,
-    order::{Closure, Event, ExpiryReason, Order, OrderStatus, TaskKind},
+    order::{Closure, Event, ExpiryReason, Order, OrderStatus},
+    task::TaskKind,
 };
 use dabba_engine::{Engine, EngineConfig, TaskConfig, TaskOutcome};
 use dabba_store::OrderStore as _;

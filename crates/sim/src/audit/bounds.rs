@@ -19,7 +19,7 @@ impl Bounds {
 mod tests {
     use std::{collections::HashSet, sync::Arc, time::Duration};
 
-    use dabba_domain::{OrderId, order::TaskQueue};
+    use dabba_domain::{OrderId, task::TaskQueue};
     use dabba_store::{
         Commit, CommitOutcome, Store,
         conformance::builders::{World, order_of},

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dabba_domain::{RestaurantId, Timestamp, order::TaskQueue};
+use dabba_domain::{RestaurantId, Timestamp, task::TaskQueue};
 use dabba_engine::Clock;
 use dabba_store::{
     Catalogue, CatalogueGuard, ClaimedTask, Commit, CommitOutcome, OrderPage, OrderQuery, Store, StoreError,

@@ -10,7 +10,8 @@ use std::{
 
 use dabba_domain::{
     Actor,
-    order::{Command, Decision, Order, PaymentReport, PaymentStatus, Task, TaskQueue, decide, settle},
+    order::{Command, Decision, Order, PaymentReport, PaymentStatus, decide, settle},
+    task::{Task, TaskQueue},
 };
 use dabba_sim::audit::{AuditOptions, audit};
 use dabba_store::{

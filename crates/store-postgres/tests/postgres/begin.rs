@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{RestaurantId, Role, order::TaskQueue};
+use dabba_domain::{RestaurantId, Role, task::TaskQueue};
 use dabba_store::{
     AccountStore as _, CatalogueStore as _, CommitOutcome, OrderStore as _, Store as _, StoreError,
     TaskFailure, TaskStore as _,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dabba_domain::{Timestamp, order::TaskQueue};
+use dabba_domain::{Timestamp, task::TaskQueue};
 use dabba_store::{CommitOutcome, OrderStore as _, Store as _, TaskStore as _, conformance::builders::World};
 use dabba_store_postgres::PostgresOptions;
 

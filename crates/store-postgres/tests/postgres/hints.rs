@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dabba_domain::{RestaurantId, order::TaskQueue};
+use dabba_domain::{RestaurantId, task::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, CatalogueUpdate, CommitOutcome, Hint, OrderStore as _, StockUpdate, Store as _,
     conformance::builders::{World, menu, menu_at, slug},

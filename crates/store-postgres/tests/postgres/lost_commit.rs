@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::{RestaurantId, TaskId, order::Command, order::TaskQueue};
+use dabba_domain::{RestaurantId, TaskId, order::Command, task::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, CatalogueUpdate, Commit, CommitOutcome, OrderStore as _, StockChange, StockShortage,
     StoreError, TaskStore as _,

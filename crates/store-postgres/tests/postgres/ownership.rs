@@ -1,6 +1,6 @@
 //! The bucket range of a database, and the refusal of everything outside it.
 
-use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, order::TaskQueue, restaurant::Restaurant};
+use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, restaurant::Restaurant, task::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, OrderStore as _,
     PageSize, StoreError, TaskStore as _,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, order::TaskQueue};
+use dabba_domain::{AccountId, OrderId, RestaurantId, task::TaskQueue};
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use dabba_store::{
     Commit, CommitOutcome, OrderQuery, OrderScope, OrderStore as _, PageSize, ShardMap, ShardRange,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dabba_domain::TaskId;
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use dabba_store::{
     Commit, CommitOutcome, OrderStore as _, TaskStore as _,
     conformance::builders::{World, order_of},

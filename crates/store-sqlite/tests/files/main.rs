@@ -11,7 +11,7 @@ use std::{
 };
 
 use dabba_domain::Role;
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use dabba_store::{
     AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
     StoreError, TaskStore as _,

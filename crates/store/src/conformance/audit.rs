@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dabba_domain::order::{TaskKind, TaskQueue};
+use dabba_domain::task::{TaskKind, TaskQueue};
 
 use super::builders::{World, menu, order_of, slug};
 use crate::{

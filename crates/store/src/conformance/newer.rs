@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{
-    OrderId, RestaurantId, TaskId,
-    order::{Event, TaskQueue},
-};
+use dabba_domain::{OrderId, RestaurantId, TaskId, order::Event, task::TaskQueue};
 
 use super::builders::{World, menu, order_of};
 use crate::{

@@ -10,8 +10,9 @@ use dabba_domain::{
     menu::Availability,
     order::{
         CancelReason, Command, Fulfilment, Order, OrderDetails, OrderStatus, RefundReason, RefundRequest,
-        Task, TaskQueue, Version, decide, fold,
+        Version, decide, fold,
     },
+    task::{Task, TaskQueue},
     text::Note,
 };
 use serde_json::Value;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dabba_domain::{RestaurantId, TaskId, Timestamp, order::TaskQueue};
+use dabba_domain::{RestaurantId, TaskId, Timestamp, task::TaskQueue};
 
 use super::{builders::World, parking::parked};
 use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskFailure, TaskLease};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, Timestamp, order::TaskQueue};
+use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use futures::{
     future::join_all,
     stream::{BoxStream, StreamExt as _, select_all},

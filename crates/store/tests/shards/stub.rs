@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use dabba_domain::{
     OrderId, RestaurantId, TaskId, Timestamp,
     menu::Menu,
-    order::{Order, RecordedEvent, TaskQueue, Version},
+    order::{Order, RecordedEvent, Version},
     restaurant::Restaurant,
+    task::TaskQueue,
 };
 use dabba_store::{
     CatalogueGuard, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, OrderCursor, OrderPage,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::order::TaskQueue;
+use dabba_domain::task::TaskQueue;
 use dabba_engine::{ManualClock, SeededRandom};
 use dabba_gateways::{
     SimulatedWebhooks,
