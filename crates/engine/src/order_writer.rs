@@ -3,7 +3,12 @@
 //! Every change of an order takes this path, from a request, a task, or a report of a payment provider. A use
 //! case implements [`Decide`], and [`OrderWriter::decide_and_write`] runs the loop. The use case knows the data of its
 //! decision and reads it again. This module states which outcomes of a commit end the loop.
+//!
+//! An outcome for which the commit has no condition is a defect of the store, and always an internal error
+//! ([`AllowedRefusals`]). Otherwise a task could wait for ever for the defect to pass, and a report of a payment provider
+//! could be acknowledged although it was not written.
 
+mod refusals;
 mod unattended;
 
 use std::{sync::Arc, time::Duration};
@@ -18,6 +23,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use unattended::{Progress, Unattended, complete, complete_unchanged, order_of};
 
+use self::refusals::AllowedRefusals;
 use crate::{
     Clock, Conflict, Error, Obstacle, Random,
     committer::Committers,
@@ -167,10 +173,11 @@ impl OrderWriter {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Writes a decision. The decision is queued at once. It is written, and its post-commit actions run, even if the
+    /// Writes a decision, and returns an outcome that its conditions allow. The decision is queued at once. It is written, and its post-commit actions run, even if the
     /// future is dropped.
     fn write(&self, proposal: Proposal) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
         let Proposal { decision, conditions, cache_change } = proposal;
+        let refusals = AllowedRefusals::by(&conditions);
         let status = decision.order.status;
         let (catalogue, followed) = changed_catalogue(&decision).unzip();
         let post = PostCommit {
@@ -185,6 +192,7 @@ impl OrderWriter {
         let outcome = self.committers.submit(self.commit_of(decision, conditions), post);
         async move {
             let outcome = outcome.await?;
+            refusals.check(&outcome)?;
             if let (CommitOutcome::Committed, Some(followed)) = (&outcome, followed) {
                 // Wait, so that the caller's next read contains the marks. Nothing is sent on this channel; its closing
                 // is the signal.

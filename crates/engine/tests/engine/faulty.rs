@@ -68,6 +68,8 @@ pub(crate) struct FaultyStore {
     pub(crate) panics_at_a_shard: AtomicBool,
     /// Whether the next ping panics.
     pub(crate) panics_at_a_ping: AtomicBool,
+    /// Outcome that answers every commit while it is set. Nothing is written.
+    pub(crate) answer: Mutex<Option<CommitOutcome>>,
     /// Orders whose reads panic.
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// Orders that are returned as if a newer version had written to them.
@@ -145,6 +147,7 @@ impl FaultyStore {
             panics_at_a_catalogue: AtomicBool::new(false),
             panics_at_a_shard: AtomicBool::new(false),
             panics_at_a_ping: AtomicBool::new(false),
+            answer: Mutex::default(),
             poisoned: Mutex::default(),
             newer: Mutex::default(),
             claims_begun: Watched::new(0),
@@ -215,6 +218,10 @@ impl StoreLayer for FaultyStore {
         self.batch_gate.pass().await;
         if self.writes_nothing.load(Ordering::SeqCst) {
             return Ok(vec![CommitOutcome::Committed; batch.len()]);
+        }
+        let answer = self.answer.lock().unwrap().clone();
+        if let Some(outcome) = answer {
+            return Ok(vec![outcome; batch.len()]);
         }
         let is_refused = |commit: &Arc<Commit>| {
             let refused = self.refused_keys.lock().unwrap();

@@ -6,6 +6,7 @@ mod accounts;
 mod clocks;
 mod committing;
 mod cut_off;
+mod defects;
 mod disconnected;
 mod faulty;
 mod idempotency;
