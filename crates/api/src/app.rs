@@ -5,19 +5,18 @@ use std::{borrow::Cow, sync::Arc};
 use dabba_engine::Engine;
 use dabba_web::{Face, JsonFace, MAX_BODY_BYTES, Schemas, Web};
 
-use crate::{ApiConfig, MAX_MENU_BYTES};
+use crate::{ApiConfig, MAX_MENU_BYTES, openapi};
 
 /// State that every handler can use.
 pub(crate) struct App {
     pub(crate) web: Arc<Web>,
     pub(crate) engine: Arc<Engine>,
     pub(crate) config: ApiConfig,
-    schemas: &'static Schemas,
 }
 
 impl App {
-    pub(crate) fn new(web: Arc<Web>, config: ApiConfig, schemas: &'static Schemas) -> Arc<Self> {
-        Arc::new(Self { engine: Arc::clone(web.engine()), web, config, schemas })
+    pub(crate) fn new(web: Arc<Web>, config: ApiConfig) -> Arc<Self> {
+        Arc::new(Self { engine: Arc::clone(web.engine()), web, config })
     }
 }
 
@@ -40,6 +39,6 @@ impl Face for App {
 
 impl JsonFace for App {
     fn schemas(&self) -> &Schemas {
-        self.schemas
+        &openapi::SCHEMAS
     }
 }

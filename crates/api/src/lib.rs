@@ -57,7 +57,7 @@ pub fn operations_app(engine: Arc<Engine>, metrics: Registry) -> Router {
     // This router verifies no tokens, so the key is random and nobody knows it.
     let key = SigningKey::from_random(|| engine.random_u64());
     let web = Web::new(engine, WebConfig::new(key), metrics);
-    operators(&App::new(web, ApiConfig::default(), &openapi::SCHEMAS), Router::new())
+    operators(&App::new(web, ApiConfig::default()), Router::new())
 }
 
 /// Returns the routes of every listener for operators, and `more`. The routes are served under any host, because
@@ -72,7 +72,7 @@ fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
 /// Serve the routers with the client's address as connection information, as [`dabba_web::serve()`] does. Without the
 /// address, all clients share one rate limit.
 pub fn apps(web: Arc<Web>, config: ApiConfig) -> Apps {
-    let app = App::new(web, config, &openapi::SCHEMAS);
+    let app = App::new(web, config);
     let hosts = Hosts { allowed: app.web.config().allowed_hosts.clone().into(), probes: PROBES };
     if app.config.has_admin_listener {
         let (public, _) = routes::public().split_for_parts();
