@@ -1,7 +1,8 @@
 //! Callers of use cases, and what their credentials allow.
 //!
 //! The role decides what a caller may do; [`crate::Accounts`] also knows for which restaurants an account works. The
-//! scopes of a credential only restrict these rights: each use case requires one scope before anything else.
+//! scopes of a credential only restrict these rights: each use case with a caller requires one scope before anything
+//! else. Only [`crate::Orders::allowed_actions`] returns no actions instead.
 
 use std::fmt;
 

@@ -66,6 +66,6 @@ async fn register(
 )]
 async fn own_account(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Response> {
     let account = app.engine.accounts.own_account(&caller).await?;
-    let restaurants = app.engine.accounts.memberships(account.id).await?.to_vec();
+    let restaurants = app.engine.accounts.own_memberships(&caller).await?.to_vec();
     Ok(tagged(account.version, OwnAccountBody { account: account.into(), restaurants }))
 }

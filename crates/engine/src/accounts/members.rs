@@ -84,14 +84,20 @@ impl Accounts {
         Ok(self.store.members(restaurant_id, after, limit).await?)
     }
 
+    /// Returns the restaurants for which the caller works.
+    pub async fn own_memberships(&self, principal: &Principal) -> Result<Arc<[RestaurantId]>, Error> {
+        principal.require(Scope::ReadAccounts)?;
+        self.memberships_of(principal.account_id).await
+    }
+
     /// Returns the restaurants for which an account works.
-    pub async fn memberships(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
+    async fn memberships_of(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 
     /// Returns whether a caller works for a restaurant.
     async fn works_for(&self, principal: &Principal, id: RestaurantId) -> Result<bool, Error> {
-        Ok(self.memberships(principal.account_id).await?.contains(&id))
+        Ok(self.memberships_of(principal.account_id).await?.contains(&id))
     }
 
     /// Allows the restaurant's staff and admins. Other callers get an error that reveals that the restaurant exists,

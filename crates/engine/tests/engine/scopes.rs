@@ -1,5 +1,7 @@
 //! Scopes: a credential without the scope of a use case is refused, whatever its role allows.
 
+use std::path::Path;
+
 use dabba_domain::{
     AccountId, Bucket, TaskId,
     menu::Availability,
@@ -150,6 +152,7 @@ const ACCOUNTS: &[(Scope, UseCase)] = &[
         world.engine.accounts.register(Some(caller), registration).map_ok(drop).boxed()
     }),
     (Scope::ReadAccounts, |world, caller| world.engine.accounts.own_account(caller).map_ok(drop).boxed()),
+    (Scope::ReadAccounts, |world, caller| world.engine.accounts.own_memberships(caller).map_ok(drop).boxed()),
     (Scope::ReadAccounts, |world, caller| {
         world.engine.accounts.account(caller, account()).map_ok(drop).boxed()
     }),
@@ -201,6 +204,40 @@ async fn is_refused(world: &World, use_case: UseCase, caller: Principal, require
     match use_case(world, &caller).await {
         Err(Error::Forbidden(text)) => text.contains(&format!("the scope {required};")),
         _ => false,
+    }
+}
+
+/// Returns the names of the public functions with a caller, from the sources of the engine.
+fn functions_with_a_caller() -> Vec<String> {
+    let mut names = Vec::new();
+    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                let source = std::fs::read_to_string(path).unwrap();
+                let functions = source.split("pub async fn ").skip(1);
+                let signatures = functions.map(|function| function.split_once(" {").unwrap().0);
+                let with_caller = signatures.filter(|signature| signature.contains("principal: "));
+                names.extend(with_caller.map(|signature| signature.split_once('(').unwrap().0.to_owned()));
+            }
+        }
+    }
+    names
+}
+
+/// Proves that this file contains every use case with a caller. The suffix `_under` marks the variant with an
+/// idempotency key.
+#[test]
+fn each_use_case_is_in_a_table() {
+    let names = functions_with_a_caller();
+    assert!(names.len() > 30, "{names:?}");
+    // The credential itself is checked here, before any use case.
+    for name in names.iter().filter(|name| *name != "admit") {
+        let name = name.strip_suffix("_under").unwrap_or(name);
+        assert!(include_str!("scopes.rs").contains(&format!(".{name}(")), "{name} is in no table");
     }
 }
 
