@@ -26,7 +26,7 @@ pub struct Accounts {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) supervisor: Arc<Supervisor>,
-    pub(crate) catalogues: Arc<CatalogueCache>,
+    pub(crate) catalogue_cache: Arc<CatalogueCache>,
     pub(crate) passwords: Passwords,
     pub(crate) memberships: MembershipCache,
     pub(crate) revocations: Arc<Revocations>,

@@ -25,7 +25,7 @@ pub struct Catalogues {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) supervisor: Arc<Supervisor>,
-    pub(crate) cache: Arc<CatalogueCache>,
+    pub(crate) catalogue_cache: Arc<CatalogueCache>,
     pub(crate) accounts: Arc<Accounts>,
     /// Receives the hints of the store that tasks are due.
     pub(crate) signals: Arc<WorkerSignals>,

@@ -62,7 +62,7 @@ impl Engine {
         let metrics = Arc::new(EngineMetrics::default());
         let gateway = gateway.map(|port| Gateway::new(port, &config.payments, &metrics));
         let supervisor = new_supervisor(Arc::clone(&random));
-        let catalogues = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
+        let catalogue_cache = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
         let recent = Arc::new(RecentOrders::new(config.cached_orders));
         let open = Arc::new(OpenOrders::new(config.max_open_orders));
         let signals = Arc::<WorkerSignals>::default();
@@ -72,7 +72,7 @@ impl Engine {
             recent: Arc::clone(&recent),
             open_orders: Arc::clone(&open),
             signals: Arc::clone(&signals),
-            followers: Followers::start(store.shard_count(), &catalogues, &supervisor),
+            followers: Followers::start(store.shard_count(), &catalogue_cache, &supervisor),
         });
         let writer = Arc::new(OrderWriter {
             committers: Committers::start(&post_commits, &config, &supervisor),
@@ -84,7 +84,7 @@ impl Engine {
         let unattended = Arc::new(Unattended {
             store: Arc::clone(&store),
             clock: Arc::clone(&clock),
-            catalogues: Arc::clone(&catalogues),
+            catalogue_cache: Arc::clone(&catalogue_cache),
             writer: Arc::clone(&writer),
         });
         let accounts = Arc::new(Accounts {
@@ -93,7 +93,7 @@ impl Engine {
             random: Arc::clone(&random),
             metrics: Arc::clone(&metrics),
             supervisor: Arc::clone(&supervisor),
-            catalogues: Arc::clone(&catalogues),
+            catalogue_cache: Arc::clone(&catalogue_cache),
             passwords: Passwords::new(&config, Arc::clone(&random)),
             memberships: MembershipCache::new(&config),
             revocations: Arc::new(Revocations::new(&config)),
@@ -114,7 +114,7 @@ impl Engine {
                 clock: Arc::clone(&clock),
                 random: Arc::clone(&random),
                 metrics: Arc::clone(&metrics),
-                catalogues: Arc::clone(&catalogues),
+                catalogue_cache: Arc::clone(&catalogue_cache),
                 recent,
                 open,
                 writer: Arc::clone(&writer),
@@ -127,7 +127,7 @@ impl Engine {
                 random: Arc::clone(&random),
                 metrics: Arc::clone(&metrics),
                 supervisor: Arc::clone(&supervisor),
-                cache: catalogues,
+                catalogue_cache,
                 accounts: Arc::clone(&accounts),
                 signals: Arc::clone(&signals),
                 max_attempts: config.max_decision_attempts,

@@ -34,7 +34,7 @@ pub struct Orders {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<EngineMetrics>,
-    pub(crate) catalogues: Arc<CatalogueCache>,
+    pub(crate) catalogue_cache: Arc<CatalogueCache>,
     pub(crate) recent: Arc<RecentOrders>,
     pub(crate) open: Arc<OpenOrders>,
     pub(crate) writer: Arc<OrderWriter>,

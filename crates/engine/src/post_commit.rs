@@ -144,16 +144,16 @@ impl Followers {
     /// Starts one follower per shard. The followers end when this value is dropped.
     pub(crate) fn start(
         shards: usize,
-        catalogues: &Arc<CatalogueCache>,
+        catalogue_cache: &Arc<CatalogueCache>,
         supervisor: &Arc<Supervisor>,
     ) -> Self {
         let start = |shard| {
             let (sender, receiver) = mpsc::channel(MAX_WAITING_CATALOGUES);
             let queue = Arc::new(Mutex::new(receiver));
-            let (catalogues, supervisor) = (Arc::clone(catalogues), Arc::clone(supervisor));
+            let (catalogue_cache, supervisor) = (Arc::clone(catalogue_cache), Arc::clone(supervisor));
             tokio::spawn(async move {
                 let part = supervisor.part(format!("catalogue_follower_{shard}"), Need::Helpful);
-                supervisor.run(&part, || follow(Arc::clone(&queue), Arc::clone(&catalogues))).await;
+                supervisor.run(&part, || follow(Arc::clone(&queue), Arc::clone(&catalogue_cache))).await;
             });
             sender
         };
@@ -173,7 +173,7 @@ impl Followers {
 /// Reads changed catalogues again until the queue is closed.
 async fn follow(
     queue: Arc<Mutex<mpsc::Receiver<ChangedCatalogue>>>,
-    catalogues: Arc<CatalogueCache>,
+    catalogue_cache: Arc<CatalogueCache>,
 ) -> Result<(), String> {
     // Only one run at a time follows. The lock lets the queue survive a run that panics.
     let mut queue = queue.lock().await;
@@ -185,7 +185,7 @@ async fn follow(
                 let present = &entry.catalogue.unavailable;
                 present.extended(&unavailable) == *present
             };
-            catalogues.refresh_unless(restaurant_id, is_known).await;
+            catalogue_cache.refresh_unless(restaurant_id, is_known).await;
             drop(done);
         }))
         .await;

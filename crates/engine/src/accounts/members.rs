@@ -23,7 +23,7 @@ impl Accounts {
     ) -> Result<Account, Error> {
         principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
-        self.catalogues.get(restaurant_id).await?;
+        self.catalogue_cache.get(restaurant_id).await?;
         let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
         if account.role != Role::Restaurant {
             return Err(Error::Invalid(Problems::one("", "the account must have the role restaurant")));
@@ -80,7 +80,7 @@ impl Accounts {
     ) -> Result<Vec<Account>, Error> {
         principal.require(Scope::ReadAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
-        self.catalogues.get(restaurant_id).await?;
+        self.catalogue_cache.get(restaurant_id).await?;
         Ok(self.store.members(restaurant_id, after, limit).await?)
     }
 

@@ -61,7 +61,7 @@ impl Catalogues {
         let id = self.new_restaurant_id(settings.external_id.as_ref());
         let Some(claim) = claim else { return self.register_restaurant(id, settings, menu, false).await };
         let id = self.claim_restaurant(id, &claim).await?;
-        match self.cache.get(id).await {
+        match self.catalogue_cache.get(id).await {
             Ok(entry) => {
                 self.metrics.replays.inc();
                 Ok(RestaurantAnswer { entry, replayed: true })
@@ -102,7 +102,7 @@ impl Catalogues {
     ) -> Result<RestaurantAnswer, Error> {
         let created_at = self.clock.now();
         let restaurant = Restaurant { id, revision: 1, settings, pause: None, closed: None, created_at };
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
         let created = run_to_completion(async move {
             let created = store.create_restaurant(&restaurant, &menu).await?;
             if created != RestaurantCreation::Created {
@@ -116,7 +116,7 @@ impl Catalogues {
                 limited: Arc::default(),
                 availability_revision: 1,
             };
-            Ok(Ok(catalogues.insert_new(catalogue).await))
+            Ok(Ok(catalogue_cache.insert_new(catalogue).await))
         });
         let refused = match created.await? {
             Ok(entry) => return Ok(RestaurantAnswer { entry, replayed: false }),
@@ -125,7 +125,7 @@ impl Catalogues {
         match refused {
             RestaurantCreation::IdTaken if is_claimed => {
                 self.metrics.replays.inc();
-                Ok(RestaurantAnswer { entry: self.cache.get(id).await?, replayed: true })
+                Ok(RestaurantAnswer { entry: self.catalogue_cache.get(id).await?, replayed: true })
             }
             RestaurantCreation::Created | RestaurantCreation::IdTaken => {
                 Err(Error::Internal(format!("the new restaurant id {id} is taken")))
@@ -140,7 +140,7 @@ impl Catalogues {
         external_id: &ExternalId,
     ) -> Result<Option<Arc<CatalogueEntry>>, Error> {
         match self.store.restaurant_by_external_id(external_id).await? {
-            Some(id) => self.cache.get(id).await.map(Some),
+            Some(id) => self.catalogue_cache.get(id).await.map(Some),
             None => Ok(None),
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 impl Catalogues {
     /// Returns a restaurant with its menu from the cache.
     pub async fn entry(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
-        self.cache.get(id).await
+        self.catalogue_cache.get(id).await
     }
 
     /// Replaces a restaurant's settings. With `expected`, the settings must be at one of these revisions. For the
@@ -121,7 +121,7 @@ impl Catalogues {
         principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         for _ in 0..self.max_attempts {
-            let entry = self.cache.refresh(id).await?;
+            let entry = self.catalogue_cache.refresh(id).await?;
             let current = entry.catalogue.menu_revisions();
             if expected.is_some_and(|expected| !expected.iter().any(|expected| expected.is_met_by(current))) {
                 return Err(Conflict::MenuRevision { current }.into());
@@ -132,12 +132,12 @@ impl Catalogues {
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }
-            let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+            let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
             let written = run_to_completion(async move {
                 match store.replace_menu(id, &menu, current).await? {
                     CatalogueUpdate::Done { revision } => {
                         let written = with_menu(&entry.catalogue, &menu, revision);
-                        Ok(Some(catalogues.after_write(id, written).await))
+                        Ok(Some(catalogue_cache.after_write(id, written).await))
                     }
                     CatalogueUpdate::Conflict { .. } => Ok(None),
                     CatalogueUpdate::NotFound => Err(Error::NotFound("restaurant")),
@@ -167,13 +167,13 @@ impl Catalogues {
             let checked = check_end(until, self.clock.now());
             checked.map_err(|error| Error::Invalid(Problems::one("/until", error.to_string())))?;
         }
-        let mut entry = self.cache.get(id).await?;
+        let mut entry = self.catalogue_cache.get(id).await?;
         if entry.menu().item(item.as_str()).is_none() {
             // Another server may have just added the item to the menu.
-            entry = self.cache.refresh(id).await?;
+            entry = self.catalogue_cache.refresh(id).await?;
             entry.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         }
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
         let (item, expected) = (item.clone(), expected.map(<[_]>::to_vec));
         run_to_completion(async move {
             match store.set_availability(id, &item, availability, expected.as_deref()).await? {
@@ -181,7 +181,7 @@ impl Catalogues {
                     let mut written = entry.catalogue.clone();
                     written.unavailable = written.unavailable.with([(&item, availability)]);
                     written.availability_revision = revision;
-                    catalogues.after_write(id, written).await;
+                    catalogue_cache.after_write(id, written).await;
                     Ok(revision)
                 }
                 CatalogueUpdate::Conflict { current } => Err(Conflict::Revision { current }.into()),
@@ -213,7 +213,7 @@ impl Catalogues {
     ) -> Result<RestaurantAnswer, Error> {
         let UpdateConditions { expected, claim } = conditions;
         for _ in 0..self.max_attempts {
-            let entry = self.cache.refresh(id).await?;
+            let entry = self.catalogue_cache.refresh(id).await?;
             let mut restaurant = entry.restaurant().clone();
             let current = restaurant.revision;
             let decided = match &expected {
@@ -244,7 +244,7 @@ impl Catalogues {
         restaurant: Restaurant,
         claim: Option<Claim>,
     ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
         let (before, at) = (Arc::clone(before), self.clock.now());
         run_to_completion(async move {
             let (id, current) = (restaurant.id, before.restaurant().revision);
@@ -253,7 +253,7 @@ impl Catalogues {
                 UnderKey::Ended(CatalogueUpdate::Done { revision }) => {
                     let mut written = before.catalogue.clone();
                     written.restaurant = Restaurant { revision, ..restaurant };
-                    UnderKey::Ended(Some(catalogues.after_write(id, written).await))
+                    UnderKey::Ended(Some(catalogue_cache.after_write(id, written).await))
                 }
                 UnderKey::Ended(CatalogueUpdate::Conflict { .. }) => UnderKey::Ended(None),
                 UnderKey::Ended(CatalogueUpdate::NotFound) => return Err(Error::NotFound("restaurant")),

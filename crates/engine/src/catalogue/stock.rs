@@ -36,7 +36,7 @@ impl Catalogues {
             let text = format!("must be {}, not {remaining}", whole_number(0, MAX_STOCK));
             return Err(Error::Invalid(Problems::one("/remaining", text)));
         }
-        self.cache.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
+        self.catalogue_cache.refresh(id).await?.menu().item(item.as_str()).ok_or(Error::NotFound("item"))?;
         self.change_stock(id, item, StockOperation::Set(remaining), expected, None).await
     }
 
@@ -67,7 +67,7 @@ impl Catalogues {
     pub async fn stock(&self, principal: &Principal, id: RestaurantId) -> Result<Vec<StockLevel>, Error> {
         principal.require(Scope::ReadCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
-        self.cache.get(id).await?;
+        self.catalogue_cache.get(id).await?;
         Ok(self.store.stock(id).await?)
     }
 
@@ -94,13 +94,15 @@ impl Catalogues {
         expected: Option<Revision>,
         claim: Option<Claim>,
     ) -> Result<StockAnswer, Error> {
-        let (store, catalogues) = (Arc::clone(&self.store), Arc::clone(&self.cache));
+        let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
         let (edited, at) = (item.clone(), self.clock.now());
         let changed = run_to_completion(async move {
             let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
             let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
             if let StockUpdate::Done { menu_revision, .. } = changed {
-                catalogues.refresh_unless(id, |entry| entry.catalogue.menu_revision >= menu_revision).await;
+                catalogue_cache
+                    .refresh_unless(id, |entry| entry.catalogue.menu_revision >= menu_revision)
+                    .await;
             }
             Ok(changed)
         });
@@ -125,7 +127,7 @@ impl Catalogues {
     }
 
     async fn check_item(&self, id: RestaurantId, item: &Slug) -> Result<(), Error> {
-        let entry = self.cache.get(id).await?;
+        let entry = self.catalogue_cache.get(id).await?;
         entry.menu().item(item.as_str()).map(drop).ok_or(Error::NotFound("item"))
     }
 }

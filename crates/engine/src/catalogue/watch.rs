@@ -51,7 +51,7 @@ impl Catalogues {
         let mut condition = Condition::default();
         loop {
             interval.tick().await;
-            let mut cached = self.cache.cached_ids();
+            let mut cached = self.catalogue_cache.cached_ids();
             cached.retain(|id| self.store.shard_of(id.bucket()) == shard);
             log(&mut condition, self.reload_stale(&cached).await);
         }
@@ -65,7 +65,7 @@ impl Catalogues {
             let mut changed: HashSet<RestaurantId> = HashSet::new();
             for hint in hints {
                 match hint {
-                    Hint::Catalogue(id) if self.cache.contains(id) => drop(changed.insert(id)),
+                    Hint::Catalogue(id) if self.catalogue_cache.contains(id) => drop(changed.insert(id)),
                     Hint::Catalogue(_) => {}
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
                 }
@@ -85,7 +85,7 @@ impl Catalogues {
         let mut outcome = Ok(());
         for ids in ids.chunks(MAX_REVISIONS) {
             let mut loads = stream::iter(self.store.revisions(ids).await?)
-                .map(|(id, now)| self.cache.refresh_if_stale(id, now))
+                .map(|(id, now)| self.catalogue_cache.refresh_if_stale(id, now))
                 .buffer_unordered(LOADS_AT_ONCE);
             while let Some(loaded) = loads.next().await {
                 outcome = outcome.and(loaded);

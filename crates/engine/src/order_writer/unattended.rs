@@ -16,7 +16,7 @@ use crate::{CatalogueEntry, Clock, Error, catalogue::CatalogueCache};
 pub(crate) struct Unattended {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) catalogues: Arc<CatalogueCache>,
+    pub(crate) catalogue_cache: Arc<CatalogueCache>,
     pub(crate) writer: Arc<OrderWriter>,
 }
 
@@ -36,7 +36,7 @@ impl Unattended {
     /// Returns an order and its restaurant's catalogue.
     async fn order_with_catalogue(&self, id: OrderId) -> Result<(Order, Arc<CatalogueEntry>), Error> {
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
-        let entry = self.catalogues.get(order.details.restaurant_id).await?;
+        let entry = self.catalogue_cache.get(order.details.restaurant_id).await?;
         Ok((order, entry))
     }
 }

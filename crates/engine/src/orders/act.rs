@@ -115,7 +115,7 @@ impl Orders {
         let CommandRequest { command, expected_versions, .. } = request;
         let restaurant_id = order.details.restaurant_id;
         let actor = self.accounts.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
-        let entry = self.catalogues.get(restaurant_id).await?;
+        let entry = self.catalogue_cache.get(restaurant_id).await?;
         let settings = &entry.restaurant().settings;
         let viewer = Viewer { actor, refund_limit: settings.refund_limit };
         let decided = decide(order, command, &actor, settings, self.clock.now());

@@ -74,7 +74,7 @@ impl Decide for Placing<'_> {
     }
 
     async fn data_changed(&mut self) -> Result<(), Error> {
-        self.entry = self.orders.catalogues.refresh(self.entry.restaurant().id).await?;
+        self.entry = self.orders.catalogue_cache.refresh(self.entry.restaurant().id).await?;
         Ok(())
     }
 }
@@ -98,7 +98,7 @@ impl Orders {
         let claim = claim(principal.account_id, key, &("place", request))?;
         let actor = Actor::Customer { account_id: principal.account_id };
         let viewer = Viewer { actor, refund_limit: Amount::ZERO };
-        let entry = self.catalogues.get(restaurant_id).await?;
+        let entry = self.catalogue_cache.get(restaurant_id).await?;
         let placing = Placing { orders: self, principal, request, claim, viewer, entry, reserved: None };
         let outcome = self.writer.decide_and_write(placing).await?;
         self.answer(outcome).await

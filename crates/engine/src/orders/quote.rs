@@ -89,7 +89,7 @@ impl Orders {
         cart: CartRef<'_>,
         payment_method: Option<PaymentMethod>,
     ) -> Result<Quote, Error> {
-        let entry = self.catalogues.get(restaurant_id).await?;
+        let entry = self.catalogue_cache.get(restaurant_id).await?;
         let now = self.clock.now();
         let priced = price(&entry.restaurant().settings, entry.menu(), cart).map_err(Error::Invalid)?;
         let draws = limited_draws(&entry.catalogue, cart);

@@ -57,7 +57,7 @@ impl Orders {
         // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
         // restaurants.
         let refund_limit = match actor {
-            Actor::Restaurant { .. } => match self.catalogues.get(restaurant_id).await {
+            Actor::Restaurant { .. } => match self.catalogue_cache.get(restaurant_id).await {
                 Ok(entry) => entry.restaurant().settings.refund_limit,
                 // The order can still be read. Only a newer server knows the restaurant's refund limit.
                 Err(Error::WrittenByNewer) => Amount::ZERO,
@@ -100,7 +100,7 @@ impl Orders {
     ) -> Result<OrderPage, Error> {
         principal.require(Scope::ReadOrders)?;
         self.accounts.check_staff(principal, restaurant_id).await?;
-        match self.catalogues.get(restaurant_id).await {
+        match self.catalogue_cache.get(restaurant_id).await {
             // The restaurant exists, even if only a newer server understands its catalogue.
             Ok(_) | Err(Error::WrittenByNewer) => {}
             Err(error) => return Err(error),
