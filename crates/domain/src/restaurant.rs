@@ -23,3 +23,4 @@ pub use hours::{ClockTime, Day, OpeningHours, OpeningInterval, Zone};
 pub use stored::{
     DeliveryTerms, Location, Pause, PermanentClosure, Restaurant, RestaurantSettings, Revision,
 };
+pub use validation::{check_country, check_currency, check_time_zone};

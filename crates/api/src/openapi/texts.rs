@@ -3,9 +3,9 @@
 use std::fmt;
 
 use dabba_domain::{
-    AccountId, Currency, ExternalId,
+    AccountId, ExternalId,
     order::PaymentToken,
-    restaurant::{ClockTime, Zone},
+    restaurant::{ClockTime, check_country, check_currency, check_time_zone},
     text::{ExternalCode, Name, Note, Phone, Slug},
 };
 use dabba_web::schema::quoted;
@@ -22,30 +22,12 @@ pub(super) fn check(schema: &str, member: &str, text: &str) -> Option<Result<(),
         ("Slug", _) => with_value(Slug::new(text), text),
         ("PaymentToken", _) => PaymentToken::new(text).map(drop).map_err(|error| error.to_string()),
         ("ClockTime", _) => read::<ClockTime>(text),
-        ("Currency", _) => {
-            let known = Currency::from_code(text).map(drop);
-            known.ok_or_else(|| {
-                format!("must be an upper-case currency code of ISO 4217, not {}", quoted(text))
-            })
-        }
+        ("Currency", _) => with_value(check_currency(text), text),
         ("SettingsDocument", "external_id") => {
             ExternalId::new(text).map(drop).map_err(|error| error.to_string())
         }
-        ("SettingsDocument", "time_zone") => {
-            let known = Zone::from_name(text).map(drop);
-            known.ok_or_else(|| {
-                format!(
-                    "must be the name of a time zone in the IANA database, such as Europe/London, not {}",
-                    quoted(text)
-                )
-            })
-        }
-        ("SettingsDocument", "country") => {
-            let is_code = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-            let text =
-                || format!("must be two upper-case letters (ISO 3166-1 alpha-2), not {}", quoted(text));
-            is_code.then_some(()).ok_or_else(text)
-        }
+        ("SettingsDocument", "time_zone") => with_value(check_time_zone(text), text),
+        ("SettingsDocument", "country") => with_value(check_country(text), text),
         ("Registration", "email") => dabba_engine::check_email(text).map_err(|error| error.to_string()),
         // All kinds of ids have the same form.
         (schema, "") if schema.ends_with("Id") => {

@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Zone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = RawText::<'de>::deserialize(deserializer)?;
         Self::from_name(&name)
-            .ok_or_else(|| de::Error::custom("must be the name of a time zone of the IANA database"))
+            .ok_or_else(|| de::Error::custom("must be the name of a time zone in the IANA database"))
     }
 }
 

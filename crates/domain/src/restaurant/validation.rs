@@ -13,6 +13,25 @@ use crate::{
     text::Name,
 };
 
+/// Returns the currency with this code, or the text of the problem.
+pub fn check_currency(code: &str) -> Result<Currency, &'static str> {
+    Currency::from_code(code).ok_or("must be an upper-case currency code of ISO 4217")
+}
+
+/// Returns the time zone with this name, or the text of the problem.
+pub fn check_time_zone(name: &str) -> Result<Zone, &'static str> {
+    Zone::from_name(name).ok_or("must be the name of a time zone in the IANA database, such as Europe/London")
+}
+
+/// Checks the form of a country code. Returns the text of the problem.
+pub fn check_country(code: &str) -> Result<(), &'static str> {
+    if code.len() == 2 && code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        Ok(())
+    } else {
+        Err("must be two upper-case letters (ISO 3166-1 alpha-2)")
+    }
+}
+
 impl SettingsDocument {
     /// Checks all settings and lists every problem.
     pub fn validate(self) -> Result<RestaurantSettings, Problems> {
@@ -20,18 +39,10 @@ impl SettingsDocument {
         let external_id = self.external_id.as_deref().map(ExternalId::new);
         let external_id = external_id.and_then(|checked| problems.check("/external_id", checked));
         let name = problems.check("/name", Name::new(&self.name));
-        let currency = Currency::from_code(&self.currency);
-        if currency.is_none() {
-            problems.add("/currency", "must be an upper-case currency code of ISO 4217");
-        }
-        let time_zone = Zone::from_name(&self.time_zone);
-        if time_zone.is_none() {
-            problems.add("/time_zone", "must be the name of a time zone of the IANA database");
-        }
-        if let Some(country) = &self.country
-            && !(country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase()))
-        {
-            problems.add("/country", "must be two upper-case letters (ISO 3166-1 alpha-2)");
+        let currency = problems.check("/currency", check_currency(&self.currency));
+        let time_zone = problems.check("/time_zone", check_time_zone(&self.time_zone));
+        if let Some(country) = &self.country {
+            problems.check("/country", check_country(country));
         }
         if let Some(location) = &self.location {
             location.check("/location", &mut problems);
