@@ -1,4 +1,4 @@
-//! All operations: one file per group, with the group's request and response types.
+//! All operations: one file per group. Their bodies are in [`crate::bodies`].
 //!
 //! | module | what several groups share |
 //! |---|---|

@@ -4,6 +4,9 @@ use dabba_domain::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+/// Maximum time by which one request can advance the clock, in seconds (a year).
+pub(crate) const MAX_ADVANCE_SECONDS: u32 = 31_536_000;
+
 /// The sandbox's time.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SandboxClock)]
@@ -17,6 +20,5 @@ pub(crate) struct ClockBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AdvanceBody {
     /// Number of seconds.
-    #[schema(minimum = 1, maximum = 31_536_000)]
     pub(crate) seconds: u32,
 }

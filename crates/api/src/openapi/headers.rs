@@ -27,10 +27,12 @@ fn components() -> Value {
             "schema": {"type": "integer", "minimum": 1},
         },
         "WWW-Authenticate": {
-            "description": "Authentication scheme: `Bearer`, with the error of the token if the request had one (RFC 6750).",
+            "description": "Authentication scheme: `Bearer`, with the error of the token if the request had one \
+                            (RFC 6750).",
             "required": true,
             "schema": {"type": "string"},
-            "example": "Bearer error=\"invalid_token\", error_description=\"the token has expired; get a new one with POST /v1/tokens\"",
+            "example": "Bearer error=\"invalid_token\", error_description=\"the token has expired; get a new one with POST \
+                        /v1/tokens\"",
         },
         "RateLimit": {
             "description": "Remaining quota of each limit, and the seconds until it is full again; absent without limits, for \

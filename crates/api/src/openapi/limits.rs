@@ -7,7 +7,28 @@ use dabba_domain::limits::{
     MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
 };
 use dabba_engine::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
+use dabba_store::IdempotencyKey;
 use serde_json::{Value, json};
+
+use crate::bodies::sandbox::MAX_ADVANCE_SECONDS;
+
+/// Pattern of an idempotency key: a text without quotes, or a structured-field string.
+const KEY_PATTERN: &str = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#;
+
+/// Adds the limits of idempotency keys to every parameter for a key.
+pub(super) fn set_key_limits(document: &mut Value) {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = paths.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
+    let parameters = operations.filter_map(|operation| operation.get_mut("parameters"));
+    for parameter in parameters.filter_map(Value::as_array_mut).flatten() {
+        if parameter["name"] == "Idempotency-Key" {
+            let schema = &mut parameter["schema"];
+            schema["minLength"] = json!(1);
+            schema["maxLength"] = json!(IdempotencyKey::MAX_LENGTH);
+            schema["pattern"] = json!(KEY_PATTERN);
+        }
+    }
+}
 
 /// Adds the domain's limits to the schemas.
 pub(super) fn set_limits(document: &mut Value) {
@@ -21,6 +42,9 @@ pub(super) fn set_limits(document: &mut Value) {
         ("OrderRequest", "lines", count(1, MAX_LINES)),
         ("CartLine", "quantity", range(1, MAX_QUANTITY)),
         ("CartLine", "options", count(0, MAX_CHOSEN_OPTIONS)),
+        // An order has at most so many items, and each may be named once.
+        ("Rejection", "items", json!({"maxItems": MAX_LINES})),
+        ("Cancellation", "items", json!({"maxItems": MAX_LINES})),
         ("Acceptance", "preparation_minutes", range(0, MAX_PREPARATION_MINUTES)),
         ("Stock", "remaining", range(0, MAX_STOCK)),
         (
@@ -33,6 +57,7 @@ pub(super) fn set_limits(document: &mut Value) {
             "email",
             json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),
         ),
+        ("ClockAdvance", "seconds", range(1, MAX_ADVANCE_SECONDS)),
         ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),
         ("OptionGroupDocument", "min", range(0, option_count)),
         ("OptionGroupDocument", "max", range(0, option_count)),

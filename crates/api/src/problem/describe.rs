@@ -146,10 +146,8 @@ refusals! {
     WriteFailures: INTERNAL OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN;
     /// Refusals of every write by certain callers to something that may not exist.
     NotWritten: UNAUTHENTICATED TOKEN_REVOKED FORBIDDEN NOT_FOUND INTERNAL OVERLOADED UNAVAILABLE OUTCOME_UNKNOWN;
-    /// Refusals of operations that require a token.
-    NotSignedIn: UNAUTHENTICATED TOKEN_REVOKED;
-    /// Refusals of operations with an optional token.
-    BadToken: UNAUTHENTICATED TOKEN_REVOKED;
+    /// Refusals of the token of a request: a required token is absent, or any token is invalid or revoked.
+    Unauthenticated: UNAUTHENTICATED TOKEN_REVOKED;
     /// Refusals of operations for certain callers.
     NotAllowed: FORBIDDEN;
     /// Refusals of operations on something that may not exist.

@@ -29,8 +29,8 @@ use crate::{
     app::App,
     bodies::accounts::{AccountBody, AccountListBody, AccountPatchBody, PasswordBody},
     problem::{
-        BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotSignedIn,
-        NotWritten, Result, TooOften, WriteFailures,
+        BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotWritten, Result,
+        TooOften, Unauthenticated, WriteFailures,
     },
 };
 
@@ -83,7 +83,7 @@ impl FromParameters for AccountListQuery {
     params(AccountListQuery),
     responses(
         (status = 200, description = "A page of accounts.", body = AccountListBody),
-        NotSignedIn, NotAllowed, BadParameter, Failures,
+        Unauthenticated, NotAllowed, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -106,7 +106,7 @@ async fn list_accounts(
 #[utoipa::path(
     get, path = "/v1/accounts/{account_id}", tag = "accounts",
     params(AccountPath),
-    responses(Shown<AccountBody>, NotSignedIn, Missing, Failures),
+    responses(Shown<AccountBody>, Unauthenticated, Missing, Failures),
     security(("bearer" = [])),
 )]
 async fn get_account(
@@ -179,7 +179,7 @@ async fn delete_account(
         (status = 204, description = "The password is set.", headers(
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        NotSignedIn, Missing, NotChanged, TooOften, WriteFailures,
+        Unauthenticated, Missing, NotChanged, TooOften, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -228,7 +228,7 @@ fn is_wrong_password(error: &Error) -> bool {
         (status = 204, description = "The tokens are revoked.", headers(
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        NotSignedIn, Missing, NotRevoked, WriteFailures,
+        Unauthenticated, Missing, NotRevoked, WriteFailures,
     ),
     security(("bearer" = [])),
 )]

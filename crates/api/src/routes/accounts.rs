@@ -15,7 +15,7 @@ use super::writes::{Created, KeyParameter, created, mark, tagged};
 use crate::{
     app::App,
     bodies::accounts::{AccountBody, OwnAccountBody, RegistrationBody},
-    problem::{BadToken, Failures, Missing, NotAllowed, NotRegistered, NotSignedIn, Result, WriteFailures},
+    problem::{Failures, Missing, NotAllowed, NotRegistered, Result, Unauthenticated, WriteFailures},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -31,7 +31,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     post, path = "/v1/accounts", tag = "accounts",
     params(KeyParameter),
     request_body = RegistrationBody,
-    responses(Created<AccountBody>, BadToken, NotAllowed, NotRegistered, WriteFailures),
+    responses(Created<AccountBody>, Unauthenticated, NotAllowed, NotRegistered, WriteFailures),
     security((), ("bearer" = [])),
 )]
 async fn register(
@@ -60,7 +60,7 @@ async fn register(
         (status = 200, description = "The account.", body = OwnAccountBody, headers(
             ("ETag" = String, description = "The account's version."),
         )),
-        NotSignedIn, Missing, Failures,
+        Unauthenticated, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]

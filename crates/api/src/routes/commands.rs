@@ -70,12 +70,7 @@ impl FromRequestParts<Arc<App>> for Envelope {
 #[expect(dead_code, reason = "it describes what Envelope reads")]
 struct CommandHeaders {
     /// The same key for each retry; the command is carried out once.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
-    )]
+    #[param(rename = "Idempotency-Key")]
     key: Option<String>,
     /// Entity tags of versions; the order must be at one of them. `*` allows any version.
     #[param(rename = "If-Match", pattern = r#"^(\*|"[0-9]{1,9}"( *, *"[0-9]{1,9}"){0,31})$"#)]

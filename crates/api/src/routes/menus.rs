@@ -33,8 +33,8 @@ use crate::{
     app::App,
     bodies::menus::{AvailabilityBody, MenuBody},
     problem::{
-        BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotAtRevision, NotReplaced,
-        NotSignedIn, Result,
+        BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotAtRevision, NotReplaced, Result,
+        Unauthenticated,
     },
 };
 
@@ -179,7 +179,7 @@ async fn get_menu(
     responses(
         (status = 200, description = "The menu.", body = MenuBody,
             headers(("ETag" = String, description = "The menu's state."))),
-        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -213,7 +213,7 @@ async fn replace_menu(
     responses(
         (status = 200, description = "The item's availability.", body = AvailabilityBody,
             headers(("ETag" = String, description = "Revision of the availability."))),
-        NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures,
     ),
     security(("bearer" = [])),
 )]

@@ -32,7 +32,7 @@ use super::{
 use crate::{
     app::App,
     bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
-    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotSignedIn, NotWritten, Result},
+    problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotWritten, Result, Unauthenticated},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -82,8 +82,7 @@ fn set_version_headers(response: &mut Response, order: &Order) {
     post, path = "/v1/restaurants/{restaurant_id}/orders", tag = "orders",
     params(
         RestaurantPath,
-        ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry.",
-            min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
+        ("Idempotency-Key" = String, Header, description = "A new key for each order, the same key for each retry."),
     ),
     request_body = OrderRequest,
     responses(
@@ -120,7 +119,7 @@ async fn place_order(
         (status = 200, description = "The order.", body = OrderBody,
             headers(("ETag" = String, description = "The order's version."))),
         (status = 304, description = "The caller already has this version."),
-        NotSignedIn, Missing, BadParameter, Failures,
+        Unauthenticated, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -187,7 +186,7 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
         )),
-        NotSignedIn, NotAllowed, BadParameter, Failures,
+        Unauthenticated, NotAllowed, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -210,7 +209,7 @@ async fn list_orders(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
         )),
-        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -250,7 +249,7 @@ impl FromParameters for EventListQuery {
     params(OrderPath, EventListQuery),
     responses(
         (status = 200, description = "A page of the history.", body = EventListBody),
-        NotSignedIn, Missing, BadParameter, Failures,
+        Unauthenticated, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -274,7 +273,7 @@ async fn list_events(
     params(OrderPath),
     responses(
         (status = 200, description = "The ledger.", body = LedgerBody),
-        NotSignedIn, NotAllowed, Missing, Failures,
+        Unauthenticated, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]

@@ -28,7 +28,7 @@ use crate::{
     },
     problem::{
         BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotClosed, NotCreated, NotFitting,
-        NotReopened, NotReplaced, NotSignedIn, NotUpdated, NotWritten, Result, WriteFailures,
+        NotReopened, NotReplaced, NotUpdated, NotWritten, Result, Unauthenticated, WriteFailures,
     },
 };
 
@@ -63,7 +63,7 @@ fn answer(app: &App, answer: &RestaurantAnswer) -> Response {
     post, path = "/v1/restaurants", tag = "restaurants",
     params(KeyParameter),
     request_body = SettingsDocument,
-    responses(Created<RestaurantBody>, NotSignedIn, NotAllowed, NotCreated, WriteFailures),
+    responses(Created<RestaurantBody>, Unauthenticated, NotAllowed, NotCreated, WriteFailures),
     security(("bearer" = [])),
 )]
 async fn create_restaurant(
@@ -206,7 +206,7 @@ async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<Restaura
     ),
     request_body = SettingsDocument,
     responses(
-        Shown<RestaurantBody>, NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
+        Shown<RestaurantBody>, Unauthenticated, NotAllowed, Missing, BadParameterOrBody, NotReplaced, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -313,7 +313,7 @@ async fn reopen_restaurant(
     params(RestaurantPath, PageParameters),
     responses(
         (status = 200, description = "A page of accounts.", body = MemberListBody),
-        NotSignedIn, NotAllowed, Missing, BadParameter, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -337,7 +337,7 @@ async fn list_members(
     params(MemberPath),
     responses(
         (status = 200, description = "The account.", body = AccountBody),
-        NotSignedIn, NotAllowed, Missing, NotFitting, Failures,
+        Unauthenticated, NotAllowed, Missing, NotFitting, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -357,7 +357,7 @@ async fn add_member(
     params(MemberPath),
     responses(
         (status = 204, description = "The account is no longer a member of the staff."),
-        NotSignedIn, NotAllowed, Missing, Failures,
+        Unauthenticated, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]

@@ -14,13 +14,10 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    bodies::sandbox::{AdvanceBody, ClockBody},
+    bodies::sandbox::{AdvanceBody, ClockBody, MAX_ADVANCE_SECONDS},
     code,
-    problem::{BadBody, Failures, Missing, NotAllowed, NotSignedIn, Result},
+    problem::{BadBody, Failures, Missing, NotAllowed, Result, Unauthenticated},
 };
-
-/// Maximum time by which one request can advance the clock, in seconds (a year).
-const MAX_ADVANCE_SECONDS: u32 = 31_536_000;
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(get_clock)).routes(routes!(advance_clock))
@@ -42,7 +39,7 @@ fn clock_for<'a>(app: &'a App, caller: &Principal) -> Result<&'a Arc<dyn Adjusta
     get, path = "/v1/sandbox/clock", tag = "sandbox", operation_id = "get_sandbox_clock",
     responses(
         (status = 200, description = "The time.", body = ClockBody),
-        NotSignedIn, NotAllowed, Missing, Failures,
+        Unauthenticated, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -60,7 +57,7 @@ async fn get_clock(State(app): State<Arc<App>>, Caller(caller): Caller) -> Resul
     request_body = AdvanceBody,
     responses(
         (status = 200, description = "The time after the change.", body = ClockBody),
-        NotSignedIn, NotAllowed, Missing, BadBody, Failures,
+        Unauthenticated, NotAllowed, Missing, BadBody, Failures,
     ),
     security(("bearer" = [])),
 )]

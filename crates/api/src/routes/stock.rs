@@ -22,8 +22,8 @@ use crate::{
     app::App,
     bodies::stock::{AdjustmentBody, LevelBody, RemainingBody, StockBody},
     problem::{
-        BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotSignedIn,
-        NotWritten, Result,
+        BadParameterOrBody, Failures, Missing, NotAdjusted, NotAllowed, NotAtRevision, NotWritten, Result,
+        Unauthenticated,
     },
 };
 
@@ -50,7 +50,7 @@ fn represent(item: Slug, level: Option<StockLevel>) -> Response {
     params(RestaurantPath),
     responses(
         (status = 200, description = "The stock.", body = StockBody),
-        NotSignedIn, NotAllowed, Missing, Failures,
+        Unauthenticated, NotAllowed, Missing, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -69,7 +69,7 @@ async fn list_stock(
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus",
     params(ItemPath),
-    responses(Shown<LevelBody>, NotSignedIn, NotAllowed, Missing, Failures),
+    responses(Shown<LevelBody>, Unauthenticated, NotAllowed, Missing, Failures),
     security(("bearer" = [])),
 )]
 async fn get_stock(
@@ -108,7 +108,7 @@ async fn expected_revision(
     put, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock", tag = "menus",
     params(ItemPath, AtVersion<LevelBody>),
     request_body = RemainingBody,
-    responses(Shown<LevelBody>, NotSignedIn, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures),
+    responses(Shown<LevelBody>, Unauthenticated, NotAllowed, Missing, BadParameterOrBody, NotAtRevision, Failures),
     security(("bearer" = [])),
 )]
 async fn set_stock(
@@ -132,8 +132,7 @@ async fn set_stock(
     post, path = "/v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust", tag = "menus",
     params(
         ItemPath,
-        ("Idempotency-Key" = String, Header, description = "A new key for each adjustment, the same key for each retry.",
-            min_length = 1, max_length = 255, pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#),
+        ("Idempotency-Key" = String, Header, description = "A new key for each adjustment, the same key for each retry."),
         ("If-Match" = Option<String>, Header, description = "The ETag of the revision at which the stock must be."),
     ),
     request_body = AdjustmentBody,

@@ -13,7 +13,7 @@ use super::{lists, paths::TaskPath};
 use crate::{
     app::App,
     bodies::tasks::{ResolutionBody, TaskListBody},
-    problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotRetried, NotSignedIn, Result},
+    problem::{BadBody, BadParameter, Failures, Missing, NotAllowed, NotRetried, Result, Unauthenticated},
 };
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -68,7 +68,7 @@ impl FromParameters for TaskListQuery {
         (status = 200, description = "A page of tasks.", body = TaskListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if tasks may be missing, like `incomplete` in the body."),
         )),
-        NotSignedIn, NotAllowed, BadParameter, Failures,
+        Unauthenticated, NotAllowed, BadParameter, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -93,7 +93,7 @@ async fn list_tasks(
     params(TaskPath),
     responses(
         (status = 204, description = "The task is due for another attempt."),
-        NotSignedIn, NotAllowed, Missing, NotRetried, Failures,
+        Unauthenticated, NotAllowed, Missing, NotRetried, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -115,7 +115,7 @@ async fn retry_task(
     request_body = ResolutionBody,
     responses(
         (status = 204, description = "The task is resolved."),
-        NotSignedIn, NotAllowed, Missing, BadBody, Failures,
+        Unauthenticated, NotAllowed, Missing, BadBody, Failures,
     ),
     security(("bearer" = [])),
 )]

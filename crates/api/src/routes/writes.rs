@@ -90,12 +90,7 @@ impl<R: Resource> IntoParams for AtVersion<R> {
 #[expect(dead_code, reason = "it describes what MaybeKey reads")]
 pub(super) struct KeyParameter {
     /// A new key for each intention, the same key for each retry.
-    #[param(
-        rename = "Idempotency-Key",
-        min_length = 1,
-        max_length = 255,
-        pattern = r#"^([!#-+\--:<-~]+|"[ !#-\[\]-~]+")$"#
-    )]
+    #[param(rename = "Idempotency-Key")]
     key: Option<String>,
 }
 

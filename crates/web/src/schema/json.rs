@@ -101,12 +101,12 @@ pub(super) enum Node<'a> {
     Text(Option<String>),
     Array(Entries<'a>),
     Object(Members<'a>),
-    /// An object with more than [`MAX_KEPT`] members. No schema allows so many.
+    /// An object with more than [`MAX_KEPT`] members, which no schema allows.
     Oversized,
 }
 
-/// Maximum number of entries of an array, and of members of an object, that are kept for validation. No schema allows more. A
-/// body of 4 MiB can have two million, and each needs at least 16 bytes.
+/// Maximum number of entries of an array, and of members of an object, that are kept for validation. A face must allow
+/// no more in a body. An invalid body of 4 MiB can have two million, and each needs at least 16 bytes.
 pub const MAX_KEPT: usize = 5_000;
 
 impl<'a> Node<'a> {
