@@ -15,8 +15,9 @@
 //! | [`account`] | roles and actors |
 //! | [`import`] | restaurants read from a file |
 //!
-//! To add a command, add a row to [`order::lifecycle`], a variant to [`order::Command`] and to [`order::Event`], and an
-//! arm to `decide` and to `evolve`. The compiler names each place.
+//! To add a command, add a variant to [`order::Command`], to [`order::CommandKind`] and to [`order::Event`] (with its
+//! name), an arm to `decide`, to `evolve` and to `repeat`, and a row to [`order::lifecycle`]. The compiler names the
+//! missing arms; the test `the_table_contains_every_command` names the missing row.
 
 pub mod account;
 pub mod external_id;

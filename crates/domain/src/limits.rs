@@ -1,5 +1,5 @@
-//! All limits on the input of a caller. The API description and the documentation quote these values; no other code
-//! repeats them.
+//! All limits on the input of a caller. Code uses these values. Doc comments, the API description and the documentation
+//! quote them.
 
 /// Maximum number of lines in one order.
 pub const MAX_LINES: usize = 100;

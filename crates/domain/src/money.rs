@@ -36,7 +36,7 @@ impl Amount {
         self.0
     }
 
-    /// Whether the amount is zero.
+    /// Returns whether the amount is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }

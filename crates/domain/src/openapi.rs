@@ -79,9 +79,9 @@ impl<const MAX: usize, const SEVERAL_LINES: bool> PartialSchema for Text<MAX, SE
             (text_of!(refused!(r"\u0000-\u001f\u0085\u2028\u2029")), "One line.")
         };
         done(string().min_length(Some(1)).max_length(Some(MAX)).pattern(Some(pattern)).description(Some(format!(
-            "Text of 1 to {MAX} characters, counted in the Unicode normal form NFC and without the white space around \
-             it, which is taken off. {lines} No control characters, no direction controls, and nothing invisible but \
-             the joiners and variation selectors that writing needs."
+            "Text of 1 to {MAX} characters, counted in the Unicode normal form NFC. Surrounding white space is \
+             removed. {lines} No control characters, direction controls or other invisible characters, except \
+             joiners and variation selectors where a script needs them."
         ))))
     }
 }
@@ -186,7 +186,7 @@ impl ToSchema for PaymentToken {}
 
 impl PartialSchema for PaymentReference {
     fn schema() -> RefOr<Schema> {
-        payment_text("The payment provider's id of a payment.")
+        payment_text("The payment provider's id of a payment, a refund or a chargeback.")
     }
 }
 impl ToSchema for PaymentReference {}

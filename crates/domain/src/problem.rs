@@ -55,7 +55,7 @@ impl Problems {
         self.0.push(problem);
     }
 
-    /// Whether the list is full. Further problems are dropped, so the caller can stop looking for problems.
+    /// Returns whether the list is full. Further problems are dropped, so the caller can stop looking for problems.
     pub fn is_cut(&self) -> bool {
         self.0.len() > Self::MAX_LISTED
     }
@@ -74,7 +74,7 @@ impl Problems {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 
-    /// Whether there are no problems.
+    /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

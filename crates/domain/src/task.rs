@@ -221,12 +221,12 @@ impl TaskKind {
         self.rules().queue
     }
 
-    /// Whether tasks of this kind are for an admin and not for a worker.
+    /// Returns whether tasks of this kind are for an admin and not for a worker.
     pub const fn needs_admin(self) -> bool {
         self.rules().needs_admin
     }
 
-    /// Whether tasks of this kind may have a subject of this kind.
+    /// Returns whether tasks of this kind may have a subject of this kind.
     pub fn accepts(self, subject: TaskSubjectKind) -> bool {
         self.rules().subjects.contains(&subject)
     }

@@ -46,7 +46,7 @@ pub struct EngineConfig {
     /// continue to work. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
-    /// half of the cores, 1 to 4, so that a flood of sign-ins leaves cores for orders.
+    /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.
     pub concurrent_password_hashes: usize,
     /// Cost of hashing a password.
     pub password_cost: PasswordCost,

@@ -29,9 +29,9 @@ pub enum Error {
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
     /// The caller's token was revoked, or its account was disabled, deleted or given another role.
-    #[error("the token was revoked; sign in again")]
+    #[error("the token was revoked; log in again")]
     TokenRevoked,
-    /// The request conflicts with the present state.
+    /// The request conflicts with the current state.
     #[error(transparent)]
     Conflict(#[from] Conflict),
     /// The idempotency key was used for another request.
@@ -41,10 +41,10 @@ pub enum Error {
     KeyReused,
     /// The order or the account is not at one of the expected versions.
     #[error(
-        "the present version is {current}, which If-Match does not name; read the resource again before a new attempt"
+        "the current version is {current}, which If-Match does not name; read the resource again before a new attempt"
     )]
     VersionMismatch {
-        /// The present version.
+        /// The current version.
         current: Version,
     },
     /// The queue of writes is full.
@@ -78,7 +78,7 @@ pub enum Error {
     Internal(String),
 }
 
-/// The request conflicts with the present state. It may succeed later.
+/// The request conflicts with the current state. It may succeed later.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Conflict {
     /// The order cannot be placed now. Lists every obstacle; there is at least one.
@@ -96,7 +96,7 @@ pub enum Conflict {
         limit: usize,
     },
     /// The total differs from the total that the customer expects.
-    #[error("the total differs from expected_total in the request; quote contains the present price")]
+    #[error("the total differs from expected_total in the request; quote contains the current price")]
     PriceChanged(Box<Quote>),
     /// The order's state does not allow the command.
     #[error("{rejection}")]
@@ -115,16 +115,16 @@ pub enum Conflict {
     TooManyChanges,
     /// The menu or the settings are not at one of the expected revisions.
     #[error(
-        "the present revision is {current}, which If-Match does not name; read the resource again before a new attempt"
+        "the current revision is {current}, which If-Match does not name; read the resource again before a new attempt"
     )]
     Revision {
-        /// The present revision.
+        /// The current revision.
         current: Revision,
     },
     /// The stock is not at the expected revision.
     #[error("{}", stock_revision(*current))]
     StockRevision {
-        /// The present revision; `None` if the stock is not limited.
+        /// The current revision; `None` if the stock is not limited.
         current: Option<Revision>,
     },
     /// The item's stock is not limited, so it cannot be adjusted.
@@ -133,7 +133,7 @@ pub enum Conflict {
     /// The adjustment would move the stock below zero or above the maximum.
     #[error("the stock is {remaining}; after the adjustment it must be from 0 to {MAX_STOCK}")]
     StockOutOfRange {
-        /// The present stock.
+        /// The current stock.
         remaining: u32,
     },
     /// Another restaurant has this external id.
@@ -157,11 +157,11 @@ pub enum Conflict {
         menu = current.menu, availability = current.availability
     )]
     MenuRevision {
-        /// The present revisions.
+        /// The current revisions.
         current: MenuRevisions,
     },
     /// Another account has this e-mail address.
-    #[error("an account with this e-mail address exists; sign in, or use another address")]
+    #[error("an account with this e-mail address exists; log in, or use another address")]
     EmailTaken,
     /// The change would leave no enabled admin.
     #[error("this is the only enabled admin; create or enable another admin first")]

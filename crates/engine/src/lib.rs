@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | `engine.orders` | [`Orders`] | quote, place, act, read and list orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
-//! | `engine.accounts` | [`Accounts`] | registration, sign-in, changes, revocation, memberships |
+//! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
 //! | `engine.work` | [`Work`] | workers and parked tasks, maintenance |
 //!

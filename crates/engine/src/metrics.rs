@@ -158,7 +158,7 @@ pub struct EngineMetrics {
     pub gateway_calls: Family<CallLabel, Counter>,
     /// Duration of a call to a payment provider, in seconds.
     pub gateway_seconds: Family<StepLabel, Histogram>,
-    /// 1 for the present state of the circuit breaker, 0 for the other states.
+    /// 1 for the current state of the circuit breaker, 0 for the other states.
     pub breaker_state: Family<StateLabel, Gauge>,
 }
 
@@ -236,21 +236,21 @@ impl EngineMetrics {
             "Idempotency keys deleted because of their age",
             self.keys_deleted.clone(),
         );
-        registry.register("dabba_tasks_claimed", "Tasks that workers claimed", self.tasks_claimed.clone());
-        registry.register("dabba_tasks", "Claimed tasks by outcome", self.tasks.clone());
+        registry.register("dabba_tasks_claimed", "Tasks that workers leased", self.tasks_claimed.clone());
+        registry.register("dabba_tasks", "Leased tasks by outcome", self.tasks.clone());
         registry.register(
             "dabba_payment_calls",
-            "Calls of payment providers by outcome",
+            "Calls to payment providers by outcome",
             self.gateway_calls.clone(),
         );
         registry.register(
             "dabba_payment_call_seconds",
-            "Duration of a call of a payment provider, in seconds",
+            "Duration of a call to a payment provider, in seconds",
             self.gateway_seconds.clone(),
         );
         registry.register(
             "dabba_payment_breaker",
-            "1 for the present state of the circuit breaker, 0 for the others",
+            "1 for the current state of the circuit breaker, 0 for the others",
             self.breaker_state.clone(),
         );
     }

@@ -17,7 +17,7 @@ use crate::Error;
 /// password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AccountHolder {
-    /// A person, who signs in.
+    /// A person, who logs in.
     Person,
     /// A program, such as a point of sale: the account is a service account.
     Service,
@@ -72,7 +72,7 @@ impl Principal {
         match self.holder {
             AccountHolder::Person => Ok(()),
             AccountHolder::Service => Err(Error::Forbidden(format!(
-                "a service account cannot {what}; sign in as a person who may do it"
+                "a service account cannot {what}; log in as a person who may do it"
             ))),
         }
     }

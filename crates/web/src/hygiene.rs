@@ -78,7 +78,7 @@ fn host_name(value: &str) -> Option<&str> {
     (is_host && is_port).then_some(host)
 }
 
-/// Returns the CORS rules by which browsers let pages of other origins call the API; `None` if no other origin may.
+/// Returns the CORS rules by which browsers let pages of other origins call this server; `None` if no other origin may.
 pub(crate) fn cors(config: &WebConfig) -> Option<CorsLayer> {
     let origins = match &config.cors_origins {
         CorsOrigins::None => return None,

@@ -1,4 +1,4 @@
-//! Serves the API on a socket until the server receives a signal to stop.
+//! Serves a router on a socket until the server receives a signal to stop.
 //!
 //! | module | what it does |
 //! |---|---|

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// Issuer of the tokens (`iss`).
 const ISSUER: &str = "dabba";
 /// Maximum number of verified tokens in the cache.
-const REMEMBERED_TOKENS: u64 = 50_000;
+const CACHED_TOKENS: u64 = 50_000;
 /// Maximum length of a token that is verified, in bytes. Issued tokens have about 300.
 const MAX_TOKEN_BYTES: usize = 2_048;
 
@@ -117,7 +117,7 @@ impl Verifier {
         validation.validate_exp = false;
         // Dabba's tokens name no audience.
         validation.validate_aud = false;
-        let verified = Cache::new(REMEMBERED_TOKENS);
+        let verified = Cache::new(CACHED_TOKENS);
         Self { key: key.decoding.clone(), validation, verified }
     }
 

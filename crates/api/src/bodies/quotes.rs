@@ -54,7 +54,7 @@ pub(crate) struct ObstacleBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
     /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment
-    /// provider accepts; absent if the provider does not accept the currency, or if the server takes no cards.
+    /// provider accepts; absent if the provider does not accept the currency, or if the server accepts no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) minimum: Option<Amount>,
     /// `not_payable_by_card`: maximum total that the payment provider accepts; absent in the same cases as `minimum`.
@@ -63,10 +63,10 @@ pub(crate) struct ObstacleBody {
     /// `not_payable_by_card`: the total must be a multiple of this number; absent in the same cases as `minimum`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) multiple_of: Option<u32>,
-    /// `not_payable_by_card`: the total; absent if the server takes no cards.
+    /// `not_payable_by_card`: the total; absent if the server accepts no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) amount: Option<Amount>,
-    /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
+    /// `not_payable_by_card`: the currency of these amounts; absent if the server accepts no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) currency: Option<Currency>,
     /// `out_of_stock`: the items of which there is not enough.

@@ -15,7 +15,7 @@ use super::accounts::AccountBody;
 #[schema(as = Restaurant)]
 pub(crate) struct RestaurantBody<'a> {
     id: RestaurantId,
-    /// Increases with every change of the settings or the pause; also the restaurant's `ETag`.
+    /// Increases with every change of the settings, the pause or the permanent closing; also the restaurant's `ETag`.
     #[schema(minimum = 1)]
     revision: u32,
     /// The restaurant's id in another system, if it has one.

@@ -51,15 +51,15 @@ pub(crate) struct ProblemDocument {
     /// pause has no end, or if the restaurant never opens.
     opens_at: Option<dabba_domain::Timestamp>,
     /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment provider
-    /// accepts; absent if the provider does not accept the currency, or if the server takes no cards.
+    /// accepts; absent if the provider does not accept the currency, or if the server accepts no cards.
     minimum: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: maximum total that the payment provider accepts; absent in the same cases as `minimum`.
     maximum: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: the total must be a multiple of this number; absent in the same cases as `minimum`.
     multiple_of: Option<u32>,
-    /// `not_payable_by_card`: the total; absent if the server takes no cards.
+    /// `not_payable_by_card`: the total; absent if the server accepts no cards.
     amount: Option<dabba_domain::Amount>,
-    /// `not_payable_by_card`: the currency of these amounts; absent if the server takes no cards.
+    /// `not_payable_by_card`: the currency of these amounts; absent if the server accepts no cards.
     currency: Option<dabba_domain::Currency>,
     /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
     items: Option<Vec<UnavailableItem>>,

@@ -102,7 +102,7 @@ fn unknown_id(server: &TestServer) -> String {
     OrderId::generate(server.now(), server.restaurant.bucket(), 12_345).to_string()
 }
 
-/// Returns a key that all strangers have used with another order of the same restaurant.
+/// Returns a key that the other customer and the other courier have used with another order of the same restaurant.
 async fn used_key(server: &TestServer) -> String {
     let key = "used".to_owned();
     let own = TestServer::order();

@@ -6,7 +6,7 @@ use dabba_testkit::{TestServer, settings};
 use reqwest::Method;
 use serde_json::json;
 
-/// Proves that an admin can register a restaurant, and that `Location` leads to it.
+/// Proves that an admin can create a restaurant, and that `Location` leads to it.
 #[tokio::test]
 async fn an_admin_registers_a_restaurant() {
     let server = crate::start().await;

@@ -40,7 +40,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ("GET /v1/restaurants/{restaurant_id}/orders", INCOMPLETE, &["/incomplete"]),
     ("GET /v1/restaurants", INCOMPLETE, &["/incomplete"]),
     ("GET /v1/tasks", INCOMPLETE, &["/incomplete"]),
-    ("GET /v1/accounts/me", "the owner of an ended account cannot sign in", &["/deleted_at", "/disabled_at"]),
+    ("GET /v1/accounts/me", "the owner of an ended account cannot log in", &["/deleted_at", "/disabled_at"]),
     ("POST /v1/accounts", "a new account has not ended", &["/deleted_at", "/disabled_at"]),
     (
         "GET /v1/restaurants/{restaurant_id}/members",

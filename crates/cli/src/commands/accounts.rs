@@ -46,7 +46,7 @@ enum Command {
         #[command(flatten)]
         account: AccountArguments,
     },
-    /// Disables an account: sign-in is refused, and all its tokens are revoked.
+    /// Disables an account: login is refused, and all its tokens are revoked.
     Disable {
         #[command(flatten)]
         account: AccountArguments,

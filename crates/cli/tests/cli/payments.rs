@@ -250,7 +250,7 @@ fn without_a_provider_cards_are_refused() {
         let order = super::provider::by_card(&server, "tok_succeed");
         let request = server.client("customer").post(&path).idempotency_key("card").json(&order);
         let error = request.send().await.unwrap_err();
-        assert!(error.to_string().contains("this server takes no cards"), "{error}");
+        assert!(error.to_string().contains("this server accepts no cards"), "{error}");
     });
 }
 

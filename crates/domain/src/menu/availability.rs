@@ -76,7 +76,7 @@ pub struct MarkEndError {
 }
 
 impl Availability {
-    /// Whether the item can be ordered at `now`.
+    /// Returns whether the item can be ordered at `now`.
     pub fn is_available_at(self, now: Timestamp) -> bool {
         match self {
             Self::Available => true,

@@ -47,7 +47,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Whether the id may be a generated one.
+/// Returns whether the id may be a generated one.
 fn looks_generated(id: &Slug) -> bool {
     let hash = id.as_str().rsplit('-').next().unwrap_or_default();
     (MIN_ID_HASH_LENGTH..=MAX_ID_HASH_LENGTH).contains(&hash.len())
@@ -55,7 +55,7 @@ fn looks_generated(id: &Slug) -> bool {
 }
 
 impl Current<'_> {
-    /// Whether Dabba could generate this id for another entry.
+    /// Returns whether Dabba could generate this id for another entry.
     fn may_be_of_another(self) -> bool {
         let hash = self.id.as_str().rsplit('-').next().unwrap_or_default();
         looks_generated(self.id) && !Key::new(self.external_code, self.name).hash().starts_with(hash)

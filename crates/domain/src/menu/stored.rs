@@ -134,8 +134,8 @@ impl Menu {
         self.categories.get(*category)?.items.get(*item)
     }
 
-    /// Whether both menus have the same stored form. Availability makes no difference, because it is not stored with a
-    /// menu.
+    /// Returns whether both menus have the same stored form. Availability makes no difference, because it is not stored
+    /// with a menu.
     pub fn is_stored_as(&self, other: &Self) -> bool {
         let stored = |menu: &Self| {
             let mut categories = menu.categories.clone();

@@ -142,8 +142,8 @@ named_variants!(CommandKind {
 });
 
 impl CommandKind {
-    /// Whether the command can end an order or moves only its money. Such a command is allowed regardless of the number
-    /// of events of the order.
+    /// Returns whether the command can end an order or moves only its money. Such a command is allowed regardless of
+    /// the number of events of the order.
     pub const fn ends_order(self) -> bool {
         matches!(self, Self::Reject | Self::Deliver | Self::Cancel | Self::Expire | Self::Refund)
     }

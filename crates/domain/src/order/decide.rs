@@ -176,7 +176,7 @@ pub fn decide(
 }
 
 impl Order {
-    /// Whether the order needs an authorization by the payment provider before it can be confirmed.
+    /// Returns whether the order needs an authorization by the payment provider before it can be confirmed.
     pub fn awaits_payment(&self) -> bool {
         self.status == OrderStatus::Created && self.details.needs_provider()
     }

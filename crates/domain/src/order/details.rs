@@ -58,7 +58,7 @@ pub struct OrderDetails {
 }
 
 impl OrderDetails {
-    /// Whether a payment provider has to capture the total. A total of zero needs no provider.
+    /// Returns whether a payment provider has to capture the total. A total of zero needs no provider.
     pub const fn needs_provider(&self) -> bool {
         matches!(self.payment_method, PaymentMethod::Card) && !self.amounts.total.is_zero()
     }

@@ -83,7 +83,7 @@ impl OrderRole {
         }
     }
 
-    /// Whether an actor of this kind can have this role for some order.
+    /// Returns whether an actor of this kind can have this role for some order.
     pub const fn has_role_of(self, actor: &Actor) -> bool {
         matches!(
             (self, actor),
@@ -95,7 +95,7 @@ impl OrderRole {
         )
     }
 
-    /// Whether `actor` has this role for `order`.
+    /// Returns whether `actor` has this role for `order`.
     pub fn is(self, actor: &Actor, order: &Order) -> bool {
         match (self, actor) {
             (Self::Customer, Actor::Customer { account_id }) => *account_id == order.details.customer_id,

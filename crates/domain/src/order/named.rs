@@ -4,7 +4,7 @@
 macro_rules! named_variants {
     ($type:ident { $($variant:ident => $name:literal),* $(,)? }) => {
         impl $type {
-            /// All values, in the order of the lifecycle.
+            /// All values, in the order of their definition.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
             /// Returns the name in the API and in stores.

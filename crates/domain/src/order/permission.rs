@@ -52,8 +52,9 @@ pub fn allowed_actions(order: &Order, actor: &Actor, refund_limit: Amount) -> Ve
         .collect()
 }
 
-/// Whether the actor is a courier who may take this free order: the order is for delivery, is in a status in which a
-/// courier may take it, and has room for the event. Any other order stays hidden from couriers who do not carry it.
+/// Returns whether the actor is a courier who may take this free order: the order is for delivery, is in a status in
+/// which a courier may take it, and has room for the event. Any other order stays hidden from couriers who do not carry
+/// it.
 fn may_claim(order: &Order, command: CommandKind, actor: &Actor) -> bool {
     command == CommandKind::AssignCourier
         && matches!(actor, Actor::Courier { .. })
@@ -84,7 +85,8 @@ pub(super) fn permit(order: &Order, command: CommandKind, actor: &Actor) -> Resu
     }
 }
 
-/// Whether the actor may give the command for such an order in some status. Only such an actor may repeat the command.
+/// Returns whether the actor may give the command for such an order in some status. Only such an actor may repeat the
+/// command.
 pub(super) fn may_ever_give(order: &Order, command: CommandKind, actor: &Actor) -> bool {
     rules_for(order, command, actor).next().is_some()
 }
@@ -109,7 +111,7 @@ pub(super) fn check_event_limit(order: &Order, command: CommandKind) -> Result<(
     Ok(())
 }
 
-/// Whether the actor is a party to the order. Only parties may see it.
+/// Returns whether the actor is a party to the order. Only parties may see it.
 pub(super) fn is_party(order: &Order, actor: &Actor) -> bool {
     [
         OrderRole::Customer,
@@ -123,7 +125,7 @@ pub(super) fn is_party(order: &Order, actor: &Actor) -> bool {
 }
 
 impl Order {
-    /// Whether `actor` may see this order (I9).
+    /// Returns whether `actor` may see this order (I9).
     pub fn is_visible_to(&self, actor: &Actor) -> bool {
         is_party(self, actor)
     }

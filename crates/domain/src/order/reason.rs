@@ -90,7 +90,7 @@ impl CancelReason {
         }
     }
 
-    /// Whether the reason requires the list of unavailable items.
+    /// Returns whether the reason requires the list of unavailable items.
     pub const fn names_items(self) -> bool {
         matches!(self, Self::ItemUnavailable)
     }
@@ -130,7 +130,7 @@ impl RejectReason {
         }
     }
 
-    /// Whether the reason requires the list of unavailable items.
+    /// Returns whether the reason requires the list of unavailable items.
     pub const fn names_items(self) -> bool {
         matches!(self, Self::ItemUnavailable)
     }

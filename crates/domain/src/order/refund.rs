@@ -125,7 +125,7 @@ pub enum RefundStatus {
 }
 
 impl RefundStatus {
-    /// Whether the customer has the money, or will get it.
+    /// Returns whether the customer has the money, or will get it.
     pub const fn counts(self) -> bool {
         matches!(self, Self::Pending | Self::Paid)
     }

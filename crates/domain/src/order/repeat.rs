@@ -67,19 +67,19 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
     }
 }
 
-/// Whether two lists without duplicates contain the same items with the same ends, in any order.
+/// Returns whether two lists without duplicates contain the same items with the same ends, in any order.
 fn is_same_set(one: &[UnavailableItem], other: &[UnavailableItem]) -> bool {
     one.len() == other.len() && one.iter().all(|item| other.contains(item))
 }
 
-/// Whether the order has reached this status and did not end early.
+/// Returns whether the order has reached this status and did not end early.
 fn has_reached(order: &Order, status: S) -> bool {
     let place = |status: S| S::ALL.iter().position(|it| *it == status);
     // A refunded order that did not end early was delivered before.
     order.closure.is_none() && place(order.status) >= place(status)
 }
 
-/// Whether the latest event of this kind of command in the history has the same content as the command.
+/// Returns whether the latest event of this kind of command in the history has the same content as the command.
 pub fn is_repeat(command: &Command, history: &[RecordedEvent]) -> bool {
     let says_the_same = |recorded: &RecordedEvent| match (command, &recorded.event) {
         (Command::Accept { preparation_minutes: again }, Event::Accepted { preparation_minutes, .. }) => {

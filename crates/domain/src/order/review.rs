@@ -143,7 +143,7 @@ impl fmt::Display for ReviewReason {
                 write!(
                     formatter,
                     "the payment provider {step} {money}, which is not the order's total: compare the order with the \
-                     payment at the provider, and ask the customer for the rest or give it back there"
+                     payment at the provider, and ask the customer for the rest, or refund the excess at the provider"
                 )
             }
         }

@@ -253,7 +253,7 @@ impl Order {
         }
     }
 
-    /// Whether a report of an authorization of this payment is new. A payment that was voided or captured was
+    /// Returns whether a report of an authorization of this payment is new. A payment that was voided or captured was
     /// authorized before.
     fn may_still_be_authorized(&self, reference: &PaymentReference) -> bool {
         match self.payment_status {

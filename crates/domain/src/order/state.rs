@@ -48,7 +48,7 @@ named_variants!(OrderStatus {
 });
 
 impl OrderStatus {
-    /// Whether the order has ended. After that, only money moves.
+    /// Returns whether the order has ended. After that, only money moves.
     pub const fn is_terminal(self) -> bool {
         matches!(self, Self::Delivered | Self::Cancelled | Self::Refunded)
     }

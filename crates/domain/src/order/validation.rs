@@ -226,6 +226,6 @@ fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems:
     }
     let are_lines = !lines.is_empty() && problems.as_slice().len() == problems_before;
     if are_lines && !is_spent && price_of(order, lines).is_ok_and(Amount::is_zero) {
-        problems.add("/lines", "cost nothing, so there is nothing to refund for them");
+        problems.add("/lines", "have a price of zero, so nothing can be refunded for them");
     }
 }

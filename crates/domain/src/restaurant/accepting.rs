@@ -7,7 +7,7 @@ use crate::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAcceptingReason {
     /// The restaurant is permanently closed.
-    #[error("the restaurant is closed permanently since {since}")]
+    #[error("the restaurant has been closed permanently since {since}")]
     ClosedPermanently {
         /// Time of the closure.
         since: Timestamp,

@@ -6,9 +6,9 @@ use crate::Problems;
 /// Returns whether a setting differs between two versions of a restaurant's settings.
 type Differs = fn(&RestaurantSettings, &RestaurantSettings) -> bool;
 
-/// The settings that only an admin may change, by their names in a [`SettingsDocument`](super::SettingsDocument): with them, staff could spend
-/// money that does not belong to the restaurant. The acceptance deadline is not among them: it moves no money, has
-/// limits of its own, and a restaurant knows best how long it needs.
+/// The settings that only an admin may change, by their names in a [`SettingsDocument`](super::SettingsDocument): with
+/// them, staff could spend money that does not belong to the restaurant. The acceptance deadline is not among them: it
+/// moves no money, has limits of its own, and a restaurant knows best how long it needs.
 const ADMIN_ONLY: [(&str, Differs); 2] = [
     ("refund_limit", |from, to| from.refund_limit != to.refund_limit),
     ("tax_rate_basis_points", |from, to| from.tax_rate_basis_points != to.tax_rate_basis_points),

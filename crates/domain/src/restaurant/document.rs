@@ -13,7 +13,7 @@ use crate::{Currency, text::Name};
 #[serde(deny_unknown_fields)]
 pub struct SettingsDocument {
     /// The restaurant's id in another system, such as a point of sale: 1 to 64 printable ASCII characters without
-    /// spaces, unique. It can be set only when the restaurant is registered, and never changes.
+    /// spaces, unique. It can be set only when the restaurant is created, and never changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_id: Option<String>,
     /// Name of the restaurant.
@@ -77,7 +77,7 @@ pub struct SettingsDocument {
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Timestamp>))]
     pub opens_at: ReadOnly,
-    /// Time at which the restaurant was registered. Ignored in a request; responses contain it.
+    /// Time at which the restaurant was created. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Timestamp>))]
     pub created_at: ReadOnly,

@@ -17,7 +17,7 @@ pub type Revision = u32;
 pub struct Restaurant {
     /// Id. All orders of the restaurant have its bucket.
     pub id: RestaurantId,
-    /// Revision. Increases with every change of the settings or the pause.
+    /// Revision. Increases with every change of the settings, the pause or the closure.
     pub revision: Revision,
     /// Settings, which the staff decide.
     pub settings: RestaurantSettings,
@@ -25,7 +25,7 @@ pub struct Restaurant {
     pub pause: Option<Pause>,
     /// Set once the restaurant is permanently closed.
     pub closed: Option<PermanentClosure>,
-    /// Time at which the restaurant was registered.
+    /// Time at which the restaurant was created.
     pub created_at: Timestamp,
 }
 

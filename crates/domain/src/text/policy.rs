@@ -82,7 +82,7 @@ fn check_characters(text: &str, several_lines: bool) -> Result<(), TextError> {
     Ok(())
 }
 
-/// Whether the character is visible by itself. A combining mark is visible only on another character.
+/// Returns whether the character is visible by itself. A combining mark is visible only on another character.
 fn is_visible(character: char) -> bool {
     has_shape(character) && !is_combining_mark(character)
 }
@@ -91,20 +91,20 @@ fn has_shape(character: char) -> bool {
     !(character.is_whitespace() || character.is_control() || is_unseen(character) || is_blank(character))
 }
 
-/// Whether the character is a blank that Unicode does not count as white space: the empty braille pattern, the filler
-/// of Khitan, the null notehead, and the format controls of Egyptian hieroglyphs.
+/// Returns whether the character is a blank that Unicode does not count as white space: the empty braille pattern, the
+/// filler of Khitan, the null notehead, and the format controls of Egyptian hieroglyphs.
 const fn is_blank(character: char) -> bool {
     matches!(character, BLANK_BRAILLE_PATTERN | '\u{16fe4}' | '\u{1d159}' | '\u{13430}'..='\u{1343f}')
 }
 
-/// Whether the character has no shape of its own: format characters, fillers, tags, selectors, joiners.
+/// Returns whether the character has no shape of its own: format characters, fillers, tags, selectors, joiners.
 fn is_unseen(character: char) -> bool {
     let annotations = '\u{fff9}'..='\u{fffb}';
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
         || annotations.contains(&character)
 }
 
-/// Whether the character changes the direction of the text after it (Unicode property `Bidi_Control`).
+/// Returns whether the character changes the direction of the text after it (Unicode property `Bidi_Control`).
 const fn is_direction_control(character: char) -> bool {
     matches!(
         character,
@@ -123,13 +123,13 @@ const fn is_noncharacter(character: char) -> bool {
     matches!(character, '\u{fdd0}'..='\u{fdef}') || (character as u32) & 0xfffe == 0xfffe
 }
 
-/// Whether a variation selector after this text follows a character whose shape it can select.
+/// Returns whether a variation selector after this text follows a character whose shape it can select.
 fn selects(before: &str) -> bool {
     before.chars().next_back().is_some_and(has_shape)
 }
 
-/// Whether the script or emoji needs a joiner here: after or before a virama (RFC 5892, appendix A.1 and A.2, and the
-/// Bengali ya-phala), after a letter of a joining script such as Arabic, or between two emoji (UTS 51).
+/// Returns whether the script or emoji needs a joiner here: after or before a virama (RFC 5892, appendix A.1 and A.2,
+/// and the Bengali ya-phala), after a letter of a joining script such as Arabic, or between two emoji (UTS 51).
 fn joins(joiner: char, before: &str, after: &str) -> bool {
     let joining_type = |character| CodePointMapData::<JoiningType>::new().get(character);
     let is_virama = |character| {

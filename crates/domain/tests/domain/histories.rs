@@ -48,7 +48,7 @@ fn an_inconsistent_history_is_refused() {
     assert!(fold(&twice).is_err(), "placed twice");
 }
 
-/// The legal moves of DESIGN.md section 5, written independently, so that the table is not compared with itself.
+/// The legal moves of `docs/reference/lifecycle.md`, written independently, so that the table is not compared with itself.
 fn is_a_legal_move(from: OrderStatus, to: OrderStatus) -> bool {
     use OrderStatus::{
         Cancelled, Confirmed, Created, Delivered, OutForDelivery, Preparing, ReadyForPickup, Refunded,

@@ -39,7 +39,7 @@ pub struct AccountPatch {
 pub struct NewPassword {
     /// The new password.
     pub password: String,
-    /// The present password. Required from the account's owner.
+    /// The current password. Required from the account's owner.
     pub current: Option<String>,
 }
 
@@ -132,7 +132,7 @@ impl Accounts {
         self.edit(principal, id, change, expected, claim).await
     }
 
-    /// Sets an account's password and revokes all its tokens. The owner must prove the present password; an admin sets
+    /// Sets an account's password and revokes all its tokens. The owner must prove the current password; an admin sets
     /// the password of other accounts without it. For persons.
     ///
     /// As in [`Self::register_under`], the fingerprint of the request does not contain the password: a retry proves
@@ -149,7 +149,7 @@ impl Accounts {
         let account = self.stored_account(principal, id).await?;
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = normalize_password(&new.password);
-        // The retry is checked first: its present password is no longer the present one, and an earlier version may
+        // The retry is checked first: its current password is no longer the current one, and an earlier version may
         // have accepted a password that is refused now.
         if let Some(claim) = &claim
             && let Some(answer) = self.password_set_before(&account, claim, &password).await?
@@ -162,9 +162,9 @@ impl Accounts {
         let mut expected = None;
         if principal.account_id == id {
             if !self.is_password(&account, new.current.unwrap_or_default()).await? {
-                problems.add("/current_password", "is not the present password of the account");
+                problems.add("/current_password", "is not the current password of the account");
             }
-            // The write requires this version, so that the proved password is still the present one.
+            // The write requires this version, so that the proved password is still the current one.
             expected = Some(vec![account.version]);
         }
         problems.into_result().map_err(Error::Invalid)?;

@@ -1,4 +1,4 @@
-//! Registration of accounts, and sign-in with a password.
+//! Registration of accounts, and login with a password.
 
 use dabba_domain::{
     AccountId, Bucket, Problems, Role,

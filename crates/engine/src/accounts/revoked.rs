@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Maximum number of subjects whose revocation is cached: about 25 MB. Beyond it, the oldest revocation is evicted, and
-/// every token issued before that revocation counts as revoked.
+/// every token issued at or before that revocation counts as revoked.
 const MAX_REVOCATIONS: usize = 200_000;
 
 /// Maximum number of revocations per read.

@@ -64,12 +64,12 @@ impl CatalogueEntry {
         bytes
     }
 
-    /// The restaurant.
+    /// Returns the restaurant.
     pub const fn restaurant(&self) -> &Restaurant {
         &self.catalogue.restaurant
     }
 
-    /// The restaurant's menu.
+    /// Returns the restaurant's menu.
     pub fn menu(&self) -> &Menu {
         &self.catalogue.menu
     }

@@ -1,4 +1,4 @@
-//! Use cases that register restaurants and close them permanently.
+//! Use cases that create restaurants and close them permanently.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ pub struct RestaurantAnswer {
 }
 
 impl Catalogues {
-    /// Registers a restaurant. For admins.
+    /// Creates a restaurant. For admins.
     pub async fn create_restaurant(
         &self,
         principal: &Principal,
@@ -40,7 +40,7 @@ impl Catalogues {
         self.create_restaurant_under(principal, settings, menu, None).await.map(|answer| answer.entry)
     }
 
-    /// Registers a restaurant; with a key, exactly once. For admins.
+    /// Creates a restaurant; with a key, exactly once. For admins.
     ///
     /// The key is claimed in the directory, together with the id of the new restaurant; then the restaurant is created
     /// in its own shard. A retry finds the id, and creates the restaurant if the first request did not get that far. So
@@ -53,20 +53,20 @@ impl Catalogues {
         key: Option<IdempotencyKey>,
     ) -> Result<RestaurantAnswer, Error> {
         principal.require(Scope::WriteCatalogue)?;
-        principal.require_admin("register a restaurant")?;
+        principal.require_admin("create a restaurant")?;
         let request = ("create_restaurant", &settings, &menu);
         let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         let menu = menu.validate().map_err(Error::Invalid)?;
         let id = self.new_restaurant_id(settings.external_id.as_ref());
-        let Some(claim) = claim else { return self.register_restaurant(id, settings, menu, false).await };
+        let Some(claim) = claim else { return self.insert_restaurant(id, settings, menu, false).await };
         let id = self.claim_restaurant(id, &claim).await?;
         match self.catalogue_cache.get(id).await {
             Ok(entry) => {
                 self.metrics.replays.inc();
                 Ok(RestaurantAnswer { entry, replayed: true })
             }
-            Err(Error::NotFound(_)) => self.register_restaurant(id, settings, menu, true).await,
+            Err(Error::NotFound(_)) => self.insert_restaurant(id, settings, menu, true).await,
             Err(error) => Err(error),
         }
     }
@@ -93,7 +93,7 @@ impl Catalogues {
 
     /// Writes a new restaurant. `is_claimed` means that a key is claimed for the id, so that other requests with the
     /// key may write the same restaurant.
-    async fn register_restaurant(
+    async fn insert_restaurant(
         &self,
         id: RestaurantId,
         settings: RestaurantSettings,
@@ -208,11 +208,11 @@ pub(super) fn keep_external_id(
         (_, None) => new.external_id.clone_from(&present.external_id),
         (present, new) if present == new => {}
         (Some(present), _) => {
-            let text = format!("cannot be changed; omit it or send the present value {present}");
+            let text = format!("cannot be changed; omit it or send the current value {present}");
             return Err(Error::Invalid(Problems::one("/external_id", text)));
         }
         (None, _) => {
-            let text = "can only be set when a restaurant is registered; omit it";
+            let text = "can only be set when a restaurant is created; omit it";
             return Err(Error::Invalid(Problems::one("/external_id", text)));
         }
     }

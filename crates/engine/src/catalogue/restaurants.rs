@@ -110,7 +110,7 @@ impl Catalogues {
 
     /// Replaces a restaurant's menu. With `expected`, the menu must be in one of these states. The write also sets the
     /// availability that the document states; availability that it does not state is kept. An entry without an id keeps
-    /// the id that it has on the present menu. For the restaurant's staff and admins.
+    /// the id that it has on the current menu. For the restaurant's staff and admins.
     pub async fn replace_menu(
         &self,
         principal: &Principal,

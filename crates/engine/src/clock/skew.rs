@@ -2,7 +2,7 @@
 //!
 //! Servers on the same databases then agree on when a task is due, even if their machines' clocks differ. A machine
 //! whose clock is far off still does harm outside Dabba (certificates, logs, signatures of webhooks), and a measurement
-//! may be wrong. So beyond a limit, a server does not start; a running server reports that it is not ready, and works
+//! may be wrong. So beyond a limit, a server does not start; a running server reports that it is not ready, and executes
 //! no tasks.
 //!
 //! The offset is measured in the background, never during a request. The database's answer is assumed to be taken in

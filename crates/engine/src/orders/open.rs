@@ -18,8 +18,8 @@ use jiff::SignedDuration;
 use super::Orders;
 use crate::{Conflict, Error};
 
-/// Maximum number of customers whose open orders are counted. Beyond it, the customer whose last change is the oldest
-/// is no longer counted.
+/// Maximum number of customers whose open orders are counted. Beyond it, the customer who least recently placed, tried
+/// to place, or ended an order is no longer counted.
 const MAX_CUSTOMERS: usize = 50_000;
 /// Age after which an order no longer counts. Without this limit, an order that nobody ends would block its customer
 /// for ever.

@@ -13,6 +13,7 @@ use super::{OrderAnswer, Orders, Reply, Viewer, open::Reservation, quote};
 use crate::{
     CatalogueEntry, Conflict, Error, Principal, Scope,
     claims::claim,
+    clock::after,
     order_writer::{Conditions, Decide, Proposal, Verdict},
     post_commit::CacheChange,
 };
@@ -170,7 +171,7 @@ impl Orders {
         if request.card().map_err(Error::Invalid)?.is_none() || total.is_zero() {
             return Ok(None);
         }
-        Ok(Some(now.checked_add(self.payments.config.deadline).unwrap_or(Timestamp::MAX)))
+        Ok(Some(after(now, self.payments.config.deadline)))
     }
 }
 

@@ -66,7 +66,7 @@ impl fmt::Display for Obstacle {
             }
             Self::BelowMinimum(below) => below.fmt(formatter),
             Self::CardsNotAccepted => {
-                formatter.write_str("this server takes no cards; the payment method must be cash")
+                formatter.write_str("this server accepts no cards; the payment method must be cash")
             }
             Self::NotPayableByCard(refusal) => refusal.fmt(formatter),
             Self::OutOfStock(shortages) => {

@@ -11,6 +11,8 @@ use std::{
 
 use dabba_domain::Timestamp;
 
+use crate::clock::after;
+
 /// Settings of a circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerConfig {
@@ -102,8 +104,7 @@ impl Breaker {
             BreakerState::Open => false,
         };
         if opens {
-            let until = now.checked_add(self.config.open_duration).unwrap_or(Timestamp::MAX);
-            inner.open_until = Some(until);
+            inner.open_until = Some(after(now, self.config.open_duration));
         }
         opens
     }

@@ -12,7 +12,7 @@ use crate::{Error, order_writer::complete};
 
 impl Payments {
     /// Records a webhook of a payment provider. If the notice does not name the order, the provider is asked once; it
-    /// answers with its present state, so a late notice does no harm. [`Error::Unavailable`] makes the provider send
+    /// answers with its current state, so a late notice does no harm. [`Error::Unavailable`] makes the provider send
     /// the notice again. A notice about an order that does not exist here changes nothing.
     pub async fn record_notice(&self, notice: &ProviderNotice) -> Result<(), Error> {
         let (order_id, report) = match notice {

@@ -180,7 +180,7 @@ async fn a_stale_decision_is_repeated_a_bounded_number_of_times() {
 }
 
 /// Proves that of a restaurant and a customer who act on the same order at the same time, one wins, the other gets the
-/// present state, and the history is legal (I5).
+/// current state, and the history is legal (I5).
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_two_conflicting_commands_one_wins() {
     let world = World::new().await;

@@ -201,7 +201,7 @@ impl FaultyStore {
         }
     }
 
-    /// Ends the hint streams of the present listeners.
+    /// Ends the hint streams of the current listeners.
     pub(crate) fn end_hints(&self) {
         self.listeners.change(Vec::clear);
     }

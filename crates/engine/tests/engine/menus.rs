@@ -167,7 +167,7 @@ async fn a_menu_is_replaced_in_an_expected_state() {
     };
     for stale in [&[][..], &[expected(1, Some(1))], &[expected(2, None), expected(2, Some(2))]] {
         let Err(Error::Conflict(Conflict::MenuRevision { current })) = replace(stale).await else {
-            panic!("{stale:?} does not contain the present state");
+            panic!("{stale:?} does not contain the current state");
         };
         assert_eq!(current, MenuRevisions { menu: 1, availability: 2 });
     }

@@ -149,7 +149,7 @@ async fn a_worker_that_loses_its_lease_during_a_call_changes_nothing() {
         let engine = Arc::clone(&world.world.engine);
         let late = tokio::spawn(async move { engine.work.run_next(TaskQueue::Payments).await });
         world.gateway.gate.until_blocked().await;
-        // The first worker's lease has expired, and the second worker's call is not held at the gate alone.
+        // The first worker's lease expires while its call waits at the gate. The second worker's call waits there too.
         world.world.clock.advance(SignedDuration::from_secs(31));
         let other = Arc::clone(&world.world.engine);
         let overtaking = tokio::spawn(async move { other.work.run_next(TaskQueue::Payments).await });

@@ -1,4 +1,4 @@
-//! Deserializers that read JSON strictly as the API description says: objects for structures, and texts for enums.
+//! Deserializers that read JSON strictly as the face's schemas say: objects for structures, and texts for enums.
 //!
 //! Serde's derived types also accept an array for a structure, with the members in the order of the code, and an object with one
 //! member for an enum. [`Strict`] requires an object or a text instead, at every depth. The wrapper is resolved at compile time
