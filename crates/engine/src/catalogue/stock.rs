@@ -95,7 +95,7 @@ impl Catalogues {
         claim: Option<Claim>,
     ) -> Result<StockAnswer, Error> {
         let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
-        let (edited, at) = (item.clone(), self.clock.now());
+        let (edited, at, has_key) = (item.clone(), self.clock.now(), claim.is_some());
         let changed = run_to_completion(async move {
             let claim = claim.as_ref().map(|claim| ClaimAt { claim, at });
             let changed = store.change_stock(id, &edited, &StockEdit { operation, expected, claim }).await?;
@@ -107,6 +107,12 @@ impl Catalogues {
             Ok(changed)
         });
         Err(match changed.await? {
+            outcome @ (StockUpdate::Replayed(_) | StockUpdate::KeyReused | StockUpdate::NewerClaim)
+                if !has_key =>
+            {
+                // A defect of the store. The change is not written, so it must not be acknowledged.
+                Error::Internal(format!("a change of stock without a key was answered with {outcome:?}"))
+            }
             StockUpdate::Done { level, .. } => return Ok(StockAnswer { level, replayed: false }),
             StockUpdate::Replayed(level) => {
                 self.metrics.replays.inc();
