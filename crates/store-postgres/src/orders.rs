@@ -50,7 +50,7 @@
 //! - `UPDATE … WHERE id = … AND version = …`: conflicts as described above as soon as two servers write. With four
 //!   servers, each of which placed and accepted its own orders, 10 of 1,000 batches of 64 were aborted, and 8 of 100
 //!   small batches while all orders were on a few pages. With the present statements none is aborted, at the same
-//!   rate (`examples/commit_rate.rs`).
+//!   rate (`examples/postgres_commit_rate.rs`).
 //! - Sending COMMIT together with the statements, which would save a round trip: if a statement failed in this
 //!   process before it was sent, COMMIT would make the transaction durable without that statement.
 //! - A savepoint for each commit: a batch would need as many round trips as it has commits.
