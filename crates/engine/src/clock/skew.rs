@@ -2,8 +2,8 @@
 //!
 //! Servers on the same databases then agree on when a task is due, even if their machines' clocks differ. A machine
 //! whose clock is far off still does harm outside Dabba (certificates, logs, signatures of webhooks), and a measurement
-//! may be wrong. So beyond a limit, a server does not start; a running server reports that it is not ready, and works
-//! no tasks.
+//! may be wrong. So beyond a limit, a server does not start; a running server reports that it is not ready, and
+//! processes no tasks.
 //!
 //! The offset is measured in the background, never during a request. The database's answer is assumed to be taken in
 //! the middle of the round trip. Of several samples the one with the shortest round trip counts, because it is the most

@@ -98,7 +98,7 @@ async fn servers_with_different_clocks_keep_the_same_deadlines_and_leases() {
     );
 }
 
-/// Proves that a server beyond the limit is not ready, works no tasks, and reports the reason.
+/// Proves that a server beyond the limit is not ready, processes no tasks, and reports the reason.
 #[tokio::test]
 async fn a_server_beyond_the_clock_limit_executes_no_tasks() {
     let url = database().await;

@@ -44,7 +44,7 @@ pub(super) struct FaultyProvider {
     pub(super) life: Arc<Life>,
 }
 
-/// Returns whether a payment is one of those, per mille, whose calls the provider refuses.
+/// Returns whether the provider refuses all calls for this payment. `rate` is per mille of orders.
 fn is_chosen(payment: &Payment, rate: u32) -> bool {
     payment.order_id.uuid().as_u128() % 1_000 < u128::from(rate)
 }

@@ -136,7 +136,8 @@ impl Server {
         Ok(Arc::new(Self { engine, life, machine, clock, running: Mutex::new(running) }))
     }
 
-    /// Stops everything that the server does, as the end of its process does.
+    /// Ends the server's life and aborts its background tasks. What the engine has spawned itself goes on, but each of its
+    /// store calls fails from now on.
     pub(super) fn stop(&self) {
         self.life.end();
         self.running.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
