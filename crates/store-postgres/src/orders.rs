@@ -126,7 +126,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_events", read::FIND_EVENTS),
         ("find_newer", read::FIND_NEWER),
         ("find_claim", read::FIND_CLAIM),
-        ("delete_expired_keys", read::FORGET_KEYS),
+        ("delete_expired_keys", read::DELETE_EXPIRED_KEYS),
         ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];

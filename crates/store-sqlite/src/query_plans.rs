@@ -54,7 +54,7 @@ const STATEMENTS: &[&str] = &[
     commit::FIND_REVISIONS,
     commit::FIND_STOCK,
     commit::FIND_VERSION,
-    commit::DELETE_OLD_KEYS,
+    commit::DELETE_EXPIRED_KEYS,
     commit::RETURN_STOCK,
     commit::TAKE_STOCK,
     commit::UPDATE_ORDER,
