@@ -76,15 +76,15 @@ const STEPS_PER_ORDER: u32 = 30;
 const MAX_OPEN_ORDERS: usize = 60;
 /// Maximum number of actions at the same time.
 const MAX_ACTIONS: usize = 128;
-/// Maximum time for which a shard hangs, in milliseconds. Longer than a request waits for its commit, and than the
-/// lease of a task.
-const MAX_HANG: usize = 40_000;
-/// Maximum time for which a server is down before it is restarted, in milliseconds.
-const MAX_DOWNTIME: usize = 5_000;
-/// Maximum skew of a machine's clock with which a server works, in milliseconds. Below the limit of a server.
-const SMALL_SKEW: usize = 4_500;
-/// Maximum skew of a machine's clock, in milliseconds.
-const LARGE_SKEW: usize = 20_000;
+/// Maximum time for which a shard hangs. Longer than a request waits for its commit, and than the lease of a
+/// task.
+const MAX_HANG_MILLISECONDS: usize = 40_000;
+/// Maximum time for which a server is down before it is restarted.
+const MAX_DOWNTIME_MILLISECONDS: usize = 5_000;
+/// Maximum skew of a machine's clock with which a server works. Below the limit of a server.
+const SMALL_SKEW_MILLISECONDS: usize = 4_500;
+/// Maximum skew of a machine's clock.
+const LARGE_SKEW_MILLISECONDS: usize = 20_000;
 
 /// The parameters of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,13 +317,13 @@ impl Simulation {
         }
         number -= rates.server_killed;
         if number < rates.shard_hangs {
-            let (shard, time) = (self.below(SHARDS), self.below(MAX_HANG));
+            let (shard, time) = (self.below(SHARDS), self.below(MAX_HANG_MILLISECONDS));
             chaos.hang(shard, Duration::from_millis(time as u64));
             return true;
         }
         number -= rates.shard_hangs;
         if number < rates.clock_changes {
-            let limit = if self.below(2) == 0 { LARGE_SKEW } else { SMALL_SKEW };
+            let limit = if self.below(2) == 0 { LARGE_SKEW_MILLISECONDS } else { SMALL_SKEW_MILLISECONDS };
             let skew = random_skew(&mut self.random, limit);
             if self.random_server().set_skew(skew) {
                 chaos.coverage.pass(Mark::ClockWentBack);
@@ -359,8 +359,8 @@ async fn guard(world: Arc<World>, place: usize, mut server: Arc<Server>, mut ran
     loop {
         server.life.over().await;
         server.stop();
-        sleep(Duration::from_millis(below(&mut random, MAX_DOWNTIME) as u64)).await;
-        let skew = if world.chaos.is_calm() { 0 } else { random_skew(&mut random, SMALL_SKEW) };
+        sleep(Duration::from_millis(below(&mut random, MAX_DOWNTIME_MILLISECONDS) as u64)).await;
+        let skew = if world.chaos.is_calm() { 0 } else { random_skew(&mut random, SMALL_SKEW_MILLISECONDS) };
         world.replace_server(place, skew).await;
         if let Some(started) = world.servers().get(place) {
             server = Arc::clone(started);

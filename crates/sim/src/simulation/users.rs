@@ -30,12 +30,12 @@ use super::{
 
 /// Maximum number of attempts of a request that gets no response.
 const MAX_ATTEMPTS: u32 = 40;
-/// Maximum pause between two attempts, in milliseconds.
-const MAX_PAUSE: u32 = 2_000;
+/// Maximum pause between two attempts.
+const MAX_PAUSE_MILLISECONDS: u32 = 2_000;
 /// Maximum time that a patient client waits for a response.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Maximum time that an impatient client waits for a response, in milliseconds.
-const IMPATIENCE: usize = 200;
+/// Maximum time that an impatient client waits for a response.
+const IMPATIENCE_MILLISECONDS: usize = 200;
 /// The payment tokens that users choose from; most of them work.
 const TOKENS: [&str; 17] = [
     "tok_succeed",
@@ -103,7 +103,11 @@ impl User {
     ) -> Result<T, Error> {
         let chaos = Arc::clone(&self.world.chaos);
         let gives_up = chaos.happens(chaos.rates.client_gives_up);
-        let patience = if gives_up { Duration::from_millis(self.below(IMPATIENCE) as u64) } else { PATIENCE };
+        let patience = if gives_up {
+            Duration::from_millis(self.below(IMPATIENCE_MILLISECONDS) as u64)
+        } else {
+            PATIENCE
+        };
         tokio::select! {
             biased;
             () = server.life.over() => {
@@ -119,7 +123,7 @@ impl User {
 
     /// Waits before the next attempt.
     async fn pause(&mut self, attempt: u32) {
-        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE) + self.below_u32(100);
+        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE_MILLISECONDS) + self.below_u32(100);
         sleep(Duration::from_millis(milliseconds.into())).await;
     }
 
