@@ -36,10 +36,12 @@
 //! | `rest`, `verify` | the end of the simulation, and its final checks |
 //! | `plant`, `sabotage` | deliberate defects |
 //! | `coverage` | the marks |
+//! | `problem` | problems, with the invariants that they violate |
 
 mod chaos;
 mod coverage;
 mod plant;
+mod problem;
 mod provider;
 mod rates;
 mod rest;
@@ -50,7 +52,12 @@ mod users;
 mod verify;
 mod world;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::Store;
@@ -61,6 +68,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use self::{
     chaos::count,
+    problem::Problem,
+    rest::MAX_PROBLEMS,
     server::Server,
     users::User,
     world::{SERVERS, World, below},
@@ -154,6 +163,17 @@ pub struct SimulationError {
     pub seed: u64,
     /// The problems, one line each.
     pub problems: Vec<String>,
+    /// Numbers of the invariants that the problems violate, as in `docs/explanation/architecture.md`.
+    pub invariants: BTreeSet<&'static str>,
+}
+
+impl SimulationError {
+    /// Returns the error with the first problems, and with the invariants that all problems violate.
+    fn new(seed: u64, problems: Vec<Problem>) -> Self {
+        let invariants = problems.iter().flat_map(|problem| problem.invariants.iter().copied()).collect();
+        let problems = problems.into_iter().take(MAX_PROBLEMS).map(|problem| problem.text).collect();
+        Self { seed, problems, invariants }
+    }
 }
 
 impl fmt::Display for SimulationError {
@@ -174,7 +194,7 @@ pub fn simulate(
     stores: &[Arc<dyn Store>],
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {
-    let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
+    let failed = |problem: String| SimulationError::new(options.seed, vec![problem.into()]);
     // Paused from its start: otherwise a fraction of a millisecond of real time would shift the timers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| failed(format!("cannot start the runtime: {error}")))?;
@@ -189,7 +209,7 @@ async fn run(
     stores: Vec<Arc<dyn Store>>,
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {
-    let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
+    let failed = |problem: String| SimulationError::new(options.seed, vec![problem.into()]);
     let world = World::new(stores, options).await.map_err(failed)?;
     let report = SimulationReport { seed: options.seed, ..SimulationReport::default() };
     let mut simulation = Simulation {

@@ -24,6 +24,7 @@ use tokio::time::sleep;
 
 use super::{
     coverage::Mark,
+    problem::Problem,
     server::Server,
     world::{World, below},
 };
@@ -173,7 +174,8 @@ impl User {
     fn note_placed(&self, name: &str, known: Option<OrderId>, id: OrderId) {
         match known {
             Some(before) if before != id => {
-                self.world.report_problem(format!("the key of {name} placed a second order {id}"));
+                let text = format!("the key of {name} placed a second order {id}");
+                self.world.report_problem(Problem::violating("I1", text));
             }
             Some(_) => {}
             None => {
@@ -203,8 +205,8 @@ impl User {
         let placing = server.engine.orders.place(&customer, order.details.restaurant_id, &request, key);
         match self.ask(&server, placing).await {
             Ok(answer) => {
-                let problem = format!("the key of order {id} placed another order {}", answer.order.id);
-                self.world.report_problem(problem);
+                let text = format!("the key of order {id} placed another order {}", answer.order.id);
+                self.world.report_problem(Problem::violating("I1", text));
             }
             Err(Error::Internal(text)) => {
                 self.world.report_problem(format!("a reused key failed: {text}"));
