@@ -36,10 +36,12 @@
 //! | `rest`, `verify` | the end of the simulation, and its final checks |
 //! | `plant`, `sabotage` | deliberate defects |
 //! | `coverage` | the marks |
+//! | `problem` | problems, with the invariants that they violate |
 
 mod chaos;
 mod coverage;
 mod plant;
+mod problem;
 mod provider;
 mod rates;
 mod rest;
@@ -50,7 +52,12 @@ mod users;
 mod verify;
 mod world;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::Store;
@@ -61,6 +68,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use self::{
     chaos::count,
+    problem::Problem,
+    rest::MAX_PROBLEMS,
     server::Server,
     users::User,
     world::{SERVERS, World, below},
@@ -76,15 +85,15 @@ const STEPS_PER_ORDER: u32 = 30;
 const MAX_OPEN_ORDERS: usize = 60;
 /// Maximum number of actions at the same time.
 const MAX_ACTIONS: usize = 128;
-/// Maximum time for which a shard hangs, in milliseconds. Longer than a request waits for its commit, and than the
-/// lease of a task.
-const MAX_HANG: usize = 40_000;
-/// Maximum time for which a server is down before it is restarted, in milliseconds.
-const MAX_DOWNTIME: usize = 5_000;
-/// Maximum skew of a machine's clock with which a server works, in milliseconds. Below the limit of a server.
-const SMALL_SKEW: usize = 4_500;
-/// Maximum skew of a machine's clock, in milliseconds.
-const LARGE_SKEW: usize = 20_000;
+/// Maximum time for which a shard hangs. Longer than a request waits for its commit, and than the lease of a
+/// task.
+const MAX_HANG_MILLISECONDS: usize = 40_000;
+/// Maximum time for which a server is down before it is restarted.
+const MAX_DOWNTIME_MILLISECONDS: usize = 5_000;
+/// Maximum skew of a machine's clock with which a server works. Below the limit of a server.
+const SMALL_SKEW_MILLISECONDS: usize = 4_500;
+/// Maximum skew of a machine's clock.
+const LARGE_SKEW_MILLISECONDS: usize = 20_000;
 
 /// The parameters of a simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +163,17 @@ pub struct SimulationError {
     pub seed: u64,
     /// The problems, one line each.
     pub problems: Vec<String>,
+    /// Numbers of the invariants that the problems violate, as in `docs/explanation/architecture.md`.
+    pub invariants: BTreeSet<&'static str>,
+}
+
+impl SimulationError {
+    /// Returns the error with the first problems, and with the invariants that all problems violate.
+    fn new(seed: u64, problems: Vec<Problem>) -> Self {
+        let invariants = problems.iter().flat_map(|problem| problem.invariants.iter().copied()).collect();
+        let problems = problems.into_iter().take(MAX_PROBLEMS).map(|problem| problem.text).collect();
+        Self { seed, problems, invariants }
+    }
 }
 
 impl fmt::Display for SimulationError {
@@ -174,7 +194,7 @@ pub fn simulate(
     stores: &[Arc<dyn Store>],
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {
-    let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
+    let failed = |problem: String| SimulationError::new(options.seed, vec![problem.into()]);
     // Paused from its start: otherwise a fraction of a millisecond of real time would shift the timers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| failed(format!("cannot start the runtime: {error}")))?;
@@ -189,7 +209,7 @@ async fn run(
     stores: Vec<Arc<dyn Store>>,
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {
-    let failed = |problem: String| SimulationError { seed: options.seed, problems: vec![problem] };
+    let failed = |problem: String| SimulationError::new(options.seed, vec![problem.into()]);
     let world = World::new(stores, options).await.map_err(failed)?;
     let report = SimulationReport { seed: options.seed, ..SimulationReport::default() };
     let mut simulation = Simulation {
@@ -317,13 +337,13 @@ impl Simulation {
         }
         number -= rates.server_killed;
         if number < rates.shard_hangs {
-            let (shard, time) = (self.below(SHARDS), self.below(MAX_HANG));
+            let (shard, time) = (self.below(SHARDS), self.below(MAX_HANG_MILLISECONDS));
             chaos.hang(shard, Duration::from_millis(time as u64));
             return true;
         }
         number -= rates.shard_hangs;
         if number < rates.clock_changes {
-            let limit = if self.below(2) == 0 { LARGE_SKEW } else { SMALL_SKEW };
+            let limit = if self.below(2) == 0 { LARGE_SKEW_MILLISECONDS } else { SMALL_SKEW_MILLISECONDS };
             let skew = random_skew(&mut self.random, limit);
             if self.random_server().set_skew(skew) {
                 chaos.coverage.pass(Mark::ClockWentBack);
@@ -359,8 +379,8 @@ async fn guard(world: Arc<World>, place: usize, mut server: Arc<Server>, mut ran
     loop {
         server.life.over().await;
         server.stop();
-        sleep(Duration::from_millis(below(&mut random, MAX_DOWNTIME) as u64)).await;
-        let skew = if world.chaos.is_calm() { 0 } else { random_skew(&mut random, SMALL_SKEW) };
+        sleep(Duration::from_millis(below(&mut random, MAX_DOWNTIME_MILLISECONDS) as u64)).await;
+        let skew = if world.chaos.is_calm() { 0 } else { random_skew(&mut random, SMALL_SKEW_MILLISECONDS) };
         world.replace_server(place, skew).await;
         if let Some(started) = world.servers().get(place) {
             server = Arc::clone(started);

@@ -243,6 +243,11 @@ impl Administration {
         .await
     }
 
+    /// Fails with [`StoreError::Unfit`] if the schema is newer than this program knows, even if it is compatible.
+    pub async fn require_known_schema(&self) -> Result<(), StoreError> {
+        self.run(async |connection| crate::migrate::refuse_newer_schema(connection).await).await
+    }
+
     /// Locks the database against other commands that change its buckets. `None` while another command holds the
     /// lock. The lock ends with the session, so also with this process.
     pub async fn lock(&self) -> Result<Option<AdministrationLock>, StoreError> {

@@ -186,7 +186,7 @@ impl CopyTarget {
         Ok(CopyState::Finished(contents, at))
     }
 
-    /// Refuses a database in use by servers or workers of Dabba: they would work the tasks of an incomplete copy.
+    /// Refuses a database in use by servers or workers of Dabba: they would process the tasks of an incomplete copy.
     /// Retries, because the session of an ended process may exist for a moment longer.
     async fn require_no_servers(&self) -> Result<(), Failure> {
         let mut attempts = 1;

@@ -28,7 +28,7 @@ use tokio_postgres::{Client, error::SqlState};
 
 use crate::{
     Ownership, PostgresOptions,
-    codec::PgRow,
+    codec::{PgRow, first},
     failure::{Failure, describe},
     hosts::Hosts,
     pool::{Connection, configure_migration},
@@ -90,7 +90,7 @@ const VERSION: &str = "SELECT max(version)::bigint FROM refinery_schema_history"
 /// Lowest version that a server must know; no row if the migrations did not state it.
 const COMPATIBLE_FROM: &str = "SELECT compatible_from::bigint FROM schema_versions WHERE version = $1";
 
-/// Current schema version and the lowest version that a server must know, for a running server.
+/// Current schema version and the lowest version that a server must know, for a running server or purge.
 pub(crate) const FIND_COMPATIBILITY: &str =
     "SELECT version::bigint, compatible_from::bigint FROM schema_versions ORDER BY version DESC LIMIT 1";
 
@@ -236,6 +236,20 @@ pub(crate) async fn check_schema(connection: &Connection, known: u32) -> Result<
         tracing::info!(version, known, "the database has a newer, compatible schema: upgrade this server");
     }
     check_numbering(connection).await
+}
+
+/// Refuses a database that a newer program has migrated, even if the schema is compatible with this program. For programs
+/// that delete rows by rules that a newer version may have changed.
+pub(crate) async fn refuse_newer_schema(connection: &Connection) -> Result<(), Failure> {
+    let rows = connection.query(FIND_COMPATIBILITY, &[]).await?;
+    let version: Option<u32> = first(&rows, |row| row.number(0))?;
+    match version {
+        Some(version) if version > NEWEST => Err(Failure::Store(StoreError::Unfit(format!(
+            "the database has schema version {version}, and this program knows {NEWEST}: it could delete rows that a newer \
+             version keeps; use the newest version"
+        )))),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a database whose encoding cannot store every text: a single emoji would fail all orders of its batch.

@@ -50,7 +50,7 @@
 //! - `UPDATE … WHERE id = … AND version = …`: conflicts as described above as soon as two servers write. With four
 //!   servers, each of which placed and accepted its own orders, 10 of 1,000 batches of 64 were aborted, and 8 of 100
 //!   small batches while all orders were on a few pages. With the present statements none is aborted, at the same
-//!   rate (`examples/commit_rate.rs`).
+//!   rate (`examples/postgres_commit_rate.rs`).
 //! - Sending COMMIT together with the statements, which would save a round trip: if a statement failed in this
 //!   process before it was sent, COMMIT would make the transaction durable without that statement.
 //! - A savepoint for each commit: a batch would need as many round trips as it has commits.
@@ -126,7 +126,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_events", read::FIND_EVENTS),
         ("find_newer", read::FIND_NEWER),
         ("find_claim", read::FIND_CLAIM),
-        ("delete_expired_keys", read::FORGET_KEYS),
+        ("delete_expired_keys", read::DELETE_EXPIRED_KEYS),
         ("find_task", resolve::FIND_TASK),
         ("read_feed", feed::READ_FEED),
     ];

@@ -54,7 +54,7 @@ const COMPLETE: &str = "\
 
 /// Claims due tasks. Several workers may run this at the same time: each skips the rows that another worker has
 /// locked. READ COMMITTED is required, because at a higher level the slower worker would fail. Tasks that
-/// belong to another database are worked there. Kinds that only newer servers know are worked by those servers.
+/// belong to another database are processed there. Newer servers process the kinds that only they know.
 ///
 /// A lease is compared with the clock that wrote it: this database's clock, unless a time is given (`$5`). A lease
 /// beyond the last storable time ends at that time.
@@ -114,7 +114,7 @@ const COUNT_PARKED: &str = concat!(
 );
 
 /// Finds the oldest overdue task, including kinds that only a newer program knows: such a task is overdue too if no
-/// server works it. The clock of leases is that of [`CLAIM_DUE`].
+/// server processes it. The clock of leases is that of [`CLAIM_DUE`].
 const OLDEST_OVERDUE: &str = concat!(
     "\
     WITH moment AS MATERIALIZED ( \

@@ -53,6 +53,6 @@ pub fn claim_outcome(claimed: UnderKey<()>) -> ClaimOutcome {
 }
 
 /// Returns the number of keys that a store deleted because of their age.
-pub fn forgotten_keys(deleted: impl TryInto<u32>) -> Result<u32, StoreError> {
+pub fn deleted_keys(deleted: impl TryInto<u32>) -> Result<u32, StoreError> {
     deleted.try_into().map_err(|_| corrupt("more keys were deleted than requested"))
 }

@@ -6,7 +6,7 @@
 //! caller waits for each batch before it sends the next, so the result is the rate of one committer. For
 //! batches of one order, the disk's sync limits the rate.
 
-#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "the example prints its results")]
 
 use std::{error::Error, path::PathBuf, time::Instant};
 

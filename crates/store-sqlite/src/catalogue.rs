@@ -20,11 +20,11 @@ use dabba_store_sql::{
     StoredRow as _,
     catalogue::{
         EncodedRestaurant, MAX_STORED_MENUS, encode_menu, no_menu, priced_restaurant_of, refused_creation,
-        refused_menu, restaurant_of, written_update,
+        refused_menu, require_known_format, restaurant_of, written_update,
     },
     stock::stock_level_of,
 };
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use self::marks::{mark, raise_revision, set_availability, unavailable_items};
 use crate::{
@@ -62,10 +62,8 @@ pub(crate) const FIND_STOCK_LEVELS: &str =
 
 pub(crate) const FIND_REVISION: &str = "SELECT revision FROM restaurants WHERE id = ?1";
 
-pub(crate) const FIND_MENU_REVISION: &str = "SELECT menu_revision FROM restaurants WHERE id = ?1";
-
-pub(crate) const FIND_AVAILABILITY_REVISION: &str =
-    "SELECT availability_revision FROM restaurants WHERE id = ?1";
+pub(crate) const FIND_MENU_REVISIONS: &str =
+    "SELECT menu_revision, availability_revision, format FROM restaurants WHERE id = ?1";
 
 const INSERT_RESTAURANT: &str = "\
     INSERT INTO restaurants \
@@ -295,10 +293,20 @@ fn stock_levels(connection: &Connection, id: RestaurantId) -> Result<Vec<StockLe
     collect(statement.query([id_bytes(id)])?, |row| stock_level_of(row))
 }
 
-/// Returns the number that one of the statements for revisions finds.
-fn revision(transaction: &Transaction<'_>, sql: &str, id: RestaurantId) -> Result<Option<Revision>, Failure> {
-    let mut statement = transaction.prepare_cached(sql)?;
-    Ok(statement.query_row([id_bytes(id)], |row| row.get(0)).optional()?)
+/// Returns the revision of a restaurant.
+fn revision(transaction: &Transaction<'_>, id: RestaurantId) -> Result<Option<Revision>, Failure> {
+    let mut statement = transaction.prepare_cached(FIND_REVISION)?;
+    first(statement.query([id_bytes(id)])?, |row| row.number(0))
+}
+
+/// Returns the revisions of a restaurant for a change of its menu or its marks. A restaurant with a newer format must be
+/// changed by a newer version.
+fn menu_revisions(transaction: &Transaction<'_>, id: RestaurantId) -> Result<Option<MenuRevisions>, Failure> {
+    let mut statement = transaction.prepare_cached(FIND_MENU_REVISIONS)?;
+    first(statement.query([id_bytes(id)])?, |row| {
+        require_known_format(id, row.format(2)?)?;
+        Ok(MenuRevisions { menu: row.number(0)?, availability: row.number(1)? })
+    })
 }
 
 fn update(
@@ -306,7 +314,7 @@ fn update(
     restaurant: &EncodedRestaurant,
     expected: Revision,
 ) -> Result<CatalogueUpdate, Failure> {
-    match revision(transaction, FIND_REVISION, restaurant.id)? {
+    match revision(transaction, restaurant.id)? {
         None => return Ok(CatalogueUpdate::NotFound),
         Some(current) if current != expected => return Ok(CatalogueUpdate::Conflict { current }),
         Some(_) => {}
@@ -327,11 +335,7 @@ fn replace_menu(
     menu: &EncodedMenu,
     expected: MenuRevisions,
 ) -> Result<CatalogueUpdate, Failure> {
-    let menu_revision = revision(transaction, FIND_MENU_REVISION, id)?;
-    let availability = revision(transaction, FIND_AVAILABILITY_REVISION, id)?;
-    let current = menu_revision.zip(availability);
-    let current = current.map(|(menu, availability)| MenuRevisions { menu, availability });
-    if let Some(refusal) = refused_menu(current, expected) {
+    if let Some(refusal) = refused_menu(menu_revisions(transaction, id)?, expected) {
         return Ok(refusal);
     }
     let revision = expected.menu + 1;

@@ -162,7 +162,7 @@ impl Store for SqliteStore {
         futures::stream::pending().boxed()
     }
 
-    /// No other process works the tasks of this database.
+    /// No other process has workers for the tasks of this database.
     async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
 
     /// The connections are open from the start.

@@ -49,8 +49,9 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists every method of a store that can fail, with its kind, and derives from the list the defaults of [`StoreLayer`] and
-/// the store's traits for every layer. A new method of a store's trait belongs here; the compiler asks for it.
+/// Lists the required methods of the traits for orders, tasks, catalogues, accounts and audits, with their kinds, and derives
+/// from the list the defaults of [`StoreLayer`] and these traits for every layer. The methods of [`Store`] itself follow below.
+/// A provided method needs an entry only if a store overrides it; the compiler does not notice a missing one.
 macro_rules! layer {
     ($($store:ident {$(
         $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
@@ -68,7 +69,8 @@ macro_rules! layer {
             /// Returns the store to which the layer delegates.
             fn inner(&self) -> &dyn Store;
 
-            /// Runs before each delegated call. An error is returned to the caller, and the call is not made.
+            /// Runs before each delegated call, including calls of the kind [`CallKind::Health`]. An error is returned to the
+            /// caller, and the call is not made.
             async fn before(&self, _call: StoreCall) -> Result<(), StoreError> {
                 Ok(())
             }

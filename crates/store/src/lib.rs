@@ -69,7 +69,7 @@ pub use task::{
     TaskPage, TaskResolution, TaskRetry, TaskStore, check_task_subject,
 };
 
-/// A complete store.
+/// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
 #[async_trait::async_trait]
 pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
     /// Checks with a real query which part of the store answers. Fails if nothing can be served without the parts that do not
@@ -116,8 +116,6 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     fn directory(&self) -> usize;
 
     /// Returns the number of shards. Each shard can fail or be slow independently of the others.
-    ///
-    /// A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
     fn shard_count(&self) -> usize;
 
     /// Returns the index of the shard that holds a bucket. The index is below [`Store::shard_count`] and never changes.

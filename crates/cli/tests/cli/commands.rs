@@ -2,6 +2,8 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    net::Shutdown,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::Path,
     process::Stdio,
 };
@@ -57,6 +59,16 @@ fn a_misspelt_directory_creates_no_database() {
     assert_eq!(tables.unwrap().trim(), "0");
 }
 
+/// Returns a standard output whose reader has closed it: the first write fails with EPIPE, as for a pipe.
+///
+/// A closed pipe would not do. The reader's end of a pipe may be open for a while longer in a process that another test of this
+/// program is starting. A shutdown applies to all copies of a socket.
+fn closed_output() -> Stdio {
+    let (reader, output) = UnixStream::pair().unwrap();
+    reader.shutdown(Shutdown::Both).unwrap();
+    OwnedFd::from(output).into()
+}
+
 /// Proves that a command ends silently if the reader closes standard output, with the status that a shell reports for SIGPIPE.
 #[test]
 fn a_command_ends_silently_when_its_reader_goes_away() {
@@ -64,19 +76,13 @@ fn a_command_ends_silently_when_its_reader_goes_away() {
     for arguments in
         [&["settings"][..], &["openapi"], &["version"], &["completions", "bash"], &["migrate"], &["simulate"]]
     {
-        let mut child =
-            dabba(directory.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
+        let output = dabba(directory.path(), arguments).stdout(closed_output()).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(141), "{arguments:?}: {text}");
         assert!(!text.contains("panicked") && !text.contains("dabba: "), "{arguments:?}: {text}");
     }
     // clap prints the help.
-    let mut child =
-        dabba(directory.path(), &["--help"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    drop(child.stdout.take());
-    let output = child.wait_with_output().unwrap();
+    let output = dabba(directory.path(), &["--help"]).stdout(closed_output()).output().unwrap();
     assert!(output.stderr.is_empty(), "{output:?}");
     assert_eq!(output.status.code(), Some(141));
 }

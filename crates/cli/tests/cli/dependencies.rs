@@ -48,7 +48,7 @@ const ALL_AND_CLUSTERS: &[&str] = &[
 /// Crates that are, or connect to, a database. Only the stores may name one.
 const DATABASES: [&str; 7] =
     ["rusqlite", "libsqlite3-sys", "refinery", "tokio-postgres", "postgres", "deadpool-postgres", "sqlx"];
-/// Crates that serve HTTP. Only `web`, the faces above it, and `gateways` may name one: the simulated payment
+/// Crates that serve HTTP. Only `web`, `api`, `gateways` and `testkit` may name one: the simulated payment
 /// provider is a service, too.
 const HTTP_SERVERS: [&str; 3] = ["axum", "tower-http", "utoipa-axum"];
 

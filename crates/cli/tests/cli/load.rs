@@ -94,7 +94,9 @@ fn a_bench_verifies_what_it_measures() {
     let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     let (lines, verified) = bench(&["--rate", "100", "--connections", "8", "--database", &url]);
-    assert_eq!((&lines[0]["succeeded"], &verified["acknowledged"]), (&100.into(), &100.into()));
+    // A slow machine starts fewer requests than the rate demands.
+    assert!(matches!(lines[0]["succeeded"].as_u64(), Some(1..=100)), "{}", lines[0]);
+    assert_eq!(lines[0]["succeeded"], verified["acknowledged"]);
 }
 
 /// Proves that a bench of a running server leaves it running and verifies its orders: over the API on the embedded store, and

@@ -26,12 +26,10 @@ use super::{
     world::WorldClock,
 };
 
-/// Maximum duration of a call that hangs, in seconds. Longer than a worker waits for it.
-const MAX_HANG: u32 = 40;
-/// Time for which a worker waits for a call, the default of the engine, in seconds.
-const CALL_TIMEOUT: u32 = 15;
-/// Maximum duration of a call that does not hang, in milliseconds.
-const MAX_LATENCY: u32 = 300;
+/// Maximum duration of a call that hangs. Longer than a worker waits for it.
+const MAX_HANG_SECONDS: u32 = 40;
+/// Maximum duration of a call that does not hang.
+const MAX_LATENCY_MILLISECONDS: u32 = 300;
 /// Per mille of refunds with a wrong answer, with the defect `wrong-answers`.
 const ANSWERS_WRONGLY: u32 = 900;
 
@@ -42,9 +40,11 @@ pub(super) struct FaultyProvider {
     pub(super) clock: Arc<WorldClock>,
     pub(super) reports: Arc<Mutex<Vec<Notification>>>,
     pub(super) life: Arc<Life>,
+    /// Time for which a worker waits for a call.
+    pub(super) call_timeout: Duration,
 }
 
-/// Returns whether a payment is one of those, per mille, whose calls the provider refuses.
+/// Returns whether the provider refuses all calls for this payment. `rate` is per mille of orders.
 fn is_chosen(payment: &Payment, rate: u32) -> bool {
     payment.order_id.uuid().as_u128() % 1_000 < u128::from(rate)
 }
@@ -92,13 +92,13 @@ impl FaultyProvider {
         }
         if self.chaos.happens(rates.provider_hangs) {
             count(&self.chaos.counts.hangs);
-            let seconds = 1 + self.chaos.below(MAX_HANG);
-            if seconds > CALL_TIMEOUT {
+            let time = Duration::from_secs((1 + self.chaos.below(MAX_HANG_SECONDS)).into());
+            if time > self.call_timeout {
                 self.chaos.coverage.pass(Mark::ProviderHung);
             }
-            sleep(Duration::from_secs(seconds.into())).await;
+            sleep(time).await;
         } else if !self.chaos.is_calm() {
-            sleep(Duration::from_millis(self.chaos.below(MAX_LATENCY).into())).await;
+            sleep(Duration::from_millis(self.chaos.below(MAX_LATENCY_MILLISECONDS).into())).await;
         }
     }
 

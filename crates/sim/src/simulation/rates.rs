@@ -8,7 +8,7 @@ use std::{ops::RangeInclusive, time::Duration};
 
 use rand::{RngExt as _, rngs::StdRng};
 
-/// One failure in so many is switched off in a seed.
+/// Each kind of failure is switched off in one of this many seeds.
 const SWITCHED_OFF_IN: u32 = 10;
 
 /// The rates of a simulation. Rates without another unit are per mille.

@@ -11,7 +11,9 @@ use dabba_gateways::simulated::ProviderHealth;
 use dabba_store::Resource;
 use tokio::time::sleep;
 
-use super::{Simulation, SimulationError, users::User, world::World};
+use super::{
+    Simulation, SimulationError, problem::Problem, users::User, verify::lost_versions, world::World,
+};
 
 /// Maximum number of rounds until everything must have ended. A failed task is retried after at most half a minute, a
 /// payment expires after ten minutes, and a round is half a minute.
@@ -102,8 +104,12 @@ impl Simulation {
                 order.id, order.status, order.payment_status
             )
         };
-        let mut problems: Vec<String> = unsettled.iter().map(describe).collect();
-        problems.truncate(MAX_PROBLEMS / 2);
+        let unsettled = unsettled.iter().take(MAX_PROBLEMS / 2);
+        let mut problems: Vec<Problem> = unsettled.map(|order| describe(order).into()).collect();
+        match self.world.all_orders().await {
+            Ok(orders) => problems.extend(lost_versions(&orders, &self.world.state().acknowledged)),
+            Err(problem) => problems.push(problem.into()),
+        }
         problems.extend(self.audit().await);
         Err(self.error(problems))
     }
@@ -117,10 +123,11 @@ impl Simulation {
         sleep(LAST_EFFECTS).await;
     }
 
-    pub(super) fn error(&self, problems: impl IntoIterator<Item = String>) -> SimulationError {
-        let known = std::mem::take(&mut self.world.state().problems);
-        let problems = known.into_iter().chain(problems).take(MAX_PROBLEMS).collect();
-        SimulationError { seed: self.options.seed, problems }
+    /// Returns the error with the problems found so far and with these.
+    pub(super) fn error(&self, problems: impl IntoIterator<Item = impl Into<Problem>>) -> SimulationError {
+        let mut known = std::mem::take(&mut self.world.state().problems);
+        known.extend(problems.into_iter().map(Into::into));
+        SimulationError::new(self.options.seed, known)
     }
 
     /// Adds the orders whose customers were refused after an attempt that had an effect, or had it later.

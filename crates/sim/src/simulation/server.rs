@@ -94,7 +94,7 @@ impl Server {
     /// Starts a server. `number` counts all servers of the simulation, and `skew` says by how many milliseconds the
     /// clock of its machine is ahead.
     pub(super) async fn start(site: &Site, number: u64, skew: i64) -> Result<Arc<Self>, ShardedStoreError> {
-        let life = Life::begin();
+        let (life, config) = (Life::begin(), config(site.chaos.rates.poll_interval));
         let reach = |(shard, inner): (usize, &Arc<dyn Store>)| {
             Arc::new(FaultyStore {
                 inner: Arc::clone(inner),
@@ -102,6 +102,7 @@ impl Server {
                 chaos: Arc::clone(&site.chaos),
                 clock: Arc::clone(&site.clock),
                 life: Arc::clone(&life),
+                commit_timeout: config.commit_timeout,
             }) as Arc<dyn Store>
         };
         let shards = site.shards.iter().enumerate().map(reach).collect();
@@ -119,6 +120,7 @@ impl Server {
             clock: Arc::clone(&site.clock),
             reports: Arc::clone(&site.reports),
             life: Arc::clone(&life),
+            call_timeout: config.payments.call_timeout,
         };
         let ports = Ports {
             store: Arc::clone(&store),
@@ -126,7 +128,7 @@ impl Server {
             random: Arc::new(SeededRandom::new(site.seed.wrapping_add(number << 32))),
             gateway: Some(Arc::new(gateway)),
         };
-        let engine = Engine::start(ports, config(site.chaos.rates.poll_interval));
+        let engine = Engine::start(ports, config);
         let mut running = JoinSet::new();
         running.spawn(Arc::clone(&clock).follow(Arc::clone(&store), Arc::clone(engine.supervisor())));
         running.spawn(Arc::clone(&engine.work).maintain());
@@ -136,7 +138,8 @@ impl Server {
         Ok(Arc::new(Self { engine, life, machine, clock, running: Mutex::new(running) }))
     }
 
-    /// Stops everything that the server does, as the end of its process does.
+    /// Ends the server's life and aborts its background tasks. What the engine has spawned itself goes on, but each of its
+    /// store calls fails from now on.
     pub(super) fn stop(&self) {
         self.life.end();
         self.running.lock().unwrap_or_else(PoisonError::into_inner).abort_all();

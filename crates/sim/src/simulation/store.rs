@@ -15,9 +15,6 @@ use tokio::task::unconstrained;
 
 use super::{chaos::Chaos, coverage::Mark, sabotage, server::Life, world::WorldClock};
 
-/// Time for which a request waits for its commit, the default of the engine.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Runs a call of a real store to its end before anything else in the simulation happens.
 ///
 /// A real store completes its calls on threads of its own, in an order that differs from run to run, and virtual time
@@ -64,6 +61,8 @@ pub(super) struct FaultyStore {
     pub(super) chaos: Arc<Chaos>,
     pub(super) clock: Arc<WorldClock>,
     pub(super) life: Arc<Life>,
+    /// Time for which a request waits for its commit.
+    pub(super) commit_timeout: Duration,
 }
 
 impl FaultyStore {
@@ -110,7 +109,7 @@ impl StoreLayer for FaultyStore {
         if self.chaos.happens(self.chaos.rates.store_fails) {
             return Err(StoreError::Unavailable(self.chaos.fail()));
         }
-        if call.kind == CallKind::Commit && hung > COMMIT_TIMEOUT {
+        if call.kind == CallKind::Commit && hung > self.commit_timeout {
             self.chaos.coverage.pass(Mark::CommitHung);
         }
         self.chaos.record_call(self.shard, call.method, self.clock.elapsed());

@@ -24,18 +24,19 @@ use tokio::time::sleep;
 
 use super::{
     coverage::Mark,
+    problem::Problem,
     server::Server,
     world::{World, below},
 };
 
 /// Maximum number of attempts of a request that gets no response.
 const MAX_ATTEMPTS: u32 = 40;
-/// Maximum pause between two attempts, in milliseconds.
-const MAX_PAUSE: u32 = 2_000;
+/// Maximum pause between two attempts.
+const MAX_PAUSE_MILLISECONDS: u32 = 2_000;
 /// Maximum time that a patient client waits for a response.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Maximum time that an impatient client waits for a response, in milliseconds.
-const IMPATIENCE: usize = 200;
+/// Maximum time that an impatient client waits for a response.
+const IMPATIENCE_MILLISECONDS: usize = 200;
 /// The payment tokens that users choose from; most of them work.
 const TOKENS: [&str; 17] = [
     "tok_succeed",
@@ -103,7 +104,11 @@ impl User {
     ) -> Result<T, Error> {
         let chaos = Arc::clone(&self.world.chaos);
         let gives_up = chaos.happens(chaos.rates.client_gives_up);
-        let patience = if gives_up { Duration::from_millis(self.below(IMPATIENCE) as u64) } else { PATIENCE };
+        let patience = if gives_up {
+            Duration::from_millis(self.below(IMPATIENCE_MILLISECONDS) as u64)
+        } else {
+            PATIENCE
+        };
         tokio::select! {
             biased;
             () = server.life.over() => {
@@ -119,7 +124,7 @@ impl User {
 
     /// Waits before the next attempt.
     async fn pause(&mut self, attempt: u32) {
-        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE) + self.below_u32(100);
+        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE_MILLISECONDS) + self.below_u32(100);
         sleep(Duration::from_millis(milliseconds.into())).await;
     }
 
@@ -169,7 +174,8 @@ impl User {
     fn note_placed(&self, name: &str, known: Option<OrderId>, id: OrderId) {
         match known {
             Some(before) if before != id => {
-                self.world.report_problem(format!("the key of {name} placed a second order {id}"));
+                let text = format!("the key of {name} placed a second order {id}");
+                self.world.report_problem(Problem::violating("I1", text));
             }
             Some(_) => {}
             None => {
@@ -199,8 +205,8 @@ impl User {
         let placing = server.engine.orders.place(&customer, order.details.restaurant_id, &request, key);
         match self.ask(&server, placing).await {
             Ok(answer) => {
-                let problem = format!("the key of order {id} placed another order {}", answer.order.id);
-                self.world.report_problem(problem);
+                let text = format!("the key of order {id} placed another order {}", answer.order.id);
+                self.world.report_problem(Problem::violating("I1", text));
             }
             Err(Error::Internal(text)) => {
                 self.world.report_problem(format!("a reused key failed: {text}"));

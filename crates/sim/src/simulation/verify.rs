@@ -21,10 +21,10 @@ use jiff::SignedDuration;
 use super::{
     Simulation, SimulationError, SimulationReport,
     coverage::Mark,
-    rest::MAX_PROBLEMS,
+    problem::Problem,
     world::{LIMITED, State, World},
 };
-use crate::audit::{AuditOptions, Finding, GatewayLedger, GatewaySummary, audit};
+use crate::audit::{AuditOptions, GatewayLedger, GatewaySummary, audit};
 
 impl Simulation {
     /// Verifies the final state.
@@ -34,16 +34,17 @@ impl Simulation {
             std::mem::take(&mut *self.world.state());
         let known: HashSet<OrderId> = placed.values().copied().collect();
         let strangers = orders.iter().filter(|order| !known.contains(&order.id));
-        problems.extend(strangers.map(|order| format!("order {} was not placed with a known key", order.id)));
+        problems.extend(strangers.map(|order| {
+            Problem::violating("I1", format!("order {} was not placed with a known key", order.id))
+        }));
         if known.len() != placed.len() {
-            problems.push("two keys placed the same order".to_owned());
+            problems.push(Problem::violating("I1", "two keys placed the same order".to_owned()));
         }
         problems.extend(lost_versions(&orders, &acknowledged));
         problems.extend(self.audit().await);
         problems.extend(self.check_stock(&orders).await);
         if !problems.is_empty() {
-            problems.truncate(MAX_PROBLEMS);
-            return Err(SimulationError { seed: self.options.seed, problems });
+            return Err(SimulationError::new(self.options.seed, problems));
         }
         let event_hash = self.hash_events(&orders).await.map_err(|problem| self.error([problem]))?;
         self.count_orders(&orders);
@@ -118,28 +119,28 @@ impl Simulation {
         Ok(hasher.finish())
     }
 
-    pub(super) async fn audit(&self) -> Vec<String> {
+    pub(super) async fn audit(&self) -> Vec<Problem> {
         let ledger = ProviderLedger(Arc::clone(&self.world.site.provider));
         // All orders are settled, so every difference between an order and the provider is a problem.
         let now = self.world.now();
         let options = AuditOptions { payment_open_after: SignedDuration::ZERO, ..AuditOptions::new(now) };
-        let mut problems = match audit(&*self.world.store, Some(&ledger), &options).await {
-            Ok(report) => report.findings.iter().map(describe).collect(),
-            Err(error) => vec![error.to_string()],
+        let mut problems: Vec<Problem> = match audit(&*self.world.store, Some(&ledger), &options).await {
+            Ok(report) => report.findings.iter().map(Problem::from).collect(),
+            Err(error) => vec![error.to_string().into()],
         };
         // The auditor does not sort its findings.
-        problems.sort_unstable();
+        problems.sort_unstable_by(|one, other| one.text.cmp(&other.text));
         problems
     }
 
     /// Verifies that the stock of the limited item is the initial stock minus the sold items plus the
     /// returned items.
-    async fn check_stock(&self, orders: &[Order]) -> Vec<String> {
+    async fn check_stock(&self, orders: &[Order]) -> Vec<Problem> {
         let mut sold: BTreeMap<RestaurantId, i64> = BTreeMap::new();
         for order in orders {
             let events = match self.world.store.events(order.id, 0, order.version).await {
                 Ok(events) => events,
-                Err(error) => return vec![error.to_string()],
+                Err(error) => return vec![error.to_string().into()],
             };
             let drawn = &order.details.stock_drawn;
             let came_back = events.iter().flat_map(|recorded| recorded.event.returned_stock(drawn));
@@ -155,8 +156,8 @@ impl Simulation {
             let expected = i64::from(self.world.stock) - sold.get(&place.id).copied().unwrap_or(0);
             let found = left.get(LIMITED).map(|left| i64::from(*left));
             if found != Some(expected) {
-                problems
-                    .push(format!("stock of {LIMITED} at {} must be {expected}, but is {found:?}", place.id));
+                let text = format!("stock of {LIMITED} at {} must be {expected}, but is {found:?}", place.id);
+                problems.push(Problem::violating("I7", text));
             }
         }
         problems
@@ -164,12 +165,15 @@ impl Simulation {
 }
 
 /// Returns the orders that are at an older version than a response contained.
-fn lost_versions(orders: &[Order], acknowledged: &BTreeMap<OrderId, Version>) -> Vec<String> {
+pub(super) fn lost_versions(orders: &[Order], acknowledged: &BTreeMap<OrderId, Version>) -> Vec<Problem> {
     let stored: HashMap<OrderId, Version> = orders.iter().map(|order| (order.id, order.version)).collect();
     let lost = acknowledged.iter().filter_map(|(id, version)| {
         let found = stored.get(id).copied().unwrap_or(0);
-        (found < *version)
-            .then(|| format!("version {version} of order {id} was acknowledged, but the order is at {found}"))
+        (found < *version).then(|| {
+            let text =
+                format!("version {version} of order {id} was acknowledged, but the order is at {found}");
+            Problem::violating("I2", text)
+        })
     });
     lost.collect()
 }
@@ -185,7 +189,8 @@ fn digest(orders: &[Order]) -> u64 {
 }
 
 impl World {
-    async fn all_orders(&self) -> Result<Vec<Order>, String> {
+    /// Returns all orders of all shards.
+    pub(super) async fn all_orders(&self) -> Result<Vec<Order>, String> {
         let mut orders = Vec::new();
         let mut after = None;
         loop {
@@ -209,12 +214,5 @@ impl GatewayLedger for ProviderLedger {
     async fn summary(&self, order_id: OrderId) -> Result<Option<GatewaySummary>, String> {
         let done = GatewaySummary::from(self.0.summary(order_id));
         Ok((done != GatewaySummary::default()).then_some(done))
-    }
-}
-
-fn describe(finding: &Finding) -> String {
-    match finding.order_id {
-        Some(id) => format!("{} of order {id}: {}", finding.code.as_str(), finding.text),
-        None => format!("{}: {}", finding.code.as_str(), finding.text),
     }
 }

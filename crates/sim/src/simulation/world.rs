@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use super::{
     SHARDS, SimulationOptions,
     chaos::Chaos,
+    problem::Problem,
     server::{Server, Site},
     store::InstantStore,
 };
@@ -101,7 +102,7 @@ pub(super) struct State {
     /// Number of orders that ended because of unavailable items that a user named.
     pub(super) ends_for_items: u64,
     /// Problems found during the run.
-    pub(super) problems: Vec<String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 impl World {
@@ -183,8 +184,8 @@ impl World {
     }
 
     /// Adds a problem.
-    pub(super) fn report_problem(&self, problem: String) {
-        self.state().problems.push(problem);
+    pub(super) fn report_problem(&self, problem: impl Into<Problem>) {
+        self.state().problems.push(problem.into());
     }
 
     /// Returns the true time.

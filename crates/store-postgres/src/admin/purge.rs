@@ -3,6 +3,9 @@
 //! Each step reads the database's own bucket range in the same statement that deletes. So a purge can never delete a
 //! row that the database holds. Steps are small transactions at READ COMMITTED: they block no other transaction, and
 //! take no part in the detection of serialization failures.
+//!
+//! A newer version may keep rows by rules that this program does not know. So each step first refuses a newer schema,
+//! even a compatible one: the database may be migrated during a purge.
 
 use dabba_store::StoreError;
 use dabba_store_sql::BELOW_EVERY_ID;
@@ -10,7 +13,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Administration;
-use crate::{codec::read, failure::Failure, pool::Connection};
+use crate::{codec::read, failure::Failure, migrate::refuse_newer_schema, pool::Connection};
 
 /// Maximum number of rows of one table that one step reads and deletes.
 pub(crate) const ROWS_PER_STEP: i64 = 1_000;
@@ -129,7 +132,7 @@ impl Administration {
     /// table and the number of rows deleted from it so far. A purge can be interrupted and repeated.
     ///
     /// Fails with [`StoreError::Unfit`] if the database belongs to no shard map, because then no row can be assigned
-    /// to a shard.
+    /// to a shard, and as [`Administration::require_known_schema`].
     pub async fn purge(&self, mut progress: impl FnMut(Purged) + Send) -> Result<Vec<Purged>, StoreError> {
         if self.ownership().await?.is_none() {
             return Err(StoreError::Unfit("the database is in no shard map".to_owned()));
@@ -155,6 +158,7 @@ impl Administration {
         let mut after = BELOW_EVERY_ID;
         loop {
             let step = self.run(async |connection| {
+                refuse_newer_schema(connection).await?;
                 let rows = connection.write_returning(&sql, &[&after, &ROWS_PER_STEP]).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 Ok(Some((read::<Uuid>(row, 0)?, read::<i64>(row, 1)?)))
@@ -171,6 +175,7 @@ impl Administration {
         let mut after = (BELOW_EVERY_ID, BELOW_EVERY_ID, String::new());
         loop {
             let step = self.run(async |connection| {
+                refuse_newer_schema(connection).await?;
                 let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &after.1, &after.2, &ROWS_PER_STEP];
                 let rows = connection.write_returning(PURGE_KEYS, &parameters).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
@@ -192,6 +197,7 @@ impl Administration {
         let mut purged = Purged { table, rows: 0 };
         loop {
             let step = self.run(async |connection: &Connection| -> Result<u64, Failure> {
+                refuse_newer_schema(connection).await?;
                 connection.write(sql, &[&ROWS_PER_STEP]).await
             });
             let gone = step.await?;

@@ -34,6 +34,10 @@ pub(crate) const READ_FEED: &str = concat!(
      ORDER BY order_events.transaction_id, order_events.sequence LIMIT $3"
 );
 
+/// Ends the error for a cursor of another store.
+const COPIED: &str = ", but perhaps by the embedded database from which this database was copied: read the feed from \
+                      its start";
+
 /// A position in the feed: directly after an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FeedPosition {
@@ -50,7 +54,7 @@ impl fmt::Display for FeedPosition {
 impl FeedPosition {
     /// Parses a cursor. Fails if no store of this kind issued it.
     pub(super) fn parse(cursor: &FeedCursor) -> Result<Self, StoreError> {
-        position_of(cursor, |text| {
+        position_of(cursor, COPIED, |text| {
             let (transaction_id, sequence) = text.split_once('-')?;
             let position =
                 Self { transaction_id: transaction_id.parse().ok()?, sequence: sequence.parse().ok()? };

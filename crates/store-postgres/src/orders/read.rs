@@ -12,7 +12,7 @@ use dabba_store::{
 };
 use dabba_store_sql::{
     StoredRow as _,
-    claims::forgotten_keys,
+    claims::deleted_keys,
     orders::{event_of, order_of},
 };
 use tokio_postgres::Row;
@@ -60,7 +60,7 @@ pub(crate) const FIND_CLAIM: &str = "\
 
 /// Deletes the oldest keys first, so that a bounded number of deletions always makes progress. Several servers may do
 /// this at the same time: each skips the rows that the others have locked.
-pub(crate) const FORGET_KEYS: &str = "\
+pub(crate) const DELETE_EXPIRED_KEYS: &str = "\
     DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY( \
         SELECT ctid FROM idempotency_keys WHERE claimed_at_ns < $1 \
         ORDER BY claimed_at_ns LIMIT $2 FOR UPDATE SKIP LOCKED))";
@@ -106,6 +106,6 @@ pub(super) async fn delete_expired_keys(
     claimed_before_ns: i64,
     limit: u32,
 ) -> Result<u32, Failure> {
-    let deleted = connection.write(FORGET_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
-    Ok(forgotten_keys(deleted)?)
+    let deleted = connection.write(DELETE_EXPIRED_KEYS, &[&claimed_before_ns, &i64::from(limit)]).await?;
+    Ok(deleted_keys(deleted)?)
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use dabba_pg_cluster::Cluster;
 use dabba_store::{
-    Store as _, StoreError,
+    CommitOutcome, OrderStore as _, Store as _, StoreError,
     conformance::{
         builders::World,
         newer::{NewerRows, newer_rows_are_left_alone},
     },
 };
-use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
+use dabba_store_postgres::{
+    Ownership, PostgresOptions, PostgresStore,
+    admin::{Administration, Purged},
+};
 use tokio_postgres::Client;
 
 use crate::common::{eventually, fresh_database, own_database, randomness, session};
@@ -99,11 +103,62 @@ async fn a_newer_schema_is_used_while_it_is_compatible() {
     store.close().await;
 }
 
+/// A purge deletes nothing from a database with a newer schema, even if the schema is compatible, and stops when the
+/// database is migrated meanwhile: a newer server may keep rows that this program would delete.
+#[tokio::test]
+async fn a_purge_refuses_a_newer_schema() {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
+    let store = open(&url, &PostgresOptions::default()).await.unwrap();
+    let mut world = World::new(147);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    store.close().await;
+    let client = session(&url).await;
+    let (first, last) =
+        if restaurant.bucket().number() < 2_048 { (2_048_i32, 4_095_i32) } else { (0, 2_047) };
+    let moved = "UPDATE shard SET name = 'south', first_bucket = $1, last_bucket = $2, is_directory = false";
+    assert_eq!(client.execute(moved, &[&first, &last]).await.unwrap(), 1);
+    let rows = async || -> (i64, i64) {
+        let count = "SELECT (SELECT count(*) FROM tasks), (SELECT count(*) FROM orders)";
+        let row = client.query_one(count, &[]).await.unwrap();
+        (row.get(0), row.get(1))
+    };
+    let (tasks, orders) = rows().await;
+    assert!(tasks > 0 && orders == 1);
+    let administration = Administration::new(&url).unwrap();
+    let assert_refused = |result: Result<(), StoreError>| {
+        let is_refused =
+            matches!(&result, Err(StoreError::Unfit(text)) if text.contains("use the newest version"));
+        assert!(is_refused, "{result:?}");
+    };
+
+    state_schema(&client, NEWER, PostgresOptions::NEWEST_SCHEMA).await;
+    assert!(administration.ownership().await.unwrap().is_some(), "the schema is compatible");
+    assert_refused(administration.require_known_schema().await);
+    assert_refused(administration.purge(|_| {}).await.map(drop));
+    assert_eq!(rows().await, (tasks, orders));
+
+    state_schema(&client, PostgresOptions::NEWEST_SCHEMA, 8).await;
+    let migrate = format!("INSERT INTO schema_versions VALUES ({NEWER}, {})", PostgresOptions::NEWEST_SCHEMA);
+    let migrate_meanwhile = |purged: Purged| {
+        if purged.table == "tasks" {
+            cluster.execute(&database, &migrate).unwrap();
+        }
+    };
+    assert_refused(administration.purge(migrate_meanwhile).await.map(drop));
+    assert_eq!(rows().await, (0, orders));
+    administration.close().await;
+}
+
 /// A migration waits only briefly for a lock, because every later transaction would wait behind the migration. The
 /// migration is retried, and succeeds when the lock is free.
 #[tokio::test]
 async fn a_migration_does_not_block_other_transactions() {
-    let cluster = dabba_pg_cluster::Cluster::shared().unwrap();
+    let cluster = Cluster::shared().unwrap();
     let url = cluster.url(&cluster.create_database().unwrap());
     // The migration after version 7 adds columns to tables that are read all the time.
     let before = 7;

@@ -1,4 +1,4 @@
-//! Tasks that are not about orders: worked in one database, and kept in the directory of several.
+//! Tasks that are not about orders: processed in one database, and kept in the directory of several.
 
 use std::sync::Arc;
 

@@ -6,11 +6,11 @@ use dabba_domain::{
     restaurant::Revision,
     text::Slug,
 };
-use dabba_store::CatalogueUpdate;
+use dabba_store::{CatalogueUpdate, MenuRevisions};
 use dabba_store_sql::catalogue::{encode_mark_end, mark_of, refused_availability};
 use rusqlite::{Connection, Transaction, params};
 
-use super::{FIND_AVAILABILITY_REVISION, revision};
+use super::menu_revisions;
 use crate::{
     codec::{collect, id_bytes},
     failure::Failure,
@@ -95,7 +95,7 @@ pub(super) fn set_availability(
     availability: Availability,
     expected: Option<&[Revision]>,
 ) -> Result<CatalogueUpdate, Failure> {
-    let Some(revision) = revision(transaction, FIND_AVAILABILITY_REVISION, id)? else {
+    let Some(MenuRevisions { availability: revision, .. }) = menu_revisions(transaction, id)? else {
         return Ok(CatalogueUpdate::NotFound);
     };
     if let Some(refusal) = refused_availability(revision, expected) {

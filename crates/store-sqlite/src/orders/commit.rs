@@ -11,7 +11,7 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{EncodedChange, EncodedCommit};
 use dabba_store::{CatalogueGuard, Change, Claim, CommitOutcome, StockChange, StockShortage, TaskLease};
-use dabba_store_sql::{catalogue::guard_of, claims::forgotten_keys};
+use dabba_store_sql::{catalogue::guard_of, claims::deleted_keys};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 use crate::{
@@ -37,7 +37,7 @@ pub(crate) const FIND_REVISIONS: &str =
 pub(crate) const FIND_STOCK: &str = "SELECT remaining FROM stock WHERE restaurant_id = ?1 AND item = ?2";
 
 /// Oldest keys first, so that each limited deletion makes progress.
-pub(crate) const DELETE_OLD_KEYS: &str = "\
+pub(crate) const DELETE_EXPIRED_KEYS: &str = "\
     DELETE FROM idempotency_keys WHERE (account_id, restaurant_id, key) IN ( \
         SELECT account_id, restaurant_id, key FROM idempotency_keys \
         WHERE claimed_at_ns < ?1 ORDER BY claimed_at_ns LIMIT ?2)";
@@ -343,8 +343,9 @@ pub(super) fn delete_expired_keys(
     claimed_before_ns: i64,
     limit: u32,
 ) -> Result<u32, Failure> {
-    let deleted = transaction.prepare_cached(DELETE_OLD_KEYS)?.execute(params![claimed_before_ns, limit])?;
-    Ok(forgotten_keys(deleted)?)
+    let deleted =
+        transaction.prepare_cached(DELETE_EXPIRED_KEYS)?.execute(params![claimed_before_ns, limit])?;
+    Ok(deleted_keys(deleted)?)
 }
 
 fn expect_one(rows: usize, what: &str) -> Result<(), Failure> {

@@ -89,7 +89,7 @@ fn is_of_newer(connection: &Connection, row: SqliteRow<'_>) -> Result<bool, Fail
 
 /// Returns the position of a cursor. Fails for a cursor that no store of this kind made.
 pub(super) fn parse_cursor(cursor: &FeedCursor) -> Result<i64, StoreError> {
-    position_of(cursor, |text| text.parse().ok().filter(|sequence: &i64| *sequence > 0))
+    position_of(cursor, "", |text| text.parse().ok().filter(|sequence: &i64| *sequence > 0))
 }
 
 pub(super) fn feed(connection: &Connection, after: i64, limit: u32) -> Result<Vec<FeedEntry>, Failure> {
@@ -113,7 +113,8 @@ mod tests {
         assert_eq!(parse_cursor(&FeedCursor::start()), Ok(0));
         assert_eq!(parse_cursor(&FeedCursor("17".to_owned())), Ok(17));
         for text in ["0", "-1", "+1", "017", " 1", "1x", "x", "9223372036854775808"] {
-            assert!(parse_cursor(&FeedCursor(text.to_owned())).is_err(), "{text}");
+            let error = StoreError::Corrupt("the cursor of the feed was not issued by this store".to_owned());
+            assert_eq!(parse_cursor(&FeedCursor(text.to_owned())), Err(error), "{text}");
         }
     }
 }

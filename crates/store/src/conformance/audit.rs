@@ -93,7 +93,7 @@ pub async fn all_tasks_are_listed_until_they_are_completed(store: Arc<dyn Store>
     for stored in &mut expected {
         (stored.attempts, stored.leased_until) = (1, Some(until));
     }
-    let failure = TaskFailure { at: now, error: "a test says so".to_owned() };
+    let failure = TaskFailure { at: now, error: "injected by the test".to_owned() };
     let resolution = TaskResolution { at: until, by: world.account_id(), reason: "so".to_owned() };
     for place in 0..3 {
         assert!(store.park_task(claimed[place].lease, &failure).await.unwrap());

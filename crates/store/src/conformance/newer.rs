@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{OrderId, RestaurantId, TaskId, order::Event, task::TaskQueue};
+use dabba_domain::{OrderId, RestaurantId, TaskId, menu::Availability, order::Event, task::TaskQueue};
 
-use super::builders::{World, menu, order_of};
+use super::builders::{World, menu, order_of, slug};
 use crate::{
-    Commit, CommitOutcome, FeedCursor, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskResolution,
+    Commit, CommitOutcome, FeedCursor, MenuRevisions, OrderQuery, OrderScope, PageSize, Store, StoreError,
+    TaskResolution,
     encoding::{FINGERPRINT_VERSION, ORDER_FORMAT, RESTAURANT_FORMAT},
 };
 
@@ -117,6 +118,15 @@ pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World,
 
     let error = store.catalogue(rows.restaurant_id).await.unwrap_err();
     assert!(matches!(&error, StoreError::WrittenByNewer(_)), "{error}");
+    let (naan, unmarked) = (slug("naan"), MenuRevisions { menu: 1, availability: 0 });
+    for update in [
+        store.replace_menu(rows.restaurant_id, &menu(&["naan"]), unmarked).await,
+        store
+            .set_availability(rows.restaurant_id, &naan, Availability::Unavailable { until: None }, None)
+            .await,
+    ] {
+        assert!(matches!(&update, Err(StoreError::WrittenByNewer(_))), "{update:?}");
+    }
 
     let resolution = TaskResolution { at: world.now(), by: customer_id, reason: "x".into() };
     for id in [rows.task_id, rows.subject_task_id] {

@@ -72,9 +72,9 @@ impl OrderStore for ShardedStore {
     }
 
     async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
-        let forget = |store, limit| OrderStore::delete_expired_keys(store, claimed_before, limit);
-        let forgotten = self.distribute(limit, forget, |count| *count).await?;
-        Ok(forgotten.into_iter().sum())
+        let delete = |store, limit| OrderStore::delete_expired_keys(store, claimed_before, limit);
+        let deleted = self.distribute(limit, delete, |count| *count).await?;
+        Ok(deleted.into_iter().sum())
     }
 }
 

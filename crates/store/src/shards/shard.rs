@@ -104,7 +104,7 @@ impl Shard {
         match answer.map_err(|error| self.named(error)) {
             Err(error @ StoreError::Corrupt(_)) => {
                 // Damage is not a transient fault, so it is logged each time.
-                tracing::error!(shard = self.name, %error, "a shard is skipped because its data is damaged");
+                tracing::error!(shard = self.name, %error, "a shard reports damaged or invalid data; its result is left out of this call");
                 self.set_condition(Condition::Failing, None);
                 Err(error)
             }
@@ -132,7 +132,7 @@ impl Shard {
         match (before == Condition::Answering, condition == Condition::Answering) {
             (true, false) => {
                 if let Some(error) = error {
-                    tracing::warn!(shard = self.name, %error, "a shard does not answer and is skipped until it does");
+                    tracing::warn!(shard = self.name, %error, "a shard failed or timed out; its results are left out until it answers");
                 }
             }
             (false, true) => tracing::info!(shard = self.name, "a shard answers again"),

@@ -135,9 +135,9 @@ impl StoreLayer for Stub {
     async fn delete_expired_keys(&self, _: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.enter("delete_expired_keys").await?;
         let mut keys = self.keys.lock().unwrap();
-        let forgotten = limit.min(*keys);
-        *keys -= forgotten;
-        Ok(forgotten)
+        let deleted = limit.min(*keys);
+        *keys -= deleted;
+        Ok(deleted)
     }
     async fn claim_due_tasks(
         &self,

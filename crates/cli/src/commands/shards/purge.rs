@@ -27,7 +27,7 @@ struct Json<'a> {
     removed: BTreeMap<&'static str, u64>,
 }
 
-/// Purges every database of the map, after all databases have confirmed the map.
+/// Purges every database of the map, after all databases have confirmed the map and a schema that this program knows.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let json = arguments.json;
     with_shards(arguments.settings, |shards| purge(shards, json))
@@ -45,6 +45,7 @@ async fn purge(shards: ShardsFile, json: bool) -> Result<(), Failure> {
                 "{shard} does not match the map; nothing was removed from any shard (see `dabba shards`)"
             )));
         }
+        database.require_known_schema().await.map_err(during())?;
         databases.push((shard, database, lock));
     }
     for (shard, database, _lock) in databases {

@@ -105,3 +105,69 @@ fn named_pages_exist() {
     assert!(named.len() >= 20, "{named:?}");
     assert!(failures.is_empty(), "these pages do not exist:\n{failures}");
 }
+
+/// Messages of `SQLite` and PostgreSQL that pages quote.
+const FOREIGN_MESSAGES: [&str; 2] =
+    ["database disk image is malformed", "recovery ended before configured recovery target was reached"];
+
+/// Minimum number of words in a quotation that is a message. Names and values have fewer.
+const MIN_WORDS: usize = 4;
+
+/// Returns the text with each run of white space as one space.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Returns whether a quotation is a message: several plain words.
+fn is_message(quotation: &str) -> bool {
+    let is_word = |word: &str| {
+        let letters = word.trim_end_matches([',', ';']);
+        !letters.is_empty() && letters.chars().all(|letter| letter.is_ascii_lowercase())
+    };
+    quotation.split(' ').count() >= MIN_WORDS && quotation.split(' ').all(is_word)
+}
+
+/// Proves that the code contains every message that a page quotes: operators search their logs for it.
+#[test]
+fn quoted_messages_exist() {
+    let (mut sources, mut directories) = (String::new(), vec![root().join("crates")]);
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.ends_with("tests") {
+                continue;
+            }
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                // A backslash continues a literal on the next line.
+                sources += &squeezed(&fs::read_to_string(&path).unwrap().replace("\\\n", "\n"));
+                sources.push('\n');
+            }
+        }
+    }
+    let (mut quoted, mut failures) = (0, String::new());
+    for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let mut is_block = false;
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| {
+                let is_fence = line.trim_start().starts_with("```");
+                is_block ^= is_fence;
+                !is_block && !is_fence
+            })
+            .collect();
+        let prose = lines.join("\n");
+        let quotations = prose.split('`').skip(1).step_by(2).map(squeezed);
+        for message in quotations.filter(|quotation| is_message(quotation)) {
+            quoted += 1;
+            let is_ours = sources.contains(&format!("\"{message}"));
+            if !is_ours && !FOREIGN_MESSAGES.contains(&message.as_str()) {
+                writeln!(failures, "{page}: {message}").unwrap();
+            }
+        }
+    }
+    assert!(quoted > FOREIGN_MESSAGES.len(), "{quoted}");
+    assert!(failures.is_empty(), "no code contains these messages:\n{failures}");
+}

@@ -17,7 +17,7 @@ use jiff::SignedDuration;
 use tokio::time::Instant;
 
 use super::{MAX_ATTEMPTS, User, acknowledge, is_retryable};
-use crate::simulation::rest::next_command;
+use crate::simulation::{problem::Problem, rest::next_command};
 
 /// Time after which a command's marks of unavailable items may have ended, so that nothing is verified.
 const MARKS_HOLD_FOR: Duration = Duration::from_secs(30);
@@ -134,10 +134,8 @@ impl User {
         match self.world.store.catalogue(order.details.restaurant_id).await {
             Ok(Some(catalogue)) if catalogue.unavailable.extended(named) == catalogue.unavailable => {}
             Ok(_) => {
-                self.world.report_problem(format!(
-                    "order {}: items that its end named are still available",
-                    order.id
-                ));
+                let text = format!("order {}: items that its end named are still available", order.id);
+                self.world.report_problem(Problem::violating("I3", text));
             }
             Err(error) => {
                 self.world

@@ -5,7 +5,7 @@ use dabba_engine::{Error, Principal};
 use dabba_store::{OrderPage, PageSize};
 
 use super::{User, is_retryable};
-use crate::simulation::coverage::Mark;
+use crate::simulation::{coverage::Mark, problem::Problem};
 
 impl User {
     /// Lists the orders of a random user, and tries to read an order of others.
@@ -63,7 +63,8 @@ impl User {
                 }
                 if let Some(order) = page.orders.iter().find(|order| !may_see(order)) {
                     let (who, id) = (who.account_id, order.id);
-                    self.world.report_problem(format!("{who} sees order {id} of others in a list"));
+                    let text = format!("{who} sees order {id} of others in a list");
+                    self.world.report_problem(Problem::violating("I9", text));
                 }
             }
             Err(error) if is_retryable(&error) => {}
@@ -75,7 +76,8 @@ impl User {
     fn check_refusal(&self, who: &Principal, read: Result<(), Error>) {
         match read {
             Ok(()) => {
-                self.world.report_problem(format!("{} reads an order of others", who.account_id));
+                let text = format!("{} reads an order of others", who.account_id);
+                self.world.report_problem(Problem::violating("I9", text));
             }
             Err(Error::NotFound(_) | Error::Forbidden(_)) => {
                 self.world.chaos.coverage.pass(Mark::AccessRefused);

@@ -68,7 +68,7 @@ impl Split {
                     }
                     Some(found) if !to.is_replica && *found == given => Ok(Stage::TakenOver(id.clone())),
                     found => Err(Failure::new(format!(
-                        "the shard has decided for another database than this database, which says that it is {}",
+                        "the shard has decided for another database; the database of --new-url says that it is {}",
                         in_words(found.as_ref())
                     ))),
                 }
@@ -76,8 +76,8 @@ impl Split {
             Some(found) if *found == done => match &target {
                 Some(found) if !to.is_replica && *found == given => Ok(Stage::Done),
                 _ => Err(Failure::new(format!(
-                    "the shard has already given the buckets {} to a new shard, which is not this database: use the new \
-                     map",
+                    "the shard has already given the buckets {} to a new shard, which is not the database of --new-url: use \
+                     the new map",
                     self.given.buckets
                 ))),
             },

@@ -1,6 +1,6 @@
 //! Measures how many orders per second a database commits, by batch size and number of committers.
 //!
-//! `cargo run --release -p dabba-store-postgres --example commit_rate [url]`
+//! `cargo run --release -p dabba-store-postgres --example postgres_commit_rate [url]`
 //!
 //! Without a URL, the example starts a cluster on this machine, durable as in production. `placing`: each commit
 //! places a whole order: its row, two events, its idempotency key, a task. `mixed`: half of the commits accept an
