@@ -88,11 +88,11 @@ impl Cluster {
         fill: impl FnOnce(&Self) -> Result<Settings, ClusterError>,
     ) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
-        // `/tmp` instead of TMPDIR, because a socket's path must be short.
+        let parent = parent_directory(options.durability);
         let directory = tempfile::Builder::new()
             .prefix("dabba-pg-")
-            .tempdir_in("/tmp")
-            .map_err(ClusterError::system("creating a directory in /tmp"))?
+            .tempdir_in(parent)
+            .map_err(ClusterError::system(format!("creating a directory in {parent}")))?
             .keep();
         installation.chown(&directory)?;
         let watcher = watch(&installation, &directory)?;
@@ -366,6 +366,26 @@ impl Cluster {
         }
         fs::write(&path, lines).map_err(ClusterError::system(format!("writing {}", path.display())))?;
         self.installation.chown(&path)
+    }
+}
+
+/// A file system in memory, which Linux systems usually have.
+const MEMORY: &str = "/dev/shm";
+
+/// Minimum free space for a cluster in memory, in bytes: a database takes 8 MB, and some test programs create hundreds.
+const MIN_FREE_MEMORY: u64 = 8 << 30;
+
+/// Returns the directory in which a cluster is created. Each test creates a database of some hundred files: on a disk,
+/// their creation took most of the processor time of the tests of the PostgreSQL store (ext4, measured).
+fn parent_directory(durability: Durability) -> &'static str {
+    let has_space = || {
+        rustix::fs::statvfs(MEMORY)
+            .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_FREE_MEMORY)
+    };
+    match durability {
+        Durability::Fast if has_space() => MEMORY,
+        // `/tmp` instead of TMPDIR, because a socket's path must be short.
+        _ => "/tmp",
     }
 }
 

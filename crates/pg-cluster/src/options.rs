@@ -3,8 +3,8 @@
 /// Whether committed data survives a crash of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Does not survive: `fsync` is off, which makes tests that are not about crashes faster. A crash of the
-    /// server alone still loses nothing.
+    /// Does not survive: `fsync` is off, and the files are in memory if there is space. This makes tests that are not
+    /// about crashes faster. A crash of the server alone still loses nothing.
     #[default]
     Fast,
     /// Survives, as in production.
