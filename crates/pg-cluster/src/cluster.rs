@@ -91,8 +91,8 @@ impl Cluster {
         let parent = parent_directory(options.durability);
         let directory = tempfile::Builder::new()
             .prefix("dabba-pg-")
-            .tempdir_in(parent)
-            .map_err(ClusterError::system(format!("creating a directory in {parent}")))?
+            .tempdir_in(&parent)
+            .map_err(ClusterError::system(format!("creating a directory in {}", parent.display())))?
             .keep();
         installation.chown(&directory)?;
         let watcher = watch(&installation, &directory)?;
@@ -372,21 +372,38 @@ impl Cluster {
 /// A file system in memory, which Linux systems usually have.
 const MEMORY: &str = "/dev/shm";
 
+/// Environment variable with the parent directory of all clusters.
+const DIRECTORY_VARIABLE: &str = "DABBA_PG_DIRECTORY";
+
 /// Minimum free space for a cluster in memory, in bytes: a database takes 8 MB, and some test programs create hundreds.
 const MIN_FREE_MEMORY: u64 = 8 << 30;
 
 /// Returns the directory in which a cluster is created. Each test creates a database of some hundred files: on a disk,
 /// their creation took most of the processor time of the tests of the PostgreSQL store (ext4, measured).
-fn parent_directory(durability: Durability) -> &'static str {
-    let has_space = || {
-        rustix::fs::statvfs(MEMORY)
-            .is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_FREE_MEMORY)
-    };
-    match durability {
-        Durability::Fast if has_space() => MEMORY,
-        // `/tmp` instead of TMPDIR, because a socket's path must be short.
-        _ => "/tmp",
+fn parent_directory(durability: Durability) -> PathBuf {
+    if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
+        return directory.into();
     }
+    match durability {
+        Durability::Fast if has_free_memory() => MEMORY.into(),
+        // `/tmp` instead of TMPDIR, because a socket's path must be short.
+        _ => "/tmp".into(),
+    }
+}
+
+/// Returns whether both the file system in memory and the memory itself have [`MIN_FREE_MEMORY`].
+fn has_free_memory() -> bool {
+    let on_file_system =
+        rustix::fs::statvfs(MEMORY).map_or(0, |found| found.f_bavail.saturating_mul(found.f_frsize));
+    on_file_system >= MIN_FREE_MEMORY && available_memory().is_some_and(|free| free >= MIN_FREE_MEMORY)
+}
+
+/// Returns the memory that programs can use without swapping, in bytes (`MemAvailable` of proc(5)).
+fn available_memory() -> Option<u64> {
+    let information = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = information.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
 }
 
 impl Drop for Cluster {
