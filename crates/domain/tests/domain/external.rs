@@ -65,6 +65,7 @@ impl Life {
         assert_eq!(fold(&self.history).unwrap().as_ref(), Some(&self.order));
         for posting in ledger(&self.history) {
             assert_eq!(posting.entries.iter().map(|entry| entry.amount).sum::<i64>(), 0, "{posting:?}");
+            assert!(!posting.entries.is_empty(), "{posting:?}");
         }
         self
     }

@@ -203,6 +203,28 @@ proptest! {
         prop_assert_eq!(postings.len(), moved.count());
     }
 
+    /// Proves that a refund that is reversed leaves every account as before: later refunds take the same amounts from the
+    /// same accounts as without it.
+    #[test]
+    fn a_reversed_refund_changes_no_later_posting(
+        bill in any_bill(Just(PaymentMethod::Card)),
+        reversed in any_refund(),
+        later in proptest::collection::vec(any_refund(), 1..4),
+    ) {
+        let entries = |life: &Life| -> Vec<_> {
+            ledger(&life.history).into_iter().map(|posting| posting.entries).collect()
+        };
+        let (mut with, mut without) = (bill.delivered(), bill.delivered());
+        give_refund(&mut with, &Command::Refund(reversed), true);
+        with.receive(&refused(1));
+        let before = entries(&with).len();
+        for request in later {
+            give_refund(&mut with, &Command::Refund(request.clone()), true);
+            give_refund(&mut without, &Command::Refund(request), true);
+        }
+        prop_assert_eq!(&entries(&with)[before..], &entries(&without)[1..]);
+    }
+
     /// Proves that a refund of lines returns exactly the tax on the lines, regardless of the bearer.
     #[test]
     fn refunds_of_lines_return_exactly_their_tax(
