@@ -29,7 +29,7 @@ pub async fn eventually<T, E: Debug>(what: &str, mut attempt: impl AsyncFnMut() 
 }
 
 /// Does what [`eventually`] does, and blocks the thread. This function cannot interrupt an attempt, so an attempt needs
-/// its own time limit, such as the one of [`http_client`](crate::http_client).
+/// its own timeout, such as the one of [`http_client`](crate::http_client).
 pub fn eventually_blocking<T, E: Debug>(what: &str, attempt: impl FnMut() -> Result<T, E>) -> T {
     eventually_within(PATIENCE, what, attempt)
 }
