@@ -1,8 +1,9 @@
 //! The settings, from flags, environment variables and a file, each with a default.
 //!
-//! Each topic has a file with its settings: their names, ranges, defaults and texts, the types of their values, and the conversion
-//! into the configuration of the crates below. [`Settings`] lists the topics; `docs/reference/settings.md` and `dabba settings` are generated
-//! from it. The names of settings are unique across topics, because the settings file has no tables.
+//! Each topic has a file with its settings: their names, ranges, defaults and texts, the types of their values, and the
+//! conversion into the configuration of the crates below. [`Settings`] lists the topics; `docs/reference/settings.md` and
+//! `dabba settings` are generated from it. The names of settings are unique across topics, because the settings file has
+//! no tables.
 //!
 //! - A new setting needs a field in the file of its topic, and a regenerated page (a test names the command).
 //! - A new topic needs a file beside the others, and a field in [`Settings`] whose text is the title of the topic.

@@ -6,8 +6,12 @@
 //!
 //! To add a kind, add a variant to [`Task`] and to [`TaskKind`], and its rules to [`TaskKind::rules`]. To add a queue,
 //! add a variant to [`TaskQueue`] with its name. The compiler then names the entry that is missing in the engine's
-//! registry. The subjects of a published kind never grow, because an older server refuses a task that does not fit its
-//! rules: add a kind instead.
+//! registry.
+//!
+//! To allow a published kind another subject kind, consider older servers on the same database. A subject kind that older
+//! servers do not know is safe: they leave such tasks alone. Therefore a review accepts every subject kind, including
+//! those of later versions. A subject kind that they already know is not: they refuse a task that does not fit their
+//! rules. Add a kind of task instead.
 
 use std::fmt;
 

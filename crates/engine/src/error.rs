@@ -166,7 +166,7 @@ pub enum Conflict {
     /// The change would leave no enabled admin.
     #[error("this is the only enabled admin; create or enable another admin first")]
     LastAdmin,
-    /// The task is for a person, not for a worker.
+    /// The task is for an admin, not for a worker.
     #[error(
         "a review cannot be retried, because no worker can do it; handle the order, then resolve the task"
     )]

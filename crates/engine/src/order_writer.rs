@@ -173,8 +173,8 @@ impl OrderWriter {
         Err(Conflict::TooManyChanges.into())
     }
 
-    /// Writes a decision, and returns an outcome that its conditions allow. The decision is queued at once. It is written, and its post-commit actions run, even if the
-    /// future is dropped.
+    /// Writes a decision, and returns an outcome that its conditions allow. The decision is queued at once. The decision
+    /// is written, and its post-commit actions run, even if the future is dropped.
     fn write(&self, proposal: Proposal) -> impl Future<Output = Result<CommitOutcome, Error>> + Send + use<> {
         let Proposal { decision, conditions, cache_change } = proposal;
         let refusals = AllowedRefusals::by(&conditions);

@@ -21,7 +21,7 @@
 //! | the outcome is unknown | the task is retried when its lease expires, unless it is completed |
 //! | anything else, including a panic | the task is retried after a pause; after too many failures it is parked until an admin retries or resolves it |
 //!
-//! Work that only a person can do is a task too (`Task::Review`): the store parks it when it is written, no worker ever
+//! Work that only an admin can do is a task too (`Task::Review`): the store parks it when it is written, no worker ever
 //! leases it, and an admin resolves it.
 //!
 //! Each queue has its own worker, so that tasks that wait for a payment provider do not delay deadlines.
@@ -212,9 +212,10 @@ impl Work {
                 let postponed = self.store.postpone_task(claimed.lease, run_at, None).await;
                 release_outcome(claimed, postponed, TaskOutcome::Postponed)
             }
+            // The order writer refuses a replay of a commit without an idempotency key (`AllowedRefusals`), and no task
+            // has a key.
             Ok(Outcome::Replayed { .. }) => {
-                let defect = "a commit without an idempotency key was answered as a replay";
-                self.fail(claimed, &Error::Internal(defect.into())).await
+                self.fail(claimed, &Error::Internal("a task's commit was a replay".into())).await
             }
             Err(Error::OutcomeUnknown) => TaskOutcome::Unknown,
             Err(error) => self.fail(claimed, &error).await,

@@ -3,7 +3,13 @@
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
-use crate::{TestAccount, description};
+use crate::{PATIENCE, TestAccount, description};
+
+/// Returns a client whose requests fail after [`PATIENCE`]: a server that hangs then fails the test, instead of blocking
+/// the test run.
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder().timeout(PATIENCE).build().expect("a client without special settings")
+}
 
 /// A request under construction.
 #[must_use = "call send() to send the request"]

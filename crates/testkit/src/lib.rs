@@ -31,7 +31,7 @@ mod stores;
 mod waiting;
 
 pub use accounts::{PASSWORD, TestAccount};
-pub use client::{HttpResponse, Request};
+pub use client::{HttpResponse, Request, http_client};
 pub use description::errors_of;
 pub use exposition::{Exposition, MetricFamily, MetricSample};
 pub use server::{TestServer, TestServerBuilder, menu, settings};

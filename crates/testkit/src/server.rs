@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{HttpResponse, Request, StoreFactory, TestAccount, sqlite_in};
+use crate::{HttpResponse, Request, StoreFactory, TestAccount, http_client, sqlite_in};
 
 /// Initial time of every server's clock: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
@@ -120,7 +120,7 @@ impl TestServerBuilder {
             restaurant,
             other_restaurant,
             clock,
-            client: reqwest::Client::new(),
+            client: http_client(),
             config: self.web,
             api: self.api,
             connections: self.connections,

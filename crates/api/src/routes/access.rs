@@ -23,7 +23,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     lists,
     paths::AccountPath,
-    writes::{AtVersion, Conditions, KeyParameter, Shown, Written, mark, tagged},
+    writes::{AtVersion, ConditionalWrite, KeyParameter, Shown, Written, mark, tagged},
 };
 use crate::{
     app::App,
@@ -133,7 +133,7 @@ async fn change_account(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<AccountId>,
-    Conditions(conditional): Conditions,
+    ConditionalWrite(conditional): ConditionalWrite,
     JsonBody(AccountPatchBody { name, role, disabled }): JsonBody<AccountPatchBody>,
 ) -> Result<Response> {
     let patch = AccountPatch { name, role, disabled };

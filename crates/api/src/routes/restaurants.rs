@@ -16,7 +16,7 @@ use super::{
     lists,
     paths::{MemberPath, RestaurantPath},
     writes::{
-        AtVersion, Conditions, Created, KeyParameter, Shown, Written, created, mark, tagged,
+        AtVersion, ConditionalWrite, Created, KeyParameter, Shown, Written, created, mark, tagged,
         versions_to_replace,
     },
 };
@@ -236,7 +236,7 @@ async fn pause_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
-    Conditions(conditional): Conditions,
+    ConditionalWrite(conditional): ConditionalWrite,
     MaybeJsonBody(pause): MaybeJsonBody<PauseBody>,
 ) -> Result<Response> {
     let until = pause.unwrap_or_default().until;
@@ -257,7 +257,7 @@ async fn resume_restaurant(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
     InPath(id): InPath<RestaurantId>,
-    Conditions(conditional): Conditions,
+    ConditionalWrite(conditional): ConditionalWrite,
 ) -> Result<Response> {
     let changed = app.engine.catalogue.resume_under(&caller, id, conditional).await?;
     Ok(answer(&app, &changed))

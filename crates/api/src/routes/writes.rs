@@ -3,9 +3,9 @@
 //!
 //! | header | describes it | reads it |
 //! |---|---|---|
-//! | `If-Match`, optional | [`AtVersion`] | [`IfMatch`]; with the key: [`Conditions`] |
+//! | `If-Match`, optional | [`AtVersion`] | [`IfMatch`]; with the key: [`ConditionalWrite`] |
 //! | `If-Match`, required | the operation | [`IfMatch`], then [`versions_to_replace`] |
-//! | `Idempotency-Key`, optional | [`KeyParameter`] | [`MaybeKey`]; with the condition: [`Conditions`] |
+//! | `Idempotency-Key`, optional | [`KeyParameter`] | [`MaybeKey`]; with the condition: [`ConditionalWrite`] |
 //! | `Idempotency-Key`, required | the operation | `RequiredKey` |
 //!
 //! [`Shown`], [`Written`] and [`Created`] describe the response. [`Resource`] states what differs between the resources.
@@ -95,9 +95,9 @@ pub(super) struct KeyParameter {
 }
 
 /// The conditions of a write: `If-Match` and `Idempotency-Key`, both optional.
-pub(super) struct Conditions(pub(super) Conditional);
+pub(super) struct ConditionalWrite(pub(super) Conditional);
 
-impl FromRequestParts<Arc<App>> for Conditions {
+impl FromRequestParts<Arc<App>> for ConditionalWrite {
     type Rejection = ApiProblem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {

@@ -79,7 +79,7 @@ pub(crate) async fn raw(server: &TestServer, bytes: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    tokio::time::timeout(dabba_testkit::PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     answer
 }
 

@@ -108,6 +108,7 @@ async fn each_caller_sees_exactly_the_fields_of_the_table() {
             findings.push(format!("{operation} is in no section"));
         }
     }
+    findings.sort();
     findings.dedup();
     assert!(findings.is_empty(), "{} findings\n{}", findings.len(), findings.join("\n"));
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions};
-use dabba_testkit::{equal, eventually};
+use dabba_testkit::{equal, eventually, http_client};
 
 use super::support::{Server, block_on, failure};
 
@@ -16,7 +16,7 @@ use super::support::{Server, block_on, failure};
 const PROMPT: Duration = Duration::from_secs(5);
 
 async fn status(address: &str, path: &str) -> u16 {
-    reqwest::get(format!("{address}{path}")).await.unwrap().status().as_u16()
+    http_client().get(format!("{address}{path}")).send().await.unwrap().status().as_u16()
 }
 
 /// Proves that with a listener for operators, only that listener serves metrics and documents, only the public listener serves
@@ -37,7 +37,8 @@ fn the_listener_for_operators_is_separate() {
             (status(&public, "/v1/restaurants").await, status(&admin, "/v1/restaurants").await),
             (200, 404)
         );
-        let metrics = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+        let metrics =
+            http_client().get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains("route=\"/v1/restaurants\""), "what the public listener serves is measured");
     });
     server.stop();
@@ -73,7 +74,7 @@ fn hosts_and_origins_are_settings() {
             "operators are served under any host"
         );
         let by_name = address.replace("127.0.0.1", "localhost");
-        let client = reqwest::Client::new();
+        let client = http_client();
         let request =
             client.get(format!("{by_name}/v1/restaurants")).header("origin", "https://shop.example.org");
         let answer = request.send().await.unwrap();

@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use dabba_testkit::http_client;
 
 use super::{
     placing::{Placing, whole_orders},
@@ -16,7 +17,13 @@ const CUSTOMERS: usize = 4;
 
 /// Returns the status of a readiness probe.
 async fn readiness(server: &Server) -> u16 {
-    reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap().status().as_u16()
+    http_client()
+        .get(format!("{}/readyz", server.announced_text("/address")))
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 /// Moves the database file away, and puts another database there if one is given. Proves that the server is not ready and

@@ -8,7 +8,7 @@ use std::{
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
-use dabba_testkit::{Exposition, MetricFamily, equal, eventually_blocking};
+use dabba_testkit::{Exposition, MetricFamily, equal, eventually_blocking, http_client};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ use super::{
 
 /// Returns status and body of a response.
 async fn ask(url: &str, accept: &str) -> (u16, String) {
-    let answer = reqwest::Client::new().get(url).header("accept", accept).send().await.unwrap();
+    let answer = http_client().get(url).header("accept", accept).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
-use dabba_testkit::{equal, eventually, eventually_blocking};
+use dabba_testkit::{equal, eventually, eventually_blocking, http_client};
 use serde_json::{Value, json};
 
 use super::support::{Server, block_on, dabba, failure, stdout};
@@ -84,7 +84,9 @@ fn a_server_on_one_database_delivers_an_order() {
     });
     assert_eq!(delivered["status"], "delivered");
     let metrics = block_on(async {
-        reqwest::get(format!("{}/metrics", server.announced_text("/address")))
+        http_client()
+            .get(format!("{}/metrics", server.announced_text("/address")))
+            .send()
             .await
             .unwrap()
             .text()
@@ -209,7 +211,8 @@ fn a_server_survives_an_outage_of_its_database() {
     let restaurant = server.announced_text("/restaurant_id");
     let place = async |key| place_at(&server, &restaurant, key, &server.announcement["order"]).await;
     let readiness = async || {
-        let answer = reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap();
+        let answer =
+            http_client().get(format!("{}/readyz", server.announced_text("/address"))).send().await.unwrap();
         answer.status().as_u16()
     };
     block_on(async {

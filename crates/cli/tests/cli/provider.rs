@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dabba_gateways::simulated::{ProviderHealth, ledger::Summary};
 use dabba_sim::Client;
-use dabba_testkit::eventually;
+use dabba_testkit::{eventually, http_client};
 use serde_json::{Value, json};
 
 use super::support::Server;
@@ -98,7 +98,8 @@ pub(crate) async fn wait_until(server: &Server, order: &Value, condition: impl F
 
 /// Returns the sum of the counters in a page of metrics whose lines contain all these parts.
 pub(crate) async fn counted(server: &Server, parts: &[&str]) -> u64 {
-    let page = reqwest::get(format!("{}/metrics", server.announced_text("/address"))).await.unwrap();
+    let page =
+        http_client().get(format!("{}/metrics", server.announced_text("/address"))).send().await.unwrap();
     let page = page.text().await.unwrap();
     // Comments are skipped.
     let values = page.lines().filter(|line| !line.starts_with('#'));

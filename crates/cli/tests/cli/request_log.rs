@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use dabba_testkit::eventually_blocking;
+use dabba_testkit::{PATIENCE, eventually_blocking};
 use serde_json::{Value, json};
 
 use super::support::{Server, block_on};
@@ -39,6 +39,7 @@ fn line(log: &Path, request_id: &str) -> Value {
 fn raw(server: &Server, request: &str) -> String {
     let address = server.announced_text("/address");
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -7,7 +7,7 @@ use std::{
     process::Stdio,
 };
 
-use dabba_testkit::eventually_blocking;
+use dabba_testkit::{PATIENCE, eventually_blocking};
 use serde_json::{Value, json};
 
 use super::support::{Server, block_on, dabba, failure, stdout};
@@ -168,6 +168,7 @@ fn both_signals_end_the_server_in_order() {
 fn begin_a_request(server: &Server) -> TcpStream {
     let address = server.announced_text("/address");
     let mut stream = TcpStream::connect(address.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
         .write_all(
             b"POST /v1/tokens HTTP/1.1\r\nHost: dabba\r\nContent-Type: application/json\r\n\

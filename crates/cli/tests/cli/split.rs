@@ -6,7 +6,7 @@ use dabba_engine::{Random as _, SeededRandom};
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::BucketRange;
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
-use dabba_testkit::eventually_blocking;
+use dabba_testkit::{eventually_blocking, http_client};
 use serde_json::{Value, json};
 
 use super::{
@@ -87,7 +87,9 @@ async fn a_split_under_load_loses_and_duplicates_nothing() {
     assert!(applied.contains("503") && applied.contains("dabba shards purge"), "{applied}");
     // The old server continues for its buckets, refuses the others, and reports that its map is outdated.
     staying.wait_for(ORDERS).await;
-    let readiness: Value = reqwest::get(format!("{}/readyz", old.announced_text("/address")))
+    let readiness: Value = http_client()
+        .get(format!("{}/readyz", old.announced_text("/address")))
+        .send()
         .await
         .unwrap()
         .json()

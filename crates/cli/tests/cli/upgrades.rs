@@ -12,7 +12,7 @@ use std::{
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
 use dabba_store_postgres::PostgresOptions;
-use dabba_testkit::{equal, eventually};
+use dabba_testkit::{equal, eventually, http_client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -80,7 +80,13 @@ async fn replayed(client: &Client, restaurant: &str, key: &str, order: &Value) -
 }
 
 async fn readiness(server: &Server) -> u16 {
-    reqwest::get(format!("{}/readyz", server.announced_text("/address"))).await.unwrap().status().as_u16()
+    http_client()
+        .get(format!("{}/readyz", server.announced_text("/address")))
+        .send()
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
 }
 
 /// Proves that a server of the previous version continues while a newer server migrates the database under load; that both place

@@ -59,7 +59,7 @@ impl KindPolicy {
             TaskKind::Review => Self {
                 max_failures: 1,
                 backoff: TaskConfig::backoff,
-                handler: |_, _| Box::pin(async { Err(left_to_people()) }),
+                handler: |_, _| Box::pin(async { Err(left_to_admins()) }),
             },
         }
     }
@@ -67,8 +67,8 @@ impl KindPolicy {
 
 /// Returns the error of a task for admins that a worker leased. Stores never hand out such a task. If one is unparked
 /// nevertheless, this failure parks it again.
-fn left_to_people() -> Error {
-    Error::Internal("only a person can do this task; resolve it with dabba tasks".into())
+fn left_to_admins() -> Error {
+    Error::Internal("only an admin can do this task; resolve it with dabba tasks".into())
 }
 
 /// How workers treat a queue.

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, value::RawValue};
 use super::{Entries, Node, Schemas, is_for_null, is_null, is_read_only, referenced, variant};
 
 impl Schemas {
-    /// Returns a valid document of the schema of this name, without the members that mean the same as omitted ones: members that only
-    /// the server writes, and optional members that are `null`. If the schema describes a meaning of `null`, `null` stays.
+    /// Returns a valid document of the schema of this name, without the members that mean the same as omitted ones:
+    /// members that only the server writes, and optional members that are `null`. If the schema describes a meaning of
+    /// `null`, `null` stays.
     pub(crate) fn without_nulls(&self, name: &str, document: &RawValue) -> Value {
         self.get(name).map_or_else(|| whole(document), |schema| self.without_nulls_by(schema, document))
     }

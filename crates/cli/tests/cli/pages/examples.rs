@@ -1,5 +1,6 @@
 //! The responses on the pages, compared with those of a server.
 
+use dabba_testkit::http_client;
 use serde_json::{Value, json};
 
 use super::{Block, Marker, blocks, pages};
@@ -80,7 +81,7 @@ fn example_problems_match_real_ones() {
     let wrong = json!({"lines": [{"item": "cardamom-tea", "quantity": 0}], "payment_method": "cheque"});
     let place = |order: &Value| -> Value {
         let url = format!("{}{restaurant}/orders", server.announced_text("/address"));
-        let request = reqwest::Client::new().post(url).bearer_auth(server.announced_text("/tokens/customer"));
+        let request = http_client().post(url).bearer_auth(server.announced_text("/tokens/customer"));
         let request = request.header("idempotency-key", "example").json(order);
         block_on(async { request.send().await.unwrap().json().await.unwrap() })
     };
