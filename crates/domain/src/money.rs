@@ -141,9 +141,9 @@ impl Money {
 }
 
 impl fmt::Display for Money {
-    /// Writes minor units and currency code: `1250 GBP`.
+    /// Writes the amount with its unit: `1250 minor units of GBP`. Without the unit, an admin reads 1250 pounds.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} {}", self.amount.minor(), self.currency)
+        write!(formatter, "{} minor units of {}", self.amount.minor(), self.currency)
     }
 }
 
@@ -153,6 +153,12 @@ mod tests {
 
     fn amount(minor: i64) -> Amount {
         Amount::from_minor(minor).unwrap()
+    }
+
+    #[test]
+    fn money_is_written_with_its_unit() {
+        let money = Money { amount: amount(610), currency: Currency::from_code("GBP").unwrap() };
+        assert_eq!(money.to_string(), "610 minor units of GBP");
     }
 
     #[test]
