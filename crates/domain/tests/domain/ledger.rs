@@ -134,6 +134,17 @@ fn everyone_bears_only_what_each_account_still_holds() {
     assert_eq!(balances(&ledger(&life.history)), [-1_700, 1_700, 0, 0, 0, 0]);
 }
 
+/// Proves that the unit that rounding leaves over goes to the account with the largest remainder, not to the account that
+/// holds most: of 50, 45 5/111, 4 56/111 and 50/111.
+#[test]
+fn what_rounding_leaves_goes_to_the_largest_remainder() {
+    let bill =
+        Bill { lines: vec![(1, 100)], tax_rate: 0, delivery_fee: 10, tip: 1, discount: 0, ..bill(false) };
+    let mut life = bill.delivered();
+    give_refund(&mut life, &by(RefundBearer::Everyone, Some(50)), true);
+    assert_eq!(balances(&ledger(&life.history)), [-111, 50, 55, 5, 1, 0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
