@@ -1,7 +1,8 @@
 -- A task may be about a restaurant or an account, and not only about an order. Servers of the version before may run on
--- this schema: they write tasks of orders, and the only task with another subject that they know is a review, which they list
--- and resolve but never execute. Do not run `dabba shards purge` of the version before: it would delete tasks of the directory
--- by the bucket of their id.
+-- this schema: they write tasks of orders, and the only task with another subject that they know is a review, which they never
+-- execute. They take it for the review of an order: they list and resolve it only if their database holds the bucket of its
+-- id, and in a shard that was split they may resolve a copy. Do not run `dabba shards purge` of the version before: it would
+-- delete tasks of the directory by the bucket of their id.
 
 ALTER TABLE tasks
     -- Kind of the task's subject: `order`, `restaurant` or `account`; a newer version may add kinds. The column `order_id`

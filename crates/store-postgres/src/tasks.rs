@@ -304,7 +304,8 @@ impl PostgresStore {
     }
 
     /// Returns the kind of a parked task, if the task belongs to this database, is parked and is not resolved. Refuses the task of
-    /// an order whose bucket was moved to another shard. Runs within a transaction that writes.
+    /// an order whose bucket was moved to another shard after this server read the shard map. Runs within a transaction that
+    /// writes.
     async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
         let rows = connection.query(&self.of_known_tasks(KIND_OF_PARKED), &[&id.uuid()]).await?;
         let found = first(&rows, |row| parked_kind_of(id, row))?;
@@ -313,12 +314,13 @@ impl PostgresStore {
             let is_here = shard::is_directory(connection).await?;
             return Ok(found.filter(|_| is_here).map(|parked| parked.kind));
         }
-        // The directory is also asked for tasks whose ids have the buckets of other shards. Such a task is not an order's.
+        // The directory is also asked for tasks whose ids have the buckets of other shards. The task of such an order, if its row
+        // is still here after a move, is answered for by the order's shard.
         let expected = self.held.expected();
-        let is_asked_as_directory = expected.is_directory && !expected.buckets.contains(id.bucket());
-        if found.is_some() || !is_asked_as_directory {
-            shard::require(connection, id.bucket()).await?;
+        if expected.is_directory && !expected.buckets.contains(id.bucket()) {
+            return Ok(None);
         }
+        shard::require(connection, id.bucket()).await?;
         Ok(found.map(|parked| parked.kind))
     }
 

@@ -53,14 +53,19 @@ pub fn parked_kind_of<'row>(id: TaskId, row: impl StoredRow<'row>) -> Result<Par
 }
 
 /// Returns the task of a row that begins with these columns: `id`, `subject_kind`, `order_id` (the id of the subject), `kind`,
-/// `payload`, `run_at_ns`. Refuses a task that does not fit the rules of its kind.
-fn task_of<'row>(row: impl StoredRow<'row>) -> Result<NewTask, StoreError> {
-    let task = NewTask {
+/// `payload`, `run_at_ns`. Does not check whether the task fits the rules of its kind.
+fn unchecked_task_of<'row>(row: impl StoredRow<'row>) -> Result<NewTask, StoreError> {
+    Ok(NewTask {
         id: row.id(0)?,
         subject: decode_task_subject(row.text(1)?, row.uuid(2)?)?,
         task: decode_task(row.text(3)?, row.optional_text(4)?)?,
         run_at: row.timestamp(5)?,
-    };
+    })
+}
+
+/// Like [`unchecked_task_of`], but refuses a task that does not fit the rules of its kind.
+fn task_of<'row>(row: impl StoredRow<'row>) -> Result<NewTask, StoreError> {
+    let task = unchecked_task_of(row)?;
     task.check()?;
     Ok(task)
 }
@@ -90,10 +95,10 @@ pub fn sort_claimed(claimed: &mut [ClaimedTask]) {
 }
 
 /// Returns the task of a row with the columns of a task, `attempts`, `leased_until_ns`, `parked_at_ns` and
-/// `resolved_at_ns`.
+/// `resolved_at_ns`. An audit reports a task that does not fit the rules of its kind, so it is returned too.
 pub fn stored_task_of<'row>(row: impl StoredRow<'row>) -> Result<StoredTask, StoreError> {
     Ok(StoredTask {
-        task: task_of(row)?,
+        task: unchecked_task_of(row)?,
         attempts: row.number(6)?,
         leased_until: row.optional_timestamp(7)?,
         parked_at: row.optional_timestamp(8)?,

@@ -21,7 +21,8 @@ pub trait AuditStore: Send + Sync {
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
 
     /// Returns at most `limit` tasks after an id, ordered by id: all tasks that are not completed, including leased, parked and
-    /// resolved tasks. Returns fewer than `limit` only if there are no more.
+    /// resolved tasks. Returns also tasks that do not fit the rules of their kind, so that the audit can report them. Returns fewer
+    /// than `limit` only if there are no more.
     async fn all_tasks(
         &self,
         after: Option<TaskId>,

@@ -33,6 +33,9 @@ pub trait TaskStore: Send + Sync {
     /// Completes a leased task that is not about an order: the task is deleted. Returns `false` if the lease was lost; an expired
     /// lease is not lost until another worker has taken over the task. The lease of an order's task is
     /// [`StoreError::Corrupt`].
+    ///
+    /// After [`StoreError::OutcomeUnknown`], do not retry: `false` would not tell a completed task from a lost lease. Either the
+    /// task is deleted, or it becomes due again when its lease expires.
     async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError>;
 
     /// Leases at most `limit` due tasks of a queue that nobody holds at `now`; from each shard, the tasks that are due longest.

@@ -312,7 +312,8 @@ async fn read_all(source: &dyn Source, limit: PageLimit, watch: Watch<'_>) -> Re
     Ok(Contents { origin: source.origin().await?, tables })
 }
 
-/// Fails if the copy that was started has other content than the source.
+/// Fails if the copy that was started has other content than the source. If a version of Dabba with other [`TABLES`] started the
+/// copy, the digests differ although the source is unchanged.
 fn require_same(begun: &Contents, contents: &Contents, what: &str) -> Result<(), StoreError> {
     if begun.origin != contents.origin {
         return Err(unfit(format!(
@@ -328,8 +329,9 @@ fn require_same(begun: &Contents, contents: &Contents, what: &str) -> Result<(),
         return Ok(());
     }
     Err(unfit(format!(
-        "the embedded database has changed since {what}: {}. Nothing was copied. Copy into a new, empty database, and \
-         stop all servers that use the embedded database",
+        "the embedded database has changed since {what}: {}; or another version of Dabba, which copies other columns, \
+         began the copy. Nothing was copied. Copy into a new, empty database, and stop all servers that use the embedded \
+         database",
         changes.join(", ")
     )))
 }

@@ -146,6 +146,9 @@ codes! {
     TaskWithoutOrder "task_without_order" Breach "I3",
     /// A task is not in the bucket of its order.
     TaskBucket "task_bucket" Breach "I3",
+    /// A task is about something that a task of its kind cannot be about. Workers leave it, and nobody can retry or
+    /// resolve it.
+    TaskSubject "task_subject" Breach "I3",
     /// The order waits for a step, and no task will carry it out.
     TaskMissing "task_missing" Breach "I3",
     /// A key names an order that does not exist or that belongs to another restaurant.

@@ -1,5 +1,6 @@
 //! Checks that every task about an order has its order, and that every waiting order has the task that it waits for.
-//! Of tasks about restaurants and accounts, the audit checks only whether they are overdue, parked or open.
+//! Of tasks about restaurants and accounts, the audit checks only whether they are overdue, parked or open, and whether
+//! a task of their kind can be about them.
 //!
 //! The version of an order that needs a task is written together with that task, and the version that no
 //! longer needs it removes it. So if an order had the same version before and after the tasks were read, its
@@ -199,6 +200,14 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
                         format!("is in bucket {bucket}, the order in bucket {home}"),
                     );
                 }
+            }
+            if !task.kind().accepts(subject.kind()) {
+                let text = format!(
+                    "cannot be about the {subject}; no worker executes it, and no command changes it: delete it from the \
+                     table `tasks`"
+                );
+                found(FindingCode::TaskSubject, text);
+                continue;
             }
             let overdue = self.options.now.duration_since(stored.task.run_at);
             match (stored.resolved_at, stored.parked_at) {

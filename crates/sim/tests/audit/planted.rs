@@ -343,7 +343,8 @@ async fn every_planted_code_is_found_and_no_other() {
         let found: Vec<FindingCode> = report.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(found, [*code], "case {number}: {report}");
         let finding = &report.findings[0];
-        let is_of_no_order = matches!(code, FindingCode::Oversold | FindingCode::StorageDamaged);
+        let is_of_no_order =
+            matches!(code, FindingCode::Oversold | FindingCode::StorageDamaged | FindingCode::TaskSubject);
         assert_eq!(finding.order_id.is_none(), is_of_no_order, "{report}");
         if !is_of_no_order && !matches!(code, FindingCode::TaskWithoutOrder | FindingCode::KeyOrder) {
             assert_eq!(finding.order_id, Some(order.id), "{report}");

@@ -5,7 +5,8 @@
 //! take no part in the detection of serialization failures.
 //!
 //! A newer version may keep rows by rules that this program does not know. So each step first refuses a newer schema,
-//! even a compatible one: the database may be migrated during a purge.
+//! even a compatible one: the database may be migrated during a purge. The statement that deletes checks the schema
+//! again, because the migration may commit between the two.
 
 use dabba_store::StoreError;
 use dabba_store_sql::BELOW_EVERY_ID;
@@ -13,7 +14,12 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::Administration;
-use crate::{codec::read, failure::Failure, migrate::refuse_newer_schema, pool::Connection};
+use crate::{
+    codec::read,
+    failure::Failure,
+    migrate::{NEWEST, refuse_newer_schema},
+    pool::Connection,
+};
 
 /// Maximum number of rows of one table that one step reads and deletes.
 pub(crate) const ROWS_PER_STEP: i64 = 1_000;
@@ -44,9 +50,40 @@ const TABLES: [Table; 7] = [
     Table::new("restaurants", "id"),
 ];
 
+/// Schema version that this program knows, as a parameter of the statements that delete.
+const KNOWN_SCHEMA: i64 = NEWEST as i64;
+
+/// Condition that no newer program has migrated the database, for the statement that deletes. Newer programs write only after
+/// their migration, so a snapshot that contains a row of a newer program contains the migration too.
+macro_rules! schema_is_known {
+    ($known:literal) => {
+        concat!("NOT EXISTS (SELECT FROM schema_versions WHERE version > ", $known, "::bigint)")
+    };
+}
+
+/// Deletes `$1` rows of a table that only the directory uses, unless the database is the directory.
+macro_rules! purge_outside_directory {
+    ($table:literal, $order:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY( SELECT ",
+            $table,
+            ".ctid FROM ",
+            $table,
+            ", shard WHERE shard.is_the_only_row AND NOT shard.is_directory AND ",
+            schema_is_known!("$2"),
+            " ORDER BY ",
+            $order,
+            " LIMIT $1))"
+        )
+    };
+}
+
 /// Idempotency keys have no index that begins with the restaurant, so they are scanned by account. Keys without a
 /// restaurant belong to the directory.
-const PURGE_KEYS: &str = "\
+const PURGE_KEYS: &str = concat!(
+    "\
     WITH seen AS ( \
         SELECT account_id, restaurant_id, key FROM idempotency_keys \
         WHERE (account_id, restaurant_id, key) > ($1, $2, $3) \
@@ -59,44 +96,28 @@ const PURGE_KEYS: &str = "\
             AND CASE WHEN seen.restaurant_id = '00000000-0000-0000-0000-000000000000' \
                 THEN NOT shard.is_directory \
                 ELSE bucket_of(seen.restaurant_id) NOT BETWEEN shard.first_bucket AND shard.last_bucket END \
+            AND ",
+    schema_is_known!("$5"),
+    " \
         RETURNING 1) \
     SELECT account_id, restaurant_id, key, (SELECT count(*) FROM gone) FROM seen \
-    ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1";
-
-const PURGE_MEMBERSHIPS: &str = "\
-    DELETE FROM memberships WHERE ctid = ANY (ARRAY( \
-        SELECT memberships.ctid FROM memberships, shard \
-        WHERE shard.is_the_only_row AND NOT shard.is_directory \
-        ORDER BY restaurant_id, account_id LIMIT $1))";
-
-const PURGE_ACCOUNTS: &str = "\
-    DELETE FROM accounts WHERE ctid = ANY (ARRAY( \
-        SELECT accounts.ctid FROM accounts, shard \
-        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
-
-const PURGE_REVOCATIONS: &str = "\
-    DELETE FROM revocations WHERE ctid = ANY (ARRAY( \
-        SELECT revocations.ctid FROM revocations, shard \
-        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY revision LIMIT $1))";
-
-const PURGE_REVOCATION_COUNTER: &str = "\
-    DELETE FROM revocation_counter WHERE ctid = ANY (ARRAY( \
-        SELECT revocation_counter.ctid FROM revocation_counter, shard \
-        WHERE shard.is_the_only_row AND NOT shard.is_directory ORDER BY id LIMIT $1))";
+    ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1"
+);
 
 /// Tables that only the directory uses. A table that references another one comes before it.
 const DIRECTORY: [(&str, &str); 4] = [
-    ("memberships", PURGE_MEMBERSHIPS),
-    ("revocations", PURGE_REVOCATIONS),
-    ("revocation_counter", PURGE_REVOCATION_COUNTER),
-    ("accounts", PURGE_ACCOUNTS),
+    ("memberships", purge_outside_directory!("memberships", "restaurant_id, account_id")),
+    ("revocations", purge_outside_directory!("revocations", "revision")),
+    ("revocation_counter", purge_outside_directory!("revocation_counter", "id")),
+    ("accounts", purge_outside_directory!("accounts", "id")),
 ];
 
 impl Table {
     /// Returns the statement that reads `$2` ids after `$1`, and deletes the rows of those that belong to another
-    /// shard. Its result is the last id read, and the number of deleted rows.
+    /// shard, if the schema is at most `$3`. Its result is the last id read, and the number of deleted rows.
     fn sql(&self) -> String {
         let Self { name, id, of_directory } = self;
+        let schema_is_known = schema_is_known!("$3");
         format!(
             "WITH seen AS (SELECT DISTINCT {id} FROM (\
                  SELECT {id} FROM {name} WHERE {id} > $1 ORDER BY {id} LIMIT $2) AS next), \
@@ -104,6 +125,7 @@ impl Table {
                  DELETE FROM {name} USING seen, shard WHERE {name}.{id} = seen.{id} AND shard.is_the_only_row \
                      AND CASE WHEN {of_directory} THEN NOT shard.is_directory \
                          ELSE bucket_of(seen.{id}) NOT BETWEEN shard.first_bucket AND shard.last_bucket END \
+                     AND {schema_is_known} \
                  RETURNING 1) \
              SELECT {id}, (SELECT count(*) FROM gone) FROM seen ORDER BY {id} DESC LIMIT 1"
         )
@@ -145,6 +167,8 @@ impl Administration {
         for (table, sql) in DIRECTORY {
             all.push(self.purge_directory(table, sql, &mut progress).await?);
         }
+        // A last step may have kept its rows because of a migration after its check.
+        self.require_known_schema().await?;
         Ok(all)
     }
 
@@ -159,7 +183,7 @@ impl Administration {
         loop {
             let step = self.run(async |connection| {
                 refuse_newer_schema(connection).await?;
-                let rows = connection.write_returning(&sql, &[&after, &ROWS_PER_STEP]).await?;
+                let rows = connection.write_returning(&sql, &[&after, &ROWS_PER_STEP, &KNOWN_SCHEMA]).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 Ok(Some((read::<Uuid>(row, 0)?, read::<i64>(row, 1)?)))
             });
@@ -176,7 +200,8 @@ impl Administration {
         loop {
             let step = self.run(async |connection| {
                 refuse_newer_schema(connection).await?;
-                let parameters: [&(dyn ToSql + Sync); 4] = [&after.0, &after.1, &after.2, &ROWS_PER_STEP];
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&after.0, &after.1, &after.2, &ROWS_PER_STEP, &KNOWN_SCHEMA];
                 let rows = connection.write_returning(PURGE_KEYS, &parameters).await?;
                 let Some(row) = rows.first() else { return Ok(None) };
                 Ok(Some(((read(row, 0)?, read(row, 1)?, read(row, 2)?), read::<i64>(row, 3)?)))
@@ -198,7 +223,7 @@ impl Administration {
         loop {
             let step = self.run(async |connection: &Connection| -> Result<u64, Failure> {
                 refuse_newer_schema(connection).await?;
-                connection.write(sql, &[&ROWS_PER_STEP]).await
+                connection.write(sql, &[&ROWS_PER_STEP, &KNOWN_SCHEMA]).await
             });
             let gone = step.await?;
             if gone == 0 {
@@ -207,5 +232,51 @@ impl Administration {
             purged.rows += gone;
             progress(purged);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dabba_pg_cluster::Cluster;
+
+    use super::*;
+    use crate::{Ownership, PostgresStore};
+
+    /// A database that is not the directory, with a task, an idempotency key and an account that belong elsewhere.
+    const FILL: &str = "\
+        UPDATE shard SET name = 'south', first_bucket = 1, is_directory = false; \
+        INSERT INTO tasks (id, order_id, run_at_ns, kind) VALUES \
+            ('00000001-0000-7000-8000-000000000001', '00000002-0000-7000-8000-000000000001', 1, 'capture_payment'); \
+        INSERT INTO idempotency_keys SELECT '00000003-0000-7000-8000-000000000001', \
+            '00000004-0000-7000-8000-000000000001', '00000002-0000-7000-8000-000000000001', 2, 1, 'key', \
+            decode(repeat('00', 32), 'hex'); \
+        INSERT INTO accounts SELECT '00000003-0000-7000-8000-000000000001', 0, 'a@example.org', 'A', 'customer', ''";
+
+    /// Each form of the statements that delete checks the schema itself, because the database may be migrated after the
+    /// check before the statement.
+    #[tokio::test]
+    async fn no_statement_deletes_under_a_newer_schema() {
+        let cluster = Cluster::shared().unwrap();
+        let database = cluster.create_database().unwrap();
+        let url = cluster.url(&database);
+        PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
+        cluster.execute(&database, FILL).unwrap();
+        let administration = Administration::new(&url).unwrap();
+        let tasks = TABLES[0].sql();
+        let (_, accounts) = DIRECTORY[3];
+        for (known, expected) in [(KNOWN_SCHEMA - 1, 0_u64), (KNOWN_SCHEMA, 1)] {
+            let deleted = administration.run(async |connection| {
+                let of_tasks =
+                    connection.write_returning(&tasks, &[&BELOW_EVERY_ID, &ROWS_PER_STEP, &known]).await?;
+                let parameters: [&(dyn ToSql + Sync); 5] =
+                    [&BELOW_EVERY_ID, &BELOW_EVERY_ID, &"", &ROWS_PER_STEP, &known];
+                let of_keys = connection.write_returning(PURGE_KEYS, &parameters).await?;
+                let of_accounts = connection.write(accounts, &[&ROWS_PER_STEP, &known]).await?;
+                Ok((read::<i64>(&of_tasks[0], 1)?, read::<i64>(&of_keys[0], 3)?, of_accounts))
+            });
+            let in_rows = i64::try_from(expected).unwrap();
+            assert_eq!(deleted.await.unwrap(), (in_rows, in_rows, expected));
+        }
+        administration.close().await;
     }
 }

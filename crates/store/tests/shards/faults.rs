@@ -370,7 +370,7 @@ async fn parked_tasks_of_a_dead_shard_are_missing() {
 }
 
 /// Proves that an audit's lists are marked as incomplete while a shard is dead. Reading orders of that shard
-/// fails, because an order must not be omitted.
+/// fails, because an order must not be omitted. A shard that finds damage is not dead: its error is the result.
 #[tokio::test]
 async fn audit_lists_omit_a_dead_shard() {
     let mut fixture = Fixture::new();
@@ -385,4 +385,6 @@ async fn audit_lists_omit_a_dead_shard() {
     fixture.calls();
     assert_eq!(fixture.router.orders(&orders[2..]).await.unwrap(), []);
     assert_eq!(fixture.calls(), [Vec::new(), Vec::new(), vec!["orders"]]);
+    fixture.break_shard(2, &Fault::Fail(StoreError::Corrupt("a row is damaged".to_owned())));
+    assert!(matches!(fixture.router.all_tasks(None, limit).await, Err(StoreError::Corrupt(_))));
 }

@@ -54,6 +54,13 @@ pub(super) const PLANTED: &[Planted] = &[
         let id = &mut lists.tasks[0].task.id;
         *id = TaskId::generate(id.created_at(), neighbour(id.bucket()), 7);
     }),
+    plant(FindingCode::TaskSubject, Stage::Delivered, |lists| {
+        let stored = &mut lists.tasks[0];
+        let at = stored.task.id.created_at();
+        let restaurant_id = RestaurantId::generate(at, stored.task.id.bucket(), 7);
+        // Nothing else can be said about the task.
+        (stored.parked_at, stored.task.subject) = (Some(at), TaskSubject::Restaurant(restaurant_id));
+    }),
     plant(FindingCode::TaskParked, Stage::Created, |lists| {
         lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
     }),
