@@ -168,7 +168,7 @@ pub enum Conflict {
     LastAdmin,
     /// The task is for an admin, not for a worker.
     #[error(
-        "a review cannot be retried, because no worker can do it; handle the order, then resolve the task"
+        "a review cannot be retried, because no worker can do it; do what its detail says, then resolve the task"
     )]
     TaskNeedsAdmin,
 }
