@@ -3,7 +3,7 @@
 use crate::common::{amount, menu, settings};
 use dabba_domain::{
     Amount,
-    limits::{MAX_AMOUNT, MAX_LINES},
+    limits::{MAX_AMOUNT, MAX_CHOSEN_OPTIONS, MAX_LINES},
     menu::{Menu, MenuDocument},
     pricing::{
         Amounts, BelowMinimum, Cart, CartLine, ChosenOption, FulfilmentKind, PricedCart, check_minimum, price,
@@ -71,6 +71,48 @@ fn delivery_is_free_from_its_threshold_and_on_collection() {
             priced(json!({"fulfilment": fulfilment, "lines": [{"item": "dal", "quantity": quantity}]}));
         assert_eq!(priced.amounts.delivery_fee, amount(fee), "{quantity} {fulfilment}");
     }
+}
+
+/// Proves that the threshold itself is free, and one minor unit less is not.
+#[test]
+fn delivery_is_free_at_its_threshold() {
+    let cart = cart(json!({"fulfilment": "delivery", "lines": [{"item": "item-0", "quantity": 1}]}));
+    for (free_from, fee) in [(1_000, 0), (1_001, 250)] {
+        let mut settings = settings();
+        settings.delivery.as_mut().unwrap().free_from = Some(amount(free_from));
+        let priced = price(&settings, &menu_of(&[1_000]), (&cart).into()).unwrap();
+        assert_eq!(priced.amounts.delivery_fee, amount(fee), "free from {free_from}");
+    }
+}
+
+/// Proves that a cart can only ask for what the restaurant offers.
+#[test]
+fn a_cart_needs_a_fulfilment_that_the_restaurant_offers() {
+    let no_delivery = RestaurantSettings { delivery: None, ..settings() };
+    let no_collection = RestaurantSettings { collection: false, ..settings() };
+    for (settings, offered, refused) in
+        [(no_delivery, "collection", "delivery"), (no_collection, "delivery", "collection")]
+    {
+        let cart = |kind| cart(json!({"fulfilment": kind, "lines": [{"item": "dal", "quantity": 1}]}));
+        assert!(price(&settings, &menu(), (&cart(offered)).into()).is_ok(), "{offered}");
+        let problems = price(&settings, &menu(), (&cart(refused)).into()).unwrap_err();
+        let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/fulfilment"], "{refused}");
+    }
+}
+
+/// Proves that more options than the maximum are one problem, and that the maximum itself is checked option by option.
+#[test]
+fn a_line_has_at_most_the_maximum_of_options() {
+    let choose = |count| {
+        let options = vec![json!({"group": "unknown", "option": "unknown"}); count];
+        problems(json!({"fulfilment": "collection", "lines": [
+            {"item": "dal", "quantity": 1, "options": options}]}))
+    };
+    let unknown = choose(MAX_CHOSEN_OPTIONS);
+    assert_eq!(unknown.first().unwrap().0, "/lines/0/options/0/group");
+    let pointers: Vec<_> = choose(MAX_CHOSEN_OPTIONS + 1).into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(pointers, ["/lines/0/options"]);
 }
 
 #[test]
