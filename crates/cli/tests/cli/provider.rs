@@ -43,7 +43,11 @@ impl Provider {
 
     /// Sets whether the provider works, fails, or does both in turn.
     pub(crate) async fn set_health(&self, health: ProviderHealth) {
-        self.client.put("/v1/health").json(&health).send().await.unwrap();
+        // The provider may close an idle connection at the moment at which the client uses it.
+        eventually("the provider takes its health", async || {
+            self.client.put("/v1/health").json(&health).send().await
+        })
+        .await;
     }
 
     /// Stops the provider, and waits for an orderly end.
