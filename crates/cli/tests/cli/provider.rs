@@ -38,7 +38,8 @@ impl Provider {
     /// Returns a summary of the provider's records for an order.
     pub(crate) async fn summary(&self, order: &Value) -> Summary {
         let path = format!("/v1/summary/{}", id_of(order));
-        serde_json::from_value(self.client.get(&path).send().await.unwrap().body).unwrap()
+        let response = eventually("the provider answers", async || self.client.get(&path).send().await).await;
+        serde_json::from_value(response.body).unwrap()
     }
 
     /// Sets whether the provider works, fails, or does both in turn.
