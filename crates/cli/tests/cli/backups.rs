@@ -80,7 +80,7 @@ fn a_backup_under_load_is_restored_completely() {
     let file = directory.path().join("backup.db");
     let before = thread::scope(|scope| {
         let (server, stop) = (&server, &stop);
-        // The channel closes when this thread ends, so that the test does not wait for further orders in vain.
+        // The channel closes when this thread ends. Then a test that waits for more orders fails at once.
         scope.spawn(move || {
             block_on(async {
                 for number in 0.. {
