@@ -3,7 +3,6 @@
 use std::{fs, path::Path, process::Stdio, time::Duration};
 
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
-use dabba_testkit::http_client;
 
 use super::{
     placing::{Placing, whole_orders},
@@ -15,17 +14,6 @@ const ORDERS: u64 = 30;
 /// Number of customers who place orders concurrently.
 const CUSTOMERS: usize = 4;
 
-/// Returns the status of a readiness probe.
-async fn readiness(server: &Server) -> u16 {
-    http_client()
-        .get(format!("{}/readyz", server.announced_text("/address")))
-        .send()
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
-}
-
 /// Moves the database file away, and puts another database there if one is given. Proves that the server is not ready and
 /// acknowledges no order.
 async fn lose(server: &Server, file: &Path, aside: &Path, replacement: Option<&Path>) {
@@ -33,7 +21,7 @@ async fn lose(server: &Server, file: &Path, aside: &Path, replacement: Option<&P
     if let Some(replacement) = replacement {
         fs::copy(replacement, file).unwrap();
     }
-    assert_eq!(readiness(server).await, 503);
+    assert_eq!(server.readiness().await, 503);
     let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
     let order = &server.announcement["order"];
     let refused =
@@ -60,7 +48,7 @@ async fn no_order_is_acknowledged_into_a_lost_file() {
         placing.wait_for(ORDERS).await;
         lose(&server, &file, &aside, replacement).await;
         fs::rename(&aside, &file).unwrap();
-        assert_eq!(readiness(&server).await, 200);
+        assert_eq!(server.readiness().await, 200);
     }
     placing.wait_for(ORDERS).await;
     lose(&server, &file, &aside, Some(&other)).await;

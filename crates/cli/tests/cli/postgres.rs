@@ -210,23 +210,18 @@ fn a_server_survives_an_outage_of_its_database() {
     let server = Server::start(data.path(), &["--database", &url]);
     let restaurant = server.announced_text("/restaurant_id");
     let place = async |key| place_at(&server, &restaurant, key, &server.announcement["order"]).await;
-    let readiness = async || {
-        let answer =
-            http_client().get(format!("{}/readyz", server.announced_text("/address"))).send().await.unwrap();
-        answer.status().as_u16()
-    };
     block_on(async {
         let before = place("before").await.unwrap();
-        assert_eq!(readiness().await, 200);
+        assert_eq!(server.readiness().await, 200);
         cluster.stop(StopMode::Immediate).unwrap();
         let begun = Instant::now();
         assert_eq!(place("while-away").await, Err(503));
-        assert_eq!(readiness().await, 503);
+        assert_eq!(server.readiness().await, 503);
         assert!(begun.elapsed() < FAST, "{:?}", begun.elapsed());
         cluster.restart().unwrap();
         eventually("the server recovers", async || {
             place("while-away").await?;
-            equal(readiness().await, &200)
+            equal(server.readiness().await, &200)
         })
         .await;
         assert_eq!(place("before").await.unwrap()["id"], before["id"]);

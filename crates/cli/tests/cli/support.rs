@@ -7,7 +7,7 @@ use std::{
 };
 
 use dabba_sim::Client;
-use dabba_testkit::{PATIENCE, eventually_blocking};
+use dabba_testkit::{PATIENCE, eventually_blocking, http_client};
 use serde_json::Value;
 use tokio::{sync::watch, time::timeout};
 
@@ -225,6 +225,12 @@ impl Server {
         Client::new(&self.announced_text("/address"))
             .unwrap()
             .with_token(&self.announced_text(&format!("/tokens/{role}")))
+    }
+
+    /// Sends a readiness probe, and returns the status of the response.
+    pub(crate) async fn readiness(&self) -> u16 {
+        let url = format!("{}/readyz", self.announced_text("/address"));
+        http_client().get(url).send().await.unwrap().status().as_u16()
     }
 
     /// Returns the id of the server's process.

@@ -12,7 +12,7 @@ use std::{
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
 use dabba_store_postgres::PostgresOptions;
-use dabba_testkit::{equal, eventually, http_client};
+use dabba_testkit::{equal, eventually};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -79,16 +79,6 @@ async fn replayed(client: &Client, restaurant: &str, key: &str, order: &Value) -
     answer.body["id"].as_str().unwrap().to_owned()
 }
 
-async fn readiness(server: &Server) -> u16 {
-    http_client()
-        .get(format!("{}/readyz", server.announced_text("/address")))
-        .send()
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
-}
-
 /// Proves that a server of the previous version continues while a newer server migrates the database under load; that both place
 /// orders, replay each other's requests and advance each other's orders; and that the older version can be restarted.
 #[test]
@@ -110,7 +100,7 @@ fn two_versions_serve_through_a_migration_under_load() {
     load.goes_on();
     newer_load.goes_on();
     block_on(async {
-        assert_eq!((readiness(&older).await, readiness(&newer).await), (200, 200));
+        assert_eq!((older.readiness().await, newer.readiness().await), (200, 200));
     });
     let (of_older, of_newer) = (load.end(), newer_load.end());
     let restaurant = older.announced_text("/restaurant_id");
@@ -132,7 +122,7 @@ fn two_versions_serve_through_a_migration_under_load() {
     older.stop();
     // A rollback: the older version starts on the newer schema.
     let older = Server::start_knowing(BEFORE, data.path(), &on_database);
-    block_on(async { assert_eq!(readiness(&older).await, 200) });
+    block_on(async { assert_eq!(older.readiness().await, 200) });
     older.stop();
     newer.stop();
     let report: Value =
