@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use dabba_testkit::errors_of;
+use dabba_testkit::{errors_of, sources_below};
 use jsonschema::paths::Location;
 use serde_json::{Value, json};
 
@@ -257,18 +257,9 @@ fn every_body_has_an_example_that_matches_its_schema() {
 fn every_schema_has_a_name_of_its_own() {
     let mut types: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for directory in ["../domain/src", "src"] {
-        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)];
-        while let Some(directory) = directories.pop() {
-            for entry in std::fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                if path.is_dir() {
-                    directories.push(path);
-                } else {
-                    let source = std::fs::read_to_string(&path).unwrap();
-                    for (schema, name) in schemas(&source) {
-                        types.entry(schema).or_default().push(format!("{name} in {}", path.display()));
-                    }
-                }
+        for (path, source) in sources_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join(directory)) {
+            for (schema, name) in schemas(&source) {
+                types.entry(schema).or_default().push(format!("{name} in {}", path.display()));
             }
         }
     }

@@ -2,11 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::Path,
 };
 
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, semver::Version};
+use dabba_testkit::sources_below;
 use spdx::{Expression, ParseMode};
 
 /// Allowed dependencies of each crate of the workspace, except in tests.
@@ -187,19 +187,17 @@ fn no_crate_occurs_in_incompatible_versions() {
     assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(DUPLICATES.map(|(name, _)| name)));
 }
 
-/// Returns the words of all Rust files below a path, without comments.
-fn words_below(path: &Path, words: &mut BTreeSet<String>) {
-    if path.is_dir() {
-        for entry in fs::read_dir(path).unwrap() {
-            words_below(&entry.unwrap().path(), words);
-        }
-    } else if path.is_file() && path.extension().is_some_and(|extension| extension == "rs") {
-        let text = fs::read_to_string(path).unwrap();
-        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+/// Returns the words of all Rust files below a path, without comments. Returns none if the path does not exist.
+fn words_below(path: &Path) -> BTreeSet<String> {
+    let mut words = BTreeSet::new();
+    let sources = if path.exists() { sources_below(path) } else { Vec::new() };
+    for (_, source) in sources {
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let in_line = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
             words.extend(in_line.map(str::to_owned));
         }
     }
+    words
 }
 
 /// Proves that the code of each crate names every dependency of its manifest: that of the library or binary for dependencies, that
@@ -208,10 +206,8 @@ fn words_below(path: &Path, words: &mut BTreeSet<String>) {
 fn every_named_dependency_is_used() {
     for package in metadata().packages {
         let directory = package.manifest_path.parent().unwrap().as_std_path();
-        let (mut build, mut own, mut all) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        words_below(&directory.join("build.rs"), &mut build);
-        words_below(&directory.join("src"), &mut own);
-        words_below(directory, &mut all);
+        let build = words_below(&directory.join("build.rs"));
+        let (own, all) = (words_below(&directory.join("src")), words_below(directory));
         for dependency in &package.dependencies {
             let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
             let (words, place) = match dependency.kind {

@@ -21,6 +21,7 @@ use std::{
 };
 
 use dabba_pg_cluster::Cluster;
+use dabba_testkit::files_below;
 
 /// A block of code on a page.
 #[derive(Clone, Debug)]
@@ -48,19 +49,10 @@ pub(crate) fn root() -> PathBuf {
 
 /// Returns the paths of all pages in the repository.
 pub(crate) fn pages() -> Vec<String> {
-    let mut pages = vec!["README.md".to_owned(), "CONTRIBUTING.md".to_owned()];
-    let mut directories = vec![PathBuf::from("docs")];
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(root().join(&directory)).unwrap() {
-            let path = directory.join(entry.unwrap().file_name());
-            if root().join(&path).is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                pages.push(path.to_str().unwrap().to_owned());
-            }
-        }
-    }
-    pages
+    let below = files_below(&root().join("docs"));
+    let below = below.iter().filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let below = below.map(|path| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned());
+    ["README.md", "CONTRIBUTING.md"].map(str::to_owned).into_iter().chain(below).collect()
 }
 
 fn marker(line: &str) -> Marker {

@@ -12,6 +12,7 @@ use dabba_engine::{
     Registration, Scope, Scopes, StockAdjustment,
 };
 use dabba_store::PageSize;
+use dabba_testkit::sources_below;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 
 use crate::world::{World, accept, dal, key, menu_with_dal_at, settings, start_of_time};
@@ -210,20 +211,11 @@ async fn is_refused(world: &World, use_case: UseCase, caller: Principal, require
 /// Returns the names of the public functions with a caller, from the sources of the engine.
 fn functions_with_a_caller() -> Vec<String> {
     let mut names = Vec::new();
-    let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path);
-            } else {
-                let source = std::fs::read_to_string(path).unwrap();
-                let functions = source.split("pub async fn ").skip(1);
-                let signatures = functions.map(|function| function.split_once(" {").unwrap().0);
-                let with_caller = signatures.filter(|signature| signature.contains("principal: "));
-                names.extend(with_caller.map(|signature| signature.split_once('(').unwrap().0.to_owned()));
-            }
-        }
+    for (_, source) in sources_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        let functions = source.split("pub async fn ").skip(1);
+        let signatures = functions.map(|function| function.split_once(" {").unwrap().0);
+        let with_caller = signatures.filter(|signature| signature.contains("principal: "));
+        names.extend(with_caller.map(|signature| signature.split_once('(').unwrap().0.to_owned()));
     }
     names
 }

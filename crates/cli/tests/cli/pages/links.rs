@@ -1,11 +1,8 @@
 //! The index, the links between pages, and the pages that code and scripts name.
 
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path};
+
+use dabba_testkit::{files_below, sources_below};
 
 use super::{pages, root};
 
@@ -77,15 +74,8 @@ const NAMING: [&str; 10] = [
 #[test]
 fn named_pages_exist() {
     let may_be_in_a_path = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
-    let mut places = NAMING.map(PathBuf::from).to_vec();
     let (mut named, mut failures) = (BTreeSet::new(), String::new());
-    while let Some(place) = places.pop() {
-        let path = root().join(&place);
-        if path.is_dir() {
-            let entries = fs::read_dir(&path).unwrap();
-            places.extend(entries.map(|entry| place.join(entry.unwrap().file_name())));
-            continue;
-        }
+    for path in NAMING.iter().flat_map(|place| files_below(&root().join(place))) {
         // Fixtures are databases, which name no pages.
         let Ok(text) = fs::read_to_string(&path) else { continue };
         for (start, _) in text.match_indices("docs/") {
@@ -97,7 +87,7 @@ fn named_pages_exist() {
                 continue;
             }
             if !root().join(page).exists() {
-                writeln!(failures, "{}: {page}", place.display()).unwrap();
+                writeln!(failures, "{}: {page}", path.display()).unwrap();
             }
             named.insert(page.to_owned());
         }
@@ -130,21 +120,14 @@ fn is_message(quotation: &str) -> bool {
 /// Proves that the code contains every message that a page quotes: operators search their logs for it.
 #[test]
 fn quoted_messages_exist() {
-    let (mut sources, mut directories) = (String::new(), vec![root().join("crates")]);
-    while let Some(directory) = directories.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.ends_with("tests") {
-                continue;
-            }
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                // A backslash continues a literal on the next line.
-                sources += &squeezed(&fs::read_to_string(&path).unwrap().replace("\\\n", "\n"));
-                sources.push('\n');
-            }
+    let (crates, mut sources) = (root().join("crates"), String::new());
+    for (path, source) in sources_below(&crates) {
+        if path.strip_prefix(&crates).unwrap().iter().any(|directory| directory == "tests") {
+            continue;
         }
+        // A backslash continues a literal on the next line.
+        sources += &squeezed(&source.replace("\\\n", "\n"));
+        sources.push('\n');
     }
     let (mut quoted, mut failures) = (0, String::new());
     for page in pages() {
