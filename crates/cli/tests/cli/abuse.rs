@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use dabba_testkit::PATIENCE;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
-use super::support::{Server, block_on};
+use super::support::{Server, StopWhenDropped, block_on};
 
 /// Number of addresses of the abusers: 127.0.0.2 and the following ones.
 const ADDRESSES: u8 = 24;
@@ -32,7 +33,9 @@ fn connect_from(last: u8, to: SocketAddr) -> Option<TcpStream> {
     let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).ok()?;
     bind(&socket, &SocketAddr::from(([127, 0, 0, last], 0))).ok()?;
     connect(&socket, &to).ok()?;
-    Some(TcpStream::from(socket))
+    let connection = TcpStream::from(socket);
+    connection.set_write_timeout(Some(PATIENCE)).ok()?;
+    Some(connection)
 }
 
 /// Returns whether the server has kept a connection open.
@@ -66,6 +69,7 @@ fn abuse_does_not_affect_other_clients() {
     let (mut placed, mut most) = (0, 0);
     let is_on = || !stop.load(Ordering::Relaxed);
     thread::scope(|scope| {
+        let _stopping = StopWhenDropped(&stop);
         // Sends half a head, and reconnects whenever the server has closed the connection.
         scope.spawn(|| {
             let mut held: Vec<TcpStream> = Vec::new();
@@ -122,7 +126,6 @@ fn abuse_does_not_affect_other_clients() {
                 most = most.max(memory_of(server.process_id()));
             }
         });
-        stop.store(true, Ordering::Relaxed);
     });
     println!(
         "{placed} orders beside {} half requests: the longest took {longest:?}, the server used at most {} MiB",

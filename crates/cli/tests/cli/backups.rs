@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use super::support::{Server, becomes, block_on, dabba, failure, stdout};
+use super::support::{Server, StopWhenDropped, becomes, block_on, dabba, failure, stdout};
 
 /// Number of orders before a backup.
 const ORDERS: usize = 60;
@@ -80,6 +80,7 @@ fn a_backup_under_load_is_restored_completely() {
     let file = directory.path().join("backup.db");
     let before = thread::scope(|scope| {
         let (server, stop) = (&server, &stop);
+        let _stopping = StopWhenDropped(stop);
         // The channel closes when this thread ends. Then a test that waits for more orders fails at once.
         scope.spawn(move || {
             block_on(async {
@@ -102,7 +103,6 @@ fn a_backup_under_load_is_restored_completely() {
         assert!(output.contains("signing-key") && output.contains("orders"), "{output}");
         let more = placed.borrow().len() + ORDERS;
         reaches(more);
-        stop.store(true, Ordering::Relaxed);
         before
     });
     let announcement = server.announcement.clone();

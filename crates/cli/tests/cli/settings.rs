@@ -2,6 +2,8 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
+use dabba_testkit::eventually_blocking;
+
 use super::support::{dabba, failure, stdout};
 
 /// Returns which of the three addresses a server tries to listen on. All are in use, so the message names the address.
@@ -215,6 +217,7 @@ fn a_url_is_read_from_a_fifo() {
     let writer = std::thread::spawn(move || fs::write(fifo, "postgresql://127.0.0.1:1/d\n"));
     let text = stdout(directory.path(), &["settings", "--check"]);
     assert!(text.contains("are valid"), "{text}");
+    eventually_blocking("the FIFO is read", || writer.is_finished().then_some(()).ok_or("the writer waits"));
     writer.join().unwrap().unwrap();
 }
 

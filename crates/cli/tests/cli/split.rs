@@ -201,6 +201,8 @@ struct Holding<'a> {
 
 impl<'a> Holding<'a> {
     const QUERY: &'static str = "BEGIN; SELECT FROM shard; SELECT pg_sleep(120)";
+    const END: &'static str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+        WHERE query LIKE 'BEGIN; SELECT FROM shard;%' AND pid <> pg_backend_pid()";
 
     fn start<'scope>(
         scope: &'scope std::thread::Scope<'scope, 'a>,
@@ -209,17 +211,24 @@ impl<'a> Holding<'a> {
     ) -> Self {
         // The test terminates the query, so its result does not matter.
         scope.spawn(move || drop(standby.execute(database, Self::QUERY)));
+        let holding = Self { standby, database };
         let reads =
             "SELECT count(*) FROM pg_locks WHERE relation = 'shard'::regclass AND pid <> pg_backend_pid()";
         standby.wait_for_result(database, reads, "1").unwrap();
-        Self { standby, database }
+        holding
     }
 
     /// Ends the reader, which must not have ended before.
     fn end(self) {
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-            WHERE query LIKE 'BEGIN; SELECT FROM shard;%' AND pid <> pg_backend_pid()";
-        assert_eq!(self.standby.execute(self.database, end).unwrap(), "t");
+        assert_eq!(self.standby.execute(self.database, Self::END).unwrap(), "t");
+    }
+}
+
+/// Ends the reader of a failed test, whose `thread::scope` waits for it.
+impl Drop for Holding<'_> {
+    fn drop(&mut self) {
+        // The reader may have ended already.
+        let _ = self.standby.execute(self.database, Self::END);
     }
 }
 

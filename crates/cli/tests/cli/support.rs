@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use dabba_sim::Client;
@@ -256,6 +257,16 @@ impl Server {
     /// Kills the server, so that it cannot finish anything.
     pub(crate) fn kill(self) {
         self.process.kill();
+    }
+}
+
+/// Sets a flag when dropped, also by a panic: a `thread::scope` of a failed test waits for all threads, so each of them
+/// must stop at this flag.
+pub(crate) struct StopWhenDropped<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
