@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dabba_gateways::simulated::{ProviderHealth, ledger::Summary};
-use dabba_sim::Client;
-use dabba_testkit::{eventually, http_client};
+use dabba_testkit::{PATIENCE, eventually, http_client};
 use serde_json::{Value, json};
 
 use super::support::Server;
@@ -12,7 +11,9 @@ use super::support::Server;
 /// A simulated payment provider. Killed when dropped.
 pub(crate) struct Provider {
     process: Server,
-    client: Client,
+    /// Opens a connection for each request: the provider may close an idle connection at the moment at which a client
+    /// sends a request on it. So each failed request is a failure of the provider.
+    client: reqwest::Client,
 }
 
 impl Provider {
@@ -20,8 +21,8 @@ impl Provider {
     pub(crate) fn start(more: &[&str]) -> Self {
         let fixed = ["simulate-payments", "--json", "--listen", "127.0.0.1:0"];
         let process = Server::spawn(&[&fixed, more].concat());
-        let client = Client::new(&process.announced_text("/address")).unwrap();
-        Self { process, client }
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().pool_max_idle_per_host(0);
+        Self { process, client: client.build().unwrap() }
     }
 
     /// Starts a provider that posts webhooks to a server at this address.
@@ -37,18 +38,16 @@ impl Provider {
 
     /// Returns a summary of the provider's records for an order.
     pub(crate) async fn summary(&self, order: &Value) -> Summary {
-        let path = format!("/v1/summary/{}", id_of(order));
-        let response = eventually("the provider answers", async || self.client.get(&path).send().await).await;
-        serde_json::from_value(response.body).unwrap()
+        let url = format!("{}/v1/summary/{}", self.address(), id_of(order));
+        let response = self.client.get(url).send().await.unwrap().error_for_status().unwrap();
+        response.json().await.unwrap()
     }
 
     /// Sets whether the provider works, fails, or does both in turn.
     pub(crate) async fn set_health(&self, health: ProviderHealth) {
-        // The provider may close an idle connection at the moment at which the client uses it.
-        eventually("the provider takes its health", async || {
-            self.client.put("/v1/health").json(&health).send().await
-        })
-        .await;
+        let url = format!("{}/v1/health", self.address());
+        let response = self.client.put(url).json(&health).send().await.unwrap();
+        response.error_for_status().unwrap();
     }
 
     /// Stops the provider, and waits for an orderly end.
