@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     fmt::Write as _,
     fs,
     net::TcpListener,
@@ -88,7 +88,7 @@ impl Cluster {
         fill: impl FnOnce(&Self) -> Result<Settings, ClusterError>,
     ) -> Result<Self, ClusterError> {
         let installation = Installation::find()?;
-        let parent = parent_directory(options.durability);
+        let parent = parent_directory(std::env::var_os(DIRECTORY_VARIABLE), options.durability)?;
         let directory = tempfile::Builder::new()
             .prefix("dabba-pg-")
             .tempdir_in(&parent)
@@ -379,15 +379,16 @@ const DIRECTORY_VARIABLE: &str = "DABBA_PG_DIRECTORY";
 const MIN_FREE_MEMORY: u64 = 8 << 30;
 
 /// Returns the directory in which a cluster is created. Each test creates a database of some hundred files: on a disk,
-/// their creation took most of the processor time of the tests of the PostgreSQL store (ext4, measured).
-fn parent_directory(durability: Durability) -> PathBuf {
-    if let Some(directory) = std::env::var_os(DIRECTORY_VARIABLE) {
-        return directory.into();
-    }
-    match durability {
-        Durability::Fast if has_free_memory() => MEMORY.into(),
+/// their creation took most of the processor time of the tests of the PostgreSQL store (ext4, measured). `named` is the
+/// value of [`DIRECTORY_VARIABLE`].
+fn parent_directory(named: Option<OsString>, durability: Durability) -> Result<PathBuf, ClusterError> {
+    match named.map(PathBuf::from) {
+        Some(directory) if directory.is_absolute() => Ok(directory),
+        // Each test program runs in the directory of its crate, so a relative path would name several directories.
+        Some(directory) => Err(ClusterError::Directory(directory)),
+        None if durability == Durability::Fast && has_free_memory() => Ok(MEMORY.into()),
         // `/tmp` instead of TMPDIR, because a socket's path must be short.
-        _ => "/tmp".into(),
+        None => Ok("/tmp".into()),
     }
 }
 
@@ -437,4 +438,24 @@ fn free_port() -> Result<u16, ClusterError> {
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(ClusterError::system("finding a free port"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that an empty and a relative directory of clusters are refused with the name of the variable, and that an
+    /// absolute one is used.
+    #[test]
+    fn the_directory_of_clusters_is_absolute() {
+        for named in ["", "clusters"] {
+            let refused = parent_directory(Some(named.into()), Durability::Fast).unwrap_err().to_string();
+            assert!(
+                refused.contains(DIRECTORY_VARIABLE) && refused.contains(&format!("'{named}'")),
+                "{refused}"
+            );
+        }
+        let used = parent_directory(Some("/somewhere".into()), Durability::Fast).unwrap();
+        assert_eq!(used, Path::new("/somewhere"));
+    }
 }

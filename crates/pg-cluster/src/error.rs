@@ -1,6 +1,6 @@
 //! Errors of a cluster.
 
-use std::io;
+use std::{io, path::PathBuf};
 
 /// Error of an operation on a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,9 @@ pub enum ClusterError {
     /// This process runs as root, for which PostgreSQL refuses to start, and there is no user `postgres`.
     #[error("PostgreSQL refuses to run as root, and the user `postgres` does not exist on this machine")]
     NoUser,
+    /// The variable that names the directory of clusters contains no absolute path.
+    #[error("DABBA_PG_DIRECTORY must be the absolute path of a directory or unset, and is '{}'", .0.display())]
+    Directory(PathBuf),
     /// A program exited with an error.
     #[error("{program} failed: {output}")]
     Program {
