@@ -108,15 +108,36 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two polls of a database that has nothing new.
 pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Returns the result of a future; fails the test after [`PATIENCE`].
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    let result = tokio::time::timeout(PATIENCE, future).await;
+    assert!(result.is_ok(), "timed out before {what}");
+    result.unwrap()
+}
+
 /// Waits until a condition is met; fails the test after [`PATIENCE`]. For states of the database, which notifies no test
 /// of them.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let wait = async {
+    in_time(what, async {
         while !condition().await {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
-    };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "timed out before {what}");
+    })
+    .await;
+}
+
+/// Polls until there is something, and returns what was found; fails the test after [`PATIENCE`].
+pub(crate) async fn eventually_some<T>(what: &str, mut poll: impl AsyncFnMut() -> Vec<T>) -> Vec<T> {
+    in_time(what, async {
+        loop {
+            let found = poll().await;
+            if !found.is_empty() {
+                break found;
+            }
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    })
+    .await
 }
 
 /// Opens a session beside the store's own.

@@ -3,7 +3,7 @@
 use dabba_domain::order::Event;
 use dabba_store::{FeedCursor, OrderStore as _, conformance::builders::World};
 
-use crate::common::{POLL_INTERVAL, eventually, open, own_database, session, whole_feed};
+use crate::common::{eventually, eventually_some, open, own_database, session, whole_feed};
 
 /// A transaction draws its position in the feed early and commits late, while other transactions commit. No reader
 /// reads past it. In the end, every reader has read every event once, in the same order.
@@ -39,13 +39,13 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
         assert!(page.is_empty(), "the feed returned events after an open transaction: {page:?}");
     }
     transaction.commit().await.unwrap();
-    eventually("the feed continues", || async { whole_feed(&store).await.len() == 2 + 1 + 10 }).await;
-    loop {
+    let more = 1 + 10;
+    eventually("the feed continues", || async { whole_feed(&store).await.len() == 2 + more }).await;
+    for _ in 0..more {
         // One event per page, so that every cursor is used.
         let page = store.feed(&cursor, 1).await.unwrap();
-        let Some(entry) = page.into_iter().next() else { break };
-        cursor = entry.cursor.clone();
-        seen.push(entry);
+        cursor = page.last().unwrap().cursor.clone();
+        seen.extend(page);
     }
     let all = whole_feed(&store).await;
     assert_eq!([before, seen].concat(), all);
@@ -93,17 +93,12 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
     }
     let expected = usize::try_from(WRITERS).unwrap() * BATCHES * 3;
     let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
-    let follow = async {
-        while seen.len() < expected * 2 {
-            let page = reader.feed(&cursor, 7).await.unwrap();
-            match page.last() {
-                Some(last) => cursor = last.cursor.clone(),
-                None => tokio::time::sleep(POLL_INTERVAL).await,
-            }
-            seen.extend(page);
-        }
-    };
-    tokio::time::timeout(std::time::Duration::from_mins(1), follow).await.unwrap();
+    while seen.len() < expected * 2 {
+        let poll = async || reader.feed(&cursor, 7).await.unwrap();
+        let page = eventually_some("the feed continues", poll).await;
+        cursor = page.last().unwrap().cursor.clone();
+        seen.extend(page);
+    }
     writing.join_all().await;
     assert_eq!(seen, whole_feed(&reader).await);
     let placed = seen.iter().filter(|entry| matches!(entry.event.event, Event::Placed(_))).count();
@@ -123,7 +118,12 @@ async fn the_feed_orders_transactions_by_number() {
     let first = number().await;
     let longer = 10_i64.pow(first.ilog10() + 1);
     assert!(longer - first < 100_000, "too many transactions until the next power of ten: {first}");
-    while number().await < longer - 5 {}
+    for _ in first..longer - 5 {
+        // Other transactions of the cluster take numbers, too.
+        if number().await >= longer - 5 {
+            break;
+        }
+    }
     let mut world = World::new(2);
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());
     let orders: Vec<_> = (0..10).map(|_| world.place(restaurant, customer)).collect();

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
 use crate::{
-    common::{PATIENCE, POLL_INTERVAL, eventually, fresh_database, open, open_with, restaurant, session},
+    common::{PATIENCE, eventually, eventually_some, fresh_database, open, open_with, restaurant, session},
     proxy::{Cut, Gate, Proxy},
 };
 
@@ -310,18 +310,9 @@ async fn a_task_is_completed_by_its_lease_holder() {
             ..scene.world.clone().repeat(&order_of(&placed), order_of(&placed).details.customer_id)
         };
         let running = scene.begin_cut(cut, vec![completing(claimed.lease)]).await;
-        let taken_over = async {
-            // Claims skip locked rows, so this waits until the server has rolled the lost transaction back.
-            loop {
-                let claimed = claim(20).await;
-                if !claimed.is_empty() {
-                    return claimed;
-                }
-                tokio::time::sleep(POLL_INTERVAL).await;
-            }
-        };
         let taken_over = if is_taken_over {
-            tokio::time::timeout(PATIENCE, taken_over).await.unwrap()
+            // Claims skip locked rows, so this waits until the server has rolled the lost transaction back.
+            eventually_some("the task is taken over", async || claim(20).await).await
         } else {
             Vec::new()
         };

@@ -13,7 +13,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::common::PATIENCE;
+use crate::common::in_time;
 
 /// Point at which a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl Proxy {
     /// Waits until this number of cuts has been made in total.
     pub(crate) async fn has_cut(&self, count: usize) {
         let mut made = self.state.cuts_made.subscribe();
-        tokio::time::timeout(PATIENCE, made.wait_for(|made| *made >= count)).await.unwrap().unwrap();
+        in_time("the connection is cut", made.wait_for(|made| *made >= count)).await.unwrap();
     }
 
     /// Lets the connections that wait at the gate in.

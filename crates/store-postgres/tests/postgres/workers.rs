@@ -16,7 +16,7 @@ use dabba_store::{
 };
 use tokio::{sync::Barrier, task::JoinSet};
 
-use crate::common::{PATIENCE, POLL_INTERVAL, fresh_database, open};
+use crate::common::{POLL_INTERVAL, fresh_database, in_time, open};
 
 /// Number of concurrent servers.
 const SERVERS: usize = 4;
@@ -75,7 +75,7 @@ async fn a_task_is_claimed_by_one_of_several_servers() {
             done
         });
     }
-    let done = tokio::time::timeout(PATIENCE, servers.join_all()).await.unwrap();
+    let done = in_time("all tasks are claimed", servers.join_all()).await;
 
     assert!(
         done.iter().filter(|done| !done.is_empty()).count() > 1,
