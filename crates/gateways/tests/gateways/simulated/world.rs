@@ -21,6 +21,8 @@ pub(crate) const TOTAL: i64 = 2_500;
 /// Maximum number of attempts until a call is answered. With a token that fails half of the calls, it is
 /// practically impossible to reach this number.
 const MAX_ATTEMPTS: u32 = 200;
+/// Maximum time to wait for a ledger entry.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// A page size that includes the whole ledger.
 pub(crate) const WHOLE_LEDGER: usize = usize::MAX;
 
@@ -165,11 +167,14 @@ impl World {
         self.entries(order_id).iter().map(|entry| (entry.operation, entry.amount.minor())).collect()
     }
 
-    /// Waits until the order has a ledger entry.
+    /// Waits until the order has a ledger entry; fails the test after [`PATIENCE`].
     pub(crate) async fn wait_for_entry(&self, order_id: OrderId) {
-        while self.done(order_id).is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let wait = async {
+            while self.done(order_id).is_empty() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        assert!(timeout(PATIENCE, wait).await.is_ok(), "the order has no ledger entry");
     }
 }
 
