@@ -218,6 +218,15 @@ fn a_file_that_is_no_backup_is_refused() {
     }
 }
 
+/// Starts a restore over a database, and kills it after this time, unless it has ended before.
+fn kill_restore(data: &Path, file: &Path, after: Duration) {
+    let arguments = ["restore", file.to_str().unwrap(), "--replace", "--data", data.to_str().unwrap()];
+    let mut child = dabba(data, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    thread::park_timeout(after);
+    let _ = child.kill();
+    child.wait().unwrap();
+}
+
 /// Proves that a restore killed at any moment leaves either the old or the new database, complete, and can be repeated.
 #[test]
 fn a_killed_restore_leaves_one_complete_database() {
@@ -229,11 +238,7 @@ fn a_killed_restore_leaves_one_complete_database() {
     let old = data.join("old.db");
     back_up(data, &old);
     for round in 0..12 {
-        let arguments = ["restore", file.to_str().unwrap(), "--replace", "--data", data.to_str().unwrap()];
-        let mut child = dabba(data, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        thread::park_timeout(Duration::from_millis(4 * round));
-        let _ = child.kill();
-        child.wait().unwrap();
+        kill_restore(data, &file, Duration::from_millis(4 * round));
         let orders = audited(data);
         assert!(orders == 2 || orders == 5, "{orders} after round {round}");
         restore(data, &old, &["--replace"]);
@@ -270,11 +275,7 @@ fn a_restore_over_a_killed_server_loses_nothing() {
         for name in ["dabba.db", "dabba.db-wal"] {
             fs::copy(killed.path().join(name), data.join(name)).unwrap();
         }
-        let arguments = ["restore", file.to_str().unwrap(), "--replace", "--data", data.to_str().unwrap()];
-        let mut child = dabba(data, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        thread::park_timeout(Duration::from_millis(4 * round));
-        let _ = child.kill();
-        child.wait().unwrap();
+        kill_restore(data, &file, Duration::from_millis(4 * round));
         let orders = audited(data);
         assert!(orders == 3 || orders == 5, "{orders} after round {round}");
         restore(data, &file, &["--replace"]);

@@ -5,6 +5,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use dabba_domain::order::OrderStatus;
 use dabba_engine::{Conflict, EngineConfig, Error};
 use futures::FutureExt as _;
+use tokio::task::JoinHandle;
 
 use crate::{
     faulty::Fault,
@@ -12,7 +13,7 @@ use crate::{
 };
 
 /// Places orders `from..to` concurrently. Returns their handles.
-fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHandle<Result<bool, Error>>> {
+fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<JoinHandle<Result<bool, Error>>> {
     (from..to)
         .map(|number| {
             let world = Arc::clone(world);
@@ -23,16 +24,23 @@ fn place_many(world: &Arc<World>, from: u32, to: u32) -> Vec<tokio::task::JoinHa
         .collect()
 }
 
+/// Places an order whose transaction waits at the gate of the store, and `queued` orders that are queued behind it.
+/// Returns the handles of all.
+async fn place_behind_the_gate(world: &Arc<World>, queued: u32) -> Vec<JoinHandle<Result<bool, Error>>> {
+    world.store.batch_gate.shut();
+    let mut placing = place_many(world, 0, 1);
+    world.store.batch_gate.until_blocked().await;
+    placing.extend(place_many(world, 1, 1 + queued));
+    world.until_queued(usize::try_from(queued).unwrap()).await;
+    placing
+}
+
 #[tokio::test]
 async fn commits_that_arrive_during_a_transaction_form_one_batch() {
     let world = Arc::new(World::new().await);
-    world.store.batch_gate.shut();
-    let first = place_many(&world, 0, 1);
-    world.store.batch_gate.until_blocked().await;
-    let others = place_many(&world, 1, 51);
-    world.until_queued(50).await;
+    let placing = place_behind_the_gate(&world, 50).await;
     world.store.batch_gate.open();
-    for placed in first.into_iter().chain(others) {
+    for placed in placing {
         assert!(!placed.await.unwrap().unwrap());
     }
     assert_eq!(*world.store.batches.lock().unwrap(), [1, 50]);
@@ -44,13 +52,9 @@ async fn commits_that_arrive_during_a_transaction_form_one_batch() {
 #[tokio::test]
 async fn all_orders_of_a_restaurant_use_one_committer() {
     let world = Arc::new(World::with(EngineConfig { committers: 4, ..config() }).await);
-    world.store.batch_gate.shut();
-    let first = place_many(&world, 0, 1);
-    world.store.batch_gate.until_blocked().await;
-    let others = place_many(&world, 1, 41);
-    world.until_queued(40).await;
+    let placing = place_behind_the_gate(&world, 40).await;
     world.store.batch_gate.open();
-    for placed in first.into_iter().chain(others) {
+    for placed in placing {
         placed.await.unwrap().unwrap();
     }
     assert_eq!(*world.store.batches.lock().unwrap(), [1, 40]);
@@ -59,13 +63,9 @@ async fn all_orders_of_a_restaurant_use_one_committer() {
 #[tokio::test]
 async fn the_size_of_a_batch_is_limited() {
     let world = Arc::new(World::with(EngineConfig { max_batch: 16, ..config() }).await);
-    world.store.batch_gate.shut();
-    let first = place_many(&world, 0, 1);
-    world.store.batch_gate.until_blocked().await;
-    let others = place_many(&world, 1, 41);
-    world.until_queued(40).await;
+    let placing = place_behind_the_gate(&world, 40).await;
     world.store.batch_gate.open();
-    for placed in first.into_iter().chain(others) {
+    for placed in placing {
         placed.await.unwrap().unwrap();
     }
     assert_eq!(*world.store.batches.lock().unwrap(), [1, 16, 16, 8]);
@@ -74,18 +74,14 @@ async fn the_size_of_a_batch_is_limited() {
 #[tokio::test]
 async fn a_full_queue_refuses_at_once_and_recovers() {
     let world = Arc::new(World::with(EngineConfig { max_queued: 4, ..config() }).await);
-    world.store.batch_gate.shut();
-    let first = place_many(&world, 0, 1);
-    world.store.batch_gate.until_blocked().await;
-    let queued = place_many(&world, 1, 5);
-    world.until_queued(4).await;
+    let placing = place_behind_the_gate(&world, 4).await;
     // The gate is shut: a request that is not refused at once would never be answered.
     for refused in place_many(&world, 5, 8) {
         assert!(matches!(refused.await.unwrap(), Err(Error::Overloaded)));
     }
     assert_eq!(world.engine.metrics().queue_full.get(), 3);
     world.store.batch_gate.open();
-    for placed in first.into_iter().chain(queued) {
+    for placed in placing {
         placed.await.unwrap().unwrap();
     }
     for placed in place_many(&world, 5, 8) {
@@ -134,16 +130,12 @@ async fn a_slow_commit_times_out_and_is_still_written() {
 #[tokio::test]
 async fn a_shutdown_finishes_queued_commits_and_refuses_new_ones() {
     let world = Arc::new(World::new().await);
-    world.store.batch_gate.shut();
-    let first = place_many(&world, 0, 1);
-    world.store.batch_gate.until_blocked().await;
-    let queued = place_many(&world, 1, 20);
-    world.until_queued(19).await;
+    let placing = place_behind_the_gate(&world, 19).await;
     let mut shutting_down = pin!(world.engine.shut_down(Duration::from_mins(1)));
     // The shutdown begins when it is polled for the first time.
     assert!(shutting_down.as_mut().now_or_never().is_none(), "the shutdown waits for the queued commits");
     world.store.batch_gate.open();
-    for placed in first.into_iter().chain(queued) {
+    for placed in placing {
         placed.await.unwrap().unwrap();
     }
     assert!(shutting_down.await, "the shutdown finished within its limit");

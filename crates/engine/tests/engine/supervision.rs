@@ -28,6 +28,11 @@ fn part(engine: &Engine, name: &str) -> PartStatus {
     engine.supervisor().parts().into_iter().find(|part| part.name == name).unwrap()
 }
 
+async fn until_a_worker_fails(world: &World) {
+    let has_failed = |part: &PartStatus| part.name.starts_with("worker") && part.failures > 0;
+    eventually("a worker fails", async || world.engine.supervisor().parts().iter().any(has_failed)).await;
+}
+
 /// Proves that a panic in the store fails one batch: its callers get an unknown outcome, and the orders queued behind
 /// it are committed at once.
 #[tokio::test]
@@ -183,15 +188,7 @@ async fn a_worker_that_panics_is_restarted() {
     let worker = Worker::start(&world.engine);
     world.polled().await;
     world.store.claims.fail_once(Fault::Panic);
-    eventually("the worker fails", async || {
-        world
-            .engine
-            .supervisor()
-            .parts()
-            .iter()
-            .any(|part| part.name.starts_with("worker") && part.failures > 0)
-    })
-    .await;
+    until_a_worker_fails(&world).await;
     world.advance_to_deadline(&order);
     world.until_no_order_waits().await;
     world.check_expired_once(order.id).await;
@@ -330,15 +327,7 @@ async fn tasks_in_flight_survive_a_panic_of_the_worker() {
     // The task is in flight, and waits for its commit.
     world.store.batch_gate.until_blocked().await;
     world.store.claims.fail_once(Fault::Panic);
-    eventually("a worker fails", async || {
-        world
-            .engine
-            .supervisor()
-            .parts()
-            .iter()
-            .any(|part| part.name.starts_with("worker") && part.failures > 0)
-    })
-    .await;
+    until_a_worker_fails(&world).await;
     world.store.batch_gate.open();
     eventually("the task is completed", async || worker.count(dabba_engine::TaskOutcome::Completed) > 0)
         .await;

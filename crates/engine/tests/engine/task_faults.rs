@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
-    order::OrderStatus,
+    order::{Order, OrderStatus},
     task::{TaskQueue, TaskSubject},
     text::Note,
 };
-use dabba_engine::{CommandRequest, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
+use dabba_engine::{CommandRequest, EngineConfig, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
 use dabba_store::{PageSize, ParkedTask, TaskStore as _};
 use jiff::SignedDuration;
 
@@ -26,6 +26,16 @@ async fn check_end(world: &World, worker: &Worker, what: &str) {
     world.check_expired_once(orders[0].id).await;
     assert_eq!(world.stock_of_dal().await, STOCK, "{what}");
     world.check_histories().await;
+}
+
+/// Starts a worker that expires an order, while the gate of the store holds every commit. Returns all three.
+async fn expiring_at_the_gate(config: EngineConfig) -> (World, Order, Worker) {
+    let world = World::with_stock(config).await;
+    let order = world.place_two("a").await;
+    world.advance_to_deadline(&order);
+    world.store.batch_gate.shut();
+    let worker = Worker::start(&world.engine);
+    (world, order, worker)
 }
 
 /// Proves that the order expires exactly once, whichever store call fails.
@@ -59,11 +69,7 @@ async fn a_task_whose_lease_cannot_be_ended_is_retried_after_it_expires() {
 /// Proves that a worker that loses its lease changes nothing, and that the task is executed if the second worker dies.
 #[tokio::test]
 async fn a_worker_that_loses_its_lease_changes_nothing() {
-    let world = World::with_stock(working_config()).await;
-    let order = world.place_two("a").await;
-    world.advance_to_deadline(&order);
-    world.store.batch_gate.shut();
-    let worker = Worker::start(&world.engine);
+    let (world, order, worker) = expiring_at_the_gate(working_config()).await;
     world.store.batch_gate.until_blocked().await;
     // A worker in another process leases the task after the lease expires, and then dies. The first worker has stopped
     // claiming, so it does not notice.
@@ -82,11 +88,7 @@ async fn a_worker_that_loses_its_lease_changes_nothing() {
 /// task is completed.
 #[tokio::test]
 async fn an_acceptance_before_the_expiry_is_written_wins() {
-    let world = World::with_stock(working_config()).await;
-    let order = world.place_two("a").await;
-    world.advance_to_deadline(&order);
-    world.store.batch_gate.shut();
-    let worker = Worker::start(&world.engine);
+    let (world, order, worker) = expiring_at_the_gate(working_config()).await;
     world.store.batch_gate.until_blocked().await;
     // Another server is not held at the gate.
     let other = world.engine_on(Arc::new(world.store.another()), working_config());
@@ -112,11 +114,7 @@ async fn a_task_that_hangs_is_cancelled() {
         // clock does not advance to the end of its lease.
         tasks.lease = Duration::from_millis(500);
     });
-    let world = World::with_stock(config).await;
-    let order = world.place_two("a").await;
-    world.advance_to_deadline(&order);
-    world.store.batch_gate.shut();
-    let worker = Worker::start(&world.engine);
+    let (world, _order, worker) = expiring_at_the_gate(config).await;
     eventually("the outcome is unknown", async || worker.count(TaskOutcome::Unknown) == 1).await;
     world.polled().await;
     world.store.batch_gate.open();
