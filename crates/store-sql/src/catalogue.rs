@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{
     CatalogueGuard, CatalogueUpdate, MenuRevisions, Resource, RestaurantCreation, StoreError,
-    encoding::{RESTAURANT_FORMAT, exact_nanoseconds, written_by_newer},
+    encoding::{RESTAURANT_FORMAT, exact_nanoseconds, stored_version, written_by_newer},
 };
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub struct EncodedRestaurant {
     pub closed: Option<String>,
     /// External id of the restaurant, which is also in its settings.
     pub external_id: Option<ExternalId>,
+    /// Version of the format of these columns, [`RESTAURANT_FORMAT`].
+    pub format: i32,
 }
 
 impl EncodedRestaurant {
@@ -49,6 +51,7 @@ impl EncodedRestaurant {
             pause: restaurant.pause.as_ref().map(to_json).transpose()?,
             closed: restaurant.closed.as_ref().map(to_json).transpose()?,
             external_id: restaurant.settings.external_id.clone(),
+            format: stored_version(RESTAURANT_FORMAT),
         })
     }
 }
