@@ -6,7 +6,8 @@
 use std::{path::Path, sync::Arc};
 
 use dabba_store::{
-    Store as _, TaskStore as _,
+    CatalogueStore as _, OrderQuery, OrderScope, OrderStore as _, PageSize, Store as _, StoreError,
+    TaskStore as _,
     conformance::{
         builders::World,
         formats::{OwnRows, Rewrite},
@@ -89,6 +90,41 @@ fn default_versions_to_0(path: &Path) {
         + (SELECT count(*) FROM pragma_table_info('idempotency_keys') \
             WHERE name = 'fingerprint_version' AND dflt_value = '0')";
     assert_eq!(connection.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap(), 3);
+}
+
+/// Proves that the error for an undecodable order or restaurant names it, whether the row is read alone or in a list.
+#[tokio::test]
+async fn an_undecodable_row_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let open = || SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    let mut world = World::new(149);
+    let store = open();
+    let rows = OwnRows::written(&store, &mut world).await;
+    store.close().await;
+    let damage = "UPDATE orders SET status = 'eaten'; UPDATE restaurants SET settings = '{}'";
+    Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+
+    let store = open();
+    let (order_id, restaurant_id) = (rows.order().id, rows.order().details.restaurant_id);
+    let query =
+        OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
+    let order = format!("order {order_id} cannot be decoded: eaten");
+    for result in [store.order(order_id).await.map(drop), store.list_orders(&query).await.map(drop)] {
+        assert!(matches!(&result, Err(StoreError::Corrupt(text)) if text.starts_with(&order)), "{result:?}");
+    }
+    let restaurant = format!("restaurant {restaurant_id} cannot be decoded: ");
+    for result in [
+        store.catalogue(restaurant_id).await.map(drop),
+        store.restaurants(None, None, PageSize::DEFAULT).await.map(drop),
+    ] {
+        assert!(
+            matches!(&result, Err(StoreError::Corrupt(text)) if text.starts_with(&restaurant)),
+            "{result:?}"
+        );
+    }
+    store.close().await;
 }
 
 /// Returns the versions in the rows of [`OwnRows`].

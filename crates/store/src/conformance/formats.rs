@@ -1,5 +1,5 @@
-//! Rows that this version writes, for tests of the columns that state a format. Each store's test reads and sets these columns
-//! with its own SQL; see [`OwnRows::VERSIONS`].
+//! Rows that this version writes, for tests of the columns that state a format. Each store's test reads and sets these
+//! columns with its own SQL; see [`OwnRows::VERSIONS`].
 
 use dabba_domain::{
     order::{Command, Order, OrderStatus},
@@ -34,7 +34,8 @@ impl OwnRows {
     pub const VERSIONS: [u32; 4] =
         [ORDER_FORMAT, RESTAURANT_FORMAT, FINGERPRINT_VERSION, FINGERPRINT_VERSION];
 
-    /// Writes the rows: a restaurant with its menu, an order under a key, and an update of the restaurant under another key.
+    /// Writes the rows: a restaurant with its menu, an order under a key, and an update of the restaurant under another
+    /// key.
     pub async fn written(store: &dyn Store, world: &mut World) -> Self {
         let restaurant = world.restaurant();
         assert!(store.create_restaurant(&restaurant, &menu(&["naan"])).await.unwrap().is_created());
@@ -46,6 +47,11 @@ impl OwnRows {
         let mut rows = Self { restaurant, order };
         rows.rewrite(store, world, Rewrite::Settings).await;
         rows
+    }
+
+    /// Returns the order.
+    pub const fn order(&self) -> &Order {
+        &self.order
     }
 
     /// Changes a row.
