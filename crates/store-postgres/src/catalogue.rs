@@ -16,6 +16,7 @@ use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
     check_revision_count,
+    encoding::{RESTAURANT_FORMAT, stored_version},
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
@@ -89,8 +90,8 @@ const INSERT_RESTAURANT: &str = concat!(
     "\
     WITH made AS ( \
         INSERT INTO restaurants \
-            (id, revision, menu_revision, created_at_ns, name, settings, pause, closed, external_id) \
-        VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json, $8::text::json, $9) \
+            (id, revision, menu_revision, created_at_ns, name, settings, pause, closed, external_id, format) \
+        VALUES ($1, $2, 1, $3, $4, $5::text::json, $6::text::json, $8::text::json, $9, $10) \
         ON CONFLICT DO NOTHING RETURNING id) \
     INSERT INTO menus (restaurant_id, revision, menu) SELECT id, 1, $7::text::json FROM made",
     notifying!("restaurant_id")
@@ -103,16 +104,21 @@ const DELETE_OLD_MENUS: &str = "\
     DELETE FROM menus WHERE restaurant_id = $1 AND revision < ( \
         SELECT revision FROM menus WHERE restaurant_id = $1 ORDER BY revision DESC LIMIT 1 OFFSET $2::bigint - 1)";
 
+/// Never lowers the format: a newer server may have replaced the menu, which does not change the revision that this
+/// statement compares.
 const UPDATE_RESTAURANT: &str = concat!(
     "\
     UPDATE restaurants SET revision = revision + 1, name = $3, settings = $4::text::json, \
-        pause = $5::text::json, closed = $6::text::json \
+        pause = $5::text::json, closed = $6::text::json, format = greatest(format, $7::integer) \
     WHERE id = $1 AND revision = $2",
     notifying!("id")
 );
 
-const UPDATE_MENU_REVISION: &str =
-    concat!("UPDATE restaurants SET menu_revision = $2 WHERE id = $1", notifying!("id"));
+/// States the format of the new menu. Never lowers the format, which also describes the settings.
+const UPDATE_MENU_REVISION: &str = concat!(
+    "UPDATE restaurants SET menu_revision = $2, format = greatest(format, $3::integer) WHERE id = $1",
+    notifying!("id")
+);
 
 /// Every statement of this module that looks for rows, for the test of query plans.
 #[cfg(test)]
@@ -276,10 +282,10 @@ async fn create(
     columns: &EncodedRestaurant,
     menu: &str,
 ) -> Result<RestaurantCreation, Failure> {
-    let EncodedRestaurant { id, revision, name, created_at_ns, settings, pause, closed, external_id } =
+    let EncodedRestaurant { id, revision, name, created_at_ns, settings, pause, closed, external_id, format } =
         columns;
     let external_id = external_id.as_ref().map(ExternalId::as_str);
-    let parameters: [&(dyn ToSql + Sync); 9] = [
+    let parameters: [&(dyn ToSql + Sync); 10] = [
         &id.uuid(),
         &i64::from(*revision),
         created_at_ns,
@@ -289,6 +295,7 @@ async fn create(
         &menu,
         closed,
         &external_id,
+        format,
     ];
     if connection.execute(INSERT_RESTAURANT, &parameters).await? == 1 {
         return Ok(RestaurantCreation::Created);
@@ -312,9 +319,10 @@ async fn update(
     columns: &EncodedRestaurant,
     expected: Revision,
 ) -> Result<CatalogueUpdate, Failure> {
-    let EncodedRestaurant { id, name, settings, pause, closed, .. } = columns;
+    let EncodedRestaurant { id, name, settings, pause, closed, format, .. } = columns;
     let id = id.uuid();
-    let parameters: [&(dyn ToSql + Sync); 6] = [&id, &i64::from(expected), name, settings, pause, closed];
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&id, &i64::from(expected), name, settings, pause, closed, format];
     if connection.execute(UPDATE_RESTAURANT, &parameters).await? == 1 {
         return Ok(CatalogueUpdate::Done { revision: expected + 1 });
     }
@@ -377,7 +385,8 @@ async fn replace_menu(
     let (id, revision) = (id.uuid(), expected.menu + 1);
     connection.execute(INSERT_MENU, &[&id, &i64::from(revision), &menu]).await?;
     connection.execute(DELETE_OLD_MENUS, &[&id, &i64::from(MAX_STORED_MENUS)]).await?;
-    connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision)]).await?;
+    let format = stored_version(RESTAURANT_FORMAT);
+    connection.execute(UPDATE_MENU_REVISION, &[&id, &i64::from(revision), &format]).await?;
     if marks.write(connection, id).await? {
         let availability = i64::from(expected.availability + 1);
         connection.execute(UPDATE_AVAILABILITY_REVISION, &[&id, &availability]).await?;

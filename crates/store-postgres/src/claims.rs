@@ -3,7 +3,7 @@
 use dabba_domain::{AccountId, RestaurantId, order::Version};
 use dabba_store::{
     ClaimAt, ClaimRecord, IdempotencyKey, Resource,
-    encoding::{encode_resource, exact_nanoseconds},
+    encoding::{FINGERPRINT_VERSION, encode_resource, exact_nanoseconds, stored_version},
 };
 use dabba_store_sql::claims::{claim_record_of, scope_uuid};
 use tokio_postgres::types::ToSql;
@@ -17,8 +17,9 @@ use crate::{
 
 pub(crate) const INSERT_CLAIM: &str = "\
     INSERT INTO idempotency_keys \
-        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json) \
+        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource, \
+            fingerprint_version) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::json, $9) \
     ON CONFLICT (account_id, restaurant_id, key) DO NOTHING";
 
 /// Returns the record of a key in a scope, if the key is claimed.
@@ -52,7 +53,7 @@ pub(crate) async fn insert(
 ) -> Result<(), Failure> {
     let ClaimAt { claim, at } = claim;
     let (id, resource) = encode_resource(resource)?;
-    let parameters: [&(dyn ToSql + Sync); 8] = [
+    let parameters: [&(dyn ToSql + Sync); 9] = [
         &claim.account_id.uuid(),
         &scope_uuid(scope),
         &claim.key.as_str(),
@@ -61,6 +62,7 @@ pub(crate) async fn insert(
         &i64::from(version),
         &exact_nanoseconds(at)?,
         &resource,
+        &stored_version(FINGERPRINT_VERSION),
     ];
     match connection.execute(INSERT_CLAIM, &parameters).await? {
         1 => Ok(()),

@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{
     CatalogueGuard, CatalogueUpdate, MenuRevisions, Resource, RestaurantCreation, StoreError,
-    encoding::{RESTAURANT_FORMAT, exact_nanoseconds, written_by_newer},
+    encoding::{RESTAURANT_FORMAT, exact_nanoseconds, stored_version, written_by_newer},
 };
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ pub struct EncodedRestaurant {
     pub closed: Option<String>,
     /// External id of the restaurant, which is also in its settings.
     pub external_id: Option<ExternalId>,
+    /// Version of the format of these columns, [`RESTAURANT_FORMAT`].
+    pub format: i32,
 }
 
 impl EncodedRestaurant {
@@ -49,6 +51,7 @@ impl EncodedRestaurant {
             pause: restaurant.pause.as_ref().map(to_json).transpose()?,
             closed: restaurant.closed.as_ref().map(to_json).transpose()?,
             external_id: restaurant.settings.external_id.clone(),
+            format: stored_version(RESTAURANT_FORMAT),
         })
     }
 }
@@ -65,12 +68,17 @@ fn to_json<T: Serialize>(value: &T) -> Result<String, StoreError> {
 /// Returns the restaurant of a row that begins with these columns: `id`, `revision`, `settings`, `pause`,
 /// `created_at_ns`, `menu_revision`, `closed`, `availability_revision`, `format`.
 ///
-/// If a newer version wrote the row and this version cannot decode it, the error is [`StoreError::WrittenByNewer`].
+/// If a newer version wrote the row and this version cannot decode it, the error is [`StoreError::WrittenByNewer`]. The
+/// error names the restaurant, because the row may be one of many in a list.
 pub fn restaurant_of<'row>(row: impl StoredRow<'row>) -> Result<Restaurant, StoreError> {
     match decode_restaurant(row) {
-        Err(StoreError::Corrupt(_)) if row.format(8)? > RESTAURANT_FORMAT => {
+        Err(StoreError::Corrupt(reason)) => {
             let id: RestaurantId = row.id(0)?;
-            Err(written_by_newer(format_args!("restaurant {id}")))
+            Err(if row.format(8)? > RESTAURANT_FORMAT {
+                written_by_newer(format_args!("restaurant {id}"))
+            } else {
+                StoreError::Corrupt(format!("restaurant {id} cannot be decoded: {reason}"))
+            })
         }
         restaurant => restaurant,
     }

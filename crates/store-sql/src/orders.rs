@@ -13,13 +13,18 @@ use crate::{StoredRow, corrupt};
 /// `refunded`, `courier_id`, `payment_reference`, `refunds`, `acceptance_deadline_ns`, `ready_by_ns`, `closure`,
 /// `placed_at_ns`, `updated_at_ns`, `format`.
 ///
-/// If a newer version wrote the row and this version cannot decode it, the error is [`StoreError::WrittenByNewer`].
+/// If a newer version wrote the row and this version cannot decode it, the error is [`StoreError::WrittenByNewer`]. The
+/// error names the order, because the row may be one of many in a list.
 pub fn order_of<'row>(row: impl StoredRow<'row>) -> Result<Order, StoreError> {
     let is_written_by_newer = row.format(15)? > ORDER_FORMAT;
     match decode_order(row, is_written_by_newer) {
-        Err(StoreError::Corrupt(_)) if is_written_by_newer => {
+        Err(StoreError::Corrupt(reason)) => {
             let id: OrderId = row.id(0)?;
-            Err(written_by_newer(format_args!("order {id}")))
+            Err(if is_written_by_newer {
+                written_by_newer(format_args!("order {id}"))
+            } else {
+                StoreError::Corrupt(format!("order {id} cannot be decoded: {reason}"))
+            })
         }
         order => order,
     }

@@ -15,6 +15,7 @@ use dabba_store::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
     check_revision_count,
+    encoding::{RESTAURANT_FORMAT, stored_version},
 };
 use dabba_store_sql::{
     StoredRow as _,
@@ -67,8 +68,8 @@ pub(crate) const FIND_MENU_REVISIONS: &str =
 
 const INSERT_RESTAURANT: &str = "\
     INSERT INTO restaurants \
-        (id, revision, menu_revision, name, created_at_ns, settings, pause, closed, external_id) \
-    VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING";
+        (id, revision, menu_revision, name, created_at_ns, settings, pause, closed, external_id, format) \
+    VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING";
 
 const INSERT_MENU: &str = "INSERT INTO menus (restaurant_id, revision, menu) VALUES (?1, ?2, ?3)";
 
@@ -77,11 +78,16 @@ pub(crate) const DELETE_OLD_MENUS: &str = "\
     DELETE FROM menus WHERE restaurant_id = ?1 AND revision < ( \
         SELECT revision FROM menus WHERE restaurant_id = ?1 ORDER BY revision DESC LIMIT 1 OFFSET ?2 - 1)";
 
+/// Never lowers the format: a newer version may have replaced the menu, which does not change the revision of the
+/// settings.
 pub(crate) const UPDATE_RESTAURANT: &str = "\
-    UPDATE restaurants SET revision = revision + 1, name = ?2, settings = ?3, pause = ?4, closed = ?5 \
+    UPDATE restaurants SET revision = revision + 1, name = ?2, settings = ?3, pause = ?4, closed = ?5, \
+        format = max(format, ?6) \
     WHERE id = ?1";
 
-pub(crate) const UPDATE_MENU_REVISION: &str = "UPDATE restaurants SET menu_revision = ?2 WHERE id = ?1";
+/// States the format of the new menu. Never lowers the format, which also describes the settings.
+pub(crate) const UPDATE_MENU_REVISION: &str =
+    "UPDATE restaurants SET menu_revision = ?2, format = max(format, ?3) WHERE id = ?1";
 
 #[async_trait]
 impl CatalogueStore for SqliteStore {
@@ -240,6 +246,7 @@ fn create(
         restaurant.pause,
         restaurant.closed,
         external_id.map(ExternalId::as_str),
+        restaurant.format,
     ])?;
     if inserted == 0 {
         let by = external_id.map(|external_id| find_external_id(transaction, external_id)).transpose()?;
@@ -325,6 +332,7 @@ fn update(
         restaurant.settings,
         restaurant.pause,
         restaurant.closed,
+        restaurant.format,
     ])?;
     Ok(CatalogueUpdate::Done { revision: expected + 1 })
 }
@@ -341,7 +349,8 @@ fn replace_menu(
     let revision = expected.menu + 1;
     transaction.prepare_cached(INSERT_MENU)?.execute(params![id_bytes(id), revision, menu.menu])?;
     transaction.prepare_cached(DELETE_OLD_MENUS)?.execute(params![id_bytes(id), MAX_STORED_MENUS])?;
-    transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision])?;
+    let format = stored_version(RESTAURANT_FORMAT);
+    transaction.prepare_cached(UPDATE_MENU_REVISION)?.execute(params![id_bytes(id), revision, format])?;
     let mut has_changed = false;
     for (item, availability) in &menu.stated {
         has_changed |= mark(transaction, id, item, *availability)?;

@@ -3,7 +3,7 @@
 use dabba_domain::{AccountId, RestaurantId, Timestamp, order::Version};
 use dabba_store::{
     Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
-    encoding::{encode_resource, exact_nanoseconds},
+    encoding::{FINGERPRINT_VERSION, encode_resource, exact_nanoseconds, stored_version},
 };
 use dabba_store_sql::claims::{Written, claim_record_of, scope_uuid};
 use rusqlite::{Connection, Transaction, params};
@@ -16,8 +16,9 @@ use crate::{
 
 const INSERT_CLAIM: &str = "\
     INSERT INTO idempotency_keys \
-        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, resource, \
+            fingerprint_version) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 /// Returns the stored scope of a key.
 pub(crate) fn scope_bytes(restaurant_id: Option<RestaurantId>) -> IdBytes {
@@ -105,6 +106,7 @@ pub(crate) fn insert(
         version,
         exact_nanoseconds(at)?,
         resource,
+        stored_version(FINGERPRINT_VERSION),
     ])?;
     Ok(())
 }

@@ -1,13 +1,16 @@
 //! Rows that this program does not write itself: those of a newer version of Dabba, and tasks with unusual subjects.
+//! Also the versions by which a program recognizes rows of a newer program.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
 use std::{path::Path, sync::Arc};
 
 use dabba_store::{
-    Store as _, TaskStore as _,
+    CatalogueStore as _, OrderQuery, OrderScope, OrderStore as _, PageSize, Store as _, StoreError,
+    TaskStore as _,
     conformance::{
         builders::World,
+        formats::{OwnRows, Rewrite},
         newer::{NewerRows, newer_rows_are_left_alone},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
@@ -69,6 +72,100 @@ async fn rows_of_a_newer_version_are_left_alone() {
     let store = open();
     newer_rows_are_left_alone(store.clone(), &mut world, &rows).await;
     store.close().await;
+}
+
+/// Makes a statement that omits the column of a version write 0.
+fn default_versions_to_0(path: &Path) {
+    let connection = Connection::open(path).unwrap();
+    let zero = "PRAGMA writable_schema = ON; \
+        UPDATE sqlite_schema SET sql = replace(replace(sql, \
+            ' format INTEGER NOT NULL DEFAULT 1', ' format INTEGER NOT NULL DEFAULT 0'), \
+            ' fingerprint_version INTEGER NOT NULL DEFAULT 1', ' fingerprint_version INTEGER NOT NULL DEFAULT 0') \
+        WHERE name IN ('orders', 'restaurants', 'idempotency_keys')";
+    connection.execute_batch(zero).unwrap();
+    drop(connection);
+    let connection = Connection::open(path).unwrap();
+    let count = "SELECT (SELECT count(*) FROM pragma_table_info('orders') WHERE name = 'format' AND dflt_value = '0') \
+        + (SELECT count(*) FROM pragma_table_info('restaurants') WHERE name = 'format' AND dflt_value = '0') \
+        + (SELECT count(*) FROM pragma_table_info('idempotency_keys') \
+            WHERE name = 'fingerprint_version' AND dflt_value = '0')";
+    assert_eq!(connection.query_row(count, [], |row| row.get::<_, u32>(0)).unwrap(), 3);
+}
+
+/// Proves that the error for an undecodable order or restaurant names it, whether the row is read alone or in a list.
+#[tokio::test]
+async fn an_undecodable_row_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let open = || SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    let mut world = World::new(149);
+    let store = open();
+    let rows = OwnRows::written(&store, &mut world).await;
+    store.close().await;
+    let damage = "UPDATE orders SET status = 'eaten'; UPDATE restaurants SET settings = '{}'";
+    Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+
+    let store = open();
+    let (order_id, restaurant_id) = (rows.order().id, rows.order().details.restaurant_id);
+    let query =
+        OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit: PageSize::DEFAULT };
+    let order = format!("order {order_id} cannot be decoded: eaten");
+    for result in [store.order(order_id).await.map(drop), store.list_orders(&query).await.map(drop)] {
+        assert!(matches!(&result, Err(StoreError::Corrupt(text)) if text.starts_with(&order)), "{result:?}");
+    }
+    let restaurant = format!("restaurant {restaurant_id} cannot be decoded: ");
+    for result in [
+        store.catalogue(restaurant_id).await.map(drop),
+        store.restaurants(None, None, PageSize::DEFAULT).await.map(drop),
+    ] {
+        assert!(
+            matches!(&result, Err(StoreError::Corrupt(text)) if text.starts_with(&restaurant)),
+            "{result:?}"
+        );
+    }
+    store.close().await;
+}
+
+/// Returns the versions in the rows of [`OwnRows`].
+fn versions(path: &Path) -> [u32; 4] {
+    let select = "SELECT (SELECT format FROM orders), (SELECT format FROM restaurants), \
+        (SELECT min(fingerprint_version) FROM idempotency_keys), (SELECT max(fingerprint_version) FROM idempotency_keys)";
+    let read = |row: &rusqlite::Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]);
+    Connection::open(path).unwrap().query_row(select, [], read).unwrap()
+}
+
+/// Proves that each write of an order, of settings, of a menu and of a key states the version of its format although the column
+/// has another default, and that no write lowers a version that a newer program has stated.
+#[tokio::test]
+async fn each_write_states_its_format() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    default_versions_to_0(&path);
+    let open = || SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    let mut world = World::new(148);
+    let store = open();
+    let mut rows = OwnRows::written(&store, &mut world).await;
+    store.close().await;
+    assert_eq!(versions(&path), OwnRows::VERSIONS);
+
+    let [order, restaurant, ..] = OwnRows::VERSIONS;
+    let newer = order.max(restaurant) + 1;
+    for (rewrite, before, after) in [
+        (Rewrite::Order, 0, [order, 0]),
+        (Rewrite::Settings, 0, [0, restaurant]),
+        (Rewrite::Menu, 0, [0, restaurant]),
+        (Rewrite::Order, newer, [newer, newer]),
+        (Rewrite::Settings, newer, [newer, newer]),
+    ] {
+        let set = format!("UPDATE orders SET format = {before}; UPDATE restaurants SET format = {before}");
+        Connection::open(&path).unwrap().execute_batch(&set).unwrap();
+        let store = open();
+        rows.rewrite(&store, &mut world, rewrite).await;
+        store.close().await;
+        assert_eq!(versions(&path)[..2], after, "{rewrite:?} of rows at version {before}");
+    }
 }
 
 /// Proves that workers lease and complete tasks that are not about orders, as soon as a kind for workers allows it.

@@ -17,19 +17,24 @@ use uuid::Uuid;
 use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
 
 /// Version of the format in which this program writes an order, its row and its events. Increase it when the format gains
-/// something without which an older program must not decide: a new type of event, a new meaning of a member. The column `format`
-/// of a row holds the highest version of its events.
+/// something without which an older program must not decide: a new type of event, a new meaning of a member. Each write of an order
+/// states it in the column `format`, which holds the highest version of the order's events.
 pub const ORDER_FORMAT: u32 = 1;
 
 /// Version of the format in which this program writes a restaurant: settings, menu, pause, closure. Increase it when
-/// the format gains something without which an older program must not price or replace. The column `format` of a row
-/// holds it.
+/// the format gains something without which an older program must not price or replace. Each write of settings, a menu, a pause
+/// or a closure states it in the restaurant's column `format`, which holds the highest version of these parts.
 pub const RESTAURANT_FORMAT: u32 = 1;
 
 /// Version of the rule by which this program computes the fingerprint of a request. Increase it when an equal request gets
 /// another fingerprint than before. A new member that is not serialized when absent does not change the fingerprints of earlier
 /// requests, so it needs no new version. The column `fingerprint_version` of a record holds it.
 pub const FINGERPRINT_VERSION: u32 = 1;
+
+/// Returns one of the versions above as its column stores it.
+pub fn stored_version(version: u32) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
 
 /// Returns the error for a record that a newer version wrote and that this version needs but does not understand.
 pub fn written_by_newer(what: impl std::fmt::Display) -> StoreError {
@@ -71,6 +76,8 @@ impl EncodedTask {
 
 /// Columns of a [`Change`] that need encoding.
 pub struct EncodedChange {
+    /// Version of the format of the order and its events, [`ORDER_FORMAT`].
+    pub format: i32,
     /// Details of the order, for its row and its first event. Only for a new order.
     pub details: Option<String>,
     /// How the order ended early, as JSON; `None` if it did not.
@@ -130,6 +137,7 @@ impl EncodedChange {
         let Change { order, events } = change;
         let is_new = events.iter().any(|recorded| matches!(recorded.event, Event::Placed(_)));
         Ok(Self {
+            format: stored_version(ORDER_FORMAT),
             details: is_new.then(|| to_json(&order.details)).transpose()?,
             refunds: (!order.refunds.is_empty()).then(|| to_json(&order.refunds)).transpose()?,
             closure: order.closure.as_ref().map(to_json).transpose()?,

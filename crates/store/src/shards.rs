@@ -16,7 +16,8 @@
 //! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, the feed, due tasks, old keys
 //! and the lists of an audit are requested from all shards at once, each with a time limit. Shards that do
 //! not answer are omitted, and the result states so; the call fails only if no shard answers. A slow or dead
-//! shard therefore affects only its own restaurants.
+//! shard therefore affects only its own restaurants. A list also fails if a shard cannot decode an entry, as on
+//! a single database: the shard is not down, and the error names the entry.
 //!
 //! Rejected alternative: one transaction over several shards. No operation needs it, since everything about a
 //! restaurant is on one shard, and it would make every write depend on the health of every shard.

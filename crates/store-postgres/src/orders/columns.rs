@@ -12,7 +12,9 @@ use dabba_domain::{
 };
 use dabba_store::{
     Claim, NewTask,
-    encoding::{EncodedChange, EncodedCommit, EncodedEvent, EncodedTask},
+    encoding::{
+        EncodedChange, EncodedCommit, EncodedEvent, EncodedTask, FINGERPRINT_VERSION, stored_version,
+    },
 };
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -72,6 +74,7 @@ column_table! {
         restaurant_id: Uuid, "uuid" = encoded.commit.restaurant_id.uuid();
         key: &'b str, "text" = claim.key.as_str();
         fingerprint: &'b [u8], "bytea" = &claim.fingerprint.0;
+        fingerprint_version: i32, "integer" = stored_version(FINGERPRINT_VERSION);
         order_id: Uuid, "uuid" = encoded.commit.order_id.uuid();
         version: i64, "bigint" = {
             let commit = &encoded.commit;
@@ -104,6 +107,7 @@ column_table! {
         payment_reference: Option<&'b str>, "text" =
             order.payment_reference.as_ref().map(PaymentReference::as_str);
         refunds: Option<&'b str>, "text" as "json" = encoded.refunds.as_deref();
+        format: i32, "integer" = encoded.format;
     }
 }
 
@@ -167,10 +171,17 @@ pub(crate) static INSERT_ORDERS: LazyLock<String> = LazyLock::new(|| insert("ord
 ///
 /// The proposed row has an empty currency, and the update leaves the currency of an existing row unchanged. If the
 /// returned currency is empty, the order did not exist.
+///
+/// An update never lowers the format: the order also contains the events that a newer server wrote.
 pub(crate) static UPDATE_ORDERS: LazyLock<String> = LazyLock::new(|| {
     let names = OrderColumns::COLUMNS.iter().map(|column| column.name);
-    let changes =
-        names.filter(|name| !CONSTANT_COLUMNS.contains(name)).map(|name| format!("{name} = excluded.{name}"));
+    let changes = names.filter(|name| !CONSTANT_COLUMNS.contains(name)).map(|name| {
+        if name == "format" {
+            "format = greatest(orders.format, excluded.format)".to_owned()
+        } else {
+            format!("{name} = excluded.{name}")
+        }
+    });
     format!(
         "{} ON CONFLICT (id) DO UPDATE SET {} \
          WHERE orders.version = (${}::bigint[])[array_position($1::uuid[], orders.id)] \
@@ -226,8 +237,8 @@ mod tests {
              updated_at_ns = excluded.updated_at_ns, is_terminal = excluded.is_terminal, \
              status = excluded.status, payment_status = excluded.payment_status, \
              closure = excluded.closure, payment_reference = excluded.payment_reference, \
-             refunds = excluded.refunds \
-             WHERE orders.version = ($20::bigint[])[array_position($1::uuid[], orders.id)] \
+             refunds = excluded.refunds, format = greatest(orders.format, excluded.format) \
+             WHERE orders.version = ($21::bigint[])[array_position($1::uuid[], orders.id)] \
              RETURNING currency <> ''"
         );
     }

@@ -8,7 +8,7 @@ use dabba_domain::{
 };
 use dabba_store::{
     StoreError,
-    encoding::{ORDER_FORMAT, decode_event, decode_event_of_newer},
+    encoding::{ORDER_FORMAT, decode_event, decode_event_of_newer, stored_version},
 };
 use dabba_store_sql::{
     StoredRow as _,
@@ -91,8 +91,7 @@ pub(super) async fn events_of(
     let decoded = collect(rows, |row| event_of(row, column, decode_event));
     let Err(Failure::Store(StoreError::Corrupt(_))) = &decoded else { return decoded };
     let orders: Vec<Uuid> = collect(rows, |row| row.uuid(column))?;
-    let newer =
-        connection.query(FIND_NEWER, &[&orders, &i32::try_from(ORDER_FORMAT).unwrap_or(i32::MAX)]).await?;
+    let newer = connection.query(FIND_NEWER, &[&orders, &stored_version(ORDER_FORMAT)]).await?;
     let newer: HashSet<Uuid> = collect(&newer, |row| row.uuid(0))?;
     collect(rows, |row| {
         let is_newer = newer.contains(&row.uuid(column)?);

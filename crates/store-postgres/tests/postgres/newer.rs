@@ -7,6 +7,7 @@ use dabba_store::{
     CommitOutcome, OrderStore as _, Store as _, StoreError,
     conformance::{
         builders::World,
+        formats::{OwnRows, Rewrite},
         newer::{NewerRows, newer_rows_are_left_alone},
     },
 };
@@ -76,6 +77,46 @@ async fn rows_of_a_newer_server_stay_unchanged() {
     let rows = NewerRows::placed(&*store, &mut world).await;
     write_newer(&session(&url).await, &rows).await;
     newer_rows_are_left_alone(store.clone(), &mut world, &rows).await;
+    store.close().await;
+}
+
+/// Returns the versions in the rows of [`OwnRows`].
+async fn versions(client: &Client) -> [u32; 4] {
+    let select = "SELECT (SELECT format FROM orders), (SELECT format FROM restaurants), \
+        (SELECT min(fingerprint_version) FROM idempotency_keys), (SELECT max(fingerprint_version) FROM idempotency_keys)";
+    let row = client.query_one(select, &[]).await.unwrap();
+    [0, 1, 2, 3].map(|column: usize| u32::try_from(row.get::<_, i32>(column)).unwrap())
+}
+
+/// Each write of an order, of settings, of a menu and of a key states the version of its format although the column
+/// has another default, and no write lowers a version that a newer server has stated.
+#[tokio::test]
+async fn each_write_states_its_format() {
+    let url = fresh_database();
+    let client = session(&url).await;
+    let zero = "ALTER TABLE orders ALTER COLUMN format SET DEFAULT 0; \
+        ALTER TABLE restaurants ALTER COLUMN format SET DEFAULT 0; \
+        ALTER TABLE idempotency_keys ALTER COLUMN fingerprint_version SET DEFAULT 0";
+    client.batch_execute(zero).await.unwrap();
+    let store = open(&url, &PostgresOptions::default()).await.unwrap();
+    let mut world = World::new(148);
+    let mut rows = OwnRows::written(&store, &mut world).await;
+    assert_eq!(versions(&client).await, OwnRows::VERSIONS);
+
+    let [order, restaurant, ..] = OwnRows::VERSIONS;
+    let newer = order.max(restaurant) + 1;
+    for (rewrite, before, after) in [
+        (Rewrite::Order, 0, [order, 0]),
+        (Rewrite::Settings, 0, [0, restaurant]),
+        (Rewrite::Menu, 0, [0, restaurant]),
+        (Rewrite::Order, newer, [newer, newer]),
+        (Rewrite::Settings, newer, [newer, newer]),
+    ] {
+        let set = format!("UPDATE orders SET format = {before}; UPDATE restaurants SET format = {before}");
+        client.batch_execute(&set).await.unwrap();
+        rows.rewrite(&store, &mut world, rewrite).await;
+        assert_eq!(versions(&client).await[..2], after, "{rewrite:?} of rows at version {before}");
+    }
     store.close().await;
 }
 

@@ -7,16 +7,56 @@ use dabba_domain::{
     task::{TaskQueue, TaskSubject},
 };
 use dabba_store::{
-    BucketRange, NewTask, OrderStore as _, PageSize, ShardMap, ShardRange, ShardedStore, Store, StoreError,
-    TaskResolution, TaskRetry, TaskStore as _,
+    BucketRange, CommitOutcome, NewTask, OrderStore as _, PageSize, ShardMap, ShardRange, ShardedStore,
+    Store, StoreError, TaskResolution, TaskRetry, TaskStore as _,
     conformance::{
         builders::World,
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
+    encoding::clamped_nanoseconds,
 };
 use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, admin::Administration};
+use tokio_postgres::{Row, types::ToSql};
+use uuid::Uuid;
 
 use crate::common::{fresh_database, open, open_with, randomness, session};
+
+/// Claims due tasks. This is the statement of the published version before schema 12 (8eb1586), unchanged.
+const PUBLISHED_CLAIM_DUE: &str = "\
+    WITH moment AS MATERIALIZED ( \
+        SELECT coalesce($5::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns), \
+    due AS ( \
+        SELECT id FROM tasks \
+        WHERE parked_at_ns IS NULL AND queue = $4 AND kind = ANY ($6) AND run_at_ns <= $1 \
+            AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
+            AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+                AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+        ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
+    UPDATE tasks SET \
+        leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, attempts = tasks.attempts + 1 \
+    FROM due WHERE tasks.id = due.id \
+    RETURNING tasks.id, order_id, kind, payload::text, run_at_ns, attempts, \
+        jsonb_array_length(failures)::bigint, last_error";
+
+/// Lists parked tasks. This is the statement of the published version before schema 12 (8eb1586), unchanged.
+const PUBLISHED_PARKED: &str = "\
+    SELECT id, order_id, kind, payload::text, run_at_ns, attempts, parked_at_ns, failures::text FROM tasks \
+    WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > $1 AND kind = ANY ($3) \
+        AND bucket_of(id) BETWEEN (SELECT first_bucket FROM shard WHERE is_the_only_row) \
+            AND (SELECT last_bucket FROM shard WHERE is_the_only_row) \
+    ORDER BY id LIMIT $2";
+
+/// Kinds of tasks that this published version knows, and passes to its statements.
+const PUBLISHED_KINDS: [&str; 8] = [
+    "warn_unaccepted",
+    "expire_unaccepted",
+    "expire_unpaid",
+    "authorize_payment",
+    "capture_payment",
+    "void_payment",
+    "refund_payment",
+    "review",
+];
 
 /// Workers lease and complete tasks that are not about orders, as soon as a kind for workers allows it.
 #[tokio::test]
@@ -46,7 +86,7 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
     for (id, parked_at_ns) in [(misfits.due_id, None), (misfits.parked_id, Some(1_i64))] {
         let insert = "INSERT INTO tasks (id, order_id, subject_kind, queue, kind, run_at_ns, parked_at_ns) \
             VALUES ($1, $2, $3, $4, $5, 1, $6)";
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+        let parameters: [&(dyn ToSql + Sync); 6] = [
             &id.uuid(),
             &misfits.subject.uuid(),
             &Misfits::SUBJECT_KIND,
@@ -62,8 +102,7 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
 
 /// A server that knows only the schema before subjects leases no task about an account, and writes none. Its tasks of orders
 /// are tasks of orders for newer servers. The older server is this program with the option `known_schema`: its statements are
-/// those of this version, adapted to the earlier schema. Released versions are not tested here; with several databases they find
-/// tasks by the bucket of the id.
+/// those of this version, adapted to the earlier schema. The next test executes the statements of a published version.
 #[tokio::test]
 async fn an_older_server_leases_no_task_without_an_order() {
     let url = fresh_database();
@@ -88,6 +127,39 @@ async fn an_older_server_leases_no_task_without_an_order() {
     assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
     let resolution = TaskResolution { at: far, by: customer, reason: "done".to_owned() };
     assert_eq!(older.resolve_task(review.id, &resolution).await, Ok(true));
+}
+
+/// The published version before schema 12 claims the task of an order on the newest schema, and no task about a restaurant:
+/// neither a review, which is parked from the start, nor a task for workers, whose kind only newer servers know. It lists
+/// the review, as the migration states. With several databases it finds tasks by the bucket of the id.
+#[tokio::test]
+async fn a_published_server_claims_no_task_without_an_order() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(150);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    let of_order = commit.tasks[0].id;
+    assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
+    let (subject, at) = (TaskSubject::Restaurant(restaurant), world.tick());
+    let review = world.review_of(subject, at);
+    assert!(store.enqueue_task(&review).await.unwrap());
+    let client = session(&url).await;
+    let insert = "INSERT INTO tasks (id, order_id, subject_kind, queue, kind, run_at_ns) \
+        VALUES ($1, $2, 'restaurant', 'deadlines', 'remind_restaurant', 1)";
+    let id = world.task_id_of(subject).uuid();
+    assert_eq!(client.execute(insert, &[&id, &restaurant.uuid()]).await.unwrap(), 1);
+
+    let (far, kinds) = (clamped_nanoseconds(world.in_seconds(1_000_000)), PUBLISHED_KINDS.to_vec());
+    let ids = |rows: &[Row]| rows.iter().map(|row| row.get(0)).collect::<Vec<Uuid>>();
+    let queue = TaskQueue::Deadlines.as_str();
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&far, &1_000_000_000_i64, &10_i64, &queue, &Some(far), &kinds];
+    let claimed = client.query(PUBLISHED_CLAIM_DUE, &parameters).await.unwrap();
+    assert_eq!(ids(&claimed), [of_order.uuid()]);
+    let parked = client.query(PUBLISHED_PARKED, &[&Uuid::nil(), &10_i64, &kinds]).await.unwrap();
+    assert_eq!(ids(&parked), [review.id.uuid()]);
+    store.close().await;
 }
 
 /// A directory and another shard: the two halves of a split database.
@@ -133,7 +205,7 @@ impl Halves {
     }
 
     /// Returns the ids of all tasks in the database of a half, as the database itself counts them.
-    async fn rows(&self, half: usize) -> Vec<uuid::Uuid> {
+    async fn rows(&self, half: usize) -> Vec<Uuid> {
         let rows = "SELECT id FROM tasks WHERE subject_kind <> 'order' ORDER BY id";
         let rows = session(&self.urls[half]).await.query(rows, &[]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()

@@ -9,7 +9,7 @@ use dabba_domain::{
     RestaurantId,
     order::{PaymentReference, Version},
 };
-use dabba_store::encoding::{EncodedChange, EncodedCommit};
+use dabba_store::encoding::{EncodedChange, EncodedCommit, FINGERPRINT_VERSION, stored_version};
 use dabba_store::{CatalogueGuard, Change, Claim, CommitOutcome, StockChange, StockShortage, TaskLease};
 use dabba_store_sql::{catalogue::guard_of, claims::deleted_keys};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -44,8 +44,8 @@ pub(crate) const DELETE_EXPIRED_KEYS: &str = "\
 
 const INSERT_CLAIM: &str = "\
     INSERT INTO idempotency_keys \
-        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        (account_id, restaurant_id, key, fingerprint, order_id, version, claimed_at_ns, fingerprint_version) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
 
 pub(crate) const DELETE_TASK: &str = "DELETE FROM tasks WHERE id = ?1";
 
@@ -66,13 +66,14 @@ pub(crate) const RETURN_STOCK: &str = "\
 const INSERT_ORDER: &str = "\
     INSERT INTO orders (id, restaurant_id, customer_id, courier_id, status, is_terminal, payment_status, \
         version, currency, total, captured, refunded, acceptance_deadline_ns, ready_by_ns, closure, \
-        placed_at_ns, updated_at_ns, details, payment_reference, refunds) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)";
+        placed_at_ns, updated_at_ns, details, payment_reference, refunds, format) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
 
+/// Never lowers the format: the order also contains the events that a newer version wrote.
 pub(crate) const UPDATE_ORDER: &str = "\
     UPDATE orders SET courier_id = ?3, status = ?4, is_terminal = ?5, payment_status = ?6, version = ?7, \
         captured = ?8, refunded = ?9, acceptance_deadline_ns = ?10, ready_by_ns = ?11, closure = ?12, \
-        updated_at_ns = ?13, payment_reference = ?14, refunds = ?15 \
+        updated_at_ns = ?13, payment_reference = ?14, refunds = ?15, format = max(format, ?16) \
     WHERE id = ?1 AND version = ?2";
 
 const INSERT_EVENT: &str = "\
@@ -234,6 +235,7 @@ fn insert_claim(
         id_bytes(commit.order_id),
         version,
         encoded.at_ns,
+        stored_version(FINGERPRINT_VERSION),
     ])?;
     Ok(())
 }
@@ -265,6 +267,7 @@ fn insert_order(
         columns.details,
         order.payment_reference.as_ref().map(PaymentReference::as_str),
         columns.refunds,
+        columns.format,
     ])?;
     Ok(())
 }
@@ -292,6 +295,7 @@ fn update_order(
         columns.updated_at_ns,
         order.payment_reference.as_ref().map(PaymentReference::as_str),
         columns.refunds,
+        columns.format,
     ])?;
     expect_one(updated, "the order")
 }

@@ -4,11 +4,7 @@ use async_trait::async_trait;
 use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
 use futures::future::try_join_all;
 
-use super::{
-    gather::{Gathered, most_severe},
-    orders::merge,
-    router::ShardedStore,
-};
+use super::{gather::Gathered, orders::merge, router::ShardedStore};
 use crate::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
     check_order_count,
@@ -80,20 +76,13 @@ impl AuditStore for ShardedStore {
     }
 }
 
-/// Merges the pages of all shards, which all begin after the same position, into one page. The page is incomplete if a shard does
-/// not answer. Data that a shard cannot decode is an error, so that an audit names it.
+/// Merges the pages of all shards, which all begin after the same position, into one page.
 fn one_listing<T, K: Ord>(
     gathered: Gathered<Listing<T>>,
     limit: PageSize,
     key: impl Fn(&T) -> K,
 ) -> Result<Listing<T>, StoreError> {
-    let is_undecodable =
-        |error: &StoreError| matches!(error, StoreError::Corrupt(_) | StoreError::WrittenByNewer(_));
-    if gathered.failures.iter().any(|(_, error)| is_undecodable(error)) {
-        return Err(most_severe(gathered.failures));
-    }
-    let is_any_missing = !gathered.failures.is_empty();
-    let pages = gathered.any()?;
+    let (pages, is_any_missing) = gathered.pages()?;
     let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
     let lists = pages.into_iter().map(|page| page.entries).collect();
     let (entries, _) = merge(lists, limit.get() as usize, key);

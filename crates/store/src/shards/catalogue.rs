@@ -70,8 +70,7 @@ impl CatalogueStore for ShardedStore {
         limit: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
         let gathered = self.ask_all(|store| store.restaurants(after, is_closed, limit)).await;
-        let is_any_missing = !gathered.failures.is_empty();
-        let pages = gathered.any()?;
+        let (pages, is_any_missing) = gathered.pages()?;
         let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
         let lists = pages.into_iter().map(|page| page.restaurants).collect();
         let (restaurants, _) = merge(lists, limit.get() as usize, |restaurant| restaurant.id);

@@ -22,6 +22,21 @@ impl<T> Gathered<T> {
         }
         Ok(self.answers.into_iter().map(|(_, answer)| answer).collect())
     }
+
+    /// Returns the pages of a list, and whether entries may be missing because a shard did not answer. Fails if every
+    /// shard failed.
+    ///
+    /// A record that a shard cannot decode is an error, as on a single database: the shard answers, and repeating the
+    /// request would never complete the list. The error names the record.
+    pub(super) fn pages(self) -> Result<(Vec<T>, bool), StoreError> {
+        let is_undecodable =
+            |error: &StoreError| matches!(error, StoreError::Corrupt(_) | StoreError::WrittenByNewer(_));
+        if self.failures.iter().any(|(_, error)| is_undecodable(error)) {
+            return Err(most_severe(self.failures));
+        }
+        let is_any_missing = !self.failures.is_empty();
+        Ok((self.any()?, is_any_missing))
+    }
 }
 
 /// Combines the errors of several shards into one: the kind with the weakest guarantee, and all texts.

@@ -50,9 +50,8 @@ impl OrderStore for ShardedStore {
             let shard = self.shard(id.bucket());
             return shard.answer(shard.store().list_orders(query)).await;
         }
-        let gathered = self.ask_all(|store| store.list_orders(query)).await;
-        let is_any_missing = !gathered.failures.is_empty();
-        let mut merged = merge_pages(gathered.any()?, query.limit.get() as usize);
+        let (pages, is_any_missing) = self.ask_all(|store| store.list_orders(query)).await.pages()?;
+        let mut merged = merge_pages(pages, query.limit.get() as usize);
         merged.incomplete |= is_any_missing;
         Ok(merged)
     }

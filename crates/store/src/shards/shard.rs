@@ -104,8 +104,8 @@ impl Shard {
         match answer.map_err(|error| self.named(error)) {
             Err(error @ StoreError::Corrupt(_)) => {
                 // Damage is not a transient fault, so it is logged each time.
-                tracing::error!(shard = self.name, %error, "a shard reports damaged or invalid data; its result is left out of this call");
-                self.set_condition(Condition::Failing, None);
+                tracing::error!(shard = self.name, %error, "a shard reports damaged or invalid data");
+                self.set_condition(Condition::Answering, None);
                 Err(error)
             }
             // The shard answers; only the requested record was written by a newer version.

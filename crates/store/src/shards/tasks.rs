@@ -91,9 +91,7 @@ impl TaskStore for ShardedStore {
     }
 
     async fn parked_tasks(&self, after: Option<TaskId>, limit: PageSize) -> Result<TaskPage, StoreError> {
-        let gathered = self.ask_all(|store| store.parked_tasks(after, limit)).await;
-        let is_any_missing = !gathered.failures.is_empty();
-        let pages = gathered.any()?;
+        let (pages, is_any_missing) = self.ask_all(|store| store.parked_tasks(after, limit)).await.pages()?;
         let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
         let lists = pages.into_iter().map(|page| page.tasks).collect();
         let (tasks, _) = merge(lists, limit.get() as usize, |parked| parked.task.id);

@@ -369,6 +369,37 @@ async fn parked_tasks_of_a_dead_shard_are_missing() {
     assert!(matches!(list().await, Err(StoreError::Unavailable(_))));
 }
 
+/// Proves that a record that a shard cannot decode does not count as a missing shard: every list fails, as on a single
+/// database, and the error names the shard and the record. This also holds while another shard is dead.
+#[tokio::test]
+async fn lists_with_an_undecodable_record_fail() {
+    let fixture = Fixture::new();
+    let (router, limit) = (&fixture.router, PageSize::DEFAULT);
+    let kinds: [fn(String) -> StoreError; 2] = [StoreError::Corrupt, StoreError::WrittenByNewer];
+    for kind in kinds {
+        fixture.break_shard(1, &Fault::Fail(kind("order 7 is odd".to_owned())));
+        for (fault, text) in [
+            (Fault::None, "shard b: order 7 is odd"),
+            (Fault::Fail(unavailable()), "shard b: order 7 is odd; shard c: injected by the test"),
+        ] {
+            fixture.break_shard(2, &fault);
+            let results = [
+                fixture.list().await.map(drop),
+                router.restaurants(None, None, limit).await.map(drop),
+                router.parked_tasks(None, limit).await.map(drop),
+                router.all_tasks(None, limit).await.map(drop),
+                router.all_claims(None, limit).await.map(drop),
+                router.all_stock(None, limit).await.map(drop),
+            ];
+            let expected = Err(kind(text.to_owned()));
+            assert!(results.iter().all(|result| *result == expected), "{results:?}");
+        }
+    }
+    fixture.break_shard(1, &Fault::None);
+    fixture.break_shard(2, &Fault::None);
+    assert_eq!(fixture.list().await, Ok((Vec::new(), false)));
+}
+
 /// Proves that an audit's lists are marked as incomplete while a shard is dead. Reading orders of that shard
 /// fails, because an order must not be omitted. A shard that finds damage is not dead: its error is the result.
 #[tokio::test]
