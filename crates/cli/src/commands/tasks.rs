@@ -255,7 +255,7 @@ impl fmt::Display for Row {
         for (subject, id) in [order, restaurant, account].into_iter().flatten() {
             writeln!(formatter, "  {subject:<8} {id}")?;
         }
-        writeln!(formatter, "  kind     {kind}, parked at {parked_at} after {attempts} attempts")?;
+        writeln!(formatter, "  kind     {kind}, parked at {parked_at}, attempts: {attempts}")?;
         formatter.write_str(&output::wrapped("  reason   ", &reason))
     }
 }
