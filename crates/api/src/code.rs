@@ -61,7 +61,7 @@ dabba_web::codes! {
     STOCK_NOT_LIMITED, "stock_not_limited", CONFLICT, "The stock is not limited";
     /// The stock would be below zero or above its maximum.
     STOCK_OUT_OF_RANGE, "stock_out_of_range", CONFLICT, "The stock would be out of range";
-    /// The task is a review, which is work for a person.
+    /// The task is a review, which an admin must do: no worker can retry it.
     REVIEW_NOT_RETRYABLE, "review_not_retryable", CONFLICT, "A review cannot be retried";
     /// Another restaurant has the external id.
     EXTERNAL_ID_TAKEN, "external_id_taken", CONFLICT, "Another restaurant has the external id";

@@ -63,7 +63,7 @@ enum Command {
     /// Serves the API.
     Serve(Box<serve::Arguments>),
     /// Processes due tasks, beside servers or without a server.
-    Work(work::Arguments),
+    Work(Box<work::Arguments>),
     /// Starts a temporary server, takes one order from placement to delivery, and prints each step.
     Demo(demo::Arguments),
     /// Migrates the database to the newest schema.
@@ -113,7 +113,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Serve(arguments) => serve::run(*arguments),
-            Command::Work(arguments) => work::run(arguments),
+            Command::Work(arguments) => work::run(*arguments),
             Command::Demo(arguments) => demo::run(&arguments),
             Command::Migrate(arguments) => migrate::run(arguments),
             Command::Shards(arguments) => shards::run(*arguments),

@@ -21,6 +21,10 @@ const OWN: &str = "dabba";
 /// statements, headers and bodies, and so passwords, tokens and addresses.
 const LIBRARY_LEVEL: LevelFilter = LevelFilter::INFO;
 
+/// Prefix of the modules that execute migrations, and their most detailed level. Below it, they log each step with the path of a
+/// source file on the machine that built Dabba; Dabba itself logs a migration in one line.
+const MIGRATIONS: (&str, LevelFilter) = ("refinery", LevelFilter::WARN);
+
 /// Crate of earlier versions, and the crates that replace it. The setting `log` may still name the former.
 const REPLACED: (&str, [&str; 2]) = ("dabba_http", ["dabba_web", "dabba_api"]);
 
@@ -83,7 +87,16 @@ pub(crate) fn wants_colours() -> bool {
 }
 
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with(OWN) || LIBRARY_LEVEL >= *metadata.level()
+    let target = metadata.target();
+    let (migrations, level_of_migrations) = MIGRATIONS;
+    let level = if target.starts_with(OWN) {
+        LevelFilter::TRACE
+    } else if target.starts_with(migrations) {
+        level_of_migrations
+    } else {
+        LIBRARY_LEVEL
+    };
+    level >= *metadata.level()
 }
 
 fn is_url_with_password(argument: &str) -> bool {

@@ -109,7 +109,8 @@ pub enum TaskOutcome {
     LeaseLost,
     /// The outcome is unknown; the task is retried when its lease expires, unless it is completed.
     Unknown,
-    /// The task has reached the maximum number of failures of its kind and is parked; an admin has to act.
+    /// The task is parked, and an admin has to act: it has reached the maximum number of failures of its kind, or it is a
+    /// task for admins, which is parked when it is written.
     Parked,
 }
 
@@ -237,7 +238,11 @@ impl EngineMetrics {
             self.keys_deleted.clone(),
         );
         registry.register("dabba_tasks_claimed", "Tasks that workers leased", self.tasks_claimed.clone());
-        registry.register("dabba_tasks", "Leased tasks by outcome", self.tasks.clone());
+        registry.register(
+            "dabba_tasks",
+            "Leased tasks by outcome; given_up also counts reviews, which are parked when they are written",
+            self.tasks.clone(),
+        );
         registry.register(
             "dabba_payment_calls",
             "Calls to payment providers by outcome",

@@ -47,7 +47,7 @@ impl Hosts {
     /// Connects to the first host that is available and meets the URL's requirements. The task ends with the
     /// connection.
     ///
-    /// The last host has no time limit here: the caller limits the total. If a host responded with an error, that
+    /// The last host has no timeout here: the caller limits the total. If a host responded with an error, that
     /// error is returned, because it says more than the failure to reach another host.
     pub(crate) async fn find(&self) -> Result<(Client, JoinHandle<()>), Error> {
         let count = self.configs.len();

@@ -198,13 +198,13 @@ async fn respond_in_time(
     match tokio::time::timeout(web.config().request_timeout, catch_panic(responding)).await {
         Ok(response) => response,
         Err(_) if method.is_safe() => {
-            Problem::new(code::UNAVAILABLE, "The request exceeded the server's time limit. Retry it.")
+            Problem::new(code::UNAVAILABLE, "The request exceeded the server's timeout for requests. Retry it.")
                 .into_response()
         }
         // The write may still be committed.
         Err(_) => Problem::new(
             code::OUTCOME_UNKNOWN,
-            "The request exceeded the server's time limit. The write may have happened; retry with the \
+            "The request exceeded the server's timeout for requests. The write may have happened; retry with the \
              same idempotency key.",
         )
         .into_response(),

@@ -10,7 +10,7 @@ use dabba_store::{ParkedTask, RecordedTaskFailure, TaskFailure};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A task that is parked because it failed too often, or a review, which is work for a person. Exactly one of `order_id`,
+/// A task that is parked because it failed too often, or a review: a subject that an admin must check. Exactly one of `order_id`,
 /// `restaurant_id` and `account_id` is present.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParkedTask)]
@@ -27,7 +27,7 @@ pub(crate) struct ParkedTaskBody {
     account_id: Option<AccountId>,
     /// The kind of task.
     kind: TaskKind,
-    /// The reason why a person must check the subject; only for tasks of the kind `review`.
+    /// The reason why an admin must check the subject; only for tasks of the kind `review`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
     /// The reason in words, with instructions; only for tasks of the kind `review`.

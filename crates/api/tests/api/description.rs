@@ -292,6 +292,34 @@ fn schemas(source: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Proves that the table of statuses on the page of problems lists the status of every code exactly once, and that the table of
+/// the guide for client developers lists it, too.
+#[test]
+fn the_tables_of_statuses_are_complete() {
+    let statuses = |page: &str, head: &str| -> Vec<u16> {
+        let (_, table) = page.split_once(head).unwrap_or_else(|| panic!("no table {head:?}"));
+        let rows = table.lines().take_while(|line| line.starts_with('|'));
+        let cells = rows.filter_map(|row| row.trim_start_matches('|').split('|').next());
+        cells.flat_map(|cell| cell.split([',', ' '])).filter_map(|word| word.parse().ok()).collect()
+    };
+    let expected: BTreeSet<u16> =
+        dabba_api::problem_codes().into_iter().map(|code| code.status().as_u16()).collect();
+    for (page, head) in [
+        (
+            include_str!("../../../../docs/reference/problems.md"),
+            "| status | meaning | what the client does |\n",
+        ),
+        (include_str!("../../../../docs/guides/client.md"), "| response | what the client does |\n"),
+    ] {
+        let mut found = statuses(page, head);
+        // Responses that are no problems.
+        found.retain(|status| *status >= 400);
+        let unique: BTreeSet<u16> = found.iter().copied().collect();
+        assert_eq!(unique.len(), found.len(), "{head} lists a status twice: {found:?}");
+        assert_eq!(unique, expected, "{head} must list every status once");
+    }
+}
+
 /// Proves that the page of problems has exactly one section for each code, in the order of the codes, with the code's status and
 /// title.
 #[test]

@@ -86,6 +86,6 @@ pub(super) fn in_words(contents: &BackupContents) -> String {
     let BackupContents { orders, events, restaurants, accounts, bytes } = contents;
     let mebibytes = bytes.div_ceil(1024 * 1024);
     format!(
-        "{orders} orders with {events} events, {restaurants} restaurants and {accounts} accounts ({mebibytes} MiB)"
+        "the database (orders: {orders}, events: {events}, restaurants: {restaurants}, accounts: {accounts}, {mebibytes} MiB)"
     )
 }

@@ -207,10 +207,10 @@ struct Summary<'a> {
 impl std::fmt::Display for Summary<'_> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (table, digest) in &self.contents.tables {
-            writeln!(formatter, "{table}: {} rows", digest.rows)?;
+            writeln!(formatter, "rows of {table}: {}", digest.rows)?;
         }
         // `dabba audit` reports each warning. Tasks are overdue while no server runs.
         let AuditReport { orders, events, breaches, warnings, .. } = self.report;
-        write!(formatter, "{orders} orders with {events} events: {breaches} breaches, {warnings} warnings")
+        write!(formatter, "orders: {orders}, events: {events}, breaches: {breaches}, warnings: {warnings}")
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use clap::{
     Arg, Command, CommandFactory as _, Error,
-    error::{ContextKind, ContextValue},
+    error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use super::Cli;
@@ -58,7 +58,7 @@ pub(crate) fn print(error: Error) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let status = u8::try_from(error.exit_code()).unwrap_or(u8::MAX);
-    let text = text_for(&io::stderr(), &without_passwords(error));
+    let text = text_for(&io::stderr(), &with_order_of_options(without_passwords(error)));
     // A failed write of the message does not change the exit status.
     let _ = io::stderr().write_all(redacted(&text).as_bytes());
     Ok(ExitCode::from(status))
@@ -95,10 +95,22 @@ fn without_passwords(mut error: Error) -> Error {
     error
 }
 
+/// Returns the error about options before a subcommand with the remedy. The parser's own text says that the options cannot be
+/// used with the subcommand, which is wrong: most of them are allowed after it.
+fn with_order_of_options(error: Error) -> Error {
+    let (ErrorKind::ArgumentConflict, Some(ContextValue::String(subcommand))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    else {
+        return error;
+    };
+    let text = format!(
+        "an option precedes the subcommand '{subcommand}': write the subcommand first, then its options"
+    );
+    command().error(ErrorKind::ArgumentConflict, text)
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::error::ErrorKind;
-
     use super::*;
 
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&str, &Command)) {
@@ -191,6 +203,29 @@ mod tests {
             }
         });
         assert!(refused > 300, "{refused}");
+    }
+
+    /// Proves that the error about an option before a subcommand states the remedy, repeats no secret, and that the same
+    /// option is accepted after the subcommand.
+    #[test]
+    fn options_before_a_subcommand_are_refused_with_the_remedy() {
+        let id = "0195c2d4-0000-7000-8000-000000000000";
+        let url = "postgresql://u@h/d";
+        let after = ["dabba", "tasks", "retry", id, "--database", url];
+        assert!(command().try_get_matches_from(after).is_ok());
+        for arguments in [
+            &["tasks", "--database", url, "retry", id][..],
+            &["tasks", "--database", url, "resolve", id, "--reason", "done"],
+            &["shards", "--database", url, "purge"],
+            &["tasks", "--database", url, "postgresql://u:hush@h/d"],
+        ] {
+            let error = command().try_get_matches_from([&["dabba"][..], arguments].concat()).unwrap_err();
+            let error = with_order_of_options(without_passwords(error));
+            let text = redacted(&error.render().to_string()).into_owned();
+            assert!(text.contains("write the subcommand first, then its options"), "{text}");
+            assert!(text.contains("--help") && !text.contains("hush"), "{text}");
+            assert_eq!((error.use_stderr(), error.exit_code()), (true, 2));
+        }
     }
 
     /// Proves that an error about an argument does not repeat a password.

@@ -160,7 +160,7 @@ impl Imported {
             output::json(self)
         } else {
             output::line(format_args!(
-                "{id}  {name}: {}, {items} items, {option_groups} option groups, {options} options",
+                "{id}  {name}: {}, items: {items}, option groups: {option_groups}, options: {options}",
                 outcome.as_str()
             ))
         }

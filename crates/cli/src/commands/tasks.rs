@@ -5,7 +5,7 @@ use std::fmt;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, task::Task, text::Note,
 };
-use dabba_engine::{Engine, Principal};
+use dabba_engine::{Engine, Error, Principal};
 use dabba_sim::Client;
 use dabba_store::{PageSize, ParkedTask};
 use serde::{Deserialize, Serialize};
@@ -200,14 +200,25 @@ impl AdminAction for Action {
                 }
             }
             Self::Retry { id, json } => {
-                engine.work.retry_task(admin, id).await.map_err(Failure::during(id))?;
+                engine.work.retry_task(admin, id).await.map_err(refusal(id))?;
                 done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
-                engine.work.resolve_task(admin, id, &reason).await.map_err(Failure::during(id))?;
+                engine.work.resolve_task(admin, id, &reason).await.map_err(refusal(id))?;
                 done(id, "resolved", json, format_args!("{id} is resolved"))
             }
         }
+    }
+}
+
+/// Returns the failure of an action on a task.
+fn refusal(id: TaskId) -> impl FnOnce(Error) -> Failure {
+    move |error| match error {
+        Error::NotFound(_) => Failure::new(format!(
+            "{id}: no parked task has this id: the task is completed, is resolved, or waits for a worker; `dabba tasks` lists \
+             the parked tasks"
+        )),
+        error => Failure::during(id)(error),
     }
 }
 
@@ -244,7 +255,7 @@ impl fmt::Display for Row {
         for (subject, id) in [order, restaurant, account].into_iter().flatten() {
             writeln!(formatter, "  {subject:<8} {id}")?;
         }
-        writeln!(formatter, "  kind     {kind}, parked at {parked_at} after {attempts} attempts")?;
+        writeln!(formatter, "  kind     {kind}, parked at {parked_at}, attempts: {attempts}")?;
         formatter.write_str(&output::wrapped("  reason   ", &reason))
     }
 }

@@ -1,21 +1,20 @@
 //! `dabba work`
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use dabba_web::ConnectionMetrics;
 use tokio::net::TcpListener;
 
 use crate::{
     background::Background,
-    commands::{DataArguments, block_on, serve::reachable},
+    commands::{block_on, serve::reachable},
     data,
     databases::{Databases, Opened},
     failure::Failure,
-    listening::ListenAddress,
-    output,
+    logging, output,
     payments::Payments,
     process_metrics, sandbox, serving,
-    settings::Settings,
+    settings::{Layer, Settings},
     signals::Signals,
 };
 
@@ -23,19 +22,23 @@ use crate::{
 #[derive(clap::Args)]
 #[command(after_help = "Any number of processes may work on the same PostgreSQL databases, beside servers. \
                         The embedded database serves one process at a time, so its server processes its tasks, \
-                        and this command only while no server runs.")]
+                        and this command only while no server runs.\n\n\
+                        Settings of the API, of tokens and of the limits per account and address, and the setting \
+                        `work`, have no effect here, so servers and workers can share one settings file. Each \
+                        setting can also be given in the environment (DABBA_DATABASE and so on) or in that file.")]
 pub(crate) struct Arguments {
-    /// Host (name or address) and port for `/healthz`, `/readyz` and `/metrics`. Port 0 selects any free port.
-    #[arg(long, value_name = "ADDRESS")]
-    admin_listen: Option<ListenAddress>,
+    /// Settings file (TOML); default `dabba.toml`, if that file exists.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(flatten)]
-    settings: DataArguments,
+    settings: Layer,
 }
 
 /// Processes tasks until a signal stops the command.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { admin_listen, settings } = arguments;
-    let settings = settings.load_with(|flags| flags.listening.admin_listen = admin_listen)?;
+    let Arguments { config, settings } = arguments;
+    let settings = Settings::load(settings, config.as_deref())?;
+    logging::start(&settings, config.as_deref())?;
     block_on(work(settings))
 }
 

@@ -60,11 +60,24 @@ fn page() -> String {
         "# Settings\n\n\
          <!-- Generated from crates/cli/src/settings. A test compares; to regenerate, run\n     \
          DABBA_WRITE_DOCS=1 cargo test --workspace --bin dabba settings -->\n\n\
-         Dabba takes each setting from a flag, an environment variable, the settings file or its default, in\n\
-         this order of precedence. The settings file is TOML: the file named with `--config FILE`, or\n\
-         `dabba.toml` in the current directory if it exists. Unknown names in the file are refused. `dabba settings`\n\
-         prints a template of the file. If a value is wrong, the program does not start, and the message\n\
-         names the setting and the place of the value.\n\n\
+         A setting has a flag, an environment variable, a name in the settings file and a default, in this order of\n\
+         precedence. The settings file is TOML: the file named with `--config FILE`, or `dabba.toml` in the current\n\
+         directory if it exists. Unknown names in the file are refused. `dabba settings` prints a template of the file. If\n\
+         a value is wrong, the program does not start, and the message names the setting and the place of the value.\n\n\
+         Environment and settings file set every setting of every command that has settings. The flags differ:\n\n\
+         | command | flags for settings |\n\
+         |---|---|\n\
+         | `dabba serve`, `dabba work` | every setting |\n\
+         | `dabba migrate`, `dabba shards`, `dabba backup`, `dabba restore`, `dabba audit`, `dabba import-menu`, \
+         `dabba tasks`, `dabba accounts` | `--data`, `--database`, `--shards` |\n\
+         | `dabba bench` | `--data`, `--database`, `--shards`; only these flags select the database |\n\
+         | `dabba token` | `--data`, `--database`, `--shards`, `--signing-key-file`; `--lifetime-seconds` for \
+         `token_lifetime_seconds` |\n\
+         | `dabba copy` | `--data` |\n\
+         | `dabba settings --check` | none |\n\n\
+         All these commands accept `--config`. The other commands have no settings, and neither have `dabba import-menu`,\n\
+         `dabba tasks` and `dabba accounts` with `--server`. A command ignores settings of parts that it does not run:\n\
+         `dabba work` ignores `listen`, for example.\n\n\
          Relative paths start at the current directory. Times are whole numbers in the unit at the end of\n\
          the setting's name.\n",
     );
@@ -129,6 +142,21 @@ mod tests {
         }
         let found = std::fs::read_to_string(path).unwrap_or_default();
         assert_eq!(found, page(), "run: DABBA_WRITE_DOCS=1 cargo test --workspace --bin dabba settings");
+    }
+
+    /// Proves that servers and workers accept every setting as a flag, as the page states.
+    #[test]
+    fn servers_and_workers_accept_every_setting_as_a_flag() {
+        let whole = crate::commands::help::command();
+        for name in ["serve", "work"] {
+            let command = whole.find_subcommand(name).unwrap();
+            let flags: BTreeSet<_> =
+                command.get_arguments().filter_map(|argument| argument.get_long()).collect();
+            for field in fields() {
+                let flag = field.name.replace('_', "-");
+                assert!(flags.contains(flag.as_str()), "dabba {name} has no --{flag}");
+            }
+        }
     }
 
     #[test]

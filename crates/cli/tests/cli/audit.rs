@@ -45,7 +45,7 @@ fn the_embedded_store_is_audited_when_no_server_uses_it() {
     server.stop();
 
     let text = stdout(directory.path(), &arguments);
-    assert!(text.ends_with("3 orders with 8 events: 0 breaches, 0 warnings\n"), "{text}");
+    assert!(text.ends_with("orders: 3, events: 8, breaches: 0, warnings: 0\n"), "{text}");
     let report = stdout(directory.path(), &[&arguments[..], &["--json"]].concat());
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(
@@ -66,7 +66,7 @@ fn manual_changes_are_found_in_postgresql() {
     let ids = place(&server, 3);
     let arguments = ["audit", "--database", &url];
     let text = stdout(directory.path(), &arguments);
-    assert_eq!(text.lines().last(), Some("3 orders with 8 events: 0 breaches, 0 warnings"), "{text}");
+    assert_eq!(text.lines().last(), Some("orders: 3, events: 8, breaches: 0, warnings: 0"), "{text}");
 
     let (moved, unpaid) = (&ids[0], &ids[1]);
     let sql = format!("UPDATE orders SET status = 'ready_for_pickup' WHERE id = '{moved}'");
@@ -79,7 +79,7 @@ fn manual_changes_are_found_in_postgresql() {
     let line = |id: &str| text.lines().find(|line| line.contains(id)).unwrap();
     assert!(line(moved).contains("state_differs") && line(moved).contains("Preparing"), "{text}");
     assert!(line(unpaid).contains("payment_status") && line(unpaid).contains("should be voided"), "{text}");
-    assert!(text.ends_with("3 orders with 8 events: 2 breaches, 0 warnings\n"), "{text}");
+    assert!(text.ends_with("orders: 3, events: 8, breaches: 2, warnings: 0\n"), "{text}");
 
     let output = run(directory.path(), &[&arguments[..], &["--json"]].concat());
     assert_eq!(output.status.code(), Some(1));
@@ -107,7 +107,7 @@ fn an_unreachable_shard_fails_the_audit() {
     let arguments = ["audit", "--shards", file.to_str().unwrap()];
     write_shards(&file, urls.each_ref().map(String::as_str));
     stdout(directory.path(), &["migrate", "--shards", file.to_str().unwrap()]);
-    let empty = "0 tasks, 0 keys, 0 limited items\n0 orders with 0 events: 0 breaches, 0 warnings\n";
+    let empty = "tasks: 0, keys: 0, limited items: 0\norders: 0, events: 0, breaches: 0, warnings: 0\n";
     assert_eq!(stdout(directory.path(), &arguments), empty);
 
     // No process listens on port 9 (discard).

@@ -82,7 +82,7 @@ fn an_advanced_clock_expires_orders_and_never_goes_back() {
     assert!(again >= later, "{again} is before {later}");
     server.stop();
     let text = stdout(data.path(), &["audit", "--data", data.path().to_str().unwrap()]);
-    assert!(text.contains("1 orders") && text.contains("0 breaches"), "{text}");
+    assert!(text.contains("orders: 1,") && text.contains("breaches: 0,"), "{text}");
 }
 
 /// Proves that a sandbox is not served without `--sandbox`, with or without a demo, whatever the settings are, and that

@@ -102,6 +102,10 @@ fn parked_tasks_are_listed_retried_and_resolved() {
     assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
     let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
     assert!(text.contains("not_found"), "{text}");
+    for action in [&["tasks", "retry", id(1)][..], &["tasks", "resolve", id(0), "--reason", "again"]] {
+        let text = failure(data.path(), &[action, &at_database].concat());
+        assert!(text.contains("no parked task has this id"), "{text}");
+    }
     // The task is not due: the worker postpones it without a further failure.
     let working = Working::start(data.path(), &["--database", &url]);
     let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";

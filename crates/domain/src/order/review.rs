@@ -112,12 +112,12 @@ impl fmt::Display for ReviewReason {
             ),
             Self::PaymentVoided => formatter.write_str(
                 "the payment was voided after the restaurant accepted the order; the food is not paid for: \
-                 ask the customer for the money, or bear the loss",
+                 ask the customer for the money, or accept the loss",
             ),
             Self::RefundedAtProvider { number, amount } => write!(
                 formatter,
-                "a refund of {} minor units was made at the payment provider (refund {number}); the platform bears it: \
-                 settle with the restaurant if the restaurant has to bear it",
+                "a refund of {} minor units was made at the payment provider (refund {number}); the platform pays it: \
+                 settle with the restaurant if the restaurant must pay it",
                 amount.minor()
             ),
             Self::ChargebackOpened { number, amount } => write!(
@@ -127,8 +127,8 @@ impl fmt::Display for ReviewReason {
             ),
             Self::ChargebackLost { number } => write!(
                 formatter,
-                "the chargeback of refund {number} is lost; the customer keeps the money and the platform bears it: \
-                 settle with the restaurant if the restaurant has to bear it"
+                "the chargeback of refund {number} is lost; the customer keeps the money and the platform pays for the \
+                 loss: settle with the restaurant if the restaurant must pay for it"
             ),
             Self::ChargebackWon { number } => write!(
                 formatter,

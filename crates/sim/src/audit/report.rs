@@ -95,15 +95,15 @@ impl fmt::Display for AuditReport {
             writeln!(formatter, "{text}")?;
         }
         if self.left_out() > 0 {
-            writeln!(formatter, "and {} more findings that are not shown:", self.left_out())?;
+            writeln!(formatter, "and {} more, which are not shown:", self.left_out())?;
             for (code, count) in &self.counts {
                 writeln!(formatter, "        {code:<21} {count}")?;
             }
         }
-        writeln!(formatter, "{} tasks, {} keys, {} limited items", self.tasks, self.keys, self.items)?;
+        writeln!(formatter, "tasks: {}, keys: {}, limited items: {}", self.tasks, self.keys, self.items)?;
         write!(
             formatter,
-            "{} orders with {} events: {} breaches, {} warnings",
+            "orders: {}, events: {}, breaches: {}, warnings: {}",
             self.orders, self.events, self.breaches, self.warnings
         )
     }

@@ -1,4 +1,4 @@
-//! One shard: calls with a time limit, and a pause after a timeout.
+//! One shard: calls with a timeout, and a pause after a call that timed out.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{Health, Store, StoreError};
 
 /// Time for which a shard is omitted from gathered calls after it did not answer in time. Without this pause,
-/// each list, each poll for tasks and each page of the feed would wait for the time limit.
+/// each list, each poll for tasks and each page of the feed would wait for the timeout.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// A store with its name.
@@ -63,7 +63,7 @@ impl Shard {
         ))
     }
 
-    /// Waits for the answer to a call that only this shard can answer, without a time limit.
+    /// Waits for the answer to a call that only this shard can answer, without a timeout.
     pub(super) async fn answer<T>(
         &self,
         call: impl Future<Output = Result<T, StoreError>>,

@@ -247,7 +247,7 @@ async fn restaurants_of_a_dead_shard_are_missing() {
 }
 
 /// Proves that revisions of a dead shard's restaurants are omitted, so that their cached catalogues stay; that the
-/// other revisions arrive within the time limit; and that the call fails only if none of the requested shards answers.
+/// other revisions arrive within the timeout; and that the call fails only if none of the requested shards answers.
 #[tokio::test(start_paused = true)]
 async fn revisions_of_a_dead_shard_are_missing() {
     for fault in faults() {

@@ -98,7 +98,7 @@ fn the_tutorial_delivers_an_order() {
     server.stop();
 
     let text = place.run(page, "audit");
-    assert!(text.contains("1 orders") && text.contains(" 0 breaches"), "{text}");
+    assert!(text.contains("orders: 1,") && text.contains("breaches: 0,"), "{text}");
     let _server = Server::start(&place.data(), &[]);
     let text = place.run(page, "again");
     assert!(text.contains("\"status\":\"delivered\""), "{text}");
@@ -118,7 +118,7 @@ fn the_guide_for_point_of_sale_integrators_works() {
     let page = "docs/guides/point-of-sale.md";
     let text = beside_a_demo(page, "point-of-sale", "");
     assert_shown(page, &text);
-    assert!(text.contains(": created, 3 items") && text.contains(": unchanged, 3 items"), "{text}");
+    assert!(text.contains(": created, items: 3") && text.contains(": unchanged, items: 3"), "{text}");
     assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
 }
 
@@ -175,14 +175,18 @@ fn a_server_with_a_simulated_provider_starts() {
     assert_eq!(text.matches(" serves at http://127.0.0.1:").count(), 2, "provider and server: {text}");
 }
 
-/// Proves that a server accepts the signing key of the page, and that only its owner can read the key.
+/// Proves that the settings of the page are valid with the secrets of the page, that a server accepts the signing key, and that
+/// only its owner can read the secrets.
 #[test]
 fn the_signing_key_of_the_page_is_private() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
-    place.run("docs/guides/operator/production.md", "embedded");
-    let path = place.directory.path().join("signing-key");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let text = place.run("docs/guides/operator/production.md", "embedded");
+    assert!(text.contains("The settings are valid."), "{text}");
+    let path = place.directory.path().join("etc/signing-key");
+    for file in [&path, &place.directory.path().join("etc/database-url")] {
+        assert_eq!(fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600, "{}", file.display());
+    }
     let token = ["token", "--role", "admin", "--signing-key-file", path.to_str().unwrap()];
     assert!(!stdout(place.directory.path(), &token).is_empty());
 }
