@@ -28,6 +28,7 @@ mod availability;
 pub mod builders;
 mod catalogue;
 mod commits;
+pub mod damaged;
 mod history;
 mod keys;
 mod lists;
