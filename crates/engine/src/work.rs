@@ -19,6 +19,7 @@
 //! | the store is unavailable or overloaded | the task is retried after a pause, at the latest when its lease expires |
 //! | the payment provider answers no calls | the task is retried when the circuit breaker allows calls |
 //! | the outcome is unknown | the task is retried when its lease expires, unless it is completed |
+//! | the content of the task cannot be decoded | the task is parked at once, because a retry would fail in the same way; an admin retries it on a newer server, or resolves it |
 //! | anything else, including a panic | the task is retried after a pause; after too many failures it is parked until an admin retries or resolves it |
 //!
 //! Work that only an admin can do is a task too (`Task::Review`): the store parks it when it is written, no worker ever
@@ -36,8 +37,8 @@ mod signals;
 
 use std::{panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
-use dabba_domain::task::TaskQueue;
-use dabba_store::{ClaimedTask, Need, Store, StoreError, Supervisor, TaskFailure, panicked};
+use dabba_domain::{Timestamp, task::TaskQueue};
+use dabba_store::{ClaimedTask, Need, Store, StoreError, Supervisor, TaskFailure, TaskRecord, panicked};
 use futures::{FutureExt as _, future::join_all};
 use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
@@ -182,7 +183,7 @@ impl Work {
             Err(StoreError::Unavailable("it did not return due tasks within the lease".into()))
         })?;
         for task in &claimed {
-            self.metrics.tasks_claimed(task.task.task.kind()).inc();
+            self.metrics.tasks_claimed(task.task.kind).inc();
         }
         Ok(claimed)
     }
@@ -192,14 +193,17 @@ impl Work {
         // After the lease expires, another worker may lease the task.
         let worked = timeout(self.config.lease, self.execute_and_release(claimed)).await;
         let outcome = worked.unwrap_or(TaskOutcome::Unknown);
-        self.metrics.tasks(claimed.task.task.kind(), outcome).inc();
+        self.metrics.tasks(claimed.task.kind, outcome).inc();
     }
 
     async fn execute_and_release(&self, claimed: &ClaimedTask) -> TaskOutcome {
+        if let Err(error) = &claimed.task.content {
+            return self.release_undecodable(claimed, error).await;
+        }
         // A panic is caught, so that it counts as a failure of this task only. It leaves the same state behind as an
         // error at the same place.
         let progress = AssertUnwindSafe(async {
-            let policy = KindPolicy::of(claimed.task.task.kind());
+            let policy = KindPolicy::of(claimed.task.kind);
             (policy.handler)(self, claimed).await
         })
         .catch_unwind()
@@ -222,10 +226,31 @@ impl Work {
         }
     }
 
+    /// Ends the lease of a task whose content this program cannot decode. If a newer server can decode the content,
+    /// that server executes the task. Otherwise the task is parked at once.
+    async fn release_undecodable(&self, claimed: &ClaimedTask, error: &StoreError) -> TaskOutcome {
+        if matches!(error, StoreError::WrittenByNewer(_)) {
+            return self.fail(claimed, &Error::WrittenByNewer).await;
+        }
+        let TaskRecord { id, subject, kind, .. } = claimed.task;
+        let order_id = subject.order_id().map(tracing::field::display);
+        let attempts = claimed.attempts;
+        tracing::error!(
+            task_id = %id, order_id, %subject, %kind, attempts, %error, "a task cannot be decoded and is parked"
+        );
+        let text = format!(
+            "{error}. If a newer version of Dabba wrote the task, upgrade this server and retry the task; otherwise do the \
+             work of the task by hand, and resolve the task"
+        );
+        let failure = failure_of(self.clock.now(), text);
+        let parked = self.store.park_task(claimed.lease, &failure).await;
+        release_outcome(claimed, parked, TaskOutcome::Parked)
+    }
+
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
-        let (task, attempts, now) = (&claimed.task, claimed.attempts, self.clock.now());
-        let (subject, kind) = (task.subject, task.task.kind());
+        let (attempts, now) = (claimed.attempts, self.clock.now());
+        let TaskRecord { subject, kind, .. } = claimed.task;
         let order_id = subject.order_id().map(tracing::field::display);
         if matches!(error, Error::WrittenByNewer) {
             // This is not a failure of the task: a newer server executes it.
@@ -235,9 +260,7 @@ impl Work {
         }
         let policy = KindPolicy::of(kind);
         let failures = claimed.failures.saturating_add(1);
-        let mut text = error.to_string();
-        text.truncate(text.floor_char_boundary(MAX_ERROR_LENGTH));
-        let failure = TaskFailure { at: now, error: text };
+        let failure = failure_of(now, error.to_string());
         let passes_by_itself = matches!(
             error,
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
@@ -253,6 +276,12 @@ impl Work {
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
         release_outcome(claimed, postponed, TaskOutcome::Postponed)
     }
+}
+
+/// Returns a failure with this text, cut to its maximum length.
+fn failure_of(at: Timestamp, mut error: String) -> TaskFailure {
+    error.truncate(error.floor_char_boundary(MAX_ERROR_LENGTH));
+    TaskFailure { at, error }
 }
 
 /// Returns the outcome of a task whose lease was ended: `outcome`, unless ending the lease did not succeed.

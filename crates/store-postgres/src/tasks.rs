@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     TaskId, Timestamp,
     ids::Id,
-    task::{TaskKind, TaskQueue, TaskSubject},
+    task::{TaskKind, TaskQueue, TaskSubjectKind},
 };
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
@@ -74,7 +74,7 @@ const CLAIM_DUE: &str = concat!(
         leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, attempts = tasks.attempts + 1 \
     FROM due WHERE tasks.id = due.id \
     RETURNING tasks.id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, \
-        jsonb_array_length(failures)::bigint, last_error"
+        CASE WHEN jsonb_typeof(failures) = 'array' THEN jsonb_array_length(failures)::bigint ELSE 0 END, last_error"
 );
 
 /// Returns a task without a failure, so the failure history stays unchanged.
@@ -82,10 +82,12 @@ const POSTPONE: &str = "\
     UPDATE tasks SET run_at_ns = $3, leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
 
-/// Records a failure. If a time to park is given, also parks the task; if no due time is given, keeps the due time.
+/// Records a failure. If a time to park is given, also parks the task; if no due time is given, keeps the due time. A
+/// damaged list of failures is replaced, because it must not keep the task in its queue.
 const FAIL: &str = "\
     UPDATE tasks SET run_at_ns = coalesce($3, run_at_ns), parked_at_ns = $4, last_error = $5, \
-        failures = CASE WHEN jsonb_array_length(failures) >= $7 THEN failures - 0 ELSE failures END \
+        failures = CASE WHEN jsonb_typeof(failures) <> 'array' THEN '[]'::jsonb \
+                WHEN jsonb_array_length(failures) >= $7 THEN failures - 0 ELSE failures END \
             || jsonb_build_array($6::text::jsonb), \
         leased_until_ns = NULL \
     WHERE id = $1 AND attempts = $2 AND leased_until_ns IS NOT NULL";
@@ -133,7 +135,7 @@ const RETRY: &str = "\
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind, order_id FROM tasks \
+    SELECT kind, subject_kind FROM tasks \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const RESOLVE: &str = "\
@@ -309,10 +311,11 @@ impl PostgresStore {
     async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
         let rows = connection.query(&self.of_known_tasks(KIND_OF_PARKED), &[&id.uuid()]).await?;
         let found = first(&rows, |row| parked_kind_of(id, row))?;
-        if let Some(TaskSubject::Restaurant(_) | TaskSubject::Account(_)) = found.map(|parked| parked.subject)
+        if let Some(parked) = found
+            && parked.subject_kind != TaskSubjectKind::Order
         {
             let is_here = shard::is_directory(connection).await?;
-            return Ok(found.filter(|_| is_here).map(|parked| parked.kind));
+            return Ok(is_here.then_some(parked.kind));
         }
         // The directory is also asked for tasks whose ids have the buckets of other shards. The task of such an order, if its row
         // is still here after a move, is answered for by the order's shard.

@@ -22,7 +22,8 @@ pub(crate) const ALL_TASKS: &str = "\
     SELECT id, subject_kind, order_id, kind, payload, run_at_ns, attempts, leased_until_ns, parked_at_ns, \
         resolved_at_ns \
     FROM tasks \
-    WHERE id > ?1 AND instr(?3, ',' || kind || ',') AND instr(?4, ',' || subject_kind || ',') \
+    WHERE id > ?1 AND NOT instr(kind || subject_kind, ',') \
+        AND instr(?3, ',' || kind || ',') AND instr(?4, ',' || subject_kind || ',') \
     ORDER BY id LIMIT ?2";
 
 pub(crate) const ALL_CLAIMS: &str = "\

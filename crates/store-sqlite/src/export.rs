@@ -11,6 +11,7 @@ use dabba_store::{
     transfer::{Origin, PageLimit, RowPage, Source, Table, Value, check_layout, normalize},
 };
 use rusqlite::{Connection, OpenFlags, Row, params_from_iter, types};
+use uuid::Uuid;
 
 use crate::{SqliteStore, failure::Failure};
 
@@ -89,20 +90,33 @@ fn page(
     let mut rows = statement.query(params_from_iter(parameters))?;
     let (mut page, mut bytes) = (RowPage::default(), 0);
     while let Some(row) = rows.next()? {
+        let key = 0..table.key.len();
+        let key = key.map(|index| value(row, table.columns.len() + index)).collect::<Result<Vec<_>, _>>()?;
         let mut values = Vec::with_capacity(table.columns.len());
         for (index, column) in table.columns.iter().enumerate() {
-            let value = normalize(table, column, value(row, index)?)?;
+            let value = normalize(table, column, value(row, index)?)
+                .map_err(|error| error.in_context(name_of(table, &key)))?;
             bytes += size(&value);
             values.push(value);
         }
         page.rows.push(values);
-        let key = 0..table.key.len();
-        page.last = Some(key.map(|index| value(row, table.columns.len() + index)).collect::<Result<_, _>>()?);
+        page.last = Some(key);
         if bytes >= limit.bytes {
             break;
         }
     }
     Ok(page)
+}
+
+/// Returns the name of a row in messages: its table, and the ids and numbers of its key. A text of the key may be an
+/// idempotency key, which must not appear in a message.
+fn name_of(table: &Table, key: &[Value]) -> String {
+    let parts = key.iter().filter_map(|value| match value {
+        Value::Null | Value::Text(_) => None,
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bytes(bytes) => Uuid::from_slice(bytes).ok().map(|id| id.to_string()),
+    });
+    format!("the row {} of the table {}", parts.collect::<Vec<_>>().join(", "), table.name)
 }
 
 /// Returns the statement that selects the copied columns, followed by the key.

@@ -28,7 +28,8 @@ use crate::{
     failure::Failure,
 };
 
-/// The known combinations of kind and subject, separated and enclosed by commas, so that a statement can search for one.
+/// The known combinations of kind and subject, separated and enclosed by commas, so that a statement can search for
+/// one. The statement excludes names with a comma, which could match several combinations.
 static KNOWN: LazyLock<String> = LazyLock::new(|| format!(",{},", KNOWN_TASKS.join(",")));
 
 /// The known kinds, for a search like that in [`KNOWN`].
@@ -51,22 +52,27 @@ pub(crate) const CLAIM_DUE: &str = "\
     UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
-        WHERE parked_at_ns IS NULL AND queue = ?4 AND instr(?5, ',' || kind || '/' || subject_kind || ',') \
-            AND run_at_ns <= ?1 \
+        WHERE parked_at_ns IS NULL AND queue = ?4 AND run_at_ns <= ?1 \
+            AND NOT instr(kind || subject_kind, ',') AND instr(?5, ',' || kind || '/' || subject_kind || ',') \
             AND (leased_until_ns IS NULL OR leased_until_ns <= ?1) \
         ORDER BY run_at_ns, id LIMIT ?3) \
-    RETURNING id, subject_kind, order_id, kind, payload, run_at_ns, attempts, json_array_length(failures), last_error";
+    RETURNING id, subject_kind, order_id, kind, payload, run_at_ns, attempts, \
+        iif(json_valid(failures), json_array_length(failures), 0), last_error";
 
 /// Postpones without a failure, so `last_error` and `failures` stay.
 pub(crate) const POSTPONE: &str = "\
     UPDATE tasks SET run_at_ns = ?3, leased_until_ns = NULL \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
 
-/// Parks the task if a parking time is given; keeps the due time if no new one is given.
+/// Parks the task if a parking time is given; keeps the due time if no new one is given. A damaged list of failures is
+/// replaced, because it must not keep the task in its queue.
 pub(crate) const FAIL: &str = "\
     UPDATE tasks SET run_at_ns = coalesce(?3, run_at_ns), parked_at_ns = ?4, last_error = ?5, \
         failures = json_insert( \
-            iif(json_array_length(failures) >= ?7, json_remove(failures, '$[0]'), failures), \
+            CASE WHEN NOT json_valid(failures) THEN '[]' \
+                WHEN json_type(failures) <> 'array' THEN '[]' \
+                WHEN json_array_length(failures) >= ?7 THEN json_remove(failures, '$[0]') \
+                ELSE failures END, \
             '$[#]', json(?6)), \
         leased_until_ns = NULL \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL";
@@ -74,14 +80,15 @@ pub(crate) const FAIL: &str = "\
 pub(crate) const PARKED: &str = "\
     SELECT id, subject_kind, order_id, kind, payload, run_at_ns, attempts, parked_at_ns, failures FROM tasks \
     WHERE parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL AND id > ?1 \
-        AND instr(?3, ',' || kind || '/' || subject_kind || ',') ORDER BY id LIMIT ?2";
+        AND NOT instr(kind || subject_kind, ',') AND instr(?3, ',' || kind || '/' || subject_kind || ',') \
+    ORDER BY id LIMIT ?2";
 
 pub(crate) const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = ?2 \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind, order_id FROM tasks \
+    SELECT kind, subject_kind FROM tasks \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const RESOLVE: &str = "\

@@ -1,19 +1,22 @@
-//! Rows that this program does not write itself: those of a newer version of Dabba, and tasks with unusual subjects.
-//! Also the versions by which a program recognizes rows of a newer program.
+//! Rows that this program does not write itself: those of a newer version of Dabba, damaged tasks, and tasks with
+//! unusual subjects. Also the versions by which a program recognizes rows of a newer program.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
 use std::{path::Path, sync::Arc};
 
+use dabba_domain::OrderId;
 use dabba_store::{
     CatalogueStore as _, OrderQuery, OrderScope, OrderStore as _, PageSize, Store as _, StoreError,
     TaskStore as _,
     conformance::{
         builders::World,
+        damaged::{DamagedTask, DamagedTasks, damaged_tasks_hide_no_others},
         formats::{OwnRows, Rewrite},
         newer::{NewerRows, newer_rows_are_left_alone},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
+    transfer::{PageLimit, Source as _, TABLES},
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
@@ -214,4 +217,66 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
     let store = open();
     misfits_are_refused(store.clone(), &world, &misfits).await;
     store.close().await;
+}
+
+/// Writes the rows of damaged tasks.
+fn write_damaged(path: &Path, order_id: OrderId, rows: &[DamagedTask]) {
+    let connection = Connection::open(path).unwrap();
+    let insert = "INSERT INTO tasks \
+            (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8)";
+    for row in rows {
+        let DamagedTask { id, queue, kind, subject_kind, payload, failures, parked_at_ns } = *row;
+        let (id, order_id) = (id.uuid().into_bytes(), order_id.uuid().into_bytes());
+        let parameters = params![id, order_id, subject_kind, queue, kind, payload, failures, parked_at_ns];
+        connection.execute(insert, parameters).unwrap();
+    }
+}
+
+/// Proves that damaged tasks, also those with damaged JSON, hide no other tasks.
+#[tokio::test]
+async fn damaged_tasks_are_leased_and_listed_beside_others() {
+    for (payload, failures) in [(DamagedTasks::PAYLOAD, DamagedTasks::FAILURES), ("{", "[{")] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        SqliteStore::migrate(&path).unwrap();
+        let open = || Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+        let store = open();
+        let mut world = World::new(148);
+        let damaged = DamagedTasks::placed(&*store, &mut world).await;
+        store.close().await;
+        write_damaged(&path, damaged.order_id, &damaged.rows(payload, failures));
+        let store = open();
+        damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
+        store.close().await;
+    }
+}
+
+/// Proves that the export of a task whose content is not JSON fails with an error that names the task and the column,
+/// and that other damaged content is exported.
+#[tokio::test]
+async fn an_export_names_the_task_that_cannot_be_copied() {
+    let tasks = TABLES.iter().find(|table| table.name == "tasks").unwrap();
+    for (payload, is_copied) in [(DamagedTasks::PAYLOAD, true), ("{", false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        SqliteStore::migrate(&path).unwrap();
+        let open = || Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+        let store = open();
+        let mut world = World::new(149);
+        let damaged = DamagedTasks::placed(&*store, &mut world).await;
+        store.close().await;
+        let rows = damaged.rows(payload, DamagedTasks::FAILURES);
+        write_damaged(&path, damaged.order_id, &rows);
+        let store = open();
+        match store.page(tasks, None, PageLimit::DEFAULT).await {
+            Ok(page) => assert!(is_copied && page.rows.len() == rows.len() + 1, "{page:?}"),
+            Err(error) => {
+                let text = error.to_string();
+                assert!(!is_copied && text.contains(&rows[0].id.to_string()), "{text}");
+                assert!(text.contains("tasks.payload") && text.contains("correct the value"), "{text}");
+            }
+        }
+        store.close().await;
+    }
 }

@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::Order, text::Slug};
 
-use crate::{ClaimRecord, IdempotencyKey, NewTask, PageSize, StoreError};
+use crate::{ClaimRecord, IdempotencyKey, PageSize, StoreError, TaskRecord};
 
 /// Lists all stored rows in pages. A row written during the listing may or may not appear. A row that existed before and still
 /// exists appears exactly once.
@@ -72,7 +72,7 @@ pub struct Listing<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTask {
     /// The task; `run_at` as last postponed.
-    pub task: NewTask,
+    pub task: TaskRecord,
     /// Number of times that the task was claimed.
     pub attempts: u32,
     /// Expiry of the lease, if a worker holds the task.

@@ -28,6 +28,7 @@ mod availability;
 pub mod builders;
 mod catalogue;
 mod commits;
+pub mod damaged;
 pub mod formats;
 mod history;
 mod keys;

@@ -7,11 +7,11 @@ use dabba_domain::{
     RestaurantId, Timestamp,
     ids::Id,
     order::{Event, OrderDetails, RecordedEvent, RefundState, UnknownEvent},
-    task::{Task, TaskSubject, TaskSubjectKind},
+    task::{Task, TaskKind, TaskSubject, TaskSubjectKind},
     text::{Slug, read_stored},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::{error::Category, value::RawValue};
 use uuid::Uuid;
 
 use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
@@ -187,14 +187,28 @@ fn content_of<T: Serialize>(value: &T) -> Result<Option<String>, StoreError> {
     Ok(tagged.data.map(RawValue::get).filter(|data| *data != "{}").map(str::to_owned))
 }
 
-/// Returns the task with this name and content.
+/// Returns the task with this name and content. No error contains a part of the content, which may be a payment token.
 pub fn decode_task(kind: &str, payload: Option<&str>) -> Result<Task, StoreError> {
-    let kind = to_json(&kind)?;
+    let name = to_json(&kind)?;
     let json = match payload {
-        Some(payload) => format!(r#"{{"kind":{kind},"payload":{payload}}}"#),
-        None => format!(r#"{{"kind":{kind}}}"#),
+        Some(payload) => format!(r#"{{"kind":{name},"payload":{payload}}}"#),
+        None => format!(r#"{{"kind":{name}}}"#),
     };
-    decode_json(&json).map_err(corrupt)
+    decode_json(&json).map_err(|error| {
+        if error.classify() != Category::Data {
+            return StoreError::Corrupt("the content is not JSON".to_owned());
+        }
+        if kind == TaskKind::Review.as_str() && payload.is_some_and(has_typed_reason) {
+            return written_by_newer("the reason of the review");
+        }
+        StoreError::Corrupt(format!("the content is not that of a task of the kind {kind}"))
+    })
+}
+
+/// Returns whether the content of a review contains a reason with a type, as every version of Dabba writes it.
+fn has_typed_reason(payload: &str) -> bool {
+    let content = serde_json::from_str::<serde_json::Value>(payload);
+    content.is_ok_and(|content| content.pointer("/reason/type").is_some_and(serde_json::Value::is_string))
 }
 
 /// Returns the subject of a task from the name of its kind and its id.
@@ -399,10 +413,35 @@ mod tests {
             ("authorize_payment", Some(r#"{"token":"not a token"}"#)),
             ("refund_payment", Some(r#"{"number":0}"#)),
             (r#"capture_payment","x":""#, None),
+            ("capture_payment", Some("{")),
+            ("capture_payment", Some(r#"{"x":1}"#)),
+            ("review", Some(r#"{"reason":{"type":7}}"#)),
+            ("review", Some(r#"{"reason":{"type":"novel"}"#)),
         ] {
             assert!(matches!(decode_task(kind, payload), Err(StoreError::Corrupt(_))), "{kind}");
         }
         assert!(decode_refunds(Some("{}")).is_err());
+    }
+
+    /// Proves that a review with a reason of a newer version is not reported as damage.
+    #[test]
+    fn a_review_of_a_newer_version_is_no_damage() {
+        for reason in [
+            r#"{"reason":{"type":"novel"}}"#,
+            r#"{"reason":{"type":"refund_failed","number":1,"reason":"novel"},"since":1}"#,
+        ] {
+            let refused = decode_task("review", Some(reason));
+            assert!(matches!(refused, Err(StoreError::WrittenByNewer(_))), "{refused:?}");
+        }
+    }
+
+    /// Proves that the error for a damaged task contains no payment token.
+    #[test]
+    fn the_error_of_a_damaged_task_contains_no_content() {
+        for payload in [r#"{"token":["tok_secret"]}"#, r#""tok_secret""#, r#"{"token":"tok_secret"#] {
+            let error = decode_task("authorize_payment", Some(payload)).unwrap_err();
+            assert!(!error.to_string().contains("secret"), "{error}");
+        }
     }
 
     #[test]

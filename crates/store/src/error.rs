@@ -1,6 +1,6 @@
 //! Errors of a store, and the text of an error with its causes.
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
 /// Maximum number of causes that [`chain`] follows.
 const MAX_CAUSES: usize = 16;
@@ -48,6 +48,21 @@ pub enum StoreError {
     /// The store holds or received invalid data. The cause is damage or a defect, not a transient fault. Nothing was written.
     #[error("the store is corrupt: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Returns the same error with `what` and a colon before its text.
+    pub fn in_context(self, what: impl fmt::Display) -> Self {
+        let name = |text: String| format!("{what}: {text}");
+        match self {
+            Self::Unavailable(text) => Self::Unavailable(name(text)),
+            Self::Contention(text) => Self::Contention(name(text)),
+            Self::OutcomeUnknown(text) => Self::OutcomeUnknown(name(text)),
+            Self::Unfit(text) => Self::Unfit(name(text)),
+            Self::WrittenByNewer(text) => Self::WrittenByNewer(name(text)),
+            Self::Corrupt(text) => Self::Corrupt(name(text)),
+        }
+    }
 }
 
 #[cfg(test)]

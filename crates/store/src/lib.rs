@@ -66,7 +66,7 @@ pub use supervise::{
 };
 pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore, check_task_subject,
+    TaskPage, TaskRecord, TaskResolution, TaskRetry, TaskStore, check_task_subject,
 };
 
 /// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, TaskId, Timestamp,
-    task::{Task, TaskKind, TaskQueue, TaskSubject},
+    order::ReviewReason,
+    task::{Task, TaskKind, TaskQueue, TaskSubject, TaskSubjectKind},
 };
 
 use crate::{PageSize, StoreError};
@@ -19,7 +20,8 @@ pub const MAX_TASK_FAILURES: u32 = 100;
 ///
 /// A task for admins is parked when it is written, and no worker ever receives it. A task that does not fit the rules
 /// of its kind ([`TaskKind::rules`]) is not written. Tasks of a kind or with a subject that this program does not know
-/// are left to newer programs.
+/// are left to newer programs. A task whose content this program cannot decode is leased and listed like every other
+/// task: see [`TaskRecord::content`].
 #[async_trait]
 pub trait TaskStore: Send + Sync {
     /// Writes a task that is not about an order; a task for admins is parked from its `run_at` on. Idempotent by the
@@ -93,7 +95,7 @@ impl NewTask {
     ///
     /// A task that does not fit is a defect in the caller, hence [`StoreError::Corrupt`].
     pub fn check(&self) -> Result<(), StoreError> {
-        check_task_subject(self.id, self.task.kind(), self.subject)
+        check_task_subject(self.id, self.task.kind(), self.subject.kind())
     }
 
     /// Like [`NewTask::check`], for a task that no order's commit writes. Refuses the task of an order.
@@ -103,21 +105,79 @@ impl NewTask {
     }
 }
 
-/// Checks that a task of this kind may have this subject, by [`TaskKind::rules`].
-pub fn check_task_subject(id: TaskId, kind: TaskKind, subject: TaskSubject) -> Result<(), StoreError> {
-    if kind.accepts(subject.kind()) {
+/// Checks that a task of this kind may have a subject of this kind, by [`TaskKind::rules`].
+pub fn check_task_subject(id: TaskId, kind: TaskKind, subject: TaskSubjectKind) -> Result<(), StoreError> {
+    if kind.accepts(subject) {
         return Ok(());
     }
     Err(StoreError::Corrupt(format!(
-        "the task {id} is invalid: a task of the kind {kind} cannot be about the {subject}"
+        "the task {id} is invalid: a task of the kind {kind} cannot have a subject of the kind {subject}"
     )))
+}
+
+/// A task as a store reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskRecord {
+    /// The task's id.
+    pub id: TaskId,
+    /// The order, restaurant or account that the task is about.
+    pub subject: TaskSubject,
+    /// Kind of the task.
+    pub kind: TaskKind,
+    /// Time at which the task is due, as last postponed.
+    pub run_at: Timestamp,
+    /// The work to do; an error that names the task if this program cannot decode the content. The error does not
+    /// affect other tasks: they are leased, listed and audited, and so is this task. [`StoreError::WrittenByNewer`]: a
+    /// newer program can decode the content. [`StoreError::Corrupt`]: the content is damaged, or a newer program wrote
+    /// it.
+    pub content: Result<Task, StoreError>,
+}
+
+impl TaskRecord {
+    /// Like [`NewTask::check`].
+    pub fn check(&self) -> Result<(), StoreError> {
+        check_task_subject(self.id, self.kind, self.subject.kind())
+    }
+
+    /// Returns the reason of a review; `None` for a task of another kind, and if this program cannot decode the reason.
+    pub const fn review_reason(&self) -> Option<&ReviewReason> {
+        match &self.content {
+            Ok(Task::Review { reason }) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Returns the reason of a review in words, with instructions for an admin; `None` for a task of another kind.
+    pub fn review_detail(&self) -> Option<String> {
+        if self.kind != TaskKind::Review {
+            return None;
+        }
+        Some(match (self.review_reason(), &self.content) {
+            (Some(reason), _) => reason.to_string(),
+            (None, Err(StoreError::WrittenByNewer(_))) => {
+                "this server cannot read the reason of the review, because a newer version of Dabba wrote it: upgrade \
+                 this server, or list the tasks with the newer version"
+                    .to_owned()
+            }
+            (None, _) => "this server cannot read the reason of the review, because the stored review is damaged: \
+                          check the subject, then resolve the review"
+                .to_owned(),
+        })
+    }
+}
+
+impl From<NewTask> for TaskRecord {
+    fn from(task: NewTask) -> Self {
+        let NewTask { id, subject, task, run_at } = task;
+        Self { id, subject, kind: task.kind(), run_at, content: Ok(task) }
+    }
 }
 
 /// A task that a worker has leased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimedTask {
     /// The task as written; `run_at` as last postponed.
-    pub task: NewTask,
+    pub task: TaskRecord,
     /// Number of times that the task was claimed, including this time.
     pub attempts: u32,
     /// Number of recorded failures; at most [`MAX_TASK_FAILURES`].
@@ -179,12 +239,13 @@ pub struct RecordedTaskFailure {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedTask {
     /// The task; `run_at` as last postponed.
-    pub task: NewTask,
+    pub task: TaskRecord,
     /// Number of times that the task was claimed.
     pub attempts: u32,
     /// Time at which the task was parked.
     pub parked_at: Timestamp,
-    /// The latest [`MAX_TASK_FAILURES`] failures, oldest first.
+    /// The latest [`MAX_TASK_FAILURES`] failures, oldest first. If the stored failures are damaged, one failure that
+    /// states this.
     pub failures: Vec<RecordedTaskFailure>,
 }
 

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use dabba_domain::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 pub use self::{
     digest::{Digest, DigestBuilder},
@@ -376,15 +376,20 @@ pub fn check_layout(
     )))
 }
 
-/// Returns a value in the form that every store can hold. Fails if there is no such form; the error names the column.
+/// Returns a value in the form that every store can hold. Fails if there is no such form; the error names the column. A
+/// source fails in this way before anything is written, because [`copy`] reads the whole source first.
 pub fn normalize(table: &Table, column: &Column, value: Value) -> Result<Value, StoreError> {
     let at = || format!("{}.{}", table.name, column.name);
     let Value::Text(text) = value else { return Ok(value) };
     match column.kind {
         Kind::SortedJson => {
-            let json = serde_json::from_str(&text)
-                .map_err(|error| StoreError::Corrupt(format!("{} is not JSON: {error}", at())))?;
+            let json = serde_json::from_str(&text).map_err(|error| not_json(&at(), &error))?;
             Ok(Value::Text(sorted(json).to_string()))
+        }
+        Kind::Json => {
+            // Not every store holds other texts: PostgreSQL would refuse the page with this row.
+            serde_json::from_str::<IgnoredAny>(&text).map_err(|error| not_json(&at(), &error))?;
+            Ok(Value::Text(text))
         }
         Kind::Message => Ok(Value::Text(storable(&text))),
         _ if text.contains('\0') => Err(StoreError::Corrupt(format!(
@@ -393,6 +398,12 @@ pub fn normalize(table: &Table, column: &Column, value: Value) -> Result<Value, 
         ))),
         _ => Ok(Value::Text(text)),
     }
+}
+
+fn not_json(column: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Corrupt(format!(
+        "{column} is not JSON ({error}); correct the value in the source, then run the same command again"
+    ))
 }
 
 fn storable(text: &str) -> String {

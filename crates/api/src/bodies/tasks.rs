@@ -1,10 +1,7 @@
 //! Bodies of parked tasks.
 
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, TaskId, Timestamp,
-    order::ReviewReason,
-    task::{Task, TaskKind},
-    text::Note,
+    AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, task::TaskKind, text::Note,
 };
 use dabba_store::{ParkedTask, RecordedTaskFailure, TaskFailure};
 use serde::{Deserialize, Serialize};
@@ -27,10 +24,12 @@ pub(crate) struct ParkedTaskBody {
     account_id: Option<AccountId>,
     /// The kind of task.
     kind: TaskKind,
-    /// The reason why an admin must check the subject; only for tasks of the kind `review`.
+    /// The reason why an admin must check the subject; only for tasks of the kind `review`, and omitted if this server
+    /// cannot read the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
-    /// The reason in words, with instructions; only for tasks of the kind `review`.
+    /// The reason in words, with instructions; only for tasks of the kind `review`. States why `reason` is omitted, if
+    /// it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// Number of attempts.
@@ -57,19 +56,14 @@ impl From<ParkedTask> for ParkedTaskBody {
             let RecordedTaskFailure { attempt, failure: TaskFailure { at, error } } = recorded;
             TaskFailureBody { attempt, at, error }
         });
-        let kind = task.task.kind();
-        let reason = match task.task {
-            Task::Review { reason } => Some(reason),
-            _ => None,
-        };
         Self {
             id: task.id,
             order_id: task.subject.order_id(),
             restaurant_id: task.subject.restaurant_id(),
             account_id: task.subject.account_id(),
-            kind,
-            detail: reason.as_ref().map(ToString::to_string),
-            reason,
+            kind: task.kind,
+            reason: task.review_reason().cloned(),
+            detail: task.review_detail(),
             attempts,
             parked_at,
             failures: failures.collect(),

@@ -7,6 +7,7 @@
 )]
 
 mod connections;
+mod damaged;
 mod description;
 mod hygiene;
 mod limits;

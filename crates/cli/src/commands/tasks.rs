@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use dabba_domain::{
-    AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, task::Task, text::Note,
-};
+use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, text::Note};
 use dabba_engine::{Engine, Error, Principal};
 use dabba_sim::Client;
 use dabba_store::{PageSize, ParkedTask};
@@ -88,6 +86,9 @@ struct Row {
     /// Reason why an operator must review the subject; only for reviews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reason: Option<ReviewReason>,
+    /// The reason in words; only for reviews, also for a review whose reason the server cannot read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
     attempts: u32,
     parked_at: Timestamp,
     failures: Vec<FailureRow>,
@@ -107,18 +108,14 @@ impl From<ParkedTask> for Row {
             at: recorded.failure.at,
             error: recorded.failure.error,
         });
-        let kind = parked.task.task.kind().to_string();
-        let reason = match parked.task.task {
-            Task::Review { reason } => Some(reason),
-            _ => None,
-        };
         Self {
             id: parked.task.id,
             order_id: parked.task.subject.order_id(),
             restaurant_id: parked.task.subject.restaurant_id(),
             account_id: parked.task.subject.account_id(),
-            kind,
-            reason,
+            kind: parked.task.kind.to_string(),
+            reason: parked.task.review_reason().cloned(),
+            detail: parked.task.review_detail(),
             attempts: parked.attempts,
             parked_at: parked.parked_at,
             failures: failures.collect(),
@@ -244,10 +241,10 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
 
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, order_id, restaurant_id, account_id, kind, reason, attempts, parked_at, failures } =
-            self;
-        let last_error = || failures.last().map_or("", |last| &last.error).to_owned();
-        let reason = reason.as_ref().map_or_else(last_error, ToString::to_string);
+        let Self { id, order_id, restaurant_id, account_id, kind, attempts, parked_at, failures, .. } = self;
+        let last_error = || failures.last().map(|last| last.error.clone());
+        let reason = self.reason.as_ref().map(ToString::to_string);
+        let reason = reason.or_else(|| self.detail.clone()).or_else(last_error).unwrap_or_default();
         writeln!(formatter, "task       {id}")?;
         let order = order_id.map(|id| ("order", id.uuid()));
         let restaurant = restaurant_id.map(|id| ("restaurant", id.uuid()));
@@ -291,5 +288,17 @@ mod tests {
             assert!(text.contains(&format!("\n  {label} {id}\n")), "{text}");
             assert_eq!(serde_json::to_value(&row).unwrap(), response);
         }
+    }
+
+    /// Proves that a review whose reason the server cannot read is shown with the server's explanation.
+    #[test]
+    fn a_review_without_a_reason_is_shown_with_its_detail() {
+        let response = json!({
+            "id": "0198b2f4-0000-7000-8000-000000000002", "order_id": "0198b2f4-0000-7000-8000-000000000001",
+            "kind": "review", "attempts": 0, "parked_at": "2026-06-01T12:00:00Z", "failures": [],
+            "detail": "a newer version of Dabba wrote it",
+        });
+        let row: Row = serde_json::from_value(response).unwrap();
+        assert!(row.to_string().contains("  reason   a newer version of Dabba wrote it"), "{row}");
     }
 }

@@ -7,7 +7,7 @@ use dabba_domain::{
     order::{Decision, Order},
     restaurant::RestaurantSettings,
 };
-use dabba_store::{ClaimedTask, NewTask, Store, TaskLease};
+use dabba_store::{ClaimedTask, Store, TaskLease, TaskRecord};
 
 use super::{Decide, OrderWriter, Outcome, Proposal, Verdict};
 use crate::{CatalogueEntry, Clock, Error, catalogue::CatalogueCache};
@@ -44,10 +44,10 @@ impl Unattended {
 /// Returns the order that a leased task is about. Stores lease no task that does not fit the rules of its kind, so another
 /// subject is a defect.
 pub(crate) fn order_of(claimed: &ClaimedTask) -> Result<OrderId, Error> {
-    let NewTask { subject, task, .. } = &claimed.task;
+    let TaskRecord { subject, kind, .. } = &claimed.task;
     subject
         .order_id()
-        .ok_or_else(|| Error::Internal(format!("a task of the kind {} is about the {subject}", task.kind())))
+        .ok_or_else(|| Error::Internal(format!("a task of the kind {kind} is about the {subject}")))
 }
 
 /// Result of an execution.

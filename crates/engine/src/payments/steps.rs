@@ -81,7 +81,8 @@ impl Payments {
                 "this server has no payment provider; configure one to execute payment tasks".into(),
             ));
         };
-        let (task, order_id) = (&claimed.task.task, order_of(claimed)?);
+        let task = claimed.task.content.as_ref().map_err(|error| Error::from(error.clone()))?;
+        let order_id = order_of(claimed)?;
         let order = self.store.order(order_id).await?.ok_or(Error::NotFound("order"))?;
         if order.is_written_by_newer {
             // The provider must not be called for an order that this server understands only in part.

@@ -18,7 +18,7 @@ use crate::{
 impl Work {
     /// Warns about or expires the task's order. Does nothing if the order no longer waits.
     pub(super) async fn enforce_deadline(&self, claimed: &ClaimedTask) -> Result<Outcome<Progress>, Error> {
-        let kind = claimed.task.task.kind();
+        let kind = claimed.task.kind;
         let decide = |order: &Order, settings: &RestaurantSettings, now| verdict(kind, order, settings, now);
         self.unattended.conclude(order_of(claimed)?, Some(claimed.lease), decide).await
     }

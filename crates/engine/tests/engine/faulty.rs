@@ -7,7 +7,7 @@ mod fault;
 mod watched;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
@@ -74,6 +74,8 @@ pub(crate) struct FaultyStore {
     pub(crate) poisoned: Mutex<HashSet<OrderId>>,
     /// Orders that are returned as if a newer version had written to them.
     pub(crate) newer: Mutex<HashSet<OrderId>>,
+    /// Orders whose tasks are leased with this error in place of their content.
+    pub(crate) undecodable: Mutex<HashMap<OrderId, StoreError>>,
     /// Number of calls that claim tasks.
     pub(crate) claims_begun: Watched<u64>,
     /// Number of those calls that the store has answered.
@@ -150,6 +152,7 @@ impl FaultyStore {
             answer: Mutex::default(),
             poisoned: Mutex::default(),
             newer: Mutex::default(),
+            undecodable: Mutex::default(),
             claims_begun: Watched::new(0),
             claims_answered: Watched::new(0),
             batch_gate: Gate::new(),
@@ -257,7 +260,14 @@ impl StoreLayer for FaultyStore {
         limit: u32,
     ) -> Result<Vec<ClaimedTask>, StoreError> {
         self.claims_begun.change(|calls| *calls += 1);
-        let claimed = self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await;
+        let mut claimed =
+            self.claims.around(self.inner.claim_due_tasks(queue, now, lease_until, limit)).await;
+        for ClaimedTask { task, .. } in claimed.iter_mut().flatten() {
+            let errors = self.undecodable.lock().unwrap();
+            if let Some(error) = task.subject.order_id().and_then(|order_id| errors.get(&order_id)) {
+                task.content = Err(error.clone());
+            }
+        }
         self.claims_answered.change(|calls| *calls += 1);
         claimed
     }

@@ -8,7 +8,7 @@ use dabba_domain::{
     text::Note,
 };
 use dabba_engine::{CommandRequest, EngineConfig, Error, Random as _, SeededRandom, TaskConfig, TaskOutcome};
-use dabba_store::{PageSize, ParkedTask, TaskStore as _};
+use dabba_store::{PageSize, ParkedTask, StoreError, TaskStore as _};
 use jiff::SignedDuration;
 
 use crate::{
@@ -199,6 +199,60 @@ async fn a_task_that_keeps_failing_is_parked_until_an_admin_retries_it() {
     world.engine.work.retry_task(&world.admin, task.task.id).await.unwrap();
     check_end(&world, &worker, "after the fault").await;
     assert_eq!((worker.claimed(), parked(&world).await), (19, vec![]));
+}
+
+/// Proves that a task whose content cannot be decoded is parked at its first attempt and at each retry, with a failure
+/// that states the fault and the remedy; that the tasks beside it are executed; and that it is executed once it can be
+/// decoded.
+#[tokio::test]
+async fn a_task_that_cannot_be_decoded_is_parked_at_once() {
+    let world = World::with_stock(working_config()).await;
+    let damaged = world.place_two("damaged").await;
+    let sound = world.place_two("sound").await;
+    let error = StoreError::Corrupt("injected by the test".to_owned());
+    world.store.undecodable.lock().unwrap().insert(damaged.id, error);
+    world.advance_to_deadline(&sound);
+    let worker = Worker::start(&world.engine);
+    eventually("the damaged task is parked", async || worker.count(TaskOutcome::Parked) == 1).await;
+    eventually("the other task is completed", async || worker.count(TaskOutcome::Completed) == 1).await;
+    world.check_expired_once(sound.id).await;
+    assert_eq!(world.read(damaged.id).await, damaged);
+
+    let task = parked(&world).await.remove(0);
+    let kind = task.task.kind;
+    assert_eq!((task.task.subject, task.attempts), (TaskSubject::Order(damaged.id), 1));
+    let text = &task.failures[0].failure.error;
+    assert!(text.contains("injected by the test") && text.contains("upgrade this server"), "{text}");
+    let metrics = world.engine.metrics();
+    assert_eq!((metrics.tasks_claimed(kind).get(), metrics.tasks(kind, TaskOutcome::Parked).get()), (2, 1));
+
+    world.engine.work.retry_task(&world.admin, task.task.id).await.unwrap();
+    eventually("the retry is parked", async || worker.count(TaskOutcome::Parked) == 2).await;
+    assert_eq!(parked(&world).await[0].failures.len(), 2);
+    world.store.undecodable.lock().unwrap().clear();
+    world.engine.work.retry_task(&world.admin, task.task.id).await.unwrap();
+    eventually("it is completed", async || worker.count(TaskOutcome::Completed) == 2).await;
+    world.check_expired_once(damaged.id).await;
+    assert_eq!(parked(&world).await, []);
+}
+
+/// Proves that a task whose content only a newer server can decode is left to that server, without a failure.
+#[tokio::test]
+async fn a_task_with_content_of_a_newer_server_is_postponed() {
+    let world = World::with_stock(working_config()).await;
+    let order = world.place_two("a").await;
+    let error = StoreError::WrittenByNewer("injected by the test".to_owned());
+    world.store.undecodable.lock().unwrap().insert(order.id, error);
+    world.advance_to_deadline(&order);
+    let worker = Worker::start(&world.engine);
+    for times in 1..=20 {
+        eventually("it is postponed", async || worker.count(TaskOutcome::Postponed) == times).await;
+        // Longer than the pause after which the task can be leased again.
+        world.clock.advance(SignedDuration::from_secs(5));
+    }
+    assert_eq!((worker.count(TaskOutcome::Parked), parked(&world).await), (0, vec![]));
+    world.store.undecodable.lock().unwrap().clear();
+    check_end(&world, &worker, "the newer server is here").await;
 }
 
 /// Proves that an admin resolves a parked task permanently, and that other roles may not see, retry or resolve it.

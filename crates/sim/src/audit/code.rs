@@ -149,6 +149,8 @@ codes! {
     /// A task is about something that a task of its kind cannot be about. Workers leave it, and nobody can retry or
     /// resolve it.
     TaskSubject "task_subject" Breach "I3",
+    /// The content of a task cannot be decoded, so no worker can execute it. Workers park such a task.
+    TaskUnreadable "task_unreadable" Breach "I3",
     /// The order waits for a step, and no task will carry it out.
     TaskMissing "task_missing" Breach "I3",
     /// A key names an order that does not exist or that belongs to another restaurant.

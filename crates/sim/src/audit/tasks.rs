@@ -1,6 +1,6 @@
-//! Checks that every task about an order has its order, and that every waiting order has the task that it waits for.
-//! Of tasks about restaurants and accounts, the audit checks only whether they are overdue, parked or open, and whether
-//! a task of their kind can be about them.
+//! Checks that every task about an order has its order, and that every waiting order has the task that it waits for. Of
+//! tasks about restaurants and accounts, the audit checks only whether they are overdue, parked or open, whether their
+//! content can be decoded, and whether a task of their kind can be about them.
 //!
 //! The version of an order that needs a task is written together with that task, and the version that no
 //! longer needs it removes it. So if an order had the same version before and after the tasks were read, its
@@ -13,7 +13,7 @@ use dabba_domain::{
     order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundNumber, RefundStatus},
     task::{Task, TaskKind},
 };
-use dabba_store::{AuditStore, NewTask, OrderStore, PageSize, StoredTask};
+use dabba_store::{AuditStore, OrderStore, PageSize, StoreError, StoredTask, TaskRecord};
 
 use super::{Audit, AuditError, Finding, FindingCode, MAX_REREADS, PAGE, is_full, orders_by_id, whole};
 
@@ -29,13 +29,16 @@ enum RequiredTask {
 }
 
 impl RequiredTask {
-    fn is(&self, task: &Task) -> bool {
-        match self {
-            Self::Kind(kinds) => kinds.contains(&task.kind()),
-            Self::Refund(required) => matches!(task, Task::RefundPayment { number } if number == required),
-            Self::Review(required) => {
-                matches!(task, Task::Review { reason } if reason.refund() == Some(*required))
-            }
+    /// Returns whether a task is this task. A task whose content cannot be decoded is each task of its kind: if the
+    /// content is damaged, the audit reports the damage once.
+    fn is(&self, task: &TaskRecord) -> bool {
+        match (self, &task.content) {
+            (Self::Kind(kinds), _) => kinds.contains(&task.kind),
+            (Self::Refund(_), Err(_)) => task.kind == TaskKind::RefundPayment,
+            (Self::Review(_), Err(_)) => task.kind == TaskKind::Review,
+            (Self::Refund(required), Ok(Task::RefundPayment { number })) => number == required,
+            (Self::Review(required), Ok(Task::Review { reason })) => reason.refund() == Some(*required),
+            (Self::Refund(_) | Self::Review(_), Ok(_)) => false,
         }
     }
 
@@ -95,7 +98,7 @@ impl Waiting {
     fn remove_found(&mut self, task: &StoredTask) {
         let Some(order_id) = task.task.subject.order_id() else { return };
         let Some((_, required)) = self.orders.get_mut(&order_id) else { return };
-        required.retain(|required| !required.is(&task.task.task));
+        required.retain(|required| !required.is(&task.task));
         if required.is_empty() {
             self.orders.remove(&order_id);
         }
@@ -177,69 +180,88 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         let orders = orders_by_id(self.store, order_ids).await?;
         for stored in tasks {
             self.report.tasks += 1;
-            let NewTask { id, subject, task, .. } = &stored.task;
-            let mut found = |code, text: String| {
-                self.report.add(match subject.order_id() {
-                    Some(order_id) => {
-                        Finding::new(code, order_id, format!("its task {id} ({}) {text}", task.kind()))
-                    }
-                    None => Finding::of_no_order(
-                        code,
-                        format!("{subject}: its task {id} ({}) {text}", task.kind()),
-                    ),
-                });
-            };
-            if let Some(order_id) = subject.order_id() {
-                if !orders.contains_key(&order_id) {
-                    found(FindingCode::TaskWithoutOrder, "exists, but the order does not".to_owned());
-                }
-                let (bucket, home) = (id.bucket().number(), order_id.bucket().number());
-                if bucket != home {
-                    found(
-                        FindingCode::TaskBucket,
-                        format!("is in bucket {bucket}, the order in bucket {home}"),
-                    );
-                }
-            }
-            if !task.kind().accepts(subject.kind()) {
+            let TaskRecord { id, subject, kind, .. } = stored.task;
+            let order_exists = subject.order_id().is_some_and(|order_id| orders.contains_key(&order_id));
+            let mut found = findings_of_place(stored, order_exists);
+            if kind.accepts(subject.kind()) {
+                found.extend(finding_of_content(stored));
+                found.extend(self.finding_of_state(stored));
+            } else {
                 let text = format!(
                     "cannot be about the {subject}; no worker executes it, and no command changes it: delete it from the \
                      table `tasks`"
                 );
-                found(FindingCode::TaskSubject, text);
-                continue;
+                found.push((FindingCode::TaskSubject, text));
             }
-            let overdue = self.options.now.duration_since(stored.task.run_at);
-            match (stored.resolved_at, stored.parked_at) {
-                (None, Some(parked_at)) if stored.task.task.kind().needs_admin() => {
-                    let text = format!(
-                        "has been waiting for an operator since {parked_at}; handle it and resolve it"
-                    );
-                    found(FindingCode::ReviewOpen, text);
-                }
-                (None, Some(parked_at)) => {
-                    let text = format!(
-                        "was parked at {parked_at} after {} attempts; retry it or resolve it",
-                        stored.attempts
-                    );
-                    found(FindingCode::TaskParked, text);
-                }
-                (None, None) if overdue > self.options.overdue_after => {
-                    let held = stored.leased_until.map_or_else(
-                        || "no worker holds its lease".to_owned(),
-                        |until| format!("its lease ends or ended at {until}"),
-                    );
-                    let (minutes, attempts) = (overdue.as_mins(), stored.attempts);
-                    let text = format!(
-                        "has been due for {minutes} minutes after {attempts} attempts; {held}; check whether \
-                         workers are running"
-                    );
-                    found(FindingCode::TaskOverdue, text);
-                }
-                // The task is not overdue, or an admin has resolved it.
-                (None, None) | (Some(_), _) => {}
+            for (code, text) in found {
+                self.report.add(match subject.order_id() {
+                    Some(order_id) => Finding::new(code, order_id, format!("its task {id} ({kind}) {text}")),
+                    None => Finding::of_no_order(code, format!("{subject}: its task {id} ({kind}) {text}")),
+                });
             }
         }
         Ok(())
     }
+
+    /// Returns the finding about a task that waits: for a worker for too long, or for an operator.
+    fn finding_of_state(&self, stored: &StoredTask) -> Option<(FindingCode, String)> {
+        let overdue = self.options.now.duration_since(stored.task.run_at);
+        let attempts = stored.attempts;
+        match (stored.resolved_at, stored.parked_at) {
+            (None, Some(parked_at)) if stored.task.kind.needs_admin() => {
+                let text =
+                    format!("has been waiting for an operator since {parked_at}; handle it and resolve it");
+                Some((FindingCode::ReviewOpen, text))
+            }
+            (None, Some(parked_at)) => {
+                let text =
+                    format!("was parked at {parked_at} after {attempts} attempts; retry it or resolve it");
+                Some((FindingCode::TaskParked, text))
+            }
+            (None, None) if overdue > self.options.overdue_after => {
+                let held = stored.leased_until.map_or_else(
+                    || "no worker holds its lease".to_owned(),
+                    |until| format!("its lease ends or ended at {until}"),
+                );
+                let minutes = overdue.as_mins();
+                let text = format!(
+                    "has been due for {minutes} minutes after {attempts} attempts; {held}; check whether workers are \
+                     running"
+                );
+                Some((FindingCode::TaskOverdue, text))
+            }
+            // The task is not overdue, or an admin has resolved it.
+            (None, None) | (Some(_), _) => None,
+        }
+    }
+}
+
+/// Returns the findings about the order of a task, and about the bucket in which the task is.
+fn findings_of_place(stored: &StoredTask, order_exists: bool) -> Vec<(FindingCode, String)> {
+    let Some(order_id) = stored.task.subject.order_id() else { return Vec::new() };
+    let mut found = Vec::new();
+    if !order_exists {
+        found.push((FindingCode::TaskWithoutOrder, "exists, but the order does not".to_owned()));
+    }
+    let (bucket, home) = (stored.task.id.bucket().number(), order_id.bucket().number());
+    if bucket != home {
+        let text = format!("is in bucket {bucket}, the order in bucket {home}");
+        found.push((FindingCode::TaskBucket, text));
+    }
+    found
+}
+
+/// Returns the finding about a task with damaged content. A task that a newer version of Dabba wrote is no finding, and
+/// neither is a resolved task: an admin has dealt with it.
+fn finding_of_content(stored: &StoredTask) -> Option<(FindingCode, String)> {
+    let error = match &stored.task.content {
+        Ok(_) | Err(StoreError::WrittenByNewer(_)) => return None,
+        Err(_) if stored.resolved_at.is_some() => return None,
+        Err(error) => error,
+    };
+    let text = format!(
+        "cannot be decoded ({error}): if a newer version of Dabba wrote it, audit with that version; otherwise do its \
+         work by hand, and resolve it when it is parked"
+    );
+    Some((FindingCode::TaskUnreadable, text))
 }

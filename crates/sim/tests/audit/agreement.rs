@@ -158,7 +158,13 @@ async fn is_clean_with(
         lists.tasks.extend((0..).zip(tasks.clone()).map(|(random, task)| {
             let id = TaskId::generate(at, order_id.bucket(), random);
             let task = NewTask { id, subject: TaskSubject::Order(order_id), task, run_at: at };
-            StoredTask { task, attempts: 0, leased_until: None, parked_at: None, resolved_at: None }
+            StoredTask {
+                task: task.into(),
+                attempts: 0,
+                leased_until: None,
+                parked_at: None,
+                resolved_at: None,
+            }
         }));
     });
     let report = audit(&tampering, None, &AuditOptions::new(at)).await.unwrap();

@@ -18,7 +18,7 @@ use dabba_domain::{
 };
 use dabba_sim::audit::{AuditOptions, FindingCode, Severity, audit};
 use dabba_store::{
-    NewTask, StoredTask,
+    StoredTask, TaskRecord,
     conformance::builders::{World, amount, changed, customer, staff},
 };
 use jiff::SignedDuration;
@@ -64,7 +64,7 @@ fn add(lists: &mut Lists, task: Task) {
     let first = &lists.tasks[0];
     let random = u64::try_from(lists.tasks.len()).unwrap();
     let id = TaskId::generate(first.task.id.created_at(), first.task.id.bucket(), random);
-    let task = NewTask { id, task, ..first.task.clone() };
+    let task = TaskRecord { id, kind: task.kind(), content: Ok(task), ..first.task.clone() };
     let stored = StoredTask { task, ..first.clone() };
     lists.tasks.push(stored);
 }

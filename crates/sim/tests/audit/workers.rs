@@ -54,7 +54,7 @@ fn command(command: &Command, order: &Order) -> Decision {
 async fn work_one(store: &dyn Store, world: &mut World, claimed: &ClaimedTask) {
     loop {
         let order = store.order(claimed.task.subject.order_id().unwrap()).await.unwrap().unwrap();
-        let decision = carry_out(&claimed.task.task, &order);
+        let decision = carry_out(claimed.task.content.as_ref().unwrap(), &order);
         let commit = Commit { completes: Some(claimed.lease), ..world.commit(decision, order.version) };
         match &store.commit(vec![commit]).await.unwrap()[..] {
             [CommitOutcome::Committed] => return,

@@ -1,4 +1,5 @@
-//! Tasks that are not about orders: processed in one database, and kept in the directory of several.
+//! Tasks that are not about orders: processed in one database, and kept in the directory of several. Tasks that this
+//! program does not write: those whose kind cannot have their subject, and damaged tasks.
 
 use std::sync::Arc;
 
@@ -8,9 +9,10 @@ use dabba_domain::{
 };
 use dabba_store::{
     BucketRange, CommitOutcome, NewTask, OrderStore as _, PageSize, ShardMap, ShardRange, ShardedStore,
-    Store, StoreError, TaskResolution, TaskRetry, TaskStore as _,
+    Store, StoreError, TaskRecord, TaskResolution, TaskRetry, TaskStore as _,
     conformance::{
         builders::World,
+        damaged::{DamagedTask, DamagedTasks, damaged_tasks_hide_no_others},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
     encoding::clamped_nanoseconds,
@@ -100,6 +102,35 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
     store.close().await;
 }
 
+/// Damaged tasks hide no other tasks.
+#[tokio::test]
+async fn damaged_tasks_are_leased_and_listed_beside_others() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(148);
+    let damaged = DamagedTasks::placed(&*store, &mut world).await;
+    let client = session(&url).await;
+    for row in damaged.rows(DamagedTasks::PAYLOAD, DamagedTasks::FAILURES) {
+        let DamagedTask { id, queue, kind, subject_kind, payload, failures, parked_at_ns } = row;
+        let insert = "INSERT INTO tasks \
+                (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
+            VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, 1, $8)";
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+            &id.uuid(),
+            &damaged.order_id.uuid(),
+            &subject_kind,
+            &queue,
+            &kind,
+            &payload,
+            &failures,
+            &parked_at_ns,
+        ];
+        client.execute(insert, &parameters).await.unwrap();
+    }
+    damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
+    store.close().await;
+}
+
 /// A server that knows only the schema before subjects leases no task about an account, and writes none. Its tasks of orders
 /// are tasks of orders for newer servers. The older server is this program with the option `known_schema`: its statements are
 /// those of this version, adapted to the earlier schema. The next test executes the statements of a published version.
@@ -115,16 +146,16 @@ async fn an_older_server_leases_no_task_without_an_order() {
     assert!(newer.enqueue_task(&review).await.unwrap());
     let (restaurant, customer) = (world.restaurant_id(), world.account_id());
     let commit = world.place(restaurant, customer);
-    let of_order = commit.tasks[0].clone();
+    let of_order = TaskRecord::from(commit.tasks[0].clone());
     older.commit(vec![commit]).await.unwrap();
     let far = world.in_seconds(1_000_000);
     assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::NeedsAdmin));
     let claimed = older.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
-    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    assert_eq!(claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(), [of_order.clone()]);
     let listed = older.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks;
     assert_eq!(listed.iter().map(|parked| parked.task.id).collect::<Vec<_>>(), [review.id]);
     let claimed = newer.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
-    assert_eq!(claimed.iter().map(|claimed| &claimed.task).collect::<Vec<_>>(), [&of_order]);
+    assert_eq!(claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(), [of_order.clone()]);
     let resolution = TaskResolution { at: far, by: customer, reason: "done".to_owned() };
     assert_eq!(older.resolve_task(review.id, &resolution).await, Ok(true));
 }

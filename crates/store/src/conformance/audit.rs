@@ -71,11 +71,17 @@ pub async fn all_tasks_are_listed_until_they_are_completed(store: Arc<dyn Store>
     let mut expected: Vec<StoredTask> = placed
         .iter()
         .flat_map(|commit| commit.tasks.clone())
-        .map(|task| StoredTask { task, attempts: 0, leased_until: None, parked_at: None, resolved_at: None })
+        .map(|task| StoredTask {
+            task: task.into(),
+            attempts: 0,
+            leased_until: None,
+            parked_at: None,
+            resolved_at: None,
+        })
         .collect();
     expected.sort_by_key(|stored| stored.task.id);
     assert_eq!(expected.len(), 7);
-    assert!(expected.iter().all(|stored| stored.task.task.kind() == TaskKind::WarnUnaccepted));
+    assert!(expected.iter().all(|stored| stored.task.kind == TaskKind::WarnUnaccepted));
     for page_size in [1, 3, 7, 100] {
         let read = read_all!(page_size, |last, limit| {
             store.all_tasks(last.map(|last: &StoredTask| last.task.id), limit)

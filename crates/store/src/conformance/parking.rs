@@ -61,12 +61,12 @@ pub async fn a_parked_task_keeps_its_whole_history(store: Arc<dyn Store>) {
     let (lease, parked_at) = last.unwrap();
     assert_eq!(
         parked(&store, 10).await,
-        [ParkedTask { task: task.clone(), attempts: 3, parked_at, failures: expected }]
+        [ParkedTask { task: task.clone().into(), attempts: 3, parked_at, failures: expected }]
     );
     let far = world.in_seconds(1_000_000);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap(), []);
     assert!(!store.postpone_task(lease, far, None).await.unwrap());
-    let commit = completing(&store, &mut world, lease, &task).await;
+    let commit = completing(&store, &mut world, lease, task.subject).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
 }
 
@@ -81,7 +81,7 @@ pub async fn a_task_is_parked_only_by_its_holder(store: Arc<dyn Store>) {
     let failure = failure(now, "too late");
     assert!(!store.park_task(first.lease, &failure).await.unwrap());
     assert_eq!(parked(&store, 10).await, []);
-    let commit = completing(&store, &mut world, second.lease, &second.task).await;
+    let commit = completing(&store, &mut world, second.lease, second.task.subject).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
     let never = world.lease_of_nothing(second.task.subject);
     assert!(!store.park_task(never, &failure).await.unwrap());
@@ -200,7 +200,8 @@ pub async fn a_task_for_admins_is_parked_from_the_start(store: Arc<dyn Store>) {
     commit.tasks = vec![review.clone()];
     let at = commit.at;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
-    let expected = ParkedTask { task: review.clone(), attempts: 0, parked_at: at, failures: Vec::new() };
+    let expected =
+        ParkedTask { task: review.clone().into(), attempts: 0, parked_at: at, failures: Vec::new() };
     assert_eq!(parked(&store, 10).await, std::slice::from_ref(&expected));
     let far = world.in_seconds(1_000_000);
     assert_eq!(store.retry_task(review.id, far).await.unwrap(), TaskRetry::NeedsAdmin);

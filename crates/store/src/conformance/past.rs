@@ -163,7 +163,7 @@ pub async fn past_task_is_leased(store: Arc<dyn Store>, world: &World, task_id: 
     let (now, until) = (world.now(), world.in_seconds(60));
     let tasks = store.claim_due_tasks(TaskQueue::Deadlines, now, until, 10).await.unwrap();
     assert_eq!(tasks.len(), 1);
-    assert_eq!((tasks[0].task.id, &tasks[0].task.task), (task_id, &Task::ExpireUnaccepted));
+    assert_eq!((tasks[0].task.id, &tasks[0].task.content), (task_id, &Ok(Task::ExpireUnaccepted)));
     assert_eq!(store.claim_due_tasks(TaskQueue::Payments, now, until, 10).await.unwrap(), []);
 }
 

@@ -2,10 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use dabba_domain::{RestaurantId, TaskId, Timestamp, task::TaskQueue};
+use dabba_domain::{
+    RestaurantId, TaskId, Timestamp,
+    task::{TaskQueue, TaskSubject},
+};
 
 use super::{builders::World, parking::parked};
-use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskFailure, TaskLease};
+use crate::{ClaimedTask, Commit, CommitOutcome, NewTask, Store, TaskFailure, TaskLease, TaskRecord};
 
 /// The smallest unit of time.
 pub(super) const MOMENT: Duration = Duration::from_nanos(1);
@@ -36,9 +39,9 @@ pub(super) async fn completing(
     store: &Arc<dyn Store>,
     world: &mut World,
     lease: TaskLease,
-    task: &NewTask,
+    subject: TaskSubject,
 ) -> Commit {
-    let order = store.order(task.subject.order_id().unwrap()).await.unwrap().unwrap();
+    let order = store.order(subject.order_id().unwrap()).await.unwrap().unwrap();
     let repeated = world.repeat(&order, order.details.customer_id);
     Commit { claim: None, completes: Some(lease), ..repeated }
 }
@@ -70,7 +73,7 @@ pub async fn a_task_is_not_leased_before_it_is_due(store: Arc<dyn Store>) {
     );
     let claimed = store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(90), 10).await.unwrap();
     assert_eq!(claimed.len(), 1);
-    assert_eq!((&claimed[0].task, claimed[0].attempts), (&task, 1));
+    assert_eq!((&claimed[0].task, claimed[0].attempts), (&TaskRecord::from(task.clone()), 1));
     assert_eq!(claimed[0].last_error, None);
     assert_eq!(claimed[0].lease.task_id, task.id);
 }
@@ -190,7 +193,7 @@ pub async fn a_commit_completes_a_task(store: Arc<dyn Store>) {
     let task = add_task(&store, &mut world, due).await;
     let claimed =
         store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(40), 10).await.unwrap().remove(0);
-    let commit = completing(&store, &mut world, claimed.lease, &task).await;
+    let commit = completing(&store, &mut world, claimed.lease, task.subject).await;
     let twice = commit.clone();
     let outcomes = store.commit(vec![commit, twice]).await.unwrap();
     assert_eq!(outcomes, [CommitOutcome::Committed, CommitOutcome::LeaseLost]);
@@ -210,12 +213,12 @@ pub async fn a_commit_with_a_lost_lease_is_refused(store: Arc<dyn Store>) {
     let now = world.in_seconds(50);
     let holder =
         store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(90), 10).await.unwrap().remove(0);
-    let commit = completing(&store, &mut world, late.lease, &task).await;
+    let commit = completing(&store, &mut world, late.lease, task.subject).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
     let never = world.lease_of_nothing(task.subject);
-    let commit = completing(&store, &mut world, never, &task).await;
+    let commit = completing(&store, &mut world, never, task.subject).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::LeaseLost]);
-    let commit = completing(&store, &mut world, holder.lease, &task).await;
+    let commit = completing(&store, &mut world, holder.lease, task.subject).await;
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
@@ -226,7 +229,7 @@ pub async fn an_expired_lease_that_was_not_taken_over_still_completes(store: Arc
     let task = add_task(&store, &mut world, due).await;
     let claimed =
         store.claim_due_tasks(TaskQueue::Deadlines, due, world.in_seconds(40), 10).await.unwrap().remove(0);
-    let mut commit = completing(&store, &mut world, claimed.lease, &task).await;
+    let mut commit = completing(&store, &mut world, claimed.lease, task.subject).await;
     commit.at = world.in_seconds(4_000);
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
 }
@@ -251,7 +254,7 @@ pub async fn a_postponed_task_is_leased_again_with_its_error(store: Arc<dyn Stor
     let now = world.in_seconds(301);
     let again = store.claim_due_tasks(TaskQueue::Deadlines, now, world.in_seconds(400), 10).await.unwrap();
     assert_eq!(ids(&again), [other.id, task.id]);
-    assert_eq!(again[1].task, NewTask { run_at: later, ..task });
+    assert_eq!(again[1].task, TaskRecord::from(NewTask { run_at: later, ..task }));
     assert_eq!(again[1].attempts, 2);
     assert_eq!(again[1].last_error, Some(failure.error));
     assert!(again[1].lease.token > claimed.lease.token);
@@ -270,7 +273,7 @@ pub async fn a_task_is_postponed_only_by_its_holder(store: Arc<dyn Store>) {
     assert!(!store.postpone_task(first.lease, now, Some(&failure(now, "too late"))).await.unwrap());
     assert!(store.postpone_task(second.lease, now, Some(&failure(now, "first time"))).await.unwrap());
     assert!(!store.postpone_task(second.lease, now, Some(&failure(now, "second time"))).await.unwrap());
-    let commit = completing(&store, &mut world, second.lease, &task).await;
+    let commit = completing(&store, &mut world, second.lease, task.subject).await;
     assert_eq!(
         store.commit(vec![commit]).await.unwrap(),
         [CommitOutcome::LeaseLost],

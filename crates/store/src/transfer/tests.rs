@@ -221,4 +221,7 @@ fn texts_are_normalized_for_every_store() {
     assert_eq!(normal("payload", r#"{"b": "\u0000", "a":1}"#), text(r#"{"b": "\u0000", "a":1}"#));
     assert!(normal("kind", "a\0").unwrap_err().to_string().contains("tasks.kind"));
     assert!(normal("failures", "[").unwrap_err().to_string().contains("tasks.failures"));
+    assert!(normal("payload", "{").unwrap_err().to_string().contains("tasks.payload"));
+    assert!(normal("payload", "\0").unwrap_err().to_string().contains("tasks.payload"));
+    assert_eq!(normal("payload", r#"["\ud800", 1e400]"#), text(r#"["\ud800", 1e400]"#));
 }

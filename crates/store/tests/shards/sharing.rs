@@ -25,7 +25,8 @@ impl Fixture {
             let task =
                 NewTask { id: task_id, subject, task: Task::ExpireUnaccepted, run_at: self.world.now() };
             let lease = TaskLease { task_id, subject, token: 1 };
-            let claimed = ClaimedTask { task, attempts: 1, failures: 0, last_error: None, lease };
+            let claimed =
+                ClaimedTask { task: task.into(), attempts: 1, failures: 0, last_error: None, lease };
             self.shards[shard].tasks.lock().unwrap().push_back(claimed);
         }
     }

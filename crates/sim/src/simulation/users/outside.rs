@@ -171,7 +171,7 @@ impl User {
         let now = self.world.now();
         let parked = self.world.store.parked_tasks(None, PageSize::DEFAULT).await?.tasks;
         for task in &parked {
-            if task.task.task.kind().needs_admin() {
+            if task.task.kind.needs_admin() {
                 if let Some(order_id) = task.task.subject.order_id()
                     && let Some(order) = self.read_order(order_id).await
                 {

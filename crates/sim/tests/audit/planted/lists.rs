@@ -7,7 +7,7 @@ use dabba_domain::{
 };
 use dabba_sim::audit::FindingCode;
 use dabba_store::{
-    Resource, StoredStock,
+    Resource, StoreError, StoredStock,
     conformance::builders::{World, amount, slug, staff},
 };
 
@@ -29,7 +29,12 @@ const fn wait(stage: Stage, tamper: Tamper, lists: TamperLists) -> Planted {
 
 /// Keeps only tasks of these kinds.
 fn keep(lists: &mut Lists, kinds: &[TaskKind]) {
-    lists.tasks.retain(|stored| kinds.contains(&stored.task.task.kind()));
+    lists.tasks.retain(|stored| kinds.contains(&stored.task.kind));
+}
+
+/// Damages the content of a task.
+fn damage(lists: &mut Lists, index: usize) {
+    lists.tasks[index].task.content = Err(StoreError::Corrupt("injected by a test".to_owned()));
 }
 
 /// Returns the bucket that differs only in the last bit.
@@ -61,6 +66,20 @@ pub(super) const PLANTED: &[Planted] = &[
         // Nothing else can be said about the task.
         (stored.parked_at, stored.task.subject) = (Some(at), TaskSubject::Restaurant(restaurant_id));
     }),
+    plant(FindingCode::TaskUnreadable, Stage::Delivered, |lists| damage(lists, 0)),
+    // The damaged tasks count as the tasks that the order needs.
+    plant(FindingCode::TaskUnreadable, Stage::Created, |lists| {
+        keep(lists, &[TaskKind::AuthorizePayment]);
+        damage(lists, 0);
+    }),
+    Planted {
+        code: FindingCode::TaskUnreadable,
+        ..wait(Stage::Delivered, request, |lists| {
+            add(lists, Task::RefundPayment { number: RefundNumber::MIN });
+            let last = lists.tasks.len() - 1;
+            damage(lists, last);
+        })
+    },
     plant(FindingCode::TaskParked, Stage::Created, |lists| {
         lists.tasks[0].parked_at = Some(lists.tasks[0].task.id.created_at());
     }),
@@ -137,6 +156,23 @@ pub(super) const VALID: &[(Stage, Tamper, TamperLists)] = &[
         },
     ),
     (Stage::Created, |_| {}, |lists| keep(lists, &[TaskKind::ExpireUnpaid])),
+    // A task with content of a newer version, and a damaged task that an admin has resolved.
+    (
+        Stage::Created,
+        |_| {},
+        |lists| {
+            keep(lists, &[TaskKind::ExpireUnpaid]);
+            lists.tasks[0].task.content = Err(StoreError::WrittenByNewer("injected by a test".to_owned()));
+        },
+    ),
+    (
+        Stage::Created,
+        |_| {},
+        |lists| {
+            damage(lists, 0);
+            lists.tasks[0].resolved_at = Some(lists.tasks[0].task.run_at);
+        },
+    ),
     (Stage::Delivered, request, |lists| add(lists, Task::RefundPayment { number: RefundNumber::MIN })),
     (
         Stage::Delivered,

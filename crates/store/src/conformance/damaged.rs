@@ -1,0 +1,165 @@
+//! Tasks whose rows this program cannot decode completely, for the tests of stores. Each store's test writes the rows
+//! of [`DamagedTasks`] with its own SQL, and then checks the store with [`damaged_tasks_hide_no_others`].
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_domain::{
+    OrderId, TaskId, Timestamp,
+    task::{Task, TaskKind, TaskQueue, TaskSubject},
+};
+
+use super::{builders::World, parking::parked, tasks::failure};
+use crate::{
+    ClaimedTask, NewTask, PageSize, RecordedTaskFailure, Store, StoreError, TaskRecord, TaskResolution,
+    TaskRetry,
+};
+
+/// Ids of the tasks that the caller writes, beside a task in the same queue.
+pub struct DamagedTasks {
+    /// A sound task, due beside the damaged task.
+    sound: NewTask,
+    /// Order of all tasks.
+    pub order_id: OrderId,
+    /// Id of a due task whose payload and failures are damaged.
+    due_id: TaskId,
+    /// Id of a parked review with the reason of a newer version and with damaged failures.
+    review_id: TaskId,
+    /// Ids of parked tasks whose kinds look like lists of known kinds. Only a newer version can know these kinds.
+    list_ids: [TaskId; 2],
+}
+
+/// A row of the table `tasks`, due at once.
+#[derive(Clone, Copy, Debug)]
+pub struct DamagedTask {
+    /// The task's id.
+    pub id: TaskId,
+    /// The queue.
+    pub queue: &'static str,
+    /// Kind of the task.
+    pub kind: &'static str,
+    /// Kind of the subject, whose id is the order's.
+    pub subject_kind: &'static str,
+    /// Content of the task.
+    pub payload: &'static str,
+    /// Recorded failures of the task.
+    pub failures: &'static str,
+    /// Time at which the task was parked, if it is.
+    pub parked_at_ns: Option<i64>,
+}
+
+impl DamagedTasks {
+    /// Content that does not fit the kind of the task, but is JSON. A database may accept no other.
+    pub const PAYLOAD: &str = r#"{"token":["tok_secret"]}"#;
+    /// Recorded failures that are JSON, but no list.
+    pub const FAILURES: &str = r#"{"damaged":true}"#;
+
+    /// Places the order with the sound task, and returns the ids for the tasks that the caller writes.
+    pub async fn placed(store: &dyn Store, world: &mut World) -> Self {
+        let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+        let mut commit = world.place_card(restaurant, customer);
+        let sound =
+            NewTask { task: Task::CapturePayment, run_at: world.in_seconds(10), ..commit.tasks[0].clone() };
+        commit.tasks = vec![sound.clone()];
+        let order_id = commit.order_id;
+        store.commit(vec![commit]).await.unwrap();
+        let mut id = || world.task_id(order_id);
+        Self { sound, order_id, due_id: id(), review_id: id(), list_ids: [id(), id()] }
+    }
+
+    /// Returns the rows that the caller writes, with this damaged content and these damaged failures.
+    pub fn rows(&self, payload: &'static str, failures: &'static str) -> [DamagedTask; 4] {
+        let due = DamagedTask {
+            id: self.due_id,
+            queue: "payments",
+            kind: "authorize_payment",
+            subject_kind: "order",
+            payload,
+            failures,
+            parked_at_ns: None,
+        };
+        let review = DamagedTask {
+            id: self.review_id,
+            queue: "deadlines",
+            kind: "review",
+            payload: r#"{"reason":{"type":"novel"}}"#,
+            parked_at_ns: Some(1),
+            ..due
+        };
+        let [of_restaurant, of_order] = self.list_ids;
+        [
+            due,
+            review,
+            DamagedTask {
+                id: of_restaurant,
+                kind: "review/order,review",
+                subject_kind: "restaurant",
+                ..review
+            },
+            DamagedTask { id: of_order, kind: "refund_payment,review", ..review },
+        ]
+    }
+
+    fn check_due(&self, task: &TaskRecord) {
+        assert_eq!((task.id, task.kind), (self.due_id, TaskKind::AuthorizePayment));
+        assert_eq!(task.subject, TaskSubject::Order(self.order_id));
+        let Err(StoreError::Corrupt(text)) = &task.content else { panic!("{task:?}") };
+        assert!(text.contains(&self.due_id.to_string()) && !text.contains("secret"), "{text}");
+    }
+
+    fn check_review(&self, task: &TaskRecord) {
+        assert_eq!((task.id, task.kind), (self.review_id, TaskKind::Review));
+        let Err(StoreError::WrittenByNewer(text)) = &task.content else { panic!("{task:?}") };
+        assert!(text.contains(&self.review_id.to_string()), "{text}");
+        assert!(task.review_detail().unwrap().contains("newer version"));
+    }
+}
+
+async fn claim(store: &Arc<dyn Store>, now: Timestamp) -> Vec<ClaimedTask> {
+    let mut claimed =
+        store.claim_due_tasks(TaskQueue::Payments, now, now + Duration::from_mins(1), 10).await.unwrap();
+    claimed.sort_by_key(|claimed| claimed.task.id);
+    claimed
+}
+
+/// A task with damaged content is leased, parked, listed, retried, resolved and audited like every other task, and so
+/// are the tasks beside it. Damaged failures hide no task either, and the next failure replaces them.
+pub async fn damaged_tasks_hide_no_others(store: Arc<dyn Store>, world: &mut World, damaged: &DamagedTasks) {
+    let now = world.in_seconds(1_000);
+    let claimed = claim(&store, now).await;
+    let [sound, due] = &claimed[..] else { panic!("{claimed:?}") };
+    assert_eq!(sound.task, TaskRecord::from(damaged.sound.clone()));
+    damaged.check_due(&due.task);
+    assert_eq!((due.attempts, due.failures), (1, 0));
+    let no = failure(now, "no");
+    assert!(store.park_task(due.lease, &no).await.unwrap());
+
+    let listed = parked(&store, 1).await;
+    let [due, review] = &listed[..] else { panic!("{listed:?}") };
+    damaged.check_due(&due.task);
+    damaged.check_review(&review.task);
+    assert_eq!(due.failures, [RecordedTaskFailure { attempt: 1, failure: no.clone() }]);
+    let [lost] = &review.failures[..] else { panic!("{review:?}") };
+    assert!(lost.failure.error.contains("damaged"), "{lost:?}");
+    let audited = store.all_tasks(None, PageSize::DEFAULT).await.unwrap().entries;
+    let [sound, due, review] = &audited[..] else { panic!("{audited:?}") };
+    assert!(sound.task.content.is_ok());
+    damaged.check_due(&due.task);
+    damaged.check_review(&review.task);
+
+    assert_eq!(store.retry_task(damaged.due_id, now).await.unwrap(), TaskRetry::Queued);
+    let again = claim(&store, now).await;
+    let [again] = &again[..] else { panic!("{again:?}") };
+    damaged.check_due(&again.task);
+    assert_eq!((again.attempts, again.failures), (2, 1));
+    assert!(store.park_task(again.lease, &no).await.unwrap());
+    assert_eq!(store.retry_task(damaged.review_id, now).await.unwrap(), TaskRetry::NeedsAdmin);
+    let resolution = TaskResolution { at: now, by: world.account_id(), reason: "done".to_owned() };
+    for id in [damaged.due_id, damaged.review_id] {
+        assert!(store.resolve_task(id, &resolution).await.unwrap());
+    }
+    assert_eq!(parked(&store, 10).await, []);
+    for id in damaged.list_ids {
+        let refused = store.resolve_task(id, &resolution).await;
+        assert!(matches!(refused, Err(StoreError::WrittenByNewer(_))), "{refused:?}");
+    }
+}
