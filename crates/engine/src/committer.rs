@@ -200,12 +200,14 @@ impl Committer {
         let mut queued = Vec::with_capacity(self.max_batch);
         loop {
             let received = tokio::select! {
-                received = queue.recv_many(&mut queued, self.max_batch) => received,
+                // A fixed order, so that equal seeds have equal simulations.
+                biased;
                 // `changed` also returns when the sender is dropped. No commits can arrive after that.
                 _ = stopped.changed(), if !queue.is_closed() => {
                     queue.close();
                     continue;
                 }
+                received = queue.recv_many(&mut queued, self.max_batch) => received,
             };
             if received == 0 {
                 return Ok(());

@@ -111,8 +111,9 @@ const MOVES: &[Move] = &[
         &[Delivered, Cancelled],
         &[Part::Staff, Part::Admin, Part::Unwinder],
     ),
-    legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled], &[Part::System]),
-    legal_when_paid(Card, "refunded", &[Delivered, Cancelled], &[Part::System]),
+    // If the whole amount went back without Dabba, the order is refunded while a requested refund is still pending.
+    legal_when_paid(Card, "refund_failed", &[Delivered, Cancelled, Refunded], &[Part::System]),
+    legal_when_paid(Card, "refunded", &[Delivered, Cancelled, Refunded], &[Part::System]),
     legal_when_paid(Card, "refund_reversed", ONCE_COLLECTED, &[Part::System]),
     legal_when_paid(Card, "refunded elsewhere", ONCE_COLLECTED, &[Part::System]),
     legal_when_paid(Card, "chargeback_opened", ONCE_COLLECTED, &[Part::System]),

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use dabba_engine::{
 use dabba_gateways::simulated::{Provider, wire::Notification};
 use dabba_store::{ShardMap, ShardedStore, ShardedStoreError, Store};
 use jiff::SignedDuration;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::Notify, task::JoinSet};
 
 use super::{chaos::Chaos, coverage::Mark, provider::FaultyProvider, store::FaultyStore, world::WorldClock};
 
@@ -30,26 +30,33 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 const CLOCK_ATTEMPTS: u32 = 5;
 
 /// The life of a server, which ends once.
-pub(super) struct Life(watch::Sender<bool>);
+///
+/// All who wait for the end are woken in the order in which they began to wait, as the simulation's determinism requires. A
+/// channel of `tokio::sync::watch` wakes its receivers in a random order.
+#[derive(Default)]
+pub(super) struct Life {
+    is_over: AtomicBool,
+    end: Notify,
+}
 
 impl Life {
-    fn begin() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(false)))
-    }
-
     /// Ends the life. All clients lose their connections.
     pub(super) fn end(&self) {
-        self.0.send_replace(true);
+        self.is_over.store(true, Ordering::Relaxed);
+        self.end.notify_waiters();
     }
 
     pub(super) fn is_over(&self) -> bool {
-        *self.0.borrow()
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// Waits for the end.
     pub(super) async fn over(&self) {
-        // The sender exists as long as `self`, so the channel cannot be closed.
-        let _ = self.0.subscribe().wait_for(|is_over| *is_over).await;
+        // Begun before the check, so that it notices an end after the check.
+        let ended = self.end.notified();
+        if !self.is_over() {
+            ended.await;
+        }
     }
 }
 
@@ -94,7 +101,7 @@ impl Server {
     /// Starts a server. `number` counts all servers of the simulation, and `skew` says by how many milliseconds the
     /// clock of its machine is ahead.
     pub(super) async fn start(site: &Site, number: u64, skew: i64) -> Result<Arc<Self>, ShardedStoreError> {
-        let (life, config) = (Life::begin(), config(site.chaos.rates.poll_interval));
+        let (life, config) = (Arc::<Life>::default(), config(site.chaos.rates.poll_interval));
         let reach = |(shard, inner): (usize, &Arc<dyn Store>)| {
             Arc::new(FaultyStore {
                 inner: Arc::clone(inner),

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, Amount, TaskId, Timestamp,
+    Actor, Amount, Money, TaskId, Timestamp,
     order::{
         CancelReason, Command, CommandKind, Decision, DeclineReason, Event, ExpiryReason, Fulfilment, Order,
-        OrderStatus, PaymentMethod, PaymentToken, RecordedEvent, Refund, RefundBearer, RefundFailureReason,
-        RefundNumber, RefundReason, RefundStatus, RejectReason, ReviewReason, decide, settle,
+        OrderStatus, PaymentMethod, PaymentReference, PaymentReport, PaymentToken, RecordedEvent, Refund,
+        RefundBearer, RefundFailureReason, RefundNumber, RefundReason, RefundRequest, RefundStatus,
+        RejectReason, ReviewReason, decide, settle,
     },
     task::{Task, TaskSubject},
 };
@@ -21,8 +22,8 @@ use jiff::SignedDuration;
 
 use crate::{
     embedded,
-    lives::{Stage, put_with},
-    random::{command_by, reports, run_random_order},
+    lives::{Stage, put_by_card, put_with},
+    random::{command_by, report, reports, run_random_order, write},
     tampering::Tampering,
 };
 
@@ -304,4 +305,32 @@ async fn the_auditor_and_the_domain_agree_on_every_step_of_a_payment() {
         }
     }
     assert!(legal > 60 && illegal > 200, "{legal} legal, {illegal} illegal");
+}
+
+/// Proves that a requested refund may be paid or fail after the whole amount went back without Dabba: the order is refunded
+/// already while this refund is pending.
+#[tokio::test]
+async fn a_requested_refund_may_end_after_the_money_went_back_without_dabba() {
+    let (store, _directory) = embedded().await;
+    let mut world = World::new(13);
+    let order = put_by_card(&*store, &mut world, Stage::Delivered).await;
+    let request = RefundRequest::new(Some(amount(100)), RefundReason::Late);
+    let commit = world.act(&order, &Command::Refund(request), &staff(&order));
+    let order = write(&*store, commit).await;
+    let number = order.refunds[0].refund.number;
+    let all = Money { amount: order.captured, currency: order.details.currency };
+    let (payment, by_hand) = (reference_of(&order), PaymentReference::new("re_hand").unwrap());
+    let elsewhere = PaymentReport::ExternalRefund { payment, reference: by_hand, money: all };
+    let order = report(&*store, &mut world, &order, &elsewhere).await;
+    assert_eq!(order.status, OrderStatus::Refunded);
+    let reason = RefundFailureReason::Other;
+    for ending in [PaymentReport::Refunded { number }, PaymentReport::RefundRefused { number, reason }] {
+        let at = world.now();
+        let decision = settle(&order, &ending, &settings(), at).unwrap();
+        let tasks = tasks_of(&decision);
+        let events: Vec<_> = decision.events.into_iter().map(|recorded| recorded.event).collect();
+        assert_eq!(events.len(), 1, "{ending:?}");
+        let (is_clean, report) = is_clean_with(&store, &order, &events, tasks, Actor::System, at).await;
+        assert!(is_clean, "{ending:?}: {report}");
+    }
 }
