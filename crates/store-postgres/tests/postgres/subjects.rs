@@ -115,7 +115,7 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
         let insert = "INSERT INTO tasks \
                 (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
             VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, 1, $8)";
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 8] = [
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &id.uuid(),
             &damaged.order_id.uuid(),
             &subject_kind,
@@ -151,11 +151,17 @@ async fn an_older_server_leases_no_task_without_an_order() {
     let far = world.in_seconds(1_000_000);
     assert_eq!(older.retry_task(review.id, far).await, Ok(TaskRetry::NeedsAdmin));
     let claimed = older.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
-    assert_eq!(claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(), [of_order.clone()]);
+    assert_eq!(
+        claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(),
+        std::slice::from_ref(&of_order)
+    );
     let listed = older.parked_tasks(None, PageSize::DEFAULT).await.unwrap().tasks;
     assert_eq!(listed.iter().map(|parked| parked.task.id).collect::<Vec<_>>(), [review.id]);
     let claimed = newer.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap();
-    assert_eq!(claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(), [of_order.clone()]);
+    assert_eq!(
+        claimed.into_iter().map(|claimed| claimed.task).collect::<Vec<_>>(),
+        std::slice::from_ref(&of_order)
+    );
     let resolution = TaskResolution { at: far, by: customer, reason: "done".to_owned() };
     assert_eq!(older.resolve_task(review.id, &resolution).await, Ok(true));
 }
