@@ -188,6 +188,7 @@ fn stock_revision(current: Option<Revision>) -> String {
 static UNAVAILABLE: LogRateLimit = LogRateLimit::new();
 /// Rate limit: while a store is unfit for use, every request logs this line.
 static UNFIT: LogRateLimit = LogRateLimit::new();
+static WRITTEN_BY_NEWER: LogRateLimit = LogRateLimit::new();
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -208,7 +209,12 @@ impl From<StoreError> for Error {
                 tracing::warn!(reason, "the outcome of a commit is unknown");
                 Self::OutcomeUnknown
             }
-            StoreError::WrittenByNewer(_) => Self::WrittenByNewer,
+            StoreError::WrittenByNewer(reason) => {
+                if let Some(more) = WRITTEN_BY_NEWER.pass() {
+                    tracing::warn!(reason, more, "a request needs a newer version of Dabba");
+                }
+                Self::WrittenByNewer
+            }
             StoreError::Corrupt(reason) => Self::Internal(reason),
         }
     }

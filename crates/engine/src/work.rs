@@ -226,25 +226,44 @@ impl Work {
         }
     }
 
-    /// Ends the lease of a task whose content this program cannot decode. If a newer server can decode the content,
-    /// that server executes the task. Otherwise the task is parked at once.
+    /// Ends the lease of a task whose content this program cannot decode. If a newer server wrote the content, or only
+    /// a newer server understands the task's order, that server executes the task. Otherwise the task is parked at once.
     async fn release_undecodable(&self, claimed: &ClaimedTask, error: &StoreError) -> TaskOutcome {
-        if matches!(error, StoreError::WrittenByNewer(_)) {
-            return self.fail(claimed, &Error::WrittenByNewer).await;
+        match self.is_of_newer(claimed, error).await {
+            Ok(true) => return self.fail(claimed, &Error::WrittenByNewer).await,
+            Ok(false) => {}
+            Err(error) => return self.fail(claimed, &error.into()).await,
         }
         let TaskRecord { id, subject, kind, .. } = claimed.task;
         let order_id = subject.order_id().map(tracing::field::display);
         let attempts = claimed.attempts;
-        tracing::error!(
-            task_id = %id, order_id, %subject, %kind, attempts, %error, "a task cannot be decoded and is parked"
-        );
         let text = format!(
             "{error}. If a newer version of Dabba wrote the task, upgrade this server and retry the task; otherwise do the \
              work of the task by hand, and resolve the task"
         );
         let failure = failure_of(self.clock.now(), text);
         let parked = self.store.park_task(claimed.lease, &failure).await;
+        if parked == Ok(true) {
+            tracing::error!(
+                task_id = %id, order_id, %subject, %kind, attempts, %error, "a task cannot be decoded and was parked"
+            );
+        }
         release_outcome(claimed, parked, TaskOutcome::Parked)
+    }
+
+    /// Returns whether a task with content that this program cannot decode belongs to a newer server.
+    async fn is_of_newer(&self, claimed: &ClaimedTask, error: &StoreError) -> Result<bool, StoreError> {
+        if matches!(error, StoreError::WrittenByNewer(_)) {
+            return Ok(true);
+        }
+        let Some(order_id) = claimed.task.subject.order_id() else { return Ok(false) };
+        match self.store.order(order_id).await {
+            Ok(order) => Ok(order.is_some_and(|order| order.is_written_by_newer)),
+            Err(StoreError::WrittenByNewer(_)) => Ok(true),
+            // The order is damaged too.
+            Err(StoreError::Corrupt(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
@@ -266,8 +285,10 @@ impl Work {
             Error::Unavailable | Error::Overloaded | Error::Conflict(Conflict::TooManyChanges)
         );
         if !passes_by_itself && failures >= policy.max_failures {
-            tracing::error!(order_id, %subject, %kind, attempts, %error, "a task keeps failing and is parked");
             let parked = self.store.park_task(claimed.lease, &failure).await;
+            if parked == Ok(true) {
+                tracing::error!(order_id, %subject, %kind, attempts, %error, "a task failed too often and was parked");
+            }
             return release_outcome(claimed, parked, TaskOutcome::Parked);
         }
         tracing::warn!(order_id, %subject, %kind, attempts, %error, "a task failed");

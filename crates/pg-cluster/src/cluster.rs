@@ -261,6 +261,17 @@ impl Cluster {
 
     fn initialise(&self) -> Result<(), ClusterError> {
         let data = self.data_directory();
+        let Some(cache) = self.installation.cache()? else { return self.init_database(&data) };
+        if !cache.exists() {
+            self.fill_cache(&cache)?;
+        }
+        // The process that fills the cache copies it too: all clusters are copies of one cluster, and have its system
+        // identifier.
+        self.copy(&cache, &data)
+    }
+
+    /// Initializes a data directory.
+    fn init_database(&self, data: &Path) -> Result<(), ClusterError> {
         let arguments = [
             OsStr::new("--pgdata"),
             data.as_os_str(),
@@ -273,16 +284,25 @@ impl Cluster {
             // Small WAL segments keep the directory small, so that it is fast to create and to remove.
             OsStr::new("--wal-segsize=1"),
         ];
-        match self.installation.cache()? {
-            Some(cache) if cache.exists() => self.copy(&cache, &data)?,
-            cache => {
-                self.installation.run("initdb", &arguments, &self.directory)?;
-                if let Some(cache) = cache {
-                    self.store_in_cache(&data, &cache)?;
-                }
+        self.installation.run("initdb", &arguments, &self.directory).map(drop)
+    }
+
+    /// Initializes the data directory from which clusters are copied, unless another process is faster.
+    fn fill_cache(&self, cache: &Path) -> Result<(), ClusterError> {
+        // Beside the cache, because a rename does not cross file systems. The cluster's directory has a unique name.
+        let mut new = cache.as_os_str().to_owned();
+        new.push(".");
+        new.push(self.directory.file_name().unwrap_or_default());
+        let new = PathBuf::from(new);
+        self.init_database(&new)?;
+        // A rename is atomic, and fails if the cache exists.
+        match fs::rename(&new, cache) {
+            Ok(()) => Ok(()),
+            Err(_) if cache.exists() => {
+                fs::remove_dir_all(&new).map_err(ClusterError::system("removing a data directory"))
             }
+            Err(error) => Err(ClusterError::system(format!("creating {}", cache.display()))(error)),
         }
-        Ok(())
     }
 
     fn add_files(&self, options: &ClusterOptions) -> Result<(), ClusterError> {
@@ -305,17 +325,6 @@ impl Cluster {
             &[OsStr::new("-a"), OsStr::new("--reflink=auto"), from.as_os_str(), to.as_os_str()],
             &self.directory,
         )?;
-        Ok(())
-    }
-
-    /// Stores a copy of the new data directory in the cache, for later clusters.
-    fn store_in_cache(&self, data: &Path, cache: &Path) -> Result<(), ClusterError> {
-        let copy = self.directory.join("copy");
-        self.copy(data, &copy)?;
-        // A rename is atomic. If another process was faster, its copy is as good.
-        if fs::rename(&copy, cache).is_err() {
-            fs::remove_dir_all(&copy).map_err(ClusterError::system("removing a copy"))?;
-        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     TaskId, Timestamp,
     ids::Id,
-    task::{TaskKind, TaskQueue, TaskSubjectKind},
+    task::{TaskQueue, TaskSubjectKind},
 };
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
@@ -16,7 +16,7 @@ use dabba_store::{
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
-    tasks::{KNOWN_TASKS, claimed_task_of, parked_kind_of, parked_task_of, sort_claimed},
+    tasks::{KNOWN_TASKS, ParkedKind, claimed_task_of, claimed_tasks, parked_kind_of, parked_task_of},
 };
 use tokio_postgres::types::ToSql;
 
@@ -135,7 +135,7 @@ const RETRY: &str = "\
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind FROM tasks \
+    SELECT kind, subject_kind, order_id FROM tasks \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const RESOLVE: &str = "\
@@ -214,9 +214,7 @@ impl TaskStore for PostgresStore {
             let parameters: [&(dyn ToSql + Sync); 6] =
                 [&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &*KNOWN_TASKS];
             let rows = connection.write_returning(&sql, &parameters).await?;
-            let mut claimed: Vec<_> = collect(&rows, claimed_task_of)?;
-            sort_claimed(&mut claimed);
-            Ok(claimed)
+            Ok(claimed_tasks(collect::<_, Vec<_>>(&rows, |row| Ok(claimed_task_of(row)))?))
         })
         .await
     }
@@ -259,8 +257,10 @@ impl TaskStore for PostgresStore {
         self.in_transaction(|connection| async move {
             match self.find_parked(&connection, id).await? {
                 None => return Ok(TaskRetry::NotParked),
-                Some(kind) if kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
-                Some(_) => {}
+                Some(parked) if parked.kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
+                Some(parked) => {
+                    parked.subject?;
+                }
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;
             Ok(if queued { TaskRetry::Queued } else { TaskRetry::NotParked })
@@ -305,17 +305,15 @@ impl PostgresStore {
         ))))
     }
 
-    /// Returns the kind of a parked task, if the task belongs to this database, is parked and is not resolved. Refuses the task of
-    /// an order whose bucket was moved to another shard after this server read the shard map. Runs within a transaction that
-    /// writes.
-    async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<TaskKind>, Failure> {
+    /// Returns the kind and the subject of a parked task, if the task belongs to this database, is parked and is not resolved.
+    /// Refuses the task of an order whose bucket was moved to another shard after this server read the shard map. Runs within
+    /// a transaction that writes.
+    async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<ParkedKind>, Failure> {
         let rows = connection.query(&self.of_known_tasks(KIND_OF_PARKED), &[&id.uuid()]).await?;
         let found = first(&rows, |row| parked_kind_of(id, row))?;
-        if let Some(parked) = found
-            && parked.subject_kind != TaskSubjectKind::Order
-        {
+        if found.as_ref().is_some_and(|parked| parked.subject_kind != TaskSubjectKind::Order) {
             let is_here = shard::is_directory(connection).await?;
-            return Ok(is_here.then_some(parked.kind));
+            return Ok(found.filter(|_| is_here));
         }
         // The directory is also asked for tasks whose ids have the buckets of other shards. The task of such an order, if its row
         // is still here after a move, is answered for by the order's shard.
@@ -324,7 +322,7 @@ impl PostgresStore {
             return Ok(None);
         }
         shard::require(connection, id.bucket()).await?;
-        Ok(found.map(|parked| parked.kind))
+        Ok(found)
     }
 
     /// Returns the time with which leases are compared; `None` for the database's clock.

@@ -4,13 +4,15 @@ use std::sync::LazyLock;
 
 use dabba_domain::{
     TaskId, Timestamp,
-    task::{TaskKind, TaskSubjectKind},
+    task::{TaskKind, TaskSubject, TaskSubjectKind},
 };
 use dabba_store::{
     ClaimedTask, ParkedTask, RecordedTaskFailure, StoreError, StoredTask, TaskFailure, TaskLease, TaskRecord,
     check_task_subject,
     encoding::{decode_task, decode_task_failures, decode_task_subject, written_by_newer},
 };
+
+use uuid::Uuid;
 
 use crate::StoredRow;
 
@@ -35,27 +37,36 @@ pub fn known_subject_kinds() -> Vec<&'static str> {
 }
 
 /// A parked task that an admin retries or resolves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedKind {
     /// Kind of the task.
     pub kind: TaskKind,
     /// Kind of the task's subject.
     pub subject_kind: TaskSubjectKind,
+    /// The subject. If it is an error, the task can be resolved, but must not return to its queue: no worker could lease
+    /// it, and a task in a queue cannot be resolved.
+    pub subject: Result<TaskSubject, StoreError>,
 }
 
-/// Returns the kind of a parked task and the kind of its subject, in a row with the columns `kind` and `subject_kind`.
-/// If this program does not know them, the result is [`StoreError::WrittenByNewer`]: a newer program must retry or
+/// Returns the kind and the subject of a parked task, in a row with the columns `kind`, `subject_kind` and `order_id`. If
+/// this program does not know the kinds, the result is [`StoreError::WrittenByNewer`]: a newer program must retry or
 /// resolve the task.
 ///
 /// Needs no other column, so that an admin can retry and resolve a task whose other columns are damaged.
 pub fn parked_kind_of<'row>(id: TaskId, row: impl StoredRow<'row>) -> Result<ParkedKind, StoreError> {
-    let text = |column| row.text(column).map_err(|error| error.in_context(format_args!("task {id}")));
-    let (kind, subject_kind) = (TaskKind::from_name(text(0)?), TaskSubjectKind::from_name(text(1)?));
+    let name = |error: StoreError| error.in_context(format_args!("task {id}"));
+    let (kind_name, subject_name) = (row.text(0).map_err(name)?, row.text(1).map_err(name)?);
+    let (kind, subject_kind) = (TaskKind::from_name(kind_name), TaskSubjectKind::from_name(subject_name));
     let (Some(kind), Some(subject_kind)) = (kind, subject_kind) else {
         return Err(written_by_newer(format_args!("task {id}")));
     };
     check_task_subject(id, kind, subject_kind)?;
-    Ok(ParkedKind { kind, subject_kind })
+    let subject = subject_of(subject_name, row.uuid(2)).map_err(name);
+    Ok(ParkedKind { kind, subject_kind, subject })
+}
+
+fn subject_of(kind: &str, id: Result<Uuid, StoreError>) -> Result<TaskSubject, StoreError> {
+    id.and_then(|id| decode_task_subject(kind, id)).map_err(|error| error.in_context("its subject"))
 }
 
 /// Returns the result of reading a row whose first column is the id of a task. An error names the task.
@@ -76,8 +87,7 @@ fn task_of<'row>(row: impl StoredRow<'row>) -> Result<TaskRecord, StoreError> {
     let content = row.optional_text(4).and_then(|payload| decode_task(kind.as_str(), payload));
     Ok(TaskRecord {
         id,
-        subject: decode_task_subject(row.text(1)?, row.uuid(2)?)
-            .map_err(|error| error.in_context("its subject"))?,
+        subject: subject_of(row.text(1)?, row.uuid(2))?,
         kind,
         run_at: row.timestamp(5)?,
         content: content.map_err(|error| error.in_context(format_args!("task {id}"))),
@@ -116,9 +126,20 @@ pub fn claimed_task_of<'row>(row: impl StoredRow<'row>) -> Result<ClaimedTask, S
     Ok(claimed)
 }
 
-/// Sorts claimed tasks by due time. A database does not guarantee the order of updated rows.
-pub fn sort_claimed(claimed: &mut [ClaimedTask]) {
+/// Returns the claimed tasks, by due time. A database does not guarantee the order of updated rows.
+///
+/// Logs and omits a row that cannot be decoded apart from the content of its task: no worker can work on it, and it must
+/// not stop its queue. Its lease expires, so it is claimed and logged again.
+pub fn claimed_tasks(rows: impl IntoIterator<Item = Result<ClaimedTask, StoreError>>) -> Vec<ClaimedTask> {
+    let decoded = |row: Result<ClaimedTask, StoreError>| {
+        row.inspect_err(|error| {
+            tracing::error!(%error, "a due task is damaged, and no worker can execute it: repair its row in the table tasks");
+        })
+        .ok()
+    };
+    let mut claimed: Vec<ClaimedTask> = rows.into_iter().filter_map(decoded).collect();
     claimed.sort_unstable_by_key(|claimed| (claimed.task.run_at, claimed.task.id));
+    claimed
 }
 
 /// Returns the task of a row with the columns of a task, `attempts`, `leased_until_ns`, `parked_at_ns` and

@@ -4,10 +4,7 @@
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use async_trait::async_trait;
-use dabba_domain::{
-    TaskId, Timestamp,
-    task::{TaskKind, TaskQueue},
-};
+use dabba_domain::{TaskId, Timestamp, task::TaskQueue};
 use dabba_store::{
     ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
     TaskPage, TaskResolution, TaskRetry, TaskStore,
@@ -16,8 +13,8 @@ use dabba_store::{
 use dabba_store_sql::{
     StoredRow as _,
     tasks::{
-        KNOWN_TASKS, claimed_task_of, known_kinds, known_subject_kinds, parked_kind_of, parked_task_of,
-        sort_claimed,
+        KNOWN_TASKS, ParkedKind, claimed_task_of, claimed_tasks, known_kinds, known_subject_kinds,
+        parked_kind_of, parked_task_of,
     },
 };
 use rusqlite::{Connection, Transaction, params};
@@ -88,7 +85,7 @@ pub(crate) const RETRY: &str = "\
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind FROM tasks \
+    SELECT kind, subject_kind, order_id FROM tasks \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const RESOLVE: &str = "\
@@ -191,8 +188,10 @@ impl TaskStore for SqliteStore {
             .write(move |transaction| {
                 match find_parked(transaction, id)? {
                     None => return Ok(TaskRetry::NotParked),
-                    Some(kind) if kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
-                    Some(_) => {}
+                    Some(parked) if parked.kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
+                    Some(parked) => {
+                        parked.subject?;
+                    }
                 }
                 transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;
                 Ok(TaskRetry::Queued)
@@ -258,10 +257,10 @@ impl SqliteStore {
     }
 }
 
-/// Returns the kind of a parked task, if the task is parked and not resolved.
-fn find_parked(transaction: &Transaction<'_>, id: TaskId) -> Result<Option<TaskKind>, Failure> {
+/// Returns the kind and the subject of a parked task, if the task is parked and not resolved.
+fn find_parked(transaction: &Transaction<'_>, id: TaskId) -> Result<Option<ParkedKind>, Failure> {
     let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
-    first(statement.query([id_bytes(id)])?, |row| Ok(parked_kind_of(id, row)?.kind))
+    first(statement.query([id_bytes(id)])?, |row| parked_kind_of(id, row))
 }
 
 fn claim_due(
@@ -273,7 +272,5 @@ fn claim_due(
 ) -> Result<Vec<ClaimedTask>, Failure> {
     let mut statement = transaction.prepare_cached(CLAIM_DUE)?;
     let rows = statement.query(params![now_ns, lease_until_ns, limit, queue.as_str(), KNOWN.as_str()])?;
-    let mut claimed = collect(rows, |row| claimed_task_of(row))?;
-    sort_claimed(&mut claimed);
-    Ok(claimed)
+    Ok(claimed_tasks(collect(rows, |row| Ok(claimed_task_of(row)))?))
 }

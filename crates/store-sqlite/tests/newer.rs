@@ -5,13 +5,12 @@
 
 use std::{path::Path, sync::Arc};
 
-use dabba_domain::OrderId;
 use dabba_store::{
     CatalogueStore as _, OrderQuery, OrderScope, OrderStore as _, PageSize, Store as _, StoreError,
     TaskStore as _,
     conformance::{
         builders::World,
-        damaged::{DamagedTask, DamagedTasks, damaged_tasks_hide_no_others},
+        damaged::{DamagedTask, DamagedTasks, damaged_subjects_stop_no_queue, damaged_tasks_hide_no_others},
         formats::{OwnRows, Rewrite},
         newer::{NewerRows, newer_rows_are_left_alone},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
@@ -220,15 +219,15 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
 }
 
 /// Writes the rows of damaged tasks.
-fn write_damaged(path: &Path, order_id: OrderId, rows: &[DamagedTask]) {
+fn write_damaged(path: &Path, rows: &[DamagedTask]) {
     let connection = Connection::open(path).unwrap();
     let insert = "INSERT INTO tasks \
             (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8)";
     for row in rows {
-        let DamagedTask { id, queue, kind, subject_kind, payload, failures, parked_at_ns } = *row;
-        let (id, order_id) = (id.uuid().into_bytes(), order_id.uuid().into_bytes());
-        let parameters = params![id, order_id, subject_kind, queue, kind, payload, failures, parked_at_ns];
+        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, parked_at_ns } = *row;
+        let (id, subject) = (id.uuid().into_bytes(), subject.into_bytes());
+        let parameters = params![id, subject, subject_kind, queue, kind, payload, failures, parked_at_ns];
         connection.execute(insert, parameters).unwrap();
     }
 }
@@ -245,9 +244,13 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
         let mut world = World::new(148);
         let damaged = DamagedTasks::placed(&*store, &mut world).await;
         store.close().await;
-        write_damaged(&path, damaged.order_id, &damaged.rows(payload, failures));
+        write_damaged(&path, &damaged.rows(payload, failures));
         let store = open();
         damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
+        store.close().await;
+        write_damaged(&path, &damaged.rows_with_damaged_subjects());
+        let store = open();
+        damaged_subjects_stop_no_queue(store.clone(), &mut world, &damaged).await;
         store.close().await;
     }
 }
@@ -267,7 +270,7 @@ async fn an_export_names_the_task_that_cannot_be_copied() {
         let damaged = DamagedTasks::placed(&*store, &mut world).await;
         store.close().await;
         let rows = damaged.rows(payload, DamagedTasks::FAILURES);
-        write_damaged(&path, damaged.order_id, &rows);
+        write_damaged(&path, &rows);
         let store = open();
         match store.page(tasks, None, PageLimit::DEFAULT).await {
             Ok(page) => assert!(is_copied && page.rows.len() == rows.len() + 1, "{page:?}"),

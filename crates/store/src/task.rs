@@ -128,8 +128,7 @@ pub struct TaskRecord {
     pub run_at: Timestamp,
     /// The work to do; an error that names the task if this program cannot decode the content. The error does not
     /// affect other tasks: they are leased, listed and audited, and so is this task. [`StoreError::WrittenByNewer`]: a
-    /// newer program can decode the content. [`StoreError::Corrupt`]: the content is damaged, or a newer program wrote
-    /// it.
+    /// newer program wrote the content. [`StoreError::Corrupt`]: the content is damaged, or a newer program wrote it.
     pub content: Result<Task, StoreError>,
 }
 
@@ -159,8 +158,8 @@ impl TaskRecord {
                  this server, or list the tasks with the newer version"
                     .to_owned()
             }
-            (None, _) => "this server cannot read the reason of the review, because the stored review is damaged: \
-                          check the subject, then resolve the review"
+            (None, _) => "this server cannot read the reason of the review: the stored review is damaged, or a newer \
+                          version of Dabba wrote it; check the subject, then resolve the review"
                 .to_owned(),
         })
     }

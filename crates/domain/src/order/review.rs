@@ -68,6 +68,23 @@ pub enum ReviewReason {
 }
 
 impl ReviewReason {
+    /// Names of all reasons that this version of Dabba knows.
+    pub const NAMES: &'static [&'static str] = &[
+        "refund_failed",
+        "refund_reversed",
+        "payment_voided",
+        "refunded_at_provider",
+        "chargeback_opened",
+        "chargeback_lost",
+        "chargeback_won",
+        "payment_differs",
+    ];
+
+    /// Returns whether this version of Dabba knows a reason with this name.
+    pub fn is_known(name: &str) -> bool {
+        Self::NAMES.contains(&name)
+    }
+
     /// Returns the name of the reason in the API.
     pub const fn as_str(&self) -> &'static str {
         match self {
@@ -147,5 +164,22 @@ impl fmt::Display for ReviewReason {
                 )
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Proves that the list of names is complete: the decoder knows exactly these names.
+    #[test]
+    fn the_names_are_those_that_the_decoder_knows() {
+        let error = serde_json::from_value::<ReviewReason>(json!({"type": "novel"})).unwrap_err().to_string();
+        let known: Vec<String> = ReviewReason::NAMES.iter().map(|name| format!("`{name}`")).collect();
+        assert!(error.contains(&format!("expected one of {}", known.join(", "))), "{error}");
+        assert!(ReviewReason::NAMES.iter().all(|name| ReviewReason::is_known(name)));
+        assert!(!ReviewReason::is_known("novel"));
     }
 }

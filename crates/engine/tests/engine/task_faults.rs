@@ -236,23 +236,34 @@ async fn a_task_that_cannot_be_decoded_is_parked_at_once() {
     assert_eq!(parked(&world).await, []);
 }
 
-/// Proves that a task whose content only a newer server can decode is left to that server, without a failure.
+/// Proves that a task whose content only a newer server can decode is left to that server, without a failure: the
+/// content says so, or it looks damaged and its order is of a newer server.
 #[tokio::test]
 async fn a_task_with_content_of_a_newer_server_is_postponed() {
-    let world = World::with_stock(working_config()).await;
-    let order = world.place_two("a").await;
-    let error = StoreError::WrittenByNewer("injected by the test".to_owned());
-    world.store.undecodable.lock().unwrap().insert(order.id, error);
-    world.advance_to_deadline(&order);
+    let text = || "injected by the test".to_owned();
+    for error in [StoreError::WrittenByNewer(text()), StoreError::Corrupt(text())] {
+        let world = World::with_stock(working_config()).await;
+        let order = world.place_two("a").await;
+        if matches!(error, StoreError::Corrupt(_)) {
+            world.store.newer.lock().unwrap().insert(order.id);
+        }
+        world.store.undecodable.lock().unwrap().insert(order.id, error);
+        is_left_to_a_newer_server(&world, &order).await;
+    }
+}
+
+async fn is_left_to_a_newer_server(world: &World, order: &Order) {
+    world.advance_to_deadline(order);
     let worker = Worker::start(&world.engine);
     for times in 1..=20 {
         eventually("it is postponed", async || worker.count(TaskOutcome::Postponed) == times).await;
         // Longer than the pause after which the task can be leased again.
         world.clock.advance(SignedDuration::from_secs(5));
     }
-    assert_eq!((worker.count(TaskOutcome::Parked), parked(&world).await), (0, vec![]));
+    assert_eq!((worker.count(TaskOutcome::Parked), parked(world).await), (0, vec![]));
     world.store.undecodable.lock().unwrap().clear();
-    check_end(&world, &worker, "the newer server is here").await;
+    world.store.newer.lock().unwrap().clear();
+    check_end(world, &worker, "the newer server is here").await;
 }
 
 /// Proves that an admin resolves a parked task permanently, and that other roles may not see, retry or resolve it.

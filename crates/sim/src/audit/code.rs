@@ -146,7 +146,7 @@ codes! {
     TaskWithoutOrder "task_without_order" Breach "I3",
     /// A task is not in the bucket of its order.
     TaskBucket "task_bucket" Breach "I3",
-    /// A task is about something that a task of its kind cannot be about. Workers leave it, and nobody can retry or
+    /// A task has a subject that a task of its kind cannot have. Workers leave it, and nobody can retry or
     /// resolve it.
     TaskSubject "task_subject" Breach "I3",
     /// The content of a task cannot be decoded, so no worker can execute it. Workers park such a task.

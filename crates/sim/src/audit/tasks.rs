@@ -29,16 +29,22 @@ enum RequiredTask {
 }
 
 impl RequiredTask {
-    /// Returns whether a task is this task. A task whose content cannot be decoded is each task of its kind: if the
-    /// content is damaged, the audit reports the damage once.
+    /// Returns whether a task is this task.
     fn is(&self, task: &TaskRecord) -> bool {
         match (self, &task.content) {
             (Self::Kind(kinds), _) => kinds.contains(&task.kind),
-            (Self::Refund(_), Err(_)) => task.kind == TaskKind::RefundPayment,
-            (Self::Review(_), Err(_)) => task.kind == TaskKind::Review,
             (Self::Refund(required), Ok(Task::RefundPayment { number })) => number == required,
             (Self::Review(required), Ok(Task::Review { reason })) => reason.refund() == Some(*required),
-            (Self::Refund(_) | Self::Review(_), Ok(_)) => false,
+            (Self::Refund(_) | Self::Review(_), _) => false,
+        }
+    }
+
+    /// Returns whether a task of this kind whose content cannot be decoded may be this task, if the content matters.
+    fn may_be(&self, kind: TaskKind) -> bool {
+        match self {
+            Self::Kind(_) => false,
+            Self::Refund(_) => kind == TaskKind::RefundPayment,
+            Self::Review(_) => kind == TaskKind::Review,
         }
     }
 
@@ -74,10 +80,34 @@ fn required(order: &Order) -> Vec<RequiredTask> {
     (!kinds.is_empty()).then_some(RequiredTask::Kind(kinds)).into_iter().chain(refunds).collect()
 }
 
-/// Orders whose tasks are searched, each with its version and the tasks that it needs.
+/// Orders whose tasks are searched.
 #[derive(Default)]
 pub(super) struct Waiting {
-    orders: HashMap<OrderId, (u32, Vec<RequiredTask>)>,
+    orders: HashMap<OrderId, Needs>,
+}
+
+/// The tasks that an order needs.
+struct Needs {
+    /// Version of the order.
+    version: u32,
+    /// The tasks that were not found yet.
+    required: Vec<RequiredTask>,
+    /// Kinds of the order's tasks whose contents cannot be decoded.
+    undecodable: Vec<TaskKind>,
+}
+
+impl Needs {
+    /// Returns the tasks that are missing. Each task whose content cannot be decoded may be one of them: the audit
+    /// reports damaged content itself.
+    fn missing(&self) -> Vec<&RequiredTask> {
+        let mut missing: Vec<&RequiredTask> = self.required.iter().collect();
+        for kind in &self.undecodable {
+            if let Some(place) = missing.iter().position(|required| required.may_be(*kind)) {
+                missing.remove(place);
+            }
+        }
+        missing
+    }
 }
 
 impl Waiting {
@@ -85,7 +115,7 @@ impl Waiting {
     pub(super) fn add(&mut self, order: &Order) {
         let required = required(order);
         if !required.is_empty() {
-            self.orders.insert(order.id, (order.version, required));
+            self.orders.insert(order.id, Needs { version: order.version, required, undecodable: Vec::new() });
         }
     }
 
@@ -97,9 +127,12 @@ impl Waiting {
     /// Removes the need that a task fulfils.
     fn remove_found(&mut self, task: &StoredTask) {
         let Some(order_id) = task.task.subject.order_id() else { return };
-        let Some((_, required)) = self.orders.get_mut(&order_id) else { return };
-        required.retain(|required| !required.is(&task.task));
-        if required.is_empty() {
+        let Some(needs) = self.orders.get_mut(&order_id) else { return };
+        needs.required.retain(|required| !required.is(&task.task));
+        if task.task.content.is_err() {
+            needs.undecodable.push(task.task.kind);
+        }
+        if needs.required.is_empty() {
             self.orders.remove(&order_id);
         }
     }
@@ -155,13 +188,13 @@ impl<S: OrderStore + AuditStore + ?Sized> Audit<'_, S> {
         let ids: Vec<OrderId> = waiting.orders.keys().copied().collect();
         for ids in ids.chunks(PageSize::MAX as usize) {
             for (order_id, order) in orders_by_id(self.store, ids.iter().copied()).await? {
-                let Some((version, required)) = waiting.orders.get(&order_id) else { continue };
-                if order.version != *version {
+                let Some(needs) = waiting.orders.get(&order_id) else { continue };
+                if order.version != needs.version {
                     self.report.rereads += 1;
                     again.add(&order);
                     continue;
                 }
-                for required in required {
+                for required in needs.missing() {
                     let text = format!(
                         "it is {} and its payment {}, but there is no task {}, so nothing will process it",
                         order.status,

@@ -17,6 +17,8 @@ use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 const ORDERS: u32 = 300;
 /// Number of simulations that must find no problem. Each draws other rates of failures.
 const SIMULATIONS: u64 = 4;
+/// A seed whose rates switch no kind of failure off.
+const SEED_OF_ALL_FAILURES: u64 = 2;
 /// Seeds that are tried until a defect is found.
 const SEEDS: std::ops::Range<u64> = 1..13;
 
@@ -82,10 +84,10 @@ fn after_all_failures_everything_is_correct() {
 /// failure. A short simulation proves little: a random order of wake-ups shows only where many tasks wait for one event.
 #[test]
 fn the_same_seed_has_the_same_result() {
-    let first = run(options(1, ORDERS, None)).unwrap();
+    let first = run(options(SEED_OF_ALL_FAILURES, ORDERS, None)).unwrap();
     assert!(first.deaths > 0 && first.restarts > 0 && first.hangs > 0 && first.failures > 0, "{first:?}");
     assert!(first.marks.contains_key(&Mark::ConnectionLost), "{first:?}");
-    let again = run(options(1, ORDERS, None)).unwrap();
+    let again = run(options(SEED_OF_ALL_FAILURES, ORDERS, None)).unwrap();
     assert_eq!(first, again);
     let other = run(options(8, ORDERS / 3, None)).unwrap();
     assert_ne!((first.digest, first.event_hash), (other.digest, other.event_hash));

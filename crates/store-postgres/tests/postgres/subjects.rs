@@ -12,7 +12,7 @@ use dabba_store::{
     Store, StoreError, TaskRecord, TaskResolution, TaskRetry, TaskStore as _,
     conformance::{
         builders::World,
-        damaged::{DamagedTask, DamagedTasks, damaged_tasks_hide_no_others},
+        damaged::{DamagedTask, DamagedTasks, damaged_subjects_stop_no_queue, damaged_tasks_hide_no_others},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
     encoding::clamped_nanoseconds,
@@ -102,7 +102,20 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
     store.close().await;
 }
 
-/// Damaged tasks hide no other tasks.
+/// Writes the rows of damaged tasks.
+async fn write_damaged(client: &tokio_postgres::Client, rows: &[DamagedTask]) {
+    for row in rows {
+        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, parked_at_ns } = *row;
+        let insert = "INSERT INTO tasks \
+                (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
+            VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, 1, $8)";
+        let parameters: [&(dyn ToSql + Sync); 8] =
+            [&id.uuid(), &subject, &subject_kind, &queue, &kind, &payload, &failures, &parked_at_ns];
+        client.execute(insert, &parameters).await.unwrap();
+    }
+}
+
+/// Proves that damaged tasks hide no other tasks, and stop no queue.
 #[tokio::test]
 async fn damaged_tasks_are_leased_and_listed_beside_others() {
     let url = fresh_database();
@@ -110,24 +123,10 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
     let mut world = World::new(148);
     let damaged = DamagedTasks::placed(&*store, &mut world).await;
     let client = session(&url).await;
-    for row in damaged.rows(DamagedTasks::PAYLOAD, DamagedTasks::FAILURES) {
-        let DamagedTask { id, queue, kind, subject_kind, payload, failures, parked_at_ns } = row;
-        let insert = "INSERT INTO tasks \
-                (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
-            VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, 1, $8)";
-        let parameters: [&(dyn ToSql + Sync); 8] = [
-            &id.uuid(),
-            &damaged.order_id.uuid(),
-            &subject_kind,
-            &queue,
-            &kind,
-            &payload,
-            &failures,
-            &parked_at_ns,
-        ];
-        client.execute(insert, &parameters).await.unwrap();
-    }
+    write_damaged(&client, &damaged.rows(DamagedTasks::PAYLOAD, DamagedTasks::FAILURES)).await;
     damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
+    write_damaged(&client, &damaged.rows_with_damaged_subjects()).await;
+    damaged_subjects_stop_no_queue(store.clone(), &mut world, &damaged).await;
     store.close().await;
 }
 

@@ -7,6 +7,7 @@ use dabba_domain::{
     OrderId, TaskId, Timestamp,
     task::{Task, TaskKind, TaskQueue, TaskSubject},
 };
+use uuid::Uuid;
 
 use super::{builders::World, parking::parked, tasks::failure};
 use crate::{
@@ -24,6 +25,8 @@ pub struct DamagedTasks {
     due_id: TaskId,
     /// Id of a parked review with the reason of a newer version and with damaged failures.
     review_id: TaskId,
+    /// Ids of a due and of a parked task with a damaged subject.
+    subject_ids: [TaskId; 2],
     /// Ids of parked tasks whose kinds look like lists of known kinds. Only a newer version can know these kinds.
     list_ids: [TaskId; 2],
 }
@@ -37,8 +40,10 @@ pub struct DamagedTask {
     pub queue: &'static str,
     /// Kind of the task.
     pub kind: &'static str,
-    /// Kind of the subject, whose id is the order's.
+    /// Kind of the subject.
     pub subject_kind: &'static str,
+    /// Id of the subject.
+    pub subject: Uuid,
     /// Content of the task.
     pub payload: &'static str,
     /// Recorded failures of the task.
@@ -63,7 +68,8 @@ impl DamagedTasks {
         let order_id = commit.order_id;
         store.commit(vec![commit]).await.unwrap();
         let mut id = || world.task_id(order_id);
-        Self { sound, order_id, due_id: id(), review_id: id(), list_ids: [id(), id()] }
+        let (due_id, review_id, subject_ids, list_ids) = (id(), id(), [id(), id()], [id(), id()]);
+        Self { sound, order_id, due_id, review_id, subject_ids, list_ids }
     }
 
     /// Returns the rows that the caller writes, with this damaged content and these damaged failures.
@@ -73,6 +79,7 @@ impl DamagedTasks {
             queue: "payments",
             kind: "authorize_payment",
             subject_kind: "order",
+            subject: self.order_id.uuid(),
             payload,
             failures,
             parked_at_ns: None,
@@ -97,6 +104,15 @@ impl DamagedTasks {
             },
             DamagedTask { id: of_order, kind: "refund_payment,review", ..review },
         ]
+    }
+
+    /// Returns rows that the caller writes after the check of the other rows: tasks about an order whose id is not the
+    /// id of any order.
+    pub fn rows_with_damaged_subjects(&self) -> [DamagedTask; 2] {
+        let [due, ..] = self.rows("{}", "[]");
+        let [due_id, parked_id] = self.subject_ids;
+        let due = DamagedTask { id: due_id, kind: "capture_payment", subject: Uuid::nil(), ..due };
+        [due, DamagedTask { id: parked_id, parked_at_ns: Some(1), ..due }]
     }
 
     fn check_due(&self, task: &TaskRecord) {
@@ -162,4 +178,24 @@ pub async fn damaged_tasks_hide_no_others(store: Arc<dyn Store>, world: &mut Wor
         let refused = store.resolve_task(id, &resolution).await;
         assert!(matches!(refused, Err(StoreError::WrittenByNewer(_))), "{refused:?}");
     }
+}
+
+/// A task with a damaged subject stops no queue: the tasks beside it are leased. If it is parked, it can be resolved, and
+/// is not returned to its queue, where no worker could lease it and no admin could resolve it.
+pub async fn damaged_subjects_stop_no_queue(
+    store: Arc<dyn Store>,
+    world: &mut World,
+    damaged: &DamagedTasks,
+) {
+    // The lease of the check before has expired.
+    let now = world.in_seconds(2_000);
+    let claimed = claim(&store, now).await;
+    let [sound] = &claimed[..] else { panic!("{claimed:?}") };
+    assert_eq!(sound.task, TaskRecord::from(damaged.sound.clone()));
+    let [_, parked_id] = damaged.subject_ids;
+    let retried = store.retry_task(parked_id, now).await;
+    let Err(StoreError::Corrupt(text)) = &retried else { panic!("{retried:?}") };
+    assert!(text.contains(&parked_id.to_string()) && text.contains("subject"), "{text}");
+    let resolution = TaskResolution { at: now, by: world.account_id(), reason: "done".to_owned() };
+    assert!(store.resolve_task(parked_id, &resolution).await.unwrap());
 }

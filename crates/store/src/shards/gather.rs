@@ -26,8 +26,8 @@ impl<T> Gathered<T> {
     /// Returns the pages of a list, and whether entries may be missing because a shard did not answer. Fails if every
     /// shard failed.
     ///
-    /// A record that a shard cannot decode is an error, as on a single database: the shard answers, and repeating the
-    /// request would never complete the list. The error names the record.
+    /// A record that a shard cannot decode is an error, as on a single database: the shard answers, and this server would
+    /// not decode the record in a repeated request either. The error names the record.
     pub(super) fn pages(self) -> Result<(Vec<T>, bool), StoreError> {
         let is_undecodable =
             |error: &StoreError| matches!(error, StoreError::Corrupt(_) | StoreError::WrittenByNewer(_));

@@ -142,14 +142,6 @@ impl Shard {
 
     /// Returns the error with the shard's name in front.
     pub(super) fn named(&self, error: StoreError) -> StoreError {
-        let named = |text: String| format!("shard {}: {text}", self.name);
-        match error {
-            StoreError::Unavailable(text) => StoreError::Unavailable(named(text)),
-            StoreError::Contention(text) => StoreError::Contention(named(text)),
-            StoreError::OutcomeUnknown(text) => StoreError::OutcomeUnknown(named(text)),
-            StoreError::Unfit(text) => StoreError::Unfit(named(text)),
-            StoreError::WrittenByNewer(text) => StoreError::WrittenByNewer(named(text)),
-            StoreError::Corrupt(text) => StoreError::Corrupt(named(text)),
-        }
+        error.in_context(format_args!("shard {}", self.name))
     }
 }

@@ -47,6 +47,13 @@ fn request(stored: &mut crate::tampering::Stored) {
     append_event(stored, actor, Event::RefundRequested(refund_of(1, amount(1))));
 }
 
+/// Requests two refunds.
+fn request_two(stored: &mut crate::tampering::Stored) {
+    request(stored);
+    let actor = staff(&stored.order);
+    append_event(stored, actor, Event::RefundRequested(refund_of(2, amount(1))));
+}
+
 pub(super) const PLANTED: &[Planted] = &[
     plant(FindingCode::StorageDamaged, Stage::Delivered, |lists| {
         lists.damage.push("page 7 is damaged".to_owned());
@@ -75,6 +82,15 @@ pub(super) const PLANTED: &[Planted] = &[
     Planted {
         code: FindingCode::TaskUnreadable,
         ..wait(Stage::Delivered, request, |lists| {
+            add(lists, Task::RefundPayment { number: RefundNumber::MIN });
+            let last = lists.tasks.len() - 1;
+            damage(lists, last);
+        })
+    },
+    // A damaged task counts as one task only: the order needs the refunds 1 and 2.
+    Planted {
+        code: FindingCode::TaskMissing,
+        ..wait(Stage::Delivered, request_two, |lists| {
             add(lists, Task::RefundPayment { number: RefundNumber::MIN });
             let last = lists.tasks.len() - 1;
             damage(lists, last);
