@@ -317,3 +317,20 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
 fn finish(is_empty: bool, json: bool) -> Result<(), Failure> {
     if is_empty && !json { output::line("no account matches") } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that an account of a newer server is read and printed unchanged, although this program does not know its role.
+    #[test]
+    fn an_account_with_an_unknown_role_is_read() {
+        let response = json!({
+            "id": "0198b2f4-0000-7000-8000-000000000001", "version": 1, "role": "auditor",
+            "created_at": "2026-06-01T12:00:00Z",
+        });
+        let page: Page =
+            serde_json::from_value(json!({"accounts": [response], "next_cursor": null})).unwrap();
+        assert_eq!(serde_json::to_value(&page.accounts[0]).unwrap(), response);
+    }
+}
