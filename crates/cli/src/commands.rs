@@ -80,7 +80,7 @@ enum Command {
     Copy(copy::Arguments),
     /// Registers the restaurants of a file with their menus, or replaces the menu of one restaurant.
     ImportMenu(import_menu::Arguments),
-    /// Lists parked tasks: tasks that failed too often. Subcommands retry or resolve a task.
+    /// Lists parked tasks, which wait for an admin. Subcommands retry or resolve a task.
     Tasks(Box<tasks::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),

@@ -109,8 +109,8 @@ pub enum TaskOutcome {
     LeaseLost,
     /// The outcome is unknown; the task is retried when its lease expires, unless it is completed.
     Unknown,
-    /// The task is parked, and an admin has to act: it has reached the maximum number of failures of its kind, or it is a
-    /// task for admins, which is parked when it is written.
+    /// The task is parked, and an admin has to act: the task has reached the maximum number of failures of its kind, its
+    /// content cannot be decoded, or it is a task for admins, which is parked when it is written.
     Parked,
 }
 

@@ -13,11 +13,12 @@
 //! determines. The router adds no timeout; the store of the shard has its own. An id that is not stored on
 //! that shard is unknown, and no other shard is tried.
 //!
-//! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, the feed, due tasks, old keys
-//! and the lists of an audit are requested from all shards at once, each with a timeout. Shards that do
+//! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, parked tasks, the feed, due tasks,
+//! old keys and the lists of an audit are requested from all shards at once, each with a timeout. Shards that do
 //! not answer are omitted, and the result states so; the call fails only if no shard answers. A slow or dead
-//! shard therefore affects only its own restaurants. A list also fails if a shard cannot decode an entry, as on
-//! a single database: the shard is not down, and the error names the entry.
+//! shard therefore affects only its own restaurants. The lists of orders, restaurants and parked tasks, and the
+//! lists of tasks, keys and stock for an audit, also fail if a shard cannot decode an entry, as on a single
+//! database: the shard is not down, and the error names the entry.
 //!
 //! Rejected alternative: one transaction over several shards. No operation needs it, since everything about a
 //! restaurant is on one shard, and it would make every write depend on the health of every shard.

@@ -7,8 +7,8 @@ use dabba_store::{ParkedTask, RecordedTaskFailure, TaskFailure};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A task that is parked because it failed too often, or a review: a subject that an admin must check. Exactly one of `order_id`,
-/// `restaurant_id` and `account_id` is present.
+/// A task that is parked because it failed too often or cannot be decoded, or a review: a subject that an admin must
+/// check. Exactly one of `order_id`, `restaurant_id` and `account_id` is present.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ParkedTask)]
 pub(crate) struct ParkedTaskBody {

@@ -25,7 +25,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "it describes what TaskListQuery reads")]
 pub(crate) enum TaskState {
-    /// The task failed too often and waits for an admin.
+    /// The task waits for an admin.
     Parked,
 }
 
@@ -60,7 +60,8 @@ impl FromParameters for TaskListQuery {
 
 /// Lists parked tasks
 ///
-/// Tasks that failed too often, with their failures, and reviews, with their reason; oldest first. For admins.
+/// Tasks that failed too often or cannot be decoded, with their failures, and reviews, with their reason; oldest first.
+/// For admins.
 #[utoipa::path(
     get, path = "/v1/tasks", tag = "tasks",
     params(TaskListQuery),

@@ -157,7 +157,8 @@ struct Row {
     email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    role: Role,
+    /// The role's name, unchanged: a newer server may have roles that this program does not know.
+    role: String,
     created_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled_at: Option<Timestamp>,
@@ -173,7 +174,7 @@ impl From<Account> for Row {
             version: account.version,
             email: (!is_deleted).then_some(account.email),
             name: (!is_deleted).then(|| account.name.to_string()),
-            role: account.role,
+            role: account.role.as_str().to_owned(),
             created_at: account.created_at,
             disabled_at: account.disabled_at,
             deleted_at: account.deleted_at,
@@ -306,7 +307,7 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
             (None, None) => "enabled",
         };
         let (email, name) = (row.email.as_deref().unwrap_or("-"), row.name.as_deref().unwrap_or("-"));
-        let text = format!("{}  {}  {state}\n  {email}  {name}", row.id, row.role.as_str());
+        let text = format!("{}  {}  {state}\n  {email}  {name}", row.id, row.role);
         output::either(json, row, text)?;
     }
     Ok(())
@@ -315,4 +316,21 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
 /// Prints a note if the list is empty.
 fn finish(is_empty: bool, json: bool) -> Result<(), Failure> {
     if is_empty && !json { output::line("no account matches") } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that an account of a newer server is read and printed unchanged, although this program does not know its role.
+    #[test]
+    fn an_account_with_an_unknown_role_is_read() {
+        let response = json!({
+            "id": "0198b2f4-0000-7000-8000-000000000001", "version": 1, "role": "auditor",
+            "created_at": "2026-06-01T12:00:00Z",
+        });
+        let page: Page =
+            serde_json::from_value(json!({"accounts": [response], "next_cursor": null})).unwrap();
+        assert_eq!(serde_json::to_value(&page.accounts[0]).unwrap(), response);
+    }
 }

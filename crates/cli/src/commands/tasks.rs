@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::ReviewReason, text::Note};
+use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, text::Note};
 use dabba_engine::{Engine, Error, Principal};
-use dabba_sim::Client;
+use dabba_sim::{Client, ClientError};
 use dabba_store::{PageSize, ParkedTask};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     commands::remote::{AdminAction, PlaceArguments},
@@ -83,10 +83,11 @@ struct Row {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account_id: Option<AccountId>,
     kind: String,
-    /// Reason why an operator must review the subject; only for reviews.
+    /// Reason why an operator must review the subject; only for reviews. Passed on unchanged, because a newer server may
+    /// send a reason that this program does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<ReviewReason>,
-    /// The reason in words; only for reviews, also for a review whose reason the server cannot read.
+    reason: Option<Value>,
+    /// The reason in words, with instructions; only for reviews.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     attempts: u32,
@@ -114,7 +115,7 @@ impl From<ParkedTask> for Row {
             restaurant_id: parked.task.subject.restaurant_id(),
             account_id: parked.task.subject.account_id(),
             kind: parked.task.kind.to_string(),
-            reason: parked.task.review_reason().cloned(),
+            reason: parked.task.review_reason().and_then(|reason| serde_json::to_value(reason).ok()),
             detail: parked.task.review_detail(),
             attempts: parked.attempts,
             parked_at: parked.parked_at,
@@ -167,12 +168,12 @@ impl AdminAction for Action {
             }
             Self::Retry { id, json } => {
                 let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
-                retried.map_err(Failure::during(id))?;
+                retried.map_err(refusal_of_server(id))?;
                 done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
                 let call = client.post(&format!("/v1/tasks/{id}/resolve"));
-                call.json(&json!({"reason": reason})).send().await.map_err(Failure::during(id))?;
+                call.json(&json!({"reason": reason})).send().await.map_err(refusal_of_server(id))?;
                 done(id, "resolved", json, format_args!("{id} is resolved"))
             }
         }
@@ -208,15 +209,31 @@ impl AdminAction for Action {
     }
 }
 
-/// Returns the failure of an action on a task.
+/// Returns the failure of an action of the engine on a task.
 fn refusal(id: TaskId) -> impl FnOnce(Error) -> Failure {
     move |error| match error {
-        Error::NotFound(_) => Failure::new(format!(
-            "{id}: no parked task has this id: the task is completed, is resolved, or waits for a worker; `dabba tasks` lists \
-             the parked tasks"
-        )),
+        Error::NotFound(_) => not_parked(id),
         error => Failure::during(id)(error),
     }
+}
+
+/// Returns the failure of an action of a server on a task. The code `not_found` alone does not suffice: a server also
+/// sends it for a wrong path, for example if the URL is that of its listener for operators.
+fn refusal_of_server(id: TaskId) -> impl FnOnce(ClientError) -> Failure {
+    move |error| {
+        let is_not_parked = error
+            .problem()
+            .is_some_and(|problem| problem.code == "not_found" && problem.detail.contains("parked task"));
+        if is_not_parked { not_parked(id) } else { Failure::during(id)(error) }
+    }
+}
+
+/// Returns the failure of an action on a task that is not parked.
+fn not_parked(id: TaskId) -> Failure {
+    Failure::new(format!(
+        "{id}: no parked task has this id: the task is completed, is resolved, or waits for a worker; `dabba tasks` lists \
+         the parked tasks"
+    ))
 }
 
 /// Prints the outcome of an action.
@@ -242,9 +259,8 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
 impl fmt::Display for Row {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { id, order_id, restaurant_id, account_id, kind, attempts, parked_at, failures, .. } = self;
-        let last_error = || failures.last().map(|last| last.error.clone());
-        let reason = self.reason.as_ref().map(ToString::to_string);
-        let reason = reason.or_else(|| self.detail.clone()).or_else(last_error).unwrap_or_default();
+        let last_error = || failures.last().map(|last| last.error.as_str());
+        let reason = self.detail.as_deref().or_else(last_error).unwrap_or_default();
         writeln!(formatter, "task       {id}")?;
         let order = order_id.map(|id| ("order", id.uuid()));
         let restaurant = restaurant_id.map(|id| ("restaurant", id.uuid()));
@@ -253,7 +269,7 @@ impl fmt::Display for Row {
             writeln!(formatter, "  {subject:<8} {id}")?;
         }
         writeln!(formatter, "  kind     {kind}, parked at {parked_at}, attempts: {attempts}")?;
-        formatter.write_str(&output::wrapped("  reason   ", &reason))
+        formatter.write_str(&output::wrapped("  reason   ", reason))
     }
 }
 
@@ -290,15 +306,30 @@ mod tests {
         }
     }
 
-    /// Proves that a review whose reason the server cannot read is shown with the server's explanation.
+    /// Proves that a review is shown with the server's explanation, whether the server sends a reason that this program knows,
+    /// a reason that it does not know, or no reason, and that the JSON output contains the reason unchanged.
     #[test]
-    fn a_review_without_a_reason_is_shown_with_its_detail() {
-        let response = json!({
+    fn a_review_is_shown_with_its_detail_whatever_its_reason() {
+        let review = json!({
             "id": "0198b2f4-0000-7000-8000-000000000002", "order_id": "0198b2f4-0000-7000-8000-000000000001",
             "kind": "review", "attempts": 0, "parked_at": "2026-06-01T12:00:00Z", "failures": [],
-            "detail": "a newer version of Dabba wrote it",
+            "detail": "ask the courier for the receipt",
         });
-        let row: Row = serde_json::from_value(response).unwrap();
-        assert!(row.to_string().contains("  reason   a newer version of Dabba wrote it"), "{row}");
+        let reasons = [
+            json!({"type": "payment_voided"}),
+            json!({"type": "receipt_missing", "pages": [1, 2]}),
+            Value::Null,
+        ];
+        for reason in reasons {
+            let mut response = review.clone();
+            if !reason.is_null() {
+                response["reason"] = reason;
+            }
+            let page = json!({"tasks": [response], "next_cursor": null});
+            let page: Page = serde_json::from_value(page).unwrap();
+            let text = page.tasks[0].to_string();
+            assert!(text.contains("  reason   ask the courier for the receipt"), "{text}");
+            assert_eq!(serde_json::to_value(&page.tasks[0]).unwrap(), response);
+        }
     }
 }

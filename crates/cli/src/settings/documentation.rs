@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use clap::Command;
 use confique::{
     Config as _,
     meta::{Expr, Field, FieldKind, Integer, LeafKind},
 };
 
 use super::Settings;
+use crate::commands::help;
 
 /// Returns a settings file with every setting as a comment, with its description and default. A topic is a comment in the file,
 /// not a table.
@@ -65,22 +67,15 @@ fn page() -> String {
          directory if it exists. Unknown names in the file are refused. `dabba settings` prints a template of the file. If\n\
          a value is wrong, the program does not start, and the message names the setting and the place of the value.\n\n\
          Environment and settings file set every setting of every command that has settings. The flags differ:\n\n\
-         | command | flags for settings |\n\
-         |---|---|\n\
-         | `dabba serve`, `dabba work` | every setting |\n\
-         | `dabba migrate`, `dabba shards`, `dabba backup`, `dabba restore`, `dabba audit`, `dabba import-menu`, \
-         `dabba tasks`, `dabba accounts` | `--data`, `--database`, `--shards` |\n\
-         | `dabba bench` | `--data`, `--database`, `--shards`; only these flags select the database |\n\
-         | `dabba token` | `--data`, `--database`, `--shards`, `--signing-key-file`; `--lifetime-seconds` for \
-         `token_lifetime_seconds` |\n\
-         | `dabba copy` | `--data` |\n\
-         | `dabba settings --check` | none |\n\n\
+         | command | flags for settings |\n|---|---|\n",
+    );
+    page += &rows_of_flags(&help::command());
+    page += "\n\n\
          All these commands accept `--config`. The other commands have no settings, and neither have `dabba import-menu`,\n\
          `dabba tasks` and `dabba accounts` with `--server`. A command ignores settings of parts that it does not run:\n\
          `dabba work` ignores `listen`, for example.\n\n\
          Relative paths start at the current directory. Times are whole numbers in the unit at the end of\n\
-         the setting's name.\n",
-    );
+         the setting's name.\n";
     for (title, fields) in topics() {
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -92,6 +87,59 @@ fn page() -> String {
         }
     }
     page
+}
+
+/// Returns the rows of the table of flags, one for the commands that accept the same flags.
+fn rows_of_flags(whole: &Command) -> String {
+    let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+    for (command, flags) in flags_by_command(whole) {
+        let Some(flags) = flags else { continue };
+        let (option, remark) = match command.as_str() {
+            "dabba settings" => (" --check", ""),
+            "dabba bench" => ("", "; only these flags select the database"),
+            "dabba token" => ("", "; `--lifetime-seconds` for `token_lifetime_seconds`"),
+            _ => ("", ""),
+        };
+        let (command, flags) = (format!("`{command}{option}`"), format!("{flags}{remark}"));
+        match rows.iter_mut().find(|(found, _)| *found == flags) {
+            Some((_, commands)) => commands.push(command),
+            None => rows.push((flags, vec![command])),
+        }
+    }
+    let rows = rows.iter().map(|(flags, commands)| format!("| {} | {flags} |", commands.join(", ")));
+    rows.collect::<Vec<_>>().join("\n")
+}
+
+/// Returns a command and its subcommands with their [`flags_of`]. A command whose subcommands all accept the same flags is
+/// returned alone. A command that only has subcommands accepts nothing itself.
+fn flags_by_command(command: &Command) -> Vec<(String, Option<String>)> {
+    let name = command.get_name();
+    let own = (!command.is_subcommand_required_set()).then(|| (name.to_owned(), flags_of(command)));
+    let below = command.get_subcommands().flat_map(flags_by_command);
+    let below = below.map(|(path, flags)| (format!("{name} {path}"), flags));
+    let all: Vec<_> = own.into_iter().chain(below).collect();
+    match all.first() {
+        Some((_, first)) if all.iter().all(|(_, flags)| flags == first) => {
+            vec![(name.to_owned(), first.clone())]
+        }
+        _ => all,
+    }
+}
+
+/// Returns the flags with which a command sets settings, in words; `None` if the command has no settings: it does not accept
+/// `--config`.
+fn flags_of(command: &Command) -> Option<String> {
+    let accepts = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+    if !accepts("config") {
+        return None;
+    }
+    let flags = fields().map(|field| field.name.replace('_', "-")).filter(|flag| accepts(flag));
+    let flags: Vec<_> = flags.map(|flag| format!("`--{flag}`")).collect();
+    Some(match flags.len() {
+        0 => "none".to_owned(),
+        number if number == fields().count() => "every setting".to_owned(),
+        _ => flags.join(", "),
+    })
 }
 
 /// Returns the row of a setting in the table of its topic.
@@ -130,7 +178,7 @@ fn default_in(field: &Field) -> Option<String> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::{Args as _, Command};
+    use clap::{Arg, Args as _};
 
     use super::{super::Layer, *};
 
@@ -147,7 +195,7 @@ mod tests {
     /// Proves that servers and workers accept every setting as a flag, as the page states.
     #[test]
     fn servers_and_workers_accept_every_setting_as_a_flag() {
-        let whole = crate::commands::help::command();
+        let whole = help::command();
         for name in ["serve", "work"] {
             let command = whole.find_subcommand(name).unwrap();
             let flags: BTreeSet<_> =
@@ -157,6 +205,38 @@ mod tests {
                 assert!(flags.contains(flag.as_str()), "dabba {name} has no --{flag}");
             }
         }
+    }
+
+    /// Proves that the table of flags names exactly the commands with settings, names a subcommand only if its flags differ from
+    /// those of its command, and that the remark on `dabba token` is true.
+    #[test]
+    fn the_table_of_flags_names_the_commands_with_settings() {
+        let has = |command: &Command, flag: &str| {
+            command.get_arguments().any(|argument| argument.get_long() == Some(flag))
+        };
+        let whole = help::command();
+        let table = rows_of_flags(&whole);
+        for command in whole.get_subcommands() {
+            let name = command.get_name();
+            let has_settings = has(command, "config")
+                || command.get_subcommands().any(|subcommand| has(subcommand, "config"));
+            let is_named =
+                table.contains(&format!("`dabba {name}`")) || table.contains(&format!("`dabba {name} "));
+            assert_eq!(is_named, has_settings, "dabba {name} in\n{table}");
+        }
+        assert!(has(whole.find_subcommand("token").unwrap(), "lifetime-seconds"));
+
+        let args = || ["config", "data"].map(|name| Arg::new(name).long(name));
+        let different = Command::new("dabba").subcommand_required(true).subcommands([
+            Command::new("one").args(args()).subcommand(Command::new("same").args(args())),
+            Command::new("two")
+                .arg(Arg::new("config").long("config"))
+                .subcommands([Command::new("without"), Command::new("with").args(args())]),
+        ]);
+        assert_eq!(
+            rows_of_flags(&different),
+            "| `dabba one`, `dabba two with` | `--data` |\n| `dabba two` | none |"
+        );
     }
 
     #[test]

@@ -100,12 +100,17 @@ fn parked_tasks_are_listed_retried_and_resolved() {
     cluster.wait_for_result(&database, sql, "rang them up").unwrap();
     assert!(tasks(&["retry", id(1)], &at_database).contains("is queued for a retry"));
     assert_eq!(tasks(&[], &at_database).trim(), "no task is parked");
-    let text = failure(data.path(), &[&["tasks", "retry", id(1)], &at_server[..]].concat());
-    assert!(text.contains("not_found"), "{text}");
     for action in [&["tasks", "retry", id(1)][..], &["tasks", "resolve", id(0), "--reason", "again"]] {
-        let text = failure(data.path(), &[action, &at_database].concat());
-        assert!(text.contains("no parked task has this id"), "{text}");
+        for place in [&at_database[..], &at_server] {
+            let text = failure(data.path(), &[action, place].concat());
+            assert!(text.contains("no parked task has this id"), "{text}");
+        }
     }
+    // At a wrong path, the server has no tasks: the text must not say anything about the task.
+    let elsewhere = format!("{address}/elsewhere");
+    let place = ["--server", &elsewhere, "--token", &token];
+    let text = failure(data.path(), &[&["tasks", "retry", id(1)], &place[..]].concat());
+    assert!(text.contains("not_found") && !text.contains("no parked task"), "{text}");
     // The task is not due: the worker postpones it without a further failure.
     let working = Working::start(data.path(), &["--database", &url]);
     let sql = "SELECT attempts, jsonb_array_length(failures) FROM tasks WHERE parked_at_ns IS NULL";

@@ -1,4 +1,4 @@
-//! Parked tasks (tasks that failed too often), and the actions of admins on them.
+//! Parked tasks, which wait for an admin, and the actions of admins on them.
 
 use std::sync::Arc;
 
