@@ -12,6 +12,7 @@ fn address_tried(flag: bool, variable: bool, file: bool) -> String {
     let sockets = [(); 3].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let addresses = sockets.each_ref().map(|socket| socket.local_addr().unwrap().to_string());
     let mut command = dabba(directory.path(), &["serve"]);
+    command.env_remove("DABBA_LISTEN");
     if flag {
         command.args(["--listen", &addresses[0]]);
     }

@@ -21,7 +21,8 @@ const WITHOUT_LIMITS: [(&str, &str); 4] = [
     ("DABBA_STAFF_WRITES_LIMIT", "0"),
 ];
 
-/// Returns the binary with these arguments, without settings in the environment and without limits of accounts.
+/// Returns the binary with these arguments, without settings in the environment and without limits of accounts. A server
+/// listens on a free port, unless an argument says otherwise: other programs may use the default port.
 pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dabba"));
     command.args(arguments).current_dir(directory).stdin(Stdio::null());
@@ -31,6 +32,9 @@ pub(crate) fn dabba(directory: &Path, arguments: &[&str]) -> Command {
         }
     }
     command.envs(WITHOUT_LIMITS);
+    if arguments.first() == Some(&"serve") {
+        command.env("DABBA_LISTEN", "127.0.0.1:0");
+    }
     command
 }
 
