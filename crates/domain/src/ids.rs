@@ -87,6 +87,12 @@ impl<K> Id<K> {
         }
     }
 
+    /// Returns the id of a row that must be shown although it may be damaged. If [`Id::generate`] did not make the UUID,
+    /// nothing has this id.
+    pub const fn unchecked(uuid: Uuid) -> Self {
+        Self { uuid, kind: PhantomData }
+    }
+
     /// Returns the id as a UUID.
     pub const fn uuid(self) -> Uuid {
         self.uuid

@@ -20,7 +20,6 @@ use uuid::Uuid;
 
 use crate::{
     AccountId, OrderId, RestaurantId,
-    ids::IdError,
     order::{PaymentToken, RefundNumber, ReviewReason, named::named_variants},
 };
 
@@ -36,13 +35,14 @@ pub enum TaskSubject {
 }
 
 impl TaskSubject {
-    /// Returns the subject of this kind with this id.
-    pub fn new(kind: TaskSubjectKind, id: Uuid) -> Result<Self, IdError> {
-        Ok(match kind {
-            TaskSubjectKind::Order => Self::Order(OrderId::from_uuid(id)?),
-            TaskSubjectKind::Restaurant => Self::Restaurant(RestaurantId::from_uuid(id)?),
-            TaskSubjectKind::Account => Self::Account(AccountId::from_uuid(id)?),
-        })
+    /// Returns the subject of this kind with this id from a store. A damaged id is the id of nothing: the task stays
+    /// visible, and its handler finds no order, restaurant or account.
+    pub const fn stored(kind: TaskSubjectKind, id: Uuid) -> Self {
+        match kind {
+            TaskSubjectKind::Order => Self::Order(OrderId::unchecked(id)),
+            TaskSubjectKind::Restaurant => Self::Restaurant(RestaurantId::unchecked(id)),
+            TaskSubjectKind::Account => Self::Account(AccountId::unchecked(id)),
+        }
     }
 
     /// Returns the kind of the subject.

@@ -57,7 +57,7 @@ const COMPLETE: &str = "\
 /// belong to another database are processed there. Newer servers process the kinds that only they know.
 ///
 /// A lease is compared with the clock that wrote it: this database's clock, unless a time is given (`$5`). A lease
-/// beyond the last storable time ends at that time.
+/// beyond the last storable time ends at that time. The number of attempts always fits 32 bits, even if it was damaged.
 const CLAIM_DUE: &str = concat!(
     "\
     WITH moment AS MATERIALIZED ( \
@@ -71,7 +71,8 @@ const CLAIM_DUE: &str = concat!(
     " \
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE tasks SET \
-        leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, attempts = tasks.attempts + 1 \
+        leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, \
+        attempts = least(greatest(tasks.attempts, 0), 4294967294) + 1 \
     FROM due WHERE tasks.id = due.id \
     RETURNING tasks.id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, \
         CASE WHEN jsonb_typeof(failures) = 'array' THEN jsonb_array_length(failures)::bigint ELSE 0 END, last_error"
@@ -135,7 +136,7 @@ const RETRY: &str = "\
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind, order_id FROM tasks \
+    SELECT kind, subject_kind FROM tasks \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 const RESOLVE: &str = "\
@@ -258,9 +259,7 @@ impl TaskStore for PostgresStore {
             match self.find_parked(&connection, id).await? {
                 None => return Ok(TaskRetry::NotParked),
                 Some(parked) if parked.kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
-                Some(parked) => {
-                    parked.subject?;
-                }
+                Some(_) => {}
             }
             let queued = connection.execute(RETRY, &[&id.uuid(), &run_at_ns]).await? == 1;
             Ok(if queued { TaskRetry::Queued } else { TaskRetry::NotParked })
@@ -305,7 +304,7 @@ impl PostgresStore {
         ))))
     }
 
-    /// Returns the kind and the subject of a parked task, if the task belongs to this database, is parked and is not resolved.
+    /// Returns the kind of a parked task, if the task belongs to this database, is parked and is not resolved.
     /// Refuses the task of an order whose bucket was moved to another shard after this server read the shard map. Runs within
     /// a transaction that writes.
     async fn find_parked(&self, connection: &Connection, id: TaskId) -> Result<Option<ParkedKind>, Failure> {

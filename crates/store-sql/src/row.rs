@@ -62,6 +62,12 @@ pub trait StoredRow<'row>: Copy {
         u32::try_from(number).map_err(|_| StoreError::Corrupt(format!("{number} is out of range")))
     }
 
+    /// Like [`StoredRow::number`], but returns the nearest number of 32 bits for a number that does not fit.
+    fn clamped_number(self, column: usize) -> Result<u32, StoreError> {
+        let number = self.integer(column)?;
+        Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
+    }
+
     /// Returns the version of the format in which a program wrote the row.
     fn format(self, column: usize) -> Result<u32, StoreError> {
         let format = self.small_integer(column)?;

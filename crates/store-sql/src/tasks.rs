@@ -4,15 +4,13 @@ use std::sync::LazyLock;
 
 use dabba_domain::{
     TaskId, Timestamp,
-    task::{TaskKind, TaskSubject, TaskSubjectKind},
+    task::{TaskKind, TaskSubjectKind},
 };
 use dabba_store::{
     ClaimedTask, ParkedTask, RecordedTaskFailure, StoreError, StoredTask, TaskFailure, TaskLease, TaskRecord,
     check_task_subject,
     encoding::{decode_task, decode_task_failures, decode_task_subject, written_by_newer},
 };
-
-use uuid::Uuid;
 
 use crate::StoredRow;
 
@@ -37,36 +35,27 @@ pub fn known_subject_kinds() -> Vec<&'static str> {
 }
 
 /// A parked task that an admin retries or resolves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParkedKind {
     /// Kind of the task.
     pub kind: TaskKind,
     /// Kind of the task's subject.
     pub subject_kind: TaskSubjectKind,
-    /// The subject. If it is an error, the task can be resolved, but must not return to its queue: no worker could lease
-    /// it, and a task in a queue cannot be resolved.
-    pub subject: Result<TaskSubject, StoreError>,
 }
 
-/// Returns the kind and the subject of a parked task, in a row with the columns `kind`, `subject_kind` and `order_id`. If
-/// this program does not know the kinds, the result is [`StoreError::WrittenByNewer`]: a newer program must retry or
+/// Returns the kind of a parked task and the kind of its subject, in a row with the columns `kind` and `subject_kind`.
+/// If this program does not know them, the result is [`StoreError::WrittenByNewer`]: a newer program must retry or
 /// resolve the task.
 ///
 /// Needs no other column, so that an admin can retry and resolve a task whose other columns are damaged.
 pub fn parked_kind_of<'row>(id: TaskId, row: impl StoredRow<'row>) -> Result<ParkedKind, StoreError> {
-    let name = |error: StoreError| error.in_context(format_args!("task {id}"));
-    let (kind_name, subject_name) = (row.text(0).map_err(name)?, row.text(1).map_err(name)?);
-    let (kind, subject_kind) = (TaskKind::from_name(kind_name), TaskSubjectKind::from_name(subject_name));
+    let text = |column| row.text(column).map_err(|error| error.in_context(format_args!("task {id}")));
+    let (kind, subject_kind) = (TaskKind::from_name(text(0)?), TaskSubjectKind::from_name(text(1)?));
     let (Some(kind), Some(subject_kind)) = (kind, subject_kind) else {
         return Err(written_by_newer(format_args!("task {id}")));
     };
     check_task_subject(id, kind, subject_kind)?;
-    let subject = subject_of(subject_name, row.uuid(2)).map_err(name);
-    Ok(ParkedKind { kind, subject_kind, subject })
-}
-
-fn subject_of(kind: &str, id: Result<Uuid, StoreError>) -> Result<TaskSubject, StoreError> {
-    id.and_then(|id| decode_task_subject(kind, id)).map_err(|error| error.in_context("its subject"))
+    Ok(ParkedKind { kind, subject_kind })
 }
 
 /// Returns the result of reading a row whose first column is the id of a task. An error names the task.
@@ -80,14 +69,15 @@ fn naming_the_task<'row, T>(
 
 /// Returns the task of a row that begins with these columns: `id`, `subject_kind`, `order_id` (the id of the subject),
 /// `kind`, `payload`, `run_at_ns`. If this program cannot decode the payload, only [`TaskRecord::content`] is an error.
-/// Does not check whether the task fits the rules of its kind.
+/// Does not check the ids, nor whether the task fits the rules of its kind: a damaged task must stop neither its queue
+/// nor a list.
 fn task_of<'row>(row: impl StoredRow<'row>) -> Result<TaskRecord, StoreError> {
-    let id: TaskId = row.id(0)?;
+    let id = TaskId::unchecked(row.uuid(0)?);
     let kind = row.name(3, TaskKind::from_name)?;
     let content = row.optional_text(4).and_then(|payload| decode_task(kind.as_str(), payload));
     Ok(TaskRecord {
         id,
-        subject: subject_of(row.text(1)?, row.uuid(2))?,
+        subject: decode_task_subject(row.text(1)?, row.uuid(2)?)?,
         kind,
         run_at: row.timestamp(5)?,
         content: content.map_err(|error| error.in_context(format_args!("task {id}"))),
@@ -97,7 +87,7 @@ fn task_of<'row>(row: impl StoredRow<'row>) -> Result<TaskRecord, StoreError> {
 /// Returns the parked task of a row with the columns of a task, `attempts`, `parked_at_ns` and `failures`.
 pub fn parked_task_of<'row>(row: impl StoredRow<'row>) -> Result<ParkedTask, StoreError> {
     let parked = naming_the_task(row, || {
-        let (attempts, parked_at) = (row.number(6)?, row.timestamp(7)?);
+        let (attempts, parked_at) = (row.clamped_number(6)?, row.timestamp(7)?);
         let failures = row.text(8).and_then(decode_task_failures);
         let failures = failures.unwrap_or_else(|_| vec![damaged_history(attempts, parked_at)]);
         Ok(ParkedTask { task: task_of(row)?, attempts, parked_at, failures })
@@ -116,7 +106,7 @@ fn damaged_history(attempt: u32, at: Timestamp) -> RecordedTaskFailure {
 pub fn claimed_task_of<'row>(row: impl StoredRow<'row>) -> Result<ClaimedTask, StoreError> {
     let claimed = naming_the_task(row, || {
         let task = task_of(row)?;
-        let (attempts, failures) = (row.number(6)?, row.number(7)?);
+        let (attempts, failures) = (row.clamped_number(6)?, row.clamped_number(7)?);
         let lease = TaskLease { task_id: task.id, subject: task.subject, token: attempts };
         let last_error = row.optional_text(8).unwrap_or(Some("the text of the latest failure is damaged"));
         let last_error = last_error.map(str::to_owned);
@@ -128,8 +118,8 @@ pub fn claimed_task_of<'row>(row: impl StoredRow<'row>) -> Result<ClaimedTask, S
 
 /// Returns the claimed tasks, by due time. A database does not guarantee the order of updated rows.
 ///
-/// Logs and omits a row that cannot be decoded apart from the content of its task: no worker can work on it, and it must
-/// not stop its queue. Its lease expires, so it is claimed and logged again.
+/// Logs and omits a row with values of other types than the columns have, which only a damaged file contains: it must not
+/// stop its queue. Its lease expires, so it is claimed and logged again.
 pub fn claimed_tasks(rows: impl IntoIterator<Item = Result<ClaimedTask, StoreError>>) -> Vec<ClaimedTask> {
     let decoded = |row: Result<ClaimedTask, StoreError>| {
         row.inspect_err(|error| {
@@ -148,7 +138,7 @@ pub fn stored_task_of<'row>(row: impl StoredRow<'row>) -> Result<StoredTask, Sto
     naming_the_task(row, || {
         Ok(StoredTask {
             task: task_of(row)?,
-            attempts: row.number(6)?,
+            attempts: row.clamped_number(6)?,
             leased_until: row.optional_timestamp(7)?,
             parked_at: row.optional_timestamp(8)?,
             resolved_at: row.optional_timestamp(9)?,

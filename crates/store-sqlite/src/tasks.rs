@@ -45,8 +45,9 @@ pub(crate) const COMPLETE: &str = "\
     DELETE FROM tasks \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL AND subject_kind <> 'order'";
 
+/// The number of attempts always fits 32 bits, even if it was damaged.
 pub(crate) const CLAIM_DUE: &str = "\
-    UPDATE tasks SET leased_until_ns = ?2, attempts = attempts + 1 \
+    UPDATE tasks SET leased_until_ns = ?2, attempts = min(max(attempts, 0), 4294967294) + 1 \
     WHERE id IN ( \
         SELECT id FROM tasks \
         WHERE parked_at_ns IS NULL AND queue = ?4 AND run_at_ns <= ?1 \
@@ -85,7 +86,7 @@ pub(crate) const RETRY: &str = "\
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const KIND_OF_PARKED: &str = "\
-    SELECT kind, subject_kind, order_id FROM tasks \
+    SELECT kind, subject_kind FROM tasks \
     WHERE id = ?1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
 
 pub(crate) const RESOLVE: &str = "\
@@ -189,9 +190,7 @@ impl TaskStore for SqliteStore {
                 match find_parked(transaction, id)? {
                     None => return Ok(TaskRetry::NotParked),
                     Some(parked) if parked.kind.needs_admin() => return Ok(TaskRetry::NeedsAdmin),
-                    Some(parked) => {
-                        parked.subject?;
-                    }
+                    Some(_) => {}
                 }
                 transaction.prepare_cached(RETRY)?.execute(params![id_bytes(id), run_at_ns])?;
                 Ok(TaskRetry::Queued)
@@ -257,7 +256,7 @@ impl SqliteStore {
     }
 }
 
-/// Returns the kind and the subject of a parked task, if the task is parked and not resolved.
+/// Returns the kind of a parked task, if the task is parked and not resolved.
 fn find_parked(transaction: &Transaction<'_>, id: TaskId) -> Result<Option<ParkedKind>, Failure> {
     let mut statement = transaction.prepare_cached(KIND_OF_PARKED)?;
     first(statement.query([id_bytes(id)])?, |row| parked_kind_of(id, row))

@@ -10,7 +10,7 @@ use dabba_store::{
     TaskStore as _,
     conformance::{
         builders::World,
-        damaged::{DamagedTask, DamagedTasks, damaged_subjects_stop_no_queue, damaged_tasks_hide_no_others},
+        damaged::{DamagedTask, DamagedTasks, damaged_numbers_stop_no_queue, damaged_tasks_hide_no_others},
         formats::{OwnRows, Rewrite},
         newer::{NewerRows, newer_rows_are_left_alone},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
@@ -222,12 +222,14 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
 fn write_damaged(path: &Path, rows: &[DamagedTask]) {
     let connection = Connection::open(path).unwrap();
     let insert = "INSERT INTO tasks \
-            (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, ?8)";
+            (id, order_id, subject_kind, queue, kind, payload, failures, attempts, run_at_ns, parked_at_ns) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 1, ?9)";
     for row in rows {
-        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, parked_at_ns } = *row;
+        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, attempts, parked_at_ns } =
+            *row;
         let (id, subject) = (id.uuid().into_bytes(), subject.into_bytes());
-        let parameters = params![id, subject, subject_kind, queue, kind, payload, failures, parked_at_ns];
+        let parameters =
+            params![id, subject, subject_kind, queue, kind, payload, failures, attempts, parked_at_ns];
         connection.execute(insert, parameters).unwrap();
     }
 }
@@ -248,9 +250,9 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
         let store = open();
         damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
         store.close().await;
-        write_damaged(&path, &damaged.rows_with_damaged_subjects());
+        write_damaged(&path, &damaged.rows_with_damaged_numbers());
         let store = open();
-        damaged_subjects_stop_no_queue(store.clone(), &mut world, &damaged).await;
+        damaged_numbers_stop_no_queue(store.clone(), &mut world, &damaged).await;
         store.close().await;
     }
 }

@@ -218,7 +218,7 @@ fn has_unknown_reason(payload: &str) -> bool {
 pub fn decode_task_subject(kind: &str, id: Uuid) -> Result<TaskSubject, StoreError> {
     let kind = TaskSubjectKind::from_name(kind)
         .ok_or_else(|| written_by_newer(format_args!("a task about the {kind} {id}")))?;
-    TaskSubject::new(kind, id).map_err(corrupt)
+    Ok(TaskSubject::stored(kind, id))
 }
 
 /// Returns the refunds of an order from their JSON.

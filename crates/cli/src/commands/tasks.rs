@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, text::Note};
+use dabba_domain::{TaskId, Timestamp, text::Note};
 use dabba_engine::{Engine, Error, Principal};
 use dabba_sim::{Client, ClientError};
 use dabba_store::{PageSize, ParkedTask};
@@ -72,16 +72,17 @@ fn note(text: &str) -> Result<Note, String> {
     Note::new(text).map_err(|error| error.to_string())
 }
 
-/// A parked task in the format of the API. Exactly one of the ids of its subject is present.
+/// A parked task in the format of the API. Exactly one of the ids of its subject is present. They are text, because a
+/// damaged task may contain anything.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     id: TaskId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    order_id: Option<OrderId>,
+    order_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    restaurant_id: Option<RestaurantId>,
+    restaurant_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    account_id: Option<AccountId>,
+    account_id: Option<String>,
     kind: String,
     /// Reason why an operator must review the subject; only for reviews. Passed on unchanged, because a newer server may
     /// send a reason that this program does not know.
@@ -109,11 +110,12 @@ impl From<ParkedTask> for Row {
             at: recorded.failure.at,
             error: recorded.failure.error,
         });
+        let subject = parked.task.subject;
         Self {
             id: parked.task.id,
-            order_id: parked.task.subject.order_id(),
-            restaurant_id: parked.task.subject.restaurant_id(),
-            account_id: parked.task.subject.account_id(),
+            order_id: subject.order_id().map(|id| id.to_string()),
+            restaurant_id: subject.restaurant_id().map(|id| id.to_string()),
+            account_id: subject.account_id().map(|id| id.to_string()),
             kind: parked.task.kind.to_string(),
             reason: parked.task.review_reason().and_then(|reason| serde_json::to_value(reason).ok()),
             detail: parked.task.review_detail(),
@@ -262,9 +264,9 @@ impl fmt::Display for Row {
         let last_error = || failures.last().map(|last| last.error.as_str());
         let reason = self.detail.as_deref().or_else(last_error).unwrap_or_default();
         writeln!(formatter, "task       {id}")?;
-        let order = order_id.map(|id| ("order", id.uuid()));
-        let restaurant = restaurant_id.map(|id| ("restaurant", id.uuid()));
-        let account = account_id.map(|id| ("account", id.uuid()));
+        let order = order_id.as_ref().map(|id| ("order", id));
+        let restaurant = restaurant_id.as_ref().map(|id| ("restaurant", id));
+        let account = account_id.as_ref().map(|id| ("account", id));
         for (subject, id) in [order, restaurant, account].into_iter().flatten() {
             writeln!(formatter, "  {subject:<8} {id}")?;
         }

@@ -12,7 +12,7 @@ use dabba_store::{
     Store, StoreError, TaskRecord, TaskResolution, TaskRetry, TaskStore as _,
     conformance::{
         builders::World,
-        damaged::{DamagedTask, DamagedTasks, damaged_subjects_stop_no_queue, damaged_tasks_hide_no_others},
+        damaged::{DamagedTask, DamagedTasks, damaged_numbers_stop_no_queue, damaged_tasks_hide_no_others},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
     encoding::clamped_nanoseconds,
@@ -105,12 +105,22 @@ async fn tasks_that_do_not_fit_their_kind_are_refused() {
 /// Writes the rows of damaged tasks.
 async fn write_damaged(client: &tokio_postgres::Client, rows: &[DamagedTask]) {
     for row in rows {
-        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, parked_at_ns } = *row;
+        let DamagedTask { id, queue, kind, subject_kind, subject, payload, failures, attempts, parked_at_ns } =
+            *row;
         let insert = "INSERT INTO tasks \
-                (id, order_id, subject_kind, queue, kind, payload, failures, run_at_ns, parked_at_ns) \
-            VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, 1, $8)";
-        let parameters: [&(dyn ToSql + Sync); 8] =
-            [&id.uuid(), &subject, &subject_kind, &queue, &kind, &payload, &failures, &parked_at_ns];
+                (id, order_id, subject_kind, queue, kind, payload, failures, attempts, run_at_ns, parked_at_ns) \
+            VALUES ($1, $2, $3, $4, $5, $6::text::json, $7::text::jsonb, $8, 1, $9)";
+        let parameters: [&(dyn ToSql + Sync); 9] = [
+            &id.uuid(),
+            &subject,
+            &subject_kind,
+            &queue,
+            &kind,
+            &payload,
+            &failures,
+            &attempts,
+            &parked_at_ns,
+        ];
         client.execute(insert, &parameters).await.unwrap();
     }
 }
@@ -125,8 +135,8 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
     let client = session(&url).await;
     write_damaged(&client, &damaged.rows(DamagedTasks::PAYLOAD, DamagedTasks::FAILURES)).await;
     damaged_tasks_hide_no_others(store.clone(), &mut world, &damaged).await;
-    write_damaged(&client, &damaged.rows_with_damaged_subjects()).await;
-    damaged_subjects_stop_no_queue(store.clone(), &mut world, &damaged).await;
+    write_damaged(&client, &damaged.rows_with_damaged_numbers()).await;
+    damaged_numbers_stop_no_queue(store.clone(), &mut world, &damaged).await;
     store.close().await;
 }
 

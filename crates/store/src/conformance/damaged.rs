@@ -25,8 +25,8 @@ pub struct DamagedTasks {
     due_id: TaskId,
     /// Id of a parked review with the reason of a newer version and with damaged failures.
     review_id: TaskId,
-    /// Ids of a due and of a parked task with a damaged subject.
-    subject_ids: [TaskId; 2],
+    /// Ids of a due and of a parked task with a damaged subject and a damaged number of attempts.
+    number_ids: [TaskId; 2],
     /// Ids of parked tasks whose kinds look like lists of known kinds. Only a newer version can know these kinds.
     list_ids: [TaskId; 2],
 }
@@ -48,6 +48,8 @@ pub struct DamagedTask {
     pub payload: &'static str,
     /// Recorded failures of the task.
     pub failures: &'static str,
+    /// Number of attempts.
+    pub attempts: i64,
     /// Time at which the task was parked, if it is.
     pub parked_at_ns: Option<i64>,
 }
@@ -68,8 +70,8 @@ impl DamagedTasks {
         let order_id = commit.order_id;
         store.commit(vec![commit]).await.unwrap();
         let mut id = || world.task_id(order_id);
-        let (due_id, review_id, subject_ids, list_ids) = (id(), id(), [id(), id()], [id(), id()]);
-        Self { sound, order_id, due_id, review_id, subject_ids, list_ids }
+        let (due_id, review_id, number_ids, list_ids) = (id(), id(), [id(), id()], [id(), id()]);
+        Self { sound, order_id, due_id, review_id, number_ids, list_ids }
     }
 
     /// Returns the rows that the caller writes, with this damaged content and these damaged failures.
@@ -82,6 +84,7 @@ impl DamagedTasks {
             subject: self.order_id.uuid(),
             payload,
             failures,
+            attempts: 0,
             parked_at_ns: None,
         };
         let review = DamagedTask {
@@ -106,13 +109,14 @@ impl DamagedTasks {
         ]
     }
 
-    /// Returns rows that the caller writes after the check of the other rows: tasks about an order whose id is not the
-    /// id of any order.
-    pub fn rows_with_damaged_subjects(&self) -> [DamagedTask; 2] {
+    /// Returns rows that the caller writes after the check of the other rows: tasks about an order with an id that no
+    /// order can have, and with numbers of attempts that do not fit 32 bits.
+    pub fn rows_with_damaged_numbers(&self) -> [DamagedTask; 2] {
         let [due, ..] = self.rows("{}", "[]");
-        let [due_id, parked_id] = self.subject_ids;
-        let due = DamagedTask { id: due_id, kind: "capture_payment", subject: Uuid::nil(), ..due };
-        [due, DamagedTask { id: parked_id, parked_at_ns: Some(1), ..due }]
+        let [due_id, parked_id] = self.number_ids;
+        let kind = "capture_payment";
+        let due = DamagedTask { id: due_id, kind, subject: Uuid::nil(), attempts: i64::MAX, ..due };
+        [due, DamagedTask { id: parked_id, attempts: -1, parked_at_ns: Some(1), ..due }]
     }
 
     fn check_due(&self, task: &TaskRecord) {
@@ -180,22 +184,34 @@ pub async fn damaged_tasks_hide_no_others(store: Arc<dyn Store>, world: &mut Wor
     }
 }
 
-/// A task with a damaged subject stops no queue: the tasks beside it are leased. If it is parked, it can be resolved, and
-/// is not returned to its queue, where no worker could lease it and no admin could resolve it.
-pub async fn damaged_subjects_stop_no_queue(
-    store: Arc<dyn Store>,
-    world: &mut World,
-    damaged: &DamagedTasks,
-) {
+/// Tasks with damaged ids of subjects and damaged numbers of attempts stop no queue and hide no task: they are leased,
+/// parked, listed, audited, retried and resolved like every other task.
+pub async fn damaged_numbers_stop_no_queue(store: Arc<dyn Store>, world: &mut World, damaged: &DamagedTasks) {
     // The lease of the check before has expired.
     let now = world.in_seconds(2_000);
     let claimed = claim(&store, now).await;
-    let [sound] = &claimed[..] else { panic!("{claimed:?}") };
-    assert_eq!(sound.task, TaskRecord::from(damaged.sound.clone()));
-    let [_, parked_id] = damaged.subject_ids;
-    let retried = store.retry_task(parked_id, now).await;
-    let Err(StoreError::Corrupt(text)) = &retried else { panic!("{retried:?}") };
-    assert!(text.contains(&parked_id.to_string()) && text.contains("subject"), "{text}");
+    let mut ids: Vec<TaskId> = claimed.iter().map(|claimed| claimed.task.id).collect();
+    ids.sort_unstable();
+    let [due_id, parked_id] = damaged.number_ids;
+    let mut expected = [damaged.sound.id, due_id];
+    expected.sort_unstable();
+    assert_eq!(ids, expected);
+    let due = claimed.into_iter().find(|claimed| claimed.task.id == due_id).unwrap();
+    assert_eq!(due.task.subject, TaskSubject::Order(OrderId::unchecked(Uuid::nil())));
+    assert_eq!(due.attempts, u32::MAX);
+    assert!(store.park_task(due.lease, &failure(now, "no")).await.unwrap());
+    let listed: Vec<(TaskId, u32)> =
+        parked(&store, 10).await.iter().map(|parked| (parked.task.id, parked.attempts)).collect();
+    assert_eq!(listed, [(due_id, u32::MAX), (parked_id, 0)]);
+    assert!(store.all_tasks(None, PageSize::DEFAULT).await.is_ok());
     let resolution = TaskResolution { at: now, by: world.account_id(), reason: "done".to_owned() };
-    assert!(store.resolve_task(parked_id, &resolution).await.unwrap());
+    for id in [due_id, parked_id] {
+        assert_eq!(store.retry_task(id, now).await.unwrap(), TaskRetry::Queued);
+    }
+    for again in claim(&store, now).await {
+        assert!([due_id, parked_id].contains(&again.task.id), "{again:?}");
+        assert!(store.park_task(again.lease, &failure(now, "no")).await.unwrap());
+        assert!(store.resolve_task(again.task.id, &resolution).await.unwrap());
+    }
+    assert_eq!(parked(&store, 10).await, []);
 }
