@@ -56,7 +56,7 @@ impl ListenAddress {
     }
 
     /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port in use is a failure: a client
-    /// that resolves the same name would reach another program. `option` is the option that gives the address, for that message.
+    /// that resolves the same name would reach another program. `option` names the option that gives the address.
     pub(crate) async fn bind(&self, option: &str) -> Result<TcpListener, Failure> {
         let Self(text) = self;
         let found = lookup_host(text.as_str()).await.map_err(|error| {
@@ -177,8 +177,8 @@ mod tests {
         }
     }
 
-    /// Proves that a name is resolved, and that a port in use, a name without an address and an address of another machine are
-    /// failures that name the address; for a port in use, also the option that gives another address.
+    /// Proves that a name is resolved, and that a port in use, a name without an address and an address of another
+    /// machine are failures that name the address; for a port in use, also the option that gives another address.
     #[tokio::test]
     async fn a_name_is_resolved() {
         let listener = "localhost:0".parse::<ListenAddress>().unwrap().bind("--listen").await.unwrap();

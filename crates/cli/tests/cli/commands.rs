@@ -176,8 +176,8 @@ fn the_version_is_printed_as_json() {
     }
 }
 
-/// Proves that a server and the simulated provider resolve the name of a host, and that a failure names the address and, for a
-/// port in use, the option that gives another address.
+/// Proves that a server and the simulated provider resolve the name of a host, and that a failure names the address
+/// and, for a port in use, the option that gives another address.
 #[test]
 fn an_address_to_listen_on_may_be_a_name() {
     let data = tempfile::tempdir().unwrap();
