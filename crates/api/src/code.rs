@@ -104,7 +104,24 @@ pub(crate) const fn of_rejection(rejection: &Rejection) -> Code {
         Rejection::Already { command: CommandKind::Cancel } => ALREADY_CANCELLED,
         Rejection::Already { command: CommandKind::AssignCourier } => ALREADY_ASSIGNED,
         Rejection::Already { command: CommandKind::Deliver } => ALREADY_DELIVERED,
-        _ => ILLEGAL_MOVE,
+        // Commands without content, and refunds, are never repeated with other content.
+        Rejection::Already {
+            command:
+                CommandKind::Confirm
+                | CommandKind::MarkReady
+                | CommandKind::PickUp
+                | CommandKind::Warn
+                | CommandKind::Expire
+                | CommandKind::Refund,
+        }
+        | Rejection::NotAParty
+        | Rejection::RoleNotAllowed { .. }
+        | Rejection::IllegalMove { .. }
+        | Rejection::Invalid(_)
+        | Rejection::PaymentTokenMismatch
+        | Rejection::HistoryFull
+        | Rejection::WrittenByNewer
+        | Rejection::History(_) => ILLEGAL_MOVE,
     }
 }
 

@@ -56,8 +56,8 @@ impl ListenAddress {
     }
 
     /// Listens on the first address of the host that this machine has, IPv4 before IPv6. A port in use is a failure: a client
-    /// that resolves the same name would reach another program.
-    pub(crate) async fn bind(&self) -> Result<TcpListener, Failure> {
+    /// that resolves the same name would reach another program. `option` names the option that gives the address.
+    pub(crate) async fn bind(&self, option: &str) -> Result<TcpListener, Failure> {
         let Self(text) = self;
         let found = lookup_host(text.as_str()).await.map_err(|error| {
             Failure::new(format!(
@@ -70,6 +70,13 @@ impl ListenAddress {
         for address in addresses {
             match listen(address) {
                 Ok(listener) => return Ok(listener),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                    let resolved = address.to_string();
+                    let name = if resolved == *text { String::new() } else { format!(" ({text})") };
+                    return Err(Failure::new(format!(
+                        "another process uses {resolved}{name}: stop it, or give another address with {option}"
+                    )));
+                }
                 Err(error) => {
                     let is_elsewhere = error.kind() == io::ErrorKind::AddrNotAvailable;
                     tried.push(format!("{address} ({error})"));
@@ -170,23 +177,28 @@ mod tests {
         }
     }
 
-    /// Proves that a name is resolved, and that a port in use and a name without an address are failures that name every address
-    /// tried.
+    /// Proves that a name is resolved, and that a port in use, a name without an address and an address of another
+    /// machine are failures that name the address; for a port in use, also the option that gives another address.
     #[tokio::test]
     async fn a_name_is_resolved() {
-        let listener = "localhost:0".parse::<ListenAddress>().unwrap().bind().await.unwrap();
+        let listener = "localhost:0".parse::<ListenAddress>().unwrap().bind("--listen").await.unwrap();
         let address = listener.local_addr().unwrap();
         assert!(address.ip().is_loopback());
         let taken = format!("localhost:{}", address.port()).parse::<ListenAddress>().unwrap();
-        let failure = taken.bind().await.unwrap_err().to_string();
+        let failure = taken.bind("--listen").await.unwrap_err().to_string();
         assert!(
-            failure.contains(&format!("tried {address}")) && failure.contains(&taken.to_string()),
+            failure.contains(&format!("another process uses {address} ({taken})"))
+                && failure.contains("--listen"),
             "{failure}"
         );
+        let plain = address.to_string().parse::<ListenAddress>().unwrap();
+        let failure = plain.bind("--listen").await.unwrap_err().to_string();
+        assert!(failure.contains(&format!("another process uses {address}: stop it")), "{failure}");
         let nowhere = "nowhere.invalid:1".parse::<ListenAddress>().unwrap();
-        let failure = nowhere.bind().await.unwrap_err().to_string();
+        let failure = nowhere.bind("--listen").await.unwrap_err().to_string();
         assert!(failure.contains("nowhere.invalid:1") && failure.contains("no address"), "{failure}");
         let foreign = "192.0.2.1:0".parse::<ListenAddress>().unwrap();
-        assert!(foreign.bind().await.unwrap_err().to_string().contains("tried 192.0.2.1:0"));
+        let failure = foreign.bind("--listen").await.unwrap_err().to_string();
+        assert!(failure.contains("tried 192.0.2.1:0"), "{failure}");
     }
 }

@@ -16,8 +16,16 @@
 //! | [`import`] | restaurants read from a file |
 //!
 //! To add a command, add a variant to [`order::Command`], to [`order::CommandKind`] and to [`order::Event`] (with its
-//! name), an arm to `decide`, to `evolve` and to `repeat`, and a row to [`order::lifecycle`]. The compiler names the
-//! missing arms; the test `the_table_contains_every_command` names the missing row.
+//! name). The compiler then names the missing arms, such as those of `decide`, `evolve`, `check_content`, `repeat`,
+//! `is_repeat` and `ends_order`. It does not name these places:
+//!
+//! - the row in [`order::lifecycle`], which the test `the_table_contains_every_command` requires;
+//! - `allowed_actions` in `order/permission.rs`: a condition beyond the table, or a deadline of the action. The test
+//!   `allowed_actions_and_decide_agree` finds a missing condition;
+//! - the first arms of `is_repeat`, if the order does not contain the whole content of the command;
+//! - the lists of commands in `tests/domain`: `any_command` in `moves.rs`, `commands` and `is_for_role` in `access.rs`,
+//!   and `steps` and `given` of `what_a_repeated_command_is_answered_with` in `lifecycle.rs`;
+//! - the table of repeated commands in `docs/reference/lifecycle.md`.
 
 pub mod account;
 pub mod external_id;

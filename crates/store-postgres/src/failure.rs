@@ -5,6 +5,7 @@ use std::{error::Error as _, io};
 
 use dabba_store::{StoreError, chain};
 use deadpool_postgres::{HookError, PoolError};
+use rustls::CertificateError;
 use tokio_postgres::{
     Error,
     error::{DbError, Severity, SqlState},
@@ -109,8 +110,35 @@ pub(crate) fn describe(error: &Error) -> String {
             Some(constraint) => format!("{} ({}, {constraint})", cause.message(), cause.code().code()),
             None => format!("{} ({})", cause.message(), cause.code().code()),
         },
-        None => chain(error),
+        None => {
+            let text = chain(error);
+            match error.source() {
+                Some(cause) if is_unknown_issuer(cause) => format!("{text}: {UNKNOWN_ISSUER}"),
+                Some(cause) if cause.to_string() == PASSWORD_MISSING => NO_PASSWORD.to_owned(),
+                _ => text,
+            }
+        }
     }
+}
+
+/// Text of the client library's error if the server requires a password and the URL has none. The library has no
+/// other sign of this error.
+const PASSWORD_MISSING: &str = "password missing";
+
+/// What an operator reads instead of [`PASSWORD_MISSING`].
+const NO_PASSWORD: &str = "the URL of the database has no password, and the server requires one: write the whole \
+                           URL into a file that only Dabba's user can read, and give --database file:PATH";
+
+/// What an operator does about a certificate of an authority that this machine does not trust.
+const UNKNOWN_ISSUER: &str = "no authority that this machine trusts has signed the database's certificate; if a \
+                              private authority has signed it, name the file with the authority's certificate in the \
+                              URL, as sslrootcert=PATH";
+
+/// Returns whether the handshake failed because no trusted authority has signed the server's certificate.
+fn is_unknown_issuer(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let failure = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(failure, Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)))
 }
 
 /// Returns whether the server may be able to execute the same statement later.
@@ -129,4 +157,48 @@ fn is_transient(code: &SqlState) -> bool {
 
 fn is_connection_lost(error: &Error) -> bool {
     error.is_closed() || error.source().is_some_and(<dyn std::error::Error>::is::<io::Error>)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        net::TcpListener,
+        thread,
+    };
+
+    use tokio_postgres::NoTls;
+
+    use super::*;
+
+    /// Proves that only a certificate of an unknown authority gets the advice to name the authority.
+    #[test]
+    fn a_certificate_of_an_unknown_authority_is_recognized() {
+        let failed = |why| io::Error::new(io::ErrorKind::InvalidData, rustls::Error::InvalidCertificate(why));
+        assert!(is_unknown_issuer(&failed(CertificateError::UnknownIssuer)));
+        assert!(!is_unknown_issuer(&failed(CertificateError::Expired)));
+        assert!(!is_unknown_issuer(&io::Error::from(io::ErrorKind::ConnectionReset)));
+    }
+
+    /// Proves that the error of a server that requires a password, for a URL without one, states the remedy. The server
+    /// is a socket that requests a password.
+    #[tokio::test]
+    async fn a_missing_password_is_explained() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            // The startup message states its own length.
+            let mut length = [0; 4];
+            socket.read_exact(&mut length).unwrap();
+            let mut message = vec![0; u32::from_be_bytes(length) as usize - length.len()];
+            socket.read_exact(&mut message).unwrap();
+            // AuthenticationCleartextPassword.
+            socket.write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3]).unwrap();
+        });
+        let url = format!("postgresql://dabba@{address}/dabba?sslmode=disable");
+        let Err(error) = tokio_postgres::connect(&url, NoTls).await else { panic!("{url} was accepted") };
+        server.join().unwrap();
+        assert_eq!(describe(&error), NO_PASSWORD);
+    }
 }

@@ -104,8 +104,9 @@ impl ServerArguments {
         let Some(server) = &self.server else { return Ok(None) };
         let token = match (&self.token_file, &self.token) {
             (Some(file), _) => named_file::read(file).map_err(Failure::during("--token-file"))?,
-            (None, Some(token)) => token.clone(),
-            (None, None) => {
+            (None, Some(token)) if !token.trim().is_empty() => token.clone(),
+            // A `dabba token` that fails in the shell's `$(…)` leaves an empty variable.
+            (None, _) => {
                 return Err(Failure::new(format!(
                     "--server needs a token: in the environment variable {TOKEN_VARIABLE}, or with --token-file or --token \
                      (`dabba token --role admin` prints a token)"

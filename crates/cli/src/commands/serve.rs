@@ -140,7 +140,8 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
 /// Binds the port. Connections wait in the queue of the socket until the server is ready.
 async fn bind(address: &ListenAddress, setting: &str) -> Result<TcpListener, Failure> {
-    address.bind().await.map_err(Failure::during(format_args!("the setting {setting}")))
+    let option = format!("--{}", setting.replace('_', "-"));
+    address.bind(&option).await.map_err(Failure::during(format_args!("the setting {setting}")))
 }
 
 /// Returns the address under which this machine reaches a server that listens on all addresses.

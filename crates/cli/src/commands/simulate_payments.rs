@@ -65,7 +65,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         }
         _ => router(provider, clock),
     };
-    let listener = listen.bind().await?;
+    let listener = listen.bind("--listen").await?;
     let address = listener.local_addr().map_err(Failure::during("listening"))?;
     if json {
         output::json(&Json { address: format!("http://{address}") })?;

@@ -46,7 +46,10 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let databases = Databases::from_settings(&settings)?;
     let admin = match &settings.listening.admin_listen {
-        Some(address) => Some(address.bind().await.map_err(Failure::during("the setting admin_listen"))?),
+        Some(address) => {
+            let bound = address.bind("--admin-listen").await;
+            Some(bound.map_err(Failure::during("the setting admin_listen"))?)
+        }
         None => None,
     };
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);

@@ -176,7 +176,8 @@ fn the_version_is_printed_as_json() {
     }
 }
 
-/// Proves that a server and the simulated provider resolve the name of a host, and that a failure names the addresses tried.
+/// Proves that a server and the simulated provider resolve the name of a host, and that a failure names the address
+/// and, for a port in use, the option that gives another address.
 #[test]
 fn an_address_to_listen_on_may_be_a_name() {
     let data = tempfile::tempdir().unwrap();
@@ -189,7 +190,8 @@ fn an_address_to_listen_on_may_be_a_name() {
         let port = address.rsplit(':').next().unwrap();
         let taken = format!("localhost:{port}");
         let text = failure(data.path(), &[arguments, &["--listen", &taken]].concat());
-        assert!(text.contains(&format!("localhost:{port}: tried ")) && text.contains("in use"), "{text}");
+        assert!(text.contains("another process uses ") && text.contains(&format!("({taken})")), "{text}");
+        assert!(text.contains("give another address with --listen"), "{text}");
         let text = failure(data.path(), &[arguments, &["--listen", "nowhere.invalid:1"]].concat());
         assert!(text.contains("nowhere.invalid:1") && text.contains("no address"), "{text}");
         let text = failure(data.path(), &[arguments, &["--listen", "localhost"]].concat());

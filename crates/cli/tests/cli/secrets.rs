@@ -249,6 +249,9 @@ fn a_password_in_a_file_causes_no_warning() {
     let server = ["tasks", "--server", "http://127.0.0.1:1"];
     let text = failure(directory.path(), &server);
     assert!(text.contains("DABBA_TOKEN") && text.contains("--token-file"), "{text}");
+    let empty = dabba(directory.path(), &server).env("DABBA_TOKEN", "").output().unwrap();
+    let text = String::from_utf8(empty.stderr).unwrap();
+    assert!(text.contains("--server needs a token") && text.contains("--token-file"), "{text}");
     let text = failure(directory.path(), &[&server[..], &["--token-file", "token"]].concat());
     assert!(text.contains("no response") && !text.contains("hush"), "{text}");
     let output = dabba(directory.path(), &server).env("DABBA_TOKEN", "hush-4411").output().unwrap();

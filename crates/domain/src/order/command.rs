@@ -145,6 +145,14 @@ impl CommandKind {
     /// Returns whether the command can end an order or moves only its money. Such a command is allowed regardless of
     /// the number of events of the order.
     pub const fn ends_order(self) -> bool {
-        matches!(self, Self::Reject | Self::Deliver | Self::Cancel | Self::Expire | Self::Refund)
+        match self {
+            Self::Reject | Self::Deliver | Self::Cancel | Self::Expire | Self::Refund => true,
+            Self::Confirm
+            | Self::Accept
+            | Self::MarkReady
+            | Self::AssignCourier
+            | Self::PickUp
+            | Self::Warn => false,
+        }
     }
 }

@@ -100,7 +100,21 @@ pub fn is_repeat(command: &Command, history: &[RecordedEvent]) -> bool {
             Command::AssignCourier { courier_id: whom, reason: why, note: words },
             Event::CourierAssigned { courier_id, reason, note },
         ) => Some(whom == courier_id && why == reason && words == note),
-        _ => None,
+        // Events of other commands, and commands that an order alone shows to be repeated.
+        (
+            Command::Accept { .. }
+            | Command::Reject { .. }
+            | Command::Cancel { .. }
+            | Command::Deliver { .. }
+            | Command::AssignCourier { .. }
+            | Command::Confirm
+            | Command::MarkReady
+            | Command::PickUp
+            | Command::Warn
+            | Command::Expire
+            | Command::Refund(_),
+            _,
+        ) => None,
     };
     history.iter().rev().find_map(says_the_same).unwrap_or(false)
 }

@@ -77,7 +77,12 @@ pub(super) fn check_content(
             check_intervention(*reason, note.as_ref(), true, actor, &mut problems);
         }
         Command::Refund(request) => check_refund(order, request, actor, &mut problems),
-        _ => {}
+        Command::Accept { .. }
+        | Command::Confirm
+        | Command::MarkReady
+        | Command::PickUp
+        | Command::Warn
+        | Command::Expire => {}
     }
     problems.into_result().map_err(Rejection::Invalid)
 }
