@@ -105,19 +105,18 @@ impl From<serde_json::Error> for Failure {
 
 /// Returns the error with its cause, which the client's own text omits. Never contains the statement's values.
 pub(crate) fn describe(error: &Error) -> String {
-    match error.as_db_error() {
-        Some(cause) => match cause.constraint() {
-            Some(constraint) => format!("{} ({}, {constraint})", cause.message(), cause.code().code()),
-            None => format!("{} ({})", cause.message(), cause.code().code()),
-        },
-        None => {
-            let text = chain(error);
-            match error.source() {
-                Some(cause) if is_unknown_issuer(cause) => format!("{text}: {UNKNOWN_ISSUER}"),
-                Some(cause) if cause.to_string() == PASSWORD_MISSING => NO_PASSWORD.to_owned(),
-                _ => text,
-            }
-        }
+    if let Some(cause) = error.as_db_error() {
+        let (message, code) = (cause.message(), cause.code().code());
+        return match cause.constraint() {
+            Some(constraint) => format!("{message} ({code}, {constraint})"),
+            None => format!("{message} ({code})"),
+        };
+    }
+    let text = chain(error);
+    match error.source() {
+        Some(cause) if is_unknown_issuer(cause) => format!("{text}: {UNKNOWN_ISSUER}"),
+        Some(cause) if cause.to_string() == PASSWORD_MISSING => NO_PASSWORD.to_owned(),
+        _ => text,
     }
 }
 
