@@ -88,7 +88,7 @@ impl<K> Id<K> {
     }
 
     /// Returns the id of a row that must be shown although it may be damaged. If [`Id::generate`] did not make the UUID,
-    /// nothing has this id.
+    /// no order, restaurant or account has this id.
     pub const fn unchecked(uuid: Uuid) -> Self {
         Self { uuid, kind: PhantomData }
     }

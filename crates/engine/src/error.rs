@@ -188,6 +188,7 @@ fn stock_revision(current: Option<Revision>) -> String {
 static UNAVAILABLE: LogRateLimit = LogRateLimit::new();
 /// Rate limit: while a store is unfit for use, every request logs this line.
 static UNFIT: LogRateLimit = LogRateLimit::new();
+/// Rate limit: during an upgrade, many requests may log this line.
 static WRITTEN_BY_NEWER: LogRateLimit = LogRateLimit::new();
 
 impl From<StoreError> for Error {

@@ -19,6 +19,7 @@
 //! | the store is unavailable or overloaded | the task is retried after a pause, at the latest when its lease expires |
 //! | the payment provider answers no calls | the task is retried when the circuit breaker allows calls |
 //! | the outcome is unknown | the task is retried when its lease expires, unless it is completed |
+//! | only a newer server understands the task or its order | the task is postponed for that server, without a failure |
 //! | the content of the task cannot be decoded | the task is parked at once, because a retry would fail in the same way; an admin retries it on a newer server, or resolves it |
 //! | anything else, including a panic | the task is retried after a pause; after too many failures it is parked until an admin retries or resolves it |
 //!
@@ -229,7 +230,7 @@ impl Work {
     /// Ends the lease of a task whose content this program cannot decode. If a newer server wrote the content, or only
     /// a newer server understands the task's order, that server executes the task. Otherwise the task is parked at once.
     async fn release_undecodable(&self, claimed: &ClaimedTask, error: &StoreError) -> TaskOutcome {
-        match self.is_of_newer(claimed, error).await {
+        match self.needs_newer_server(claimed, error).await {
             Ok(true) => return self.fail(claimed, &Error::WrittenByNewer).await,
             Ok(false) => {}
             Err(error) => return self.fail(claimed, &error.into()).await,
@@ -252,7 +253,11 @@ impl Work {
     }
 
     /// Returns whether a task with content that this program cannot decode belongs to a newer server.
-    async fn is_of_newer(&self, claimed: &ClaimedTask, error: &StoreError) -> Result<bool, StoreError> {
+    async fn needs_newer_server(
+        &self,
+        claimed: &ClaimedTask,
+        error: &StoreError,
+    ) -> Result<bool, StoreError> {
         if matches!(error, StoreError::WrittenByNewer(_)) {
             return Ok(true);
         }

@@ -1,5 +1,5 @@
-//! Conversion of PostgreSQL errors to the contract's errors, by SQLSTATE. Message texts depend on the locale, so they
-//! are ignored.
+//! Conversion of PostgreSQL errors to the contract's errors, by SQLSTATE. The texts of the server's messages depend on
+//! its locale, so they are ignored.
 
 use std::{error::Error as _, io};
 
@@ -125,8 +125,8 @@ pub(crate) fn describe(error: &Error) -> String {
 const PASSWORD_MISSING: &str = "password missing";
 
 /// What an operator reads instead of [`PASSWORD_MISSING`].
-const NO_PASSWORD: &str = "the URL of the database has no password, and the server requires one: write the whole \
-                           URL into a file that only Dabba's user can read, and give --database file:PATH";
+const NO_PASSWORD: &str = "the URL of the database has no password, and the server requires one: add the password to \
+                           the URL, and keep the URL in a file that only Dabba's user can read (file:PATH)";
 
 /// What an operator does about a certificate of an authority that this machine does not trust.
 const UNKNOWN_ISSUER: &str = "no authority that this machine trusts has signed the database's certificate; if a \

@@ -22,7 +22,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::{
     LeaseClock, PostgresStore,
-    codec::{collect, first, read, storable_text},
+    codec::{PgRow, collect, first, read, storable_text},
     failure::Failure,
     pool::Connection,
     shard,
@@ -57,7 +57,8 @@ const COMPLETE: &str = "\
 /// belong to another database are processed there. Newer servers process the kinds that only they know.
 ///
 /// A lease is compared with the clock that wrote it: this database's clock, unless a time is given (`$5`). A lease
-/// beyond the last storable time ends at that time. The number of attempts always fits 32 bits, even if it was damaged.
+/// beyond the last storable time ends at that time. A damaged number of attempts begins again at 1, so that it fits 32 bits
+/// and increases with each claim.
 const CLAIM_DUE: &str = concat!(
     "\
     WITH moment AS MATERIALIZED ( \
@@ -72,7 +73,7 @@ const CLAIM_DUE: &str = concat!(
         ORDER BY run_at_ns, id LIMIT $3 FOR UPDATE SKIP LOCKED) \
     UPDATE tasks SET \
         leased_until_ns = least((SELECT ns FROM moment)::numeric + $2::bigint, 9223372036854775807)::bigint, \
-        attempts = least(greatest(tasks.attempts, 0), 4294967294) + 1 \
+        attempts = CASE WHEN tasks.attempts BETWEEN 0 AND 4294967294 THEN tasks.attempts + 1 ELSE 1 END \
     FROM due WHERE tasks.id = due.id \
     RETURNING tasks.id, subject_kind, order_id, kind, payload::text, run_at_ns, attempts, \
         CASE WHEN jsonb_typeof(failures) = 'array' THEN jsonb_array_length(failures)::bigint ELSE 0 END, last_error"
@@ -215,7 +216,7 @@ impl TaskStore for PostgresStore {
             let parameters: [&(dyn ToSql + Sync); 6] =
                 [&now, &lease, &i64::from(limit), &queue.as_str(), &lease_time, &*KNOWN_TASKS];
             let rows = connection.write_returning(&sql, &parameters).await?;
-            Ok(claimed_tasks(collect::<_, Vec<_>>(&rows, |row| Ok(claimed_task_of(row)))?))
+            Ok(claimed_tasks(rows.iter().map(|row| claimed_task_of(PgRow(row)))))
         })
         .await
     }

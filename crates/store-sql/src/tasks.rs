@@ -69,10 +69,9 @@ fn naming_the_task<'row, T>(
 
 /// Returns the task of a row that begins with these columns: `id`, `subject_kind`, `order_id` (the id of the subject),
 /// `kind`, `payload`, `run_at_ns`. If this program cannot decode the payload, only [`TaskRecord::content`] is an error.
-/// Does not check the ids, nor whether the task fits the rules of its kind: a damaged task must stop neither its queue
-/// nor a list.
+/// Does not check the id of the subject, nor whether the task fits the rules of its kind.
 fn task_of<'row>(row: impl StoredRow<'row>) -> Result<TaskRecord, StoreError> {
-    let id = TaskId::unchecked(row.uuid(0)?);
+    let id: TaskId = row.id(0)?;
     let kind = row.name(3, TaskKind::from_name)?;
     let content = row.optional_text(4).and_then(|payload| decode_task(kind.as_str(), payload));
     Ok(TaskRecord {
@@ -118,8 +117,9 @@ pub fn claimed_task_of<'row>(row: impl StoredRow<'row>) -> Result<ClaimedTask, S
 
 /// Returns the claimed tasks, by due time. A database does not guarantee the order of updated rows.
 ///
-/// Logs and omits a row with values of other types than the columns have, which only a damaged file contains: it must not
-/// stop its queue. Its lease expires, so it is claimed and logged again.
+/// Logs and omits a row that cannot be decoded at all, such as one whose id is not the id of a task: it must not stop its
+/// queue. Its lease expires, so it is claimed and logged again. A list that contains such a row fails, and its error names
+/// the task.
 pub fn claimed_tasks(rows: impl IntoIterator<Item = Result<ClaimedTask, StoreError>>) -> Vec<ClaimedTask> {
     let decoded = |row: Result<ClaimedTask, StoreError>| {
         row.inspect_err(|error| {

@@ -45,9 +45,10 @@ pub(crate) const COMPLETE: &str = "\
     DELETE FROM tasks \
     WHERE id = ?1 AND attempts = ?2 AND leased_until_ns IS NOT NULL AND subject_kind <> 'order'";
 
-/// The number of attempts always fits 32 bits, even if it was damaged.
+/// A damaged number of attempts begins again at 1, so that it fits 32 bits and increases with each claim.
 pub(crate) const CLAIM_DUE: &str = "\
-    UPDATE tasks SET leased_until_ns = ?2, attempts = min(max(attempts, 0), 4294967294) + 1 \
+    UPDATE tasks SET leased_until_ns = ?2, \
+        attempts = CASE WHEN attempts BETWEEN 0 AND 4294967294 THEN attempts + 1 ELSE 1 END \
     WHERE id IN ( \
         SELECT id FROM tasks \
         WHERE parked_at_ns IS NULL AND queue = ?4 AND run_at_ns <= ?1 \

@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with a panic")]
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
+use dabba_domain::task::TaskQueue;
 use dabba_store::{
     CatalogueStore as _, OrderQuery, OrderScope, OrderStore as _, PageSize, Store as _, StoreError,
     TaskStore as _,
@@ -255,6 +256,35 @@ async fn damaged_tasks_are_leased_and_listed_beside_others() {
         damaged_numbers_stop_no_queue(store.clone(), &mut world, &damaged).await;
         store.close().await;
     }
+}
+
+/// Proves that a row that cannot be decoded at all stops no queue: the task beside it is leased, at each expiry of a lease.
+#[tokio::test]
+async fn a_row_that_cannot_be_decoded_stops_no_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let open = || Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap());
+    let store = open();
+    let mut world = World::new(150);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    let sound = commit.tasks[0].id;
+    store.commit(vec![commit]).await.unwrap();
+    store.close().await;
+    let insert = "INSERT INTO tasks (id, order_id, queue, kind, run_at_ns) \
+        SELECT x'01', x'02', queue, kind, 1 FROM tasks WHERE id = ?1";
+    let connection = Connection::open(&path).unwrap();
+    assert_eq!(connection.execute(insert, params![sound.uuid().into_bytes()]).unwrap(), 1);
+    connection.close().unwrap();
+    let store = open();
+    for hours in 1..3 {
+        let now = world.in_seconds(hours * 3_600);
+        let lease_until = now + Duration::from_mins(1);
+        let claimed = store.claim_due_tasks(TaskQueue::Deadlines, now, lease_until, 10).await.unwrap();
+        assert_eq!(claimed.iter().map(|claimed| claimed.task.id).collect::<Vec<_>>(), [sound]);
+    }
+    store.close().await;
 }
 
 /// Proves that the export of a task whose content is not JSON fails with an error that names the task and the column,

@@ -62,7 +62,7 @@ pub trait TaskStore: Send + Sync {
         failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError>;
 
-    /// Parks a leased task that has failed too often: no worker receives it until an operator retries it. Returns `false` if the
+    /// Parks a leased task that has failed too often or cannot be decoded: no worker receives it until an operator retries it. Returns `false` if the
     /// lease was lost.
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError>;
 
@@ -193,7 +193,7 @@ pub struct ClaimedTask {
 pub struct TaskLease {
     /// The task.
     pub task_id: TaskId,
-    /// The subject of the task, which determines where the task is stored.
+    /// The subject of the task. Its kind and the id of the task determine where the task is stored.
     pub subject: TaskSubject,
     /// The fencing token.
     pub token: u32,

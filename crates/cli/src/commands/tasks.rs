@@ -72,8 +72,8 @@ fn note(text: &str) -> Result<Note, String> {
     Note::new(text).map_err(|error| error.to_string())
 }
 
-/// A parked task in the format of the API. Exactly one of the ids of its subject is present. They are text, because a
-/// damaged task may contain anything.
+/// A parked task in the format of the API. Exactly one of the ids of its subject is present. The ids of the
+/// subject are text, because those of a damaged task may be anything.
 #[derive(Debug, Serialize, Deserialize)]
 struct Row {
     id: TaskId,

@@ -237,7 +237,7 @@ async fn a_task_that_cannot_be_decoded_is_parked_at_once() {
 }
 
 /// Proves that a task whose content only a newer server can decode is left to that server, without a failure: the
-/// content says so, or it looks damaged and its order is of a newer server.
+/// content says so, or it looks damaged and a newer server wrote its order.
 #[tokio::test]
 async fn a_task_with_content_of_a_newer_server_is_postponed() {
     let text = || "injected by the test".to_owned();

@@ -149,7 +149,8 @@ codes! {
     /// A task has a subject that a task of its kind cannot have. Workers leave it, and nobody can retry or
     /// resolve it.
     TaskSubject "task_subject" Breach "I3",
-    /// The content of a task cannot be decoded, so no worker can execute it. Workers park such a task.
+    /// The content of a task cannot be decoded, so no worker can execute it, and no newer version of Dabba wrote its order.
+    /// Workers park such a task.
     TaskUnreadable "task_unreadable" Breach "I3",
     /// The order waits for a step, and no task will carry it out.
     TaskMissing "task_missing" Breach "I3",
@@ -187,7 +188,7 @@ codes! {
     RefundRefused "refund_refused" Warning "",
     /// A task is overdue.
     TaskOverdue "task_overdue" Warning "",
-    /// A task has failed too often and is parked.
+    /// A task is parked: it has failed too often or cannot be decoded.
     TaskParked "task_parked" Warning "",
     /// A review task is open: an operator must handle and resolve it.
     ReviewOpen "review_open" Warning "",

@@ -1,4 +1,4 @@
-//! Tasks: an equal share from each shard; changes go to the shard that the task's subject determines.
+//! Tasks: an equal share from each shard; changes go to the shard that the task's id and the kind of its subject determine.
 
 use async_trait::async_trait;
 use dabba_domain::{
@@ -15,10 +15,11 @@ use crate::{
 };
 
 impl ShardedStore {
-    /// Returns the shard that stores the tasks of a subject.
-    fn shard_of_subject(&self, subject: TaskSubject) -> &Shard {
+    /// Returns the shard that stores a task. The task of an order has the bucket of the order, in its own id too; the id of
+    /// the subject may be damaged.
+    fn shard_of_task(&self, id: TaskId, subject: TaskSubject) -> &Shard {
         match subject {
-            TaskSubject::Order(order_id) => self.shard(order_id.bucket()),
+            TaskSubject::Order(_) => self.shard(id.bucket()),
             TaskSubject::Restaurant(_) | TaskSubject::Account(_) => self.directory_shard(),
         }
     }
@@ -50,12 +51,12 @@ impl ShardedStore {
 #[async_trait]
 impl TaskStore for ShardedStore {
     async fn enqueue_task(&self, task: &NewTask) -> Result<bool, StoreError> {
-        let shard = self.shard_of_subject(task.subject);
+        let shard = self.shard_of_task(task.id, task.subject);
         shard.answer(shard.store().enqueue_task(task)).await
     }
 
     async fn complete_task(&self, lease: TaskLease) -> Result<bool, StoreError> {
-        let shard = self.shard_of_subject(lease.subject);
+        let shard = self.shard_of_task(lease.task_id, lease.subject);
         shard.answer(shard.store().complete_task(lease)).await
     }
 
@@ -81,12 +82,12 @@ impl TaskStore for ShardedStore {
         run_at: Timestamp,
         failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError> {
-        let shard = self.shard_of_subject(lease.subject);
+        let shard = self.shard_of_task(lease.task_id, lease.subject);
         shard.answer(shard.store().postpone_task(lease, run_at, failure)).await
     }
 
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError> {
-        let shard = self.shard_of_subject(lease.subject);
+        let shard = self.shard_of_task(lease.task_id, lease.subject);
         shard.answer(shard.store().park_task(lease, failure)).await
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dabba_domain::{RestaurantId, Role, TaskId, menu::Availability, task::TaskSubject};
+use dabba_domain::{OrderId, RestaurantId, Role, TaskId, menu::Availability, task::TaskSubject};
 use dabba_store::{
     AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, NewTask,
     OrderScope, OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError,
@@ -10,6 +10,7 @@ use dabba_store::{
     conformance::builders::{menu, menu_at, slug},
 };
 use futures::StreamExt as _;
+use uuid::Uuid;
 
 use crate::{
     Fixture, map, query,
@@ -38,7 +39,10 @@ async fn calls_about_a_restaurant_reach_its_shard_only() {
     restaurant.id = id;
     let commit = fixture.world.place(id, account);
     let task = commit.tasks[0].clone();
-    let lease = TaskLease { task_id: task.id, subject: task.subject, token: 1 };
+    // The id of the subject may be damaged: the id of the task determines the shard.
+    let subject = TaskSubject::Order(OrderId::unchecked(Uuid::nil()));
+    assert_ne!(subject.uuid(), task.subject.uuid());
+    let lease = TaskLease { task_id: task.id, subject, token: 1 };
     let (key, now) = (fixture.world.key(), fixture.world.now());
     let router = &fixture.router;
     assert_eq!(router.commit(vec![commit]).await.unwrap(), [CommitOutcome::Committed]);
