@@ -85,3 +85,35 @@ const fn participle(command: CommandKind) -> &'static str {
         CommandKind::Refund => "refunded",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that the text about a repeated command says what happened to the order.
+    #[test]
+    fn the_text_names_what_was_done_already() {
+        let texts =
+            CommandKind::ALL.iter().map(|command| Rejection::Already { command: *command }.to_string());
+        let done: Vec<String> = texts
+            .map(|text| {
+                let rest = text.strip_prefix("the order has already been ").unwrap();
+                rest.strip_suffix(", with different content").unwrap().to_owned()
+            })
+            .collect();
+        let expected = [
+            "confirmed",
+            "accepted",
+            "rejected",
+            "marked as ready",
+            "assigned",
+            "picked up",
+            "delivered",
+            "cancelled",
+            "warned of",
+            "expired",
+            "refunded",
+        ];
+        assert_eq!(done, expected);
+    }
+}

@@ -131,3 +131,19 @@ fn an_old_cancellation_has_the_bearer_of_its_refund() {
     let again = act(&failed, &admin(), &by(None)).unwrap().order;
     assert_eq!(again.refunds[1].refund.borne_by, RefundBearer::Platform);
 }
+
+/// Proves that the stored form of a cancellation names its bearer, except everyone, and is read back as it was.
+#[test]
+fn the_stored_cancellation_names_an_unusual_bearer() {
+    let confirmed = settled(&settled(&placed_by_card(delivery()).order, &authorized()), &captured());
+    let preparing = must(&confirmed, &staff(), &accept());
+    for (order, stored) in [(&confirmed, None), (&preparing, Some("platform"))] {
+        let decision = act(order, &admin(), &cancel()).unwrap();
+        let event = &decision.events[0].event;
+        let json = serde_json::to_value(event).unwrap();
+        assert_eq!(json["data"]["borne_by"].as_str(), stored, "{json}");
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), *event);
+        let closure = serde_json::to_value(&decision.order.closure).unwrap();
+        assert_eq!(closure["borne_by"].as_str(), stored, "{closure}");
+    }
+}

@@ -87,6 +87,8 @@ fn an_order_that_is_not_paid_in_time_expires() {
     assert_eq!(order.closure, Some(Closure::Expired { waited_for: ExpiryReason::Payment }));
     assert_eq!((order.status, order.payment_status), (OrderStatus::Cancelled, PaymentStatus::Pending));
     assert_eq!(expired.stock_returned, order.details.stock_drawn);
+    let returned = expired.events[0].event.returned_stock(&order.details.stock_drawn);
+    assert_eq!(returned.cloned().collect::<Vec<_>>(), order.details.stock_drawn);
     assert!(expired.tasks.is_empty(), "the worker that calls the provider sees that the order has ended");
     assert!(expire(order, deadline).unwrap().events.is_empty(), "a repeated expiry changes nothing");
     let never = settled(order, &PaymentReport::NeverRequested);

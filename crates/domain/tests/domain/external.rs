@@ -273,3 +273,19 @@ proptest! {
         }
     }
 }
+
+/// Proves that refunds without Dabba, which the provider does not limit to what is left, count up to the captured amount, and
+/// that the others count if one of them fails.
+#[test]
+fn refunds_beyond_the_captured_amount_count_up_to_it() {
+    let life = Life::delivered();
+    let total = life.order.captured;
+    let life = life.after(&dashboard_refund("re_1", total.minor())).after(&dashboard_refund("re_2", 300));
+    assert_eq!((life.order.refunded, life.order.refundable()), (total, Amount::ZERO));
+    let failed = PaymentReport::ExternalRefundFailed {
+        reference: named("re_2"),
+        reason: RefundFailureReason::CardClosed,
+    };
+    let life = life.after(&failed);
+    assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Refunded, total));
+}

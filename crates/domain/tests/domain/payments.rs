@@ -318,3 +318,27 @@ proptest! {
         }
     }
 }
+
+/// Proves that a declined payment returns the stock of an order that it ends, and that it returns no stock of an order that
+/// had ended before.
+#[test]
+fn a_declined_payment_returns_the_stock_once() {
+    let order = placed_by_card(delivery()).order;
+    let drawn = &order.details.stock_drawn;
+    assert!(!drawn.is_empty());
+    let decision = settle(&order, &declined(), &settings(), now()).unwrap();
+    assert_eq!(decision.stock_returned, *drawn);
+    let returned = decision.events[0].event.returned_stock(drawn);
+    assert_eq!(returned.cloned().collect::<Vec<_>>(), *drawn);
+    let cancelled = act(&order, &customer(), &cancel()).unwrap();
+    assert_eq!(cancelled.stock_returned, *drawn);
+    let late = settle(&cancelled.order, &declined(), &settings(), now()).unwrap();
+    assert_eq!((late.events.len(), late.stock_returned.len()), (1, 0));
+    assert_eq!(late.events[0].event.returned_stock(drawn).count(), 0);
+}
+
+/// Proves that the debug text of a token shows that there is a token, and not which one.
+#[test]
+fn the_debug_text_of_a_token_hides_it() {
+    assert_eq!(format!("{:?}", token()), "PaymentToken(…)");
+}
