@@ -2,6 +2,7 @@
 
 use dabba_domain::{
     Actor, Timestamp,
+    limits::MAX_PREPARATION_MINUTES,
     order::{
         Closure, Command, CommandKind, Decision, Event, ExpiryReason, Fulfilment, Order, OrderStatus,
         PaymentReport, PaymentStatus, Rejection, TaskSpec, allowed_actions, decide, place, settle,
@@ -16,7 +17,7 @@ use crate::{
         PAYMENT_TIME, admin, amount, customer, delivery, details, now, order, placed, placed_by_card,
         settings, staff,
     },
-    moves::{accept, cancel, must, reject},
+    moves::{accept, act, cancel, must, reject},
     payments::{authorized, captured, orders_by_card, settled},
 };
 
@@ -144,4 +145,27 @@ fn an_order_has_a_deadline_only_while_it_waits() {
     }
     let rejected = must(&order(delivery()), &staff(), &reject());
     assert_eq!(rejected.deadline(), None);
+}
+
+/// Proves that the preparation time has a maximum, and that a repeated acceptance is compared with the first by it.
+#[test]
+fn the_preparation_time_is_limited_and_compared() {
+    let confirmed = placed(delivery()).order;
+    let accepts = |preparation_minutes| act(&confirmed, &staff(), &Command::Accept { preparation_minutes });
+    for minutes in [0, MAX_PREPARATION_MINUTES] {
+        let accepted = accepts(minutes).unwrap().order;
+        let ready_by = accepted.ready_by.unwrap();
+        assert_eq!(ready_by.duration_since(now()), SignedDuration::from_mins(minutes.into()));
+        let again = |preparation_minutes| act(&accepted, &staff(), &Command::Accept { preparation_minutes });
+        assert!(again(minutes).unwrap().events.is_empty(), "the same acceptance is done already");
+        let other = again(minutes.abs_diff(1));
+        assert!(matches!(other, Err(Rejection::Already { command: CommandKind::Accept })), "{other:?}");
+    }
+    for minutes in [MAX_PREPARATION_MINUTES + 1, MAX_PREPARATION_MINUTES + 2, u32::MAX] {
+        let refused = accepts(minutes);
+        let Err(Rejection::Invalid(problems)) = refused else { panic!("{minutes}: {refused:?}") };
+        let problem = &problems.as_slice()[0];
+        assert_eq!(problem.pointer, "/preparation_minutes");
+        assert!(problem.detail.contains(&minutes.to_string()), "{problem:?}");
+    }
 }
