@@ -274,11 +274,11 @@ impl Work {
     /// Ends the lease of a failed task: postpones the task for a retry, or parks it.
     async fn fail(&self, claimed: &ClaimedTask, error: &Error) -> TaskOutcome {
         let (attempts, now) = (claimed.attempts, self.clock.now());
-        let TaskRecord { subject, kind, .. } = claimed.task;
+        let TaskRecord { id, subject, kind, .. } = claimed.task;
         let order_id = subject.order_id().map(tracing::field::display);
         if matches!(error, Error::WrittenByNewer) {
             // This is not a failure of the task: a newer server executes it.
-            tracing::debug!(order_id, %subject, %kind, "a task is left to a newer server");
+            tracing::debug!(task_id = %id, order_id, %subject, %kind, "a task is left to a newer server");
             let postponed = self.store.postpone_task(claimed.lease, after(now, NEWER_PAUSE), None).await;
             return release_outcome(claimed, postponed, TaskOutcome::Postponed);
         }
@@ -292,11 +292,13 @@ impl Work {
         if !passes_by_itself && failures >= policy.max_failures {
             let parked = self.store.park_task(claimed.lease, &failure).await;
             if parked == Ok(true) {
-                tracing::error!(order_id, %subject, %kind, attempts, %error, "a task failed too often and was parked");
+                tracing::error!(
+                    task_id = %id, order_id, %subject, %kind, attempts, %error, "a task failed too often and was parked"
+                );
             }
             return release_outcome(claimed, parked, TaskOutcome::Parked);
         }
-        tracing::warn!(order_id, %subject, %kind, attempts, %error, "a task failed");
+        tracing::warn!(task_id = %id, order_id, %subject, %kind, attempts, %error, "a task failed");
         let backoff = (policy.backoff)(&self.config);
         let pause = backoff.pause(failures, self.random.next_u64());
         let postponed = self.store.postpone_task(claimed.lease, after(now, pause), Some(&failure)).await;
