@@ -289,3 +289,21 @@ fn refunds_beyond_the_captured_amount_count_up_to_it() {
     let life = life.after(&failed);
     assert_eq!((life.order.status, life.order.refunded), (OrderStatus::Refunded, total));
 }
+
+/// Proves that a refund in another currency, whose amount the order cannot state, leaves the payment captured, and that an
+/// admin has to look at it.
+#[test]
+fn a_refund_in_another_currency_counts_as_zero() {
+    let money = Money { amount: amount(300), currency: Currency::from_code("EUR").unwrap() };
+    let report = PaymentReport::ExternalRefund { payment: reference(), reference: named("re_1"), money };
+    let delivered = Life::delivered().order;
+    let decision = settle(&delivered, &report, &settings(), now()).unwrap();
+    let order = &decision.order;
+    assert_eq!((order.refunded, order.refundable()), (Amount::ZERO, delivered.captured));
+    assert_eq!((order.status, order.payment_status), (OrderStatus::Delivered, PaymentStatus::Captured));
+    assert!(matches!(
+        decision.tasks[0].task,
+        Task::Review { reason: ReviewReason::RefundedAtProvider { amount: Amount::ZERO, .. } }
+    ));
+    assert_eq!(order.refunds[0].refund.external.as_ref().unwrap().money, Some(money));
+}

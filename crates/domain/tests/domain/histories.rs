@@ -6,7 +6,7 @@ use crate::{
 };
 use dabba_domain::{
     Amount,
-    order::{Command, Decision, Event, Fulfilment, OrderStatus, RecordedEvent, decide, fold},
+    order::{Command, Decision, Event, Fulfilment, OrderStatus, RecordedEvent, RefundNumber, decide, fold},
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -121,4 +121,20 @@ proptest! {
         let stored = serde_json::to_string(&history).unwrap();
         prop_assert_eq!(serde_json::from_str::<Vec<RecordedEvent>>(&stored).unwrap(), history);
     }
+}
+
+/// Proves that a history begins with a placement at version 1, has no second one, and has no event about a refund that was
+/// never requested. The error names the version after which the event does not fit.
+#[test]
+fn an_event_that_does_not_fit_is_refused() {
+    let placed = placed(delivery()).events;
+    let first = &placed[0];
+    let later = RecordedEvent { version: 2, ..first.clone() };
+    assert_eq!(fold(std::slice::from_ref(&later)).unwrap_err().after, 0);
+    assert_eq!(fold([first, &later]).unwrap_err().after, 1);
+    let event = Event::RefundFailed { number: RefundNumber::MIN, reason: None };
+    let version = placed.last().unwrap().version + 1;
+    let failed = RecordedEvent { version, event, ..first.clone() };
+    let error = fold(placed.iter().chain([&failed])).unwrap_err();
+    assert_eq!((error.version, error.after), (version, version - 1));
 }
