@@ -102,8 +102,8 @@ async fn no_command_is_refused_from_the_cache() {
     assert!(matches!(error, Error::VersionMismatch { current: 3 }), "{error}");
 }
 
-/// Proves that a wrong expected version is named to whoever may read the order or may give the command, before the command is
-/// judged, and to nobody else (I9).
+/// Proves that a caller who may read the order or may give the command learns of a wrong expected version before the command is
+/// judged, and that no other caller does (I9).
 #[tokio::test]
 async fn a_wrong_expected_version_is_named_to_parties_only() {
     let (world, id) = accepted().await;
