@@ -22,6 +22,7 @@ mod commit;
 pub mod conformance;
 pub mod encoding;
 mod error;
+mod feed;
 mod health;
 mod hint;
 pub mod layer;
@@ -49,6 +50,9 @@ pub use claim::{
 };
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
 pub use error::{StoreError, chain};
+pub use feed::{
+    FeedEnd, FeedEvent, FeedPage, FeedPosition, FeedStore, Incarnation, IncarnationError,
+};
 pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
