@@ -10,7 +10,7 @@ use dabba_testkit::sources_below;
 use spdx::{Expression, ParseMode};
 
 /// Allowed dependencies of each crate of the workspace, except in tests.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("dabba-domain", &[]),
     ("dabba-store", &["dabba-domain"]),
     ("dabba-store-sql", &["dabba-domain", "dabba-store"]),
@@ -19,7 +19,8 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("dabba-engine", &["dabba-domain", "dabba-store"]),
     ("dabba-gateways", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-web", &["dabba-domain", "dabba-store", "dabba-engine"]),
-    ("dabba-api", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-web"]),
+    ("dabba-outbound", &["dabba-domain", "dabba-store", "dabba-engine"]),
+    ("dabba-api", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-web", "dabba-outbound"]),
     // The simulation simulates a payment provider.
     ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
     ("dabba-cli", ALL_BUT_TESTS),
@@ -40,6 +41,7 @@ const ALL_AND_CLUSTERS: &[&str] = &[
     "dabba-store-postgres",
     "dabba-engine",
     "dabba-gateways",
+    "dabba-outbound",
     "dabba-web",
     "dabba-api",
     "dabba-sim",

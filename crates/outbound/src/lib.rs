@@ -1,0 +1,6 @@
+//! Outgoing events: what Dabba publishes about orders, and how it delivers it.
+//!
+//! `order_events` is the outbox: a commit writes the events of an order, and no row per consumer. This crate reads the
+//! committed events of each shard in commit order ([`dabba_store::FeedStore`]), represents them for their audience, and
+//! delivers them. Stored events and public events are different types: a stored event never changes its meaning, and a
+//! public event contains only what its audience may see (I9).
