@@ -22,7 +22,7 @@
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
 //! Time, randomness, the payment provider and servers whose URLs users enter are ports ([`Clock`], [`Random`],
-//! [`PaymentGateway`], [`Egress`]), which tests replace.
+//! [`PaymentGateway`], [`Egress`]), which tests replace. [`sealing`] encrypts the secrets that stores keep.
 
 mod accounts;
 mod catalogue;
@@ -42,6 +42,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+pub mod sealing;
 mod sparse;
 mod work;
 mod writing;
