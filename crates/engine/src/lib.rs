@@ -21,8 +21,8 @@
 //!
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
-//! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]), which tests
-//! replace.
+//! Time, randomness, the payment provider and servers whose URLs users enter are ports ([`Clock`], [`Random`],
+//! [`PaymentGateway`], [`Egress`]), which tests replace. [`sealing`] encrypts the secrets that stores keep.
 
 mod accounts;
 mod catalogue;
@@ -31,6 +31,7 @@ mod clock;
 mod committer;
 mod condition;
 mod config;
+mod egress;
 mod engine;
 mod error;
 mod measure;
@@ -41,6 +42,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+pub mod sealing;
 mod sparse;
 mod work;
 mod writing;
@@ -59,6 +61,10 @@ pub use clock::{
     SystemClock, SystemRandom,
 };
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
+pub use egress::{
+    Egress, EgressAttempt, EgressFailure, EgressFailureKind, EgressReply, EgressRequest, EgressUrlError,
+    MAX_TARGET_URL_LENGTH, RetryAfter, TargetUrl,
+};
 pub use engine::{Engine, Ports};
 pub use error::{Conflict, Error};
 pub use metrics::{

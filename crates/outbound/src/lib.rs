@@ -8,5 +8,7 @@
 //! | module | content |
 //! |---|---|
 //! | [`public`] | the public events: envelope, content by audience, JSON Schema, `AsyncAPI` |
+//! | [`webhooks`] | the signatures of webhooks |
 
 pub mod public;
+pub mod webhooks;
