@@ -50,6 +50,8 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
     ("V12__task_subjects", include_str!("../migrations/V12__task_subjects.sql")),
+    ("V13__reserved", include_str!("../migrations/V13__reserved.sql")),
+    ("V14__api_keys", include_str!("../migrations/V14__api_keys.sql")),
 ]);
 
 /// Version of the newest migration.

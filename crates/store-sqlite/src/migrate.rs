@@ -37,6 +37,8 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V7__versions", include_str!("../migrations/V7__versions.sql")),
     ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
     ("V9__task_subjects", include_str!("../migrations/V9__task_subjects.sql")),
+    ("V10__reserved", include_str!("../migrations/V10__reserved.sql")),
+    ("V11__api_keys", include_str!("../migrations/V11__api_keys.sql")),
 ]);
 
 /// The version of the newest migration.

@@ -17,8 +17,8 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use crate::{
-    Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange,
-    TaskLease,
+    Account, AccountHolder, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask,
+    StockChange, TaskLease,
 };
 
 /// A seeded source of everything that a test needs: ids, times, restaurants, orders, commits.
@@ -142,6 +142,7 @@ impl World {
         let id = self.account_id();
         Account {
             id,
+            holder: AccountHolder::Person,
             email: format!("{:016x}@example.com", self.random()),
             name: Name::new("Zoë O’Neill-山田").unwrap(),
             role,

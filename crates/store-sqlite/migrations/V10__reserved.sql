@@ -1,0 +1,3 @@
+-- Reserved for the migration of the feed.
+
+INSERT INTO schema_versions (version, compatible_from) VALUES (10, 7);
