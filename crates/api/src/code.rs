@@ -71,6 +71,8 @@ dabba_web::codes! {
     EMAIL_TAKEN, "email_taken", CONFLICT, "Another account has the e-mail address";
     /// The change would leave no enabled admin.
     LAST_ADMIN, "last_admin", CONFLICT, "This is the last enabled admin";
+    /// The service account has the maximum number of active API keys.
+    TOO_MANY_API_KEYS, "too_many_api_keys", CONFLICT, "The service account has too many API keys";
 }
 
 /// Returns every code that this API uses, in the order of the documentation: conflicts between the shared codes with lower

@@ -195,6 +195,8 @@ id_kinds! {
     /// Identifies a background task. The bucket of an order's task is that of the order. The bucket of another task has
     /// no meaning.
     TaskKind, TaskId, "task";
+    /// Identifies an API key of a service account. Its bucket has no meaning.
+    ApiKeyKind, ApiKeyId, "API key";
 }
 
 #[cfg(test)]

@@ -50,8 +50,9 @@ mod writing;
 pub use dabba_store::panic_text;
 
 pub use accounts::{
-    AccountAnswer, AccountFilter, AccountPatch, Accounts, EmailError, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH,
-    MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, check_email,
+    AccountAnswer, AccountFilter, AccountPatch, Accounts, ApiKeyFormatError, ApiKeySecret, EmailError,
+    FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, ServiceRegistration, check_email,
 };
 pub use catalogue::{
     CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
@@ -61,6 +62,7 @@ pub use clock::{
     SystemClock, SystemRandom,
 };
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
+pub use dabba_store::AccountHolder;
 pub use egress::{
     Egress, EgressAttempt, EgressFailure, EgressFailureKind, EgressReply, EgressRequest, EgressUrlError,
     MAX_TARGET_URL_LENGTH, RetryAfter, TargetUrl,
@@ -68,14 +70,14 @@ pub use egress::{
 pub use engine::{Engine, Ports};
 pub use error::{Conflict, Error};
 pub use metrics::{
-    CallLabel, CallOutcome, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome,
-    TaskOutcomeLabel,
+    CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
+    TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
-pub use principal::{AccountHolder, Principal, Scope, Scopes};
+pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
 pub use work::Work;

@@ -51,6 +51,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
     ("V12__task_subjects", include_str!("../migrations/V12__task_subjects.sql")),
     ("V13__feed_state", include_str!("../migrations/V13__feed_state.sql")),
+    ("V14__api_keys", include_str!("../migrations/V14__api_keys.sql")),
 ]);
 
 /// Version of the newest migration.

@@ -18,6 +18,11 @@ const FILL: &str = "\
     INSERT INTO stock SELECT id_of(1, n), 10, 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
     INSERT INTO unavailable_items SELECT id_of(1, n), 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
     INSERT INTO accounts SELECT id_of(2, n), 0, n || '@example.org', 'A', 'customer', '' FROM generate_series(1, 10000) n; \
+    INSERT INTO accounts SELECT id_of(5, n), 0, 'service:' || n, 'A', 'restaurant', '', 1, NULL, NULL, 'service' \
+        FROM generate_series(1, 100) n; \
+    INSERT INTO api_keys (id, account_id, hash, name, as_of, created_at_ns, created_by) \
+        SELECT id_of(6, n), id_of(5, n % 100 + 1), decode(lpad(to_hex(n), 64, '0'), 'hex'), 'K', 0, 0, id_of(2, 1) \
+        FROM generate_series(1, 10000) n; \
     INSERT INTO memberships SELECT id_of(1, n % 100 + 1), id_of(2, n) FROM generate_series(1, 10000) n; \
     INSERT INTO orders SELECT id_of(3, n), id_of(1, n % 100), id_of(2, n % 1000), \
         CASE WHEN n % 3 = 0 THEN id_of(2, n % 50) END, 2, 1000, 0, 0, NULL, NULL, n, n, n % 100 <> 0, \

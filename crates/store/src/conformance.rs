@@ -23,6 +23,7 @@
 
 mod access;
 mod accounts;
+mod api_keys;
 mod audit;
 mod availability;
 pub mod builders;
@@ -232,6 +233,16 @@ properties! { $
         orders_after_a_rejection_in_a_batch_see_the_marks,
         rejections_of_one_batch_add_up,
         concurrent_rejections_and_manual_changes_lose_nothing,
+    }
+    api_keys {
+        a_service_account_is_listed_by_its_holder,
+        a_key_is_found_by_its_hash,
+        active_keys_are_limited,
+        a_key_is_created_once_under_an_idempotency_key,
+        a_key_is_revoked_once,
+        the_keys_of_an_account_end_with_it,
+        a_void_key_writes_nothing,
+        the_latest_use_of_a_key_is_kept,
     }
     accounts {
         a_created_account_is_stored_exactly,

@@ -293,6 +293,7 @@ enum StoredResource {
         remaining: u32,
     },
     Account,
+    ApiKey,
     #[serde(other)]
     Unknown,
 }
@@ -306,6 +307,7 @@ pub fn encode_resource(resource: &Resource) -> Result<(Uuid, Option<String>), St
             (restaurant_id.uuid(), StoredResource::Stock { item: item.clone(), remaining: *remaining })
         }
         Resource::Account(id) => (id.uuid(), StoredResource::Account),
+        Resource::ApiKey(id) => (id.uuid(), StoredResource::ApiKey),
         Resource::Unknown => {
             return Err(StoreError::Corrupt("a claim refers to an unknown kind of resource".to_owned()));
         }
@@ -326,6 +328,7 @@ pub fn decode_resource(id: Uuid, json: Option<&str>) -> Result<Resource, StoreEr
             Resource::Stock { restaurant_id, item, remaining }
         }
         StoredResource::Account => Resource::Account(id_of(id)?),
+        StoredResource::ApiKey => Resource::ApiKey(id_of(id)?),
         StoredResource::Unknown => Resource::Unknown,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -14,10 +14,11 @@ use dabba_domain::{
 use futures::stream::BoxStream;
 
 use crate::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
-    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
-    IdempotencyKey, Listing, Measurement, MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
+    CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome,
+    Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
+    Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery,
     OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation,
     RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim,
     StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
@@ -241,7 +242,9 @@ layer! {
         Read find_account_claim(account_id: AccountId, key: &IdempotencyKey) -> Option<ClaimRecord>;
         Other account(id: AccountId) -> Option<Account>;
         Other account_by_email(email: &str) -> Option<Account>;
-        Other accounts(role: Option<Role>, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
+        Other accounts(
+            holder: Option<AccountHolder>, role: Option<Role>, after: Option<AccountId>, limit: PageSize
+        ) -> Vec<Account>;
         Other edit_account_under(edit: &AccountEdit, claim: Option<ClaimAt<'_>>) -> UnderKey<AccountEditOutcome>;
         Other revoke(subject: Subject, by: Option<Credential>, at: Timestamp) -> Option<RevocationRevision>;
         Other revocations(after: RevocationRevision, limit: u32) -> Vec<Revocation>;
@@ -251,6 +254,18 @@ layer! {
         ) -> MembershipChange;
         Other members(restaurant_id: RestaurantId, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
         Other memberships(account_id: AccountId) -> Vec<RestaurantId>;
+    }
+    ApiKeyStore {
+        Other create_api_key_under(
+            new: &NewApiKey, by: Option<Credential>, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<ApiKeyCreation>;
+        Other api_key(id: ApiKeyId) -> Option<ApiKey>;
+        Other api_key_by_hash(hash: &ApiKeyHash) -> Option<(ApiKey, Account)>;
+        Other api_keys(account_id: AccountId, after: Option<ApiKeyId>, limit: PageSize) -> Vec<ApiKey>;
+        Other revoke_api_key(
+            account_id: AccountId, id: ApiKeyId, by: Option<Credential>, at: Timestamp
+        ) -> ApiKeyRevocation;
+        Other record_key_uses(uses: &[(ApiKeyId, Timestamp)]) -> ();
     }
     AuditStore {
         Other damage() -> Vec<String>;

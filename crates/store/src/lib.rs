@@ -35,8 +35,9 @@ mod task;
 pub mod transfer;
 
 pub use account::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, EditedAccount,
-    MembershipChange,
+    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore,
+    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, MAX_KEY_USES,
+    MembershipChange, NewApiKey, scopes_of, stored_scopes,
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
 pub use backoff::Backoff;
@@ -58,7 +59,7 @@ pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
-pub use revocation::{Credential, Revocation, RevocationRevision, Subject, least_revision};
+pub use revocation::{ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, least_revision};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
@@ -74,7 +75,9 @@ pub use task::{
 
 /// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
 #[async_trait::async_trait]
-pub trait Store: OrderStore + FeedStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
+pub trait Store:
+    OrderStore + FeedStore + TaskStore + CatalogueStore + AccountStore + ApiKeyStore + AuditStore
+{
     /// Checks with a real query which part of the store answers. Fails if nothing can be served without the parts that do not
     /// answer.
     async fn ping(&self) -> Result<Health, StoreError>;

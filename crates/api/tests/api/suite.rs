@@ -10,6 +10,7 @@ mod examples;
 mod expiry;
 mod hidden;
 mod idempotency;
+mod keys;
 mod lists;
 mod menus;
 mod operations;

@@ -118,10 +118,11 @@ const RECORD_LAST_EVENT: &str = concat!(
 );
 
 /// Tables that only the directory uses. A table that references another one comes before it.
-const DIRECTORY: [(&str, &str); 4] = [
+const DIRECTORY: [(&str, &str); 5] = [
     ("memberships", purge_outside_directory!("memberships", "restaurant_id, account_id")),
     ("revocations", purge_outside_directory!("revocations", "revision")),
     ("revocation_counter", purge_outside_directory!("revocation_counter", "id")),
+    ("api_keys", purge_outside_directory!("api_keys", "id")),
     ("accounts", purge_outside_directory!("accounts", "id")),
 ];
 
@@ -288,7 +289,7 @@ mod tests {
         cluster.execute(&database, FILL).unwrap();
         let administration = Administration::new(&url).unwrap();
         let tasks = TABLES[0].sql();
-        let (_, accounts) = DIRECTORY[3];
+        let (_, accounts) = DIRECTORY[4];
         for (known, expected) in [(KNOWN_SCHEMA - 1, 0_u64), (KNOWN_SCHEMA, 1)] {
             let deleted = administration.run(async |connection| {
                 let of_tasks =

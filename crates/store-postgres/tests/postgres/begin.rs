@@ -19,6 +19,7 @@ use crate::{
 /// Every table that a store's writes touch.
 const TABLES: &[&str] = &[
     "accounts",
+    "api_keys",
     "revocations",
     "revocation_counter",
     "idempotency_keys",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -12,10 +12,11 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
-    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
-    IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange, MenuRevisions, NewTask, OrderPage,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
+    CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome,
+    Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
+    Incarnation, Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage,
     OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
     Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
     StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
@@ -167,6 +168,44 @@ impl CatalogueStore for EmptyStore {
 }
 
 #[async_trait]
+impl ApiKeyStore for EmptyStore {
+    async fn create_api_key_under(
+        &self,
+        _: &NewApiKey,
+        _: Option<Credential>,
+        _: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<ApiKeyCreation>, StoreError> {
+        Ok(UnderKey::Ended(ApiKeyCreation::NotFound))
+    }
+    async fn api_key(&self, _: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        Ok(None)
+    }
+    async fn api_key_by_hash(&self, _: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+        Ok(None)
+    }
+    async fn api_keys(
+        &self,
+        _: AccountId,
+        _: Option<ApiKeyId>,
+        _: PageSize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn revoke_api_key(
+        &self,
+        _: AccountId,
+        _: ApiKeyId,
+        _: Option<Credential>,
+        _: Timestamp,
+    ) -> Result<ApiKeyRevocation, StoreError> {
+        Ok(ApiKeyRevocation::NotFound)
+    }
+    async fn record_key_uses(&self, _: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
 impl AccountStore for EmptyStore {
     async fn create_account_under(
         &self,
@@ -199,6 +238,7 @@ impl AccountStore for EmptyStore {
     }
     async fn accounts(
         &self,
+        _: Option<AccountHolder>,
         _: Option<Role>,
         _: Option<AccountId>,
         _: PageSize,
