@@ -28,6 +28,7 @@ mod audit;
 mod catalogue;
 mod claims;
 mod codec;
+mod consumers;
 mod failure;
 mod hints;
 mod hosts;
@@ -51,6 +52,7 @@ mod stock;
 mod tasks;
 mod tls;
 mod transaction;
+mod webhooks;
 
 use std::{
     sync::{

@@ -30,6 +30,7 @@ mod catalogue;
 mod claims;
 mod codec;
 mod connection;
+mod consumers;
 mod damage;
 mod export;
 mod failure;
@@ -45,6 +46,7 @@ mod query_plans;
 mod reader;
 mod stock;
 mod tasks;
+mod webhooks;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -6,7 +6,7 @@
 //! | `shard` | one shard: calls with a timeout, and a pause after a call that timed out |
 //! | `gather` | calls to many shards at once, tolerating shards that do not answer |
 //! | `router` | [`ShardedStore`], and the calls that concern it as a whole |
-//! | `orders`, `feed`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
+//! | `orders`, `feed`, `consumers`, `webhooks`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
 //! | `cursor` | a position in the feed of all shards, as text |
 //!
 //! **Targeted calls.** A call about a restaurant, an order or a task goes to the one shard that the id
@@ -26,6 +26,7 @@
 mod accounts;
 mod audit;
 mod catalogue;
+mod consumers;
 mod cursor;
 mod feed;
 mod gather;
@@ -34,6 +35,7 @@ mod orders;
 mod router;
 mod shard;
 mod tasks;
+mod webhooks;
 
 pub use self::{
     map::{
