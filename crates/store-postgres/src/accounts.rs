@@ -163,7 +163,11 @@ impl PostgresStore {
     }
 
     /// Returns whether the caller's credential is void, inside a transaction that writes.
-    async fn is_void(&self, connection: &Connection, by: Option<Credential>) -> Result<bool, Failure> {
+    pub(crate) async fn is_void(
+        &self,
+        connection: &Connection,
+        by: Option<Credential>,
+    ) -> Result<bool, Failure> {
         match by {
             Some(credential) if self.known_schema >= SCHEMA => {
                 revocations::is_void(connection, credential).await

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use dabba_pg_cluster::Cluster;
 
 use crate::{
-    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, feed, orders, pool::Connections,
-    shard, stock, tasks, tls::ConnectionTarget,
+    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, consumers, feed, orders,
+    pool::Connections,
+    shard, stock, tasks,
+    tls::ConnectionTarget,
+    webhooks::{deliveries, endpoints},
 };
 
 /// Fills the tables: 100,000 orders of 1,000 customers and 100 restaurants, with the rows that belong to them.
@@ -35,6 +38,15 @@ const FILL: &str = "\
     INSERT INTO tasks (id, order_id, run_at_ns, queue, kind) \
         SELECT id_of(4, n), id_of(3, n), n, CASE WHEN n % 2 = 0 THEN 'payments' ELSE 'deadlines' END, \
         CASE WHEN n % 2 = 0 THEN 'capture_payment' ELSE 'warn_unaccepted' END FROM generate_series(1, 100000) n; \
+    INSERT INTO webhook_endpoints SELECT id_of(5, n), id_of(1, n % 100), 1, n, n, 0, id_of(2, 1), NULL, NULL, NULL, NULL, NULL, \
+        1, '{}' FROM generate_series(1, 10000) n; \
+    INSERT INTO webhook_counter VALUES (1, 10000); \
+    INSERT INTO feed_leases SELECT 'group-' || n, 'holder', 1, 1 FROM generate_series(1, 100) n; \
+    INSERT INTO feed_consumers SELECT 'webhooks', id_of(5, n)::text, '0', 1, n, 0, 0 FROM generate_series(1, 10000) n; \
+    INSERT INTO webhook_failures SELECT id_of(3, n), id_of(5, n % 100), 2, 1, n, n, n, 500, 'failed', \
+        CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, 100000) n; \
+    INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
+        FROM generate_series(1, 10000) n; \
     ANALYZE";
 
 /// With 100,000 orders, the plan of every statement uses indexes only, and neither the lists of orders nor the feed
@@ -57,6 +69,9 @@ async fn every_read_uses_an_index() {
         audit::STATEMENTS,
         catalogue::STATEMENTS,
         feed::STATEMENTS,
+        consumers::STATEMENTS,
+        deliveries::STATEMENTS,
+        endpoints::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
         stock::STATEMENTS,

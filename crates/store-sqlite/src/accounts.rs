@@ -29,6 +29,7 @@ use crate::{
     migrate,
 };
 
+pub(crate) use self::revocations::is_void;
 #[cfg(test)]
 pub(crate) use self::{
     edits::{DELETE_MEMBERSHIPS, FIND_OTHER_ADMIN, UPDATE_ACCOUNT},
@@ -127,7 +128,7 @@ impl AccountStore for SqliteStore {
         self.writer
             .write(move |transaction| {
                 claims::under(transaction, claim.as_ref(), None, || {
-                    if revocations::is_void(transaction, by)? {
+                    if is_void(transaction, by)? {
                         return Ok((AccountCreation::CallerRevoked, None));
                     }
                     create(transaction, &account)
@@ -211,7 +212,7 @@ impl AccountStore for SqliteStore {
     ) -> Result<Option<RevocationRevision>, StoreError> {
         self.writer
             .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
+                if is_void(transaction, by)? {
                     return Ok(None);
                 }
                 revocations::revoke(transaction, subject, at).map(Some)
@@ -240,7 +241,7 @@ impl AccountStore for SqliteStore {
     ) -> Result<MembershipChange, StoreError> {
         self.writer
             .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
+                if is_void(transaction, by)? {
                     return Ok(MembershipChange::CallerRevoked);
                 }
                 let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };

@@ -39,7 +39,7 @@ pub(crate) const FIND_REVOCATION: &str =
     "SELECT revision FROM revocations WHERE subject_kind = ?1 AND subject_id = ?2";
 
 /// Returns whether a caller's credential is void. A missing credential is never void.
-pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
+pub(crate) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
     let Some(Credential { account_id, role, as_of, api_key }) = by else { return Ok(false) };
     if let Some(ApiKeyUse { id, at }) = api_key
         && !keys::is_usable(transaction, account_id, id, at)?
