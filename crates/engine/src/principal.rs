@@ -115,9 +115,9 @@ pub enum Scope {
     ReadTasks,
     /// Retry and resolve parked tasks.
     WriteTasks,
-    /// Read the feed of events, and receive streams of events.
+    /// Read the events of many orders.
     ReadEvents,
-    /// Read the same events as a partner: without personal data.
+    /// Read the events of many orders as a partner, with fewer personal data.
     PartnerEvents,
 }
 
