@@ -7,6 +7,13 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`feed`] | the feed, read page by page with a cursor |
+//! | [`live`] | the live streams: followers of the shards, hub, limits |
 //! | [`public`] | the public events: envelope, content by audience, JSON Schema, `AsyncAPI` |
 
+pub mod feed;
+mod filter;
+pub mod live;
 pub mod public;
+
+pub use self::filter::{Filter, TypeSet};

@@ -39,11 +39,7 @@ impl<A: Members, B: Members> Serialize for Data<'_, A, B> {
 }
 
 /// Returns the content of an event for an audience. `decoded` is `None` if the event cannot be decoded.
-pub(super) fn data(
-    event: &FeedEvent,
-    decoded: Option<&RecordedEvent>,
-    audience: Audience,
-) -> Box<RawValue> {
+pub(super) fn data(event: &FeedEvent, decoded: Option<&RecordedEvent>, audience: Audience) -> Box<RawValue> {
     let common = table::Common {
         order_id: event.order_id,
         restaurant_id: event.restaurant_id,
@@ -87,10 +83,9 @@ impl Writer<'_> {
             Event::Confirmed { acceptance_deadline } | Event::AcceptanceDue { acceptance_deadline } => {
                 self.all(&table::Acceptance { acceptance_deadline: *acceptance_deadline })
             }
-            Event::Accepted { preparation_minutes, ready_by } => self.all(&table::Accepted {
-                preparation_minutes: *preparation_minutes,
-                ready_by: *ready_by,
-            }),
+            Event::Accepted { preparation_minutes, ready_by } => {
+                self.all(&table::Accepted { preparation_minutes: *preparation_minutes, ready_by: *ready_by })
+            }
             Event::MarkedReady | Event::PickedUp | Event::PaymentVoided => self.all(&table::Plain {}),
             Event::CourierAssigned { courier_id, reason, note } => self.all(&table::CourierAssigned {
                 courier_id: *courier_id,
@@ -241,12 +236,7 @@ fn line(line: &OrderLine) -> table::Line {
     let OrderLine { item, name, quantity, unit_price, total, options, note } = line;
     let option = |option: &OrderLineOption| {
         let OrderLineOption { group, option, name, price } = option;
-        table::LineOption {
-            group: group.clone(),
-            option: option.clone(),
-            name: name.clone(),
-            price: *price,
-        }
+        table::LineOption { group: group.clone(), option: option.clone(), name: name.clone(), price: *price }
     };
     table::Line {
         item: item.clone(),

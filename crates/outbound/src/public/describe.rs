@@ -82,7 +82,10 @@ fn payments() -> Vec<EventDescription> {
             "payment_failed",
             "The payment failed. An order that was waiting for the payment ends.",
         ),
-        event::<Plain>("payment_voided", "The authorization was voided, or the payment was never authorized."),
+        event::<Plain>(
+            "payment_voided",
+            "The authorization was voided, or the payment was never authorized.",
+        ),
         event::<PaymentDiffers>(
             "payment_differs",
             "The payment provider authorized or captured another amount or currency than agreed.",

@@ -97,7 +97,8 @@ mod tests {
             assert_eq!(short_type(&type_of(name)), Some(*name));
         }
         assert_eq!(type_of("placed"), "app.dabba.order.placed.v1");
-        for other in ["placed", "", "app.dabba.order..v1", "app.dabba.order.v1", "app.dabba.order.placed.v2"] {
+        for other in ["placed", "", "app.dabba.order..v1", "app.dabba.order.v1", "app.dabba.order.placed.v2"]
+        {
             assert_eq!(short_type(other), None, "{other}");
         }
     }

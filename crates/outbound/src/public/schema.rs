@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Audience, CONTENT_TYPE, EventDescription, Member, Shape, SPEC_VERSION,
+    Audience, CONTENT_TYPE, EventDescription, Member, SPEC_VERSION, Shape,
     describe::{common_members, events, withheld_members},
     envelope::{TYPE_PREFIX, TYPE_SUFFIX},
     type_of,

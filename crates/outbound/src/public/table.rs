@@ -45,7 +45,8 @@ const STOCK: &str = "Stock is a matter of the restaurant and of the systems that
 const BEARER: &str = "Who bears a refund is settled between restaurant and platform.";
 const REFERENCE: &str = "Only the platform has access to the provider's account.";
 const BANK: &str = "The answer of the customer's bank concerns only the customer and the platform.";
-const PROVIDER: &str = "It may state the balance of the platform or the customer's bank; an admin reviews it.";
+const PROVIDER: &str =
+    "It may state the balance of the platform or the customer's bank; an admin reviews it.";
 const REVIEW: &str = "An admin reviews the difference first; the amounts of the order do not change.";
 const INTERVENTION: &str = "It is a matter between platform and restaurant.";
 
