@@ -178,7 +178,7 @@ macro_rules! public {
                         stringify!($field),
                         $crate::public::shape::joined(&[$($about),+]),
                         &[$($letter),+],
-                        concat_reason!($($reason)?),
+                        reason_of!($($reason)?),
                     )),*],
                 }
             }
@@ -204,7 +204,7 @@ macro_rules! public {
 pub(super) use public;
 
 /// Returns the reason of a member, or an empty text.
-macro_rules! concat_reason {
+macro_rules! reason_of {
     () => {
         ""
     };
@@ -212,7 +212,7 @@ macro_rules! concat_reason {
         $reason
     };
 }
-pub(super) use concat_reason;
+pub(super) use reason_of;
 
 impl<T: Public> Public for Option<T> {
     const IS_REQUIRED: bool = false;

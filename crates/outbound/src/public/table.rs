@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::{
     Audience,
-    shape::{Always, Words, Yes, concat_reason, public},
+    shape::{Always, Words, Yes, public, reason_of},
 };
 
 const C: Audience = Audience::Customer;
