@@ -10,6 +10,7 @@
 mod access;
 mod accounts;
 mod commands;
+mod events;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod keys;
 mod lists;
@@ -54,6 +55,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(quotes::router())
         .merge(orders::router())
         .merge(commands::router())
+        .merge(events::router())
         .merge(tasks::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

@@ -22,6 +22,7 @@ pub(crate) mod simulate_payments;
 pub(crate) mod tasks;
 pub(crate) mod token;
 pub(crate) mod version;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::{
@@ -83,6 +84,8 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists parked tasks, which wait for an admin. Subcommands retry or resolve a task.
     Tasks(Box<tasks::Arguments>),
+    /// Prints the events of orders as they happen, from a running server.
+    Watch(Box<watch::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),
     /// Creates, lists and revokes API keys, and the service accounts that programs use with them.
@@ -126,6 +129,7 @@ impl Cli {
             Command::Copy(arguments) => copy::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
+            Command::Watch(arguments) => watch::run(*arguments),
             Command::Accounts(arguments) => accounts::run(*arguments),
             Command::Keys(arguments) => keys::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),

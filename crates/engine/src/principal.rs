@@ -60,6 +60,16 @@ impl Principal {
         }
     }
 
+    /// Refuses a credential that may not read events.
+    pub(crate) fn require_events(&self) -> Result<(), Error> {
+        if self.scopes.contains(Scope::PartnerEvents) { Ok(()) } else { self.require(Scope::ReadEvents) }
+    }
+
+    /// Returns whether the caller receives events as a partner: its credential is restricted to the events of partners.
+    pub const fn is_partner(&self) -> bool {
+        self.scopes.contains(Scope::PartnerEvents) && !self.scopes.contains(Scope::ReadEvents)
+    }
+
     /// Refuses service accounts. `what` completes the sentence "a service account cannot".
     pub(crate) fn require_person(&self, what: &str) -> Result<(), Error> {
         match self.holder {

@@ -1,11 +1,15 @@
 //! The caller, identified by a bearer token (RFC 6750): a signed token of a person, or an API key of a service account.
 
-use std::sync::Arc;
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     extract::FromRequestParts,
     http::{header, request::Parts},
 };
+use dabba_domain::Timestamp;
 use dabba_engine::{ApiKeySecret, Error, FoundKey, KeyUse, Principal};
 
 use crate::{Admission, ClientAddress, Face, address, code, problem::Problem, seen::Seen, token::Verified};
@@ -18,10 +22,7 @@ impl<F: Face> FromRequestParts<Arc<F>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        match MaybeCaller::from_request_parts(parts, face).await? {
-            MaybeCaller(Some(principal)) => Ok(Self(principal)),
-            MaybeCaller(None) => Err(no_token(&**face)),
-        }
+        Session::required(parts, &**face).await?.unless_revoked().map(|session| Self(session.principal))
     }
 }
 
@@ -33,11 +34,8 @@ impl<F: Face> FromRequestParts<Arc<F>> for MaybeCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        match CallerOrRevoked::from_parts(parts, &**face).await? {
-            Some(CallerOrRevoked { is_revoked: true, principal }) => Err(revoked(&principal)),
-            Some(CallerOrRevoked { principal, .. }) => Ok(Self(Some(principal))),
-            None => Ok(Self(None)),
-        }
+        let session = Session::of(parts, &**face).await?.map(Session::unless_revoked).transpose()?;
+        Ok(Self(session.map(|session| session.principal)))
     }
 }
 
@@ -55,38 +53,92 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerOrRevoked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        Self::from_parts(parts, &**face).await?.ok_or_else(|| no_token(&**face))
+        let Session { principal, is_revoked, .. } = Session::required(parts, &**face).await?;
+        Ok(Self { principal, is_revoked })
     }
 }
 
-impl CallerOrRevoked {
-    async fn from_parts<F: Face>(parts: &Parts, face: &F) -> Result<Option<Self>, Problem> {
-        let Some(header) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
-        let token = header
-            .to_str()
-            .ok()
-            .and_then(|header| header.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
+/// The caller with what a long response needs to notice the end of the caller's rights; a request without a valid token is
+/// refused.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerSession {
+    /// The caller.
+    pub principal: Principal,
+    /// Time from which the server follows the revocations of the credential: its issue, or the read of an API key.
+    pub issued_at: Timestamp,
+    /// Time at which the credential expires; `None` if it does not.
+    pub expires_at: Option<Timestamp>,
+    /// Number that is equal for requests with the same credential. It is different in each process.
+    pub credential: u64,
+}
+
+/// Makes the numbers of credentials, which reveal nothing about the credentials.
+static CREDENTIALS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl<F: Face> FromRequestParts<Arc<F>> for CallerSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
+        let session = Session::required(parts, &**face).await?.unless_revoked()?;
+        let Session { principal, issued_at, expires_at, .. } = session;
+        let credential = CREDENTIALS.hash_one(bearer_token(parts, &**face)?);
+        Ok(Self { principal, issued_at, expires_at, credential })
+    }
+}
+
+/// Returns the token of a request; `None` if the request has none.
+fn bearer_token<'a, F: Face>(parts: &'a Parts, face: &F) -> Result<Option<&'a str>, Problem> {
+    let Some(header) = parts.headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|header| header.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, token)| token.trim());
+    token.map(Some).ok_or_else(|| {
         let operation = face.token_operation();
-        let Some(token) = token else {
-            return Err(Problem::unauthenticated(format!(
-                "Authorization must be Bearer, a space, and a token from {operation} or an API key."
-            )));
-        };
+        Problem::unauthenticated(format!(
+            "Authorization must be Bearer, a space, and a token from {operation} or an API key."
+        ))
+    })
+}
+
+/// A verified credential.
+struct Session {
+    principal: Principal,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    is_revoked: bool,
+}
+
+impl Session {
+    /// Verifies the credential of a request, and counts the request in the caller's budget. `None` if the request has none.
+    async fn of<F: Face>(parts: &Parts, face: &F) -> Result<Option<Self>, Problem> {
+        let Some(token) = bearer_token(parts, face)? else { return Ok(None) };
         if ApiKeySecret::is_claimed_by(token) {
-            return Self::from_key(token, parts, face).await.map(Some);
+            return Self::of_key(token, parts, face).await.map(Some);
         }
-        let web = face.web();
+        let (web, operation) = (face.web(), face.token_operation());
         let verified = web.verifier().verify(token, web.engine().now());
-        let Verified { principal, issued_at, .. } = verified
+        let Verified { principal, issued_at, expires_at } = verified
             .map_err(|error| Problem::invalid_token(format!("{error}; get a new one with {operation}")))?;
         let is_revoked = web.admit(&principal, issued_at, parts).await? == Admission::Revoked;
-        Ok(Some(Self { principal, is_revoked }))
+        let expires_at = Timestamp::from_second(expires_at).ok();
+        Ok(Some(Self { principal, issued_at, expires_at, is_revoked }))
     }
 
-    /// Identifies the caller by an API key.
-    async fn from_key<F: Face>(token: &str, parts: &Parts, face: &F) -> Result<Self, Problem> {
+    /// Like [`Self::of`], and refuses a request without a credential.
+    async fn required<F: Face>(parts: &Parts, face: &F) -> Result<Self, Problem> {
+        Self::of(parts, face).await?.ok_or_else(|| no_token(face))
+    }
+
+    /// Refuses a revoked credential.
+    fn unless_revoked(self) -> Result<Self, Problem> {
+        if self.is_revoked { Err(revoked(&self.principal)) } else { Ok(self) }
+    }
+
+    /// Verifies an API key.
+    async fn of_key<F: Face>(token: &str, parts: &Parts, face: &F) -> Result<Self, Problem> {
         let web = face.web();
         let accounts = &web.engine().accounts;
         let secret = ApiKeySecret::parse(token).map_err(|error| {
@@ -100,7 +152,7 @@ impl CallerOrRevoked {
                 "the API key does not exist; use a key that an admin has created",
             ));
         };
-        let FoundKey { principal, read_at, is_revoked, .. } = found;
+        let FoundKey { principal, read_at, expires_at, is_revoked, .. } = found;
         if found.is_expired(web.engine().now()) {
             Seen::store_caller(parts, principal);
             accounts.count_key_use(None, KeyUse::Expired);
@@ -114,7 +166,7 @@ impl CallerOrRevoked {
         };
         let outcome = if is_revoked { KeyUse::Revoked } else { KeyUse::Accepted };
         accounts.count_key_use(Some(&found), outcome);
-        Ok(Self { principal, is_revoked })
+        Ok(Self { principal, issued_at: read_at, expires_at, is_revoked })
     }
 }
 

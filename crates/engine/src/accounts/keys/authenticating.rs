@@ -83,8 +83,9 @@ pub struct FoundKey {
     pub read_at: Timestamp,
     /// Whether the key was already revoked when it was read.
     pub is_revoked: bool,
+    /// Time from which the key is refused, if it expires.
+    pub expires_at: Option<Timestamp>,
     id: ApiKeyId,
-    expires_at: Option<Timestamp>,
     /// Time of the last recorded use, in seconds since 1970.
     recorded: Arc<AtomicI64>,
 }
