@@ -3,19 +3,10 @@
 use async_trait::async_trait;
 use dabba_domain::Timestamp;
 
-use super::{router::ShardedStore, shard::Shard};
+use super::router::ShardedStore;
 use crate::{
     Checkpoint, ConsumerName, ConsumerStore, FeedLease, LeaseRequest, LeaseTaken, StoreError, StoredPosition,
 };
-
-impl ShardedStore {
-    /// Returns the shard with an index.
-    pub(super) fn shard_at(&self, index: usize) -> Result<&Shard, StoreError> {
-        self.shards
-            .get(index)
-            .ok_or_else(|| StoreError::Unfit(format!("there is no shard with index {index}")))
-    }
-}
 
 #[async_trait]
 impl ConsumerStore for ShardedStore {
