@@ -40,6 +40,7 @@ fn keys_are_managed_at_the_command_line() {
     assert!(listed.contains(id) && listed.contains("Till 1b") && !listed.contains(&secret[3..]), "{listed}");
     keys(&[&["revoke", id, "--account", account], &through[..]].concat());
     assert_eq!(read().unwrap_err().problem().unwrap().code, "token_revoked");
-    let services = stdout(data.path(), &[&["accounts", "list", "--holder", "service"], &through[..]].concat());
+    let services =
+        stdout(data.path(), &[&["accounts", "list", "--holder", "service"], &through[..]].concat());
     assert!(services.contains(account) && services.contains("(service account)"), "{services}");
 }

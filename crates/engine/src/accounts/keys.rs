@@ -258,7 +258,6 @@ fn checked_scopes(problems: &mut Problems, names: Option<Vec<String>>) -> Option
         let shown: String = name.chars().take(64).collect();
         let all = Scope::ALL.map(Scope::as_str).join(", ");
         problems.add(format!("/scopes/{index}"), format!("{shown:?} is not a scope; the scopes are {all}"));
-        break;
     }
     let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
     Some(Scope::ALL.into_iter().filter(is_named).map(|scope| scope.as_str().to_owned()).collect())
