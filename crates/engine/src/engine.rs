@@ -102,7 +102,6 @@ impl Engine {
             memberships: MembershipCache::new(&config),
             revocations: Arc::new(Revocations::new(&config)),
             keys: ApiKeys::new(config.key_use_write_interval),
-            revocation_poll_interval: config.revocation_poll_interval,
         });
         let payments = Arc::new(Payments {
             store: Arc::clone(&store),
