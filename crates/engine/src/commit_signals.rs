@@ -1,4 +1,5 @@
-//! Notifications that a shard's feed has new events: to the follower of the feed in this process, and to other processes.
+//! Notifications that a shard's feed has new events: to the follower of the feed in this process, and to other
+//! processes.
 //!
 //! A notification only saves the wait for the next poll: followers also find every event by polling, so a lost
 //! notification does no harm.
@@ -13,8 +14,8 @@ use tokio::sync::Notify;
 
 use crate::work::ANNOUNCEMENT_INTERVAL;
 
-/// A notification per shard. A commit costs two atomic operations if nobody waits, and starts at most one announcement to
-/// other processes per shard and [`ANNOUNCEMENT_INTERVAL`].
+/// A notification per shard. A commit costs two atomic operations if nobody waits, and starts at most one announcement
+/// to other processes per shard and [`ANNOUNCEMENT_INTERVAL`].
 pub struct CommitSignals {
     store: Arc<dyn Store>,
     shards: Box<[ShardSignal]>,
@@ -51,8 +52,8 @@ impl CommitSignals {
         });
     }
 
-    /// Waits until a transaction of this process has changed orders of a shard since the last return. One caller per shard
-    /// may wait: of several callers, one is notified. Never returns for a shard that does not exist.
+    /// Waits until a transaction of this process has changed orders of a shard since the last return. One caller per
+    /// shard may wait: of several callers, one is notified. Never returns for a shard that does not exist.
     pub async fn wait(&self, shard: usize) {
         match self.shards.get(shard) {
             Some(signal) => signal.notify.notified().await,

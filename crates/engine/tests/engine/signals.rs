@@ -26,8 +26,8 @@ impl StoreLayer for Announcing {
     }
 }
 
-/// Proves that a waiting follower is notified of commits, once for all commits before it waits, and not of commands that write
-/// nothing; and that commits are announced to other processes, far fewer times than there are commits.
+/// Proves that a waiting follower is notified of commits, once for all commits before it waits, and not of commands
+/// that write nothing; and that commits are announced to other processes, far fewer times than there are commits.
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_are_signalled_and_announced() {
     const ORDERS: usize = 100;
