@@ -177,9 +177,11 @@ impl Session {
             }
             if followed_at.elapsed() >= FOLLOW_INTERVAL {
                 followed_at = Instant::now();
-                if !(self.follow().await && self.change_directory().await && self.claim_due().await) {
+                if !self.follow().await {
                     return Ended::LeaseLost;
                 }
+                self.change_directory().await;
+                self.claim_again = true;
             }
             self.refill().await;
             if self.claim_again && !self.claim_due().await {

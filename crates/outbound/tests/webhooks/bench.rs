@@ -48,8 +48,11 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Keeps the virtual time still during calls of the store, which runs on threads of its own.
-struct Still(SqliteStore);
+/// Number of calls of each method of the store.
+type Calls = Arc<Mutex<BTreeMap<&'static str, usize>>>;
+
+/// Keeps the virtual time still during calls of the store, which runs on threads of its own, and counts them.
+struct Still(SqliteStore, Calls);
 
 #[async_trait]
 impl StoreLayer for Still {
@@ -57,11 +60,12 @@ impl StoreLayer for Still {
         &self.0
     }
 
-    async fn around<T, F>(&self, _call: StoreCall, made: F) -> Result<T, StoreError>
+    async fn around<T, F>(&self, call: StoreCall, made: F) -> Result<T, StoreError>
     where
         T: Send,
         F: Future<Output = Result<T, StoreError>> + Send,
     {
+        *self.1.lock().unwrap().entry(call.method).or_default() += 1;
         let (end, ended) = mpsc::channel::<()>();
         // Tokio does not advance the time while a blocking task runs. The task ends when `end` is dropped.
         let _blocking = tokio::task::spawn_blocking(move || ended.recv());
@@ -79,6 +83,7 @@ pub(crate) struct Bench {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) restaurant: RestaurantId,
     pub(crate) orders: BTreeMap<OrderId, Order>,
+    calls: Calls,
     keys: Arc<SecretKeys>,
     senders: u64,
     _directory: tempfile::TempDir,
@@ -90,12 +95,14 @@ impl Bench {
         let path = directory.path().join("dabba.db");
         SqliteStore::migrate(&path).unwrap();
         let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        let calls = Calls::default();
         let mut world = World::new(seed);
         let restaurant = world.restaurant_id();
         let clock = VirtualClock { start: world.now(), began: Instant::now(), ahead: Mutex::default() };
         Self {
             world,
-            store: Arc::new(Still(store)),
+            store: Arc::new(Still(store, Arc::clone(&calls))),
+            calls,
             clock: Arc::new(clock),
             endpoints: Arc::default(),
             restaurant,
@@ -104,6 +111,11 @@ impl Bench {
             senders: 0,
             _directory: directory,
         }
+    }
+
+    /// Returns how often a method of the store was called.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        self.calls.lock().unwrap().get(method).copied().unwrap_or_default()
     }
 
     pub(crate) fn sender(&mut self) -> Arc<WebhookSender> {

@@ -120,3 +120,33 @@ async fn events_reach_only_their_restaurant() {
     assert!(bench.endpoints.calls(other).is_empty());
     sender.abort();
 }
+
+/// Proves that the feed is not read while no endpoint is enabled, and that a thousand endpoints that match nothing cost
+/// no row, no position and no query per event.
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_match_nothing_cost_nothing() {
+    let mut bench = Bench::new(9);
+    let sender = bench.start();
+    bench.place().await;
+    bench.pass(Duration::from_secs(10)).await;
+    assert_eq!(bench.calls("feed"), 0);
+    for number in 0..1_000 {
+        let foreign = bench.world.restaurant_id();
+        let url = format!("https://other-{number}.example/");
+        bench.endpoint(&url, healthy(), |endpoint| endpoint.owner = Some(foreign).into()).await;
+    }
+    bench.pass(Duration::from_secs(60)).await;
+    let group = dabba_store::ConsumerName::webhooks();
+    assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
+    let (reads, lookups) = (bench.calls("feed"), bench.calls("webhook_failures_of"));
+    for _ in 0..50 {
+        bench.place().await;
+    }
+    bench.pass(Duration::from_secs(10)).await;
+    let reads = bench.calls("feed") - reads;
+    assert!((1..=52).contains(&reads), "{reads} reads of the feed in ten seconds");
+    assert_eq!(bench.calls("webhook_failures_of"), lookups);
+    let shared = bench.store.feed_position(0, &group, None).await.unwrap().unwrap();
+    assert_eq!(shared.place.position, bench.store.feed_end(0).await.unwrap().position);
+    sender.abort();
+}

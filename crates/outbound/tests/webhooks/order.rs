@@ -36,6 +36,7 @@ async fn every_event_arrives_in_order() {
 /// deliveries of each order ascend.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_skipped_under_failures_and_crashes() {
+    let mut repeated = 0;
     for seed in 0..12 {
         let mut bench = Bench::new(seed);
         let failing = 10 + (seed % 4) * 15;
@@ -66,8 +67,11 @@ async fn nothing_is_skipped_under_failures_and_crashes() {
         bench.endpoints.script(URL, healthy());
         bench.until_complete(URL, Duration::from_secs(3_600)).await;
         assert!(bench.endpoints.overlaps().is_empty(), "seed {seed}");
+        let accepted = bench.endpoints.accepted(URL);
+        repeated += accepted.len() - accepted.iter().collect::<std::collections::BTreeSet<_>>().len();
         senders.iter().for_each(tokio::task::JoinHandle::abort);
     }
+    assert!(repeated > 0, "no crash happened between an acceptance and its checkpoint");
 }
 
 /// Proves that events of an order that commit while its failure is retried arrive after it, without a gap: the history

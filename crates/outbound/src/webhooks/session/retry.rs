@@ -16,6 +16,7 @@ use crate::webhooks::{
 impl Session {
     /// Begins to retry failures that are due. Returns `false` if the lease is lost.
     pub(super) async fn claim_due(&mut self) -> bool {
+        self.claim_again = false;
         let now = self.now();
         let mut free = std::collections::BTreeMap::new();
         for (id, target) in &mut self.targets {
@@ -46,7 +47,6 @@ impl Session {
             }
         };
         self.is_more_due = rows.len() >= limit_each as usize;
-        self.claim_again = false;
         let mut begun = 0;
         for row in rows {
             let Some(room) = free.get_mut(&row.endpoint).filter(|room| **room > 0) else { continue };

@@ -124,9 +124,8 @@ impl Session {
         self.metrics.set(&self.place.name, state);
     }
 
-    /// Writes the health of endpoints, checks how long endpoints have been failing, and disables endpoints. Returns
-    /// `false` if the lease is lost, which these writes never notice.
-    pub(super) async fn change_directory(&mut self) -> bool {
+    /// Writes the health of endpoints, checks how long endpoints have been failing, and disables endpoints.
+    pub(super) async fn change_directory(&mut self) {
         if self.health_written_at.elapsed() >= HEALTH_INTERVAL {
             self.health_written_at = Instant::now();
             let reports = self.journal.take_health();
@@ -146,7 +145,6 @@ impl Session {
                 tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
             }
         }
-        true
     }
 
     /// Disables an endpoint that has failed for days without a success in any shard. Warns a day before.
