@@ -44,7 +44,9 @@ pub(super) fn request(
         [event] => event.id.clone(),
         all => {
             let mut digest = Sha256::new();
-            all.iter().for_each(|event| digest.update(format!("{} ", event.id)));
+            for event in all {
+                digest.update(format!("{} ", event.id));
+            }
             format!("batch-{}", hex::encode(&digest.finalize()[..16]))
         }
     };

@@ -95,10 +95,9 @@ impl Breaker {
             self.orders.push(order);
         }
         let probes = match self.state {
-            State::Open { .. } => return false,
             State::HalfOpen { probes } => probes.saturating_add(1),
             State::Closed if self.failures >= BREAKER_FAILURES && self.orders.len() >= BREAKER_ORDERS => 0,
-            State::Closed => return false,
+            State::Open { .. } | State::Closed => return false,
         };
         let pause = BREAKER_PAUSE.saturating_mul(1 << probes.min(16)).min(MAX_BREAKER_PAUSE);
         self.state = State::Open { until: after(now, spread(pause, random)), probes };

@@ -97,7 +97,7 @@ pub(super) struct Target {
 
 impl Target {
     pub(super) fn new(is_proven: bool, own: Option<Own>) -> Self {
-        Self { is_proven, own, ..Self::default() }
+        Self { own, is_proven, ..Self::default() }
     }
 
     /// Returns the endpoint, if it receives events now.

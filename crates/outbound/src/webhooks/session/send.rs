@@ -118,7 +118,7 @@ impl Session {
         let mut next = Some(tried);
         while let Some(tried) = next {
             match tried {
-                Ok((number, verdict)) => must_read |= self.complete(number, verdict),
+                Ok((number, verdict)) => must_read |= self.complete(number, &verdict),
                 // A request neither panics nor is aborted while the session runs.
                 Err(error) => tracing::error!(%error, "a request to a webhook endpoint was lost"),
             }
@@ -127,7 +127,7 @@ impl Session {
         must_read
     }
 
-    fn complete(&mut self, number: u64, verdict: Verdict) -> bool {
+    fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
         let Some(flight) = self.flights.remove(&number) else { return false };
         let id = flight.endpoint;
         let Some(target) = self.targets.get_mut(&id) else { return false };
@@ -136,9 +136,9 @@ impl Session {
         target.is_slow = verdict.duration >= SLOW_AFTER;
         self.metrics.attempted(verdict.is_success(), flight.events.len());
         if verdict.is_success() {
-            self.succeeded(id, flight.events, &verdict);
+            self.succeeded(id, flight.events, verdict);
         } else {
-            self.failed(id, flight.events, &verdict);
+            self.failed(id, flight.events, verdict);
         }
         self.classify(id);
         let own = self.targets.get(&id).and_then(|target| target.own.as_ref());
