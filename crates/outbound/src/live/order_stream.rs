@@ -4,10 +4,10 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc};
 
 use dabba_domain::{
     Role,
-    order::{Event, Order, RecordedEvent, Version},
+    order::{Order, Version},
 };
 use dabba_engine::Error;
-use dabba_store::{FeedEvent, FeedPosition, Incarnation, StoreError};
+use dabba_store::{FeedPosition, Incarnation, StoreError};
 use tokio::time::timeout;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
     open::Place,
     shard::{Consumer, Shard},
 };
-use crate::{TypeSet, feed::FeedError};
+use crate::{TypeSet, feed::FeedError, recorded::RecordedOrder};
 
 /// Maximum number of events of an order that are read at once.
 const HISTORY_PAGE: u32 = 100;
@@ -29,7 +29,7 @@ pub struct OrderStream {
     shard: Arc<Shard>,
     session: Session,
     topic: Topic,
-    order: Party,
+    order: RecordedOrder,
     /// Version of the last event that was delivered.
     version: Version,
     /// Whether events after `version` may be missing in the mailbox.
@@ -39,15 +39,6 @@ pub struct OrderStream {
     end: Option<EndReason>,
     place: Place,
     _consumer: Consumer,
-}
-
-/// What every event of an order has in common.
-#[derive(Clone, Copy)]
-struct Party {
-    id: dabba_domain::OrderId,
-    restaurant_id: dabba_domain::RestaurantId,
-    customer_id: dabba_domain::AccountId,
-    is_newer: bool,
 }
 
 impl Live {
@@ -77,12 +68,7 @@ impl Live {
             }
         };
         timeout(READ_TIMEOUT, join).await.map_err(|_| FeedError::Unavailable)?;
-        let order = Party {
-            id: order.id,
-            restaurant_id,
-            customer_id: order.details.customer_id,
-            is_newer: order.is_written_by_newer,
-        };
+        let order = RecordedOrder::of(order);
         Ok(OrderStream {
             shared,
             shard,
@@ -190,7 +176,7 @@ impl OrderStream {
         let events = events.map_err(|error| self.unreadable(&error))?;
         self.must_read = events.len() >= HISTORY_PAGE as usize;
         for recorded in &events {
-            let event = self.order.event(recorded).map_err(|error| self.unreadable(&error))?;
+            let event = self.order.feed_event(recorded).map_err(|error| self.unreadable(&error))?;
             // No stream of a position uses this event, so its incarnation has no meaning.
             self.pending.push_back(LiveEvent::new(self.shard.index, Incarnation::new(0), event));
         }
@@ -201,34 +187,6 @@ impl OrderStream {
     fn unreadable(&self, error: &StoreError) -> EndReason {
         tracing::warn!(order = %self.order.id, %error, "the history of an order cannot be read for a stream");
         EndReason::Lagging
-    }
-}
-
-impl Party {
-    /// Returns an event of the order's history as the feed would contain it, without a position.
-    fn event(&self, recorded: &RecordedEvent) -> Result<FeedEvent, StoreError> {
-        let corrupt = |error: serde_json::Error| {
-            StoreError::Corrupt(format!("event {} of the order {}: {error}", recorded.version, self.id))
-        };
-        let data = match &recorded.event {
-            Event::Unknown(unknown) => unknown.data.clone(),
-            known => {
-                serde_json::to_value(known).map_err(corrupt)?.get_mut("data").map(serde_json::Value::take)
-            }
-        };
-        let data = data.filter(|data| data.as_object().is_none_or(|members| !members.is_empty()));
-        Ok(FeedEvent {
-            position: FeedPosition::START,
-            order_id: self.id,
-            restaurant_id: self.restaurant_id,
-            customer_id: self.customer_id,
-            version: recorded.version,
-            at: recorded.at,
-            name: recorded.event.name().into(),
-            actor: serde_json::to_string(&recorded.actor).map_err(corrupt)?.into(),
-            data: data.map(|data| data.to_string().into()),
-            is_newer: self.is_newer,
-        })
     }
 }
 

@@ -1,0 +1,135 @@
+//! Endpoints as the sender keeps them in memory.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use dabba_domain::{RestaurantId, Timestamp, WebhookEndpointId};
+use dabba_engine::{
+    TargetUrl,
+    sealing::{SecretKeys, SecretPlace},
+};
+use dabba_store::{FeedEvent, WebhookEndpoint, WebhookOwner};
+
+use super::{
+    limits::{MAX_BATCH, MAX_CONCURRENCY},
+    signature::{MAX_SIGNING_SECRETS, WebhookSecret},
+};
+use crate::public::Audience;
+
+/// Purpose under which the secrets of webhook endpoints are sealed. Part of stored data.
+pub const SECRET_PURPOSE: &str = "webhook endpoint";
+
+/// Returns the place of the sealed secrets of an endpoint, whose id is given as text.
+pub const fn secret_place(endpoint: &str) -> SecretPlace<'_> {
+    SecretPlace { purpose: SECRET_PURPOSE, row: endpoint }
+}
+
+/// An endpoint, prepared for deliveries.
+pub(super) struct Endpoint {
+    pub(super) stored: WebhookEndpoint,
+    pub(super) audience: Audience,
+    pub(super) url: TargetUrl,
+    pub(super) batch: usize,
+    pub(super) concurrency: usize,
+    /// Names of the types; empty for all types. May contain names that only a newer version knows, unlike a `TypeSet`.
+    types: BTreeSet<String>,
+    /// The secrets, newest first, with the time until which each signs; or why they cannot be used.
+    secrets: Result<Vec<(WebhookSecret, Option<Timestamp>)>, String>,
+}
+
+impl Endpoint {
+    pub(super) fn new(stored: WebhookEndpoint, keys: &SecretKeys) -> Self {
+        let settings = &stored.settings;
+        Self {
+            audience: match stored.owner {
+                WebhookOwner::Platform => Audience::Operations,
+                WebhookOwner::Restaurant(_) => Audience::Restaurant,
+            },
+            url: TargetUrl::from_checked(settings.url.clone()),
+            batch: settings.batch.clamp(1, MAX_BATCH) as usize,
+            concurrency: settings.concurrency.clamp(1, MAX_CONCURRENCY) as usize,
+            types: settings.types.iter().cloned().collect(),
+            secrets: opened(&stored, keys),
+            stored,
+        }
+    }
+
+    /// Returns whether the endpoint receives events of this type.
+    pub(super) fn has_type(&self, name: &str) -> bool {
+        self.types.is_empty() || self.types.contains(name)
+    }
+
+    /// Returns whether an event is for the endpoint.
+    pub(super) fn matches(&self, event: &FeedEvent) -> bool {
+        let owner = self.stored.owner.restaurant();
+        owner.is_none_or(|restaurant| restaurant == event.restaurant_id) && self.has_type(&event.name)
+    }
+
+    /// Returns the secrets that sign at a time, newest first, or why there are none.
+    pub(super) fn signing(&self, at: Timestamp) -> Result<Vec<WebhookSecret>, String> {
+        let secrets = self.secrets.as_ref().map_err(Clone::clone)?;
+        let valid = secrets.iter().filter(|(_, until)| until.is_none_or(|until| at < until));
+        Ok(valid.map(|(secret, _)| secret.clone()).take(MAX_SIGNING_SECRETS).collect())
+    }
+}
+
+fn opened(
+    stored: &WebhookEndpoint,
+    keys: &SecretKeys,
+) -> Result<Vec<(WebhookSecret, Option<Timestamp>)>, String> {
+    let row = stored.id.to_string();
+    let open = |sealed: &dabba_store::SealedSecret| {
+        let bytes = keys.open(secret_place(&row), &sealed.sealed).map_err(|error| error.to_string())?;
+        let secret = WebhookSecret::from_bytes(bytes.as_bytes()).map_err(|error| error.to_string())?;
+        Ok((secret, sealed.until))
+    };
+    stored.settings.secrets.iter().map(open).collect()
+}
+
+/// The endpoints that receive the events of the shared reader, by restaurant. An event costs one lookup, and work only
+/// for the endpoints that it may match.
+#[derive(Default)]
+pub(super) struct Index {
+    all: HashSet<WebhookEndpointId>,
+    platform: BTreeSet<WebhookEndpointId>,
+    restaurants: HashMap<RestaurantId, BTreeSet<WebhookEndpointId>>,
+}
+
+impl Index {
+    pub(super) fn insert(&mut self, endpoint: &Arc<Endpoint>) {
+        let id = endpoint.stored.id;
+        self.all.insert(id);
+        match endpoint.stored.owner {
+            WebhookOwner::Platform => self.platform.insert(id),
+            WebhookOwner::Restaurant(restaurant) => {
+                self.restaurants.entry(restaurant).or_default().insert(id)
+            }
+        };
+    }
+
+    pub(super) fn remove(&mut self, endpoint: &Arc<Endpoint>) {
+        let id = endpoint.stored.id;
+        self.all.remove(&id);
+        self.platform.remove(&id);
+        if let WebhookOwner::Restaurant(restaurant) = endpoint.stored.owner
+            && let Some(ids) = self.restaurants.get_mut(&restaurant)
+        {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.restaurants.remove(&restaurant);
+            }
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Returns the endpoints that may match an event of a restaurant.
+    pub(super) fn candidates(&self, restaurant: RestaurantId) -> impl Iterator<Item = WebhookEndpointId> {
+        let own = self.restaurants.get(&restaurant).into_iter().flatten();
+        self.platform.iter().chain(own).copied()
+    }
+}

@@ -1,0 +1,112 @@
+//! Limits of the sender.
+
+use std::time::Duration;
+
+/// Time for which a lease of a shard lasts without an extension.
+pub const LEASE: Duration = Duration::from_secs(15);
+
+/// Interval of checkpoints. Each one extends the lease.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time after the last extension at which a session ends on its own, before its lease expires.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
+
+/// Maximum time of one call of the store. A session waits for the call, so it must be shorter than the rest of the lease
+/// after [`GIVE_UP_AFTER`].
+pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Interval at which the feed is polled. A commit in the same process ends the pause early.
+pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Interval at which changes of endpoints are read, and at which due failures are read.
+pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Maximum number of changes of endpoints in one read.
+pub const CHANGES_PER_READ: u32 = 1_000;
+
+/// Interval at which a sender without the lease requests it.
+pub const LEASE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Maximum number of events in one read of the feed.
+pub const PAGE: u32 = 500;
+
+/// Maximum number of events with undecided deliveries behind the shared position. If it is reached, the endpoint with
+/// the oldest delivery is detached.
+pub const WINDOW: usize = 4_096;
+
+/// Maximum number of events with undecided deliveries behind the own position of an endpoint.
+pub const OWN_WINDOW: usize = 128;
+
+/// Maximum number of queued deliveries of an enrolled endpoint. An endpoint with more is detached.
+pub const MAX_BACKLOG: usize = 1_024;
+
+/// Maximum number of queued deliveries of all endpoints of a shard that are behind.
+pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
+
+/// Maximum number of endpoints of a shard that read a page of their own in one turn of the loop.
+pub const CATCH_UP_READS: usize = 4;
+
+/// Maximum number of requests in flight in one process. The shards share them equally.
+pub const MAX_IN_FLIGHT: usize = 256;
+
+/// Minimum number of requests in flight of a shard, however many shards there are.
+pub const MIN_IN_FLIGHT: usize = 8;
+
+/// Duration of a request from which its endpoint is slow. Slow endpoints, and endpoints without a success so far, share
+/// half of the requests in flight.
+pub const SLOW_AFTER: Duration = Duration::from_secs(1);
+
+/// Maximum duration of a request. The client ends requests itself; this limit holds whatever the client does.
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Maximum number of concurrent requests to an endpoint.
+pub const MAX_CONCURRENCY: u32 = 64;
+
+/// Maximum number of events in a delivery.
+pub const MAX_BATCH: u32 = 100;
+
+/// Maximum number of events read from an order's history at once.
+pub const HISTORY_PAGE: u32 = 100;
+
+/// Maximum number of failures that a turn of the loop begins to retry.
+pub const RETRIES_PER_TURN: usize = 32;
+
+/// Time after the first failed attempt after which an event is a dead letter.
+pub const DEAD_AFTER: Duration = Duration::from_hours(72);
+
+/// Time without a success after which a failing endpoint is disabled.
+pub const DISABLE_AFTER: Duration = Duration::from_hours(5 * 24);
+
+/// Time without a success after which a warning about a failing endpoint is logged.
+pub const WARN_AFTER: Duration = Duration::from_hours(4 * 24);
+
+/// Interval at which the age of an endpoint's failures is checked.
+pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Maximum time by which `Retry-After` delays an attempt.
+pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
+
+/// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint.
+pub const BREAKER_FAILURES: u32 = 5;
+
+/// See [`BREAKER_FAILURES`].
+pub const BREAKER_ORDERS: usize = 2;
+
+/// Pause of an open breaker before the first probe. Doubles with each failed probe.
+pub const BREAKER_PAUSE: Duration = Duration::from_secs(10);
+
+/// Maximum pause of an open breaker.
+pub const MAX_BREAKER_PAUSE: Duration = Duration::from_mins(5);
+
+/// Interval at which the health of endpoints is written, and at which successes are summarized in the log of attempts.
+pub const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Maximum number of orders of which the sender remembers up to which version their history was delivered, so that the
+/// feed's events up to this version are not delivered again.
+pub const MAX_HANDED_OVER: usize = 10_000;
+
+/// Number of failures deleted in one step for a deleted endpoint.
+pub const FORGET_STEP: u32 = 500;
+
+/// Maximum time for which a sender that stops waits for requests in flight.
+pub const DRAIN: Duration = Duration::from_secs(5);

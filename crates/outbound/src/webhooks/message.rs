@@ -1,0 +1,137 @@
+//! The requests to endpoints, and the judgement of their responses.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use dabba_domain::Timestamp;
+use dabba_engine::{EgressAttempt, EgressRequest};
+use dabba_store::{FeedEvent, WebhookContentType, WebhookPayload};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    endpoint::Endpoint,
+    signature::{SIGNATURE_HEADER, signed_headers},
+};
+use crate::public::{PublicEvent, SPEC_VERSION, public_event};
+
+/// Type of the event that `/test` sends.
+pub const TEST_TYPE: &str = "app.dabba.webhook.test.v1";
+
+/// Status by which an endpoint states that it is gone for good.
+const GONE: u16 = 410;
+
+/// Returns the request that delivers events. An endpoint with batches gets every delivery as an array, even of one
+/// event.
+///
+/// The id of the message is the id of the event; that of a batch of several events is a digest of their ids, so that
+/// two different batches never have the same id.
+pub(super) fn request(
+    endpoint: &Endpoint,
+    events: &[Arc<FeedEvent>],
+    at: Timestamp,
+) -> Result<EgressRequest, String> {
+    if endpoint.stored.settings.payload == WebhookPayload::Order {
+        return Err("this version of Dabba cannot send the payload \"order\"; set it to \"event\"".to_owned());
+    }
+    let public: Vec<PublicEvent> =
+        events.iter().map(|event| public_event(event, endpoint.audience)).collect();
+    let body = match &public[..] {
+        [event] if endpoint.batch == 1 => serde_json::to_vec(event),
+        all => serde_json::to_vec(all),
+    };
+    let id = match &public[..] {
+        [event] => event.id.clone(),
+        all => {
+            let mut digest = Sha256::new();
+            for event in all {
+                digest.update(format!("{} ", event.id));
+            }
+            format!("batch-{}", hex::encode(&digest.finalize()[..16]))
+        }
+    };
+    signed(endpoint, &id, at, body.map_err(|error| error.to_string())?)
+}
+
+/// Returns the request that delivers a test event.
+pub(super) fn test_request(endpoint: &Endpoint, at: Timestamp, random: u64) -> Result<EgressRequest, String> {
+    let id = format!("test-{random:016x}");
+    let subject = endpoint.stored.id.to_string();
+    let path = format!("/v1/webhook-endpoints/{subject}");
+    let event = json!({
+        "specversion": SPEC_VERSION, "id": id, "source": path, "type": TEST_TYPE, "subject": subject,
+        "time": at, "datacontenttype": crate::public::CONTENT_TYPE,
+        "data": { "webhook_endpoint_id": subject },
+    });
+    let event = if endpoint.batch == 1 { event } else { json!([event]) };
+    signed(endpoint, &id, at, event.to_string().into_bytes())
+}
+
+fn signed(endpoint: &Endpoint, id: &str, at: Timestamp, body: Vec<u8>) -> Result<EgressRequest, String> {
+    let secrets = endpoint.signing(at)?;
+    let signed = signed_headers(&secrets, id, at, &body);
+    let signed = signed.map_err(|error| format!("the {SIGNATURE_HEADER} cannot be made: {error}"))?;
+    let content_type = match endpoint.stored.settings.content_type {
+        _ if endpoint.batch > 1 => "application/cloudevents-batch+json",
+        WebhookContentType::Json => "application/json",
+        WebhookContentType::CloudEvents => "application/cloudevents+json",
+    };
+    let mut headers = vec![("content-type", content_type.to_owned())];
+    headers.extend(signed);
+    Ok(EgressRequest { url: endpoint.url.clone(), headers, body: Bytes::from(body) })
+}
+
+/// The judgement of an attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    pub(super) duration: Duration,
+    /// Status of the response, if there was one.
+    pub(super) status: Option<u16>,
+    /// Text for the owner of the endpoint; `None` if the endpoint accepted the delivery.
+    pub(super) error: Option<String>,
+    /// The pause that the endpoint wants.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl Verdict {
+    pub(super) fn failed(error: String, duration: Duration) -> Self {
+        Self { duration, status: None, error: Some(error), retry_after: None }
+    }
+
+    /// Judges a response: only a status from 200 to 299 is a success.
+    pub(super) fn of(attempt: EgressAttempt, now: Timestamp) -> Self {
+        let EgressAttempt { outcome, duration } = attempt;
+        match outcome {
+            Ok(reply) => {
+                let status = reply.status;
+                let colon = if reply.excerpt.is_empty() { "" } else { ": " };
+                let error = match status {
+                    200..=299 => None,
+                    300..=399 => {
+                        Some(format!("the endpoint responded with {status}; redirects are not followed"))
+                    }
+                    _ => Some(format!("the endpoint responded with {status}{colon}{}", reply.excerpt)),
+                };
+                let retry_after = reply.retry_after.map(|pause| pause.delay_from(now));
+                Self { duration, status: Some(status), error, retry_after }
+            }
+            Err(failure) => {
+                let error = Some(format!("{}: {}", failure.kind.name(), failure.text));
+                Self { duration, status: failure.status, error, retry_after: None }
+            }
+        }
+    }
+
+    pub(super) const fn is_success(&self) -> bool {
+        self.error.is_none()
+    }
+
+    /// Returns whether the endpoint states that it is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.status == Some(GONE)
+    }
+
+    pub(super) fn duration_ms(&self) -> u32 {
+        u32::try_from(self.duration.as_millis()).unwrap_or(u32::MAX)
+    }
+}

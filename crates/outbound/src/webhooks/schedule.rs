@@ -1,0 +1,151 @@
+//! The times of retries, and the circuit breaker of an endpoint.
+
+use std::time::Duration;
+
+use dabba_domain::{OrderId, Timestamp};
+
+use super::limits::{
+    BREAKER_FAILURES, BREAKER_ORDERS, BREAKER_PAUSE, DEAD_AFTER, MAX_BREAKER_PAUSE, MAX_RETRY_AFTER,
+};
+
+/// Pauses after the first failed attempts, in seconds. They are short, because a restaurant has 8 minutes to accept.
+const DENSE: [u64; 11] = [1, 2, 4, 8, 15, 30, 60, 60, 120, 120, 300];
+
+/// Pauses afterwards, in seconds; the last one repeats.
+const SPARSE: [u64; 4] = [600, 1_200, 2_400, 3_600];
+
+/// Returns `pause`, changed by a random part of up to 20 % in either direction.
+fn spread(pause: Duration, random: u64) -> Duration {
+    let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+    let width = (millis / 5).saturating_mul(2);
+    Duration::from_millis(millis - millis / 5 + random % width.saturating_add(1))
+}
+
+/// Returns the pause after a number of failed attempts. `random` are any 64 random bits.
+pub(super) fn pause_after(attempts: u32, retry_after: Option<Duration>, random: u64) -> Duration {
+    let index = attempts.saturating_sub(1) as usize;
+    let later = || SPARSE[index.saturating_sub(DENSE.len()).min(SPARSE.len() - 1)];
+    let seconds = DENSE.get(index).copied().unwrap_or_else(later);
+    let scheduled = spread(Duration::from_secs(seconds), random);
+    scheduled.max(retry_after.unwrap_or_default().min(MAX_RETRY_AFTER))
+}
+
+/// Returns `duration` after `now`.
+pub(super) fn after(now: Timestamp, duration: Duration) -> Timestamp {
+    now.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// Returns the time from `since` to `now`; zero if `since` is later.
+pub(super) fn elapsed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+/// Returns whether an event that failed first at this time is a dead letter.
+pub(super) fn is_dead(first_failed_at: Timestamp, now: Timestamp) -> bool {
+    elapsed(first_failed_at, now) >= DEAD_AFTER
+}
+
+/// The circuit breaker of an endpoint.
+#[derive(Default)]
+pub(super) struct Breaker {
+    /// Failures since the latest success.
+    failures: u32,
+    /// Different orders among the failures, at most [`BREAKER_ORDERS`].
+    orders: Vec<OrderId>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Closed,
+    /// Nothing is sent until a time.
+    Open { until: Timestamp, probes: u32 },
+    /// One request at a time is sent.
+    HalfOpen { probes: u32 },
+}
+
+impl Breaker {
+    /// Returns how many requests may be in flight. An open breaker whose pause is over becomes half-open.
+    pub(super) fn allowed(&mut self, now: Timestamp) -> usize {
+        if let State::Open { until, probes } = self.state
+            && now >= until
+        {
+            self.state = State::HalfOpen { probes };
+        }
+        match self.state {
+            State::Closed => usize::MAX,
+            State::Open { .. } => 0,
+            State::HalfOpen { .. } => 1,
+        }
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Counts a failure. Returns whether it opened the breaker.
+    pub(super) fn failed(&mut self, order: OrderId, now: Timestamp, random: u64) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        if self.orders.len() < BREAKER_ORDERS && !self.orders.contains(&order) {
+            self.orders.push(order);
+        }
+        let probes = match self.state {
+            State::HalfOpen { probes } => probes.saturating_add(1),
+            State::Closed if self.failures >= BREAKER_FAILURES && self.orders.len() >= BREAKER_ORDERS => 0,
+            State::Open { .. } | State::Closed => return false,
+        };
+        let pause = BREAKER_PAUSE.saturating_mul(1 << probes.min(16)).min(MAX_BREAKER_PAUSE);
+        self.state = State::Open { until: after(now, spread(pause, random)), probes };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dabba_domain::Bucket;
+
+    use super::*;
+
+    /// Proves the exact schedule, its spread, and the limit of `Retry-After`.
+    #[test]
+    fn pauses_follow_the_schedule() {
+        let middle = |attempts| {
+            let base = pause_after(attempts, None, 0).as_millis() * 5 / 4;
+            u64::try_from(base).unwrap() / 1_000
+        };
+        let expected = [1, 2, 4, 8, 15, 30, 60, 60, 120, 120, 300, 600, 1_200, 2_400, 3_600, 3_600, 3_600];
+        for (attempts, seconds) in (1..).zip(expected) {
+            assert_eq!(middle(attempts), seconds, "{attempts}");
+            for random in [0, 1, 399, 400, 401, 12_345, u64::MAX] {
+                let pause = pause_after(attempts, None, random);
+                let exact = Duration::from_secs(seconds);
+                assert!(pause >= exact * 4 / 5 && pause <= exact * 6 / 5, "{attempts} {pause:?}");
+            }
+        }
+        assert_eq!(middle(u32::MAX), 3_600);
+        let asked = |seconds| pause_after(1, Some(Duration::from_secs(seconds)), 0).as_secs();
+        assert_eq!((asked(90), asked(1_000_000)), (90, 3_600));
+        assert_eq!(pause_after(3, Some(Duration::ZERO), 0), Duration::from_millis(3_200));
+    }
+
+    /// Proves that failures of one order never open the breaker, that those of two do, and that a probe decides.
+    #[test]
+    fn the_breaker_opens_over_two_orders() {
+        let order = |random| OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(random), random);
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut breaker = Breaker::default();
+        assert!((0..50).all(|_| !breaker.failed(order(1), at(0), 0)));
+        assert!(breaker.failed(order(2), at(0), 0));
+        assert_eq!((breaker.allowed(at(7)), breaker.allowed(at(8))), (0, 1));
+        assert!(breaker.failed(order(1), at(8), 0), "a failed probe opens the breaker again");
+        assert_eq!((breaker.allowed(at(23)), breaker.allowed(at(24))), (0, 1));
+        breaker.succeeded();
+        assert_eq!(breaker.allowed(at(24)), usize::MAX);
+        assert!(!breaker.failed(order(1), at(24), 0));
+    }
+}

@@ -1,0 +1,320 @@
+//! A session: the work of one sender on one shard while it holds the lease.
+
+mod follow;
+mod read;
+mod retry;
+mod save;
+mod send;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
+use dabba_store::{FeedLease, FeedPlace, StoreError, WebhookRevision};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+pub(super) use self::send::attempt;
+use self::send::{Flight, Tried};
+use super::{
+    endpoint::Index,
+    journal::{Journal, Key},
+    limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, POLL_INTERVAL, STORE_TIMEOUT},
+    metrics::WebhookMetrics,
+    sender::WebhookPorts,
+    target::{Source, Target},
+    window::Window,
+};
+
+/// What a session is about.
+pub(super) struct Place {
+    pub(super) shard: usize,
+    pub(super) name: String,
+    pub(super) lease: FeedLease,
+    /// Maximum number of requests in flight.
+    pub(super) max_in_flight: usize,
+}
+
+/// The state of a session. One task owns it.
+pub(super) struct Session {
+    ports: Arc<WebhookPorts>,
+    metrics: Arc<WebhookMetrics>,
+    place: Place,
+    /// The time of the latest extension of the lease.
+    extended_at: Instant,
+    shared: Window,
+    saved_shared: Option<(FeedPlace, WebhookRevision)>,
+    /// Revision up to which changes of endpoints are carried out, except for `forgetting`, `reviving` and `unknown`.
+    applied: WebhookRevision,
+    targets: HashMap<WebhookEndpointId, Target>,
+    /// Endpoints that are enrolled.
+    index: Index,
+    /// Endpoints that may receive events and are not enrolled.
+    behind: BTreeSet<WebhookEndpointId>,
+    /// Endpoints with lanes that are ready.
+    ready: BTreeSet<WebhookEndpointId>,
+    /// The endpoint whose turn was last: among those that are ready, that are behind, and that have failures.
+    turns: Turns,
+    journal: Journal,
+    flights: HashMap<u64, Flight>,
+    tasks: JoinSet<Tried>,
+    next_flight: u64,
+    /// Failures whose next events must be read.
+    refills: BTreeSet<Key>,
+    /// Versions up to which an order was delivered from its history.
+    handed_over: HashMap<Key, Version>,
+    /// Deleted endpoints whose rows must be deleted, with the revision of the deletion.
+    forgetting: BTreeMap<WebhookEndpointId, WebhookRevision>,
+    /// Endpoints whose dead letters must be revived, with the revision of the replay.
+    reviving: BTreeMap<WebhookEndpointId, WebhookRevision>,
+    /// New endpoints that this version cannot decode.
+    unknown: BTreeMap<WebhookEndpointId, WebhookRevision>,
+    /// Endpoints to disable.
+    disabling: BTreeMap<WebhookEndpointId, dabba_store::DisabledReason>,
+    /// Whether the latest read of due failures was full.
+    is_more_due: bool,
+    /// Whether due failures must be read again at once.
+    claim_again: bool,
+    age_checks: BTreeSet<WebhookEndpointId>,
+    health_written_at: Instant,
+}
+
+#[derive(Default)]
+struct Turns {
+    send: Option<WebhookEndpointId>,
+    read: Option<WebhookEndpointId>,
+    retry: Option<WebhookEndpointId>,
+}
+
+/// Why a session ended.
+pub(super) enum Ended {
+    /// The sender stops.
+    Stopped,
+    /// Another sender has the lease, or the lease could not be extended in time.
+    LeaseLost,
+}
+
+/// Runs a call of the store for a limited time.
+async fn limited<T>(
+    call: Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + '_>>,
+) -> Result<T, StoreError> {
+    let unavailable = || StoreError::Unavailable("it did not answer the sender of webhooks in time".into());
+    timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
+}
+
+impl Session {
+    /// Reads positions, failing endpoints and endpoints.
+    pub(super) async fn start(
+        ports: Arc<WebhookPorts>,
+        metrics: Arc<WebhookMetrics>,
+        place: Place,
+    ) -> Result<Self, StoreError> {
+        let extended_at = Instant::now();
+        let group = &place.lease.group;
+        let stored = limited(ports.store.feed_position(place.shard, group, None)).await?;
+        let (shared, known) = match &stored {
+            Some(stored) => (stored.place, stored.known),
+            None => {
+                let end = limited(ports.store.feed_end(place.shard)).await?;
+                (FeedPlace { incarnation: end.incarnation, position: end.position }, 0)
+            }
+        };
+        let mut session = Self {
+            ports,
+            metrics,
+            place,
+            extended_at,
+            shared: Window::new(shared),
+            saved_shared: stored.map(|stored| (stored.place, stored.known)),
+            applied: known,
+            targets: HashMap::new(),
+            index: Index::default(),
+            behind: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            turns: Turns::default(),
+            journal: Journal::default(),
+            flights: HashMap::new(),
+            tasks: JoinSet::new(),
+            next_flight: 0,
+            refills: BTreeSet::new(),
+            handed_over: HashMap::new(),
+            forgetting: BTreeMap::new(),
+            reviving: BTreeMap::new(),
+            unknown: BTreeMap::new(),
+            disabling: BTreeMap::new(),
+            is_more_due: false,
+            claim_again: false,
+            age_checks: BTreeSet::new(),
+            health_written_at: Instant::now(),
+        };
+        session.load().await?;
+        Ok(session)
+    }
+
+    /// Works until `stop` is ready or the lease is lost. Requests in flight end with the session.
+    pub(super) async fn run(&mut self, signal: &Notify, stop: impl Future<Output = ()>) -> Ended {
+        let mut stop = std::pin::pin!(stop);
+        let mut poll = interval(POLL_INTERVAL);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut saved_at, mut followed_at) = (Instant::now(), Instant::now());
+        loop {
+            let must_read = tokio::select! {
+                biased;
+                () = &mut stop => return self.finish().await,
+                Some(tried) = self.tasks.join_next() => self.complete_all(tried),
+                _ = poll.tick() => true,
+                () = signal.notified() => true,
+            };
+            if self.extended_at.elapsed() >= GIVE_UP_AFTER {
+                return Ended::LeaseLost;
+            }
+            if followed_at.elapsed() >= FOLLOW_INTERVAL {
+                followed_at = Instant::now();
+                if !self.follow().await {
+                    return Ended::LeaseLost;
+                }
+                self.change_directory().await;
+                self.claim_again = true;
+            }
+            self.refill().await;
+            if self.claim_again && !self.claim_due().await {
+                return Ended::LeaseLost;
+            }
+            if must_read && self.read().await {
+                // More events follow: the next turn begins at once, after the requests that have ended.
+                signal.notify_one();
+            }
+            // Reads of the store may have taken long.
+            if self.extended_at.elapsed() < GIVE_UP_AFTER {
+                self.send();
+            }
+            if saved_at.elapsed() >= CHECKPOINT_INTERVAL {
+                saved_at = Instant::now();
+                if !self.save().await {
+                    return Ended::LeaseLost;
+                }
+            }
+        }
+    }
+
+    /// Waits for requests in flight for a limited time, and writes the last checkpoint.
+    async fn finish(&mut self) -> Ended {
+        let drained = async {
+            while let Some(tried) = self.tasks.join_next().await {
+                self.complete_all(tried);
+            }
+        };
+        let _ = timeout(DRAIN, drained).await;
+        self.tasks.abort_all();
+        if self.save().await { Ended::Stopped } else { Ended::LeaseLost }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    fn random(&self) -> u64 {
+        self.ports.random.next_u64()
+    }
+
+    /// Counts the delivery of a queued event as decided.
+    fn decide(&mut self, id: WebhookEndpointId, source: Source) {
+        match source {
+            Source::Shared(number) => self.shared.decide(number),
+            Source::Own(number) => {
+                if let Some(own) = self.targets.get_mut(&id).and_then(|target| target.own.as_mut()) {
+                    own.window.decide(number);
+                }
+            }
+            Source::History | Source::Gone => {}
+        }
+    }
+
+    /// Updates in which lists an endpoint is.
+    fn classify(&mut self, id: WebhookEndpointId) {
+        let target = self.targets.get(&id);
+        let is_behind =
+            target.is_some_and(|target| target.receiving().is_some() && target.enrolled_from.is_none());
+        let is_ready = target.is_some_and(|target| target.is_ready() && target.receiving().is_some());
+        for (is_in, list) in [(is_behind, &mut self.behind), (is_ready, &mut self.ready)] {
+            if is_in {
+                list.insert(id)
+            } else {
+                list.remove(&id)
+            };
+        }
+    }
+
+    /// Lets an endpoint receive the events of the shared reader, after its own reader has reached it.
+    fn enroll(&mut self, id: WebhookEndpointId) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let Some(endpoint) = target.receiving().cloned() else { return };
+        let from = target.own.as_ref().map_or(self.shared.read_to(), |own| own.window.read_to());
+        target.enrolled_from = Some(from);
+        self.index.insert(&endpoint);
+        self.classify(id);
+    }
+
+    /// Drops the undecided deliveries of an endpoint from memory, and gives it a position before the oldest of them.
+    fn detach(&mut self, id: WebhookEndpointId) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        if let Some(endpoint) = &target.endpoint {
+            self.index.remove(endpoint);
+        }
+        let was_enrolled = target.enrolled_from.take();
+        let mut sources: Vec<Source> = target.clear().iter().map(|queued| queued.source).collect();
+        target.stale = 0;
+        for flight in self.flights.values_mut().filter(|flight| flight.endpoint == id) {
+            target.stale += 1;
+            flight.is_stale = true;
+            for queued in &mut flight.events {
+                if queued.source != Source::History {
+                    sources.push(std::mem::replace(&mut queued.source, Source::Gone));
+                }
+            }
+        }
+        let oldest = sources.iter().filter_map(|source| match source {
+            Source::Shared(number) => Some(*number),
+            _ => None,
+        });
+        let oldest = oldest.min().map_or(self.shared.read_to(), |number| self.shared.before(number));
+        let shared = FeedPlace {
+            incarnation: self.shared.incarnation(),
+            position: oldest.max(was_enrolled.unwrap_or_default()),
+        };
+        let place = match &target.own {
+            // Its own reader has undecided events, which precede all events of the shared reader.
+            Some(own) if was_enrolled.is_none() || own.window.len() > 0 => own.window.decided(),
+            _ => shared,
+        };
+        let is_rewound = target.own.as_ref().is_some_and(|own| own.is_rewound);
+        let saved = target.own.take().and_then(|own| own.saved);
+        let own = super::target::Own { is_rewound, ..super::target::Own::new(place, saved) };
+        target.own = Some(own);
+        for source in sources {
+            if let Source::Shared(number) = source {
+                self.shared.decide(number);
+            }
+        }
+        self.classify(id);
+    }
+
+    /// Returns the time for which the oldest undecided event has waited.
+    fn lag(&self) -> Duration {
+        self.shared.oldest().map_or(Duration::ZERO, |at| super::schedule::elapsed(at, self.now()))
+    }
+}
+
+/// Returns the ids of a list, beginning after the one whose turn was last.
+fn rotated(list: &BTreeSet<WebhookEndpointId>, last: Option<WebhookEndpointId>) -> Vec<WebhookEndpointId> {
+    use std::ops::Bound::{Excluded, Included, Unbounded};
+    let Some(last) = last else { return list.iter().copied().collect() };
+    list.range((Excluded(last), Unbounded)).chain(list.range((Unbounded, Included(last)))).copied().collect()
+}

@@ -1,0 +1,279 @@
+//! Following the endpoints by revision.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dabba_domain::WebhookEndpointId;
+use dabba_store::{
+    ConsumerName, FeedCursor, FeedEnd, FeedPlace, FeedPosition, Revival, StoreError, WebhookChange,
+    WebhookEndpoint, WebhookRevision,
+};
+
+use super::{Session, limited};
+use crate::webhooks::{
+    endpoint::Endpoint,
+    limits::{CHANGES_PER_READ, FORGET_STEP},
+    target::{Own, Target},
+};
+
+/// Maximum number of entries in one read of positions and of failing endpoints.
+const ROWS_PER_READ: u32 = 1_000;
+
+impl Session {
+    /// Reads the own positions, the failing endpoints and all endpoints.
+    pub(super) async fn load(&mut self) -> Result<(), StoreError> {
+        let (shard, group) = (self.place.shard, self.place.lease.group.clone());
+        let mut own = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let store = &self.ports.store;
+            let call = store.own_feed_positions(shard, &group, after.as_ref(), ROWS_PER_READ);
+            let page = limited(call).await?;
+            let is_last = page.len() < ROWS_PER_READ as usize;
+            after = page.last().map(|(name, _)| name.clone());
+            own.extend(page.into_iter().map(|(name, stored)| (name, stored.place)));
+            if is_last {
+                break;
+            }
+        }
+        self.read_changes(0, &own).await?;
+        let mut after = None;
+        loop {
+            let call = self.ports.store.failing_webhook_endpoints(shard, after, ROWS_PER_READ);
+            let page = limited(call).await?;
+            for failing in &page {
+                if let Some(target) = self.targets.get_mut(&failing.endpoint) {
+                    target.has_failures = true;
+                }
+            }
+            after = page.last().map(|failing| failing.endpoint);
+            if page.len() < ROWS_PER_READ as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads new changes, and continues deletions and replays. Returns `false` if the lease is lost.
+    pub(super) async fn follow(&mut self) -> bool {
+        let own = BTreeMap::new();
+        if let Err(error) = self.read_changes(self.applied, &own).await {
+            tracing::warn!(shard = self.place.name, %error, "changes of webhook endpoints cannot be read");
+        }
+        self.forget().await && self.revive().await
+    }
+
+    /// Carries out all changes after a revision.
+    async fn read_changes(
+        &mut self,
+        mut after: WebhookRevision,
+        own: &BTreeMap<ConsumerName, FeedPlace>,
+    ) -> Result<(), StoreError> {
+        let applied = self.applied;
+        loop {
+            let changes = limited(self.ports.store.webhook_changes(after, CHANGES_PER_READ)).await?;
+            let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
+                let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
+                positioned > applied || unknown.contains_key(&change.id)
+            };
+            let is_any_new = changes.iter().any(|change| is_new(&self.unknown, change));
+            let end = if is_any_new {
+                Some(limited(self.ports.store.feed_end(self.place.shard)).await?)
+            } else {
+                None
+            };
+            let is_last = changes.len() < CHANGES_PER_READ as usize;
+            for change in changes {
+                after = change.revision;
+                let stored = own.get(&ConsumerName::from(change.id)).copied();
+                let end = end.filter(|_| is_new(&self.unknown, &change));
+                self.apply(change, applied, stored, end);
+            }
+            self.applied = self.applied.max(after);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        change: WebhookChange,
+        applied: WebhookRevision,
+        stored: Option<FeedPlace>,
+        end: Option<FeedEnd>,
+    ) {
+        let WebhookChange { id, revision, endpoint } = change;
+        self.disabling.remove(&id);
+        self.unknown.remove(&id);
+        let endpoint = match endpoint {
+            Ok(endpoint) => endpoint,
+            Err(error) => {
+                tracing::error!(endpoint = %id, %error, "a webhook endpoint cannot be decoded and receives nothing");
+                return self.apply_unknown(id, revision, applied, stored);
+            }
+        };
+        if endpoint.deleted_at.is_some() {
+            self.remove(id);
+            if revision > applied {
+                self.forgetting.insert(id, revision);
+            }
+            return;
+        }
+        let is_known = self.targets.contains_key(&id);
+        if end.is_some() && is_known {
+            self.detach(id);
+            self.handed_over.retain(|(of, _), _| *of != id);
+        }
+        // An endpoint at its first version is new, and has no dead letters.
+        if end.is_some() && (is_known || stored.is_some() || endpoint.version > 1) {
+            self.reviving.insert(id, revision);
+        }
+        let start = end.map(|end| self.start_of(&endpoint, end));
+        let health = &endpoint.health;
+        let is_proven = health
+            .last_success
+            .is_some_and(|success| health.last_failure.as_ref().is_none_or(|failure| failure.at < success));
+        let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys));
+        let target = self.targets.entry(id).or_insert_with(|| Target::new(is_proven, None));
+        update(target, endpoint);
+        let saved = target.own.as_ref().map_or(stored, |own| own.saved);
+        if let Some(place) = start {
+            target.own = Some(Own { is_rewound: true, ..Own::new(place, saved) });
+            target.has_failures = self.reviving.contains_key(&id);
+        } else if !is_known && let Some(place) = stored {
+            target.own = Some(Own::new(place, saved));
+        }
+        self.place_target(id);
+    }
+
+    /// Enrolls or detaches an endpoint after a change.
+    fn place_target(&mut self, id: WebhookEndpointId) {
+        let Some(target) = self.targets.get(&id) else { return };
+        let is_enrolled = target.enrolled_from.is_some();
+        let is_receiving = target.receiving().is_some();
+        if is_receiving && !is_enrolled && target.own.is_none() {
+            self.enroll(id);
+        } else if !is_receiving && (is_enrolled || target.own.is_none()) {
+            self.detach(id);
+        }
+        self.classify(id);
+    }
+
+    fn apply_unknown(
+        &mut self,
+        id: WebhookEndpointId,
+        revision: WebhookRevision,
+        applied: WebhookRevision,
+        stored: Option<FeedPlace>,
+    ) {
+        if self.targets.contains_key(&id) {
+            self.detach(id);
+        } else if stored.is_some() || revision <= applied {
+            let own = stored.map(|place| Own::new(place, Some(place)));
+            self.targets.insert(id, Target::new(false, own));
+            self.place_target(id);
+        } else {
+            // Only a version that decodes the endpoint knows where it begins.
+            self.unknown.insert(id, revision);
+        }
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.endpoint = None;
+        }
+        self.classify(id);
+    }
+
+    /// Returns the position in this shard at which a new endpoint begins.
+    fn start_of(&self, endpoint: &WebhookEndpoint, end: FeedEnd) -> FeedPlace {
+        let sources = self.ports.store.feed_sources();
+        let mut ends = vec![None; sources.len()];
+        if let Some(own) = ends.get_mut(self.place.shard) {
+            *own = Some(end);
+        }
+        let resolved = FeedCursor::parse(&endpoint.settings.start)
+            .map_err(|error| error.to_string())
+            .and_then(|mut cursor| cursor.resolve(&sources, &ends).map_err(|error| error.to_string()));
+        match resolved {
+            Ok(positions) => {
+                let position: Option<FeedPosition> = positions.get(self.place.shard).copied().flatten();
+                FeedPlace { incarnation: end.incarnation, position: position.unwrap_or(end.position) }
+            }
+            Err(error) => {
+                tracing::error!(
+                    endpoint = %endpoint.id, shard = self.place.name, error,
+                    "the start of a webhook endpoint does not apply; it begins at the position of the others"
+                );
+                self.shared.decided()
+            }
+        }
+    }
+
+    /// Removes an endpoint from memory.
+    fn remove(&mut self, id: WebhookEndpointId) {
+        self.detach(id);
+        self.targets.remove(&id);
+        self.handed_over.retain(|(of, _), _| *of != id);
+        self.refills.retain(|(of, _)| *of != id);
+        self.journal.forget(id);
+        // Requests in flight of a removed endpoint have no effect.
+        self.flights.retain(|_, flight| flight.endpoint != id);
+        self.classify(id);
+    }
+
+    /// Deletes the rows of deleted endpoints, one step each. Returns `false` if the lease is lost.
+    async fn forget(&mut self) -> bool {
+        for id in self.forgetting.keys().copied().collect::<Vec<_>>() {
+            let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
+            let call = store.forget_webhook_endpoint(self.place.shard, lease, id, FORGET_STEP, now);
+            match limited(call).await {
+                Ok(Some(deleted)) if deleted < FORGET_STEP => {
+                    self.forgetting.remove(&id);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(error) => {
+                    tracing::warn!(endpoint = %id, %error, "a deleted webhook endpoint cannot be forgotten yet");
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// Makes dead letters of replayed endpoints due, one step each. Returns `false` if the lease is lost.
+    async fn revive(&mut self) -> bool {
+        for id in self.reviving.keys().copied().collect::<Vec<_>>() {
+            let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
+            let revival = Revival { endpoint: id, at: now, limit: FORGET_STEP };
+            match limited(store.revive_webhook_failures(self.place.shard, lease, &revival, now)).await {
+                Ok(Some(revived)) if revived < FORGET_STEP => {
+                    self.reviving.remove(&id);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(error) => {
+                    tracing::warn!(endpoint = %id, %error, "dead letters cannot be revived yet");
+                    break;
+                }
+            }
+        }
+        true
+    }
+
+    /// Returns the revision that a checkpoint may state as known.
+    pub(super) fn known(&self) -> WebhookRevision {
+        let pending = self.forgetting.values().chain(self.reviving.values()).chain(self.unknown.values());
+        pending.map(|revision| revision - 1).min().map_or(self.applied, |least| least.min(self.applied))
+    }
+}
+
+/// Replaces the settings of an endpoint.
+fn update(target: &mut Target, endpoint: Arc<Endpoint>) {
+    let was_receiving = target.receiving().is_some();
+    let had_url = target.endpoint.as_ref().is_some_and(|old| old.url == endpoint.url);
+    target.endpoint = Some(endpoint);
+    target.is_halted = false;
+    if !was_receiving || !had_url {
+        target.breaker.succeeded();
+        target.failing_since = None;
+        target.is_warned = false;
+    }
+}

@@ -1,0 +1,166 @@
+//! Retries: the events of failing orders, from their histories.
+
+use std::sync::Arc;
+
+use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
+use dabba_store::{DueFailures, FeedEvent, StoreError, WebhookFailure, WebhookFault};
+
+use super::{Session, limited, rotated};
+use crate::recorded::RecordedOrder;
+use crate::webhooks::{
+    journal::Key,
+    limits::{HISTORY_PAGE, MAX_HANDED_OVER, RETRIES_PER_TURN},
+    target::{Queued, Source, Target},
+};
+
+impl Session {
+    /// Begins to retry failures that are due. Returns `false` if the lease is lost.
+    pub(super) async fn claim_due(&mut self) -> bool {
+        self.claim_again = false;
+        let now = self.now();
+        let mut free = std::collections::BTreeMap::new();
+        for (id, target) in &mut self.targets {
+            let room = if target.has_failures { target.free(now) } else { 0 };
+            if room > 0 {
+                free.insert(*id, room.saturating_sub(target.retrying().saturating_sub(target.in_flight)));
+            }
+        }
+        let ids = free.keys().copied().collect();
+        let mut ids = rotated(&ids, self.turns.retry);
+        ids.truncate(DueFailures::MAX_ENDPOINTS);
+        if ids.is_empty() {
+            return true;
+        }
+        self.turns.retry = ids.last().copied();
+        let working = ids.iter().filter_map(|id| self.targets.get(id)).map(Target::retrying);
+        let most = free.values().max().copied().unwrap_or_default() + working.max().unwrap_or_default();
+        // Rows that the next checkpoint removes or postpones are still stored as due.
+        let limit_each = u32::try_from((most + self.journal.rows()).max(1)).unwrap_or(u32::MAX);
+        let due = DueFailures { endpoints: ids, due_at: now, limit_each };
+        let (store, lease) = (&self.ports.store, &self.place.lease);
+        let rows = match limited(store.due_webhook_failures(self.place.shard, lease, &due, now)).await {
+            Ok(Some(rows)) => rows,
+            Ok(None) => return false,
+            Err(error) => {
+                tracing::warn!(shard = self.place.name, %error, "due webhook failures cannot be read");
+                return true;
+            }
+        };
+        self.is_more_due = rows.len() >= limit_each as usize;
+        let mut begun = 0;
+        for row in rows {
+            let Some(room) = free.get_mut(&row.endpoint).filter(|room| **room > 0) else { continue };
+            let Some(row) = self.current(row, now) else { continue };
+            *room -= 1;
+            begun += 1;
+            self.begin(row);
+            if begun >= RETRIES_PER_TURN {
+                break;
+            }
+        }
+        self.refill().await;
+        true
+    }
+
+    /// Returns the row as the next checkpoint will leave it, if it is due and nobody is working on it.
+    fn current(&mut self, row: WebhookFailure, now: Timestamp) -> Option<WebhookFailure> {
+        let key = row.key();
+        if self.targets.get_mut(&key.0)?.lane(key.1).is_some() {
+            return None;
+        }
+        let row = match self.journal.row(key) {
+            None => row,
+            Some(changed) => changed?.clone(),
+        };
+        (row.dead_at.is_none() && row.next_attempt_at <= now).then_some(row)
+    }
+
+    fn begin(&mut self, row: WebhookFailure) {
+        let key = row.key();
+        if let Some(target) = self.targets.get_mut(&key.0) {
+            target.retry(row);
+            self.refills.insert(key);
+        }
+    }
+
+    /// Reads the next events of failing orders. A failure whose history is delivered ends.
+    ///
+    /// Nothing reads the feed between the read of the history and the end of the failure. So an event that the history
+    /// does not contain yet comes from the feed afterwards.
+    pub(super) async fn refill(&mut self) {
+        for key in std::mem::take(&mut self.refills) {
+            let lane = self.targets.get_mut(&key.0).and_then(|target| target.lane(key.1));
+            let Some(failure) = lane.and_then(|lane| lane.failure.clone()) else { continue };
+            match self.history(key, failure.next_version).await {
+                Ok(History::Delivered(last)) => self.end_failure(key, last),
+                Ok(History::Events(events)) => {
+                    if let Some(target) = self.targets.get_mut(&key.0) {
+                        for event in events {
+                            target.push(Queued { event: Arc::new(event), source: Source::History });
+                        }
+                    }
+                }
+                Err(error) => self.unreadable(key, failure, &error),
+            }
+            self.classify(key.0);
+        }
+    }
+
+    fn end_failure(&mut self, key: Key, last: Version) {
+        if let Some(target) = self.targets.get_mut(&key.0) {
+            target.drop_lane(key.1);
+        }
+        self.journal.resolve(key);
+        self.claim_again = self.is_more_due;
+        if self.handed_over.len() >= MAX_HANDED_OVER {
+            // Some events are delivered twice then.
+            self.handed_over.clear();
+        }
+        self.handed_over.insert(key, last);
+    }
+
+    fn unreadable(&mut self, key: Key, failure: WebhookFailure, error: &StoreError) {
+        tracing::warn!(endpoint = %key.0, order = %key.1, %error, "the history of an order cannot be read for a webhook");
+        if let Some(target) = self.targets.get_mut(&key.0) {
+            target.drop_lane(key.1);
+        }
+        if matches!(error, StoreError::Corrupt(_) | StoreError::WrittenByNewer(_)) {
+            let error = "the history of the order cannot be read by this server".to_owned();
+            let fault = WebhookFault { at: self.now(), status: None, error };
+            let (version, random) = (failure.next_version, self.random());
+            self.postpone(failure, version, fault, None, random);
+        }
+    }
+
+    /// Returns the next events of an order that match an endpoint, from a version on.
+    async fn history(&self, key: Key, from: Version) -> Result<History, StoreError> {
+        let (id, order): (WebhookEndpointId, _) = key;
+        let store = &self.ports.store;
+        let Some(order) = limited(store.order(order)).await? else {
+            return Ok(History::Delivered(from.saturating_sub(1)));
+        };
+        let endpoint = self.targets.get(&id).and_then(|target| target.endpoint.clone());
+        let order = RecordedOrder::of(&order);
+        let mut last = from.saturating_sub(1);
+        loop {
+            let recorded = limited(store.events(order.id, last, HISTORY_PAGE)).await?;
+            let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
+            last = newest.version;
+            let is_for = |name: &str| endpoint.as_ref().is_some_and(|endpoint| endpoint.has_type(name));
+            let matching = recorded.iter().filter(|recorded| is_for(recorded.event.name()));
+            let events: Vec<FeedEvent> =
+                matching.map(|recorded| order.feed_event(recorded)).collect::<Result<_, _>>()?;
+            if !events.is_empty() {
+                return Ok(History::Events(events));
+            }
+        }
+    }
+}
+
+/// The rest of an order's history.
+enum History {
+    /// The next matching events.
+    Events(Vec<FeedEvent>),
+    /// There are no more. The history was read up to this version.
+    Delivered(Version),
+}

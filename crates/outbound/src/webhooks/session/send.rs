@@ -1,0 +1,332 @@
+//! Sending requests, and what follows from their outcomes.
+
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
+use dabba_store::{
+    AttemptOutcome, DisabledReason, FeedEvent, WebhookAttempt, WebhookFailure, WebhookFault, panicked,
+};
+use futures::FutureExt as _;
+use tokio::{task::JoinError, time::Instant, time::timeout};
+
+use super::{Session, rotated};
+use crate::webhooks::{
+    endpoint::Endpoint,
+    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, OWN_WINDOW, SLOW_AFTER},
+    message::{self, Verdict},
+    schedule::{after, elapsed, is_dead, pause_after},
+    sender::WebhookPorts,
+    target::{Queued, Source},
+};
+
+/// A request in flight.
+pub(super) struct Flight {
+    pub(super) endpoint: WebhookEndpointId,
+    pub(super) events: Vec<Queued>,
+    /// Whether the endpoint was detached after the start of the request.
+    pub(super) is_stale: bool,
+    started_at: Instant,
+}
+
+/// The number of a request, and its judgement.
+pub(super) type Tried = (u64, Verdict);
+
+/// Makes one request. Never panics, and ends within a limited time.
+pub(in crate::webhooks) async fn attempt(
+    ports: &WebhookPorts,
+    request: Result<dabba_engine::EgressRequest, String>,
+) -> Verdict {
+    let request = match request {
+        Ok(request) => request,
+        Err(error) => return Verdict::failed(error, Duration::ZERO),
+    };
+    let post = AssertUnwindSafe(timeout(DELIVERY_TIMEOUT, ports.egress.post(request))).catch_unwind();
+    match post.await {
+        Ok(Ok(attempt)) => Verdict::of(attempt, ports.clock.now()),
+        Ok(Err(_)) => Verdict::failed("timeout: there was no response in time".into(), DELIVERY_TIMEOUT),
+        Err(panic) => {
+            tracing::error!(panic = panicked(&*panic), "a request to a webhook endpoint panicked");
+            Verdict::failed("the request could not be made".into(), Duration::ZERO)
+        }
+    }
+}
+
+impl Session {
+    /// Starts requests while endpoints with queued events and free capacity exist. Endpoints take turns.
+    pub(super) fn send(&mut self) {
+        let mut slow = self.slow_in_flight();
+        loop {
+            let mut has_started = false;
+            for id in rotated(&self.ready, self.turns.send) {
+                if self.flights.len() >= self.place.max_in_flight {
+                    return;
+                }
+                let is_slow = self.targets.get(&id).is_some_and(|target| target.is_slow || !target.is_proven);
+                if is_slow && slow >= self.place.max_in_flight / 2 {
+                    continue;
+                }
+                if self.start_request(id) {
+                    self.turns.send = Some(id);
+                    slow += usize::from(is_slow);
+                    has_started = true;
+                }
+            }
+            if !has_started {
+                return;
+            }
+        }
+    }
+
+    /// Returns the number of requests in flight to slow endpoints. An endpoint is slow as soon as a request takes long.
+    fn slow_in_flight(&mut self) -> usize {
+        let mut slow = 0;
+        for flight in self.flights.values() {
+            let Some(target) = self.targets.get_mut(&flight.endpoint) else { continue };
+            target.is_slow |= flight.started_at.elapsed() >= SLOW_AFTER;
+            slow += usize::from(target.is_slow || !target.is_proven);
+        }
+        slow
+    }
+
+    fn start_request(&mut self, id: WebhookEndpointId) -> bool {
+        let now = self.now();
+        let Some(target) = self.targets.get_mut(&id) else { return false };
+        if target.free(now) == 0 {
+            return false;
+        }
+        let Some(endpoint) = target.receiving().cloned() else { return false };
+        let queued = target.take(endpoint.batch);
+        if !target.is_ready() {
+            self.ready.remove(&id);
+        }
+        if queued.is_empty() {
+            return false;
+        }
+        let number = self.next_flight;
+        self.next_flight += 1;
+        let events: Vec<Arc<FeedEvent>> = queued.iter().map(|queued| Arc::clone(&queued.event)).collect();
+        let flight = Flight { endpoint: id, events: queued, is_stale: false, started_at: Instant::now() };
+        self.flights.insert(number, flight);
+        let ports = Arc::clone(&self.ports);
+        self.tasks.spawn(async move { (number, deliver(&ports, &endpoint, &events).await) });
+        true
+    }
+
+    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read.
+    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> bool {
+        let mut must_read = false;
+        let mut next = Some(tried);
+        while let Some(tried) = next {
+            match tried {
+                Ok((number, verdict)) => must_read |= self.complete(number, &verdict),
+                // A request neither panics nor is aborted while the session runs.
+                Err(error) => tracing::error!(%error, "a request to a webhook endpoint was lost"),
+            }
+            next = self.tasks.try_join_next();
+        }
+        must_read
+    }
+
+    fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
+        let Some(flight) = self.flights.remove(&number) else { return false };
+        let id = flight.endpoint;
+        let Some(target) = self.targets.get_mut(&id) else { return false };
+        target.in_flight = target.in_flight.saturating_sub(1);
+        target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
+        target.is_slow = verdict.duration >= SLOW_AFTER;
+        self.metrics.attempted(verdict.is_success(), flight.events.len());
+        if verdict.is_success() {
+            self.succeeded(id, flight.events, verdict);
+        } else {
+            self.failed(id, flight.events, verdict);
+        }
+        self.classify(id);
+        let own = self.targets.get(&id).and_then(|target| target.own.as_ref());
+        self.behind.contains(&id)
+            && own.is_some_and(|own| !own.is_at_end && own.window.len() <= OWN_WINDOW / 2)
+    }
+
+    fn succeeded(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
+        let now = self.now();
+        self.journal.health(id).last_success = Some(now);
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        target.breaker.succeeded();
+        target.is_proven = true;
+        target.failing_since = None;
+        target.is_warned = false;
+        let successes = &mut target.successes;
+        successes.events = successes.events.saturating_add(u32::try_from(events.len()).unwrap_or(u32::MAX));
+        if let Some(last) = events.last()
+            && successes.logged_at.is_none_or(|at| elapsed(at, now) >= HEALTH_INTERVAL)
+        {
+            successes.logged_at = Some(now);
+            let events = std::mem::take(&mut successes.events);
+            let status = verdict.status.unwrap_or_default();
+            let outcome = AttemptOutcome::Delivered { status, events };
+            self.journal.log(log_entry(id, &last.event, now, verdict, outcome));
+        }
+        for Queued { event, source } in events {
+            if source == Source::History {
+                self.progressed(id, &event, now);
+            }
+            self.decide(id, source);
+            self.release(id, event.order_id);
+        }
+    }
+
+    /// Records that an event of a failing order was delivered from the history.
+    fn progressed(&mut self, id: WebhookEndpointId, event: &FeedEvent, now: Timestamp) {
+        let lane = self.targets.get_mut(&id).and_then(|target| target.lane(event.order_id));
+        let Some(failure) = lane.and_then(|lane| lane.failure.as_mut()) else { return };
+        failure.next_version = event.version.saturating_add(1);
+        failure.attempts = 0;
+        failure.next_attempt_at = now;
+        self.journal.fail(failure.clone());
+    }
+
+    fn release(&mut self, id: WebhookEndpointId, order: OrderId) {
+        if self.targets.get_mut(&id).is_some_and(|target| target.release(order)) {
+            self.refills.insert((id, order));
+        }
+    }
+
+    fn failed(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
+        let (now, random) = (self.now(), self.random());
+        let is_gone = verdict.is_gone();
+        let error = verdict.error.clone().unwrap_or_default();
+        let fault = WebhookFault { at: now, status: verdict.status, error: error.clone() };
+        self.journal.health(id).last_failure = Some(fault.clone());
+        let Some(first) = events.first().map(|queued| Arc::clone(&queued.event)) else { return };
+        let outcome = AttemptOutcome::Failed { status: verdict.status, error };
+        self.journal.log(log_entry(id, &first, now, verdict, outcome));
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        target.failing_since.get_or_insert(now);
+        if target.age_checked_at.is_none_or(|at| elapsed(at, now) >= AGE_CHECK_INTERVAL) {
+            target.age_checked_at = Some(now);
+            self.age_checks.insert(id);
+        }
+        let has_opened = target.breaker.failed(first.order_id, now, random);
+        let is_open = target.breaker.is_open();
+        let is_history = events.iter().all(|queued| queued.source == Source::History);
+        let is_gone_source = events.iter().all(|queued| queued.source == Source::Gone);
+        if is_history && !is_gone {
+            self.retry_failed(id, &first, fault, verdict.retry_after);
+        } else if is_gone_source {
+            // The events will be read again.
+            for queued in events {
+                self.release(id, queued.event.order_id);
+            }
+        } else if is_gone || has_opened || is_open || events.len() > 1 {
+            let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
+            target.put_back(events);
+            for order in orders {
+                self.release(id, order);
+            }
+        } else {
+            self.fail_live(id, events, fault, verdict.retry_after);
+        }
+        if is_gone {
+            self.disable(id, DisabledReason::Gone);
+        } else if has_opened {
+            self.detach(id);
+        }
+    }
+
+    /// Writes the row of an order whose event from the feed failed. The order's history contains what follows.
+    fn fail_live(
+        &mut self,
+        id: WebhookEndpointId,
+        events: Vec<Queued>,
+        fault: WebhookFault,
+        retry_after: Option<Duration>,
+    ) {
+        let Some(first) = events.first() else { return };
+        let (order, version, at) = (first.event.order_id, first.event.version, fault.at);
+        let pause = pause_after(1, retry_after, self.random());
+        self.journal.fail(WebhookFailure {
+            endpoint: id,
+            order,
+            next_version: version,
+            attempts: 1,
+            next_attempt_at: after(at, pause),
+            first_failed_at: at,
+            fault,
+            dead_at: None,
+        });
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        target.has_failures = true;
+        let dropped = target.drop_lane(order);
+        for queued in events.into_iter().chain(dropped) {
+            self.decide(id, queued.source);
+        }
+    }
+
+    /// Updates the row of an order whose event from the history failed, and ends the retry.
+    fn retry_failed(
+        &mut self,
+        id: WebhookEndpointId,
+        event: &FeedEvent,
+        fault: WebhookFault,
+        retry_after: Option<Duration>,
+    ) {
+        let random = self.random();
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let failure = target.lane(event.order_id).and_then(|lane| lane.failure.clone());
+        target.drop_lane(event.order_id);
+        if let Some(failure) = failure {
+            self.postpone(failure, event.version, fault, retry_after, random);
+        }
+    }
+
+    /// Writes the row of a failure after another failed attempt.
+    pub(super) fn postpone(
+        &mut self,
+        mut failure: WebhookFailure,
+        version: dabba_domain::order::Version,
+        fault: WebhookFault,
+        retry_after: Option<Duration>,
+        random: u64,
+    ) {
+        let now = fault.at;
+        if failure.next_version != version || failure.attempts == 0 {
+            failure.first_failed_at = now;
+            failure.attempts = 0;
+        }
+        failure.next_version = version;
+        failure.attempts = failure.attempts.saturating_add(1);
+        failure.next_attempt_at = after(now, pause_after(failure.attempts, retry_after, random));
+        failure.fault = fault;
+        if is_dead(failure.first_failed_at, now) {
+            failure.dead_at = Some(now);
+            self.metrics.dead_letter();
+            let (endpoint, order) = failure.key();
+            tracing::warn!(%endpoint, %order, version, "a webhook delivery is a dead letter until a replay");
+        }
+        self.journal.fail(failure);
+    }
+
+    /// Stops deliveries to an endpoint at once, and disables it in the directory with the next change of it.
+    pub(super) fn disable(&mut self, id: WebhookEndpointId, reason: DisabledReason) {
+        self.detach(id);
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.is_halted = true;
+            self.disabling.insert(id, reason);
+        }
+        self.classify(id);
+    }
+}
+
+async fn deliver(ports: &WebhookPorts, endpoint: &Endpoint, events: &[Arc<FeedEvent>]) -> Verdict {
+    attempt(ports, message::request(endpoint, events, ports.clock.now())).await
+}
+
+fn log_entry(
+    endpoint: WebhookEndpointId,
+    event: &FeedEvent,
+    at: Timestamp,
+    verdict: &Verdict,
+    outcome: AttemptOutcome,
+) -> WebhookAttempt {
+    let (order, version, duration_ms) = (event.order_id, event.version, verdict.duration_ms());
+    WebhookAttempt { endpoint, at, order, version, duration_ms, outcome }
+}

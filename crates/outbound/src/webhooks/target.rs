@@ -1,0 +1,231 @@
+//! The deliveries of one endpoint: lanes per order, and what is known about the endpoint.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use dabba_domain::{OrderId, Timestamp};
+use dabba_store::{FeedEvent, FeedPlace, FeedPosition, WebhookFailure};
+
+use super::{endpoint::Endpoint, schedule::Breaker, window::Window};
+
+/// Where a queued event comes from, with the number of its entry in the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The shared reader.
+    Shared(u64),
+    /// The endpoint's own reader.
+    Own(u64),
+    /// The history of an order with a failure.
+    History,
+    /// A reader before the endpoint was detached: the event will be read again.
+    Gone,
+}
+
+/// An event to deliver.
+pub(super) struct Queued {
+    pub(super) event: Arc<FeedEvent>,
+    pub(super) source: Source,
+}
+
+/// The queued events of one order. At most one request of a lane is in flight.
+#[derive(Default)]
+pub(super) struct Lane {
+    queue: VecDeque<Queued>,
+    is_busy: bool,
+    /// Number of events at the front that are sent alone, because a batch with them failed.
+    alone: usize,
+    /// The failure of the order, while its events come from the history.
+    pub(super) failure: Option<WebhookFailure>,
+}
+
+/// A position of the endpoint's own.
+pub(super) struct Own {
+    pub(super) window: Window,
+    /// Whether the next checkpoint sets the position, whatever it was.
+    pub(super) is_rewound: bool,
+    /// The stored position, if there is one.
+    pub(super) saved: Option<FeedPlace>,
+    /// Whether the latest read reached the end.
+    pub(super) is_at_end: bool,
+}
+
+impl Own {
+    pub(super) fn new(place: FeedPlace, saved: Option<FeedPlace>) -> Self {
+        Self { window: Window::new(place), is_rewound: false, saved, is_at_end: false }
+    }
+}
+
+/// Successes since the latest entry in the log of attempts.
+#[derive(Default)]
+pub(super) struct Successes {
+    pub(super) events: u32,
+    pub(super) logged_at: Option<Timestamp>,
+}
+
+/// An endpoint, its lanes, and its condition.
+#[derive(Default)]
+pub(super) struct Target {
+    /// `None` for an endpoint that this version cannot decode.
+    pub(super) endpoint: Option<Arc<Endpoint>>,
+    /// Whether the endpoint is being disabled by this sender.
+    pub(super) is_halted: bool,
+    /// Position after which the endpoint receives the events of the shared reader.
+    pub(super) enrolled_from: Option<FeedPosition>,
+    pub(super) own: Option<Own>,
+    lanes: HashMap<OrderId, Lane>,
+    /// Lanes that are not busy and not empty.
+    ready: VecDeque<OrderId>,
+    queued: usize,
+    pub(super) in_flight: usize,
+    /// Number of requests in flight from before the endpoint was detached.
+    pub(super) stale: usize,
+    pub(super) breaker: Breaker,
+    /// Whether the latest request took long.
+    pub(super) is_slow: bool,
+    /// Whether a request has succeeded. Until then, one request at a time is sent.
+    pub(super) is_proven: bool,
+    /// Whether the endpoint may have failures in this shard.
+    pub(super) has_failures: bool,
+    /// Time of the first failure since the latest success.
+    pub(super) failing_since: Option<Timestamp>,
+    pub(super) age_checked_at: Option<Timestamp>,
+    pub(super) is_warned: bool,
+    pub(super) successes: Successes,
+}
+
+impl Target {
+    pub(super) fn new(is_proven: bool, own: Option<Own>) -> Self {
+        Self { own, is_proven, ..Self::default() }
+    }
+
+    /// Returns the endpoint, if it receives events now.
+    pub(super) fn receiving(&self) -> Option<&Arc<Endpoint>> {
+        let endpoint = self.endpoint.as_ref().filter(|_| !self.is_halted)?;
+        let stored = &endpoint.stored;
+        (stored.deleted_at.is_none() && stored.settings.is_enabled()).then_some(endpoint)
+    }
+
+    /// Returns how many more requests may be sent now.
+    pub(super) fn free(&mut self, now: Timestamp) -> usize {
+        let concurrency = self.receiving().map_or(0, |endpoint| endpoint.concurrency);
+        let limit = if self.is_proven { concurrency } else { concurrency.min(1) };
+        limit.min(self.breaker.allowed(now)).saturating_sub(self.in_flight)
+    }
+
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Returns the number of failures that are being retried.
+    pub(super) fn retrying(&self) -> usize {
+        self.lanes.values().filter(|lane| lane.failure.is_some()).count()
+    }
+
+    pub(super) fn lane(&mut self, order: OrderId) -> Option<&mut Lane> {
+        self.lanes.get_mut(&order)
+    }
+
+    /// Begins to retry a failure. Its events follow by [`Target::push`].
+    pub(super) fn retry(&mut self, failure: WebhookFailure) {
+        let order = failure.order;
+        self.lanes.insert(order, Lane { failure: Some(failure), ..Lane::default() });
+    }
+
+    /// Appends an event to the lane of its order.
+    pub(super) fn push(&mut self, queued: Queued) {
+        let order = queued.event.order_id;
+        let lane = self.lanes.entry(order).or_default();
+        lane.queue.push_back(queued);
+        self.queued += 1;
+        if !lane.is_busy && lane.queue.len() == 1 {
+            self.ready.push_back(order);
+        }
+    }
+
+    /// Takes the events of the next request, and marks their lanes as busy.
+    pub(super) fn take(&mut self, batch: usize) -> Vec<Queued> {
+        let mut taken = Vec::new();
+        while taken.len() < batch
+            && let Some(order) = self.ready.front().copied()
+        {
+            let Some(lane) = self.lanes.get_mut(&order) else {
+                self.ready.pop_front();
+                continue;
+            };
+            let is_single = lane.failure.is_some() || lane.alone > 0;
+            if is_single && !taken.is_empty() {
+                break;
+            }
+            self.ready.pop_front();
+            lane.is_busy = true;
+            let count = if is_single { 1 } else { lane.queue.len().min(batch - taken.len()) };
+            lane.alone = lane.alone.saturating_sub(count);
+            taken.extend(lane.queue.drain(..count));
+            if is_single {
+                break;
+            }
+        }
+        self.queued -= taken.len();
+        self.in_flight += usize::from(!taken.is_empty());
+        taken
+    }
+
+    /// Puts events of a request back to the front of their lanes, to be sent alone.
+    pub(super) fn put_back(&mut self, taken: Vec<Queued>) {
+        self.queued += taken.len();
+        for queued in taken.into_iter().rev() {
+            let lane = self.lanes.entry(queued.event.order_id).or_default();
+            lane.alone += 1;
+            lane.queue.push_front(queued);
+        }
+    }
+
+    /// Ends the request of a lane. Returns whether the lane is empty and comes from the history.
+    pub(super) fn release(&mut self, order: OrderId) -> bool {
+        let Some(lane) = self.lanes.get_mut(&order) else { return false };
+        let was_busy = std::mem::replace(&mut lane.is_busy, false);
+        if !lane.queue.is_empty() {
+            if was_busy {
+                self.ready.push_back(order);
+            }
+            return false;
+        }
+        if lane.failure.is_some() {
+            return true;
+        }
+        self.lanes.remove(&order);
+        false
+    }
+
+    /// Removes the lane of an order, and returns its events.
+    pub(super) fn drop_lane(&mut self, order: OrderId) -> Vec<Queued> {
+        let Some(lane) = self.lanes.remove(&order) else { return Vec::new() };
+        self.ready.retain(|other| *other != order);
+        self.queued -= lane.queue.len();
+        lane.queue.into()
+    }
+
+    /// Returns whether an event of this source is queued.
+    pub(super) fn holds(&self, source: Source) -> bool {
+        self.lanes.values().any(|lane| lane.queue.iter().any(|queued| queued.source == source))
+    }
+
+    /// Removes all events that are not in flight, and returns them.
+    pub(super) fn clear(&mut self) -> Vec<Queued> {
+        let mut events = Vec::with_capacity(self.queued);
+        for lane in self.lanes.values_mut() {
+            lane.alone = 0;
+            events.extend(lane.queue.drain(..));
+        }
+        self.lanes.retain(|_, lane| lane.is_busy);
+        self.ready.clear();
+        self.queued = 0;
+        events
+    }
+}

@@ -1,0 +1,269 @@
+//! A store, a clock in virtual time, endpoints, and senders.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, mpsc},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use dabba_domain::{
+    Actor, Bucket, OrderId, RestaurantId, Timestamp, WebhookEndpointId,
+    order::{Command, Order},
+};
+use dabba_engine::{Clock, SeededRandom, sealing::SecretKeys};
+use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret};
+use dabba_store::{
+    FeedCursor, PageSize, SealedSecret, Store, StoreError, Supervisor, UnderKey, WebhookContentType,
+    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth, WebhookOwner, WebhookPayload,
+    WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated,
+    conformance::builders::{World, order_of, staff},
+    layer::{StoreCall, StoreLayer},
+};
+use dabba_store_sqlite::{SqliteOptions, SqliteStore};
+use jiff::SignedDuration;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, interval},
+};
+
+use crate::script::{Endpoints, Script, check};
+
+/// A clock that follows the virtual time, and can be advanced.
+pub(crate) struct VirtualClock {
+    start: Timestamp,
+    began: Instant,
+    ahead: Mutex<SignedDuration>,
+}
+
+impl VirtualClock {
+    pub(crate) fn advance(&self, by: SignedDuration) {
+        *self.ahead.lock().unwrap() += by;
+    }
+}
+
+impl Clock for VirtualClock {
+    fn now(&self) -> Timestamp {
+        self.start + self.began.elapsed() + *self.ahead.lock().unwrap()
+    }
+}
+
+/// Number of calls of each method of the store.
+type Calls = Arc<Mutex<BTreeMap<&'static str, usize>>>;
+
+/// Keeps the virtual time still during calls of the store, which runs on threads of its own, and counts them.
+struct Still(SqliteStore, Calls);
+
+#[async_trait]
+impl StoreLayer for Still {
+    fn inner(&self) -> &dyn Store {
+        &self.0
+    }
+
+    async fn around<T, F>(&self, call: StoreCall, made: F) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: Future<Output = Result<T, StoreError>> + Send,
+    {
+        *self.1.lock().unwrap().entry(call.method).or_default() += 1;
+        let (end, ended) = mpsc::channel::<()>();
+        // Tokio does not advance the time while a blocking task runs. The task ends when `end` is dropped.
+        let _blocking = tokio::task::spawn_blocking(move || ended.recv());
+        let answer = made.await;
+        drop(end);
+        answer
+    }
+}
+
+/// Everything that a test needs.
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<VirtualClock>,
+    pub(crate) endpoints: Arc<Endpoints>,
+    pub(crate) restaurant: RestaurantId,
+    pub(crate) orders: BTreeMap<OrderId, Order>,
+    calls: Calls,
+    keys: Arc<SecretKeys>,
+    senders: u64,
+    _directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        SqliteStore::migrate(&path).unwrap();
+        let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        let calls = Calls::default();
+        let mut world = World::new(seed);
+        let restaurant = world.restaurant_id();
+        let clock = VirtualClock { start: world.now(), began: Instant::now(), ahead: Mutex::default() };
+        Self {
+            world,
+            store: Arc::new(Still(store, Arc::clone(&calls))),
+            calls,
+            clock: Arc::new(clock),
+            endpoints: Arc::default(),
+            restaurant,
+            orders: BTreeMap::new(),
+            keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
+            senders: 0,
+            _directory: directory,
+        }
+    }
+
+    /// Returns how often a method of the store was called.
+    pub(crate) fn calls(&self, method: &str) -> usize {
+        self.calls.lock().unwrap().get(method).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn sender(&mut self) -> Arc<WebhookSender> {
+        self.senders += 1;
+        let random = Arc::new(SeededRandom::new(self.senders));
+        WebhookSender::new(WebhookPorts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            random,
+            egress: Arc::clone(&self.endpoints) as Arc<_>,
+            keys: Arc::clone(&self.keys),
+            supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
+        })
+    }
+
+    /// Starts a sender. Aborting the handle is a crash.
+    pub(crate) fn start(&mut self) -> JoinHandle<()> {
+        tokio::spawn(self.sender().run(std::future::pending()))
+    }
+
+    pub(crate) fn seal(&self, id: WebhookEndpointId, secret: &WebhookSecret) -> Box<[u8]> {
+        let (row, random) = (id.to_string(), SeededRandom::new(9));
+        self.keys.seal(secret_place(&row), secret.as_bytes(), &random).unwrap().into()
+    }
+
+    /// Creates an endpoint that receives all events from now on.
+    pub(crate) async fn endpoint(
+        &mut self,
+        url: &str,
+        script: Script,
+        change: impl FnOnce(&mut WebhookEndpoint),
+    ) -> WebhookEndpointId {
+        self.endpoints.script(url, script);
+        let (at, random) = (self.clock.now(), self.world.random());
+        let id = WebhookEndpointId::generate(at, Bucket::from_random(random), random);
+        let end = self.store.feed_end(0).await.unwrap();
+        let start = FeedCursor::at_end(&self.store.feed_sources(), &[Some(end)]).unwrap().to_string();
+        let sealed = self.seal(id, &WebhookSecret::generate(&SeededRandom::new(1)));
+        let settings = WebhookSettings {
+            url: url.to_owned(),
+            types: Vec::new(),
+            payload: WebhookPayload::Event,
+            content_type: WebhookContentType::Json,
+            concurrency: 8,
+            batch: 1,
+            state: WebhookState::Enabled,
+            enabled_at: at,
+            secrets: vec![SealedSecret { sealed, until: None }],
+            start,
+        };
+        let mut endpoint = WebhookEndpoint {
+            id,
+            owner: WebhookOwner::Platform,
+            settings,
+            created_at: at,
+            created_by: self.world.account_id(),
+            deleted_at: None,
+            version: 1,
+            revision: 0,
+            positioned: 0,
+            health: WebhookHealth::default(),
+        };
+        change(&mut endpoint);
+        let created = self.store.create_webhook_endpoint_under(&endpoint, 100_000, None, None).await;
+        assert_eq!(created, Ok(UnderKey::Ended(WebhookCreation::Created)));
+        id
+    }
+
+    /// Changes an endpoint, as a request would.
+    pub(crate) async fn change(
+        &self,
+        id: WebhookEndpointId,
+        repositions: bool,
+        change: impl FnOnce(&mut WebhookEndpoint),
+    ) {
+        let mut endpoint = self.store.webhook_endpoint(id).await.unwrap().unwrap();
+        let expected = endpoint.version;
+        change(&mut endpoint);
+        let update = WebhookUpdate { endpoint, expected, repositions, by: None, at: self.clock.now() };
+        let updated = self.store.update_webhook_endpoint_under(&update, None).await.unwrap();
+        assert!(matches!(updated, UnderKey::Ended(WebhookUpdated::Done(_))), "{updated:?}");
+    }
+
+    /// Places an order: two events.
+    pub(crate) async fn place(&mut self) -> OrderId {
+        self.place_at(self.restaurant).await
+    }
+
+    pub(crate) async fn place_at(&mut self, restaurant: RestaurantId) -> OrderId {
+        let account = self.world.account_id();
+        let commit = self.world.place(restaurant, account);
+        let order = order_of(&commit);
+        self.store.commit(vec![commit]).await.unwrap();
+        let id = order.id;
+        self.orders.insert(id, order);
+        id
+    }
+
+    /// Adds an event to an order.
+    pub(crate) async fn act(&mut self, id: OrderId) {
+        let order = self.orders[&id].clone();
+        let (command, actor) = if order.version == 2 {
+            (Command::Accept { preparation_minutes: 20 }, staff(&order))
+        } else {
+            let account_id = self.world.account_id();
+            (Command::assign(account_id), Actor::Admin { account_id })
+        };
+        let commit = self.world.act(&order, &command, &actor);
+        self.orders.insert(id, order_of(&commit));
+        self.store.commit(vec![commit]).await.unwrap();
+    }
+
+    /// Returns all versions of all orders.
+    pub(crate) fn expected(&self) -> BTreeMap<String, Vec<u32>> {
+        self.orders.iter().map(|(id, order)| (id.to_string(), (1..=order.version).collect())).collect()
+    }
+
+    /// Returns whether an endpoint has accepted everything, in order.
+    pub(crate) fn check(&self, url: &str) -> Result<(), String> {
+        check(&self.endpoints.accepted(url), &self.expected())
+    }
+
+    /// Waits, in virtual time, until a condition holds.
+    pub(crate) async fn until(&self, limit: Duration, what: &str, condition: impl Fn() -> bool) {
+        let began = Instant::now();
+        let mut ticks = interval(Duration::from_millis(50));
+        while !condition() {
+            assert!(began.elapsed() < limit, "{what} did not happen within {limit:?}");
+            ticks.tick().await;
+        }
+    }
+
+    /// Waits until an endpoint has accepted everything, in order.
+    pub(crate) async fn until_complete(&self, url: &str, limit: Duration) {
+        let began = Instant::now();
+        let mut ticks = interval(Duration::from_millis(50));
+        while let Err(missing) = self.check(url) {
+            assert!(began.elapsed() < limit, "{url}: {missing} after {limit:?}");
+            ticks.tick().await;
+        }
+    }
+
+    /// Lets virtual time pass.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    pub(crate) async fn failures(&self, id: WebhookEndpointId) -> Vec<WebhookFailure> {
+        self.store.webhook_failures(id, false, None, PageSize::DEFAULT).await.unwrap().failures
+    }
+}

@@ -1,0 +1,152 @@
+//! Endpoints that fail do not affect others.
+
+use std::time::Duration;
+
+use crate::{
+    bench::Bench,
+    script::{Answer, always, healthy},
+};
+
+/// Maximum time from a commit to its acceptance by a healthy endpoint. The feed is polled every 200 ms.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// Proves that slow, dead, flapping and misbehaving endpoints, more than half of which could fill all requests in
+/// flight, do not delay a healthy endpoint.
+#[tokio::test(start_paused = true)]
+async fn bad_endpoints_do_not_delay_healthy_ones() {
+    let mut bench = Bench::new(5);
+    let flapping = |call: &crate::script::Call| {
+        let is_up = (call.number / 7) % 2 == 0;
+        (Duration::from_millis(300), if is_up { Answer::Status(200) } else { Answer::Refused })
+    };
+    for number in 0..40 {
+        let url = format!("https://bad-{number}.example/");
+        let script = match number % 5 {
+            0 => always(14_000, Answer::Status(200)),
+            1 => always(60_000, Answer::Refused),
+            2 => Box::new(flapping) as crate::script::Script,
+            3 => always(10, Answer::Panic),
+            _ => always(5, Answer::Status(500)),
+        };
+        bench.endpoint(&url, script, |endpoint| endpoint.settings.concurrency = 64).await;
+    }
+    let url = "https://good.example/";
+    bench.endpoint(url, healthy(), |_| {}).await;
+    let sender = bench.start();
+    // The first success proves an endpoint; until then, it gets one request at a time.
+    bench.place().await;
+    bench.until_complete(url, Duration::from_secs(5)).await;
+    for _ in 0..60 {
+        let began = tokio::time::Instant::now();
+        for _ in 0..2 {
+            let order = bench.place().await;
+            bench.act(order).await;
+        }
+        bench.until_complete(url, PROMPT).await;
+        bench.pass(Duration::from_millis(500).saturating_sub(began.elapsed())).await;
+    }
+    sender.abort();
+}
+
+/// Proves that an open breaker writes no rows and makes one request per probe, however many events follow, and that the
+/// endpoint catches up and joins the group when it recovers.
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_writes_no_rows() {
+    let mut bench = Bench::new(6);
+    let url = "https://down.example/";
+    let id = bench.endpoint(url, always(5, Answer::Refused), |_| {}).await;
+    let sender = bench.start();
+    for _ in 0..6 {
+        bench.place().await;
+    }
+    bench.pass(Duration::from_secs(20)).await;
+    let (rows, calls) = (bench.failures(id).await.len(), bench.endpoints.calls(url).len());
+    assert!(rows <= 5, "{rows} rows");
+    for _ in 0..200 {
+        bench.place().await;
+    }
+    bench.pass(Duration::from_secs(600)).await;
+    assert_eq!(bench.failures(id).await.len(), rows);
+    let probes = bench.endpoints.calls(url).len() - calls;
+    assert!(probes <= 8, "{probes} probes in ten minutes");
+    bench.endpoints.script(url, healthy());
+    bench.until_complete(url, Duration::from_secs(900)).await;
+    bench.pass(Duration::from_secs(10)).await;
+    let group = dabba_store::ConsumerName::webhooks();
+    assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
+    assert!(bench.failures(id).await.is_empty());
+    sender.abort();
+}
+
+/// Proves that an endpoint that fails for one order receives all other orders meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_failing_order_does_not_stop_others() {
+    let mut bench = Bench::new(7);
+    let url = "https://picky.example/";
+    let poison = bench.place().await.to_string();
+    let script = move |call: &crate::script::Call| {
+        let is_poison = call.events.iter().any(|(order, _)| *order == poison);
+        (Duration::from_millis(5), if is_poison { Answer::Status(422) } else { Answer::Status(200) })
+    };
+    let poisoned = *bench.orders.keys().next().unwrap();
+    let id = bench.endpoint(url, Box::new(script), |_| {}).await;
+    let sender = bench.start();
+    bench.act(poisoned).await;
+    for _ in 0..30 {
+        bench.place().await;
+        bench.act(poisoned).await;
+        bench.pass(Duration::from_millis(300)).await;
+    }
+    bench.pass(Duration::from_secs(5)).await;
+    let mut expected = bench.expected();
+    expected.remove(&poisoned.to_string());
+    assert_eq!(crate::script::check(&bench.endpoints.accepted(url), &expected), Ok(()));
+    assert_eq!(bench.failures(id).await.len(), 1);
+    sender.abort();
+}
+
+/// Proves that endpoints of other restaurants receive nothing.
+#[tokio::test(start_paused = true)]
+async fn events_reach_only_their_restaurant() {
+    let mut bench = Bench::new(8);
+    let (own, other) = ("https://own.example/", "https://other.example/");
+    let (restaurant, foreign) = (bench.restaurant, bench.world.restaurant_id());
+    bench.endpoint(own, healthy(), |endpoint| endpoint.owner = Some(restaurant).into()).await;
+    bench.endpoint(other, healthy(), |endpoint| endpoint.owner = Some(foreign).into()).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(own, Duration::from_secs(10)).await;
+    bench.pass(Duration::from_secs(5)).await;
+    assert!(bench.endpoints.calls(other).is_empty());
+    sender.abort();
+}
+
+/// Proves that the feed is not read while no endpoint is enabled, and that a thousand endpoints that match nothing cost
+/// no row, no position and no query per event.
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_match_nothing_cost_nothing() {
+    let mut bench = Bench::new(9);
+    let sender = bench.start();
+    bench.place().await;
+    bench.pass(Duration::from_secs(10)).await;
+    assert_eq!(bench.calls("feed"), 0);
+    for number in 0..1_000 {
+        let foreign = bench.world.restaurant_id();
+        let url = format!("https://other-{number}.example/");
+        bench.endpoint(&url, healthy(), |endpoint| endpoint.owner = Some(foreign).into()).await;
+    }
+    bench.pass(Duration::from_secs(60)).await;
+    let group = dabba_store::ConsumerName::webhooks();
+    assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
+    let (reads, lookups) = (bench.calls("feed"), bench.calls("webhook_failures_of"));
+    for _ in 0..50 {
+        bench.place().await;
+    }
+    bench.pass(Duration::from_secs(10)).await;
+    let reads = bench.calls("feed") - reads;
+    assert!((1..=52).contains(&reads), "{reads} reads of the feed in ten seconds");
+    assert_eq!(bench.calls("webhook_failures_of"), lookups);
+    let shared = bench.store.feed_position(0, &group, None).await.unwrap().unwrap();
+    assert_eq!(shared.place.position, bench.store.feed_end(0).await.unwrap().position);
+    sender.abort();
+}

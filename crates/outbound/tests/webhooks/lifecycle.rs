@@ -1,0 +1,182 @@
+//! Outages, disabling, enabling, replays and deletion.
+
+use std::time::Duration;
+
+use dabba_store::{DisabledReason, FeedCursor, WebhookState};
+use jiff::SignedDuration;
+
+use crate::{
+    bench::Bench,
+    script::{Answer, always, healthy},
+};
+
+const URL: &str = "https://one.example/hook";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Proves that an outage of three days ends as a dead letter, after retries, and that a replay delivers it.
+#[tokio::test(start_paused = true)]
+async fn a_long_outage_ends_as_a_dead_letter() {
+    let mut bench = Bench::new(11);
+    let id = bench.endpoint(URL, always(5, Answer::Status(503)), |_| {}).await;
+    let sender = bench.start();
+    let order = bench.place().await;
+    bench.act(order).await;
+    bench.until(seconds(10), "the first attempt", || !bench.endpoints.calls(URL).is_empty()).await;
+    bench.pass(seconds(60)).await;
+    // The lease expires with each jump of the clock, so each step is a new session, too.
+    for _ in 0..3 * 24 * 2 + 8 {
+        bench.clock.advance(SignedDuration::from_mins(30));
+        bench.pass(seconds(8)).await;
+    }
+    let failures = bench.failures(id).await;
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].dead_at.is_some(), "{failures:?}");
+    assert!(failures[0].attempts > 30, "{failures:?}");
+    let calls = bench.endpoints.calls(URL).len();
+    bench.clock.advance(SignedDuration::from_hours(5));
+    bench.pass(seconds(30)).await;
+    assert_eq!(bench.endpoints.calls(URL).len(), calls, "a dead letter is not retried");
+    bench.endpoints.script(URL, healthy());
+    let start = FeedCursor::at_start(&bench.store.feed_sources()).to_string();
+    bench.change(id, true, |endpoint| endpoint.settings.start = start).await;
+    bench.until_complete(URL, seconds(60)).await;
+    bench.pass(seconds(5)).await;
+    assert!(bench.failures(id).await.is_empty());
+    sender.abort();
+}
+
+/// Proves that 410 disables an endpoint at once, and that enabling resumes before the event that got 410.
+#[tokio::test(start_paused = true)]
+async fn gone_disables_an_endpoint() {
+    let mut bench = Bench::new(12);
+    let id = bench.endpoint(URL, always(5, Answer::Status(410)), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.pass(seconds(5)).await;
+    let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+    let reason = match stored.settings.state {
+        WebhookState::Disabled { reason, .. } => reason,
+        WebhookState::Enabled => panic!("the endpoint is enabled"),
+    };
+    assert_eq!(reason, DisabledReason::Gone);
+    assert_eq!(bench.endpoints.calls(URL).len(), 1);
+    bench.place().await;
+    bench.pass(seconds(60)).await;
+    assert_eq!(bench.endpoints.calls(URL).len(), 1, "a disabled endpoint gets no request");
+    bench.endpoints.script(URL, healthy());
+    let now = dabba_engine::Clock::now(&*bench.clock);
+    bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+    bench.until_complete(URL, seconds(30)).await;
+    sender.abort();
+}
+
+/// Proves that an endpoint that is disabled and enabled again receives the events in between, also if the sender
+/// crashes while it is disabled, and receives nothing twice.
+#[tokio::test(start_paused = true)]
+async fn enabling_resumes_at_the_cursor() {
+    let mut bench = Bench::new(13);
+    let id = bench.endpoint(URL, healthy(), |_| {}).await;
+    let other = "https://other.example/";
+    bench.endpoint(other, healthy(), |_| {}).await;
+    let mut sender = bench.start();
+    let order = bench.place().await;
+    bench.until_complete(URL, seconds(10)).await;
+    bench.pass(seconds(3)).await;
+    let now = dabba_engine::Clock::now(&*bench.clock);
+    bench
+        .change(id, false, |endpoint| assert!(endpoint.settings.disable(DisabledReason::Requested, now)))
+        .await;
+    bench.pass(seconds(3)).await;
+    bench.act(order).await;
+    bench.place().await;
+    bench.until_complete(other, seconds(10)).await;
+    bench.pass(seconds(3)).await;
+    sender.abort();
+    sender = bench.start();
+    bench.pass(seconds(30)).await;
+    bench.act(order).await;
+    assert_eq!(bench.endpoints.accepted(URL).len(), 2);
+    bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+    bench.until_complete(URL, seconds(30)).await;
+    assert_eq!(bench.endpoints.accepted(URL).len(), 6);
+    sender.abort();
+}
+
+/// Proves that an event that commits before the sender learns of a new endpoint is delivered to it.
+#[tokio::test(start_paused = true)]
+async fn a_new_endpoint_misses_nothing() {
+    let mut bench = Bench::new(14);
+    let other = "https://other.example/";
+    bench.endpoint(other, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.pass(seconds(3)).await;
+    bench.endpoint(URL, healthy(), |_| {}).await;
+    bench.place().await;
+    bench.until_complete(other, seconds(10)).await;
+    bench.until_complete(URL, seconds(10)).await;
+    sender.abort();
+}
+
+/// Proves that an endpoint that fails for five days is disabled, and not before.
+#[tokio::test(start_paused = true)]
+async fn five_days_of_failures_disable_an_endpoint() {
+    let mut bench = Bench::new(15);
+    let id = bench.endpoint(URL, always(5, Answer::Status(500)), |_| {}).await;
+    let sender = bench.start();
+    bench.pass(seconds(3)).await;
+    for hour in 0..5 * 24 + 4 {
+        // New orders keep the breaker and the failures alive.
+        bench.place().await;
+        bench.clock.advance(SignedDuration::from_hours(1));
+        bench.pass(seconds(20)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        assert!(stored.settings.is_enabled() || hour >= 5 * 24 - 1, "disabled after {hour} hours");
+    }
+    let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+    let is_failing =
+        matches!(stored.settings.state, WebhookState::Disabled { reason: DisabledReason::Failing, .. });
+    assert!(is_failing, "{stored:?}");
+    sender.abort();
+}
+
+/// Proves that a deleted endpoint receives nothing more, and leaves no rows behind.
+#[tokio::test(start_paused = true)]
+async fn a_deleted_endpoint_is_forgotten() {
+    let mut bench = Bench::new(16);
+    let id = bench.endpoint(URL, always(5, Answer::Refused), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.pass(seconds(10)).await;
+    assert_eq!(bench.failures(id).await.len(), 1);
+    let now = dabba_engine::Clock::now(&*bench.clock);
+    bench.change(id, false, |endpoint| endpoint.delete(now)).await;
+    bench.pass(seconds(5)).await;
+    let calls = bench.endpoints.calls(URL).len();
+    bench.place().await;
+    bench.pass(seconds(60)).await;
+    assert_eq!(bench.endpoints.calls(URL).len(), calls);
+    let group = dabba_store::ConsumerName::webhooks();
+    assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
+    assert!(bench.failures(id).await.is_empty());
+    sender.abort();
+}
+
+/// Proves that `Retry-After` postpones the next attempt.
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_honoured() {
+    let mut bench = Bench::new(17);
+    let script = |call: &crate::script::Call| {
+        let answer = if call.number == 0 { Answer::RetryAfter(45) } else { Answer::Status(200) };
+        (Duration::from_millis(5), answer)
+    };
+    bench.endpoint(URL, Box::new(script), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(URL, seconds(60)).await;
+    let calls = bench.endpoints.calls(URL);
+    assert!(calls[1].at - calls[0].at >= seconds(45));
+    sender.abort();
+}

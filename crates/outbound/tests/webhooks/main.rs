@@ -1,0 +1,10 @@
+//! The sender of webhooks, on the embedded store, with scripted endpoints and in virtual time.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod bench;
+mod isolation;
+mod lifecycle;
+mod messages;
+mod order;
+mod script;
