@@ -10,6 +10,7 @@
 mod access;
 mod accounts;
 mod commands;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod events;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod keys;

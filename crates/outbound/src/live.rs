@@ -120,7 +120,10 @@ impl Live {
     pub fn new(engine: &Arc<Engine>, config: LiveConfig) -> Self {
         let store = Arc::clone(engine.store());
         let names = store.shard_names().into_iter().enumerate();
-        let shards = names.map(|(index, name)| Shard::new(index, name)).collect();
+        let shards: Vec<_> = names.map(|(index, name)| Shard::new(index, name)).collect();
+        for shard in &shards {
+            config.metrics.show_lag(&shard.name, Duration::ZERO);
+        }
         let shared = Shared {
             engine: Arc::clone(engine),
             signals: Arc::clone(engine.commit_signals()),

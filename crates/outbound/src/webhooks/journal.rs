@@ -8,6 +8,16 @@ use dabba_store::{Checkpoint, WebhookAttempt, WebhookFailure, WebhookHealth};
 /// Key of the row of a failure.
 pub(super) type Key = (WebhookEndpointId, OrderId);
 
+/// Change of a row by the next checkpoint.
+pub(super) enum RowChange<'a> {
+    /// The row stays as it is stored.
+    None,
+    /// The failure was resolved.
+    Removed,
+    /// The row is written.
+    Written(&'a WebhookFailure),
+}
+
 /// Changes since the latest checkpoint. They are kept until a checkpoint has succeeded.
 #[derive(Default)]
 pub(super) struct Journal {
@@ -27,9 +37,13 @@ impl Journal {
         self.rows.insert(key, None);
     }
 
-    /// Returns the row that the next checkpoint writes or removes, if it does.
-    pub(super) fn row(&self, key: Key) -> Option<Option<&WebhookFailure>> {
-        self.rows.get(&key).map(Option::as_ref)
+    /// Returns what the next checkpoint does to a row.
+    pub(super) fn row(&self, key: Key) -> RowChange<'_> {
+        match self.rows.get(&key) {
+            None => RowChange::None,
+            Some(None) => RowChange::Removed,
+            Some(Some(failure)) => RowChange::Written(failure),
+        }
     }
 
     /// Adds an entry to the log. The log keeps a limited number of entries, so further ones are dropped.

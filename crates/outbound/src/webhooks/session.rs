@@ -119,12 +119,11 @@ impl Session {
         let extended_at = Instant::now();
         let group = &place.lease.group;
         let stored = limited(ports.store.feed_position(place.shard, group, None)).await?;
-        let (shared, known) = match &stored {
-            Some(stored) => (stored.place, stored.known),
-            None => {
-                let end = limited(ports.store.feed_end(place.shard)).await?;
-                (FeedPlace { incarnation: end.incarnation, position: end.position }, 0)
-            }
+        let (shared, known) = if let Some(stored) = &stored {
+            (stored.place, stored.known)
+        } else {
+            let end = limited(ports.store.feed_end(place.shard)).await?;
+            (FeedPlace { incarnation: end.incarnation, position: end.position }, 0)
         };
         let mut session = Self {
             ports,

@@ -16,7 +16,7 @@ const PROMPT: Duration = Duration::from_secs(1);
 async fn bad_endpoints_do_not_delay_healthy_ones() {
     let mut bench = Bench::new(5);
     let flapping = |call: &crate::script::Call| {
-        let is_up = (call.number / 7) % 2 == 0;
+        let is_up = (call.number / 7).is_multiple_of(2);
         (Duration::from_millis(300), if is_up { Answer::Status(200) } else { Answer::Refused })
     };
     for number in 0..40 {
@@ -65,12 +65,12 @@ async fn an_open_breaker_writes_no_rows() {
     for _ in 0..200 {
         bench.place().await;
     }
-    bench.pass(Duration::from_secs(600)).await;
+    bench.pass(Duration::from_mins(10)).await;
     assert_eq!(bench.failures(id).await.len(), rows);
     let probes = bench.endpoints.calls(url).len() - calls;
     assert!(probes <= 8, "{probes} probes in ten minutes");
     bench.endpoints.script(url, healthy());
-    bench.until_complete(url, Duration::from_secs(900)).await;
+    bench.until_complete(url, Duration::from_mins(15)).await;
     bench.pass(Duration::from_secs(10)).await;
     let group = dabba_store::ConsumerName::webhooks();
     assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
@@ -135,7 +135,7 @@ async fn endpoints_that_match_nothing_cost_nothing() {
         let url = format!("https://other-{number}.example/");
         bench.endpoint(&url, healthy(), |endpoint| endpoint.owner = Some(foreign).into()).await;
     }
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     let group = dabba_store::ConsumerName::webhooks();
     assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
     let (reads, lookups) = (bench.calls("feed"), bench.calls("webhook_failures_of"));

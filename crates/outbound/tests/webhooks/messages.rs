@@ -31,7 +31,7 @@ async fn secrets_overlap() {
         (WebhookSecret::generate(&SeededRandom::new(1)), WebhookSecret::generate(&SeededRandom::new(2)));
     let now = dabba_engine::Clock::now(&*bench.clock);
     let sealed = bench.seal(id, &new);
-    let overlap_end = now + Duration::from_secs(60);
+    let overlap_end = now + Duration::from_mins(1);
     bench.change(id, false, |endpoint| endpoint.settings.rotate(sealed, now, overlap_end)).await;
     let sender = bench.start();
     bench.place().await;
@@ -42,7 +42,7 @@ async fn secrets_overlap() {
         let (order, version) = &call.events[0];
         assert_eq!(call.headers["webhook-id"], format!("{order}-{version}"));
     }
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     bench.place().await;
     bench.until_complete(URL, Duration::from_secs(10)).await;
     let calls = bench.endpoints.calls(URL);

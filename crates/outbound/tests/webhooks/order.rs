@@ -23,7 +23,7 @@ async fn every_event_arrives_in_order() {
             bench.act(order).await;
             bench.act(order).await;
         }
-        bench.until_complete(URL, Duration::from_secs(60)).await;
+        bench.until_complete(URL, Duration::from_mins(1)).await;
         let accepted = bench.endpoints.accepted(URL);
         assert_eq!(accepted.len(), 80, "no event is delivered twice");
         assert!(bench.endpoints.overlaps().is_empty());
@@ -48,7 +48,7 @@ async fn nothing_is_skipped_under_failures_and_crashes() {
         };
         let batch = if seed % 3 == 0 { 7 } else { 1 };
         bench.endpoint(URL, Box::new(script), |endpoint| endpoint.settings.batch = batch).await;
-        let mut senders = vec![bench.start(), bench.start()];
+        let mut senders = [bench.start(), bench.start()];
         let mut orders = Vec::new();
         for step in 0..60 {
             if orders.len() < 10 {
@@ -65,7 +65,7 @@ async fn nothing_is_skipped_under_failures_and_crashes() {
             }
         }
         bench.endpoints.script(URL, healthy());
-        bench.until_complete(URL, Duration::from_secs(3_600)).await;
+        bench.until_complete(URL, Duration::from_hours(1)).await;
         assert!(bench.endpoints.overlaps().is_empty(), "seed {seed}");
         let accepted = bench.endpoints.accepted(URL);
         repeated += accepted.len() - accepted.iter().collect::<std::collections::BTreeSet<_>>().len();
@@ -90,7 +90,7 @@ async fn the_hand_over_from_the_history_to_the_feed_has_no_gap() {
         bench.act(order).await;
         bench.pass(Duration::from_millis(37 * (step % 13))).await;
     }
-    bench.until_complete(URL, Duration::from_secs(600)).await;
+    bench.until_complete(URL, Duration::from_mins(10)).await;
     assert!(bench.endpoints.overlaps().is_empty());
     sender.abort();
 }
@@ -108,7 +108,7 @@ async fn the_checker_finds_planted_defects() {
     let order = bench.place().await;
     bench.act(order).await;
     bench.act(order).await;
-    bench.until_complete(URL, Duration::from_secs(60)).await;
+    bench.until_complete(URL, Duration::from_mins(1)).await;
     sender.abort();
     let accepted = bench.endpoints.accepted(URL);
     let failed = bench.endpoints.calls(URL)[1].events[0].clone();

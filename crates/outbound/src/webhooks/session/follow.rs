@@ -1,6 +1,9 @@
 //! Following the endpoints by revision.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use dabba_domain::WebhookEndpointId;
 use dabba_store::{
@@ -165,15 +168,17 @@ impl Session {
         applied: WebhookRevision,
         stored: Option<FeedPlace>,
     ) {
-        if self.targets.contains_key(&id) {
-            self.detach(id);
-        } else if stored.is_some() || revision <= applied {
-            let own = stored.map(|place| Own::new(place, Some(place)));
-            self.targets.insert(id, Target::new(false, own));
-            self.place_target(id);
-        } else {
+        match self.targets.entry(id) {
+            Entry::Occupied(_) => self.detach(id),
+            Entry::Vacant(entry) if stored.is_some() || revision <= applied => {
+                let own = stored.map(|place| Own::new(place, Some(place)));
+                entry.insert(Target::new(false, own));
+                self.place_target(id);
+            }
             // Only a version that decodes the endpoint knows where it begins.
-            self.unknown.insert(id, revision);
+            Entry::Vacant(_) => {
+                self.unknown.insert(id, revision);
+            }
         }
         if let Some(target) = self.targets.get_mut(&id) {
             target.endpoint = None;

@@ -7,7 +7,7 @@ use dabba_store::{FeedEvent, FeedPage, FeedPosition, MAX_FAILURE_KEYS, StoreErro
 
 use super::{Session, limited, rotated};
 use crate::webhooks::{
-    journal::Key,
+    journal::{Key, RowChange},
     limits::{CATCH_UP_READS, MAX_BACKLOG, MAX_CATCH_UP_BACKLOG, OWN_WINDOW, PAGE, WINDOW},
     target::{Queued, Source, Target},
 };
@@ -205,9 +205,9 @@ impl Session {
         }
         for key in keys {
             match self.journal.row(key) {
-                Some(Some(_)) => failing.insert(key),
-                Some(None) => failing.remove(&key),
-                None => false,
+                RowChange::Written(_) => failing.insert(key),
+                RowChange::Removed => failing.remove(&key),
+                RowChange::None => false,
             };
         }
         Ok(failing)

@@ -8,7 +8,7 @@ use dabba_store::{DueFailures, FeedEvent, StoreError, WebhookFailure, WebhookFau
 use super::{Session, limited, rotated};
 use crate::recorded::RecordedOrder;
 use crate::webhooks::{
-    journal::Key,
+    journal::{Key, RowChange},
     limits::{HISTORY_PAGE, MAX_HANDED_OVER, RETRIES_PER_TURN},
     target::{Queued, Source, Target},
 };
@@ -69,8 +69,9 @@ impl Session {
             return None;
         }
         let row = match self.journal.row(key) {
-            None => row,
-            Some(changed) => changed?.clone(),
+            RowChange::None => row,
+            RowChange::Removed => return None,
+            RowChange::Written(changed) => changed.clone(),
         };
         (row.dead_at.is_none() && row.next_attempt_at <= now).then_some(row)
     }
