@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::{
     Filter,
-    live::{Live, LiveEvent, Shared, shard::Shard},
+    live::{Live, LiveEvent, Shared, follower::PAGE, shard::Shard},
 };
 
 /// Limits of one read of the feed. A read that reaches a limit returns what it has found; the next read continues.
@@ -24,14 +24,16 @@ pub struct Budget {
     /// Number of events to read from the store, including those that the filter removes, after which no further page is
     /// read.
     pub max_scanned: usize,
+    /// Memory of the events of the page, in bytes, after which it contains no further event.
+    pub max_bytes: usize,
     /// Time after which no further page is read.
     pub time: Duration,
 }
 
 impl Default for Budget {
-    /// 10,000 events and 10 seconds.
+    /// 10,000 events, 4 MiB and 10 seconds.
     fn default() -> Self {
-        Self { max_scanned: 10_000, time: Duration::from_secs(10) }
+        Self { max_scanned: 10_000, max_bytes: 4 * 1024 * 1024, time: Duration::from_secs(10) }
     }
 }
 
@@ -100,7 +102,7 @@ impl Live {
         budget: Budget,
     ) -> Result<FeedRead, FeedError> {
         let (cursor, lanes) = self.shared.lanes(start, filter).await?;
-        Reading::new(&self.shared, filter, limit, cursor, lanes).run(budget).await
+        Reading::new(&self.shared, filter, limit, budget, cursor, lanes).run().await
     }
 }
 
@@ -178,7 +180,10 @@ struct Reading<'a> {
     cursor: FeedCursor,
     lanes: Vec<ReadingLane>,
     events: Vec<Arc<LiveEvent>>,
+    /// Memory of `events`, in bytes.
+    bytes: usize,
     scanned: usize,
+    budget: Budget,
 }
 
 struct ReadingLane {
@@ -194,6 +199,7 @@ impl<'a> Reading<'a> {
         shared: &'a Shared,
         filter: &'a Filter,
         limit: usize,
+        budget: Budget,
         cursor: FeedCursor,
         mut lanes: Vec<Lane>,
     ) -> Self {
@@ -205,12 +211,17 @@ impl<'a> Reading<'a> {
             ReadingLane { lane, waiting: VecDeque::new(), is_at_end: false, has_failed }
         });
         let lanes = lanes.collect();
-        Self { shared, filter, limit, cursor, lanes, events: Vec::new(), scanned: 0 }
+        Self { shared, filter, limit, cursor, lanes, events: Vec::new(), bytes: 0, scanned: 0, budget }
     }
 
-    async fn run(mut self, budget: Budget) -> Result<FeedRead, FeedError> {
-        let began = Instant::now();
-        while self.events.len() < self.limit {
+    /// Returns whether the page contains as much as it may.
+    const fn is_full(&self) -> bool {
+        self.events.len() >= self.limit || self.bytes >= self.budget.max_bytes
+    }
+
+    async fn run(mut self) -> Result<FeedRead, FeedError> {
+        let (began, budget) = (Instant::now(), self.budget);
+        while !self.is_full() {
             if !self.take_turns() {
                 let is_spent = self.scanned >= budget.max_scanned || began.elapsed() >= budget.time;
                 if is_spent || !self.read_more().await? {
@@ -236,10 +247,11 @@ impl<'a> Reading<'a> {
         let before = self.events.len();
         for index in 0..self.lanes.len() {
             self.skip_filtered(index);
-            if self.events.len() < self.limit
+            if !self.is_full()
                 && let Some(event) = self.lanes[index].waiting.pop_front()
             {
                 self.advance(index, event.event.position);
+                self.bytes += event.size();
                 self.events.push(event);
             }
         }
@@ -274,7 +286,7 @@ impl<'a> Reading<'a> {
         }
         let reads = open.into_iter().filter_map(|lane| {
             let at = lane.lane.at?;
-            Some(async move { (shared.feed(&lane.lane.shard, at).await, at, lane) })
+            Some(async move { (shared.feed(&lane.lane.shard, at, PAGE).await, at, lane) })
         });
         for (read, at, lane) in join_all(reads).await {
             let page = match read {

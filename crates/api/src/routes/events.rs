@@ -214,7 +214,7 @@ fn not_opened(app: &App, error: OpenError) -> ApiProblem {
         OpenError::Full(Full::Credential) => Problem::new(
             code::TOO_MANY_REQUESTS,
             format!(
-                "The token has {} streams and waiting requests, which is the maximum; close one, or share a stream.",
+                "The token or API key has {} streams and waiting requests, which is the maximum; close one, or share a stream.",
                 app.live.max_streams_per_credential()
             ),
         ),

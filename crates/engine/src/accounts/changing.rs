@@ -102,8 +102,8 @@ impl Accounts {
         Ok(account.into_iter().filter(is_listed).collect())
     }
 
-    /// Changes an account. The owner may change the name; an admin may also disable or enable the account and, as a person,
-    /// change the role. A change of the role and disabling revoke all credentials of the account.
+    /// Changes an account. The owner may change the name; an admin may also disable the account and, as a person, enable it and
+    /// change the role: otherwise a leaked API key could give access that outlives the key. A change of the role and disabling revoke all credentials of the account.
     pub async fn change_account(
         &self,
         principal: &Principal,
@@ -128,6 +128,9 @@ impl Accounts {
         }
         if patch.role.is_some() {
             principal.require_person("change a role")?;
+        }
+        if patch.disabled == Some(false) {
+            principal.require_person("enable accounts")?;
         }
         let AccountPatch { name, role, disabled } = patch;
         if name.is_none() && role.is_none() && disabled.is_none() {

@@ -14,7 +14,8 @@ use crate::{EngineConfig, Error, Principal, Scope, writing::run_to_completion};
 const MAX_CACHED_ACCOUNTS: u64 = 100_000;
 
 impl Accounts {
-    /// Makes an account a member of a restaurant's staff. For its staff and admins.
+    /// Makes an account a member of a restaurant's staff. For its staff and admins who are persons: otherwise a leaked API key could
+    /// give access that outlives the key.
     pub async fn add_member(
         &self,
         principal: &Principal,
@@ -23,6 +24,7 @@ impl Accounts {
     ) -> Result<Account, Error> {
         principal.require(Scope::WriteAccounts)?;
         self.check_staff(principal, restaurant_id).await?;
+        principal.require_person("add members")?;
         self.catalogue_cache.get(restaurant_id).await?;
         let account = self.store.account(account_id).await?.ok_or(Error::NotFound("account"))?;
         if account.role != Role::Restaurant {

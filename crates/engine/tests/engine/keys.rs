@@ -78,10 +78,10 @@ async fn a_key_has_the_role_and_its_scopes() {
     );
 }
 
-/// Proves that only persons who are admins create service accounts, keys and accounts and change roles, so that no privilege
-/// outlives a leaked key.
+/// Proves that only persons create service accounts, keys and accounts, enable accounts, change roles and add members, so that no
+/// privilege outlives a leaked key.
 #[tokio::test]
-async fn only_persons_create_keys() {
+async fn only_persons_give_access() {
     let world = World::new().await;
     let (answer, secret) = service(&world, Role::Admin, request()).await;
     let service = caller(&world.engine, &secret).await.unwrap();
@@ -104,6 +104,11 @@ async fn only_persons_create_keys() {
     let (staff, none) = (world.staff.account_id, Conditional::default());
     let promoted = accounts.change_account(&service, staff, promote, none).await;
     assert!(matches!(promoted, Err(Error::Forbidden(_))), "{promoted:?}");
+    let enable = AccountPatch { disabled: Some(false), ..AccountPatch::default() };
+    let enabled = accounts.change_account(&service, staff, enable, Conditional::default()).await;
+    assert!(matches!(enabled, Err(Error::Forbidden(_))), "{enabled:?}");
+    let added = accounts.add_member(&service, world.restaurant_id, staff).await;
+    assert!(matches!(added, Err(Error::Forbidden(_))), "{added:?}");
     // It may take access away, also from itself.
     accounts.revoke_tokens(&service, staff, None).await.unwrap();
     accounts.revoke_api_key(&service, account_id, answer.key.id).await.unwrap();

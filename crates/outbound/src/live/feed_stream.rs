@@ -19,6 +19,12 @@ use crate::{
     feed::{Budget, FeedError, FeedRead, Lane, Start},
 };
 
+/// Maximum number of events that a stream reads at once while it is behind.
+const BEHIND_PAGE: u32 = 100;
+
+/// Memory of the events of a stream that is behind, in bytes, after which it reads no further event until the client has read them.
+const MAX_BEHIND_BYTES: usize = 256 * 1024;
+
 /// Reason why a stream cannot begin.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
@@ -78,7 +84,7 @@ struct Joining {
 enum Step {
     /// The stream has joined the shard, and has missed these events.
     Joined(VecDeque<Arc<LiveEvent>>, Joined),
-    /// The stream has read these events, and more may follow.
+    /// The stream has read these events, which pass its filter, and more may follow.
     Read(Vec<Arc<LiveEvent>>, Joining),
     /// The cursor is void.
     Expired(CursorVoid),
@@ -228,6 +234,12 @@ impl FeedStream {
 
     async fn advance(&mut self) -> Turn {
         loop {
+            // First of all, so that a stream with a backlog does not outlive the caller's rights.
+            if let Some(reason) = self.mailbox.end_reason() {
+                self.pending = VecDeque::new();
+                self.end = Some(reason);
+                return Turn::End(reason);
+            }
             match self.pending.pop_front() {
                 Some(Pending::Event(event)) => return self.deliver(event),
                 Some(Pending::Advance(shard, end)) => {
@@ -291,8 +303,7 @@ impl FeedStream {
                 self.joined.push(joined);
             }
             Step::Read(events, joining) => {
-                let passing = events.into_iter().filter(|event| self.filter.passes(&event.event));
-                self.pending.extend(passing.map(Pending::Event));
+                self.pending.extend(events.into_iter().map(Pending::Event));
                 if let Some(at) = joining.lane.at {
                     self.pending.push_back(Pending::Advance(Arc::clone(&joining.lane.shard), at));
                 }
@@ -355,7 +366,7 @@ impl Shared {
                 Join::Expired => return Step::Expired(CursorVoid::OtherIncarnation(shard.name.clone())),
                 Join::Behind(published) => published,
             };
-            match self.read_behind(&shard, at, published).await {
+            match self.read_behind(&shard, at, published, &filter).await {
                 Ok((events, at)) => {
                     joining.lane.at = Some(at);
                     return Step::Read(events, joining);
@@ -379,29 +390,41 @@ impl Shared {
     }
 
     /// Reads the next page of a shard's events for a stream that is behind, and returns the position after them.
-    /// `published` is the position up to which events were published before the read. The error is `None` if the shard
-    /// does not answer.
+    /// `published` is the position up to which events were published before the read. The page ends early after
+    /// [`MAX_BEHIND_BYTES`] of events that pass the filter, because it waits in memory until the client has read it. The error is
+    /// `None` if the shard does not answer.
     async fn read_behind(
         &self,
         shard: &Shard,
         at: FeedEnd,
         published: FeedPosition,
+        filter: &Filter,
     ) -> Result<(Vec<Arc<LiveEvent>>, FeedEnd), Option<CursorVoid>> {
         let Ok(_permit) = self.catching_up.acquire().await else { return Err(None) };
-        let page = self.feed(shard, at).await.map_err(|error| {
+        let page = self.feed(shard, at, BEHIND_PAGE).await.map_err(|error| {
             tracing::debug!(shard = shard.name, %error, "the earlier events of a stream cannot be read");
             None
         })?;
         if page.incarnation != at.incarnation {
             return Err(Some(CursorVoid::OtherIncarnation(shard.name.clone())));
         }
-        let mut position = page.events.last().map_or(at.position, |last| last.position);
-        if page.is_at_end {
+        let (mut events, mut position, mut bytes) = (Vec::new(), at.position, 0);
+        let mut following = page.events.into_iter();
+        for event in following.by_ref() {
+            position = event.position;
+            if filter.passes(&event) {
+                let event = LiveEvent::new(shard.index, page.incarnation, event);
+                bytes += event.size();
+                events.push(event);
+            }
+            if bytes >= MAX_BEHIND_BYTES {
+                break;
+            }
+        }
+        if page.is_at_end && following.len() == 0 {
             // The page contains every event after `at` that was published before the read.
             position = position.max(published);
         }
-        let event = |event| LiveEvent::new(shard.index, page.incarnation, event);
-        let events = page.events.into_iter().map(event).collect();
         Ok((events, FeedEnd { incarnation: at.incarnation, position }))
     }
 }

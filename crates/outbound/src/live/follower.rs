@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::{Shared, event::LiveEvent, shard::Shard};
 
 /// Maximum number of events per read.
-const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 
 /// Interval at which a follower polls. A commit of this process and a notification by another process make it read at
 /// once.
@@ -66,7 +66,7 @@ impl Follower {
     async fn follow(&self) {
         let (mut failures, mut used_at) = (0, Instant::now());
         while let Some(at) = self.shard.followed() {
-            let is_at_end = match self.shared.feed(&self.shard, at).await {
+            let is_at_end = match self.shared.feed(&self.shard, at, PAGE).await {
                 Ok(page) => {
                     failures = 0;
                     self.part.succeeded();
@@ -143,9 +143,14 @@ impl Shared {
         Ok(end)
     }
 
-    /// Reads the next page of a shard's feed.
-    pub(crate) async fn feed(&self, shard: &Shard, after: FeedEnd) -> Result<FeedPage, StoreError> {
-        in_time(self.store.feed(shard.index, after.position, PAGE)).await
+    /// Reads the next page of a shard's feed: at most `limit` events.
+    pub(crate) async fn feed(
+        &self,
+        shard: &Shard,
+        after: FeedEnd,
+        limit: u32,
+    ) -> Result<FeedPage, StoreError> {
+        in_time(self.store.feed(shard.index, after.position, limit)).await
     }
 
     /// Wakes the followers of shards in which other processes have written events. The hints must not end while the

@@ -89,6 +89,11 @@ impl Mailbox {
         Self::finish(self.lock(), reason);
     }
 
+    /// Returns the reason for which the stream ends, if it does.
+    pub(super) fn end_reason(&self) -> Option<EndReason> {
+        self.lock().end
+    }
+
     /// Returns whether no event waits.
     pub(super) fn is_empty(&self) -> bool {
         self.lock().events.is_empty()

@@ -99,6 +99,10 @@ impl OrderStream {
             if self.end.is_some() {
                 return None;
             }
+            // First of all, so that a stream with a backlog does not outlive the caller's rights.
+            if let Some(reason) = self.mailbox.end_reason() {
+                return self.finish(reason);
+            }
             if let Some(event) = self.pending.pop_front() {
                 if let Some(item) = self.deliver(event) {
                     return Some(item);

@@ -55,7 +55,7 @@ async fn a_read_ends_at_its_budget() {
         world.place(world.restaurants[0], &format!("order-{index}")).await;
     }
     let types = TypeSet::of_names(["delivered"]).unwrap();
-    let budget = Budget { max_scanned: 0, time: Duration::MAX };
+    let budget = Budget { max_scanned: 0, time: Duration::MAX, ..Budget::default() };
     let read = world.live.read(Start::Beginning, &Filter { types, restaurant: None }, 10, budget).await;
     let read = read.unwrap();
     assert!(read.events.is_empty() && !read.is_at_end);

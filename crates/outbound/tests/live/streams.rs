@@ -1,6 +1,7 @@
 //! Streams of the feed.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -15,6 +16,9 @@ use dabba_store::FeedCursor;
 use futures::future::join_all;
 
 use crate::{World, name, next, next_event, of_restaurant};
+
+/// Number of events that a stream reads at once while it is behind.
+const BEHIND_PAGE: usize = 100;
 
 /// Proves that streams that join at any moment, while orders are placed, receive every event after their positions
 /// exactly once, and those of an order in sequence.
@@ -79,6 +83,47 @@ async fn a_stream_that_does_not_read_ends() {
     let end = next(&mut slow).await;
     assert!(matches!(end, Item::End(EndReason::Lagging)), "{end:?}");
     assert!(slow.next().await.is_none());
+}
+
+/// Proves that a stream ends with the rights of its caller although the client has not read the events that the stream has
+/// already read.
+#[tokio::test]
+async fn a_backlog_does_not_outlive_the_rights_of_the_caller() {
+    let world = World::start().await;
+    for index in 0..20 {
+        world.place(world.restaurants[0], &format!("order-{index}")).await;
+    }
+    let (admin, reader) = (world.server.admin.principal(), &world.server.customer);
+    let filter = of_restaurant(world.restaurants[0]);
+    let opened = world.live.feed_stream(world.session(reader), Start::Beginning, filter).await;
+    let mut stream = opened.unwrap();
+    next_event(&mut stream).await;
+    let mut other = world.open(Start::Now, filter).await;
+    let accounts = &world.server.engine().accounts;
+    accounts.revoke_tokens(&admin, reader.principal().account_id, None).await.unwrap();
+    // Between three heartbeats of another stream, the rights of every stream are checked.
+    for _ in 0..3 {
+        while !matches!(other.next().await, Some(Item::Heartbeat { .. })) {}
+    }
+    assert!(matches!(stream.next().await, Some(Item::End(EndReason::SessionEnded))));
+}
+
+/// Proves that a stream that is behind by more than it reads at once skips and repeats nothing.
+#[tokio::test]
+async fn a_stream_that_is_far_behind_skips_nothing() {
+    let world = World::start().await;
+    let mut placed = BTreeSet::new();
+    for index in 0..=BEHIND_PAGE {
+        placed.insert(world.place(world.restaurants[0], &format!("order-{index}")).await);
+    }
+    let types = TypeSet::of_names(["placed"]).unwrap();
+    let filter = Filter { restaurant: Some(world.restaurants[0]), types };
+    let mut stream = world.open(Start::Beginning, filter).await;
+    let mut received = Vec::new();
+    while received.len() < placed.len() {
+        received.push(next_event(&mut stream).await.0.event.order_id.to_string());
+    }
+    assert_eq!(received.into_iter().collect::<BTreeSet<_>>(), placed);
 }
 
 /// Proves that a stream receives only the events of its restaurant and its types, and that its heartbeats advance over

@@ -162,7 +162,12 @@ impl FeedCursor {
             end.map(|end| entry.position_before(end, &source.name)).transpose()
         });
         let positions = positions.collect::<Result<Vec<_>, _>>()?;
-        let named = sources.iter().map(|source| source.name.clone()).zip(entries);
+        // A position of an older format becomes one of this incarnation.
+        let named = sources.iter().zip(entries).enumerate().map(|(index, (source, entry))| {
+            let end = ends.get(index).copied().flatten().filter(|_| entry.position != FeedPosition::START);
+            let incarnation = entry.incarnation.or(end.map(|end| end.incarnation));
+            (source.name.clone(), Entry { incarnation, ..entry })
+        });
         match &mut self.content {
             Content::Named(all) => {
                 all.extend(named);
