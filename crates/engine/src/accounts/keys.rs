@@ -33,6 +33,9 @@ use crate::{
 /// replace an old one while both work.
 pub const MAX_ACTIVE_KEYS: u32 = 20;
 
+/// Maximum number of scopes in a request for a key. A scope may be repeated.
+pub const MAX_KEY_SCOPES: usize = 64;
+
 /// Maximum lifetime of a key that expires: about ten years.
 const MAX_LIFETIME: Duration = Duration::from_hours(24 * 3_660);
 
@@ -251,6 +254,10 @@ fn check_manager(principal: &Principal, what: &str) -> Result<(), Error> {
 /// Returns the names of the scopes without repetition, in the order of [`Scope::ALL`]; `None` for all scopes.
 fn checked_scopes(problems: &mut Problems, names: Option<Vec<String>>) -> Option<Vec<String>> {
     let names = names?;
+    if names.len() > MAX_KEY_SCOPES {
+        problems.add("/scopes", format!("must contain at most {MAX_KEY_SCOPES} scopes, not {}", names.len()));
+        return None;
+    }
     if names.is_empty() {
         problems.add("/scopes", "must contain at least one scope; omit scopes for a key with all of them");
     }
