@@ -70,8 +70,8 @@ fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
     layered(routes.merge(more), app, Hosts::default())
 }
 
-/// Returns the whole API: every operation, `/metrics`, the descriptions and `/docs`. Starts the parts behind the streams on the
-/// current Tokio runtime; they end with the routers.
+/// Returns the whole API: every operation, `/metrics`, the descriptions and `/docs`. Starts the parts behind the streams on
+/// the current Tokio runtime; they end with the routers.
 ///
 /// Serve the routers with the client's address as connection information, as [`dabba_web::serve()`] does. Without the
 /// address, all clients share one rate limit.

@@ -168,8 +168,8 @@ pub fn openapi_json() -> String {
     format!("{:#}\n", *DESCRIPTION)
 }
 
-/// The paths and texts of the descriptions that a server serves, generated once. The description of the streams refers to
-/// the schema of the events beside it.
+/// The paths and texts of the descriptions that a server serves, generated once. The description of the streams refers
+/// to the schema of the events beside it.
 static SERVED: LazyLock<[(&str, String); 3]> = LazyLock::new(|| {
     [
         ("/openapi.json", openapi_json()),

@@ -39,8 +39,8 @@ pub enum Audience {
     Courier,
     /// Admins, who run the platform.
     Operations,
-    /// Services of third parties: API keys with the scope `events:partner` and without `events:read`. They see no personal
-    /// data.
+    /// Services of third parties: API keys with the scope `events:partner` and without `events:read`. They see no
+    /// personal data.
     Partner,
 }
 

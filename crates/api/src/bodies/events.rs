@@ -27,8 +27,8 @@ pub(crate) struct PublicEventDocument {
     partitionkey: OrderId,
     /// `application/json`.
     datacontenttype: String,
-    /// Content of the event for the caller. `/events.schema.json` describes it: the definition has the name of the audience
-    /// and of the type, such as `RestaurantPlaced`.
+    /// Content of the event for the caller. `/events.schema.json` describes it: the definition has the name of the
+    /// audience and of the type, such as `RestaurantPlaced`.
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }

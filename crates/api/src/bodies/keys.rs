@@ -26,8 +26,8 @@ pub(crate) struct ApiKeyRequestBody {
     #[schema(value_type = Name)]
     pub(crate) name: String,
     /// The scopes to which the key is restricted, such as `orders:read`. They only restrict the rights of the account's
-    /// role. Default: all scopes. A key with `events:partner` and without `events:read` receives events without personal
-    /// data.
+    /// role. Default: all scopes. A key with `events:partner` and without `events:read` receives events without
+    /// personal data.
     pub(crate) scopes: Option<Vec<String>>,
     /// Time from which the key is refused, at most ten years from now. Default: the key does not expire.
     pub(crate) expires_at: Option<Timestamp>,
@@ -53,8 +53,7 @@ pub(crate) struct ApiKeyBody {
     /// Time at which the key was revoked, by itself or with its account.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Timestamp>,
-    /// Time of a recent use of the key; absent if none is recorded. A use is recorded at most once a minute, and is lost
-    /// if the server ends abnormally before it is written.
+    /// Time of a recent use of the key, recorded at most once a minute; absent if no use is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<Timestamp>,
 }

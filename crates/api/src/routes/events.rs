@@ -235,8 +235,8 @@ fn not_opened(app: &App, error: OpenError) -> ApiProblem {
 /// The events of all orders, or of one restaurant's orders, from the position `after`. Read pages with their
 /// `next_cursor` until `at_end`, then repeat the request with `wait`: the response arrives with the next event, or
 /// empty after that time. Every event arrives at least once; `id` identifies it. For admins, and for the staff of the
-/// restaurant that `restaurant` names. An API key needs the scope `events:read` or `events:partner`. If the credential ends
-/// during `wait`, the response is 200 without events and with `at_end` `false`, and the next request gets 401.
+/// restaurant that `restaurant` names. An API key needs the scope `events:read` or `events:partner`. If the credential
+/// ends during `wait`, the response is 200 without events and with `at_end` `false`, and the next request gets 401.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(FeedQuery),
@@ -282,8 +282,8 @@ async fn read_feed(
 /// message is a `heartbeat`, and further ones follow every 10 seconds, with the current `id`; `bye`
 /// `{reason, retry_after_ms}`, without an `id`, ends the stream, with a reason such as `lagging`, `shutdown` or
 /// `session_ended`. A client without any message for 25 seconds reconnects, with the last `id` in `Last-Event-ID`. The
-/// header takes precedence over `after`, because browsers repeat the URL when they reconnect. `/asyncapi.json` describes
-/// the messages. For the same callers as the feed.
+/// header takes precedence over `after`, because browsers repeat the URL when they reconnect. `/asyncapi.json`
+/// describes the messages. For the same callers as the feed.
 #[utoipa::path(
     get, path = "/v1/events/stream", tag = "events",
     params(
@@ -317,8 +317,8 @@ async fn stream_feed(
 ///
 /// Server-sent events: the `id` of each is the order's version after it, without a gap; `event` is the short type,
 /// `data` the event. The stream begins after `Last-Event-ID` or `after`. `heartbeat` and `bye` are those of `GET
-/// /v1/events/stream`. The stream contains every type of event. For everyone who may read the order; an API key needs the
-/// scope `events:read` or `events:partner`.
+/// /v1/events/stream`. The stream contains every type of event. For everyone who may read the order; an API key needs
+/// the scope `events:read` or `events:partner`.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/stream", tag = "events",
     params(

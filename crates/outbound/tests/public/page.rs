@@ -16,8 +16,8 @@ DABBA_WRITE_DOCS=1 cargo test --workspace --test public current -->
 Dabba publishes every event of an order. **Stability: unstable.** The content may still change; each change has an entry
 in the [changelog](../../CHANGELOG.md). [events.schema.json](events.schema.json) is the JSON Schema of all events, and
 [asyncapi.json](asyncapi.json) describes the streams that carry them; a server serves both at `/events.schema.json` and
-`/asyncapi.json`. [The feed and the streams](api.md#the-feed-and-the-streams) describes how a client reads events and stores
-its position.
+`/asyncapi.json`. [The feed and the streams](api.md#the-feed-and-the-streams) describes how a client reads events and
+stores its position.
 
 ## Envelope
 
@@ -49,16 +49,17 @@ To validate events with the schema:
 1. Read `type`. Skip an event of a type that your copy of the schema does not list, before you validate it.
 2. Validate the event against the definition of your audience and its type, such as `RestaurantPlaced`, or against the
    definition of all known types of your audience, such as `RestaurantEvent`.
-3. Do not refuse members or enum values that you do not know. The schema allows both: its objects are not closed, and its
-   enums are open, as in all responses. Do not generate types that refuse an unknown value.
+3. Do not refuse members or enum values that you do not know. The schema allows both: its objects are not closed, and
+   its enums are open, as in all responses. Do not generate types that refuse an unknown value.
 
 ## Audiences
 
-The role of the caller determines the audience, with one exception: an API key with the scope `events:partner` and without
-`events:read` has the audience partner, whatever the role of its account. A key with both scopes, and a key without scopes,
-have the audience of the role. Every audience receives every type of event of the orders that it may read,
-so the numbers of an order's events have no gaps; the content differs. An event of which an audience sees nothing still has
-the members that every event has.
+The role of the caller determines the audience, with one exception: an API key with the scope `events:partner` and
+without `events:read` has the audience partner, whatever the role of its account. A key with both scopes, and a key
+without scopes, have the audience of the role.
+
+Every audience receives every type of event of the orders that it may read, so the numbers of an order's events have no
+gaps; the content differs. An event of which an audience sees nothing still has the members that every event has.
 
 | letter | audience | who | sees |
 |---|---|---|---|
