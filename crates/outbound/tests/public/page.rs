@@ -47,8 +47,8 @@ Rules for clients:
 To validate events with the schema:
 
 1. Read `type`. Skip an event of a type that your copy of the schema does not list, before you validate it.
-2. Validate the event against the definition of your audience and its type, such as `RestaurantPlaced`, or against the
-   definition of all known types of your audience, such as `RestaurantEvent`.
+2. Validate the event against the definition of your audience, such as `RestaurantEvent`. The definition of a single type,
+   such as `RestaurantPlaced`, does not allow `\"incomplete\": true`.
 3. Do not refuse members or enum values that you do not know. The schema allows both: its objects are not closed, and
    its enums are open, as in all responses. Do not generate types that refuse an unknown value.
 
