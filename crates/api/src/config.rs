@@ -11,7 +11,7 @@ pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
 /// Configuration of the API, besides the configuration that every face shares.
 #[derive(Clone, Default)]
 pub struct ApiConfig {
-    /// Whether only [`crate::Apps::admin`] serves `/metrics`, `/openapi.json` and `/docs`. Default off.
+    /// Whether only [`crate::Apps::admin`] serves `/metrics`, the descriptions and `/docs`. Default off.
     pub has_admin_listener: bool,
     /// Reader of the payment provider's webhooks. `None`: the server accepts no webhooks.
     pub webhooks: Option<Arc<dyn WebhookReader>>,

@@ -47,7 +47,8 @@ const PROBES: &[&str] = &["/healthz", "/readyz"];
 pub struct Apps {
     /// Router for everyone: the API and the probes; without an admin listener also all other paths.
     pub public: Router,
-    /// Router for operators: `/metrics`, `/openapi.json`, `/docs` and the probes. `None` without an admin listener.
+    /// Router for operators: `/metrics`, the descriptions (`/openapi.json` and others), `/docs` and the probes. `None`
+    /// without an admin listener.
     pub admin: Option<Router>,
 }
 
@@ -69,8 +70,8 @@ fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
     layered(routes.merge(more), app, Hosts::default())
 }
 
-/// Returns the whole API: every operation, `/metrics`, `/openapi.json` and `/docs`. Starts the parts behind the streams on the
-/// current Tokio runtime; they end with the routers.
+/// Returns the whole API: every operation, `/metrics`, the descriptions and `/docs`. Starts the parts behind the streams on
+/// the current Tokio runtime; they end with the routers.
 ///
 /// Serve the routers with the client's address as connection information, as [`dabba_web::serve()`] does. Without the
 /// address, all clients share one rate limit.

@@ -24,6 +24,7 @@ use axum::{
 };
 use dabba_domain::limits::MAX_TIME;
 use dabba_engine::EngineConfig;
+use dabba_outbound::public;
 use dabba_web::{MAX_BODY_BYTES, Schemas};
 use serde_json::Value;
 use utoipa::{
@@ -59,7 +60,11 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "menus", description = "Menus, availability of items, and stock."),
         (name = "orders", description = "Quotes, orders and their histories."),
         (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
-        (name = "events", description = "The feed of events, and live streams."),
+        (
+            name = "events",
+            description = "The feed of events, and live streams. `/events.schema.json` describes the events, `/asyncapi.json` the \
+                           messages of the streams."
+        ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
         (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),
@@ -163,17 +168,25 @@ pub fn openapi_json() -> String {
     format!("{:#}\n", *DESCRIPTION)
 }
 
-/// Returns the route that serves the description. The text is generated once.
-fn route() -> Router<Arc<App>> {
-    let text: Arc<str> = openapi_json().into();
-    let show = move || {
-        let text = Arc::clone(&text);
-        async move { ([(header::CONTENT_TYPE, "application/json")], text.to_string()) }
-    };
-    Router::new().route("/openapi.json", get(show))
+/// The paths and texts of the descriptions that a server serves, generated once. The description of the streams refers
+/// to the schema of the events beside it.
+static SERVED: LazyLock<[(&str, String); 3]> = LazyLock::new(|| {
+    [
+        ("/openapi.json", openapi_json()),
+        ("/asyncapi.json", format!("{:#}\n", public::asyncapi())),
+        ("/events.schema.json", format!("{:#}\n", public::schema())),
+    ]
+});
+
+/// Returns the routes that serve the descriptions.
+fn descriptions() -> Router<Arc<App>> {
+    SERVED.iter().fold(Router::new(), |router, (path, text)| {
+        let show = move || async move { ([(header::CONTENT_TYPE, "application/json")], text.as_str()) };
+        router.route(path, get(show))
+    })
 }
 
-/// Returns the routes of the description and of the pages that show it.
+/// Returns the routes of the descriptions and of the pages that show the API.
 pub(crate) fn pages() -> Router<Arc<App>> {
     let docs: Router<Arc<App>> = SwaggerUi::new("/docs").config(Config::from("/openapi.json")).into();
     let docs = docs.layer(middleware::map_response(async |mut response: Response| {
@@ -182,7 +195,7 @@ pub(crate) fn pages() -> Router<Arc<App>> {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
         response
     }));
-    route().merge(docs)
+    descriptions().merge(docs)
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ mod schema;
 mod shape;
 mod table;
 
-pub use asyncapi::asyncapi;
+pub use asyncapi::{RECONNECT_MS, asyncapi};
 pub use describe::{EventDescription, common_members, events};
 pub use envelope::{CONTENT_TYPE, PublicEvent, SPEC_VERSION, TYPES, public_event, short_type, type_of};
 pub use schema::schema;
@@ -39,8 +39,8 @@ pub enum Audience {
     Courier,
     /// Admins, who run the platform.
     Operations,
-    /// Services of third parties: the broker, and service accounts with the scope `events:partner`. They see no personal
-    /// data.
+    /// Services of third parties: API keys with the scope `events:partner` and without `events:read`. They see no
+    /// personal data.
     Partner,
 }
 

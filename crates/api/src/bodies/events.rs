@@ -4,7 +4,7 @@ use dabba_domain::{OrderId, RestaurantId, Timestamp};
 use dabba_outbound::{feed::FeedRead, public::Audience};
 use utoipa::ToSchema;
 
-/// An event of an order, as `CloudEvents` 1.0. `docs/reference/events.md` lists the events and what each contains.
+/// An event of an order, as `CloudEvents` 1.0. `/events.schema.json` on the server describes each type and its `data`.
 #[derive(ToSchema)]
 #[schema(as = PublicEvent)]
 #[expect(dead_code, reason = "it describes what dabba_outbound::public writes")]
@@ -27,7 +27,8 @@ pub(crate) struct PublicEventDocument {
     partitionkey: OrderId,
     /// `application/json`.
     datacontenttype: String,
-    /// Content of the event for the caller.
+    /// Content of the event for the caller. `/events.schema.json` describes it: the definition has the name of the
+    /// audience and of the type, such as `RestaurantPlaced`.
     #[schema(value_type = Object)]
     data: serde_json::Value,
 }
@@ -42,10 +43,9 @@ pub(crate) struct FeedDocument {
     events: Vec<PublicEventDocument>,
     /// The position after these events, for `after`. It also advances over events that the parameters exclude.
     next_cursor: String,
-    /// Whether no more events followed, in the parts of the platform that answered. If `false`, read the next page at
-    /// once.
+    /// Whether no more events followed, in the shards that answered. If `false`, read the next page at once.
     at_end: bool,
-    /// `true` if a part of the platform did not answer. Its events follow when it answers again.
+    /// `true` if a shard did not answer. Its events follow when the shard answers again.
     incomplete: Option<bool>,
 }
 

@@ -25,7 +25,9 @@ pub(crate) struct ApiKeyRequestBody {
     /// A name by which people recognize the key, such as the machine that uses it.
     #[schema(value_type = Name)]
     pub(crate) name: String,
-    /// The scopes to which the key is restricted. They only restrict the rights of the account's role. Default: all scopes.
+    /// The scopes to which the key is restricted, such as `orders:read`. They only restrict the rights of the account's
+    /// role. Default: all scopes. A key with `events:partner` and without `events:read` receives events without
+    /// personal data.
     pub(crate) scopes: Option<Vec<String>>,
     /// Time from which the key is refused, at most ten years from now. Default: the key does not expire.
     pub(crate) expires_at: Option<Timestamp>,
@@ -51,7 +53,7 @@ pub(crate) struct ApiKeyBody {
     /// Time at which the key was revoked, by itself or with its account.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Timestamp>,
-    /// Time of a recent use of the key, recorded at most once a minute; absent if the key was never used.
+    /// Time of a recent use of the key, recorded at most once a minute; absent if no use is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<Timestamp>,
 }

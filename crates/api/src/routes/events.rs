@@ -21,7 +21,7 @@ use dabba_outbound::{
     Filter, TypeSet,
     feed::{Budget, FeedError, Start},
     live::{Full, OpenError, Session},
-    public::Audience,
+    public::{Audience, type_of},
 };
 use dabba_store::FeedCursor;
 use dabba_web::{
@@ -67,7 +67,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 struct FeedQuery {
     /// The position after which the page begins: the `next_cursor` of the previous page, the id of an event of the
     /// stream, or `start` for the first event. Default: now, so that only later events follow. Use a cursor with the
-    /// same `restaurant`.
+    /// same `restaurant`: with another one, events are skipped.
     #[param(value_type = Option<String>)]
     after: Option<Start>,
     /// Maximum number of events in the page. 1 to 1000; default 100.
@@ -89,7 +89,8 @@ struct FeedQuery {
 #[into_params(parameter_in = Query)]
 struct FeedStreamQuery {
     /// The position after which the stream begins: an id of this stream, a `next_cursor` of the feed, or `start` for
-    /// the first event. Default: now. `Last-Event-ID` takes precedence.
+    /// the first event. Default: now. `Last-Event-ID` takes precedence. Use a cursor with the same `restaurant`: with
+    /// another one, events are skipped.
     #[param(value_type = Option<String>)]
     after: Option<Start>,
     /// Only events of these types, by their short names: the parameter repeated, or once with names separated by
@@ -104,7 +105,8 @@ struct FeedStreamQuery {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct OrderStreamQuery {
-    /// The version after which the stream begins. Default 0: from the first event. `Last-Event-ID` takes precedence.
+    /// The version after which the stream begins. Default 0: from the first event. The header `Last-Event-ID` takes
+    /// precedence.
     #[param(value_type = Option<u32>, minimum = 0)]
     after: Option<Version>,
 }
@@ -131,7 +133,10 @@ fn version(text: &str) -> Result<Version, String> {
 fn take_types(parameters: &mut Parameters) -> TypeSet {
     let names = parameters.take_list("types", |name| {
         let known = Event::NAMES.iter().find(|known| **known == name);
-        known.copied().ok_or_else(|| format!("must be one or more of {}", Event::NAMES.join(", ")))
+        known.copied().ok_or_else(|| {
+            let names = Event::NAMES.join(", ");
+            format!("must be one or more short names of types (placed for {}): {names}", type_of("placed"))
+        })
     });
     if names.is_empty() { TypeSet::ALL } else { TypeSet::of_names(names).unwrap_or(TypeSet::ALL) }
 }
@@ -230,7 +235,8 @@ fn not_opened(app: &App, error: OpenError) -> ApiProblem {
 /// The events of all orders, or of one restaurant's orders, from the position `after`. Read pages with their
 /// `next_cursor` until `at_end`, then repeat the request with `wait`: the response arrives with the next event, or
 /// empty after that time. Every event arrives at least once; `id` identifies it. For admins, and for the staff of the
-/// restaurant that `restaurant` names.
+/// restaurant that `restaurant` names. An API key needs the scope `events:read` or `events:partner`. If the credential
+/// ends during `wait`, the response is 200 without events and with `at_end` `false`, and the next request gets 401.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(FeedQuery),
@@ -272,10 +278,12 @@ async fn read_feed(
 
 /// Streams the feed of events
 ///
-/// Server-sent events: the `id` of each is the position after it, `event` the short type, `data` the event. `heartbeat`
-/// follows every 10 seconds with the current `id`; `bye` `{reason, retry_after_ms}` ends the stream, with the reason
-/// `lagging`, `shutdown` or `session_ended`. A client without any message for 25 seconds reconnects, with the last `id`
-/// in `Last-Event-ID`. The header takes precedence over `after`, because browsers repeat the URL when they reconnect.
+/// Server-sent events: the `id` of each is the position after it, `event` the short type, `data` the event. The first
+/// message is a `heartbeat`, and further ones follow every 10 seconds, with the current `id`; `bye`
+/// `{reason, retry_after_ms}`, without an `id`, ends the stream, with a reason such as `lagging`, `shutdown` or
+/// `session_ended`. A client without any message for 25 seconds reconnects, with the last `id` in `Last-Event-ID`. The
+/// header takes precedence over `after`, because browsers repeat the URL when they reconnect. `/asyncapi.json`
+/// describes the messages. For the same callers as the feed.
 #[utoipa::path(
     get, path = "/v1/events/stream", tag = "events",
     params(
@@ -309,7 +317,8 @@ async fn stream_feed(
 ///
 /// Server-sent events: the `id` of each is the order's version after it, without a gap; `event` is the short type,
 /// `data` the event. The stream begins after `Last-Event-ID` or `after`. `heartbeat` and `bye` are those of `GET
-/// /v1/events/stream`. For everyone who may read the order.
+/// /v1/events/stream`. The stream contains every type of event. For everyone who may read the order; an API key needs
+/// the scope `events:read` or `events:partner`.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/stream", tag = "events",
     params(

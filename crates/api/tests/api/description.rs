@@ -5,11 +5,12 @@ use std::{
     path::Path,
 };
 
+use dabba_outbound::public;
 use dabba_testkit::{errors_of, sources_below};
 use jsonschema::paths::Location;
 use serde_json::{Value, json};
 
-/// Proves that the description and its pages are served, without content from other servers.
+/// Proves that the descriptions and the pages of the API are served, without content from other servers.
 #[tokio::test]
 async fn the_documentation_is_served() {
     let server = crate::start().await;
@@ -23,6 +24,13 @@ async fn the_documentation_is_served() {
     let description = server.get("/openapi.json", None).await;
     assert_eq!(description.header("content-type"), "application/json");
     assert_eq!(description.text, dabba_api::openapi_json());
+    for (path, of_events) in
+        [("/asyncapi.json", public::asyncapi()), ("/events.schema.json", public::schema())]
+    {
+        let description = server.get(path, None).await;
+        assert_eq!((description.status, description.header("content-type")), (200, "application/json"));
+        assert_eq!(description.text, format!("{of_events:#}\n"));
+    }
 }
 
 /// Proves that the committed description is current.

@@ -78,6 +78,8 @@ async fn every_response_carries_protective_headers() {
         (Method::TRACE, "/v1/orders", 405),
         (Method::HEAD, "/healthz", 200),
         (Method::GET, "/openapi.json", 200),
+        (Method::GET, "/asyncapi.json", 200),
+        (Method::GET, "/events.schema.json", 200),
         (Method::GET, "/docs/", 200),
         (Method::GET, "/docs/swagger-ui.css", 200),
     ] {

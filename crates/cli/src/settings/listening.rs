@@ -20,9 +20,9 @@ pub(crate) struct Listening {
     pub(crate) listen: ListenAddress,
 
     /// Host (name or address) and port of a listener for operators; default none. Port 0 selects any free port. `dabba serve`
-    /// then serves `/metrics`, `/docs`, `/openapi.json` and the probes there, and only the API and the probes on `listen`;
-    /// without it, one listener serves everything. `dabba work` serves `/metrics` and the probes there; without it, `dabba work`
-    /// does not listen.
+    /// then serves `/metrics`, `/docs`, `/openapi.json`, `/asyncapi.json`, `/events.schema.json` and the probes there, and only
+    /// the API and the probes on `listen`; without it, one listener serves everything. `dabba work` serves `/metrics` and the
+    /// probes there; without it, `dabba work` does not listen.
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) admin_listen: Option<ListenAddress>,

@@ -27,7 +27,8 @@ fn the_listener_for_operators_is_separate() {
     let server = Server::start(data.path(), &["--admin-listen", "127.0.0.1:0"]);
     let (public, admin) = (server.announced_text("/address"), server.announced_text("/admin_address"));
     block_on(async {
-        for path in ["/metrics", "/openapi.json", "/docs/", "/docs/swagger-ui.css"] {
+        let descriptions = ["/openapi.json", "/asyncapi.json", "/events.schema.json"];
+        for path in ["/metrics", "/docs/", "/docs/swagger-ui.css"].into_iter().chain(descriptions) {
             assert_eq!((status(&public, path).await, status(&admin, path).await), (404, 200), "{path}");
         }
         for path in ["/healthz", "/readyz"] {

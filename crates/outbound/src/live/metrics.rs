@@ -113,13 +113,13 @@ impl LiveMetrics {
         );
         registry.register(
             "dabba_feed_lag_seconds",
-            "Age of the oldest event that the follower of a shard has read and that is not the newest, in seconds; 0 if the \
-             follower is at the end of the feed or nobody consumes it",
+            "Age of the first event of the page that the follower of a shard read last, in seconds; 0 if the follower has \
+             reached the end of the feed, or nobody consumes the feed",
             metrics.lag.clone(),
         );
         registry.register(
             "dabba_streams_open",
-            "Open streams and waiting polls by kind",
+            "Open streams of the feed and of orders, and waiting polls, by kind: feed, order, poll",
             metrics.open.clone(),
         );
         registry.register("dabba_streams_ended", "Streams that ended by reason", metrics.ended.clone());

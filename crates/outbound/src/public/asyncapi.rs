@@ -8,6 +8,10 @@ use super::{
     schema::{INCOMPLETE, STABILITY, definition_name},
     type_of,
 };
+use crate::live::EndReason;
+
+/// Time in milliseconds after which a client reconnects by default: the field `retry` of the first message.
+pub const RECONNECT_MS: u64 = 2_000;
 
 /// Audiences that may follow the events of many orders. Customers and couriers follow single orders.
 const FEED_AUDIENCES: [Audience; 3] = [Audience::Restaurant, Audience::Operations, Audience::Partner];
@@ -19,9 +23,14 @@ pub fn asyncapi() -> Value {
         "info": {
             "title": "Events of Dabba",
             "version": "v1",
-            "description": "Streams of server-sent events. The field `event` is the short name of the type, the field `data` is \
-                            a CloudEvent in JSON, and the field `id` is the position from which a client resumes. The \
-                            audience of a caller follows from the caller's role.",
+            "description": format!(
+                "Streams of server-sent events. The field `event` is the short name of the type, the field `data` is a CloudEvent \
+                 in JSON, and the field `id` is the position from which a client resumes, in the header `Last-Event-ID`. The \
+                 first message is a heartbeat, with the field `retry: {RECONNECT_MS}`: the time in milliseconds after which a \
+                 client reconnects when the connection breaks. A client that receives no message for 25 seconds reconnects. The \
+                 audience of a caller follows from the caller's role; an API key with the scope `events:partner` and without \
+                 `events:read` has the audience partner. Skip messages of types that you do not know."
+            ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
             "tags": [{"name": "orders"}],
             "x-stability": STABILITY,
@@ -39,13 +48,16 @@ pub fn asyncapi() -> Value {
             "feed": {
                 "address": "/v1/events/stream",
                 "title": "Feed",
-                "description": "The events of many orders: of a restaurant for its staff, of all for admins and services.",
+                "description": "The events of many orders: of all restaurants or of one for admins, of one restaurant for its \
+                                staff. A service account is an admin or staff of a restaurant by its role; its API key needs \
+                                the scope `events:read` or `events:partner`.",
                 "messages": channel_messages(&FEED_AUDIENCES),
             },
             "order": {
                 "address": "/v1/orders/{order_id}/stream",
                 "title": "Stream of an order",
-                "description": "The events of one order, without gaps, for everyone who may read the order.",
+                "description": "The events of one order, of all types and without gaps, for everyone who may read the order. \
+                                An API key needs the scope `events:read` or `events:partner`.",
                 "parameters": {"order_id": {"description": "Id of the order."}},
                 "messages": channel_messages(&Audience::ALL),
             },
@@ -69,6 +81,20 @@ fn operation(channel: &str, summary: &str, query: &Value) -> Value {
         "summary": summary,
         "channel": {"$ref": format!("#/channels/{channel}")},
         "bindings": {"http": {"method": "GET", "query": query, "bindingVersion": "0.3.0"}},
+        "x-headers": headers(),
+    })
+}
+
+/// Returns the headers of the request. The binding of HTTP describes them for messages only.
+fn headers() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "Last-Event-ID": {
+                "type": "string",
+                "description": "The `id` of the last message that the client received. It takes precedence over `after`.",
+            },
+        },
     })
 }
 
@@ -78,10 +104,15 @@ fn feed_query() -> Value {
         "properties": {
             "after": {
                 "type": "string",
-                "description": "Cursor after which the stream starts; `start` for the first event. Default: now.",
+                "description": "Cursor after which the stream starts: an id of this stream or a `next_cursor` of the feed, with \
+                                the same `restaurant`; `start` for the first event. Default: now.",
             },
             "types": {"type": "string", "description": "Short names of types, separated by commas. Default: all types."},
-            "restaurant": {"type": "string", "format": "uuid", "description": "Restaurant whose events are sent."},
+            "restaurant": {
+                "type": "string",
+                "format": "uuid",
+                "description": "Restaurant whose events are sent. Required for staff. Default: all restaurants.",
+            },
         },
     })
 }
@@ -93,7 +124,8 @@ fn order_query() -> Value {
             "after": {
                 "type": "integer",
                 "minimum": 0,
-                "description": "Number of the event after which the stream starts.",
+                "default": 0,
+                "description": "Number of the event after which the stream starts. Default 0: from the first event.",
             },
         },
     })
@@ -149,8 +181,14 @@ fn heartbeat() -> Value {
     json!({
         "name": "heartbeat",
         "title": "Heartbeat",
-        "summary": "Every 10 seconds. The field `id` is the current position.",
-        "payload": {"type": "object"},
+        "summary": "The first message of a stream, and every 10 seconds. The field `id` is the current position.",
+        "payload": {
+            "type": "object",
+            "properties": {
+                "now": {"type": "string", "format": "date-time", "description": "Time of the server, in UTC."},
+            },
+            "required": ["now"],
+        },
     })
 }
 
@@ -158,19 +196,22 @@ fn bye() -> Value {
     json!({
         "name": "bye",
         "title": "End of the stream",
-        "summary": "The server ends the stream. The client connects again and resumes at its last `id`.",
+        "summary": "The server ends the stream. The message has no field `id`: the client reconnects and resumes at the `id` of \
+                    the message before.",
         "payload": {
             "type": "object",
             "properties": {
                 "reason": {
                     "type": "string",
-                    "enum": ["lagging", "shutdown", "session_ended"],
-                    "description": "Reason: the client reads too slowly, the server stops, or the caller's access ended.",
+                    "anyOf": [{"enum": EndReason::ALL.map(EndReason::as_str)}, {"type": "string"}],
+                    "description": "Reason. `lagging`: the client reads too slowly, or the position is no longer valid; \
+                                    `shutdown`: the server stops; `session_ended`: the caller's credential or membership has \
+                                    ended. Later versions may add reasons: treat an unknown one as `lagging`.",
                 },
                 "retry_after_ms": {
                     "type": "integer",
                     "minimum": 0,
-                    "description": "Milliseconds until the client should connect again.",
+                    "description": "Time in milliseconds after which the client reconnects.",
                 },
             },
             "required": ["reason", "retry_after_ms"],

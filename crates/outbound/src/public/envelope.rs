@@ -55,7 +55,7 @@ pub struct PublicEvent {
     /// Number of the event in the order's history, from 1 without gaps, with leading zeros to ten digits. The texts of one
     /// order sort in the order of the events.
     pub sequence: String,
-    /// Id of the order. Events with the same key have an order.
+    /// Id of the order. Events with the same key are sent in the order of their `sequence`.
     pub partitionkey: OrderId,
     /// Content type of `data`: `application/json`.
     pub datacontenttype: &'static str,

@@ -44,8 +44,10 @@ pub fn schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Events of Dabba",
-        "description": "Public events of orders, one definition per event and audience. Each audience has a definition of \
-                        all its events, such as CustomerEvent. Clients ignore members that they do not know.",
+        "description": "Public events of orders, one definition per event and audience, such as CustomerPlaced. Each audience \
+                        has a definition of all its events, such as CustomerEvent. Clients ignore members that they do not \
+                        know. Later versions add types: skip an event of a type that CustomerEvent does not list, before you \
+                        validate it. Enums are open, because later versions add values: treat an unknown value as a text.",
         "x-stability": STABILITY,
         "anyOf": any_of,
         "$defs": definitions.0,
@@ -87,6 +89,16 @@ fn envelope() -> Value {
             "data",
         ],
     })
+}
+
+/// Returns the schema of a value. An enum also allows other texts, because later versions add values.
+fn open(schema: &Value) -> Value {
+    let mut open = schema.clone();
+    let members = open.as_object_mut();
+    if let Some(known) = members.and_then(|members| members.remove("enum")) {
+        open["anyOf"] = json!([{"enum": known}, {"type": "string"}]);
+    }
+    open
 }
 
 /// The definitions of the schema.
@@ -155,9 +167,9 @@ impl Definitions {
 
     fn shape(&mut self, shape: &Shape, audience: Audience) -> Value {
         match shape {
-            Shape::Value { name: None, schema } => schema.clone(),
+            Shape::Value { name: None, schema } => open(schema),
             Shape::Value { name: Some(name), schema } => {
-                self.0.entry(name.as_ref()).or_insert_with(|| schema.clone());
+                self.0.entry(name.as_ref()).or_insert_with(|| open(schema));
                 reference(name)
             }
             Shape::Object(object) => {

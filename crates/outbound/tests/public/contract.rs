@@ -13,7 +13,7 @@ use crate::{
     lives::{examples, random, scripted},
 };
 
-/// The schema in which no object may have a member that it does not describe.
+/// The schema in which no object may have a member that it does not describe, and no enum another value.
 static CLOSED: LazyLock<Value> = LazyLock::new(|| {
     let mut closed = schema();
     for (name, definition) in closed["$defs"].as_object_mut().unwrap() {
@@ -24,8 +24,13 @@ static CLOSED: LazyLock<Value> = LazyLock::new(|| {
     closed
 });
 
-/// Forbids members that an object does not describe. The published schema allows them, so that it can be extended.
+/// Forbids members that an object does not describe, and values that an enum does not name. The published schema allows
+/// both, so that it can be extended.
 fn close(schema: &mut Value) {
+    if let Some(known) = schema.pointer("/anyOf/0/enum").cloned() {
+        schema["anyOf"] = json!([{ "enum": known }]);
+        return;
+    }
     if schema.get("allOf").is_some() {
         schema["unevaluatedProperties"] = json!(false);
         close(&mut schema["properties"]["data"]);
@@ -103,6 +108,16 @@ fn the_description_of_the_streams_is_current() {
             assert!(messages.contains_key(name), "{name}");
         }
     }
+}
+
+/// Proves that the published schema allows a value that a later version may add to an enum, and that the tests of this
+/// module do not.
+#[test]
+fn enums_are_open() {
+    let mut value = json_of(&public_event(&examples()["placed"], Audience::Operations));
+    value["data"]["actor"]["role"] = json!("a_role_of_a_later_version");
+    assert!(jsonschema::is_valid(&schema(), &value), "{value:#}");
+    assert!(!validator("OperationsEvent").is_valid(&value));
 }
 
 /// Proves that the list of descriptions has exactly the events that this version of Dabba knows, each once.

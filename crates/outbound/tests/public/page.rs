@@ -15,7 +15,9 @@ DABBA_WRITE_DOCS=1 cargo test --workspace --test public current -->
 
 Dabba publishes every event of an order. **Stability: unstable.** The content may still change; each change has an entry
 in the [changelog](../../CHANGELOG.md). [events.schema.json](events.schema.json) is the JSON Schema of all events, and
-[asyncapi.json](asyncapi.json) describes the streams that carry them.
+[asyncapi.json](asyncapi.json) describes the streams that carry them; a server serves both at `/events.schema.json` and
+`/asyncapi.json`. [The feed and the streams](api.md#the-feed-and-the-streams) describes how a client reads events and
+stores its position.
 
 ## Envelope
 
@@ -30,7 +32,7 @@ An event is a [CloudEvent](https://github.com/cloudevents/spec/blob/v1.0.2/cloud
 | `subject` | the id of the restaurant |
 | `time` | the time of the event, RFC 3339 in UTC |
 | `sequence` | the event's number in the order's history, from 1 without gaps, with leading zeros to ten digits |
-| `partitionkey` | the id of the order; the events of one order have an order |
+| `partitionkey` | the id of the order: Dabba sends the events of one order in the order of their `sequence` |
 | `datacontenttype` | `application/json` |
 | `data` | the content, which depends on the audience |
 
@@ -42,11 +44,22 @@ Rules for clients:
   could not decode its content, because a newer version of Dabba wrote it or because it is damaged. Read the order instead.
 - All amounts are in minor units of the currency that `placed` states.
 
+To validate events with the schema:
+
+1. Read `type`. Skip an event of a type that your copy of the schema does not list, before you validate it.
+2. Validate the event against the definition of your audience, such as `RestaurantEvent`. The definition of a single type,
+   such as `RestaurantPlaced`, does not allow `\"incomplete\": true`.
+3. Do not refuse members or enum values that you do not know. The schema allows both: its objects are not closed, and
+   its enums are open, as in all responses. Do not generate types that refuse an unknown value.
+
 ## Audiences
 
-The role of the caller determines the audience. Every audience receives every type of event of the orders that it may read,
-so the numbers of an order's events have no gaps; the content differs. An event of which an audience sees nothing still has
-the members that every event has.
+The role of the caller determines the audience, with one exception: an API key with the scope `events:partner` and
+without `events:read` has the audience partner, whatever the role of its account. A key with both scopes, and a key
+without scopes, have the audience of the role.
+
+Every audience receives every type of event of the orders that it may read, so the numbers of an order's events have no
+gaps; the content differs. An event of which an audience sees nothing still has the members that every event has.
 
 | letter | audience | who | sees |
 |---|---|---|---|
@@ -54,7 +67,7 @@ the members that every event has.
 | R | restaurant | staff of the order's restaurant | all that the kitchen and its accounts need |
 | K | courier | the courier who carries the order | address, contact, content without prices, cash to collect |
 | O | operations | admins | everything |
-| P | partner | the broker, and service accounts with the scope `events:partner` | everything that is neither personal nor an internal matter of the platform |
+| P | partner | API keys with the scope `events:partner` and without `events:read` | everything that is neither personal nor an internal matter of the platform |
 
 An explanation that an admin wrote (`note`) is an internal note, which only operations sees. The restaurant and the
 customer see the explanations that the restaurant or the customer wrote. When the payment provider has made a refund, the

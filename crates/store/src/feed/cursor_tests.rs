@@ -335,7 +335,7 @@ const CHANGES: &[Case] = &[
         afterwards: "r2~b.0000000000000001.740-17~main.0000000000000001.740-17",
     },
     Case {
-        name: "an old cursor of a single database, in a map that does not say what became of it",
+        name: "an old cursor of a single database, in a map that does not name its database",
         cursor: "740-17",
         shards: "a b",
         ends: "1 1",

@@ -10,15 +10,13 @@ use axum::{
 use dabba_engine::Engine;
 use dabba_outbound::{
     live::{EndReason, FeedStream, Item, OrderStream},
-    public::Audience,
+    public::{Audience, RECONNECT_MS},
 };
 use dabba_web::Stopping;
 use futures::stream;
 
 use crate::app::App;
 
-/// Time after which a browser reconnects when the connection breaks, in milliseconds.
-const RECONNECT_MS: u64 = 2_000;
 /// Minimum time before a client reconnects to a server that shuts down, in milliseconds.
 const SHUTDOWN_RETRY_MS: u64 = 500;
 /// Range of the random part of the time before a client reconnects, in milliseconds, so that clients do not reconnect

@@ -73,8 +73,10 @@ fn the_description_of_the_api_is_regenerated() {
 #[test]
 fn the_api_guide_works() {
     let text = beside_a_demo("docs/reference/api.md", "guide", "");
-    let wrong = "must be a whole number from 1 to 99, not 0";
-    for part in ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed", wrong] {
+    let (wrong, cursor) = ("must be a whole number from 1 to 99, not 0", "\"next_cursor\":\"r2~");
+    for part in
+        ["access_token", "304", "\"orderable\":false", "dempotency-", "precondition_failed", wrong, cursor]
+    {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
     assert!(text.ends_with("200\n"), "the server is ready at the end:\n{text}");
