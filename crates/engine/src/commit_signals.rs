@@ -29,8 +29,36 @@ pub struct CommitSignals {
 #[derive(Default)]
 struct ShardSignal {
     notify: Notify,
-    /// Whether an announcement to other processes is pending. Shared with the task that makes the announcement.
-    is_announced: Arc<AtomicBool>,
+    announcement: Arc<Announcement>,
+}
+
+/// The announcements of a shard's events to other processes. At most one is under way.
+#[derive(Default)]
+struct Announcement {
+    /// Whether a commit is not announced yet.
+    is_due: AtomicBool,
+    /// Whether a task makes announcements.
+    is_running: AtomicBool,
+}
+
+impl Announcement {
+    /// Makes announcements until every commit is announced.
+    async fn run(&self, store: Arc<dyn Store>, shard: usize) {
+        loop {
+            tokio::time::sleep(ANNOUNCEMENT_INTERVAL).await;
+            // Before the announcement, so that a commit during the announcement is announced again.
+            self.is_due.store(false, Ordering::SeqCst);
+            store.announce_events(shard).await;
+            if self.is_due.load(Ordering::SeqCst) {
+                continue;
+            }
+            self.is_running.store(false, Ordering::SeqCst);
+            // A commit after the load above has started no task.
+            if !self.is_due.load(Ordering::SeqCst) || self.is_running.swap(true, Ordering::SeqCst) {
+                return;
+            }
+        }
+    }
 }
 
 impl CommitSignals {
@@ -44,17 +72,17 @@ impl CommitSignals {
     pub(crate) fn committed(&self, shard: usize) {
         let Some(signal) = self.shards.get(shard) else { return };
         signal.notify.notify_one();
+        let announcement = &signal.announcement;
         // The load keeps the flag's cache line shared while commits are frequent.
-        if signal.is_announced.load(Ordering::Relaxed) || signal.is_announced.swap(true, Ordering::Relaxed) {
+        if announcement.is_due.load(Ordering::Relaxed) {
             return;
         }
-        let (store, is_announced) = (Arc::clone(&self.store), Arc::clone(&signal.is_announced));
-        tokio::spawn(async move {
-            tokio::time::sleep(ANNOUNCEMENT_INTERVAL).await;
-            // Before the announcement, so that a commit during the announcement is announced again.
-            is_announced.store(false, Ordering::Relaxed);
-            store.announce_events(shard).await;
-        });
+        announcement.is_due.store(true, Ordering::SeqCst);
+        if announcement.is_running.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (store, announcement) = (Arc::clone(&self.store), Arc::clone(announcement));
+        tokio::spawn(async move { announcement.run(store, shard).await });
     }
 
     /// Waits until a transaction of this process has changed orders of a shard since the last return. One caller per

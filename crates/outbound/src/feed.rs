@@ -15,8 +15,11 @@ use tokio::time::Instant;
 
 use crate::{
     Filter,
-    live::{Live, LiveEvent, Shared, follower::PAGE, shard::Shard},
+    live::{Live, LiveEvent, Shared, shard::Shard},
 };
+
+/// Maximum number of events per read of a shard.
+const PAGE: u32 = 500;
 
 /// Limits of one read of the feed. A read that reaches a limit returns what it has found; the next read continues.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Poll, time::D
 
 use dabba_store::{CursorVoid, FeedCursor, FeedEnd, FeedPosition};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     EndReason, Full, Item, Kind, Live, LiveEvent, Session, Shared,
@@ -140,6 +140,7 @@ impl Live {
         limit: usize,
         (time, stopping): (Duration, impl Future<Output = ()>),
     ) -> Result<FeedRead, OpenError> {
+        let began = Instant::now();
         let (cursor, lanes) = self.shared.lanes(start, &filter).await?;
         let start = Start::After(cursor);
         // A consumer that is caught up with a followed shard needs no query.
@@ -153,6 +154,7 @@ impl Live {
             }
             Start::After(read.cursor)
         };
+        let time = time.saturating_sub(began.elapsed());
         self.wait_for_events(session, start, filter, limit, (time, stopping)).await
     }
 
@@ -187,6 +189,12 @@ impl Live {
             events.push(event);
         }
         if events.is_empty() {
+            if stream.end == Some(EndReason::Lagging) {
+                // More events arrived than the stream can hold. They are in the store.
+                let cursor = stream.cursor.clone();
+                drop(stream);
+                return Ok(self.read(Start::After(cursor), &filter, limit, Budget::default()).await?);
+            }
             stream.settle();
         }
         let (cursor, (is_at_end, is_incomplete)) = (stream.cursor.clone(), stream.progress());

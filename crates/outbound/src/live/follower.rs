@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Shared, event::LiveEvent, shard::Shard};
 
-/// Maximum number of events per read.
-pub(crate) const PAGE: u32 = 500;
+/// Maximum number of events per read of a follower: fewer than wait for a stream ([`super::MAX_WAITING`]), so that a page does not end
+/// a stream that is about to read.
+const PAGE: u32 = 128;
 
 /// Interval at which a follower polls. A commit of this process and a notification by another process make it read at
 /// once.

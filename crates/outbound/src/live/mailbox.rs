@@ -94,9 +94,10 @@ impl Mailbox {
         self.lock().end
     }
 
-    /// Returns whether no event waits.
+    /// Returns whether no event waits and none was dropped at the end of the stream.
     pub(super) fn is_empty(&self) -> bool {
-        self.lock().events.is_empty()
+        let state = self.lock();
+        state.end.is_none() && state.events.is_empty()
     }
 
     /// Returns the next delivery.

@@ -176,7 +176,11 @@ impl ApiKeys {
     fn take_pending(&self) -> Vec<(ApiKeyId, Timestamp)> {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let ids: Vec<ApiKeyId> = pending.keys().copied().take(MAX_KEY_USES).collect();
-        ids.into_iter().filter_map(|id| pending.remove(&id).map(|at| (id, at))).collect()
+        let mut uses: Vec<_> =
+            ids.into_iter().filter_map(|id| pending.remove(&id).map(|at| (id, at))).collect();
+        // Servers that write the same keys do so in the same order, and so do not wait for each other.
+        uses.sort_unstable_by_key(|(id, _)| *id);
+        uses
     }
 
     /// Returns uses that could not be written. Newer uses of the same keys win.
