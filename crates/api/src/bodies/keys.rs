@@ -51,7 +51,7 @@ pub(crate) struct ApiKeyBody {
     /// Time at which the key was revoked, by itself or with its account.
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<Timestamp>,
-    /// Time of a recent use of the key, recorded at most once a minute; absent if the key was never used.
+    /// Time of a recent use of the key, recorded at most once a minute; absent if no use is recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_used_at: Option<Timestamp>,
 }
