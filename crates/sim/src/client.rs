@@ -88,7 +88,8 @@ impl fmt::Display for ProblemResponse {
         write!(formatter, "{} {}", self.status, self.code)?;
         let errors: Vec<String> =
             self.body["errors"].as_array().into_iter().flatten().map(text_of_error).collect();
-        // The detail of an invalid request consists of the errors, which are then shown once: one in the line, several in a list.
+        // The detail of an invalid request consists of the errors, which are then shown once: one in the line, several
+        // in a list.
         let is_repeated = self.detail == errors.join("; ");
         if !self.detail.is_empty() && (!is_repeated || errors.len() == 1) {
             write!(formatter, ": {}", self.detail)?;

@@ -145,8 +145,8 @@ async fn the_feed_is_for_admins_and_staff() {
     }
 }
 
-/// Proves that an unknown restaurant is refused at once, also for a request that would wait: an admin learns that the restaurant
-/// does not exist, and others, who are no members of its staff, are refused as for every restaurant.
+/// Proves that an unknown restaurant is refused at once, also for a request that would wait: an admin learns that the
+/// restaurant does not exist, and others, who are no members of its staff, are refused as for every restaurant.
 #[tokio::test]
 async fn an_unknown_restaurant_is_refused() {
     let server = start().await;

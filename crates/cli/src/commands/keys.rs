@@ -24,7 +24,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Creates an API key, with --role for a new service account, with --account for an existing one. Prints the key once.
+    /// Creates an API key, with --role for a new service account, with --account for an existing one. Prints the key
+    /// once.
     Create(CreateArguments),
     /// Lists the keys of a service account, oldest first, without their secrets.
     List {
@@ -61,8 +62,8 @@ struct CreateArguments {
     /// Role of the new service account: customer, restaurant, courier or admin. Required without --account.
     #[arg(long, value_parser = super::token::role, conflicts_with = "account")]
     role: Option<Role>,
-    /// Id of a restaurant of which the account becomes a member, also the existing account that --account names: all keys
-    /// of an account have its memberships. For the role restaurant. Repeatable.
+    /// Id of a restaurant of which the account becomes a member, also the existing account that --account names: all
+    /// keys of an account have its memberships. For the role restaurant. Repeatable.
     #[arg(long = "restaurant", value_name = "ID")]
     restaurants: Vec<RestaurantId>,
     /// Scope to which the key is restricted, such as orders:read. Repeatable; default all scopes.
@@ -111,7 +112,8 @@ impl Owner {
         }
     }
 
-    /// Returns the failure after the account was created. The failure names a new account, so that a retry creates no other.
+    /// Returns the failure after the account was created. The failure names a new account, so that a retry creates no
+    /// other.
     fn after(self, id: AccountId) -> impl FnOnce(Failure) -> Failure {
         move |failure| match self {
             Self::Existing(_) => failure,
@@ -133,8 +135,8 @@ struct NewKey {
 }
 
 impl NewKey {
-    /// Checks the arguments before an account is created, so that a wrong argument leaves no account behind. The servers check
-    /// them again.
+    /// Checks the arguments before an account is created, so that a wrong argument leaves no account behind. The
+    /// servers check them again.
     fn check(&self, now: Timestamp) -> Result<(), Failure> {
         if let Some(at) = self.expires_at {
             check_key_expiry(at, now).map_err(|text| Failure::new(format!("--expires {at} {text}")))?;

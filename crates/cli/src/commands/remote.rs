@@ -31,9 +31,10 @@ pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
 /// The token for a server.
 #[derive(clap::Args)]
 pub(super) struct TokenArguments {
-    /// Token for the server; default: the environment variable `DABBA_TOKEN`. Other users of the machine can read it in the
-    /// arguments: prefer --token-file or the environment.
-    // The parser does not read the variable: it would show --token in the usage of a wrong command, as if it were required.
+    /// Token for the server; default: the environment variable `DABBA_TOKEN`. Other users of the machine can read it in
+    /// the arguments: prefer --token-file or the environment.
+    // The parser does not read the variable: it would show --token in the usage of a wrong command, as if it were
+    // required.
     #[arg(long)]
     token: Option<String>,
     /// File with the token for the server.

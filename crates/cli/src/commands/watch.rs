@@ -37,8 +37,8 @@ pub(crate) struct Arguments {
     /// Only the events of this restaurant's orders. Required with a token of the restaurant's staff.
     #[arg(long, value_name = "ID", conflicts_with = "order")]
     restaurant: Option<RestaurantId>,
-    /// Only the events of this order, from its first one. The order's id, which every line shows; a display code names no
-    /// order.
+    /// Only the events of this order, from its first one. The order's id, which every line shows; a display code names
+    /// no order.
     #[arg(long, value_name = "ID", value_parser = order_id)]
     order: Option<OrderId>,
     /// Prints each event as one line of JSON.
@@ -58,8 +58,8 @@ fn order_id(text: &str) -> Result<OrderId, String> {
     })
 }
 
-/// Prints events until the command is interrupted, or the server refuses the stream. Fails if the server cannot be reached at
-/// first; later it reconnects for as long as that takes.
+/// Prints events until the command is interrupted, or the server refuses the stream. Fails if the server cannot be
+/// reached at first; later it reconnects for as long as that takes.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { restaurant, order, json, server, token } = arguments;
     let client = token.client(&server)?;
@@ -184,14 +184,14 @@ impl Watch {
     }
 }
 
-/// Returns whether a later attempt may succeed. Without any answer so far, the address is more likely wrong than the server
-/// down.
+/// Returns whether a later attempt may succeed. Without any answer so far, the address is more likely wrong than the
+/// server down.
 fn may_pass(error: &ClientError, answered: bool) -> bool {
     error.problem().map_or(answered, |problem| problem.status == 429 || problem.status >= 500)
 }
 
-/// Returns the line of an event for people: time, display code, order, restaurant, short type of the event. The columns have
-/// the same widths in every line.
+/// Returns the line of an event for people: time, display code, order, restaurant, short type of the event. The columns
+/// have the same widths in every line.
 fn line(event: &str, public: &Value) -> String {
     let text = |name: &str| public[name].as_str().unwrap_or("-");
     let (order, restaurant) = (text("partitionkey"), text("subject"));
@@ -216,7 +216,8 @@ mod tests {
 
     use super::*;
 
-    /// Proves that a line contains the time in milliseconds, the code, the order, the restaurant, the event and its reason.
+    /// Proves that a line contains the time in milliseconds, the code, the order, the restaurant, the event and its
+    /// reason.
     #[test]
     fn a_line_says_what_happened() {
         let order = "0198b2f4-0000-7000-8000-0000001fffff";
@@ -241,8 +242,8 @@ mod tests {
         assert!(order_id("TZT5G").unwrap_err().contains("UUID"));
     }
 
-    /// Proves that refusals that a retry does not resolve end the command, and that a missing answer ends it only before the
-    /// server has answered.
+    /// Proves that refusals that a retry does not resolve end the command, and that a missing answer ends it only
+    /// before the server has answered.
     #[test]
     fn a_refusal_that_a_retry_does_not_resolve_ends_the_command() {
         let problem = |status| {

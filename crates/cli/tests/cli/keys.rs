@@ -48,8 +48,8 @@ fn keys_are_managed_at_the_command_line() {
     assert!(services.contains(account) && services.contains("(service account)"), "{services}");
 }
 
-/// Proves that wrong arguments of `keys create` are refused with what is allowed, each problem once, and before an account is
-/// created; in the database and through a server.
+/// Proves that wrong arguments of `keys create` are refused with what is allowed, each problem once, and before an
+/// account is created; in the database and through a server.
 #[test]
 fn a_wrong_key_leaves_no_account_behind() {
     let data = tempfile::tempdir().unwrap();

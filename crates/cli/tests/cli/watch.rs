@@ -59,8 +59,8 @@ fn place(server: &Server, key: &str) -> String {
     block_on(call.send()).unwrap().body["id"].as_str().unwrap().to_owned()
 }
 
-/// Proves that the command prints the events with the ids of their orders, that it states each connection and the reason of
-/// an interruption, and that it goes on after a restart of the server.
+/// Proves that the command prints the events with the ids of their orders, that it states each connection and the
+/// reason of an interruption, and that it goes on after a restart of the server.
 #[test]
 fn events_are_printed_across_a_restart() {
     let data = tempfile::tempdir().unwrap();

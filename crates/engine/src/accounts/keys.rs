@@ -197,8 +197,8 @@ impl Accounts {
     }
 
     /// Returns a page of the keys of a service account with ids after `after`, ordered by id, including revoked and expired
-    /// keys. The keys state their uses at this server until now, and their uses at other servers until the last background
-    /// write. For admins.
+    /// keys. The keys state their uses at this server until now, and their uses at other servers until the last
+    /// background write. For admins.
     pub async fn api_keys(
         &self,
         principal: &Principal,
@@ -217,8 +217,8 @@ impl Accounts {
     }
 
     /// Revokes an API key. A key that is already revoked does not change. For admins, also for service accounts: a program
-    /// that finds a leaked key may revoke it. Then writes the pending uses, so that after a leak every server states that the key
-    /// was used here.
+    /// that finds a leaked key may revoke it. Then writes the pending uses, so that after a leak every server states
+    /// that the key was used here.
     pub async fn revoke_api_key(
         &self,
         principal: &Principal,

@@ -116,7 +116,8 @@ impl Accounts {
     }
 
     /// Allows a caller to read events: admins the events of all restaurants or of one, staff the events of a restaurant for
-    /// which they work. A restaurant that an admin names must exist: the feed of an unknown id would be silent for ever.
+    /// which they work. A restaurant that an admin names must exist: the feed of an unknown id would be silent for
+    /// ever.
     pub async fn authorize_feed(
         &self,
         principal: &Principal,

@@ -276,8 +276,8 @@ async fn uses_are_written_in_the_background() {
     assert_eq!(world.engine.metrics().key_uses.get_or_create(&accepted()).get(), 3);
 }
 
-/// Proves that a use is stored before a key is read or listed, and with its revocation, without the background part: after a
-/// leak, nobody may conclude that the key was not used.
+/// Proves that a use is stored before a key is read or listed, and with its revocation, without the background part:
+/// after a leak, nobody may conclude that the key was not used.
 #[tokio::test]
 async fn a_use_is_stored_before_its_key_is_shown_or_revoked() {
     let world = World::new().await;

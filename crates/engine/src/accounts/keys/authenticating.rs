@@ -173,8 +173,8 @@ impl ApiKeys {
         }
     }
 
-    /// Returns uses to write. They stay pending until they are written, so that another caller of [`Self::write_uses`] does
-    /// not take them for written.
+    /// Returns uses to write. They stay pending until they are written, so that another caller of [`Self::write_uses`]
+    /// does not take them for written.
     fn pending(&self) -> Vec<(ApiKeyId, Timestamp)> {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         let mut uses: Vec<_> = pending.iter().take(MAX_KEY_USES).map(|(id, at)| (*id, *at)).collect();
