@@ -17,6 +17,9 @@ use crate::failure::Failure;
 /// Minimum time for the worker to finish, and for the store to close, even if the requests used up the grace period.
 const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 
+/// Maximum time to write the times of the last uses of API keys.
+const KEY_USES_TIME: Duration = Duration::from_secs(2);
+
 /// An engine with its background parts.
 pub(crate) struct Background {
     engine: Arc<Engine>,
@@ -81,6 +84,11 @@ impl Background {
                     tracing::warn!("running tasks are aborted; workers retry them when their leases expire");
                 }
             }
+        }
+        // What is not written in this time is lost: the times of the last uses of some API keys.
+        let writing = self.engine.accounts.write_pending_key_uses();
+        if tokio::time::timeout(left().min(KEY_USES_TIME), writing).await.is_err() {
+            tracing::warn!("the times of the last uses of API keys are not recorded");
         }
         if self.engine.shut_down(left()).await {
             tracing::info!("stopped");

@@ -15,7 +15,7 @@ pub use changing::{AccountAnswer, AccountFilter, AccountPatch, NewPassword};
 pub(crate) use keys::ApiKeys;
 pub use keys::{
     ApiKeyFormatError, ApiKeySecret, FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS,
-    MAX_KEY_SCOPES, ServiceRegistration,
+    MAX_KEY_SCOPES, ServiceRegistration, check_key_expiry,
 };
 pub(crate) use members::MembershipCache;
 pub(crate) use passwords::Passwords;

@@ -54,7 +54,7 @@ pub use accounts::{
     AccountAnswer, AccountFilter, AccountPatch, Accounts, ApiKeyFormatError, ApiKeySecret, EmailError,
     FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, MAX_EMAIL_LENGTH, MAX_KEY_SCOPES,
     MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, ServiceRegistration,
-    check_email,
+    check_email, check_key_expiry,
 };
 pub use catalogue::{
     CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,

@@ -86,15 +86,26 @@ pub struct ProblemResponse {
 impl fmt::Display for ProblemResponse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} {}", self.status, self.code)?;
-        if !self.detail.is_empty() {
+        let errors: Vec<String> =
+            self.body["errors"].as_array().into_iter().flatten().map(text_of_error).collect();
+        // The detail of an invalid request consists of the errors, which are then shown once: one in the line, several
+        // in a list.
+        let is_repeated = self.detail == errors.join("; ");
+        if !self.detail.is_empty() && (!is_repeated || errors.len() == 1) {
             write!(formatter, ": {}", self.detail)?;
         }
-        for error in self.body["errors"].as_array().into_iter().flatten() {
-            let (pointer, detail) = (error["pointer"].as_str(), error["detail"].as_str());
-            write!(formatter, "\n  {}: {}", pointer.unwrap_or("/"), detail.unwrap_or_default())?;
+        if is_repeated && errors.len() == 1 {
+            return Ok(());
         }
-        Ok(())
+        errors.iter().try_for_each(|error| write!(formatter, "\n  {error}"))
     }
+}
+
+/// Returns an entry of `errors` in the form in which the detail contains it.
+fn text_of_error(error: &Value) -> String {
+    let place = error["pointer"].as_str().or_else(|| error["parameter"].as_str());
+    let place = place.filter(|place| !place.is_empty()).unwrap_or("/");
+    format!("{place}: {}", error["detail"].as_str().unwrap_or_default())
 }
 
 /// A successful response.
@@ -279,4 +290,25 @@ fn innermost(error: &dyn Error) -> &dyn Error {
         error = source;
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Proves that the text of a problem states each error once.
+    #[test]
+    fn a_problem_states_each_error_once() {
+        let text = |detail: &str, errors: Value| {
+            let body = json!({"code": "invalid", "detail": detail, "errors": errors});
+            problem(422, &body.to_string(), Duration::ZERO).to_string()
+        };
+        let (one, two) = (json!({"pointer": "/a", "detail": "x"}), json!({"pointer": "", "detail": "y"}));
+        assert_eq!(text("/a: x", json!([one])), "422 invalid: /a: x");
+        assert_eq!(text("/a: x; /: y", json!([one, two])), "422 invalid\n  /a: x\n  /: y");
+        assert_eq!(text("only admins", json!([one])), "422 invalid: only admins\n  /a: x");
+        assert_eq!(text("gone", Value::Null), "422 invalid: gone");
+    }
 }

@@ -242,7 +242,7 @@ fn not_opened(app: &App, error: OpenError) -> ApiProblem {
     params(FeedQuery),
     responses(
         (status = 200, description = "A page of the feed.", body = FeedDocument),
-        Unauthenticated, NotAllowed, BadParameter, Expired, TooManyStreams, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameter, Expired, TooManyStreams, Failures,
     ),
     security(("bearer" = [])),
 )]
@@ -294,7 +294,7 @@ async fn read_feed(
         (status = 200, description = "The stream.", body = String, content_type = "text/event-stream", headers(
             ("X-Accel-Buffering" = String, description = "`no`: proxies pass each message on at once."),
         )),
-        Unauthenticated, NotAllowed, BadParameter, Expired, TooManyStreams, Failures,
+        Unauthenticated, NotAllowed, Missing, BadParameter, Expired, TooManyStreams, Failures,
     ),
     security(("bearer" = [])),
 )]

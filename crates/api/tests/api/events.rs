@@ -145,6 +145,19 @@ async fn the_feed_is_for_admins_and_staff() {
     }
 }
 
+/// Proves that an unknown restaurant is refused at once, also for a request that would wait: an admin learns that the
+/// restaurant does not exist, and others, who are no members of its staff, are refused as for every restaurant.
+#[tokio::test]
+async fn an_unknown_restaurant_is_refused() {
+    let server = start().await;
+    for path in ["/v1/events?wait=25&", "/v1/events/stream?"] {
+        let path = format!("{path}restaurant=0195c2d4-0000-7000-8000-000000000000");
+        let problem = server.get(&path, Some(&server.admin)).await.problem(404, "not_found");
+        assert!(problem["detail"].as_str().unwrap().contains("restaurant"), "{problem}");
+        server.get(&path, Some(&server.staff)).await.problem(403, "forbidden");
+    }
+}
+
 /// Proves that a stream ends when the token is revoked, when the membership ends, and when the token expires.
 #[tokio::test]
 async fn a_stream_ends_with_the_rights_of_its_caller() {

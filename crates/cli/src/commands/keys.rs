@@ -1,7 +1,9 @@
 //! `dabba keys`: creates, lists and revokes API keys of service accounts.
 
 use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, Timestamp};
-use dabba_engine::{Engine, KeyRequest, Principal, Scope, ServiceRegistration};
+use dabba_engine::{
+    Clock as _, Engine, KeyRequest, Principal, Scope, ServiceRegistration, SystemClock, check_key_expiry,
+};
 use dabba_sim::Client;
 use dabba_store::{ApiKey, PageSize};
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Creates an API key, and a service account for it unless --account names one. Prints the key once.
+    /// Creates an API key, with --role for a new service account, with --account for an existing one. Prints the key
+    /// once.
     Create(CreateArguments),
     /// Lists the keys of a service account, oldest first, without their secrets.
     List {
@@ -38,8 +41,9 @@ enum Command {
     /// Revokes a key. Running servers refuse it within 5 s.
     Revoke {
         /// Id of the key.
+        #[arg(value_name = "KEY")]
         id: ApiKeyId,
-        /// Id of its service account.
+        /// Id of the key's service account.
         #[arg(long, value_name = "ID")]
         account: AccountId,
         #[command(flatten)]
@@ -52,20 +56,21 @@ struct CreateArguments {
     /// Name of the key, and of a new service account.
     #[arg(long)]
     name: String,
-    /// Id of an existing service account, to replace its key or to add one.
-    #[arg(long, value_name = "ID", required_unless_present = "role")]
+    /// Id of an existing service account, to replace its key or to add one. Required without --role.
+    #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
-    /// Role of the new service account: customer, restaurant, courier or admin.
+    /// Role of the new service account: customer, restaurant, courier or admin. Required without --account.
     #[arg(long, value_parser = super::token::role, conflicts_with = "account")]
     role: Option<Role>,
-    /// Id of a restaurant of which the account becomes a member. Repeatable.
+    /// Id of a restaurant of which the account becomes a member, also the existing account that --account names: all
+    /// keys of an account have its memberships. For the role restaurant. Repeatable.
     #[arg(long = "restaurant", value_name = "ID")]
     restaurants: Vec<RestaurantId>,
     /// Scope to which the key is restricted, such as orders:read. Repeatable; default all scopes.
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     scopes: Vec<String>,
     /// Time from which the key is refused, such as 2027-01-31T00:00:00Z; default never.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     expires: Option<Timestamp>,
     /// Prints one object of JSON.
     #[arg(long)]
@@ -81,15 +86,71 @@ fn scope(name: &str) -> Result<String, String> {
     }
 }
 
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse()
+        .map_err(|_| "must be a time with its offset from UTC, such as 2027-01-31T00:00:00Z".to_owned())
+}
+
+/// The service account of a new key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// An existing account.
+    Existing(AccountId),
+    /// A new account with this role.
+    New(Role),
+}
+
+impl Owner {
+    fn of(account: Option<AccountId>, role: Option<Role>) -> Result<Self, Failure> {
+        match (account, role) {
+            (Some(id), _) => Ok(Self::Existing(id)),
+            (None, Some(role)) => Ok(Self::New(role)),
+            (None, None) => Err(Failure::new(
+                "the key needs an account: create a service account with --role ROLE (customer, restaurant, courier or \
+                 admin), or name an existing one with --account ID",
+            )),
+        }
+    }
+
+    /// Returns the failure after the account was created. The failure names a new account, so that a retry creates no
+    /// other.
+    fn after(self, id: AccountId) -> impl FnOnce(Failure) -> Failure {
+        move |failure| match self {
+            Self::Existing(_) => failure,
+            Self::New(_) => Failure::new(format!(
+                "{failure}\nThe service account {id} exists: continue with --account {id} in place of --role"
+            )),
+        }
+    }
+}
+
 /// A key to create.
 struct NewKey {
     name: String,
-    account: Option<AccountId>,
-    role: Role,
+    owner: Owner,
     restaurants: Vec<RestaurantId>,
     scopes: Option<Vec<String>>,
     expires_at: Option<Timestamp>,
     json: bool,
+}
+
+impl NewKey {
+    /// Checks the arguments before an account is created, so that a wrong argument leaves no account behind. The
+    /// servers check them again.
+    fn check(&self, now: Timestamp) -> Result<(), Failure> {
+        if let Some(at) = self.expires_at {
+            check_key_expiry(at, now).map_err(|text| Failure::new(format!("--expires {at} {text}")))?;
+        }
+        match self.owner {
+            Owner::New(role) if role != Role::Restaurant && !self.restaurants.is_empty() => {
+                Err(Failure::new(format!(
+                    "--restaurant is for the role restaurant; an account with the role {} has no memberships",
+                    role.as_str()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The action to perform.
@@ -100,16 +161,14 @@ enum Action {
 }
 
 impl Command {
-    fn into_action(self) -> (Action, PlaceArguments) {
-        match self {
+    fn into_action(self) -> Result<(Action, PlaceArguments), Failure> {
+        Ok(match self {
             Self::Create(arguments) => {
                 let CreateArguments { name, account, role, restaurants, scopes, expires, json, place } =
                     arguments;
                 let new = NewKey {
                     name,
-                    account,
-                    // The role of an existing account stays as it is.
-                    role: role.unwrap_or(Role::Restaurant),
+                    owner: Owner::of(account, role)?,
                     restaurants,
                     scopes: (!scopes.is_empty()).then_some(scopes),
                     expires_at: expires,
@@ -119,7 +178,7 @@ impl Command {
             }
             Self::List { account, json, place } => (Action::List { account, json }, place),
             Self::Revoke { id, account, place } => (Action::Revoke { account, id }, place),
-        }
+        })
     }
 }
 
@@ -180,7 +239,8 @@ impl Row {
             (None, None) => "does not expire".to_owned(),
         };
         let scopes = self.scopes.as_ref().map_or_else(|| "all scopes".to_owned(), |scopes| scopes.join(" "));
-        let used = self.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used at {at}"));
+        let used =
+            self.last_used_at.map_or_else(|| "no use recorded".to_owned(), |at| format!("used at {at}"));
         let text = format!("{}  {}\n  {scopes}  {state}  {used}", self.id, self.name);
         output::either(json, self, text)
     }
@@ -201,7 +261,7 @@ struct Created {
 
 /// Creates, lists or revokes keys.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let (action, place) = arguments.command.into_action();
+    let (action, place) = arguments.command.into_action()?;
     place.run(action)
 }
 
@@ -210,23 +270,29 @@ fn finish(is_empty: bool, json: bool) -> Result<(), Failure> {
     if is_empty && !json { output::line("the service account has no key") } else { Ok(()) }
 }
 
-/// Returns the failure after a service account was created: it names the account, so that a retry creates no other.
-fn after_account(id: AccountId) -> impl Fn(Failure) -> Failure {
-    move |failure| {
-        Failure::new(format!(
-            "{failure}\nThe service account {id} exists: continue with --account {id} in place of --role"
-        ))
+/// Prints the result of a revocation. `before` is the time at which the key was already revoked.
+fn show_revoked(id: ApiKeyId, before: Option<Timestamp>) -> Result<(), Failure> {
+    match before {
+        Some(at) => output::line(format_args!("{id} was already revoked at {at}; nothing has changed")),
+        None => output::line(format_args!("{id} is revoked")),
     }
 }
 
-async fn create_through(client: &Client, new: NewKey) -> Result<(), Failure> {
-    let account = if let Some(id) = new.account {
-        id
-    } else {
-        let body = json!({"name": new.name, "role": new.role});
-        let answer = client.post("/v1/service-accounts").json(&body).send().await;
-        let body = answer.map_err(Failure::during("creating the service account"))?.body;
-        serde_json::from_value::<Created>(body).map_err(Failure::during("creating the service account"))?.id
+async fn create_through(client: &Client, new: &NewKey) -> Result<(), Failure> {
+    new.check(SystemClock.now())?;
+    for restaurant in &new.restaurants {
+        let found = client.get(&format!("/v1/restaurants/{restaurant}")).send().await;
+        found.map_err(Failure::during(format!("restaurant {restaurant}")))?;
+    }
+    let account = match new.owner {
+        Owner::Existing(id) => id,
+        Owner::New(role) => {
+            let body = json!({"name": new.name, "role": role});
+            let answer = client.post("/v1/service-accounts").json(&body).send().await;
+            let body = answer.map_err(Failure::during("creating the service account"))?.body;
+            let created = serde_json::from_value::<Created>(body);
+            created.map_err(Failure::during("creating the service account"))?.id
+        }
     };
     let created = async {
         for restaurant in &new.restaurants {
@@ -234,33 +300,40 @@ async fn create_through(client: &Client, new: NewKey) -> Result<(), Failure> {
             client.put(&path).send().await.map_err(Failure::during(format!("restaurant {restaurant}")))?;
         }
         let mut body = Map::from_iter([("name".to_owned(), json!(new.name))]);
-        body.extend(new.scopes.map(|scopes| ("scopes".to_owned(), json!(scopes))));
+        body.extend(new.scopes.as_ref().map(|scopes| ("scopes".to_owned(), json!(scopes))));
         body.extend(new.expires_at.map(|at| ("expires_at".to_owned(), json!(at))));
         let call = client.post(&format!("/v1/accounts/{account}/keys")).json(&Value::Object(body));
         let answer = call.send().await.map_err(Failure::during("creating the key"))?;
         serde_json::from_value::<Row>(answer.body).map_err(Failure::during("creating the key"))
     };
-    created.await.map_err(after_account(account))?.show_new(new.json)
+    created.await.map_err(new.owner.after(account))?.show_new(new.json)
 }
 
-async fn create_within(engine: &Engine, admin: &Principal, new: NewKey) -> Result<(), Failure> {
-    let account = if let Some(id) = new.account {
-        id
-    } else {
-        let registration = ServiceRegistration { name: new.name.clone(), role: new.role };
-        let created = engine.accounts.create_service_account(admin, registration, None).await;
-        created.map_err(Failure::during("creating the service account"))?.account.id
+async fn create_within(engine: &Engine, admin: &Principal, new: &NewKey) -> Result<(), Failure> {
+    new.check(engine.now())?;
+    for restaurant in &new.restaurants {
+        let found = engine.catalogue.entry(*restaurant).await;
+        found.map_err(Failure::during(format!("restaurant {restaurant}")))?;
+    }
+    let account = match new.owner {
+        Owner::Existing(id) => id,
+        Owner::New(role) => {
+            let registration = ServiceRegistration { name: new.name.clone(), role };
+            let created = engine.accounts.create_service_account(admin, registration, None).await;
+            created.map_err(Failure::during("creating the service account"))?.account.id
+        }
     };
     let created = async {
         for restaurant in &new.restaurants {
             let added = engine.accounts.add_member(admin, *restaurant, account).await;
             added.map_err(Failure::during(format!("restaurant {restaurant}")))?;
         }
-        let request = KeyRequest { name: new.name, scopes: new.scopes, expires_at: new.expires_at };
+        let request =
+            KeyRequest { name: new.name.clone(), scopes: new.scopes.clone(), expires_at: new.expires_at };
         let created = engine.accounts.create_api_key(admin, account, request, None).await;
         created.map_err(Failure::during("creating the key"))
     };
-    let answer = created.await.map_err(after_account(account))?;
+    let answer = created.await.map_err(new.owner.after(account))?;
     Row::new(answer.key, answer.secret.map(|secret| secret.expose().to_owned())).show_new(new.json)
 }
 
@@ -271,7 +344,7 @@ impl AdminAction for Action {
 
     async fn through(self, client: &Client) -> Result<(), Failure> {
         match self {
-            Self::Create(new) => create_through(client, new).await,
+            Self::Create(new) => create_through(client, &new).await,
             Self::List { account, json } => {
                 let (mut path, mut is_empty) = (format!("/v1/accounts/{account}/keys"), true);
                 loop {
@@ -288,16 +361,19 @@ impl AdminAction for Action {
                 }
             }
             Self::Revoke { account, id } => {
-                let call = client.delete(&format!("/v1/accounts/{account}/keys/{id}"));
-                call.send().await.map_err(Failure::during(id))?;
-                output::line(format_args!("{id} is revoked"))
+                let path = format!("/v1/accounts/{account}/keys/{id}");
+                // Only for the text: a token that may not read keys may revoke one.
+                let before = client.get(&path).send().await.ok();
+                let before = before.and_then(|answer| serde_json::from_value::<Row>(answer.body).ok());
+                client.delete(&path).send().await.map_err(Failure::during(id))?;
+                show_revoked(id, before.and_then(|key| key.revoked_at))
             }
         }
     }
 
     async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure> {
         match self {
-            Self::Create(new) => create_within(engine, admin, new).await,
+            Self::Create(new) => create_within(engine, admin, &new).await,
             Self::List { account, json } => {
                 let (mut after, mut is_empty) = (None, true);
                 loop {
@@ -313,9 +389,11 @@ impl AdminAction for Action {
                 }
             }
             Self::Revoke { account, id } => {
+                let before =
+                    engine.accounts.api_key(admin, account, id).await.map_err(Failure::during(id))?;
                 let revoked = engine.accounts.revoke_api_key(admin, account, id).await;
                 revoked.map_err(Failure::during(id))?;
-                output::line(format_args!("{id} is revoked"))
+                show_revoked(id, before.revoked_at)
             }
         }
     }

@@ -28,19 +28,28 @@ pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
     })
 }
 
+/// The token for a server.
+#[derive(clap::Args)]
+pub(super) struct TokenArguments {
+    /// Token for the server; default: the environment variable `DABBA_TOKEN`. Other users of the machine can read it in
+    /// the arguments: prefer --token-file or the environment.
+    // The parser does not read the variable: it would show --token in the usage of a wrong command, as if it were
+    // required.
+    #[arg(long)]
+    token: Option<String>,
+    /// File with the token for the server.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
 /// A server and its token.
 #[derive(clap::Args)]
 pub(super) struct ServerArguments {
     /// URL of a running server that performs the command, for example `http://127.0.0.1:8080`.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     server: Option<WebUrl>,
-    /// Token for that server. Other users of the machine can read it in the arguments: prefer --token-file or the
-    /// environment.
-    #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true)]
-    token: Option<String>,
-    /// File with the token for that server.
-    #[arg(long, value_name = "FILE", requires = "server")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenArguments,
 }
 
 /// The server or the databases on which a command works.
@@ -101,27 +110,34 @@ impl PlaceArguments {
 impl ServerArguments {
     /// Returns a client of the server; `None` if no server is given.
     pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
-        self.server.as_ref().map(|server| self.client_of(server.as_str())).transpose()
-    }
-
-    /// Returns a client of the server, or of another one if no server is given.
-    pub(super) fn client_or(&self, otherwise: &str) -> Result<Client, Failure> {
-        self.client_of(self.server.as_ref().map_or(otherwise, |server| server.as_str()))
-    }
-
-    fn client_of(&self, server: &str) -> Result<Client, Failure> {
-        let token = match (&self.token_file, &self.token) {
-            (Some(file), _) => named_file::read(file).map_err(Failure::during("--token-file"))?,
-            (None, Some(token)) if !token.trim().is_empty() => token.clone(),
-            // A `dabba token` that fails in the shell's `$(…)` leaves an empty variable.
-            (None, _) => {
-                return Err(Failure::new(format!(
-                    "--server needs a token: in the environment variable {TOKEN_VARIABLE}, or with --token-file or --token \
-                     (`dabba token --role admin` prints a token)"
-                )));
+        match &self.server {
+            Some(server) => self.token.client(server).map(Some),
+            None if self.token.token_file.is_some() => {
+                Err(Failure::new("--token-file is for a server: name the server with --server URL"))
             }
+            None => Ok(None),
+        }
+    }
+}
+
+impl TokenArguments {
+    /// Returns a client of the server with the token.
+    pub(super) fn client(&self, server: &WebUrl) -> Result<Client, Failure> {
+        let token = if let Some(file) = &self.token_file {
+            named_file::read(file).map_err(Failure::during("--token-file"))?
+        } else {
+            let given = self.token.clone().or_else(|| std::env::var(TOKEN_VARIABLE).ok());
+            given.unwrap_or_default()
         };
-        let client = Client::new(server).map_err(Failure::during("--server"))?;
-        Ok(client.with_token(token.trim()))
+        let token = token.trim();
+        // A `dabba token` that fails in the shell's `$(…)` leaves an empty variable.
+        if token.is_empty() {
+            return Err(Failure::new(format!(
+                "--server needs a token: in the environment variable {TOKEN_VARIABLE}, or with --token-file or --token \
+                 (`dabba token --role admin` prints a token)"
+            )));
+        }
+        let client = Client::new(server.as_str()).map_err(Failure::during("--server"))?;
+        Ok(client.with_token(token))
     }
 }

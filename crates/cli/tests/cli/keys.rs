@@ -38,9 +38,61 @@ fn keys_are_managed_at_the_command_line() {
     let through = ["--server", &address, "--token", admin.trim()];
     let listed = keys(&[&["list", "--account", account], &through[..]].concat());
     assert!(listed.contains(id) && listed.contains("Till 1b") && !listed.contains(&secret[3..]), "{listed}");
-    keys(&[&["revoke", id, "--account", account], &through[..]].concat());
+    assert!(listed.contains("used at ") && listed.contains("no use recorded"), "{listed}");
+    let revoke = [&["revoke", id, "--account", account], &through[..]].concat();
+    assert_eq!(keys(&revoke), format!("{id} is revoked\n"));
+    assert!(keys(&revoke).starts_with(&format!("{id} was already revoked at ")));
     assert_eq!(read().unwrap_err().problem().unwrap().code, "token_revoked");
     let services =
         stdout(data.path(), &[&["accounts", "list", "--holder", "service"], &through[..]].concat());
     assert!(services.contains(account) && services.contains("(service account)"), "{services}");
+}
+
+/// Proves that wrong arguments of `keys create` are refused with what is allowed, each problem once, and before an
+/// account is created; in the database and through a server.
+#[test]
+fn a_wrong_key_leaves_no_account_behind() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
+    let unknown = "0195c2d4-0000-7000-8000-000000000000";
+    let check = |place: &[&str]| {
+        for (arguments, expected) in [
+            (&["--name", "X"][..], "--role"),
+            (&["--name", "X", "--role", "restaurant", "--expires", "tomorrow"], "2027-01-31T00:00:00Z"),
+            (&["--name", "X", "--role", "restaurant", "--expires", "2020-01-31T00:00:00Z"], "ten years"),
+            (&["--name", "X", "--role", "courier", "--restaurant", unknown], "role restaurant"),
+            (&["--name", "X", "--role", "restaurant", "--restaurant", unknown], unknown),
+            (&["--name", "", "--role", "restaurant"], "/name"),
+        ] {
+            let text = failure(data.path(), &[&["keys", "create"], arguments, place].concat());
+            assert_eq!(text.matches(expected).count(), 1, "{arguments:?}: {text}");
+            assert!(!text.contains("--token <"), "{text}");
+        }
+        let list = [&["accounts", "list", "--holder", "service", "--json"], place].concat();
+        assert_eq!(stdout(data.path(), &list), "");
+    };
+    check(&["--server", &address, "--token", &token]);
+    server.stop();
+    check(&["--data", path]);
+}
+
+/// Proves that the use of a key is shown right after it, although it is written in the background, also after a stop.
+#[test]
+fn a_use_is_recorded_before_the_server_stops() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
+    let create = ["keys", "create", "--name", "X", "--role", "courier", "--json"];
+    let through = ["--server", &address, "--token", &token];
+    let created: Value =
+        serde_json::from_str(&stdout(data.path(), &[&create[..], &through].concat())).unwrap();
+    let key = Client::new(&address).unwrap().with_token(created["secret"].as_str().unwrap());
+    block_on(key.get("/v1/accounts/me").send()).unwrap();
+    server.stop();
+    let list = ["keys", "list", "--account", created["account_id"].as_str().unwrap(), "--data", path];
+    let listed = stdout(data.path(), &list);
+    assert!(listed.contains("used at "), "{listed}");
 }

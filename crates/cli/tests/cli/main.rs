@@ -35,4 +35,5 @@ mod support;
 mod token;
 mod upgrades;
 mod walking;
+mod watch;
 mod work;

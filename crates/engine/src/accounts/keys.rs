@@ -181,7 +181,7 @@ impl Accounts {
         Ok(KeyAnswer { key, secret: None })
     }
 
-    /// Returns an API key. For admins.
+    /// Returns an API key, with its uses at this server. For admins.
     pub async fn api_key(
         &self,
         principal: &Principal,
@@ -190,6 +190,7 @@ impl Accounts {
     ) -> Result<ApiKey, Error> {
         principal.require(Scope::ReadAccounts)?;
         principal.require_admin("read API keys")?;
+        self.write_pending_key_uses().await;
         self.stored_key(account_id, id).await
     }
 
@@ -199,7 +200,8 @@ impl Accounts {
     }
 
     /// Returns a page of the keys of a service account with ids after `after`, ordered by id, including revoked and expired
-    /// keys. For admins.
+    /// keys. The keys state their uses at this server until now, and their uses at other servers until the last
+    /// background write. For admins.
     pub async fn api_keys(
         &self,
         principal: &Principal,
@@ -213,11 +215,13 @@ impl Accounts {
         if account.is_none_or(|account| account.holder != AccountHolder::Service) {
             return Err(Error::NotFound("service account"));
         }
+        self.write_pending_key_uses().await;
         Ok(self.store.api_keys(account_id, after, limit).await?)
     }
 
     /// Revokes an API key. A key that is already revoked does not change. For admins, also for service accounts: a program
-    /// that finds a leaked key may revoke it.
+    /// that finds a leaked key may revoke it. Then writes the pending uses, so that after a leak every server states
+    /// that the key was used here.
     pub async fn revoke_api_key(
         &self,
         principal: &Principal,
@@ -240,7 +244,9 @@ impl Accounts {
                 ApiKeyRevocation::CallerRevoked => Err(Error::TokenRevoked),
             }
         })
-        .await
+        .await?;
+        self.write_pending_key_uses().await;
+        Ok(())
     }
 }
 
@@ -271,12 +277,20 @@ fn checked_scopes(problems: &mut Problems, names: Option<Vec<String>>) -> Option
 }
 
 fn check_expiry(problems: &mut Problems, expires_at: Option<Timestamp>, now: Timestamp) {
-    let Some(expires_at) = expires_at else { return };
+    if let Some(Err(detail)) = expires_at.map(|expires_at| check_key_expiry(expires_at, now)) {
+        problems.add("/expires_at", detail);
+    }
+}
+
+/// Checks the expiry of a new key.
+///
+/// # Errors
+///
+/// What is allowed, if the key cannot have this expiry.
+pub fn check_key_expiry(expires_at: Timestamp, now: Timestamp) -> Result<(), &'static str> {
     let lifetime = expires_at.duration_since(now);
     if lifetime.is_negative() || lifetime.is_zero() || lifetime.unsigned_abs() > MAX_LIFETIME {
-        problems.add(
-            "/expires_at",
-            "must be a time within the next ten years; omit it for a key that does not expire",
-        );
+        return Err("must be a time within the next ten years; omit it for a key that does not expire");
     }
+    Ok(())
 }

@@ -118,7 +118,8 @@ impl Accounts {
     }
 
     /// Allows a caller to read events: admins the events of all restaurants or of one, staff the events of a restaurant for
-    /// which they work.
+    /// which they work. A restaurant that an admin names must exist: the feed of an unknown id would be silent for
+    /// ever.
     pub async fn authorize_feed(
         &self,
         principal: &Principal,
@@ -126,7 +127,12 @@ impl Accounts {
     ) -> Result<(), Error> {
         principal.require_events()?;
         match (principal.role, restaurant_id) {
-            (Role::Admin, _) => Ok(()),
+            (Role::Admin, None) => Ok(()),
+            (Role::Admin, Some(id)) => match self.catalogue_cache.get(id).await {
+                Err(Error::NotFound(what)) => Err(Error::NotFound(what)),
+                // While a database does not answer, the feed itself reports the failure or waits.
+                Ok(_) | Err(_) => Ok(()),
+            },
             (Role::Restaurant, None) => Err(Error::Forbidden(
                 "staff read the events of a restaurant for which they work: add the parameter restaurant with its id; only an \
                  admin may read the events of all restaurants"

@@ -16,7 +16,7 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
+    AccountId, ApiKeyId, Bucket, OrderId, RestaurantId, TaskId, Timestamp,
     menu::{Availability, Menu},
     order::Order,
     restaurant::{Restaurant, Revision},
@@ -398,6 +398,13 @@ impl StoreLayer for FaultyStore {
             return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }
         self.inner.api_key_by_hash(hash).await
+    }
+
+    async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
+        }
+        self.inner.record_key_uses(uses).await
     }
 
     async fn revocations(

@@ -287,6 +287,45 @@ async fn uses_are_written_in_the_background() {
     assert_eq!(world.engine.metrics().key_uses.get_or_create(&accepted()).get(), 4);
 }
 
+/// Proves that a use is stored before a key is read or listed, and with its revocation, without the background part:
+/// after a leak, nobody may conclude that the key was not used.
+#[tokio::test]
+async fn a_use_is_stored_before_its_key_is_shown_or_revoked() {
+    let world = World::new().await;
+    let (accounts, admin, now) = (&world.engine.accounts, &world.admin, world.engine.now());
+    for way in ["read", "listed", "revoked"] {
+        let (answer, secret) = service(&world, Role::Restaurant, request()).await;
+        let (id, account_id) = (answer.key.id, answer.key.account_id);
+        caller(&world.engine, &secret).await.unwrap();
+        let shown = match way {
+            "read" => accounts.api_key(admin, account_id, id).await.unwrap(),
+            "listed" => {
+                accounts.api_keys(admin, account_id, None, PageSize::DEFAULT).await.unwrap().remove(0)
+            }
+            _ => {
+                accounts.revoke_api_key(admin, account_id, id).await.unwrap();
+                world.store.api_key(id).await.unwrap().unwrap()
+            }
+        };
+        assert_eq!((shown.id, shown.last_used_at), (id, Some(now)), "{way}");
+    }
+}
+
+/// Proves that a use that cannot be written stays pending, and delays no answer with an error.
+#[tokio::test]
+async fn a_use_that_cannot_be_written_stays_pending() {
+    let world = World::new().await;
+    let (answer, secret) = service(&world, Role::Restaurant, request()).await;
+    caller(&world.engine, &secret).await.unwrap();
+    world.store.hides_accounts.store(true, Ordering::SeqCst);
+    world.engine.accounts.write_pending_key_uses().await;
+    world.store.hides_accounts.store(false, Ordering::SeqCst);
+    assert_eq!(world.store.api_key(answer.key.id).await.unwrap().unwrap().last_used_at, None);
+    world.engine.accounts.write_pending_key_uses().await;
+    let stored = world.store.api_key(answer.key.id).await.unwrap().unwrap();
+    assert_eq!(stored.last_used_at, Some(world.engine.now()));
+}
+
 fn accepted() -> dabba_engine::KeyUseLabel {
     dabba_engine::KeyUseLabel { outcome: KeyUse::Accepted.as_str() }
 }

@@ -173,36 +173,39 @@ impl ApiKeys {
         }
     }
 
-    fn take_pending(&self) -> Vec<(ApiKeyId, Timestamp)> {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let ids: Vec<ApiKeyId> = pending.keys().copied().take(MAX_KEY_USES).collect();
-        let mut uses: Vec<_> =
-            ids.into_iter().filter_map(|id| pending.remove(&id).map(|at| (id, at))).collect();
-        // Servers that write the same keys do so in the same order, and so do not wait for each other.
-        uses.sort_unstable_by_key(|(id, _)| *id);
+    /// Returns uses to write. They stay pending until they are written, so that another caller of [`Self::write_uses`]
+    /// does not take them for written.
+    fn pending(&self) -> Vec<(ApiKeyId, Timestamp)> {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut uses: Vec<_> = pending.iter().take(MAX_KEY_USES).map(|(id, at)| (*id, *at)).collect();
+        drop(pending);
+        // In one order, so that concurrent writes of the same keys wait for each other and do not deadlock.
+        uses.sort_unstable();
         uses
     }
 
-    /// Returns uses that could not be written. Newer uses of the same keys win.
-    fn give_back(&self, uses: Vec<(ApiKeyId, Timestamp)>) {
+    /// Removes uses that are written. A later use of the same key stays.
+    fn remove_written(&self, uses: &[(ApiKeyId, Timestamp)]) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         for (id, at) in uses {
-            pending.entry(id).or_insert(at);
+            if pending.get(id) == Some(at) {
+                pending.remove(id);
+            }
         }
     }
 
-    /// Writes all uses that wait.
+    /// Writes all pending uses.
     async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        loop {
-            let uses = self.take_pending();
+        // One round more than the pending uses need, because uses may be added meanwhile.
+        for _ in 0..=MAX_PENDING_USES / MAX_KEY_USES {
+            let uses = self.pending();
             if uses.is_empty() {
-                return Ok(());
+                break;
             }
-            if let Err(error) = store.record_key_uses(&uses).await {
-                self.give_back(uses);
-                return Err(error);
-            }
+            store.record_key_uses(&uses).await?;
+            self.remove_written(&uses);
         }
+        Ok(())
     }
 }
 
@@ -243,6 +246,14 @@ impl Accounts {
         self.metrics.count_key_use(outcome);
         if let (Some(found), KeyUse::Accepted) = (found, outcome) {
             self.keys.record_use(found, self.clock.now());
+        }
+    }
+
+    /// Writes the pending uses of keys now. If the directory does not answer, the uses stay pending, and the background
+    /// part writes them later.
+    pub async fn write_pending_key_uses(&self) {
+        if let Err(error) = self.keys.write_uses(&*self.store).await {
+            tracing::debug!(%error, "the times of uses of API keys stay pending");
         }
     }
 
