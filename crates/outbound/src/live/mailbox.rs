@@ -143,3 +143,19 @@ impl Mailbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a stream that has ended never counts as up to date: its waiting events were dropped (I10).
+    #[test]
+    fn an_ended_mailbox_is_not_empty() {
+        for reason in EndReason::ALL {
+            let mailbox = Mailbox::default();
+            assert!(mailbox.is_empty(), "nothing was dropped yet");
+            mailbox.end(reason);
+            assert!(!mailbox.is_empty(), "{reason:?}");
+        }
+    }
+}

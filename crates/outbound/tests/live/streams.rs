@@ -243,32 +243,3 @@ async fn a_poll_returns_with_the_first_event() {
     let read = read.unwrap();
     assert_eq!(name(&read.events[0]), format!("{order}-1"));
 }
-
-/// Proves that a poll during which more events arrive than wait for a stream skips none of them (I10).
-#[tokio::test]
-async fn a_poll_with_too_many_events_skips_nothing() {
-    let world = World::start().await;
-    let filter = of_restaurant(world.restaurants[0]);
-    let session = world.session(&world.server.admin);
-    let page = world.live.read(Start::Now, &filter, 1, Budget::default()).await.unwrap();
-    let mut poll = Box::pin(world.live.wait(
-        session,
-        Start::After(page.cursor),
-        filter,
-        1_000,
-        (dabba_testkit::PATIENCE, std::future::pending()),
-    ));
-    // Another stream shows that the follower has published the events before the poll continues.
-    let mut witness = world.open(Start::Now, filter).await;
-    while poll.as_mut().now_or_never().is_none() && world.live_streams(Kind::Poll) == 0 {
-        tokio::task::yield_now().await;
-    }
-    let mut placed = BTreeSet::new();
-    for index in 0..=MAX_WAITING {
-        placed.insert(world.place(world.restaurants[0], &format!("order-{index}")).await);
-        next_event(&mut witness).await;
-    }
-    let read = poll.await.unwrap();
-    let received: BTreeSet<_> = read.events.iter().map(|event| event.event.order_id.to_string()).collect();
-    assert_eq!(received, placed);
-}
