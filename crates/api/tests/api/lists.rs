@@ -25,7 +25,7 @@ async fn members_without_a_value_are_omitted_everywhere() {
     }
     let till = json!({"name": "Till", "role": "restaurant"});
     let service = server.post("/v1/service-accounts", Some(&server.admin), &till).send().await.expect(201);
-    let service_id = service.text_at("/id");
+    let service_id = service["id"].as_str().unwrap();
     let keys = format!("/v1/accounts/{service_id}/keys");
     let key = server.post(&keys, Some(&server.admin), &json!({"name": "Key"})).send().await.expect(201);
     let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
@@ -36,7 +36,7 @@ async fn members_without_a_value_are_omitted_everywhere() {
         }
         let path = path
             .replace("{account_id}/keys", &format!("{service_id}/keys"))
-            .replace("{key_id}", &key.text_at("/id"))
+            .replace("{key_id}", key["id"].as_str().unwrap())
             .replace("{restaurant_id}", &server.restaurant.to_string())
             .replace("{order_id}", order_id)
             .replace("{item_id}", "naan")
