@@ -22,7 +22,7 @@
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
 //! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]), which tests
-//! replace.
+//! replace. The message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
 mod catalogue;
@@ -41,6 +41,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+mod sink;
 mod sparse;
 mod work;
 mod writing;
@@ -72,4 +73,5 @@ pub use payments::{
 };
 pub use principal::{AccountHolder, Principal, Scope, Scopes};
 pub use readiness::Readiness;
+pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use work::Work;

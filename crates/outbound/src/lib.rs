@@ -4,3 +4,5 @@
 //! committed events of each shard in commit order ([`dabba_store::FeedStore`]), represents them for their audience, and
 //! delivers them. Stored events and public events are different types: a stored event never changes its meaning, and a
 //! public event contains only what its audience may see (I9).
+
+pub mod broker;
