@@ -63,7 +63,7 @@ const FIND_TABLES: &str = "\
     SELECT format('%I.%I', spaces.nspname, tables.relname), tables.relname::text FROM pg_class AS tables \
     JOIN pg_namespace AS spaces ON spaces.oid = tables.relnamespace \
     WHERE tables.relkind IN ('r', 'p') AND spaces.nspname <> 'information_schema' AND spaces.nspname NOT LIKE 'pg\\_%' \
-        AND tables.relname NOT IN ('refinery_schema_history', 'schema_versions', 'shard', 'copies') \
+        AND tables.relname NOT IN ('refinery_schema_history', 'schema_versions', 'shard', 'copies', 'feed_state') \
     ORDER BY tables.relname";
 
 const FIND_POSITION: &str = "\
@@ -421,11 +421,29 @@ impl Administration {
         .await
     }
 
+    /// Gives the database a new incarnation after a restore: every cursor of the feed that was made before is then
+    /// void. Waits for running writes; fails with [`StoreError::Unfit`] if the database has no schema of this program.
+    pub async fn renew_incarnation(&self) -> Result<(), StoreError> {
+        self.run(async |connection| {
+            crate::migrate::check_schema(connection, crate::migrate::NEWEST).await?;
+            let renewed = connection.write(RENEW_INCARNATION, &[]).await?;
+            if renewed == 1 {
+                return Ok(());
+            }
+            Err(Failure::corrupt("the database has no incarnation"))
+        })
+        .await
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.connections.close().await;
     }
 }
+
+const RENEW_INCARNATION: &str = "\
+    UPDATE feed_state SET incarnation = left(uuid, 8) || right(uuid, 8) \
+    FROM (SELECT gen_random_uuid()::text AS uuid) AS random WHERE is_the_only_row";
 
 const UPDATE_SHARD: &str = "\
     UPDATE shard SET name = $1, first_bucket = $2, last_bucket = $3, is_directory = $4, giving_to = $5, decided_for = $6 \

@@ -3,7 +3,7 @@
 //! Every change of a catalogue notifies inside its own transaction. So a rolled-back change is never announced, and a
 //! server that receives a notification can read the change. Transactions of orders never notify, because PostgreSQL
 //! commits notifying transactions one after the other. Due tasks are announced by a separate statement afterwards,
-//! and not for each task.
+//! and not for each task; so are events.
 //!
 //! One connection outside the pool listens for the whole store, from the first call of [`Listener::hints`] on. A lost
 //! connection is replaced, with growing pauses between attempts. Notifications in the meantime are lost: a hint only
@@ -42,11 +42,17 @@ pub(crate) use catalogue_channel;
 /// Channel for tasks that are due at once; the payload is the queue's name.
 const TASKS_CHANNEL: &str = "dabba_tasks";
 
-const LISTEN: &str = concat!("LISTEN ", catalogue_channel!(), "; LISTEN dabba_tasks");
+/// Channel for new events of the database's feed; the payload is empty.
+const EVENTS_CHANNEL: &str = "dabba_events";
+
+const LISTEN: &str = concat!("LISTEN ", catalogue_channel!(), "; LISTEN dabba_tasks; LISTEN dabba_events");
 
 /// Announces due tasks. A separate statement after the commit, because notifying transactions commit one after the
 /// other.
 pub(crate) const NOTIFY_OF_TASKS: &str = "SELECT pg_notify('dabba_tasks', $1)";
+
+/// Announces events. PostgreSQL merges equal notifications of one transaction only, so the caller limits their number.
+pub(crate) const NOTIFY_OF_EVENTS: &str = "SELECT pg_notify('dabba_events', '')";
 
 /// Maximum number of hints that wait for a slow receiver. A newer hint replaces the oldest.
 const MAX_WAITING_HINTS: usize = 1_024;
@@ -197,10 +203,11 @@ impl Connector {
 /// Forwards a notification if it is one of Dabba's.
 fn forward(hints: &broadcast::Sender<Hint>, notification: &Notification) {
     let payload = notification.payload();
-    let hint = if notification.channel() == TASKS_CHANNEL {
-        TaskQueue::from_name(payload).map(Hint::Tasks)
-    } else {
-        payload.parse().ok().map(Hint::Catalogue)
+    let hint = match notification.channel() {
+        TASKS_CHANNEL => TaskQueue::from_name(payload).map(Hint::Tasks),
+        // The connection belongs to one database, which is one shard.
+        EVENTS_CHANNEL => Some(Hint::Events { shard: 0 }),
+        _ => payload.parse().ok().map(Hint::Catalogue),
     };
     let Some(hint) = hint else {
         // Every client of the database can notify.

@@ -57,6 +57,7 @@ const NOT_COPIED: &[(&str, &[&str])] = &[
     ("refinery_schema_history", &[]),
     ("shard", &[]),
     ("copies", &[]),
+    ("feed_state", &[]),
 ];
 
 const COLUMNS: &str = "\

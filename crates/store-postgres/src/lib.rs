@@ -2,7 +2,8 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `orders` | the commit of a batch (read its documentation first), the resolution of lost commits, the reads, the feed |
+//! | `orders` | the commit of a batch (read its documentation first), the resolution of lost commits, the reads |
+//! | `feed` | the feed |
 //! | `tasks`, `catalogue`, `accounts` | the other parts of the contract |
 //! | `pool`, `hosts`, `tls` | the connections |
 //! | `shard` | the bucket range that a database holds |
@@ -29,6 +30,7 @@ mod catalogue;
 mod claims;
 mod codec;
 mod failure;
+mod feed;
 mod hints;
 mod hosts;
 mod import;
@@ -62,14 +64,18 @@ use std::{
 
 use async_trait::async_trait;
 use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
-use dabba_store::{Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store, StoreError, Supervisor};
+use dabba_store::{
+    FeedSource, Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store, StoreError, Supervisor,
+};
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
+use tokio_postgres::types::ToSql;
 
 pub use dabba_store_sql::catalogue::MAX_STORED_MENUS;
 
 use crate::{
     failure::Failure,
+    feed::Confirmation,
     hints::Listener,
     orders::together::GroupReads,
     pool::{Connection, Connections},
@@ -115,6 +121,7 @@ pub struct PostgresStore {
     supervisor: Arc<Supervisor>,
     listener: Listener,
     order_reads: GroupReads,
+    confirmation: Confirmation,
     /// Whether the last batch contained a commit that failed or was replayed. The next batch then begins with a view.
     read_view_first: AtomicBool,
     retry: Retry,
@@ -200,6 +207,7 @@ impl PostgresStore {
             resolve_timeout: options.resolve_timeout,
             lease_clock: options.lease_clock,
             order_reads: GroupReads::default(),
+            confirmation: Confirmation::default(),
             read_view_first: AtomicBool::new(false),
             connections,
             listener,
@@ -258,6 +266,11 @@ impl PostgresStore {
         run.await.map_err(Failure::into_store_error)
     }
 
+    /// Notifies other servers.
+    async fn notify(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
+        self.read(async |connection| connection.query(sql, parameters).await.map(drop)).await
+    }
+
     /// Runs a read. If `may_be_stale`, the read goes to the replica, provided that one is configured and its lag is
     /// within the limit. Otherwise works like [`PostgresStore::read`].
     async fn read_maybe_stale<T, F>(
@@ -286,6 +299,7 @@ impl PostgresStore {
 impl Drop for PostgresStore {
     fn drop(&mut self) {
         self.monitor.abort();
+        self.confirmation.stop();
     }
 }
 
@@ -334,6 +348,10 @@ impl Store for PostgresStore {
         vec![self.held.expected().name.clone()]
     }
 
+    fn feed_sources(&self) -> Vec<FeedSource> {
+        vec![FeedSource { name: self.held.expected().name.clone(), split_from: None }]
+    }
+
     fn directory(&self) -> usize {
         0
     }
@@ -349,14 +367,15 @@ impl Store for PostgresStore {
     async fn close(&self) {
         self.monitor.abort();
         self.listener.close();
+        self.confirmation.stop();
         self.connections.close().await;
         if let Some(replica) = &self.replica {
             replica.close().await;
         }
     }
 
-    /// Returns hints of changed catalogues and of due tasks, by any server. Hints are lost while the listening
-    /// connection is down. A pooler that assigns connections per transaction delivers none.
+    /// Returns hints of changed catalogues, of due tasks and of new events, by any server. Hints are lost while the
+    /// listening connection is down. A pooler that assigns connections per transaction delivers none.
     fn hints(&self) -> BoxStream<'static, Hint> {
         self.listener.hints()
     }
@@ -370,14 +389,14 @@ impl Store for PostgresStore {
     }
 
     async fn announce_tasks(&self, _bucket: Bucket, queue: TaskQueue) {
-        let notified = self
-            .read(async |connection| {
-                connection.query(hints::NOTIFY_OF_TASKS, &[&queue.as_str()]).await?;
-                Ok(())
-            })
-            .await;
-        if let Err(error) = notified {
+        if let Err(error) = self.notify(hints::NOTIFY_OF_TASKS, &[&queue.as_str()]).await {
             tracing::debug!(%error, "workers were not notified of due tasks; their next poll finds the tasks");
+        }
+    }
+
+    async fn announce_events(&self, _shard: usize) {
+        if let Err(error) = self.notify(hints::NOTIFY_OF_EVENTS, &[]).await {
+            tracing::debug!(%error, "followers were not notified of events; their next poll finds the events");
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V10__giving_away", include_str!("../migrations/V10__giving_away.sql")),
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
     ("V12__task_subjects", include_str!("../migrations/V12__task_subjects.sql")),
+    ("V13__feed_state", include_str!("../migrations/V13__feed_state.sql")),
 ]);
 
 /// Version of the newest migration.

@@ -58,7 +58,6 @@
 //!   transaction, and a dead row for every refusal.
 
 mod columns;
-mod feed;
 mod list;
 mod marks;
 mod plan;
@@ -79,8 +78,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
-    OrderScope, OrderStore, StoreError,
+    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderScope, OrderStore,
+    StoreError,
 };
 
 use futures::future::join_all;
@@ -128,7 +127,6 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_claim", read::FIND_CLAIM),
         ("delete_expired_keys", read::DELETE_EXPIRED_KEYS),
         ("find_task", resolve::FIND_TASK),
-        ("read_feed", feed::READ_FEED),
     ];
     let lists = IndexRange::EVERY.map(|range| (range.name(), list::sql(range)));
     fixed.map(|(name, sql)| (name, sql.to_owned())).into_iter().chain(lists).collect()
@@ -197,12 +195,6 @@ impl OrderStore for PostgresStore {
         // Buckets that were moved away are on a shard that is not in this server's map.
         page.incomplete = !self.held.is_as_expected();
         Ok(page)
-    }
-
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        let after = feed::FeedPosition::parse(after)?;
-        let buckets = self.held.buckets();
-        self.read(async |connection| feed::feed(connection, &after, limit, buckets).await).await
     }
 
     async fn find_claim(

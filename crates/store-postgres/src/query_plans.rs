@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use dabba_pg_cluster::Cluster;
 
 use crate::{
-    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, orders, pool::Connections, shard,
-    stock, tasks, tls::ConnectionTarget,
+    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, feed, orders, pool::Connections,
+    shard, stock, tasks, tls::ConnectionTarget,
 };
 
 /// Fills the tables: 100,000 orders of 1,000 customers and 100 restaurants, with the rows that belong to them.
@@ -51,6 +51,7 @@ async fn every_read_uses_an_index() {
         accounts::STATEMENTS,
         audit::STATEMENTS,
         catalogue::STATEMENTS,
+        feed::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
         stock::STATEMENTS,
@@ -65,7 +66,7 @@ async fn every_read_uses_an_index() {
         let rows = client.query(&format!("EXPLAIN EXECUTE \"{name}\" {parameters}"), &[]).await.unwrap();
         let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<_>>().join("\n");
         let is_insert = sql.starts_with("INSERT");
-        let is_list = orders::is_list(name) || name.starts_with("all_");
+        let is_list = orders::is_list(name) || name.starts_with("all_") || name.starts_with("feed_");
         let finds_by_index = plan.contains("Index") || plan.contains("Tid Scan");
         if plan.contains("Seq Scan")
             || plan.contains("Hash Join")
@@ -79,4 +80,44 @@ async fn every_read_uses_an_index() {
     }
     assert!(failures.is_empty(), "{failures}");
     assert!(checked > 35, "only {checked} statements were checked");
+    a_page_of_the_feed_costs_its_own_events_only(client).await;
+}
+
+/// Maximum number of buffers that a page of the feed reads for each event: its index entry and row, the search for its
+/// order in an index of three levels, and the order's row.
+const BUFFERS_PER_EVENT: i64 = 6;
+
+/// A page of the feed is a range of its index, limited before the orders are searched. It reads as many buffers at the
+/// start as at the end of a large table, and the end of the feed is one search.
+async fn a_page_of_the_feed_costs_its_own_events_only(client: &tokio_postgres::Client) {
+    let positions = "SELECT transaction_id::text, sequence FROM order_events ORDER BY transaction_id, sequence LIMIT 1 OFFSET $1";
+    for (offset, limit) in [(0_i64, 10_i64), (0, 100), (100_000, 100), (199_990, 100)] {
+        let row = client.query_one(positions, &[&offset]).await.unwrap();
+        let (transaction, sequence): (&str, i64) = (row.get(0), row.get(1));
+        let parameters = format!("('{transaction}', {sequence}, {limit}, 0, 4095)");
+        let (plan, buffers) = explain(client, "feed_page", &parameters).await;
+        let scan = plan.find("Index Scan using order_events_feed").unwrap();
+        assert!(plan.contains("Index Cond: ((ROW(transaction_id, sequence) > ROW("), "{plan}");
+        assert!(plan.find("Limit").unwrap() < scan && plan.find("orders_pkey").unwrap() > scan, "{plan}");
+        assert!(buffers <= limit * BUFFERS_PER_EVENT + 20, "{buffers} at {offset}: {plan}");
+    }
+    let (plan, buffers) = explain(client, "feed_end", "").await;
+    assert!(
+        plan.contains("Index Only Scan Backward using order_events_feed") && buffers <= 20,
+        "{buffers}: {plan}"
+    );
+}
+
+/// Executes a prepared statement. Returns its plan and the number of buffers that it read.
+async fn explain(client: &tokio_postgres::Client, name: &str, parameters: &str) -> (String, i64) {
+    let sql = format!("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE \"{name}\" {parameters}");
+    let rows = client.query(&sql, &[]).await.unwrap();
+    let lines: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    // The first line about buffers is that of the whole statement.
+    let buffers = lines.iter().find(|line| line.contains("Buffers: ")).unwrap();
+    let count =
+        |part: &str| part.split_once('=').and_then(|(_, number)| number.parse::<i64>().ok()).unwrap_or(0);
+    let read =
+        buffers.split_whitespace().filter(|part| part.starts_with("hit=") || part.starts_with("read="));
+    (lines.join("\n"), read.map(count).sum())
 }

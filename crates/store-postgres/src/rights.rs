@@ -11,6 +11,7 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("schema_versions", "SELECT"),
     ("shard", "SELECT"),
     ("copies", "SELECT"),
+    ("feed_state", "SELECT"),
     ("accounts", "SELECT"),
     ("accounts", "INSERT"),
     ("accounts", "UPDATE"),

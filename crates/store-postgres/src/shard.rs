@@ -12,6 +12,8 @@
 //! - *Reads follow within [`crate::monitor::INTERVAL`].* The store caches the range. It refreshes the cache in that
 //!   interval, and whenever a batch is planned with a view. After that, reads of a moved bucket are refused as
 //!   unavailable instead of returning stale data, and lists are marked as incomplete.
+//! - *The feed is read with the present range only.* A server with the old map gets an error instead of a page; see
+//!   [`crate::feed`].
 //! - *Lists, the feed and task claims skip rows outside the range.* Those rows still exist until they are purged.
 
 use std::{
@@ -85,7 +87,7 @@ pub(crate) fn ownership_of(row: &Row) -> Result<Ownership, Failure> {
 }
 
 /// Decodes a range of buckets from two columns of a row.
-fn buckets_of(row: &Row, column: usize) -> Result<BucketRange, Failure> {
+pub(crate) fn buckets_of(row: &Row, column: usize) -> Result<BucketRange, Failure> {
     let bucket = |column| -> Result<Option<Bucket>, Failure> {
         Ok(u16::try_from(read::<i32>(row, column)?).ok().and_then(Bucket::new))
     };

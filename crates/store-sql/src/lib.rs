@@ -6,7 +6,7 @@
 //! | `row` | the trait through which this crate reads a row, and ids that bound a range |
 //! | [`accounts`], [`catalogue`], [`claims`], [`orders`], [`tasks`] | values from rows, columns from values |
 //! | [`lists`] | the index ranges of a list of orders, and the page made of them |
-//! | [`feed`] | the cursors of a feed |
+//! | [`feed`] | the events of a feed |
 //! | [`stock`] | manual changes of stock |
 //! | [`schema`] | the list of migrations, and the check of a database's schema version |
 //! | `testing` | checks of a store's migrations (feature `testing`) |

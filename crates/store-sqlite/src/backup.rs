@@ -24,6 +24,7 @@ use self::unfinished::Unfinished;
 use crate::{
     SqliteStore,
     failure::Failure,
+    feed::renew_incarnation,
     file::{beside, directory_of, open_immutable},
     migrate,
 };
@@ -92,13 +93,12 @@ fn write_copy(path: &Path, to: &Path) -> Result<(), StoreError> {
             StoreError::Unavailable(format!("the name of {} is not in UTF-8", to.display()))
         })?;
         connection.execute("VACUUM INTO ?1", params![to])?;
+        let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         // With generation 0, the original's log counts as the log of another file and is not applied to the backup.
-        Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?.pragma_update(
-            None,
-            "user_version",
-            0,
-        )?;
-        Ok(())
+        copy.pragma_update(None, "user_version", 0)?;
+        // If the backup is copied into the place of a database by hand, no command gives the database a new
+        // incarnation.
+        renew_incarnation(&copy)
     };
     copy().map_err(StoreError::from)
 }

@@ -16,10 +16,11 @@ use uuid::Uuid;
 use crate::{SqliteStore, failure::Failure};
 
 /// Columns and tables that are not copied: the order's details are in its first event, each store numbers its feed
-/// itself, and each database records its own schema.
+/// itself, and each database records its own schema and incarnation.
 const APART: &[(&str, &[&str])] = &[
     ("orders", &["details"]),
     ("order_events", &["sequence"]),
+    ("feed_state", &[]),
     ("schema_versions", &[]),
     ("refinery_schema_history", &[]),
 ];

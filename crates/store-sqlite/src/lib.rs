@@ -3,7 +3,8 @@
 //! | module | content |
 //! |---|---|
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
-//! | `orders` | the commit of a batch, and the reads of orders, events and the feed |
+//! | `orders` | the commit of a batch, and the reads of orders and events |
+//! | `feed` | the feed, and the incarnation of a database |
 //! | `tasks`, `catalogue`, `stock`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
 //! | `backup` | backups and their restoration |
@@ -33,6 +34,7 @@ mod connection;
 mod damage;
 mod export;
 mod failure;
+mod feed;
 mod file;
 mod lock;
 mod migrate;
@@ -51,7 +53,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
-use dabba_store::{Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError};
+use dabba_store::{
+    FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError,
+};
 use futures::stream::{BoxStream, StreamExt as _};
 
 pub use dabba_store_sql::catalogue::MAX_STORED_MENUS;
@@ -165,6 +169,9 @@ impl Store for SqliteStore {
     /// No other process has workers for the tasks of this database.
     async fn announce_tasks(&self, _bucket: Bucket, _queue: TaskQueue) {}
 
+    /// No other process reads the feed of this database.
+    async fn announce_events(&self, _shard: usize) {}
+
     /// The connections are open from the start.
     async fn warm_up(&self, _batches: usize) {}
 
@@ -174,6 +181,10 @@ impl Store for SqliteStore {
 
     fn shard_names(&self) -> Vec<String> {
         vec![SOLE_SHARD.to_owned()]
+    }
+
+    fn feed_sources(&self) -> Vec<FeedSource> {
+        vec![FeedSource { name: SOLE_SHARD.to_owned(), split_from: None }]
     }
 
     fn directory(&self) -> usize {

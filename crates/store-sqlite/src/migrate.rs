@@ -37,6 +37,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V7__versions", include_str!("../migrations/V7__versions.sql")),
     ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
     ("V9__task_subjects", include_str!("../migrations/V9__task_subjects.sql")),
+    ("V10__feed_state", include_str!("../migrations/V10__feed_state.sql")),
 ]);
 
 /// The version of the newest migration.

@@ -13,8 +13,7 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderPage, OrderQuery,
-    OrderStore, StoreError,
+    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderStore, StoreError,
 };
 
 use crate::{SqliteStore, claims};
@@ -43,11 +42,6 @@ impl OrderStore for SqliteStore {
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
         let query = query.clone();
         self.readers.read(move |connection| list::list_orders(connection, &query)).await
-    }
-
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        let after = read::parse_cursor(after)?;
-        self.readers.read(move |connection| read::feed(connection, after, limit)).await
     }
 
     async fn find_claim(

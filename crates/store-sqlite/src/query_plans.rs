@@ -8,10 +8,10 @@ use rusqlite::Connection;
 use crate::{
     accounts, audit,
     catalogue::{self, marks},
-    migrate,
+    feed, migrate,
     orders::{
         commit, list,
-        read::{FIND_EVENTS, FIND_ORDER, READ_FEED},
+        read::{FIND_EVENTS, FIND_ORDER},
     },
     stock, tasks,
 };
@@ -73,7 +73,9 @@ const STATEMENTS: &[&str] = &[
     tasks::RESOLVE,
     FIND_EVENTS,
     FIND_ORDER,
-    READ_FEED,
+    feed::FIND_INCARNATION,
+    feed::FIND_LAST,
+    feed::READ_FEED,
 ];
 
 fn migrated() -> (tempfile::TempDir, Connection) {

@@ -24,9 +24,9 @@ use dabba_domain::{
     task::TaskQueue,
 };
 use dabba_store::{
-    CatalogueStore as _, Commit, CommitOutcome, FeedCursor, IdempotencyKey, OrderStore as _, Store as _,
+    CatalogueStore as _, Commit, CommitOutcome, FeedPosition, IdempotencyKey, OrderStore as _, Store as _,
     TaskStore as _,
-    conformance::builders::{World, customer, menu, order_of, slug, staff},
+    conformance::builders::{World, customer, feed_after, menu, order_of, slug, staff},
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
@@ -120,7 +120,7 @@ fn kill(child: &mut Child) {
 /// Knowledge of the parent about the database from earlier rounds.
 #[derive(Default)]
 struct Inspector {
-    cursor: FeedCursor,
+    position: FeedPosition,
     histories: HashMap<OrderId, Vec<RecordedEvent>>,
 }
 
@@ -133,10 +133,10 @@ impl Inspector {
         acknowledged: &[(OrderId, u32)],
     ) {
         let mut touched = Vec::new();
-        for entry in store.feed(&self.cursor, u32::MAX).await.unwrap() {
-            self.cursor = entry.cursor;
-            touched.push(entry.event.order_id);
-            self.histories.entry(entry.event.order_id).or_default().push(entry.event);
+        for event in feed_after(store, 0, self.position).await {
+            self.position = event.position;
+            touched.push(event.order_id);
+            self.histories.entry(event.order_id).or_default().push(event.decode().unwrap());
         }
         for (id, version) in acknowledged {
             let history = self.histories.get(id).unwrap_or_else(|| panic!("{id:?} was lost"));

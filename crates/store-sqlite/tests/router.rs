@@ -31,7 +31,11 @@ fn fresh() -> Fresh {
         let path = directory.path().join(format!("{name}.db"));
         SqliteStore::migrate(&path).unwrap();
         stores.push(Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap()));
-        shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
+        shards.push(ShardRange {
+            name: name.to_owned(),
+            buckets: buckets.parse().unwrap(),
+            split_from: None,
+        });
     }
     let store = ShardedStore::new(ShardMap::new(shards).unwrap(), stores).unwrap();
     let store = store.with_directory("middle").unwrap().with_timeout(PATIENCE);

@@ -29,6 +29,7 @@ pub mod builders;
 mod catalogue;
 mod commits;
 pub mod damaged;
+mod feed;
 pub mod formats;
 mod history;
 mod keys;
@@ -126,8 +127,13 @@ properties! { $
         details_are_stored_exactly,
         events_are_read_in_pages,
         an_unknown_order_has_no_events,
+    }
+    feed {
         the_feed_is_in_the_order_of_the_commits,
+        events_of_the_feed_state_their_parties,
         the_feed_is_read_in_pages,
+        the_end_of_the_feed_separates_old_from_new_events,
+        every_shard_is_a_source_of_events,
         the_feed_has_each_restaurant_in_commit_order,
         the_feed_of_concurrent_writers_skips_nothing,
     }

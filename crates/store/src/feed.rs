@@ -4,6 +4,9 @@
 //! (a standby, a shard that is split off) and that a restore replaces, because a restored database assigns the positions after the
 //! restored moment again. A position is valid only with the incarnation under which it was read.
 
+mod cursor;
+mod old_cursor;
+
 use std::{fmt, str::FromStr, sync::Arc};
 
 use async_trait::async_trait;
@@ -12,6 +15,7 @@ use dabba_domain::{
     order::{RecordedEvent, Version},
 };
 
+pub use self::cursor::{CursorVoid, FeedCursor, FeedCursorError, FeedSource};
 use crate::{
     StoreError,
     encoding::{decode_event, decode_event_of_newer, decode_json},

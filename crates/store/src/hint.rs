@@ -9,4 +9,9 @@ pub enum Hint {
     Catalogue(RestaurantId),
     /// Tasks of this queue may be due now.
     Tasks(TaskQueue),
+    /// The feed of a shard has new events.
+    Events {
+        /// Index of the shard in the store that sends the hint.
+        shard: usize,
+    },
 }

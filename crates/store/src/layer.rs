@@ -16,11 +16,12 @@ use futures::stream::BoxStream;
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
     CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
-    MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus,
-    PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, ScopedKey,
-    StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask, Subject,
-    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    CommitOutcome, Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
+    IdempotencyKey, Listing, Measurement, MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery,
+    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation,
+    RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim,
+    StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    UnderKey,
 };
 
 /// A call of a store's method.
@@ -49,9 +50,10 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, tasks, catalogues, accounts and audits, with their kinds, and derives
-/// from the list the defaults of [`StoreLayer`] and these traits for every layer. The methods of [`Store`] itself follow below.
-/// A provided method needs an entry only if a store overrides it; the compiler does not notice a missing one.
+/// Lists the required methods of the traits for orders, the feed, tasks, catalogues, accounts and audits, with their
+/// kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer. The methods of
+/// [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the compiler does not
+/// notice a missing one.
 macro_rules! layer {
     ($($store:ident {$(
         $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
@@ -135,6 +137,11 @@ macro_rules! layer {
                 self.inner().announce_tasks(bucket, queue).await;
             }
 
+            /// See [`Store::announce_events`].
+            async fn announce_events(&self, shard: usize) {
+                self.inner().announce_events(shard).await;
+            }
+
             /// See [`Store::warm_up`].
             async fn warm_up(&self, batches: usize) {
                 self.inner().warm_up(batches).await;
@@ -153,6 +160,11 @@ macro_rules! layer {
             /// See [`Store::shard_names`].
             fn shard_names(&self) -> Vec<String> {
                 self.inner().shard_names()
+            }
+
+            /// See [`Store::feed_sources`].
+            fn feed_sources(&self) -> Vec<FeedSource> {
+                self.inner().feed_sources()
             }
 
             /// See [`Store::directory`].
@@ -188,9 +200,12 @@ layer! {
         Read order(id: OrderId) -> Option<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
-        Read feed(after: &FeedCursor, limit: u32) -> Vec<FeedEntry>;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
         Other delete_expired_keys(claimed_before: Timestamp, limit: u32) -> u32;
+    }
+    FeedStore {
+        Read feed(shard: usize, after: FeedPosition, limit: u32) -> FeedPage;
+        Read feed_end(shard: usize) -> FeedEnd;
     }
     TaskStore {
         Other enqueue_task(task: &NewTask) -> bool;
@@ -266,6 +281,9 @@ impl<L: StoreLayer> Store for L {
     async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue) {
         StoreLayer::announce_tasks(self, bucket, queue).await;
     }
+    async fn announce_events(&self, shard: usize) {
+        StoreLayer::announce_events(self, shard).await;
+    }
     async fn warm_up(&self, batches: usize) {
         StoreLayer::warm_up(self, batches).await;
     }
@@ -277,6 +295,9 @@ impl<L: StoreLayer> Store for L {
     }
     fn shard_names(&self) -> Vec<String> {
         StoreLayer::shard_names(self)
+    }
+    fn feed_sources(&self) -> Vec<FeedSource> {
+        StoreLayer::feed_sources(self)
     }
     fn directory(&self) -> usize {
         StoreLayer::directory(self)

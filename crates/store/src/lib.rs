@@ -1,9 +1,9 @@
 //! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
-//! A store keeps orders with their history ([`OrderStore`]), tasks ([`TaskStore`]), restaurants with menus and stock
-//! ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads all of it ([`AuditStore`]). The contract names no
-//! database, and the layers above do not depend on which database is used. A [`ShardMap`] and a [`ShardedStore`] combine several
-//! stores into one.
+//! A store keeps orders with their history ([`OrderStore`], [`FeedStore`]), tasks ([`TaskStore`]), restaurants with
+//! menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads all of it ([`AuditStore`]).
+//! The contract names no database, and the layers above do not depend on which database is used. A [`ShardMap`] and a
+//! [`ShardedStore`] combine several stores into one.
 //!
 //! The `conformance` suite (feature `conformance`) checks the guarantees that types cannot express: one function per property,
 //! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and
@@ -51,14 +51,13 @@ pub use claim::{
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
 pub use error::{StoreError, chain};
 pub use feed::{
-    FeedEnd, FeedEvent, FeedPage, FeedPosition, FeedStore, Incarnation, IncarnationError,
+    CursorVoid, FeedCursor, FeedCursorError, FeedEnd, FeedEvent, FeedPage, FeedPosition, FeedSource,
+    FeedStore, Incarnation, IncarnationError,
 };
 pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{
-    FeedCursor, FeedEntry, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
-};
+pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
 pub use revocation::{Credential, Revocation, RevocationRevision, Subject, least_revision};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
@@ -75,7 +74,7 @@ pub use task::{
 
 /// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
 #[async_trait::async_trait]
-pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
+pub trait Store: OrderStore + FeedStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
     /// Checks with a real query which part of the store answers. Fails if nothing can be served without the parts that do not
     /// answer.
     async fn ping(&self) -> Result<Health, StoreError>;
@@ -99,6 +98,11 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
     /// single process notifies nobody.
     async fn announce_tasks(&self, bucket: Bucket, queue: TaskQueue);
 
+    /// Notifies other processes on the same store that the feed of a shard, given by index, has new events. The other
+    /// processes receive [`Hint::Events`], which may be lost; a failed notification is not an error. A store that
+    /// serves a single process notifies nobody.
+    async fn announce_events(&self, shard: usize);
+
     /// Prepares each shard for this number of concurrent batches of commits, so that the first batches after a start are as fast
     /// as later ones. Ignores failures: the first use meets the same failure and reports it.
     async fn warm_up(&self, batches: usize);
@@ -115,6 +119,9 @@ pub trait Store: OrderStore + TaskStore + CatalogueStore + AccountStore + AuditS
 
     /// Returns the names of the shards, by index.
     fn shard_names(&self) -> Vec<String>;
+
+    /// Returns the shards as sources of events, by index: what a [`FeedCursor`] must know about them.
+    fn feed_sources(&self) -> Vec<FeedSource>;
 
     /// Returns the index of the shard that keeps the accounts.
     fn directory(&self) -> usize;

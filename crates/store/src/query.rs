@@ -38,14 +38,6 @@ pub trait OrderStore: Send + Sync {
     /// Returns a page of orders. New orders never shift or repeat the content of later pages.
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError>;
 
-    /// Returns at most `limit` events of all orders after a cursor. Events of one restaurant appear in commit order;
-    /// events of different restaurants appear in any relative order. An event that commits late appears late; no event
-    /// is ever skipped or repeated. A shard that does not answer does not delay the others: its events appear once it
-    /// answers again.
-    ///
-    /// A cursor that no store of this kind made is [`StoreError::Corrupt`].
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError>;
-
     /// Returns the record of a key, if the key is claimed. A request can then be answered as before although it would
     /// now be refused, and a caller can learn how a commit with an unknown outcome ended.
     async fn find_claim(
@@ -140,24 +132,4 @@ impl PageSize {
     pub const fn get(self) -> u32 {
         self.0
     }
-}
-
-/// Position in the feed. Only the store that made a cursor can read it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FeedCursor(pub String);
-
-impl FeedCursor {
-    /// Returns the position before the first event.
-    pub fn start() -> Self {
-        Self::default()
-    }
-}
-
-/// An event in the feed.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FeedEntry {
-    /// Position directly after this event.
-    pub cursor: FeedCursor,
-    /// The event.
-    pub event: RecordedEvent,
 }

@@ -7,13 +7,12 @@
 //! | `gather` | calls to many shards at once, tolerating shards that do not answer |
 //! | `router` | [`ShardedStore`], and the calls that concern it as a whole |
 //! | `orders`, `feed`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
-//! | `cursor` | a position in the feed of all shards, as text |
 //!
 //! **Targeted calls.** A call about a restaurant, an order or a task goes to the one shard that the id
 //! determines. The router adds no timeout; the store of the shard has its own. An id that is not stored on
 //! that shard is unknown, and no other shard is tried.
 //!
-//! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, parked tasks, the feed, due tasks,
+//! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, parked tasks, due tasks,
 //! old keys and the lists of an audit are requested from all shards at once, each with a timeout. Shards that do
 //! not answer are omitted, and the result states so; the call fails only if no shard answers. A slow or dead
 //! shard therefore affects only its own restaurants. The lists of orders, restaurants and parked tasks, and the
@@ -26,7 +25,6 @@
 mod accounts;
 mod audit;
 mod catalogue;
-mod cursor;
 mod feed;
 mod gather;
 mod map;

@@ -33,6 +33,7 @@ impl Sharded {
         let range = |(name, buckets): (&str, String)| ShardRange {
             name: name.to_owned(),
             buckets: buckets.parse().unwrap(),
+            split_from: None,
         };
         let map = ShardMap::new(
             [("north", format!("0-{}", SOUTH - 1)), ("south", format!("{SOUTH}-4095"))].map(range).into(),

@@ -1,6 +1,7 @@
-//! `dabba shards`: shows, splits and purges the databases of the shard map.
+//! `dabba shards`: shows, splits and purges the databases of the shard map, and marks them as restored.
 
 mod purge;
+mod restored;
 mod show;
 mod split;
 
@@ -28,6 +29,11 @@ enum Command {
     Split(Box<split::Arguments>),
     /// Removes the data that belongs to another shard since a split from each database.
     Purge(purge::Arguments),
+    /// Marks a database as restored from a backup, so that no reader of the events misses any.
+    ///
+    /// Run it after a restore to a moment and after the promotion of a standby that lacked commits, before the first
+    /// server starts.
+    Restored(restored::Arguments),
 }
 
 /// Runs the command.
@@ -36,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         None => show::run(arguments.show),
         Some(Command::Split(arguments)) => split::run(*arguments),
         Some(Command::Purge(arguments)) => purge::run(arguments),
+        Some(Command::Restored(arguments)) => restored::run(arguments),
     }
 }
 

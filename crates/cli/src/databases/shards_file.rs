@@ -13,6 +13,7 @@
 //! [[shard]]
 //! name = "south"
 //! buckets = "2048-4095"
+//! split_from = "north"           # south's database began as a copy of north's; or the former name of south
 //! url = "postgresql://dabba@south.example/dabba"
 //! ```
 
@@ -33,8 +34,10 @@ const OWNER_ONLY: u32 = 0o600;
 
 /// Names that the file may contain.
 const NAMES: Names<'_> = Names { known: &["directory"], tables: &[("shard", SHARD_NAMES)] };
-const SHARD_NAMES: Names<'_> =
-    Names { known: &["name", "buckets", "url", "replica_url"], tables: &[("pool", POOL_NAMES)] };
+const SHARD_NAMES: Names<'_> = Names {
+    known: &["name", "buckets", "split_from", "url", "replica_url"],
+    tables: &[("pool", POOL_NAMES)],
+};
 const POOL_NAMES: Names<'_> = Names {
     known: &[
         "size",
@@ -75,6 +78,9 @@ struct Document {
 struct Entry {
     name: String,
     buckets: BucketRange,
+    /// See [`ShardRange::split_from`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split_from: Option<String>,
     url: DatabaseUrl,
     #[serde(skip_serializing_if = "Option::is_none")]
     replica_url: Option<DatabaseUrl>,
@@ -139,7 +145,7 @@ impl ShardsFile {
     /// Returns a map of a single database that holds everything.
     pub(crate) fn sole(url: DatabaseUrl, replica_url: Option<DatabaseUrl>) -> Self {
         let Ownership { name, buckets, .. } = Ownership::sole();
-        let entry = Entry { name, buckets, url, replica_url, pool: Pool::default() };
+        let entry = Entry { name, buckets, split_from: None, url, replica_url, pool: Pool::default() };
         let map = ShardMap::sole(&entry.name);
         Self { document: Document { directory: None, shards: vec![entry] }, map }
     }
@@ -156,7 +162,11 @@ impl ShardsFile {
     }
 
     fn new(document: Document) -> Result<Self, String> {
-        let range = |entry: &Entry| ShardRange { name: entry.name.clone(), buckets: entry.buckets };
+        let range = |entry: &Entry| ShardRange {
+            name: entry.name.clone(),
+            buckets: entry.buckets,
+            split_from: entry.split_from.clone(),
+        };
         let map =
             ShardMap::new(document.shards.iter().map(range).collect()).map_err(|error| error.to_string())?;
         if let Some(directory) = &document.directory
@@ -182,7 +192,7 @@ impl ShardsFile {
 
     /// Returns the shards in the order of the file.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Shard<'_>> {
-        self.document.shards.iter().map(|Entry { name, buckets, url, replica_url, pool }| Shard {
+        self.document.shards.iter().map(|Entry { name, buckets, url, replica_url, pool, .. }| Shard {
             name,
             buckets: *buckets,
             url,
@@ -198,7 +208,7 @@ impl ShardsFile {
     }
 
     /// Returns the same shards with one of them split: the shard keeps the first range, and a new shard after it gets
-    /// the second range and the same connection settings.
+    /// the second range and the same connection settings, and states from which shard it was split.
     pub(crate) fn split(
         &self,
         name: &str,
@@ -213,7 +223,14 @@ impl ShardsFile {
         let entry = &mut document.shards[place];
         entry.buckets = kept;
         let pool = entry.pool;
-        let new = Entry { name: new_name.to_owned(), buckets: given, url, replica_url, pool };
+        let new = Entry {
+            name: new_name.to_owned(),
+            buckets: given,
+            split_from: Some(name.to_owned()),
+            url,
+            replica_url,
+            pool,
+        };
         document.shards.insert(place + 1, new);
         Self::new(document)
     }
@@ -301,6 +318,11 @@ mod tests {
             ("buckets = \"0-2047\"", "buckets = ", "line 4: buckets: "),
             ("postgresql://south", "mysql://south", "postgresql://"),
             (
+                "name = \"north\"",
+                "name = \"north\"\nsplit_from = \"north\"",
+                "\"north\" is split from itself",
+            ),
+            (
                 "[[shard]]\n        name = \"north\"",
                 "directory = \"east\"\n[[shard]]\nname = \"north\"",
                 "\"east\"",
@@ -329,6 +351,9 @@ mod tests {
             let expected = [("north", "0-9"), ("east", "10-2047"), ("south", "2048-4095")];
             assert_eq!(ranges, expected.map(|(name, range)| (name, range.to_owned())));
             assert_eq!(file.directory(), "north");
+            let parents: Vec<_> =
+                file.map().shards().iter().map(|shard| shard.split_from.as_deref()).collect();
+            assert_eq!(parents, [None, Some("north"), None]);
             assert_eq!(file.shard("east").unwrap().pool().size.unwrap().small(), 24);
             assert_eq!(
                 file.shard("north").unwrap().url.as_str(),

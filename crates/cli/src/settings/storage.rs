@@ -35,7 +35,9 @@ pub(crate) struct Storage {
     #[config(layer_attr(arg(long, value_name = "URL")))]
     pub(crate) replica_database: Option<DatabaseUrl>,
 
-    /// File (TOML) that lists several PostgreSQL databases and the orders that each of them stores; default none.
+    /// File (TOML) that lists several PostgreSQL databases and the orders that each of them stores; default none. In
+    /// the entry of a shard, `split_from` names the shard of which its database began as a copy, or its former name, so
+    /// that cursors of the events stay valid.
     #[config(env = "DABBA_SHARDS")]
     #[config(layer_attr(arg(long, value_name = "FILE")))]
     pub(crate) shards: Option<PathBuf>,

@@ -68,6 +68,7 @@ impl Catalogues {
                     Hint::Catalogue(id) if self.catalogue_cache.contains(id) => drop(changed.insert(id)),
                     Hint::Catalogue(_) => {}
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
+                    Hint::Events { .. } => {}
                 }
             }
             if changed.is_empty() {

@@ -210,6 +210,7 @@ async fn a_hanging_shard_delays_only_its_own_restaurants() {
     let range = |(name, buckets): (&str, &str)| ShardRange {
         name: name.to_owned(),
         buckets: buckets.parse().unwrap(),
+        split_from: None,
     };
     let map = ShardMap::new([("a", "0-2047"), ("b", "2048-4095")].map(range).into()).unwrap();
     let stores = shards.iter().map(|shard| Arc::clone(shard) as Arc<dyn Store>).collect();

@@ -263,7 +263,7 @@ fn map() -> Result<ShardMap, String> {
             None => (rest, rest),
         };
         rest = above;
-        shards.push(ShardRange { name: format!("shard-{shard}"), buckets });
+        shards.push(ShardRange { name: format!("shard-{shard}"), buckets, split_from: None });
     }
     ShardMap::new(shards).map_err(|error| error.to_string())
 }

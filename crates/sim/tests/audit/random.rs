@@ -12,8 +12,8 @@ use dabba_domain::{
 };
 use dabba_sim::audit::{AuditOptions, AuditReport, FindingCode, audit};
 use dabba_store::{
-    Commit, CommitOutcome, FeedCursor, Store,
-    conformance::builders::{World, customer, order_of, reference_of, staff},
+    Commit, CommitOutcome, Store,
+    conformance::builders::{World, customer, order_of, reference_of, staff, whole_feed},
 };
 
 /// Number of orders in a store: more than two pages of the audit.
@@ -23,7 +23,7 @@ pub(crate) const ORDERS: usize = 230;
 pub(crate) async fn audit_random_orders(store: Arc<dyn Store>) -> (AuditReport, u64) {
     let mut world = World::new(20_261_125);
     fill(&store, &mut world, ORDERS).await;
-    let events = store.feed(&FeedCursor::start(), 100_000).await.unwrap().len();
+    let events = whole_feed(&*store).await.len();
     let report = audit(&*store, None, &AuditOptions::new(world.now())).await.unwrap();
     (report, events.try_into().unwrap())
 }

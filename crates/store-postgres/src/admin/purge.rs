@@ -104,6 +104,19 @@ const PURGE_KEYS: &str = concat!(
     ORDER BY account_id DESC, restaurant_id DESC, key DESC LIMIT 1"
 );
 
+/// Records the last event's position as purged, unless a later one is recorded. Considers only events that the feed can
+/// return: an event of an open transaction may follow the others and come before them.
+const RECORD_LAST_EVENT: &str = concat!(
+    "\
+    UPDATE feed_state SET purged_transaction_id = last.transaction_id, purged_sequence = last.sequence \
+    FROM ( \
+        SELECT transaction_id, sequence FROM order_events WHERE transaction_id < pg_snapshot_xmin(pg_current_snapshot()) \
+        ORDER BY transaction_id DESC, sequence DESC LIMIT 1) AS last \
+    WHERE is_the_only_row \
+        AND (last.transaction_id, last.sequence) > (purged_transaction_id, purged_sequence) AND ",
+    schema_is_known!("$1"),
+);
+
 /// Tables that only the directory uses. A table that references another one comes before it.
 const DIRECTORY: [(&str, &str); 4] = [
     ("memberships", purge_outside_directory!("memberships", "restaurant_id, account_id")),
@@ -135,7 +148,8 @@ impl Table {
 /// Every statement of this module, for the test of query plans.
 #[cfg(test)]
 pub(crate) fn statements() -> Vec<(&'static str, String)> {
-    let fixed = [("purge_keys", PURGE_KEYS)].into_iter().chain(DIRECTORY);
+    let fixed =
+        [("purge_keys", PURGE_KEYS), ("record_last_event", RECORD_LAST_EVENT)].into_iter().chain(DIRECTORY);
     let fixed = fixed.map(|(name, sql)| (name, sql.to_owned()));
     fixed.chain(TABLES.iter().map(|table| (table.name, table.sql()))).collect()
 }
@@ -159,6 +173,7 @@ impl Administration {
         if self.ownership().await?.is_none() {
             return Err(StoreError::Unfit("the database is in no shard map".to_owned()));
         }
+        self.record_last_event().await?;
         let mut all = Vec::new();
         all.push(self.purge_keys(&mut progress).await?);
         for table in &TABLES {
@@ -170,6 +185,16 @@ impl Administration {
         // A last step may have kept its rows because of a migration after its check.
         self.require_known_schema().await?;
         Ok(all)
+    }
+
+    /// Records the position of the last event, which the purge may delete. Events of another shard are not written any
+    /// more, so no event that the purge deletes comes after it.
+    async fn record_last_event(&self) -> Result<(), StoreError> {
+        self.run(async |connection| {
+            refuse_newer_schema(connection).await?;
+            connection.write(RECORD_LAST_EVENT, &[&KNOWN_SCHEMA]).await.map(drop)
+        })
+        .await
     }
 
     async fn purge_table(

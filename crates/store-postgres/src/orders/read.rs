@@ -41,7 +41,6 @@ macro_rules! event_columns {
         "order_id, version, type, data::text, actor::text, at_ns"
     };
 }
-pub(super) use event_columns;
 
 pub(crate) const FIND_ORDERS: &str = concat!(select_orders!(), "WHERE orders.id = ANY ($1)");
 
@@ -78,24 +77,20 @@ pub(super) async fn events(
     limit: u32,
 ) -> Result<Vec<RecordedEvent>, Failure> {
     let rows = connection.query(FIND_EVENTS, &[&id.uuid(), &i64::from(after), &i64::from(limit)]).await?;
-    events_of(connection, &rows, 0).await
+    events_of(connection, &rows).await
 }
 
-/// Decodes the events in rows from the columns of [`event_columns`], which begin at `column`. An event that cannot be
+/// Decodes the events in rows of [`event_columns`]. An event that cannot be
 /// decoded is passed on as stored, if a newer program wrote to its order.
-pub(super) async fn events_of(
-    connection: &Connection,
-    rows: &[Row],
-    column: usize,
-) -> Result<Vec<RecordedEvent>, Failure> {
-    let decoded = collect(rows, |row| event_of(row, column, decode_event));
+async fn events_of(connection: &Connection, rows: &[Row]) -> Result<Vec<RecordedEvent>, Failure> {
+    let decoded = collect(rows, |row| event_of(row, 0, decode_event));
     let Err(Failure::Store(StoreError::Corrupt(_))) = &decoded else { return decoded };
-    let orders: Vec<Uuid> = collect(rows, |row| row.uuid(column))?;
+    let orders: Vec<Uuid> = collect(rows, |row| row.uuid(0))?;
     let newer = connection.query(FIND_NEWER, &[&orders, &stored_version(ORDER_FORMAT)]).await?;
     let newer: HashSet<Uuid> = collect(&newer, |row| row.uuid(0))?;
     collect(rows, |row| {
-        let is_newer = newer.contains(&row.uuid(column)?);
-        event_of(row, column, if is_newer { decode_event_of_newer } else { decode_event })
+        let is_newer = newer.contains(&row.uuid(0)?);
+        event_of(row, 0, if is_newer { decode_event_of_newer } else { decode_event })
     })
 }
 

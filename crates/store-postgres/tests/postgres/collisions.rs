@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     OrderId,
-    order::{Command, Event},
+    order::Command,
 };
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, OrderStore as _,
@@ -61,8 +61,8 @@ async fn assert_exactly_once(store: &PostgresStore, outcomes: &[(OrderId, Commit
     let mut placed: Vec<_> = whole_feed(store)
         .await
         .into_iter()
-        .filter(|entry| matches!(entry.event.event, Event::Placed(_)))
-        .map(|entry| entry.event.order_id)
+        .filter(|entry| &*entry.name == "placed")
+        .map(|entry| entry.order_id)
         .collect();
     committed.sort_unstable();
     placed.sort_unstable();

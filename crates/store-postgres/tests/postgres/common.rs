@@ -11,8 +11,8 @@ use std::{
 use dabba_domain::RestaurantId;
 use dabba_pg_cluster::{Cluster, ClusterOptions, block_on};
 use dabba_store::{
-    CatalogueStore as _, FeedCursor, FeedEntry, OrderStore as _,
-    conformance::builders::{World, menu, slug},
+    CatalogueStore as _, FeedEvent, FeedPosition,
+    conformance::builders::{self, World, menu, slug},
 };
 use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, Randomness};
 use tokio_postgres::{Client, NoTls};
@@ -161,17 +161,11 @@ pub(crate) async fn restaurant(
 }
 
 /// Returns all events, read page by page.
-pub(crate) async fn whole_feed(store: &PostgresStore) -> Vec<FeedEntry> {
-    feed_after(store, FeedCursor::start()).await
+pub(crate) async fn whole_feed(store: &PostgresStore) -> Vec<FeedEvent> {
+    feed_after(store, FeedPosition::START).await
 }
 
 /// Returns all events after a position in the feed, read page by page.
-pub(crate) async fn feed_after(store: &PostgresStore, mut cursor: FeedCursor) -> Vec<FeedEntry> {
-    let mut feed = Vec::new();
-    loop {
-        let page = store.feed(&cursor, 100).await.unwrap();
-        let Some(last) = page.last() else { return feed };
-        cursor = last.cursor.clone();
-        feed.extend(page);
-    }
+pub(crate) async fn feed_after(store: &PostgresStore, position: FeedPosition) -> Vec<FeedEvent> {
+    builders::feed_after(store, 0, position).await
 }

@@ -1,9 +1,15 @@
 //! The feed never skips an event, however slow a transaction is.
 
-use dabba_domain::order::Event;
-use dabba_store::{FeedCursor, OrderStore as _, conformance::builders::World};
+use dabba_store::{FeedPosition, FeedStore as _, OrderStore as _, StoreError, conformance::builders::World};
+use dabba_store_postgres::{
+    Ownership, PostgresOptions, PostgresStore,
+    admin::{Administration, ShardState},
+};
 
-use crate::common::{eventually, eventually_some, open, own_database, session, whole_feed};
+use crate::common::{
+    eventually, eventually_some, feed_after, fresh_database, open, own_database, randomness, session,
+    whole_feed,
+};
 
 /// A transaction draws its position in the feed early and commits late, while other transactions commit. No reader
 /// reads past it. In the end, every reader has read every event once, in the same order.
@@ -31,25 +37,25 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
         .await
         .unwrap();
 
-    let mut cursor = before.last().unwrap().cursor.clone();
+    let mut position = before.last().unwrap().position;
     let mut seen = Vec::new();
     for _ in 0..5 {
         store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
-        let page = store.feed(&cursor, 100).await.unwrap();
+        let page = store.feed(0, position, 100).await.unwrap().events;
         assert!(page.is_empty(), "the feed returned events after an open transaction: {page:?}");
     }
     transaction.commit().await.unwrap();
     let more = 1 + 10;
     eventually("the feed continues", || async { whole_feed(&store).await.len() == 2 + more }).await;
     for _ in 0..more {
-        // One event per page, so that every cursor is used.
-        let page = store.feed(&cursor, 1).await.unwrap();
-        cursor = page.last().unwrap().cursor.clone();
+        // One event per page, so that every position is used.
+        let page = store.feed(0, position, 1).await.unwrap().events;
+        position = page.last().unwrap().position;
         seen.extend(page);
     }
     let all = whole_feed(&store).await;
     assert_eq!([before, seen].concat(), all);
-    assert!(all.iter().any(|entry| entry.event.order_id == late.order_id));
+    assert!(all.iter().any(|event| event.order_id == late.order_id));
 }
 
 /// A transaction that only reads never delays the feed, however long it lasts.
@@ -92,16 +98,16 @@ async fn a_reader_who_follows_many_writers_misses_nothing() {
         });
     }
     let expected = usize::try_from(WRITERS).unwrap() * BATCHES * 3;
-    let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
+    let (mut position, mut seen) = (FeedPosition::START, Vec::new());
     while seen.len() < expected * 2 {
-        let poll = async || reader.feed(&cursor, 7).await.unwrap();
+        let poll = async || reader.feed(0, position, 7).await.unwrap().events;
         let page = eventually_some("the feed continues", poll).await;
-        cursor = page.last().unwrap().cursor.clone();
+        position = page.last().unwrap().position;
         seen.extend(page);
     }
     writing.join_all().await;
     assert_eq!(seen, whole_feed(&reader).await);
-    let placed = seen.iter().filter(|entry| matches!(entry.event.event, Event::Placed(_))).count();
+    let placed = seen.iter().filter(|event| &*event.name == "placed").count();
     assert_eq!(placed, expected);
 }
 
@@ -131,7 +137,70 @@ async fn the_feed_orders_transactions_by_number() {
         store.commit(vec![order.clone()]).await.unwrap();
     }
     assert!(number().await > longer);
-    let placed = whole_feed(&store).await.into_iter().filter(|entry| entry.event.version == 1);
+    let placed = whole_feed(&store).await.into_iter().filter(|event| event.version == 1);
     let expected: Vec<_> = orders.iter().map(|order| order.order_id).collect();
-    assert_eq!(placed.map(|entry| entry.event.order_id).collect::<Vec<_>>(), expected);
+    assert_eq!(placed.map(|event| event.order_id).collect::<Vec<_>>(), expected);
+}
+
+/// The end of the feed does not move back when a purge deletes the last event, and a cursor at that event stays valid.
+/// Without the purge's record, readers of a new shard would be told to begin again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_does_not_move_the_end_back() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let mut world = World::new(3);
+    let customer = world.account_id();
+    let mut of = |is_low: bool| loop {
+        let id = world.restaurant_id();
+        if (id.bucket().number() < 2_048) == is_low {
+            return id;
+        }
+    };
+    let (kept, given) = (of(true), of(false));
+    store.commit(vec![world.place(kept, customer)]).await.unwrap();
+    store.commit(vec![world.place(given, customer)]).await.unwrap();
+    let before = store.feed_end(0).await.unwrap();
+    let half = Ownership { buckets: "0-2047".parse().unwrap(), ..Ownership::sole() };
+    let administration = Administration::new(&url).unwrap();
+    administration.step(&ShardState::of(Ownership::sole()), &ShardState::of(half.clone())).await.unwrap();
+    let purged = administration.purge(|_| {}).await.unwrap();
+    assert!(purged.iter().any(|purged| purged.table == "order_events" && purged.rows == 2), "{purged:?}");
+
+    let store = PostgresStore::open(&url, &half, &PostgresOptions::default(), randomness()).await.unwrap();
+    let feed = whole_feed(&store).await;
+    assert!(feed.len() == 2 && feed[1].position < before.position);
+    assert_eq!(store.feed_end(0).await.unwrap(), before);
+    store.commit(vec![world.place(kept, customer)]).await.unwrap();
+    let later = feed_after(&store, before.position).await;
+    assert_eq!(later.len(), 2, "no event after the purge lies before the recorded end");
+    assert_eq!(store.feed_end(0).await.unwrap().position, later[1].position);
+    let page = store.feed(0, before.position, 10).await.unwrap();
+    assert_eq!(page.incarnation, before.incarnation);
+}
+
+/// An event whose order is missing is an error that names the order, and is not skipped.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_without_its_order_is_not_skipped() {
+    let (_cluster, url) = own_database();
+    let store = open(&url).await;
+    let mut world = World::new(4);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let [lost, kept] = [(); 2].map(|()| world.place(restaurant, customer));
+    store.commit(vec![lost.clone(), kept]).await.unwrap();
+    session(&url).await.execute("DELETE FROM orders WHERE id = $1", &[&lost.order_id.uuid()]).await.unwrap();
+    let error = store.feed(0, FeedPosition::START, 100).await.unwrap_err();
+    let names = |text: &String| text.contains(&lost.order_id.to_string());
+    assert!(matches!(&error, StoreError::Corrupt(text) if names(text)), "{error}");
+}
+
+/// Two servers on one database, and a server that opens it again, see the same incarnation; another database has
+/// another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_keeps_its_incarnation() {
+    let url = fresh_database();
+    let first = open(&url).await.feed_end(0).await.unwrap().incarnation;
+    assert_eq!(open(&url).await.feed_end(0).await.unwrap().incarnation, first);
+    PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
+    assert_eq!(open(&url).await.feed_end(0).await.unwrap().incarnation, first);
+    assert_ne!(open(&fresh_database()).await.feed_end(0).await.unwrap().incarnation, first);
 }

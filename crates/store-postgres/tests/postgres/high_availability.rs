@@ -12,8 +12,9 @@ use std::{
 use dabba_domain::Role;
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::{
-    AccountChange, AccountEdit, AccountEditOutcome, AccountStore as _, CommitOutcome, FeedCursor, FeedEntry,
-    MembershipChange, OrderStore as _, Store as _, StoreError, conformance::builders::World,
+    AccountChange, AccountEdit, AccountEditOutcome, AccountStore as _, CommitOutcome, FeedEvent,
+    FeedPosition, FeedStore as _, MembershipChange, OrderStore as _, Store as _, StoreError,
+    conformance::builders::World,
 };
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 
@@ -27,6 +28,9 @@ const WRITERS: u64 = 4;
 
 /// Number of orders before and after the failure.
 const ORDERS: usize = 300;
+
+/// Maximum time of a call that must not wait for a standby.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Name of the standby on the primary.
 const STANDBY: &str = "second";
@@ -48,16 +52,16 @@ fn pair() -> Pair {
     Pair { primary, standby, url }
 }
 
-/// Reads the feed page by page until `stop` is set, and ignores temporary errors. Returns the events, and the cursor
+/// Reads the feed page by page until `stop` is set, and ignores temporary errors. Returns the events, and the position
 /// to continue from.
-async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEntry>, FeedCursor) {
-    let (mut read, mut cursor) = (Vec::new(), FeedCursor::start());
+async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEvent>, FeedPosition) {
+    let (mut read, mut position) = (Vec::new(), FeedPosition::START);
     while !stop.load(Ordering::Relaxed) {
-        match store.feed(&cursor, 100).await {
-            Ok(page) if page.is_empty() => tokio::time::sleep(POLL_INTERVAL).await,
+        match store.feed(0, position, 100).await {
+            Ok(page) if page.events.is_empty() => tokio::time::sleep(POLL_INTERVAL).await,
             Ok(page) => {
-                cursor = page.last().map_or(cursor, |entry| entry.cursor.clone());
-                read.extend(page);
+                position = page.events.last().map_or(position, |event| event.position);
+                read.extend(page.events);
             }
             Err(error) => {
                 assert!(matches!(error, StoreError::Unavailable(_)), "{error}");
@@ -65,7 +69,7 @@ async fn follow(store: Arc<PostgresStore>, stop: Arc<AtomicBool>) -> (Vec<FeedEn
             }
         }
     }
-    (read, cursor)
+    (read, position)
 }
 
 /// The primary's machine fails while orders are placed, and the standby is promoted. Clients that retry under their
@@ -93,17 +97,16 @@ async fn nothing_acknowledged_is_lost_with_the_primary() {
     let failures = writers.failures();
     let acknowledged = writers.finish().await;
     stop.store(true, Ordering::Relaxed);
-    let (mut followed, cursor) = follower.await.unwrap();
+    let (mut followed, position) = follower.await.unwrap();
 
     // The store resolves the lost commits itself, so possibly no writer has seen an error.
     let unknown = store.metrics().unknown_outcomes.get();
     assert!(failures > 0 || unknown > 0, "no call was affected, so the test proves nothing");
     assert_kept(&store, &acknowledged).await;
     assert_only(&standby, acknowledged.len());
-    followed.extend(feed_after(&store, cursor).await);
+    followed.extend(feed_after(&store, position).await);
     let whole = whole_feed(&store).await;
-    let positions =
-        |entries: &[FeedEntry]| entries.iter().map(|entry| entry.cursor.0.clone()).collect::<Vec<_>>();
+    let positions = |events: &[FeedEvent]| events.iter().map(|event| event.position).collect::<Vec<_>>();
     assert_eq!(positions(&followed), positions(&whole));
     let first = acknowledged.iter().filter(is_after).map(|one| one.at).min().unwrap();
     println!(
@@ -255,6 +258,49 @@ async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
     standby.restart().unwrap();
     assert!(matches!(edited.await.unwrap().unwrap(), AccountEditOutcome::Done(_)));
     assert_eq!(joined.await.unwrap().unwrap(), MembershipChange::Unchanged);
+}
+
+/// Returns the events that a store reads from the start, or why it does not return any.
+fn reading(store: &Arc<PostgresStore>) -> tokio::task::JoinHandle<Result<usize, StoreError>> {
+    let store = Arc::clone(store);
+    tokio::spawn(async move { Ok(store.feed(0, FeedPosition::START, 100).await?.events.len()) })
+}
+
+/// The first page that a connection reads is returned only when the standby has its events, because after a crash the
+/// primary shows commits that no standby has. While the standby is away, one connection waits, although callers stop
+/// waiting and ask again, and the store closes in the meantime. Later pages of the connection do not wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_not_published_before_the_standby_has_them() {
+    let Pair { primary, standby, url } = pair();
+    let (store, closed) = (open_with(&url, &impatient()).await, open_with(&url, &impatient()).await);
+    let mut world = World::new(14);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    store.commit(vec![world.place(restaurant, customer)]).await.unwrap();
+    standby.kill().unwrap();
+    let given_up = reading(&store);
+    eventually("the feed waits for the standby", async || waiting(&primary) == "1").await;
+    assert!(!given_up.is_finished());
+    given_up.abort();
+    for refused in [reading(&store), reading(&store)] {
+        let refused = refused.await.unwrap();
+        assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    }
+    assert_eq!(waiting(&primary), "1", "the calls share the wait");
+
+    let held = reading(&closed);
+    eventually("the other store waits too", async || waiting(&primary) == "2").await;
+    tokio::time::timeout(PATIENCE, closed.close()).await.unwrap();
+    assert!(matches!(held.await.unwrap(), Err(StoreError::Unavailable(_))));
+
+    standby.restart().unwrap();
+    eventually("the feed is read", async || matches!(reading(&store).await.unwrap(), Ok(2))).await;
+    let single = PostgresOptions { pool_size: 1, ..impatient() };
+    let single = open_with(&url, &single).await;
+    assert_eq!(reading(&single).await.unwrap().unwrap(), 2);
+    standby.kill().unwrap();
+    let again = tokio::time::timeout(PATIENCE, reading(&single)).await.unwrap();
+    assert_eq!(again.unwrap().unwrap(), 2);
+    assert!(single.feed_end(0).await.is_ok());
 }
 
 /// A host that accepts connections but sends nothing, like a machine with a hanging disk, costs time only once,

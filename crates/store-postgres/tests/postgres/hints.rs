@@ -23,7 +23,7 @@ async fn next(hints: &mut BoxStream<'static, Hint>) -> Option<Hint> {
 async fn next_restaurant(hints: &mut BoxStream<'static, Hint>) -> RestaurantId {
     match next(hints).await.unwrap() {
         Hint::Catalogue(id) => id,
-        Hint::Tasks(queue) => unreachable!("no test has announced tasks: {queue}"),
+        hint @ (Hint::Tasks(_) | Hint::Events { .. }) => unreachable!("no test has announced it: {hint:?}"),
     }
 }
 
@@ -50,6 +50,19 @@ async fn announced_tasks_cause_hints() {
     for queue in TaskQueue::ALL {
         other.announce_tasks(World::new(1).restaurant_id().bucket(), *queue).await;
         assert_eq!(next(&mut hints).await, Some(Hint::Tasks(*queue)));
+    }
+}
+
+/// New events are announced to other servers, and to the server itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn announced_events_cause_hints() {
+    let url = fresh_database();
+    let (store, other, watcher) = (open(&url).await, open(&url).await, session(&url).await);
+    let mut hints = store.hints();
+    wait_for_listener(&watcher).await;
+    for announcing in [&other, &store] {
+        announcing.announce_events(0).await;
+        assert_eq!(next(&mut hints).await, Some(Hint::Events { shard: 0 }));
     }
 }
 

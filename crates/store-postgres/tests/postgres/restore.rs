@@ -4,9 +4,10 @@ use std::{env, fs, path::Path, time::Instant};
 
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::{
-    CatalogueStore as _, CatalogueUpdate, ClaimAt, OrderStore as _, UnderKey, conformance::builders::World,
+    CatalogueStore as _, CatalogueUpdate, ClaimAt, CursorVoid, FeedCursor, FeedStore as _, OrderStore as _,
+    Store as _, UnderKey, conformance::builders::World,
 };
-use dabba_store_postgres::PostgresStore;
+use dabba_store_postgres::{PostgresStore, admin::Administration};
 
 use crate::{
     common::{feed_after, open, own_cluster, restaurant, session, whole_feed},
@@ -49,9 +50,10 @@ async fn change_restaurant_under_key(store: &PostgresStore) {
 
 /// A base backup is made while orders are placed; then a table is dropped by mistake, and all data is lost. A restore
 /// from the backup and the archive to a time before the mistake has every order acknowledged before that time, with
-/// its whole history, and no order placed after it. Its feed can be read from the start and from earlier cursors. New
-/// orders can be placed, and they follow the others in the feed. The documented checks find nothing, although a
-/// restaurant was changed under a key, which belongs to no order.
+/// its whole history, and no order placed after it. Its feed can be read from the start and from earlier positions;
+/// after the operator's command, cursors from before the restore are void. New orders can be placed, and they follow
+/// the others in the feed. The documented checks find nothing, although a restaurant was changed under a key, which
+/// belongs to no order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_to_a_point_in_time_is_complete() {
     let orders = env::var(ORDERS_VARIABLE).map_or(ORDERS, |number| number.parse().unwrap());
@@ -67,7 +69,11 @@ async fn a_restore_to_a_point_in_time_is_complete() {
     let noted = Instant::now();
     writers.wait_for("orders follow the moment", |all| all.len() >= before.len() + orders).await;
     let all = writers.finish().await;
-    let cursor = whole_feed(&store).await[orders].cursor.clone();
+    let sources = store.feed_sources();
+    let passed = whole_feed(&store).await[orders].position;
+    let incarnation = store.feed_end(0).await.unwrap().incarnation;
+    let mut cursor = FeedCursor::default();
+    cursor.set(&sources[0].name, incarnation, passed);
     cluster.execute("postgres", "DROP TABLE orders CASCADE").unwrap();
     cluster.archive_all().unwrap();
     cluster.kill().unwrap();
@@ -96,13 +102,24 @@ async fn a_restore_to_a_point_in_time_is_complete() {
 
     let feed = whole_feed(&store).await;
     assert_eq!(feed.len(), count(&restored, "order_events"));
-    assert_eq!(feed_after(&store, cursor).await, feed[orders + 1..]);
+    assert_eq!(feed_after(&store, passed).await, feed[orders + 1..]);
+    // The operator's command makes every earlier cursor void, because positions after the moment are assigned again.
+    let kept = store.feed_end(0).await.unwrap();
+    assert_eq!(kept.incarnation, incarnation);
+    assert_eq!(cursor.clone().resolve(&sources, &[Some(kept)]), Ok(vec![Some(passed)]));
+    let administration = Administration::new(&restored.url("postgres")).unwrap();
+    administration.renew_incarnation().await.unwrap();
+    let renewed = store.feed_end(0).await.unwrap();
+    assert_ne!(renewed.incarnation, incarnation);
+    assert_eq!(renewed.position, kept.position);
+    let void = CursorVoid::OtherIncarnation(sources[0].name.clone());
+    assert_eq!(cursor.resolve(&sources, &[Some(renewed)]), Err(void));
     let writers = Writers::start(&store, WRITERS..2 * WRITERS);
     writers.wait_for("orders are placed again", |all| all.len() >= ORDERS).await;
     let again = writers.finish().await;
     assert_kept(&store, &again).await;
     assert_only(&restored, there + again.len());
-    let end = feed.last().unwrap().cursor.clone();
+    let end = feed.last().unwrap().position;
     assert_eq!(feed_after(&store, end).await.len(), count(&restored, "order_events") - feed.len());
 
     let mib = |directory: &Path| cluster.size_of(directory).unwrap() / (1_024 * 1_024);

@@ -28,7 +28,11 @@ async fn fresh() -> Fresh {
     // Shards are not in the order of their buckets, and the directory is not the first shard.
     for (name, buckets) in [("south", "2731-4095"), ("north", "0-1365"), ("middle", "1366-2730")] {
         stores.push(open(&cluster.database()).await);
-        shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
+        shards.push(ShardRange {
+            name: name.to_owned(),
+            buckets: buckets.parse().unwrap(),
+            split_from: None,
+        });
     }
     let store = ShardedStore::new(ShardMap::new(shards).unwrap(), stores).unwrap();
     let store = store.with_directory("middle").unwrap().with_timeout(PATIENCE);

@@ -49,7 +49,11 @@ impl Scene {
             let (cluster, url) = own_cluster(&ClusterOptions::default());
             stores.push(Arc::new(CountedStore::new(open_with(&url, &options).await)));
             clusters.push((cluster, url));
-            shards.push(ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() });
+            shards.push(ShardRange {
+                name: name.to_owned(),
+                buckets: buckets.parse().unwrap(),
+                split_from: None,
+            });
         }
         let routed = stores.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
         let router = ShardedStore::new(ShardMap::new(shards).unwrap(), routed).unwrap();

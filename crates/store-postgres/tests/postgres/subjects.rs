@@ -243,7 +243,7 @@ impl Halves {
             let options = PostgresOptions { lease_clock: LeaseClock::Caller, ..PostgresOptions::default() };
             let store = PostgresStore::open(url, &ownership, &options, randomness()).await.unwrap();
             stores.push(Arc::new(store));
-            shards.push(ShardRange { name: name.to_owned(), buckets });
+            shards.push(ShardRange { name: name.to_owned(), buckets, split_from: None });
         }
         let shared = stores.iter().map(|store| Arc::clone(store) as Arc<dyn Store>).collect();
         let router = ShardedStore::new(ShardMap::new(shards).unwrap(), shared).unwrap();

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{BackupContents, cannot, has_journal, has_log, sync_directory, unfinished::Unfinished, verify};
 use crate::{
     SqliteStore,
+    feed::renew_incarnation,
     file::{beside, directory_of, give_to_owner_of, mark_at, real_path},
     lock::{DatabaseLock, NO_FILE, PathLock, recorded_marks},
     migrate::{self, KEPT},
@@ -37,6 +38,8 @@ impl SqliteStore {
     /// Replaces the database at `path`, which no process may serve, with a backup. A database that is not empty is
     /// replaced only if `kept` is given; the old database then stays beside the new one under its own name, `.before-`
     /// and this text. Blocks the thread.
+    ///
+    /// The restored database has a new incarnation, so every cursor of the feed that was made before is void.
     ///
     /// The backup is verified before anything changes. The log of the old database is first written into that database,
     /// so that the kept file is complete without a log; a damaged database keeps its log beside it. If the process is
@@ -84,6 +87,7 @@ impl SqliteStore {
         File::open(backup)
             .and_then(|mut backup| io::copy(&mut backup, &mut new.file))
             .map_err(cannot("copy the backup to", &new.path))?;
+        renew(&new.path)?;
         let model = if path.exists() { fs::metadata(path) } else { fs::metadata(directory_of(path)) };
         model
             .and_then(|model| give_to_owner_of(&model, &new.file))
@@ -114,6 +118,12 @@ impl SqliteStore {
         holder.path_lock().record(lock_path, &mark)?;
         Ok(Restored { contents, kept })
     }
+}
+
+/// Gives a copy of a backup a new incarnation: the same backup may be restored several times.
+fn renew(copy: &Path) -> Result<(), StoreError> {
+    let renew = || renew_incarnation(&Connection::open_with_flags(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?);
+    renew().map_err(StoreError::from)
 }
 
 /// The lock that a restore holds.

@@ -1,14 +1,13 @@
-//! Reads of single orders, their events, and the feed.
+//! Reads of single orders and their events.
 
 use dabba_domain::{
     OrderId,
     order::{Order, RecordedEvent, Version},
 };
+use dabba_store::StoreError;
 use dabba_store::encoding::{ORDER_FORMAT, decode_event, decode_event_of_newer};
-use dabba_store::{FeedCursor, FeedEntry, StoreError};
 use dabba_store_sql::{
     StoredRow as _,
-    feed::position_of,
     orders::{event_of, order_of},
 };
 use rusqlite::{Connection, Row, params};
@@ -28,10 +27,10 @@ macro_rules! order_columns {
 }
 pub(super) use order_columns;
 
-/// The sequence, and the columns that [`event_of`] reads, in its order.
+/// Columns that [`event_of`] reads, in its order.
 macro_rules! event_columns {
     () => {
-        "sequence, order_id, version, type, data, actor, at_ns"
+        "order_id, version, type, data, actor, at_ns"
     };
 }
 
@@ -44,9 +43,6 @@ pub(crate) const FIND_EVENTS: &str = concat!(
 );
 
 pub(crate) const FIND_NEWER: &str = "SELECT 1 FROM orders WHERE id = ?1 AND format > ?2";
-
-pub(crate) const READ_FEED: &str =
-    concat!("SELECT ", event_columns!(), " FROM order_events WHERE sequence > ?1 ORDER BY sequence LIMIT ?2");
 
 pub(crate) fn order(connection: &Connection, id: OrderId) -> Result<Option<Order>, Failure> {
     let mut statement = connection.prepare_cached(FIND_ORDER)?;
@@ -72,9 +68,9 @@ pub(super) fn events(
 /// it is returned as stored.
 fn read_event(connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, Failure> {
     let row = SqliteRow(row);
-    match event_of(row, 1, decode_event) {
+    match event_of(row, 0, decode_event) {
         Err(StoreError::Corrupt(_)) if is_of_newer(connection, row)? => {
-            Ok(event_of(row, 1, decode_event_of_newer)?)
+            Ok(event_of(row, 0, decode_event_of_newer)?)
         }
         event => Ok(event?),
     }
@@ -82,39 +78,7 @@ fn read_event(connection: &Connection, row: &Row<'_>) -> Result<RecordedEvent, F
 
 /// Returns whether a newer version wrote the order of the event in a row of [`event_columns`].
 fn is_of_newer(connection: &Connection, row: SqliteRow<'_>) -> Result<bool, Failure> {
-    let order_id: OrderId = row.id(1)?;
+    let order_id: OrderId = row.id(0)?;
     let mut statement = connection.prepare_cached(FIND_NEWER)?;
     Ok(statement.exists(params![id_bytes(order_id), ORDER_FORMAT])?)
-}
-
-/// Returns the position of a cursor. Fails for a cursor that no store of this kind made.
-pub(super) fn parse_cursor(cursor: &FeedCursor) -> Result<i64, StoreError> {
-    position_of(cursor, "", |text| text.parse().ok().filter(|sequence: &i64| *sequence > 0))
-}
-
-pub(super) fn feed(connection: &Connection, after: i64, limit: u32) -> Result<Vec<FeedEntry>, Failure> {
-    let mut statement = connection.prepare_cached(READ_FEED)?;
-    let mut rows = statement.query(params![after, limit])?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next()? {
-        let sequence: i64 = row.get(0)?;
-        let event = read_event(connection, row)?;
-        entries.push(FeedEntry { cursor: FeedCursor(sequence.to_string()), event });
-    }
-    Ok(entries)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_cursors_of_this_store_are_accepted() {
-        assert_eq!(parse_cursor(&FeedCursor::start()), Ok(0));
-        assert_eq!(parse_cursor(&FeedCursor("17".to_owned())), Ok(17));
-        for text in ["0", "-1", "+1", "017", " 1", "1x", "x", "9223372036854775808"] {
-            let error = StoreError::Corrupt("the cursor of the feed was not issued by this store".to_owned());
-            assert_eq!(parse_cursor(&FeedCursor(text.to_owned())), Err(error), "{text}");
-        }
-    }
 }

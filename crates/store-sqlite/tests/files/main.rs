@@ -13,8 +13,8 @@ use std::{
 use dabba_domain::Role;
 use dabba_domain::task::TaskQueue;
 use dabba_store::{
-    AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, FeedCursor, OrderStore as _, Store as _,
-    StoreError, TaskStore as _,
+    AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, FeedPosition, FeedStore as _,
+    OrderStore as _, Store as _, StoreError, TaskStore as _,
     conformance::builders::{World, menu, menu_at, order_of, slug},
 };
 use dabba_store_sqlite::{MAX_STORED_MENUS, SqliteOptions, SqliteStore};
@@ -51,14 +51,16 @@ async fn a_reopened_database_has_everything() {
     store.add_member(restaurant.id, account.id).await.unwrap();
     let commit = world.place_taking(restaurant.id, &[("naan", 2)]);
     assert_eq!(store.commit(vec![commit.clone()]).await.unwrap(), [CommitOutcome::Committed]);
-    let feed = store.feed(&FeedCursor::start(), 10).await.unwrap();
+    let feed = store.feed(0, FeedPosition::START, 10).await.unwrap();
+    let end = store.feed_end(0).await.unwrap();
     let catalogue = store.catalogue(restaurant.id).await.unwrap();
     store.close().await;
 
     let store = open(&path);
     let order = order_of(&commit);
     assert_eq!(store.order(order.id).await.unwrap().as_ref(), Some(&order));
-    assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), feed);
+    assert_eq!(store.feed(0, FeedPosition::START, 10).await.unwrap(), feed);
+    assert_eq!(store.feed_end(0).await.unwrap(), end);
     assert_eq!(store.catalogue(restaurant.id).await.unwrap(), catalogue);
     assert_eq!(store.stock(restaurant.id).await.unwrap()[0].remaining, 1);
     assert_eq!(store.account(account.id).await.unwrap().as_ref(), Some(&account));

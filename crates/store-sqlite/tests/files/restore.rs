@@ -1,8 +1,10 @@
 //! Restoration of backups onto links and journals.
 
+use std::path::Path;
+
 use super::{new_database, open, placed};
 use dabba_store::{
-    OrderStore as _, Store as _,
+    CursorVoid, FeedCursor, FeedStore as _, OrderStore as _, Store as _,
     conformance::builders::{World, order_of},
 };
 use dabba_store_sqlite::SqliteStore;
@@ -69,4 +71,50 @@ async fn a_journal_is_rolled_back_before_a_restore() {
         let notes: u32 = connection.query_row(notes, [], |row| row.get(0)).unwrap();
         assert_eq!((found.as_str(), notes), ("ok", 0));
     }
+}
+
+/// Proves that a backup and each restore have an incarnation of their own, also if the backup is copied by hand, and
+/// that a backup does not change the incarnation of its database. So a cursor from before a restore is void, and skips
+/// no event.
+#[tokio::test]
+async fn a_restored_database_has_a_new_incarnation() {
+    let (directory, path) = new_database();
+    let backup = directory.path().join("backup.db");
+    let mut world = World::new(113);
+    let end = async |path: &Path| {
+        let store = open(path);
+        let end = store.feed_end(0).await.unwrap();
+        store.close().await;
+        end
+    };
+    let store = open(&path);
+    store.commit(vec![placed(&mut world)]).await.unwrap();
+    SqliteStore::back_up(&path, &backup).unwrap();
+    store.commit(vec![placed(&mut world)]).await.unwrap();
+    let sources = store.feed_sources();
+    let cursor = FeedCursor::at_end(&sources, &[Some(store.feed_end(0).await.unwrap())]).unwrap();
+    store.close().await;
+    let before = end(&path).await;
+    let mut incarnations = vec![before.incarnation];
+    for name in ["first.db", "second.db"] {
+        let restored = directory.path().join(name);
+        SqliteStore::restore(&restored, &backup, None).unwrap();
+        incarnations.push(end(&restored).await.incarnation);
+        assert_eq!(end(&restored).await.incarnation, *incarnations.last().unwrap());
+    }
+    let copied = directory.path().join("copied.db");
+    std::fs::copy(&backup, &copied).unwrap();
+    incarnations.push(end(&copied).await.incarnation);
+    SqliteStore::restore(&path, &backup, Some("T")).unwrap();
+    let store = open(&path);
+    store.commit(vec![placed(&mut world), placed(&mut world)]).await.unwrap();
+    let after = store.feed_end(0).await.unwrap();
+    store.close().await;
+    incarnations.push(after.incarnation);
+    let distinct: std::collections::BTreeSet<_> = incarnations.iter().collect();
+    assert_eq!(distinct.len(), incarnations.len());
+    assert!(after.position > before.position, "the position alone would not reveal the restore");
+    let void = CursorVoid::OtherIncarnation(sources[0].name.clone());
+    assert_eq!(cursor.clone().resolve(&sources, &[Some(after)]), Err(void));
+    assert!(cursor.clone().resolve(&sources, &[Some(before)]).is_ok());
 }

@@ -7,7 +7,8 @@ use dabba_domain::{
     menu::{CategoryDocument, ItemDocument, Menu, MenuDocument},
     order::{
         Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, PaymentMethod,
-        PaymentReference, PaymentReport, PaymentToken, ReviewReason, StockDraw, decide, place, settle,
+        PaymentReference, PaymentReport, PaymentToken, RecordedEvent, ReviewReason, StockDraw, decide, place,
+        settle,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, RestaurantSettings, Revision, Zone},
@@ -17,9 +18,12 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use crate::{
-    Account, Change, Claim, Commit, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange,
-    TaskLease,
+    Account, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey, MenuRevisions,
+    NewTask, StockChange, Store, TaskLease,
 };
+
+/// Number of events in a page of [`feed_after`].
+const FEED_PAGE: u32 = 100;
 
 /// A seeded source of everything that a test needs: ids, times, restaurants, orders, commits.
 ///
@@ -433,4 +437,29 @@ pub fn changed(details: &Arc<OrderDetails>, change: impl FnOnce(&mut OrderDetail
     let mut details = OrderDetails::clone(details);
     change(&mut details);
     details
+}
+
+/// Returns all events of a shard after a position, read page by page.
+pub async fn feed_after(store: &dyn Store, shard: usize, mut position: FeedPosition) -> Vec<FeedEvent> {
+    let mut events = Vec::new();
+    loop {
+        let page = store.feed(shard, position, FEED_PAGE).await.unwrap();
+        let Some(last) = page.events.last() else { return events };
+        position = last.position;
+        events.extend(page.events);
+    }
+}
+
+/// Returns all events of all shards, shard by shard.
+pub async fn whole_feed(store: &dyn Store) -> Vec<FeedEvent> {
+    let mut events = Vec::new();
+    for shard in 0..store.shard_count() {
+        events.extend(feed_after(store, shard, FeedPosition::START).await);
+    }
+    events
+}
+
+/// Decodes events of a feed.
+pub fn decoded(events: &[FeedEvent]) -> Vec<RecordedEvent> {
+    events.iter().map(|event| event.decode().unwrap()).collect()
 }

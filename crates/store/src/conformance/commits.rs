@@ -9,16 +9,17 @@ use dabba_domain::{
     task::{Task, TaskQueue, TaskSubject},
 };
 
-use super::builders::{World, amount, changed, customer, menu, menu_at, order_of, settings, slug, staff};
+use super::builders::{
+    World, amount, changed, customer, menu, menu_at, order_of, settings, slug, staff, whole_feed,
+};
 use crate::{
-    CatalogueGuard, CatalogueUpdate, Commit, CommitOutcome, FeedCursor, StockShortage, Store, StoreError,
-    TaskLease,
+    CatalogueGuard, CatalogueUpdate, Commit, CommitOutcome, StockShortage, Store, StoreError, TaskLease,
 };
 
 /// An empty batch has no outcomes and no effect.
 pub async fn an_empty_batch_has_no_effect(store: Arc<dyn Store>) {
     assert_eq!(store.commit(Vec::new()).await.unwrap(), []);
-    assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), []);
+    assert_eq!(whole_feed(&*store).await, []);
 }
 
 /// A failed commit keeps its position among the outcomes and does not affect the others, on the same or on other
@@ -187,7 +188,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
     store.commit(vec![held.clone()]).await.unwrap();
     let far = world.in_seconds(100_000);
     let lease = store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap().remove(0).lease;
-    let before = store.feed(&FeedCursor::start(), 100).await.unwrap();
+    let before = whole_feed(&*store).await;
 
     // The lease states the order of the commit, so that the store does not refuse the whole batch.
     let lease_for = |commit: &Commit| TaskLease { subject: TaskSubject::Order(commit.order_id), ..lease };
@@ -231,7 +232,7 @@ pub async fn a_failed_commit_writes_nothing(store: Arc<dyn Store>) {
             store.stock(restaurant.id).await.unwrap().iter().map(|level| level.remaining).collect();
         assert_eq!(levels, [9, 1], "{expected:?}");
     }
-    assert_eq!(store.feed(&FeedCursor::start(), 100).await.unwrap(), before);
+    assert_eq!(whole_feed(&*store).await, before);
     assert!(store.postpone_task(lease, far, None).await.unwrap());
 }
 

@@ -1,20 +1,17 @@
-//! Events: the truth about an order (I4), and the feed of all events.
+//! Events: the truth about an order (I4).
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
+use super::builders::{World, amount, customer, settings, staff};
+use crate::{Change, Commit, CommitOutcome, Store};
 use dabba_domain::{
-    AccountId, Actor, OrderId, RestaurantId,
+    AccountId, Actor,
     order::{
-        CancelReason, Command, CommandKind, Fulfilment, InterventionReason, Order, OrderStatus,
-        RecordedEvent, RefundReason, RefundRequest, RejectReason, allowed_actions, fold,
+        CancelReason, Command, CommandKind, Fulfilment, InterventionReason, Order, OrderStatus, RefundReason,
+        RefundRequest, RejectReason, allowed_actions, fold,
     },
-    task::TaskSubject,
     text::Note,
 };
-use jiff::SignedDuration;
-
-use super::builders::{World, amount, customer, order_of, settings, staff};
-use crate::{Change, Commit, CommitOutcome, FeedCursor, FeedEntry, Store};
 
 /// Limit above the number of events of any order in these tests.
 const MANY: u32 = 1_000;
@@ -212,140 +209,4 @@ pub async fn an_unknown_order_has_no_events(store: Arc<dyn Store>) {
     let id = world.order_id(restaurant);
     assert_eq!(store.order(id).await.unwrap(), None);
     assert_eq!(store.events(id, 0, 10).await.unwrap(), []);
-}
-
-fn events_of(entries: &[FeedEntry]) -> Vec<RecordedEvent> {
-    entries.iter().map(|entry| entry.event.clone()).collect()
-}
-
-/// The feed contains exactly the committed events, ordered by batch and by commit within a batch.
-pub async fn the_feed_is_in_the_order_of_the_commits(store: Arc<dyn Store>) {
-    let mut world = World::new(36);
-    let (restaurant, account) = (world.restaurant_id(), world.account_id());
-    let first = world.place(restaurant, account);
-    let second = world.place(restaurant, account);
-    let order = order_of(&first);
-    let accepted = world.act(&order, &Command::Accept { preparation_minutes: 20 }, &staff(&order));
-    let placed = world.place(restaurant, account);
-    let lease = world.lease_of_nothing(TaskSubject::Order(placed.order_id));
-    let refused = Commit { completes: Some(lease), ..placed };
-    let mut expected = Vec::new();
-    // The order with the later id commits first.
-    for commit in [&second, &first, &accepted] {
-        expected.extend(commit.change.clone().unwrap().events);
-    }
-    store.commit(vec![second, refused, first]).await.unwrap();
-    store.commit(vec![accepted]).await.unwrap();
-    let feed = store.feed(&FeedCursor::start(), MANY).await.unwrap();
-    assert_eq!(events_of(&feed), expected);
-}
-
-/// Reading from the cursor of any entry returns the entries after it; reading from the last cursor returns
-/// later events.
-pub async fn the_feed_is_read_in_pages(store: Arc<dyn Store>) {
-    let mut world = World::new(37);
-    let (restaurant, account) = (world.restaurant_id(), world.account_id());
-    assert_eq!(store.feed(&FeedCursor::start(), 10).await.unwrap(), []);
-    let batch = (0..10).map(|_| world.place(restaurant, account)).collect();
-    store.commit(batch).await.unwrap();
-    let all = store.feed(&FeedCursor::start(), MANY).await.unwrap();
-    assert_eq!(all.len(), 20);
-    for (index, entry) in all.iter().enumerate() {
-        let page = store.feed(&entry.cursor, 7).await.unwrap();
-        let rest = &all[index + 1..];
-        assert_eq!(page, rest[..rest.len().min(7)]);
-    }
-    let end = all[19].cursor.clone();
-    let late = world.place(restaurant, account);
-    let expected = late.change.clone().unwrap().events;
-    store.commit(vec![late]).await.unwrap();
-    assert_eq!(events_of(&store.feed(&end, MANY).await.unwrap()), expected);
-}
-
-/// The feed contains all events of several restaurants, each restaurant's in commit order, in pages of any
-/// size; later events follow them.
-pub async fn the_feed_has_each_restaurant_in_commit_order(store: Arc<dyn Store>) {
-    let mut world = World::new(39);
-    let account = world.account_id();
-    let restaurants: Vec<_> = (0..3).map(|_| world.restaurant_id()).collect();
-    let mut expected: Vec<RecordedEvent> = Vec::new();
-    let mut followers: Vec<(u32, FeedCursor, Vec<RecordedEvent>)> =
-        [1, 2, 7, MANY].map(|size| (size, FeedCursor::start(), Vec::new())).to_vec();
-    for length in [1, 30, 2, 0, 9] {
-        let mut place = || {
-            let restaurant = restaurants[world.below(3)];
-            world.place(restaurant, account)
-        };
-        let batch: Vec<Commit> = (0..length).map(|_| place()).collect();
-        expected.extend(batch.iter().flat_map(|commit| commit.change.clone().unwrap().events));
-        store.commit(batch).await.unwrap();
-        for (size, cursor, seen) in &mut followers {
-            loop {
-                let page = store.feed(cursor, *size).await.unwrap();
-                let Some(last) = page.last() else { break };
-                assert!(page.len() <= *size as usize);
-                *cursor = last.cursor.clone();
-                seen.extend(events_of(&page));
-            }
-            assert_eq!(seen.len(), expected.len(), "pages of {size}");
-        }
-    }
-    let of = |restaurant: RestaurantId, events: &[RecordedEvent]| -> Vec<RecordedEvent> {
-        let bucket = restaurant.bucket();
-        events.iter().filter(|event| event.order_id.bucket() == bucket).cloned().collect()
-    };
-    for (size, _, seen) in followers {
-        for restaurant in &restaurants {
-            assert_eq!(of(*restaurant, &seen), of(*restaurant, &expected), "pages of {size}");
-        }
-    }
-}
-
-/// While many writers commit concurrently, a follower of the feed sees every event exactly once, in the same
-/// order as a later read: no event appears before the follower's position.
-pub async fn the_feed_of_concurrent_writers_skips_nothing(store: Arc<dyn Store>) {
-    const WRITERS: usize = 8;
-    const BATCHES: usize = 12;
-    const BATCH_SIZE: usize = 3;
-    let mut world = World::new(38);
-    let restaurant = world.restaurant_id();
-    let mut expected: HashSet<(OrderId, u32)> = HashSet::new();
-    let mut writers = tokio::task::JoinSet::new();
-    for _ in 0..WRITERS {
-        let account = world.account_id();
-        let batches: Vec<Vec<Commit>> = (0..BATCHES)
-            .map(|_| (0..BATCH_SIZE).map(|_| world.place(restaurant, account)).collect())
-            .collect();
-        for commit in batches.iter().flatten() {
-            expected.extend((1..=order_of(commit).version).map(|version| (commit.order_id, version)));
-        }
-        let store = Arc::clone(&store);
-        writers.spawn(async move {
-            for batch in batches {
-                let outcomes = store.commit(batch).await.unwrap();
-                assert_eq!(outcomes, vec![CommitOutcome::Committed; BATCH_SIZE]);
-            }
-        });
-    }
-    let follow = async {
-        let mut seen: Vec<FeedEntry> = Vec::new();
-        let mut cursor = FeedCursor::start();
-        while seen.len() < expected.len() {
-            let page = store.feed(&cursor, 10).await.unwrap();
-            if let Some(last) = page.last() {
-                cursor = last.cursor.clone();
-            }
-            seen.extend(page);
-        }
-        seen
-    };
-    // The timeout expires only if an event is missing.
-    let patience = SignedDuration::from_secs(60).unsigned_abs();
-    let seen = tokio::time::timeout(patience, follow).await.expect("the feed skipped an event");
-    writers.join_all().await;
-    let seen_ids: HashSet<_> = seen.iter().map(|entry| (entry.event.order_id, entry.event.version)).collect();
-    assert_eq!(seen_ids, expected);
-    assert_eq!(seen.len(), expected.len(), "an event appeared twice");
-    let limit = u32::try_from(expected.len()).unwrap() + 1;
-    assert_eq!(store.feed(&FeedCursor::start(), limit).await.unwrap(), seen);
 }

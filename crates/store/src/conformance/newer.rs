@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use dabba_domain::{OrderId, RestaurantId, TaskId, menu::Availability, order::Event, task::TaskQueue};
 
-use super::builders::{World, menu, order_of, slug};
+use super::builders::{World, menu, order_of, slug, whole_feed};
 use crate::{
-    Commit, CommitOutcome, FeedCursor, MenuRevisions, OrderQuery, OrderScope, PageSize, Store, StoreError,
+    Commit, CommitOutcome, MenuRevisions, OrderQuery, OrderScope, PageSize, Store, StoreError,
     TaskResolution,
     encoding::{FINGERPRINT_VERSION, ORDER_FORMAT, RESTAURANT_FORMAT},
 };
@@ -91,8 +91,12 @@ pub async fn newer_rows_are_left_alone(store: Arc<dyn Store>, world: &mut World,
         (&*known.name, known.data.clone().unwrap()["reason"].as_str()),
         (NewerRows::KNOWN_EVENT, Some("novel"))
     );
-    let feed = store.feed(&FeedCursor::start(), 100).await.unwrap();
-    assert_eq!(feed.iter().filter(|entry| matches!(entry.event.event, Event::Unknown(_))).count(), 2);
+    let feed = whole_feed(&*store).await;
+    assert_eq!(
+        feed.iter().filter(|event| matches!(event.decode().unwrap().event, Event::Unknown(_))).count(),
+        2
+    );
+    assert!(feed.iter().all(|event| event.is_newer == (event.order_id != rows.claimed.order_id)), "{feed:?}");
 
     let error = store.order(rows.unreadable_id).await.unwrap_err();
     assert!(matches!(&error, StoreError::WrittenByNewer(_)), "{error}");

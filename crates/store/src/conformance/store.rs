@@ -9,7 +9,7 @@ use dabba_domain::{
 
 use super::builders::{World, menu, menu_at, slug};
 use crate::{
-    CommitOutcome, FeedCursor, Health, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskLease,
+    CommitOutcome, FeedPosition, Health, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskLease,
 };
 
 /// An open store answers a ping and reports no missing part; a closed store does not answer.
@@ -43,7 +43,8 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.order(order_id).await));
     assert!(is_unavailable(&store.events(order_id, 0, 1).await));
     assert!(is_unavailable(&store.list_orders(&query).await));
-    assert!(is_unavailable(&store.feed(&FeedCursor::start(), 1).await));
+    assert!(is_unavailable(&store.feed(0, FeedPosition::START, 1).await));
+    assert!(is_unavailable(&store.feed_end(0).await));
     assert!(is_unavailable(&store.find_claim(account.id, restaurant.id, &key).await));
     assert!(is_unavailable(&store.delete_expired_keys(now, 1).await));
     assert!(is_unavailable(&store.claim_due_tasks(TaskQueue::Deadlines, now, now, 1).await));

@@ -100,20 +100,26 @@ impl<'de> Deserialize<'de> for BucketRange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRange {
     /// Name of the shard: 1 to [`ShardRange::MAX_NAME_LENGTH`] lower-case letters, digits, `-` and `_`.
-    /// Appears in logs and errors. Renaming a shard invalidates cursors of the feed.
+    /// Appears in logs and errors, and in cursors of the feed.
     pub name: String,
     /// Buckets of the shard.
     pub buckets: BucketRange,
+    /// Name of the shard of which the shard's database is a physical copy, or former name of the shard. Cursors of the
+    /// feed that were made before continue at their position in that shard. May name a shard that is no longer in the
+    /// map.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_from: Option<String>,
 }
 
 impl ShardRange {
     /// Maximum length of a name, in characters.
     pub const MAX_NAME_LENGTH: usize = 63;
 
-    fn has_good_name(&self) -> bool {
+    /// Returns whether a text is a valid name.
+    pub(crate) fn is_name(text: &str) -> bool {
         let is_allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        (1..=Self::MAX_NAME_LENGTH).contains(&self.name.len()) && self.name.bytes().all(is_allowed)
+        (1..=Self::MAX_NAME_LENGTH).contains(&text.len()) && text.bytes().all(is_allowed)
     }
 }
 
@@ -154,6 +160,11 @@ pub enum ShardMapError {
     /// A name that two shards have.
     #[error("two shards have the name {0:?}")]
     NameTaken(String),
+    /// A shard that is split from itself, directly or through other shards.
+    #[error(
+        "the shard {0:?} is split from itself: split_from must name the shard of which its database is a copy, or its former name"
+    )]
+    SplitFromItself(String),
     /// Buckets that are in no shard, or in two.
     #[error("each bucket must be in exactly one shard: {}", cover_text(overlapping, missing))]
     Cover {
@@ -182,12 +193,16 @@ impl ShardMap {
             return Err(ShardMapError::TooMany(shards.len()));
         }
         for (index, shard) in shards.iter().enumerate() {
-            if !shard.has_good_name() {
-                return Err(ShardMapError::BadName(shard.name.clone()));
+            let names = std::iter::once(&shard.name).chain(&shard.split_from);
+            if let Some(wrong) = names.into_iter().find(|name| !ShardRange::is_name(name)) {
+                return Err(ShardMapError::BadName(wrong.clone()));
             }
             if shards[..index].iter().any(|other| other.name == shard.name) {
                 return Err(ShardMapError::NameTaken(shard.name.clone()));
             }
+        }
+        if let Some(shard) = shards.iter().find(|shard| is_own_ancestor(&shards, shard)) {
+            return Err(ShardMapError::SplitFromItself(shard.name.clone()));
         }
         let (overlapping, missing) = (overlapping(&shards), missing(&shards));
         if !overlapping.is_empty() || !missing.is_empty() {
@@ -204,7 +219,8 @@ impl ShardMap {
 
     /// Returns the map of a single shard with this name, which holds all buckets.
     pub fn sole(name: &str) -> Self {
-        let shards = vec![ShardRange { name: name.to_owned(), buckets: BucketRange::WHOLE }];
+        let shards =
+            vec![ShardRange { name: name.to_owned(), buckets: BucketRange::WHOLE, split_from: None }];
         Self { shards, shard_of_bucket: vec![0; usize::from(Bucket::COUNT)].into_boxed_slice() }
     }
 
@@ -225,6 +241,14 @@ impl TryFrom<Vec<ShardRange>> for ShardMap {
     fn try_from(shards: Vec<ShardRange>) -> Result<Self, ShardMapError> {
         Self::new(shards)
     }
+}
+
+/// Returns whether following `split_from` from a shard leads back to the shard.
+fn is_own_ancestor(shards: &[ShardRange], shard: &ShardRange) -> bool {
+    let parent = |name: &String| shards.iter().find(|other| other.name == *name)?.split_from.as_ref();
+    std::iter::successors(shard.split_from.as_ref(), |name| parent(name))
+        .take(shards.len())
+        .any(|name| *name == shard.name)
 }
 
 fn overlapping(shards: &[ShardRange]) -> Vec<BucketsInTwoShards> {
@@ -266,7 +290,7 @@ mod tests {
     use super::*;
 
     fn shard(name: &str, buckets: &str) -> ShardRange {
-        ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap() }
+        ShardRange { name: name.to_owned(), buckets: buckets.parse().unwrap(), split_from: None }
     }
 
     fn message(shards: &[(&str, &str)]) -> String {
@@ -322,6 +346,35 @@ mod tests {
         }
         let many = (0..=MAX_SHARDS).map(|index| shard(&format!("s{index}"), &format!("{index}-{index}")));
         assert_eq!(ShardMap::new(many.collect()), Err(ShardMapError::TooMany(65)));
+    }
+
+    /// Proves that a shard may be split from another shard of the map or from a former one, and never from itself.
+    #[test]
+    fn a_shard_is_not_split_from_itself() {
+        let map = |parents: [Option<&str>; 3]| {
+            let names = [("a", "0-9"), ("b", "10-19"), ("c", "20-4095")];
+            let shards = names.into_iter().zip(parents).map(|((name, buckets), parent)| ShardRange {
+                split_from: parent.map(str::to_owned),
+                ..shard(name, buckets)
+            });
+            ShardMap::new(shards.collect())
+        };
+        for parents in [
+            [None, Some("a"), Some("b")],
+            [Some("former"), Some("a"), Some("a")],
+            [Some("b"), Some("c"), None],
+        ] {
+            assert!(map(parents).is_ok(), "{parents:?}");
+        }
+        for (parents, name) in [
+            ([Some("a"), None, None], "a"),
+            ([Some("b"), Some("a"), None], "a"),
+            ([None, Some("c"), Some("b")], "b"),
+            ([Some("c"), Some("a"), Some("b")], "a"),
+        ] {
+            assert_eq!(map(parents), Err(ShardMapError::SplitFromItself(name.to_owned())), "{parents:?}");
+        }
+        assert_eq!(map([Some("North"), None, None]), Err(ShardMapError::BadName("North".to_owned())));
     }
 
     #[test]

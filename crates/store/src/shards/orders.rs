@@ -11,8 +11,8 @@ use futures::future::join_all;
 
 use super::{gather::most_severe, router::ShardedStore};
 use crate::{
-    ClaimRecord, Commit, CommitOutcome, FeedCursor, FeedEntry, IdempotencyKey, OrderCursor, OrderPage,
-    OrderQuery, OrderScope, OrderStore, StoreError,
+    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderCursor, OrderPage, OrderQuery, OrderScope,
+    OrderStore, StoreError,
 };
 
 #[async_trait]
@@ -54,10 +54,6 @@ impl OrderStore for ShardedStore {
         let mut merged = merge_pages(pages, query.limit.get() as usize);
         merged.incomplete |= is_any_missing;
         Ok(merged)
-    }
-
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        self.merged_feed(after, limit).await
     }
 
     async fn find_claim(

@@ -15,8 +15,12 @@ use futures::{
     stream::{BoxStream, StreamExt as _, select_all},
 };
 
-use super::{cursor::digest_of, gather::most_severe, map::ShardMap, shard::Shard};
-use crate::{Health, Hint, Measurement, PartStatus, PoolStatus, Store, StoreError};
+use super::{
+    gather::most_severe,
+    map::{ShardMap, ShardRange},
+    shard::Shard,
+};
+use crate::{FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, Store, StoreError};
 
 /// One store that combines several stores, each of which holds a range of buckets. The module documentation
 /// states which shards a call reaches.
@@ -28,8 +32,6 @@ pub struct ShardedStore {
     /// The shards, by index in the map.
     pub(super) shards: Vec<Shard>,
     pub(super) timeout: Duration,
-    /// The map's digest for cursors.
-    pub(super) digest: u32,
     directory: usize,
     /// Counter that determines which shard comes first when a limit is distributed.
     turn: AtomicUsize,
@@ -65,14 +67,7 @@ impl ShardedStore {
         }
         let names = map.shards().iter().map(|shard| shard.name.clone());
         let shards = names.zip(stores).map(|(name, store)| Shard::new(name, store)).collect();
-        Ok(Self {
-            digest: digest_of(&map),
-            map,
-            shards,
-            timeout: Self::DEFAULT_TIMEOUT,
-            directory: 0,
-            turn: AtomicUsize::new(0),
-        })
+        Ok(Self { map, shards, timeout: Self::DEFAULT_TIMEOUT, directory: 0, turn: AtomicUsize::new(0) })
     }
 
     /// Keeps accounts and memberships on the shard with this name instead of the first shard.
@@ -95,6 +90,12 @@ impl ShardedStore {
 
     pub(super) fn shard(&self, bucket: Bucket) -> &Shard {
         &self.shards[self.map.shard_of(bucket)]
+    }
+
+    pub(super) fn shard_at(&self, index: usize) -> Result<&Shard, StoreError> {
+        self.shards
+            .get(index)
+            .ok_or_else(|| StoreError::Unfit(format!("there is no shard with index {index}")))
     }
 
     pub(super) fn directory_shard(&self) -> &Shard {
@@ -147,9 +148,15 @@ impl Store for ShardedStore {
         join_all(self.shards.iter().map(|shard| shard.store().close())).await;
     }
 
-    /// Merges the hints of all shards.
+    /// Merges the hints of all shards. A shard that is a single store names itself by the index 0.
     fn hints(&self) -> BoxStream<'static, Hint> {
-        select_all(self.shards.iter().map(|shard| shard.store().hints())).boxed()
+        let hints = self.shards.iter().enumerate().map(|(index, shard)| {
+            shard.store().hints().map(move |hint| match hint {
+                Hint::Events { .. } => Hint::Events { shard: index },
+                Hint::Catalogue(_) | Hint::Tasks(_) => hint,
+            })
+        });
+        select_all(hints).boxed()
     }
 
     /// Returns the parts of all shards, each prefixed with its shard's name.
@@ -167,15 +174,19 @@ impl Store for ShardedStore {
         self.shard(bucket).store().announce_tasks(bucket, queue).await;
     }
 
+    async fn announce_events(&self, shard: usize) {
+        if let Some(shard) = self.shards.get(shard) {
+            shard.store().announce_events(0).await;
+        }
+    }
+
     async fn warm_up(&self, batches: usize) {
         join_all(self.shards.iter().map(|shard| shard.store().warm_up(batches))).await;
     }
 
     /// The caller limits the time. A shard that takes longer is not paused for it.
     async fn measure(&self, shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
-        let Some(shard) = self.shards.get(shard) else {
-            return Err(StoreError::Unfit(format!("there is no shard with index {shard}")));
-        };
+        let shard = self.shard_at(shard)?;
         shard.answer(shard.store().measure(0, now)).await
     }
 
@@ -190,6 +201,14 @@ impl Store for ShardedStore {
 
     fn shard_names(&self) -> Vec<String> {
         self.shards.iter().map(|shard| shard.name().to_owned()).collect()
+    }
+
+    fn feed_sources(&self) -> Vec<FeedSource> {
+        let source = |shard: &ShardRange| FeedSource {
+            name: shard.name.clone(),
+            split_from: shard.split_from.clone(),
+        };
+        self.map.shards().iter().map(source).collect()
     }
 
     fn directory(&self) -> usize {

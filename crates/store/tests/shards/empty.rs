@@ -14,11 +14,12 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
     CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedCursor, FeedEntry, Health, Hint, IdempotencyKey, Listing, Measurement,
-    MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus,
-    PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD,
-    ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    CommitOutcome, Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
+    IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange, MenuRevisions, NewTask, OrderPage,
+    OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
+    Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
+    StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -39,9 +40,6 @@ impl OrderStore for EmptyStore {
     async fn list_orders(&self, _: &OrderQuery) -> Result<OrderPage, StoreError> {
         Ok(OrderPage::default())
     }
-    async fn feed(&self, _: &FeedCursor, _: u32) -> Result<Vec<FeedEntry>, StoreError> {
-        Ok(Vec::new())
-    }
     async fn find_claim(
         &self,
         _: AccountId,
@@ -52,6 +50,16 @@ impl OrderStore for EmptyStore {
     }
     async fn delete_expired_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl FeedStore for EmptyStore {
+    async fn feed(&self, _: usize, _: FeedPosition, _: u32) -> Result<FeedPage, StoreError> {
+        Ok(FeedPage { incarnation: Incarnation::new(0), events: Vec::new(), is_at_end: true })
+    }
+    async fn feed_end(&self, _: usize) -> Result<FeedEnd, StoreError> {
+        Ok(FeedEnd { incarnation: Incarnation::new(0), position: FeedPosition::START })
     }
 }
 
@@ -280,6 +288,7 @@ impl Store for EmptyStore {
     }
     async fn close(&self) {}
     async fn announce_tasks(&self, _: Bucket, _: TaskQueue) {}
+    async fn announce_events(&self, _: usize) {}
     async fn warm_up(&self, _: usize) {}
     fn parts(&self) -> Vec<PartStatus> {
         Vec::new()
@@ -289,6 +298,9 @@ impl Store for EmptyStore {
     }
     fn shard_names(&self) -> Vec<String> {
         vec![SOLE_SHARD.to_owned()]
+    }
+    fn feed_sources(&self) -> Vec<FeedSource> {
+        vec![FeedSource { name: SOLE_SHARD.to_owned(), split_from: None }]
     }
     fn directory(&self) -> usize {
         0

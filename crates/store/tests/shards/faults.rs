@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
-    AuditStore, CatalogueStore, CommitOutcome, FeedCursor, Health, OrderScope, OrderStore, PageSize,
-    RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
+    AuditStore, CatalogueStore, CommitOutcome, FeedPosition, FeedStore, Health, OrderScope, OrderStore,
+    PageSize, RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
 };
 use tokio::time::Instant;
 
@@ -124,7 +124,9 @@ async fn a_silent_shard_is_waited_for_once() {
     for _ in 0..10 {
         assert!(fixture.list().await.unwrap().1);
         assert_eq!(fixture.claim(1).await.unwrap(), [1, 0, 0]);
-        assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await.unwrap(), []);
+        assert!(fixture.router.feed(0, FeedPosition::START, 3).await.unwrap().events.is_empty());
+        assert!(fixture.router.feed(1, FeedPosition::START, 3).await.is_err());
+        assert!(fixture.router.feed_end(1).await.is_err());
     }
     assert_eq!(began.elapsed().as_millis(), TIMEOUT.as_millis());
     assert_eq!(fixture.shards[1].take_calls().len(), 0);
@@ -156,7 +158,6 @@ async fn calls_fail_when_all_shards_fail() {
     let now = fixture.world.now();
     assert_eq!(fixture.list().await, Err(expected.clone()));
     assert_eq!(fixture.router.restaurants(None, None, PageSize::DEFAULT).await, Err(expected.clone()));
-    assert_eq!(fixture.router.feed(&FeedCursor::start(), 3).await, Err(expected.clone()));
     assert_eq!(fixture.claim(9).await, Err(expected.clone()));
     assert_eq!(fixture.router.ping().await, Err(expected));
     assert!(fixture.router.delete_expired_keys(now, 1).await.is_err());
@@ -182,8 +183,8 @@ async fn tasks_of_the_other_shards_are_leased() {
     }
 }
 
-/// Proves that the feed continues with the events of the other shards, and that the events of the dead shard appear
-/// once after its recovery, without loss.
+/// Proves that a dead shard delays the feed of no other shard, and that its events follow after its recovery, without
+/// loss.
 #[tokio::test(start_paused = true)]
 async fn the_feed_continues_and_catches_up() {
     for fault in faults() {
@@ -191,33 +192,21 @@ async fn the_feed_continues_and_catches_up() {
         for shard in 0..3 {
             fixture.place(shard, 3).await;
         }
-        let mut seen = fixture.router.feed(&FeedCursor::start(), 4).await.unwrap();
+        let read = fixture.router.feed(1, FeedPosition::START, 4).await.unwrap();
         fixture.break_shard(1, &fault);
-        let read_to_end = async |seen: &mut Vec<dabba_store::FeedEntry>| {
-            loop {
-                let cursor = seen.last().unwrap().cursor.clone();
-                let page = fixture.router.feed(&cursor, 3).await.unwrap();
-                if page.is_empty() {
-                    break;
-                }
-                seen.extend(page);
-            }
-        };
-        read_to_end(&mut seen).await;
-        assert_eq!(
-            seen.len(),
-            6 + 6 + 1,
-            "all events of the other shards, and one event read before the failure"
-        );
+        let position = read.events.last().unwrap().position;
+        let error = fixture.router.feed(1, position, 4).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("shard b: ")), "{error}");
+        let began = Instant::now();
+        for shard in [0, 2] {
+            let page = fixture.router.feed(shard, FeedPosition::START, 100).await.unwrap();
+            assert_eq!(page.events.len(), 6);
+        }
+        assert_eq!(began.elapsed().as_nanos(), 0);
         fixture.shards[1].set(Fault::None);
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
-        read_to_end(&mut seen).await;
-        assert_eq!(seen.len(), 18);
-        for (shard, restaurant) in fixture.shards.iter().zip(&fixture.restaurants) {
-            let of_shard = seen.iter().map(|entry| &entry.event);
-            let of_shard = of_shard.filter(|event| event.order_id.bucket() == restaurant.bucket());
-            assert_eq!(of_shard.cloned().collect::<Vec<_>>(), *shard.events.lock().unwrap());
-        }
+        let rest = fixture.router.feed(1, position, 4).await.unwrap();
+        assert_eq!((read.events.len(), rest.events.len(), rest.is_at_end), (4, 2, true));
     }
 }
 

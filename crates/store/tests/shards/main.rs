@@ -34,7 +34,7 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let shards: Vec<_> = (0..3).map(|_| Stub::new()).collect();
+        let shards: Vec<_> = (0..3).map(Stub::new).collect();
         let stores = shards.iter().map(|stub| Arc::clone(stub) as Arc<dyn Store>).collect();
         let router = ShardedStore::new(map(), stores).unwrap().with_timeout(TIMEOUT);
         let mut world = World::new(1);
@@ -67,6 +67,7 @@ fn map() -> ShardMap {
     let shard = |(name, buckets): (&str, &str)| ShardRange {
         name: name.to_owned(),
         buckets: buckets.parse().unwrap(),
+        split_from: (name == "b").then(|| "a".to_owned()),
     };
     let shards = [("a", "0-1364"), ("b", "1365-2729"), ("c", "2730-4095")];
     ShardMap::new(shards.into_iter().map(shard).collect()).unwrap()

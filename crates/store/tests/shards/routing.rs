@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{OrderId, RestaurantId, Role, TaskId, menu::Availability, task::TaskSubject};
 use dabba_store::{
-    AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedCursor, Hint, MAX_REVISIONS, NewTask,
-    OrderScope, OrderStore, PageSize, Resource, ShardedStore, ShardedStoreError, Store, StoreError,
-    TaskFailure, TaskLease, TaskResolution, TaskRetry, TaskStore,
+    AccountStore, CatalogueStore, ClaimAt, CommitOutcome, FeedEnd, FeedPosition, FeedSource, FeedStore, Hint,
+    Incarnation, MAX_REVISIONS, NewTask, OrderScope, OrderStore, PageSize, Resource, ShardedStore,
+    ShardedStoreError, Store, StoreError, TaskFailure, TaskLease, TaskResolution, TaskRetry, TaskStore,
     conformance::builders::{menu, menu_at, slug},
 };
 use futures::StreamExt as _;
@@ -172,10 +172,9 @@ async fn calls_about_all_shards_reach_each_shard_once() {
         router.list_orders(&query(scope, 5)).await.unwrap();
     }
     router.restaurants(None, None, PageSize::DEFAULT).await.unwrap();
-    router.feed(&FeedCursor::start(), 10).await.unwrap();
     router.ping().await.unwrap();
     router.close().await;
-    let asked = vec!["list_orders", "list_orders", "list_orders", "restaurants", "feed", "ping", "close"];
+    let asked = vec!["list_orders", "list_orders", "list_orders", "restaurants", "ping", "close"];
     assert_eq!(fixture.calls(), [asked.clone(), asked.clone(), asked]);
 }
 
@@ -214,6 +213,51 @@ async fn hints_of_all_shards_are_passed_on() {
     assert_eq!(fixture.router.hints().collect::<HashSet<_>>().await, hints);
 }
 
+/// Proves that a hint about events names the shard by its index in the router, and that events are announced on their
+/// shard.
+#[tokio::test]
+async fn hints_about_events_name_the_shard() {
+    let fixture = Fixture::new();
+    for shard in &fixture.shards {
+        shard.hints.lock().unwrap().push(Hint::Events { shard: 0 });
+    }
+    let expected = (0..3).map(|shard| Hint::Events { shard }).collect();
+    assert_eq!(fixture.router.hints().collect::<HashSet<_>>().await, expected);
+    fixture.router.announce_events(1).await;
+    fixture.router.announce_events(3).await;
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["announce_events"], NO_CALLS]);
+}
+
+/// Proves that the feed of a shard is read from that shard only, with its own positions and incarnation, and that the
+/// sources state what the map states.
+#[tokio::test]
+async fn the_feed_is_read_from_its_shard() {
+    let mut fixture = Fixture::new();
+    for shard in 0..3 {
+        fixture.place(shard, shard + 1).await;
+    }
+    fixture.calls();
+    let page = fixture.router.feed(2, FeedPosition::START, 100).await.unwrap();
+    assert!(page.is_at_end);
+    assert!(page.events.iter().all(|event| event.order_id.bucket() == fixture.restaurants[2].bucket()));
+    let (count, end) = (page.events.len(), page.events[1].position);
+    assert_eq!(count, 6);
+    let rest = fixture.router.feed(2, end, 100).await.unwrap();
+    assert_eq!(rest.events, page.events[2..]);
+    assert_eq!(fixture.calls(), [NO_CALLS, NO_CALLS, vec!["feed", "feed"]]);
+    let end = fixture.router.feed_end(1).await.unwrap();
+    let position = FeedPosition { transaction: 0, sequence: 4 };
+    assert_eq!(end, FeedEnd { incarnation: Incarnation::new(1), position });
+    assert_eq!(fixture.calls(), [NO_CALLS, vec!["feed_end"], NO_CALLS]);
+    assert!(matches!(fixture.router.feed(3, FeedPosition::START, 1).await, Err(StoreError::Unfit(_))));
+    assert!(matches!(fixture.router.feed_end(3).await, Err(StoreError::Unfit(_))));
+    let source = |(name, parent): (&str, Option<&str>)| FeedSource {
+        name: name.to_owned(),
+        split_from: parent.map(str::to_owned),
+    };
+    assert_eq!(fixture.router.feed_sources(), [("a", None), ("b", Some("a")), ("c", None)].map(source));
+}
+
 /// Proves that a batch of one shard reaches only that shard, and that a mixed batch is split and its outcomes
 /// have the order of the batch.
 #[tokio::test]
@@ -236,10 +280,10 @@ async fn a_batch_is_split_by_shard() {
 
 #[test]
 fn a_router_needs_a_store_for_each_shard() {
-    let stores = vec![Stub::new() as Arc<dyn Store>; 2];
+    let stores = vec![Stub::new(0) as Arc<dyn Store>; 2];
     let error = ShardedStore::new(map(), stores).unwrap_err();
     assert_eq!(error, ShardedStoreError::StoreCount { shards: 3, stores: 2 });
-    let stores = vec![Stub::new() as Arc<dyn Store>; 3];
+    let stores = vec![Stub::new(0) as Arc<dyn Store>; 3];
     let error = ShardedStore::new(map(), stores).unwrap().with_directory("d").unwrap_err();
     assert_eq!(error.to_string(), "the directory must be a shard of the map, and \"d\" is not a shard");
 }

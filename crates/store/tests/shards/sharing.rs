@@ -1,14 +1,11 @@
-//! Tests of calls that share a limit over all shards (tasks, keys, turns in the feed), and of merged lists.
-
-use std::collections::HashSet;
+//! Tests of calls that share a limit over all shards (tasks, keys), and of merged lists.
 
 use dabba_domain::{
     OrderId,
     task::{Task, TaskQueue, TaskSubject},
 };
 use dabba_store::{
-    CatalogueStore, ClaimedTask, FeedCursor, NewTask, OrderScope, OrderStore, StoreError, TaskLease,
-    TaskStore,
+    CatalogueStore, ClaimedTask, NewTask, OrderScope, OrderStore, StoreError, TaskLease, TaskStore,
     conformance::builders::{menu, order_of},
 };
 use proptest::prelude::*;
@@ -100,50 +97,6 @@ async fn keys_are_deleted_up_to_the_limit() {
     }
 }
 
-/// Proves that the feed returns equally many events of each shard, also with small pages.
-#[tokio::test]
-async fn the_feed_gives_each_shard_its_turn() {
-    let mut fixture = Fixture::new();
-    for shard in 0..3 {
-        fixture.place(shard, 20).await;
-    }
-    for size in [1, 2, 4, 30] {
-        let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
-        while seen.len() < 30 {
-            let page = fixture.router.feed(&cursor, size).await.unwrap();
-            assert_eq!(page.len(), size as usize);
-            cursor = page.last().unwrap().cursor.clone();
-            seen.extend(page.iter().map(|entry| entry.event.order_id.bucket()));
-        }
-        for restaurant in &fixture.restaurants {
-            let bucket = restaurant.bucket();
-            let count = seen[..30].iter().filter(|other| **other == bucket).count();
-            assert_eq!(count, 10, "pages of {size}");
-        }
-    }
-}
-
-/// Proves that the router refuses a foreign cursor without calling a shard, and that a shard refuses a
-/// damaged cursor.
-#[tokio::test]
-async fn a_foreign_cursor_is_corrupt() {
-    let mut fixture = Fixture::new();
-    fixture.place(1, 1).await;
-    fixture.calls();
-    let cursor = fixture.router.feed(&FeedCursor::start(), 1).await.unwrap().remove(0).cursor;
-    assert!(cursor.0.ends_with(".2.0-1-10-"), "{cursor:?}");
-    fixture.calls();
-    for foreign in ["1", "", "r1"].map(|text| format!("{text}{}", cursor.0)) {
-        let is_own = foreign == cursor.0;
-        let read = fixture.router.feed(&FeedCursor(foreign), 1).await;
-        assert_eq!(!is_own, matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
-    }
-    assert_eq!(fixture.calls().map(|calls| calls.len()), [1, 1, 1]);
-    let damaged = FeedCursor(cursor.0.replace(".0-1-10-", ".0-1-x0-"));
-    let error = fixture.router.feed(&damaged, 1).await.unwrap_err();
-    assert_eq!(error, StoreError::Corrupt("shard b: not a number".to_owned()));
-}
-
 /// Proves that the restaurants of all shards form one list, ordered by id.
 #[tokio::test]
 async fn restaurants_of_all_shards_are_one_list() {
@@ -201,41 +154,6 @@ proptest! {
                 if query.after.is_none() {
                     break;
                 }
-            }
-        });
-    }
-
-    /// Proves that every event appears once, and the events of each shard in their order, for any
-    /// distribution of events and any page size.
-    #[test]
-    fn the_feed_over_shards_has_every_event_once(
-        shards in proptest::collection::vec(0_usize..3, 0..40), limit in 1_u32..15,
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        runtime.block_on(async {
-            let mut fixture = Fixture::new();
-            for shard in shards {
-                fixture.place(shard, 1).await;
-            }
-            let (mut cursor, mut seen) = (FeedCursor::start(), Vec::new());
-            loop {
-                let page = fixture.router.feed(&cursor, limit).await.unwrap();
-                let Some(last) = page.last() else { break };
-                cursor = last.cursor.clone();
-                let is_last = page.len() < limit as usize;
-                seen.extend(page.into_iter().map(|entry| entry.event));
-                if is_last {
-                    break;
-                }
-            }
-            let whole = fixture.router.feed(&FeedCursor::start(), 1_000).await.unwrap();
-            assert_eq!(seen, whole.into_iter().map(|entry| entry.event).collect::<Vec<_>>());
-            let distinct: HashSet<_> = seen.iter().map(|event| (event.order_id, event.version)).collect();
-            assert_eq!(distinct.len(), seen.len());
-            for (shard, restaurant) in fixture.shards.iter().zip(&fixture.restaurants) {
-                let mut of_shard = seen.clone();
-                of_shard.retain(|event| event.order_id.bucket() == restaurant.bucket());
-                assert_eq!(of_shard, *shard.events.lock().unwrap());
             }
         });
     }

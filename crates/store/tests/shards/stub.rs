@@ -14,8 +14,9 @@ use dabba_domain::{
     task::TaskQueue,
 };
 use dabba_store::{
-    CatalogueGuard, ClaimedTask, Commit, CommitOutcome, FeedCursor, FeedEntry, Hint, OrderCursor, OrderPage,
-    OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store, StoreError, TaskResolution, TaskRetry,
+    CatalogueGuard, ClaimedTask, Commit, CommitOutcome, FeedEnd, FeedEvent, FeedPage, FeedPosition, Hint,
+    Incarnation, OrderCursor, OrderPage, OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store,
+    StoreError, TaskResolution, TaskRetry,
     layer::{StoreCall, StoreLayer},
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -44,10 +45,11 @@ pub(crate) struct Stub {
     restaurants: Mutex<Vec<Restaurant>>,
     /// Hints that the shard sends.
     pub(crate) hints: Mutex<Vec<Hint>>,
+    pub(crate) incarnation: Incarnation,
 }
 
 impl Stub {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(incarnation: u64) -> Arc<Self> {
         Arc::new(Self {
             fault: Mutex::new(Fault::None),
             calls: Mutex::default(),
@@ -58,6 +60,7 @@ impl Stub {
             keys: Mutex::default(),
             restaurants: Mutex::default(),
             hints: Mutex::default(),
+            incarnation: Incarnation::new(incarnation),
         })
     }
 
@@ -118,19 +121,36 @@ impl StoreLayer for Stub {
         let next = is_more.then(|| orders.last().map(OrderCursor::after)).flatten();
         Ok(OrderPage { orders, next, ..OrderPage::default() })
     }
-    async fn feed(&self, after: &FeedCursor, limit: u32) -> Result<Vec<FeedEntry>, StoreError> {
+    async fn feed(&self, shard: usize, after: FeedPosition, limit: u32) -> Result<FeedPage, StoreError> {
         self.enter("feed").await?;
-        let first: usize = if *after == FeedCursor::start() {
-            0
-        } else {
-            after.0.parse().map_err(|_| StoreError::Corrupt("not a number".to_owned()))?
-        };
+        assert_eq!(shard, 0, "a store of one shard");
         let events = self.events.lock().unwrap();
-        let entry = |(place, event): (usize, &RecordedEvent)| FeedEntry {
-            cursor: FeedCursor((place + 1).to_string()),
-            event: event.clone(),
+        let event = |(place, event): (u64, &RecordedEvent)| FeedEvent {
+            position: FeedPosition { transaction: 0, sequence: place },
+            order_id: event.order_id,
+            restaurant_id: self.orders.lock().unwrap()[0].details.restaurant_id,
+            customer_id: self.orders.lock().unwrap()[0].details.customer_id,
+            version: event.version,
+            at: event.at,
+            name: "stub".into(),
+            actor: "{}".into(),
+            data: None,
+            is_newer: false,
         };
-        Ok(events.iter().enumerate().skip(first).take(limit as usize).map(entry).collect())
+        let found = (1..).zip(&*events).skip_while(|(place, _)| *place <= after.sequence);
+        let events: Vec<_> = found.take(limit as usize).map(event).collect();
+        let is_at_end = events.len() < limit as usize;
+        Ok(FeedPage { incarnation: self.incarnation, events, is_at_end })
+    }
+    async fn feed_end(&self, shard: usize) -> Result<FeedEnd, StoreError> {
+        self.enter("feed_end").await?;
+        assert_eq!(shard, 0, "a store of one shard");
+        let sequence = self.events.lock().unwrap().len() as u64;
+        Ok(FeedEnd { incarnation: self.incarnation, position: FeedPosition { transaction: 0, sequence } })
+    }
+    async fn announce_events(&self, shard: usize) {
+        assert_eq!(shard, 0, "a store of one shard");
+        self.calls.lock().unwrap().push("announce_events");
     }
     async fn delete_expired_keys(&self, _: Timestamp, limit: u32) -> Result<u32, StoreError> {
         self.enter("delete_expired_keys").await?;
