@@ -3,6 +3,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use dabba_engine::Engine;
+use dabba_outbound::live::Live;
 use dabba_web::{Face, JsonFace, MAX_BODY_BYTES, Schemas, Web};
 
 use crate::{ApiConfig, MAX_MENU_BYTES, openapi};
@@ -11,12 +12,15 @@ use crate::{ApiConfig, MAX_MENU_BYTES, openapi};
 pub(crate) struct App {
     pub(crate) web: Arc<Web>,
     pub(crate) engine: Arc<Engine>,
+    pub(crate) live: Live,
     pub(crate) config: ApiConfig,
 }
 
 impl App {
     pub(crate) fn new(web: Arc<Web>, config: ApiConfig) -> Arc<Self> {
-        Arc::new(Self { engine: Arc::clone(web.engine()), web, config })
+        let engine = Arc::clone(web.engine());
+        let live = Live::new(&engine, config.live.clone());
+        Arc::new(Self { engine, live, web, config })
     }
 }
 

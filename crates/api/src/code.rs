@@ -1,4 +1,4 @@
-//! Codes of problems: those that every face shares, and those of this API's own refusals, which are all conflicts.
+//! Codes of problems: those that every face shares, and those of this API's own refusals: conflicts, and expired cursors.
 
 use std::borrow::Cow;
 
@@ -71,6 +71,8 @@ dabba_web::codes! {
     EMAIL_TAKEN, "email_taken", CONFLICT, "Another account has the e-mail address";
     /// The change would leave no enabled admin.
     LAST_ADMIN, "last_admin", CONFLICT, "This is the last enabled admin";
+    /// A position in the feed or in a stream no longer exists, because a database was restored or replaced.
+    CURSOR_EXPIRED, "cursor_expired", GONE, "The cursor has expired";
 }
 
 /// Returns every code that this API uses, in the order of the documentation: conflicts between the shared codes with lower

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use dabba_engine::{AdjustableClock, WebhookReader};
+use dabba_outbound::live::LiveConfig;
 
 /// Maximum size of the body of a menu, in bytes.
 pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
@@ -16,6 +17,8 @@ pub struct ApiConfig {
     pub webhooks: Option<Arc<dyn WebhookReader>>,
     /// The engine's clock, if admins may advance it (sandbox). `None`: nobody can advance the clock.
     pub sandbox: Option<Arc<dyn AdjustableClock>>,
+    /// Limits, heartbeats and measurements of streams.
+    pub live: LiveConfig,
 }
 
 impl fmt::Debug for ApiConfig {
@@ -23,6 +26,7 @@ impl fmt::Debug for ApiConfig {
         formatter
             .debug_struct("ApiConfig")
             .field("has_admin_listener", &self.has_admin_listener)
+            .field("live", &self.live)
             .finish_non_exhaustive()
     }
 }

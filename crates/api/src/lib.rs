@@ -30,6 +30,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use dabba_engine::Engine;
+/// Limits, heartbeats and measurements of streams.
+pub use dabba_outbound::live::{LiveConfig, LiveMetrics};
 use dabba_web::{Code, Hosts, Registry, SigningKey, Web, WebConfig, layered};
 
 use self::app::App;
@@ -67,12 +69,14 @@ fn operators(app: &Arc<App>, more: Router<Arc<App>>) -> Router {
     layered(routes.merge(more), app, Hosts::default())
 }
 
-/// Returns the whole API: every operation, `/metrics`, `/openapi.json` and `/docs`.
+/// Returns the whole API: every operation, `/metrics`, `/openapi.json` and `/docs`. Starts the parts behind the streams on the
+/// current Tokio runtime; they end with the routers.
 ///
 /// Serve the routers with the client's address as connection information, as [`dabba_web::serve()`] does. Without the
 /// address, all clients share one rate limit.
 pub fn apps(web: Arc<Web>, config: ApiConfig) -> Apps {
     let app = App::new(web, config);
+    app.live.start();
     let hosts = Hosts { allowed: app.web.config().allowed_hosts.clone().into(), probes: PROBES };
     if app.config.has_admin_listener {
         let (public, _) = routes::public().split_for_parts();

@@ -59,6 +59,7 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "menus", description = "Menus, availability of items, and stock."),
         (name = "orders", description = "Quotes, orders and their histories."),
         (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
+        (name = "events", description = "The feed of events, and live streams."),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
         (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),

@@ -10,6 +10,8 @@
 mod access;
 mod accounts;
 mod commands;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod events;
 mod lists;
 mod menus;
 pub(crate) mod operations;
@@ -51,6 +53,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(quotes::router())
         .merge(orders::router())
         .merge(commands::router())
+        .merge(events::router())
         .merge(tasks::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

@@ -21,6 +21,7 @@ pub(crate) mod simulate_payments;
 pub(crate) mod tasks;
 pub(crate) mod token;
 pub(crate) mod version;
+pub(crate) mod watch;
 pub(crate) mod work;
 
 use std::{
@@ -82,6 +83,8 @@ enum Command {
     ImportMenu(import_menu::Arguments),
     /// Lists parked tasks, which wait for an admin. Subcommands retry or resolve a task.
     Tasks(Box<tasks::Arguments>),
+    /// Prints the events of orders as they happen, from a running server.
+    Watch(Box<watch::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),
     /// Load-tests a new or a running server and verifies that every acknowledged order exists.
@@ -123,6 +126,7 @@ impl Cli {
             Command::Copy(arguments) => copy::run(arguments),
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
+            Command::Watch(arguments) => watch::run(*arguments),
             Command::Accounts(arguments) => accounts::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),

@@ -35,6 +35,15 @@ pub(crate) fn options_for_operators(settings: &Settings) -> ServeOptions {
     ServeOptions { max_connections: OPERATOR_CONNECTIONS, ..settings.listening.serve_options() }
 }
 
+/// Maximum number of streams of a process.
+const MAX_STREAMS: usize = 10_000;
+
+/// Returns the maximum number of streams and waiting polls: three quarters of the connections, at most [`MAX_STREAMS`], so that
+/// streams leave connections to requests.
+pub(crate) fn max_streams(options: &ServeOptions) -> usize {
+    (options.max_connections - options.max_connections / 4).min(MAX_STREAMS)
+}
+
 /// Returns how many of the wanted connections fit into the limit on open files beside the other files; at least 1.
 fn room(wanted: usize, limit: usize, others: usize) -> usize {
     wanted.min(limit.saturating_sub(others).max(1))
@@ -49,5 +58,14 @@ mod tests {
         assert_eq!(room(4_096, 65_536, 336), 4_096);
         assert_eq!(room(4_096, 1_024, 336), 688);
         assert_eq!(room(4_096, 256, 336), 1);
+    }
+
+    /// Proves that streams leave a quarter of the connections to requests, and that their maximum holds.
+    #[test]
+    fn streams_leave_connections_to_requests() {
+        let max_streams = |max_connections| {
+            super::max_streams(&ServeOptions { max_connections, ..ServeOptions::default() })
+        };
+        assert_eq!([1, 688, 4_096, 1_000_000].map(max_streams), [1, 516, 3_072, 10_000]);
     }
 }

@@ -81,10 +81,11 @@ impl Committers {
         let parts: Vec<_> = (0..count)
             .map(|number| supervisor.part(format!("committer_{number}"), Need::Essential))
             .collect();
-        for part in &parts {
+        for (number, part) in parts.iter().enumerate() {
             let (sender, receiver) = mpsc::channel(config.max_queued.max(1));
             let committer = Arc::new(Committer {
                 store: Arc::clone(store),
+                shard: number / per_shard,
                 queue: tokio::sync::Mutex::new(receiver),
                 stopped: stopped.clone(),
                 max_batch: config.max_batch.max(1),
@@ -181,6 +182,8 @@ impl Committers {
 
 struct Committer {
     store: Arc<dyn Store>,
+    /// Index of the shard whose orders the committer writes.
+    shard: usize,
     /// Shared by successive runs, so that the queue survives a panic. Only one run at a time holds the lock.
     queue: tokio::sync::Mutex<mpsc::Receiver<Queued>>,
     stopped: watch::Receiver<bool>,
@@ -279,6 +282,9 @@ impl Committer {
                 return;
             }
         };
+        if outcomes.iter().any(|outcome| matches!(outcome, CommitOutcome::Committed)) {
+            self.post_commits.commit_signals.committed(self.shard);
+        }
         for (Waiting { post, answer }, outcome) in waiting.into_iter().zip(outcomes) {
             let run = AssertUnwindSafe(|| self.post_commits.run(post, &outcome));
             if let Err(panic) = catch_unwind(run) {

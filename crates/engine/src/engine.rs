@@ -6,7 +6,7 @@ use dabba_domain::Timestamp;
 use dabba_store::{Store, Supervisor};
 
 use crate::{
-    Accounts, Catalogues, Clock, EngineConfig, EngineMetrics, Orders, PaymentGateway, Payments, Random, Work,
+    Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway, Payments, Random, Work,
     accounts::{MembershipCache, Passwords, Revocations},
     catalogue::CatalogueCache,
     committer::Committers,
@@ -39,6 +39,7 @@ pub struct Engine {
     pub(crate) writer: Arc<OrderWriter>,
     pub(crate) probe: Probe,
     pub(crate) measurements: Arc<Measurements>,
+    commit_signals: Arc<CommitSignals>,
     pub(crate) config: EngineConfig,
 }
 
@@ -66,12 +67,14 @@ impl Engine {
         let recent = Arc::new(RecentOrders::new(config.cached_orders));
         let open = Arc::new(OpenOrders::new(config.max_open_orders));
         let signals = Arc::<WorkerSignals>::default();
+        let commit_signals = CommitSignals::new(&store);
         let post_commits = Arc::new(PostCommits {
             store: Arc::clone(&store),
             metrics: Arc::clone(&metrics),
             recent: Arc::clone(&recent),
             open_orders: Arc::clone(&open),
             signals: Arc::clone(&signals),
+            commit_signals: Arc::clone(&commit_signals),
             followers: Followers::start(store.shard_count(), &catalogue_cache, &supervisor),
         });
         let writer = Arc::new(OrderWriter {
@@ -150,6 +153,7 @@ impl Engine {
             payments,
             probe: Probe::start(&store, &supervisor),
             measurements: Arc::new(Measurements::new(store.shard_count())),
+            commit_signals,
             store,
             clock,
             random,
@@ -183,6 +187,16 @@ impl Engine {
     /// Returns the supervisor of this process. Every other long-running part of the process must run under it.
     pub const fn supervisor(&self) -> &Arc<Supervisor> {
         &self.supervisor
+    }
+
+    /// Returns the notifications about commits of this process.
+    pub const fn commit_signals(&self) -> &Arc<CommitSignals> {
+        &self.commit_signals
+    }
+
+    /// Returns the store, for parts that follow its feed. Requests use the use cases.
+    pub const fn store(&self) -> &Arc<dyn Store> {
+        &self.store
     }
 
     /// Returns the current time as the use cases see it.

@@ -28,6 +28,7 @@ mod accounts;
 mod catalogue;
 mod claims;
 mod clock;
+mod commit_signals;
 mod committer;
 mod condition;
 mod config;
@@ -59,6 +60,7 @@ pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
     SystemClock, SystemRandom,
 };
+pub use commit_signals::CommitSignals;
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use engine::{Engine, Ports};
 pub use error::{Conflict, Error};

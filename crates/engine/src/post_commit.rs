@@ -1,4 +1,4 @@
-//! Post-commit actions: wake workers, count, update caches.
+//! Post-commit actions: wake workers, count, update caches, notify the follower of the feed.
 //!
 //! The committer runs the post-commit actions before it answers. The request's own future does not run them, so they
 //! also run when the client disconnects. An action must not wait or read the store, because the next batch would wait
@@ -20,7 +20,7 @@ use futures::future::join_all;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
-    CatalogueEntry, EngineMetrics, TaskOutcome,
+    CatalogueEntry, CommitSignals, EngineMetrics, TaskOutcome,
     catalogue::CatalogueCache,
     orders::{OpenChange, OpenOrders, RecentOrders},
     work::{ANNOUNCEMENT_INTERVAL, WorkerSignals},
@@ -77,6 +77,8 @@ pub(crate) struct PostCommits {
     pub(crate) recent: Arc<RecentOrders>,
     pub(crate) open_orders: Arc<OpenOrders>,
     pub(crate) signals: Arc<WorkerSignals>,
+    /// Notified by the committer once per batch.
+    pub(crate) commit_signals: Arc<CommitSignals>,
     pub(crate) followers: Followers,
 }
 

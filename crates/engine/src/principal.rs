@@ -67,6 +67,16 @@ impl Principal {
         }
     }
 
+    /// Refuses a credential that may not read events.
+    pub(crate) fn require_events(&self) -> Result<(), Error> {
+        if self.scopes.contains(Scope::PartnerEvents) { Ok(()) } else { self.require(Scope::ReadEvents) }
+    }
+
+    /// Returns whether the caller receives events as a partner: its credential is restricted to the events of partners.
+    pub const fn is_partner(&self) -> bool {
+        self.scopes.contains(Scope::PartnerEvents) && !self.scopes.contains(Scope::ReadEvents)
+    }
+
     /// Refuses service accounts. `what` completes the sentence "a service account cannot".
     pub(crate) fn require_person(&self, what: &str) -> Result<(), Error> {
         match self.holder {
@@ -105,11 +115,15 @@ pub enum Scope {
     ReadTasks,
     /// Retry and resolve parked tasks.
     WriteTasks,
+    /// Read the events of many orders.
+    ReadEvents,
+    /// Read the events of many orders as a partner, with fewer personal data.
+    PartnerEvents,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::ReadOrders,
         Self::WriteOrders,
         Self::ReadCatalogue,
@@ -118,6 +132,8 @@ impl Scope {
         Self::WriteAccounts,
         Self::ReadTasks,
         Self::WriteTasks,
+        Self::ReadEvents,
+        Self::PartnerEvents,
     ];
 
     /// Returns the scope's name.
@@ -131,6 +147,8 @@ impl Scope {
             Self::WriteAccounts => "accounts:write",
             Self::ReadTasks => "tasks:read",
             Self::WriteTasks => "tasks:write",
+            Self::ReadEvents => "events:read",
+            Self::PartnerEvents => "events:partner",
         }
     }
 

@@ -13,6 +13,9 @@ use reqwest::{
 use serde::Serialize;
 use serde_json::Value;
 
+/// Time after which a stream ends in any case: longer than any run of a program.
+const STREAM_TIMEOUT: Duration = Duration::from_hours(365 * 24);
+
 /// Timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -195,6 +198,29 @@ impl Call {
         self
     }
 
+    /// Sets the id of the last message that was received of a stream.
+    pub fn last_event_id(mut self, id: &str) -> Self {
+        self.request = self.request.header("last-event-id", id);
+        self
+    }
+
+    /// Sends the request and returns the response before its body, which may go on for any time.
+    pub async fn open(self) -> Result<OpenResponse, ClientError> {
+        let Self { request, url } = self;
+        let started = Instant::now();
+        let transport = |reason: String| ClientError::Transport { url: url.clone(), reason };
+        let sending = tokio::time::timeout(REQUEST_TIMEOUT, request.timeout(STREAM_TIMEOUT).send());
+        let response = sending.await.map_err(|_| transport("the server did not respond in time".into()))?;
+        let response = response.map_err(|error| transport(innermost(&error).to_string()))?;
+        if response.status().is_success() {
+            return Ok(OpenResponse { response, url });
+        }
+        let status = response.status().as_u16();
+        let text = tokio::time::timeout(REQUEST_TIMEOUT, response.text()).await;
+        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        Err(problem(status, &text, started.elapsed()))
+    }
+
     /// Sends the request and waits for the whole response.
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
         let Self { request, url } = self;
@@ -212,14 +238,37 @@ impl Call {
         let replayed = header("idempotency-replayed").as_deref() == Some("true");
         let text = response.text().await.map_err(transport)?;
         let elapsed = started.elapsed();
-        let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
         if status.is_success() {
+            let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
             return Ok(ClientResponse { status: status.as_u16(), body, etag, replayed, elapsed });
         }
-        let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-        let (code, detail) = (member("code"), member("detail"));
-        let status = status.as_u16();
-        Err(ClientError::Problem(Box::new(ProblemResponse { status, code, detail, body, elapsed })))
+        Err(problem(status.as_u16(), &text, elapsed))
+    }
+}
+
+/// Returns the error of a response with an error status.
+fn problem(status: u16, text: &str, elapsed: Duration) -> ClientError {
+    let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let (code, detail) = (member("code"), member("detail"));
+    ClientError::Problem(Box::new(ProblemResponse { status, code, detail, body, elapsed }))
+}
+
+/// A response whose body is read piece by piece.
+#[derive(Debug)]
+pub struct OpenResponse {
+    response: reqwest::Response,
+    url: String,
+}
+
+impl OpenResponse {
+    /// Returns the next bytes of the body; `None` at its end.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let chunk = self.response.chunk().await.map_err(|error| ClientError::Transport {
+            url: self.url.clone(),
+            reason: innermost(&error).to_string(),
+        })?;
+        Ok(chunk.map(Into::into))
     }
 }
 

@@ -12,10 +12,12 @@
 
 pub mod audit;
 pub mod client;
+pub mod events;
 pub mod simulation;
 pub mod workload;
 
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
-pub use client::{Client, ClientError, ClientResponse, ProblemResponse};
+pub use client::{Client, ClientError, ClientResponse, OpenResponse, ProblemResponse};
+pub use events::{MessageError, MessageParser, StreamMessage};
 pub use simulation::{Mark, Plant, SHARDS, SimulationError, SimulationOptions, SimulationReport, simulate};
 pub use workload::{Dataset, Load, LoadError, LoadReport, Mix, run_load};

@@ -25,6 +25,7 @@
 mod accounts;
 mod client;
 mod description;
+mod events;
 mod exposition;
 mod files;
 mod nats;
@@ -35,6 +36,7 @@ mod waiting;
 pub use accounts::{PASSWORD, TestAccount};
 pub use client::{HttpResponse, Request, http_client};
 pub use description::errors_of;
+pub use events::{EventMessage, EventStream};
 pub use exposition::{Exposition, MetricFamily, MetricSample};
 pub use files::{files_below, sources_below};
 pub use nats::{NatsMessage, NatsServer, nats_messages};

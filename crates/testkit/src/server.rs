@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use dabba_api::ApiConfig;
+use dabba_api::{ApiConfig, LiveMetrics};
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
 use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom};
 use dabba_store::Store;
@@ -205,8 +205,10 @@ impl Running {
         let shutdown_signal = |stopped: oneshot::Receiver<()>| stopped.map(drop);
         let mut registry = Registry::default();
         let measured = ConnectionMetrics::new(&mut registry);
+        let mut api = api.clone();
+        api.live.metrics = LiveMetrics::new(&mut registry);
         let web = Web::new(Arc::clone(&engine), web.clone(), registry);
-        let app = dabba_api::app(web, api.clone());
+        let app = dabba_api::app(web, api);
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
         let watch = futures::future::join(
             Arc::clone(&engine.catalogue).watch_catalogues(),

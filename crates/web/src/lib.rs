@@ -58,12 +58,13 @@ pub use config::{CorsOrigins, WebConfig};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
 pub use limit::{Attempt, Limits};
+pub use observe::Waited;
 pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};
 pub use schema::{NotJson, Schemas};
 pub use serve::{
     ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, ServeOptions,
-    Timeouts, serve,
+    Stopping, Timeouts, serve,
 };
 pub use token::{SigningKey, SigningKeyError, issue_token};
 

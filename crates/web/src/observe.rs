@@ -10,7 +10,7 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -37,6 +37,11 @@ use crate::{
 const MAX_REQUEST_ID_LENGTH: usize = 128;
 /// Route label in measurements for requests that match no route.
 const NO_ROUTE: &str = "none";
+
+/// Time for which a handler waited on purpose, as an extension of its response. The measurements and the log line do not count
+/// it, so that a request that waited for an event does not look like a slow one.
+#[derive(Clone, Copy, Debug)]
+pub struct Waited(pub Duration);
 
 /// The layer around every request.
 ///
@@ -149,7 +154,8 @@ impl<F: Face> Pending<F> {
             report.write(response_headers);
         }
 
-        let took = began.elapsed();
+        let waited = response.extensions().get().map_or(Duration::ZERO, |Waited(time)| *time);
+        let took = began.elapsed().saturating_sub(waited);
         web.metrics().answered(&usual, &method, route, response.status(), took);
         line.write(&span, matched, &response, refusal.as_ref(), took);
         response

@@ -152,6 +152,11 @@ impl Problem {
         problem
     }
 
+    /// Returns the problem with this value of `Retry-After`, rounded up to seconds.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(whole_seconds(wait).max(1)), ..self }
+    }
+
     /// Adds the limit that refuses the request.
     pub(crate) fn with_policy(self, name: &str, rate: Rate) -> Self {
         self.with("policy", name)

@@ -8,12 +8,14 @@
 //! | `body` | bodies of requests and responses; count the bytes in memory |
 //! | `connection` | the life of one connection |
 //! | `metrics` | measurements of connections |
+//! | `stopping` | tells long responses that the server stops |
 
 mod activity;
 mod body;
 mod connection;
 mod metrics;
 mod registry;
+mod stopping;
 mod stream;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -26,6 +28,7 @@ use tokio::{
 
 pub(crate) use self::body::BodyMemoryFull;
 pub use self::metrics::ConnectionMetrics;
+pub use self::stopping::Stopping;
 use self::registry::{Refused, Registry};
 use crate::Network;
 
@@ -104,8 +107,8 @@ impl Default for ServeOptions {
     }
 }
 
-/// Serves `app` until `shutdown` is ready. Then accepts no new connections, closes connections without a request, finishes the
-/// requests in flight, and returns. After the grace period it closes all remaining connections and returns.
+/// Serves `app` until `shutdown` is ready. Then accepts no new connections, closes connections without a request, makes every
+/// [`Stopping`] ready so that streams end, finishes the requests in flight, and returns. After the grace period it closes all remaining connections and returns.
 pub async fn serve(
     listener: TcpListener,
     app: Router,

@@ -98,7 +98,8 @@ pub(crate) enum TokenError {
 pub(crate) struct Verified {
     pub(crate) principal: Principal,
     pub(crate) issued_at: Timestamp,
-    expires_at: i64,
+    /// Time of the expiry, in seconds since the epoch.
+    pub(crate) expires_at: i64,
 }
 
 /// Verifies tokens and caches the verified ones, because most requests repeat a token of an earlier request.

@@ -215,6 +215,10 @@ refusals! {
     /// Refusals of a change of an account.
     NotChanged: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED LAST_ADMIN PRECONDITION_FAILED TOO_MANY_CHANGES;
+    /// Refusals of operations with a position in the feed or in a stream.
+    Expired: CURSOR_EXPIRED;
+    /// Refusals of streams and of requests that wait.
+    TooManyStreams: TOO_MANY_REQUESTS OVERLOADED;
     /// Refusals of operations with a rate limit.
     TooOften: TOO_MANY_REQUESTS;
     /// Refusals of the deletion of an account.

@@ -6,6 +6,7 @@ mod accounts;
 mod amounts;
 mod authorization;
 mod commands;
+mod events;
 mod examples;
 mod expiry;
 mod hidden;

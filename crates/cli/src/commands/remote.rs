@@ -101,7 +101,15 @@ impl PlaceArguments {
 impl ServerArguments {
     /// Returns a client of the server; `None` if no server is given.
     pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
-        let Some(server) = &self.server else { return Ok(None) };
+        self.server.as_ref().map(|server| self.client_of(server.as_str())).transpose()
+    }
+
+    /// Returns a client of the server, or of another one if no server is given.
+    pub(super) fn client_or(&self, otherwise: &str) -> Result<Client, Failure> {
+        self.client_of(self.server.as_ref().map_or(otherwise, |server| server.as_str()))
+    }
+
+    fn client_of(&self, server: &str) -> Result<Client, Failure> {
         let token = match (&self.token_file, &self.token) {
             (Some(file), _) => named_file::read(file).map_err(Failure::during("--token-file"))?,
             (None, Some(token)) if !token.trim().is_empty() => token.clone(),
@@ -113,7 +121,7 @@ impl ServerArguments {
                 )));
             }
         };
-        let client = Client::new(server.as_str()).map_err(Failure::during("--server"))?;
-        Ok(Some(client.with_token(token.trim())))
+        let client = Client::new(server).map_err(Failure::during("--server"))?;
+        Ok(client.with_token(token.trim()))
     }
 }

@@ -4,7 +4,7 @@ mod announcement;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
-use dabba_api::{ApiConfig, Apps};
+use dabba_api::{ApiConfig, Apps, LiveConfig, LiveMetrics};
 use dabba_engine::{AdjustableClock, Clock, SystemClock};
 use dabba_web::{ConnectionMetrics, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
@@ -117,16 +117,21 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
     let grace = settings.listening.shutdown_grace_seconds.seconds();
     let background = Background::start(&engine, &server_clock, &store, settings.tasks.work);
+    let options = serving::options(&settings, &databases);
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
         webhooks: payments.webhooks,
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
+        live: LiveConfig {
+            max_streams: serving::max_streams(&options),
+            metrics: LiveMetrics::new(&mut metrics),
+            ..LiveConfig::default()
+        },
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);
     let Apps { public, admin } = dabba_api::apps(web, api);
     let stopping_since = signals.stopping_since();
-    let options = serving::options(&settings, &databases);
     let stop = signals.first().shared();
     let serving = dabba_web::serve(listener, public, stop.clone(), options, connections);
     let serving_admins = async {

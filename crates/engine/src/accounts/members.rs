@@ -115,6 +115,33 @@ impl Accounts {
         }
     }
 
+    /// Allows a caller to read events: admins the events of all restaurants or of one, staff the events of a restaurant for
+    /// which they work.
+    pub async fn authorize_feed(
+        &self,
+        principal: &Principal,
+        restaurant_id: Option<RestaurantId>,
+    ) -> Result<(), Error> {
+        principal.require_events()?;
+        match (principal.role, restaurant_id) {
+            (Role::Admin, _) => Ok(()),
+            (Role::Restaurant, None) => Err(Error::Forbidden(
+                "staff read the events of a restaurant for which they work: add the parameter restaurant with its id; only an \
+                 admin may read the events of all restaurants"
+                    .into(),
+            )),
+            (Role::Restaurant, Some(id)) if self.works_for(principal, id).await? => Ok(()),
+            (Role::Restaurant, Some(_)) => Err(Error::Forbidden(
+                "the account is no member of this restaurant's staff; name a restaurant for which the account works".into(),
+            )),
+            (Role::Customer | Role::Courier, _) => Err(Error::Forbidden(
+                "the feed is for admins and for a restaurant's staff; follow a single order with \
+                 GET /v1/orders/{order_id}/stream"
+                    .into(),
+            )),
+        }
+    }
+
     /// Returns the role in which a caller acts on a restaurant's orders; `None` for staff of another restaurant.
     pub(crate) async fn actor(
         &self,

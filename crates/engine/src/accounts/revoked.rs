@@ -56,6 +56,16 @@ impl Accounts {
         }
     }
 
+    /// Refuses a caller whose token is revoked, like [`Accounts::admit`], from memory alone: if this server has not read the
+    /// revocations for too long, the caller is refused as unavailable.
+    pub fn is_still_admitted(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
+        match self.revocations.verdict(principal, issued_at) {
+            Verdict::Valid => Ok(()),
+            Verdict::Revoked => Err(Error::TokenRevoked),
+            Verdict::Unknown => Err(Error::Unavailable),
+        }
+    }
+
     /// Follows revocations by other servers. Runs until the future is dropped.
     pub async fn watch_revocations(self: Arc<Self>) {
         let part = self.supervisor.part("revocation_follower", Need::Helpful);

@@ -28,6 +28,12 @@ impl Orders {
         Ok(self.store.events(id, after, limit.get()).await?)
     }
 
+    /// Returns an order whose events the caller may receive.
+    pub async fn order_for_events(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
+        principal.require_events()?;
+        self.order_of_party(principal, id).await.map(|(order, _)| order)
+    }
+
     /// Returns an order with its ledger. For the restaurant's staff and admins.
     pub async fn ledger(
         &self,
@@ -111,6 +117,10 @@ impl Orders {
 
     async fn visible_order(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
         principal.require(Scope::ReadOrders)?;
+        self.order_of_party(principal, id).await
+    }
+
+    async fn order_of_party(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
         let actor = self.accounts.actor(principal, order.details.restaurant_id).await?;
         match actor {

@@ -190,6 +190,16 @@ const ACCOUNTS: &[(Scope, UseCase)] = &[
     }),
 ];
 
+const EVENTS: &[(Scope, UseCase)] = &[
+    (Scope::ReadEvents, |world, caller| {
+        world.engine.accounts.authorize_feed(caller, Some(world.restaurant_id)).boxed()
+    }),
+    (Scope::ReadEvents, |world, caller| {
+        async move { world.engine.orders.order_for_events(caller, order(world).await.id).await.map(drop) }
+            .boxed()
+    }),
+];
+
 const WORK: &[(Scope, UseCase)] = &[
     (Scope::ReadTasks, |world, caller| {
         world.engine.work.parked_tasks(caller, None, page()).map_ok(drop).boxed()
@@ -238,11 +248,21 @@ fn each_use_case_is_in_a_table() {
 #[tokio::test]
 async fn each_use_case_requires_its_scope() {
     let world = World::new().await;
-    let parts = [("orders", ORDERS), ("catalogue", CATALOGUE), ("accounts", ACCOUNTS), ("work", WORK)];
+    let parts = [
+        ("orders", ORDERS),
+        ("catalogue", CATALOGUE),
+        ("accounts", ACCOUNTS),
+        ("events", EVENTS),
+        ("work", WORK),
+    ];
     for (part, use_cases) in parts {
         for (index, (scope, use_case)) in use_cases.iter().enumerate() {
             for role in [world.customer, world.staff, world.admin] {
-                let others: Scopes = Scope::ALL.into_iter().filter(|other| other != scope).collect();
+                // The scope of partners also allows reading events, in their representation for partners.
+                let is_other = |other: &Scope| {
+                    other != scope && (*scope != Scope::ReadEvents || *other != Scope::PartnerEvents)
+                };
+                let others: Scopes = Scope::ALL.into_iter().filter(is_other).collect();
                 let without = Principal { scopes: others, ..role };
                 let with = Principal { scopes: [*scope].into_iter().collect(), ..role };
                 assert!(is_refused(&world, *use_case, without, *scope).await, "{part} {index}: {scope}");
@@ -252,6 +272,20 @@ async fn each_use_case_requires_its_scope() {
                 }
             }
         }
+    }
+}
+
+/// Proves that the scope of partners allows reading events as a partner, and that every other credential that may read events is
+/// none.
+#[tokio::test]
+async fn the_scope_of_partners_makes_a_partner() {
+    let world = World::new().await;
+    let admin = |scopes: &[Scope]| Principal { scopes: scopes.iter().copied().collect(), ..world.admin };
+    let partner = admin(&[Scope::PartnerEvents, Scope::ReadOrders]);
+    assert!(partner.is_partner() && world.engine.accounts.authorize_feed(&partner, None).await.is_ok());
+    for other in [world.admin, admin(&[Scope::ReadEvents]), admin(&[Scope::ReadEvents, Scope::PartnerEvents])]
+    {
+        assert!(!other.is_partner() && world.engine.accounts.authorize_feed(&other, None).await.is_ok());
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     MAX_HEAD_BYTES, MAX_HEADERS,
     body::{InFlight, Sent, received},
     registry::ConnectionSlot,
+    stopping::Stopping,
     stream::Watched,
 };
 
@@ -40,6 +41,7 @@ pub(super) async fn run(
         let in_flight = InFlight::begin(&for_requests);
         let mut request = request.map(|body| received(body, &for_requests));
         request.extensions_mut().insert(ConnectInfo(address));
+        request.extensions_mut().insert(Stopping::of(&for_requests));
         // An async block would keep its own copy of the future, so this is none.
         app.clone().call(request).map_ok(|response| response.map(|body| Sent::new(body, in_flight)))
     });

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     ServeOptions,
@@ -35,6 +35,8 @@ pub(super) struct Registry {
     open: Mutex<Open>,
     /// Notified whenever a connection ends.
     ended: Notify,
+    /// Whether the server stops.
+    stopping: watch::Sender<bool>,
     received: AtomicUsize,
     unsent: AtomicUsize,
 }
@@ -85,6 +87,7 @@ impl Registry {
             metrics,
             open: Mutex::default(),
             ended: Notify::new(),
+            stopping: watch::Sender::new(false),
             received: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
         }
@@ -195,6 +198,7 @@ impl Registry {
 
     /// Ends each connection after its requests.
     pub(super) fn stop(&self) {
+        self.stopping.send_replace(true);
         for connection in &self.open().connections {
             connection.stop();
         }
@@ -236,6 +240,11 @@ impl ConnectionSlot {
         let held = self.registry.received.fetch_add(bytes, Ordering::Relaxed);
         held + bytes <= self.registry.options.max_received_bytes
             || self.registry.make_room_for_bodies(&self.activity)
+    }
+
+    /// Returns a receiver of whether the server stops.
+    pub(super) fn stopping(&self) -> watch::Receiver<bool> {
+        self.registry.stopping.subscribe()
     }
 
     /// Stops counting the bytes of the request's body.

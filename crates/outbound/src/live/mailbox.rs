@@ -1,0 +1,138 @@
+//! The buffer between a follower and one stream.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use super::event::LiveEvent;
+
+/// Maximum number of events that wait for a stream. A stream that reads more slowly ends as lagging.
+pub const MAX_WAITING: usize = 256;
+
+/// Reason why the server ended a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The client reads more slowly than events arrive, or the position of the stream is no longer valid.
+    Lagging,
+    /// The server shuts down.
+    Shutdown,
+    /// The caller's credential has expired or was revoked, or the caller may no longer receive the events.
+    SessionEnded,
+}
+
+impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Lagging, Self::Shutdown, Self::SessionEnded];
+
+    /// Returns the reason's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lagging => "lagging",
+            Self::Shutdown => "shutdown",
+            Self::SessionEnded => "session_ended",
+        }
+    }
+}
+
+/// What a mailbox delivers.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// An event.
+    Event(Arc<LiveEvent>),
+    /// It is time for a heartbeat.
+    Beat,
+    /// The stream ends.
+    End(EndReason),
+}
+
+/// A bounded buffer with one reader. It allocates nothing until the first event arrives.
+#[derive(Debug, Default)]
+pub(super) struct Mailbox(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    events: VecDeque<Arc<LiveEvent>>,
+    is_beat_due: bool,
+    end: Option<EndReason>,
+    waker: Option<Waker>,
+}
+
+impl Mailbox {
+    /// Adds an event. Returns false if the stream has ended, also if the mailbox is full: the stream then ends as lagging.
+    pub(super) fn push(&self, event: &Arc<LiveEvent>) -> bool {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return false;
+        }
+        if state.events.len() >= MAX_WAITING {
+            Self::finish(state, EndReason::Lagging);
+            return false;
+        }
+        state.events.push_back(Arc::clone(event));
+        Self::wake(state);
+        true
+    }
+
+    /// Requests a heartbeat.
+    pub(super) fn beat(&self) {
+        let mut state = self.lock();
+        state.is_beat_due = true;
+        Self::wake(state);
+    }
+
+    /// Ends the stream. The first reason stays. Waiting events are dropped: the client resumes after the last event that it
+    /// received, and after the end of a session it receives nothing.
+    pub(super) fn end(&self, reason: EndReason) {
+        Self::finish(self.lock(), reason);
+    }
+
+    /// Returns whether no event waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().events.is_empty()
+    }
+
+    /// Returns the next delivery.
+    pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Delivery> {
+        let mut state = self.lock();
+        if let Some(reason) = state.end {
+            return Poll::Ready(Delivery::End(reason));
+        }
+        if let Some(event) = state.events.pop_front() {
+            if state.events.is_empty() {
+                // An idle stream keeps no buffer.
+                state.events = VecDeque::new();
+            }
+            return Poll::Ready(Delivery::Event(event));
+        }
+        if std::mem::take(&mut state.is_beat_due) {
+            return Poll::Ready(Delivery::Beat);
+        }
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    fn finish(mut state: MutexGuard<'_, State>, reason: EndReason) {
+        if state.end.is_none() {
+            state.end = Some(reason);
+            state.events = VecDeque::new();
+            Self::wake(state);
+        }
+    }
+
+    fn wake(mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,230 @@
+//! The open streams: their limits, their heartbeats, and the checks of their callers' rights.
+//!
+//! The streams share two tickers. Neither an idle stream nor its heartbeat needs a timer or a query of its own.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp};
+use dabba_engine::{Engine, Principal};
+use futures::{StreamExt as _, stream};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{
+    LiveConfig, Shared,
+    mailbox::{EndReason, Mailbox},
+    metrics::{FOR_ALL, FOR_CREDENTIAL, Kind, LiveMetrics},
+};
+
+/// Number of groups of streams. The groups have their heartbeats one after the other.
+const GROUPS: usize = 10;
+
+/// Maximum number of memberships that are read concurrently for the checks of rights.
+const CHECKS_AT_ONCE: usize = 16;
+
+/// The caller of a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// The caller.
+    pub principal: Principal,
+    /// Time at which the caller's credential was issued.
+    pub issued_at: Timestamp,
+    /// Time at which the credential expires; `None` if it does not.
+    pub expires_at: Option<Timestamp>,
+    /// Number that is equal for streams of the same token or key.
+    pub credential: u64,
+}
+
+impl Session {
+    /// Returns whether the credential is valid now, from memory.
+    fn is_valid(&self, engine: &Engine) -> bool {
+        self.expires_at.is_none_or(|expiry| engine.now() < expiry)
+            && engine.accounts.is_still_admitted(&self.principal, self.issued_at).is_ok()
+    }
+}
+
+/// A stream was refused because of a limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The token or key has too many streams.
+    Credential,
+    /// The process has too many streams.
+    Process,
+}
+
+#[derive(Debug)]
+struct Open {
+    session: Session,
+    /// The restaurant whose staff the caller must be; `None` if the caller needs no membership.
+    restaurant: Option<RestaurantId>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// All open streams.
+#[derive(Debug)]
+pub(super) struct OpenStreams {
+    groups: [Mutex<HashMap<u64, Arc<Open>>>; GROUPS],
+    by_credential: Mutex<HashMap<u64, usize>>,
+    count: AtomicUsize,
+    next_id: AtomicU64,
+    max_streams: usize,
+    max_per_credential: usize,
+    metrics: LiveMetrics,
+}
+
+/// The place of an open stream. Dropping it closes the stream.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) id: u64,
+    streams: Arc<OpenStreams>,
+    credential: u64,
+    gauge: Gauge,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl OpenStreams {
+    pub(super) fn new(config: &LiveConfig) -> Arc<Self> {
+        Arc::new(Self {
+            groups: std::array::from_fn(|_| Mutex::default()),
+            by_credential: Mutex::default(),
+            count: AtomicUsize::new(0),
+            next_id: AtomicU64::new(0),
+            max_streams: config.max_streams,
+            max_per_credential: config.max_streams_per_credential,
+            metrics: config.metrics.clone(),
+        })
+    }
+
+    /// Opens a stream within the limits.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        kind: Kind,
+        session: Session,
+        restaurant: Option<RestaurantId>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Place, Full> {
+        let Session { credential, principal, .. } = session;
+        let mut by_credential = lock(&self.by_credential);
+        if self.count.load(Ordering::Relaxed) >= self.max_streams {
+            self.metrics.refused(FOR_ALL);
+            return Err(Full::Process);
+        }
+        let count = by_credential.entry(credential).or_insert(0);
+        if *count >= self.max_per_credential {
+            self.metrics.refused(FOR_CREDENTIAL);
+            return Err(Full::Credential);
+        }
+        *count += 1;
+        self.count.fetch_add(1, Ordering::Relaxed);
+        drop(by_credential);
+        let gauge = self.metrics.open(kind);
+        gauge.inc();
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let restaurant = restaurant.filter(|_| principal.role == Role::Restaurant);
+        let open = Arc::new(Open { session, restaurant, mailbox: Arc::clone(mailbox) });
+        lock(self.group(id)).insert(id, open);
+        Ok(Place { id, streams: Arc::clone(self), credential, gauge })
+    }
+
+    fn group(&self, id: u64) -> &Mutex<HashMap<u64, Arc<Open>>> {
+        &self.groups[usize::try_from(id % GROUPS as u64).unwrap_or(0)]
+    }
+
+    /// Returns the streams of a group.
+    fn of_group(&self, group: usize) -> Vec<Arc<Open>> {
+        lock(&self.groups[group % GROUPS]).values().map(Arc::clone).collect()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let streams = &self.streams;
+        lock(streams.group(self.id)).remove(&self.id);
+        let mut by_credential = lock(&streams.by_credential);
+        streams.count.fetch_sub(1, Ordering::Relaxed);
+        if let Some(count) = by_credential.get_mut(&self.credential) {
+            *count -= 1;
+            if *count == 0 {
+                by_credential.remove(&self.credential);
+            }
+        }
+        drop(by_credential);
+        self.gauge.dec();
+    }
+}
+
+impl Shared {
+    /// Returns a ticker that ticks once per group and heartbeat.
+    fn ticker(&self) -> tokio::time::Interval {
+        let period = self.config.heartbeat / u32::try_from(GROUPS).unwrap_or(1);
+        let mut ticker = interval(period.max(std::time::Duration::from_millis(1)));
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticker
+    }
+
+    /// Sends heartbeats, and ends the streams whose credentials have expired or were revoked: at each heartbeat, and half-way
+    /// between two heartbeats. Never returns.
+    pub(super) async fn beat(&self) -> Result<(), String> {
+        let mut ticker = self.ticker();
+        for group in (0..GROUPS).cycle() {
+            ticker.tick().await;
+            for open in self.streams.of_group(group) {
+                if self.end_if_invalid(&open) {
+                    continue;
+                }
+                open.mailbox.beat();
+            }
+            for open in self.streams.of_group(group + GROUPS / 2) {
+                self.end_if_invalid(&open);
+            }
+        }
+        Ok(())
+    }
+
+    fn end_if_invalid(&self, open: &Open) -> bool {
+        let is_invalid = !open.session.is_valid(&self.engine);
+        if is_invalid {
+            open.mailbox.end(EndReason::SessionEnded);
+        }
+        is_invalid
+    }
+
+    /// Ends the streams whose callers are no longer members of the restaurant's staff, as often as [`Shared::beat`] checks
+    /// credentials. Reads a membership at most once for all streams of an account. Never returns.
+    pub(super) async fn check_memberships(&self) -> Result<(), String> {
+        let mut ticker = self.ticker();
+        for group in (0..GROUPS).cycle() {
+            ticker.tick().await;
+            let mut by_member: HashMap<(AccountId, RestaurantId), Vec<Arc<Open>>> = HashMap::new();
+            for open in
+                self.streams.of_group(group).into_iter().chain(self.streams.of_group(group + GROUPS / 2))
+            {
+                if let Some(restaurant) = open.restaurant {
+                    let member = (open.session.principal.account_id, restaurant);
+                    by_member.entry(member).or_default().push(open);
+                }
+            }
+            stream::iter(by_member)
+                .for_each_concurrent(CHECKS_AT_ONCE, async |((_, restaurant), streams)| {
+                    for open in streams {
+                        let principal = &open.session.principal;
+                        // A check that is not possible for longer than a stale membership is used ends the stream too.
+                        if self.engine.accounts.authorize_feed(principal, Some(restaurant)).await.is_err() {
+                            open.mailbox.end(EndReason::SessionEnded);
+                        }
+                    }
+                })
+                .await;
+        }
+        Ok(())
+    }
+}

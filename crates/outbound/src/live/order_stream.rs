@@ -1,0 +1,238 @@
+//! A stream of the events of one order, numbered by version without a gap.
+
+use std::{collections::VecDeque, future::poll_fn, sync::Arc};
+
+use dabba_domain::{
+    Role,
+    order::{Event, Order, RecordedEvent, Version},
+};
+use dabba_engine::Error;
+use dabba_store::{FeedEvent, FeedPosition, Incarnation, StoreError};
+use tokio::time::timeout;
+
+use super::{
+    EndReason, Item, Kind, Live, LiveEvent, OpenError, Session, Shared,
+    follower::READ_TIMEOUT,
+    index::{Entry, Topic},
+    mailbox::{Delivery, Mailbox},
+    open::Place,
+    shard::{Consumer, Shard},
+};
+use crate::{TypeSet, feed::FeedError};
+
+/// Maximum number of events of an order that are read at once.
+const HISTORY_PAGE: u32 = 100;
+
+/// A stream of the events of an order. Dropping it ends it.
+pub struct OrderStream {
+    shared: Arc<Shared>,
+    shard: Arc<Shard>,
+    session: Session,
+    topic: Topic,
+    order: Party,
+    /// Version of the last event that was delivered.
+    version: Version,
+    /// Whether events after `version` may be missing in the mailbox.
+    must_read: bool,
+    pending: VecDeque<Arc<LiveEvent>>,
+    mailbox: Arc<Mailbox>,
+    end: Option<EndReason>,
+    place: Place,
+    _consumer: Consumer,
+}
+
+/// What every event of an order has in common.
+#[derive(Clone, Copy)]
+struct Party {
+    id: dabba_domain::OrderId,
+    restaurant_id: dabba_domain::RestaurantId,
+    customer_id: dabba_domain::AccountId,
+    is_newer: bool,
+}
+
+impl Live {
+    /// Opens a stream of the events of an order after a version. The caller may read the order.
+    pub async fn order_stream(
+        &self,
+        session: Session,
+        order: &Order,
+        after: Version,
+    ) -> Result<OrderStream, OpenError> {
+        let (shared, mailbox) = (Arc::clone(&self.shared), Arc::<Mailbox>::default());
+        let restaurant_id = order.details.restaurant_id;
+        let place = shared.streams.open(Kind::Order, session, Some(restaurant_id), &mailbox);
+        let place = place.map_err(OpenError::Full)?;
+        let index = shared.store.shard_of(order.id.bucket());
+        let shard = shared.shards.get(index).map(Arc::clone).ok_or(FeedError::Unavailable)?;
+        let consumer = shard.consume();
+        let topic = Topic::Order(order.id);
+        let join = async {
+            loop {
+                shard.until_followed().await;
+                let (after, types) = (FeedPosition::START, TypeSet::ALL);
+                if shard.join_now(topic, Entry { id: place.id, after, types, mailbox: Arc::clone(&mailbox) })
+                {
+                    return;
+                }
+            }
+        };
+        timeout(READ_TIMEOUT, join).await.map_err(|_| FeedError::Unavailable)?;
+        let order = Party {
+            id: order.id,
+            restaurant_id,
+            customer_id: order.details.customer_id,
+            is_newer: order.is_written_by_newer,
+        };
+        Ok(OrderStream {
+            shared,
+            shard,
+            session,
+            topic,
+            order,
+            version: after,
+            // The events until now are read from the order's history.
+            must_read: true,
+            pending: VecDeque::new(),
+            mailbox,
+            end: None,
+            place,
+            _consumer: consumer,
+        })
+    }
+}
+
+impl OrderStream {
+    /// Returns the version after which the stream resumes.
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Returns the next item; `None` after the end. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Option<Item> {
+        loop {
+            if self.end.is_some() {
+                return None;
+            }
+            if let Some(event) = self.pending.pop_front() {
+                if let Some(item) = self.deliver(event) {
+                    return Some(item);
+                }
+                continue;
+            }
+            if self.must_read {
+                // Boxed, because an idle stream must not contain the future of a read.
+                if let Err(reason) = Box::pin(self.read_history()).await {
+                    return self.finish(reason);
+                }
+                continue;
+            }
+            let mailbox = &self.mailbox;
+            match poll_fn(|context| mailbox.poll(context)).await {
+                Delivery::Event(event) => {
+                    if let Err(reason) = self.receive(event).await {
+                        return self.finish(reason);
+                    }
+                }
+                Delivery::Beat => return Some(Item::Heartbeat { id: self.version.to_string() }),
+                Delivery::End(reason) => return self.finish(reason),
+            }
+        }
+    }
+
+    /// Ends the stream. Returns its last item; `None` if it has ended before.
+    pub fn finish(&mut self, reason: EndReason) -> Option<Item> {
+        if self.end.is_some() {
+            return None;
+        }
+        self.mailbox.end(reason);
+        self.end = Some(reason);
+        Some(Item::End(reason))
+    }
+
+    fn deliver(&mut self, event: Arc<LiveEvent>) -> Option<Item> {
+        let version = event.event.version;
+        if version <= self.version {
+            return None;
+        }
+        if version > self.version + 1 {
+            self.must_read = true;
+            self.pending.clear();
+            return None;
+        }
+        self.version = version;
+        Some(Item::Event { id: version.to_string(), event })
+    }
+
+    /// Takes an event that was published. It may end the caller's rights, as the assignment of another courier does.
+    async fn receive(&mut self, event: Arc<LiveEvent>) -> Result<(), EndReason> {
+        self.pending.push_back(event);
+        if self.session.principal.role == Role::Courier {
+            Box::pin(self.check_courier()).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_courier(&self) -> Result<(), EndReason> {
+        let orders = &self.shared.engine.orders;
+        match orders.order_for_events(&self.session.principal, self.order.id).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound(_) | Error::Forbidden(_)) => Err(EndReason::SessionEnded),
+            // It is not known whether the caller may read the event. The client resumes.
+            Err(_) => Err(EndReason::Lagging),
+        }
+    }
+
+    /// Reads the next events from the order's history.
+    async fn read_history(&mut self) -> Result<(), EndReason> {
+        let read = self.shared.store.events(self.order.id, self.version, HISTORY_PAGE);
+        let events = timeout(READ_TIMEOUT, read).await.map_err(|_| EndReason::Lagging)?;
+        let events = events.map_err(|error| self.unreadable(&error))?;
+        self.must_read = events.len() >= HISTORY_PAGE as usize;
+        for recorded in &events {
+            let event = self.order.event(recorded).map_err(|error| self.unreadable(&error))?;
+            // No stream of a position uses this event, so its incarnation has no meaning.
+            self.pending.push_back(LiveEvent::new(self.shard.index, Incarnation::new(0), event));
+        }
+        Ok(())
+    }
+
+    fn unreadable(&self, error: &StoreError) -> EndReason {
+        tracing::warn!(order = %self.order.id, %error, "the history of an order cannot be read for a stream");
+        EndReason::Lagging
+    }
+}
+
+impl Party {
+    /// Returns an event of the order's history as the feed would contain it, without a position.
+    fn event(&self, recorded: &RecordedEvent) -> Result<FeedEvent, StoreError> {
+        let corrupt = |error: serde_json::Error| {
+            StoreError::Corrupt(format!("event {} of the order {}: {error}", recorded.version, self.id))
+        };
+        let data = match &recorded.event {
+            Event::Unknown(unknown) => unknown.data.clone(),
+            known => {
+                serde_json::to_value(known).map_err(corrupt)?.get_mut("data").map(serde_json::Value::take)
+            }
+        };
+        let data = data.filter(|data| data.as_object().is_none_or(|members| !members.is_empty()));
+        Ok(FeedEvent {
+            position: FeedPosition::START,
+            order_id: self.id,
+            restaurant_id: self.restaurant_id,
+            customer_id: self.customer_id,
+            version: recorded.version,
+            at: recorded.at,
+            name: recorded.event.name().into(),
+            actor: serde_json::to_string(&recorded.actor).map_err(corrupt)?.into(),
+            data: data.map(|data| data.to_string().into()),
+            is_newer: self.is_newer,
+        })
+    }
+}
+
+impl Drop for OrderStream {
+    fn drop(&mut self) {
+        self.shard.leave(self.topic, self.place.id);
+        self.shared.metrics.ended(self.end);
+    }
+}

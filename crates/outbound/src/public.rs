@@ -1,0 +1,62 @@
+//! Public events: the form in which Dabba publishes an event of an order, for one audience.
+//!
+//! [`public_event`] turns a stored event into a CloudEvents 1.0 envelope. `public/table.rs` is the one table of what each
+//! audience sees: every member of every event, with its audiences, and the reason where an audience does not see it. The
+//! serialization, the JSON Schema ([`schema()`]), the `AsyncAPI` description ([`asyncapi()`]) and the page
+//! `docs/reference/events.md` all follow from that table, so they cannot differ.
+//!
+//! A stored type is never serialized as a whole. `public/content.rs` takes each stored struct apart by naming all its
+//! fields, so a new field of a stored event does not compile until its author decides who sees it.
+//!
+//! To add an event: add its members to the table, its conversion in `public/content.rs` (the compiler names it), and its
+//! line in `public/describe.rs`. Then regenerate the pages:
+//! `DABBA_WRITE_DOCS=1 cargo test --workspace --test public current`.
+
+mod asyncapi;
+mod content;
+mod describe;
+mod envelope;
+mod report;
+mod schema;
+mod shape;
+mod table;
+
+pub use asyncapi::asyncapi;
+pub use describe::{EventDescription, common_members, events};
+pub use envelope::{CONTENT_TYPE, PublicEvent, SPEC_VERSION, TYPES, public_event, short_type, type_of};
+pub use schema::schema;
+pub use shape::{Member, ObjectShape, Shape};
+
+/// The group of readers for which an event is represented. The role of a caller, or of the owner of a webhook endpoint,
+/// determines the audience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Audience {
+    /// The customer who placed the order.
+    Customer,
+    /// Staff of the order's restaurant.
+    Restaurant,
+    /// The courier who carries the order.
+    Courier,
+    /// Admins, who run the platform.
+    Operations,
+    /// Services of third parties: the broker, and service accounts with the scope `events:partner`. They see no personal
+    /// data.
+    Partner,
+}
+
+impl Audience {
+    /// All audiences.
+    pub const ALL: [Self; 5] =
+        [Self::Customer, Self::Restaurant, Self::Courier, Self::Operations, Self::Partner];
+
+    /// Returns the name of the audience, as in `customer`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Restaurant => "restaurant",
+            Self::Courier => "courier",
+            Self::Operations => "operations",
+            Self::Partner => "partner",
+        }
+    }
+}

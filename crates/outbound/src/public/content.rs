@@ -1,0 +1,291 @@
+//! The content of a public event from the stored event.
+//!
+//! Each stored struct is taken apart by naming all its fields, without `..`: a new field does not compile until its author
+//! adds it to the table or ignores it here.
+
+use dabba_domain::{
+    Actor, Money,
+    menu::UnavailableItem,
+    order::{self, Event, OrderDetails, PaymentMethod, RecordedEvent},
+    pricing::{self, OrderLine, OrderLineOption},
+    text::Note,
+};
+use dabba_store::FeedEvent;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::{
+    Audience,
+    shape::{Always, Members, Words, Yes},
+    table,
+};
+
+/// The members of two groups and of an event, as one object for an audience.
+struct Data<'a, A, B> {
+    common: &'a table::Common,
+    group: &'a A,
+    event: &'a B,
+    audience: Audience,
+}
+
+impl<A: Members, B: Members> Serialize for Data<'_, A, B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.common.write_members(self.audience, &mut map)?;
+        self.group.write_members(self.audience, &mut map)?;
+        self.event.write_members(self.audience, &mut map)?;
+        map.end()
+    }
+}
+
+/// Returns the content of an event for an audience. `decoded` is `None` if the event cannot be decoded.
+pub(super) fn data(event: &FeedEvent, decoded: Option<&RecordedEvent>, audience: Audience) -> Box<RawValue> {
+    let common = table::Common {
+        order_id: event.order_id,
+        restaurant_id: event.restaurant_id,
+        version: event.version,
+    };
+    let known = decoded.and_then(|recorded| Writer { common: &common, recorded, audience }.write());
+    known.unwrap_or_else(|| {
+        let decoded_actor = decoded.map(|recorded| recorded.actor);
+        // The content may be damaged while the actor is not.
+        let actor = decoded_actor.or_else(|| serde_json::from_str::<Actor>(&event.actor).ok());
+        let group = table::Withheld { actor: actor.as_ref().map(actor_of), incomplete: Yes };
+        let data = Data { common: &common, group: &group, event: &table::Plain {}, audience };
+        // Texts and numbers in a map always serialize.
+        to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned())
+    })
+}
+
+/// Writes the content of one decoded event for one audience.
+struct Writer<'a> {
+    common: &'a table::Common,
+    recorded: &'a RecordedEvent,
+    audience: Audience,
+}
+
+impl Writer<'_> {
+    fn all(&self, event: &impl Members) -> Option<Box<RawValue>> {
+        let group = table::Known { actor: actor_of(&self.recorded.actor) };
+        to_raw_value(&Data { common: self.common, group: &group, event, audience: self.audience }).ok()
+    }
+
+    /// Returns an actor's own words.
+    fn words(&self, note: Option<&Note>) -> Option<Words> {
+        let is_internal = matches!(self.recorded.actor, Actor::Admin { .. });
+        note.map(|text| Words { text: text.clone(), is_internal })
+    }
+
+    /// Returns the content; `None` for an event that this version does not know.
+    fn write(&self) -> Option<Box<RawValue>> {
+        match &self.recorded.event {
+            Event::Placed(details) => self.all(&placed(details)),
+            Event::Confirmed { acceptance_deadline } | Event::AcceptanceDue { acceptance_deadline } => {
+                self.all(&table::Acceptance { acceptance_deadline: *acceptance_deadline })
+            }
+            Event::Accepted { preparation_minutes, ready_by } => {
+                self.all(&table::Accepted { preparation_minutes: *preparation_minutes, ready_by: *ready_by })
+            }
+            Event::MarkedReady | Event::PickedUp | Event::PaymentVoided => self.all(&table::Plain {}),
+            Event::CourierAssigned { courier_id, reason, note } => self.all(&table::CourierAssigned {
+                courier_id: *courier_id,
+                reason: *reason,
+                note: self.words(note.as_ref()),
+            }),
+            Event::Delivered { reason, note } => {
+                self.all(&table::Delivered { reason: *reason, note: self.words(note.as_ref()) })
+            }
+            Event::Rejected { .. } | Event::Cancelled { .. } | Event::Expired { .. } => self.early_end(),
+            Event::PaymentCaptured { .. }
+            | Event::PaymentAuthorized { .. }
+            | Event::PaymentFailed { .. }
+            | Event::PaymentDiffers { .. } => self.payment(),
+            Event::RefundRequested(refund) | Event::Refunded(refund) | Event::ChargebackOpened(refund) => {
+                self.all(&self.refund(refund))
+            }
+            Event::RefundFailed { number, reason } => {
+                self.all(&table::RefundRefused { number: *number, reason: *reason })
+            }
+            Event::RefundReversed { number, reason } => {
+                self.all(&table::RefundRefused { number: *number, reason: Some(*reason) })
+            }
+            Event::ChargebackLost { number } | Event::ChargebackWon { number } => {
+                self.all(&table::ChargebackDecided { number: *number })
+            }
+            Event::Unknown(_) => None,
+        }
+    }
+
+    fn early_end(&self) -> Option<Box<RawValue>> {
+        match &self.recorded.event {
+            Event::Rejected { reason, note, items, stock_returned } => self.all(&table::Rejected {
+                reason: *reason,
+                note: self.words(note.as_ref()),
+                items: unavailable(items),
+                stock_returned: *stock_returned,
+            }),
+            Event::Cancelled { reason, note, items, stock_returned, borne_by } => {
+                self.all(&table::Cancelled {
+                    reason: *reason,
+                    note: self.words(note.as_ref()),
+                    items: unavailable(items),
+                    stock_returned: *stock_returned,
+                    borne_by: *borne_by,
+                })
+            }
+            Event::Expired { waited_for, stock_returned } => {
+                self.all(&table::Expired { waited_for: *waited_for, stock_returned: *stock_returned })
+            }
+            _ => None,
+        }
+    }
+
+    fn payment(&self) -> Option<Box<RawValue>> {
+        match &self.recorded.event {
+            Event::PaymentCaptured { amount } => self.all(&table::PaymentCaptured { amount: *amount }),
+            Event::PaymentAuthorized { reference } => {
+                self.all(&table::PaymentAuthorized { reference: reference.clone() })
+            }
+            Event::PaymentFailed { reason, stock_returned } => {
+                self.all(&table::PaymentFailed { reason: *reason, stock_returned: *stock_returned })
+            }
+            Event::PaymentDiffers { step, money } => {
+                self.all(&table::PaymentDiffers { step: *step, money: money_of(*money) })
+            }
+            _ => None,
+        }
+    }
+
+    fn refund(&self, refund: &order::Refund) -> table::Refund {
+        let order::Refund { number, amount, lines, reason, note, borne_by, external } = refund;
+        let line = |line: &order::RefundLine| {
+            let order::RefundLine { line, quantity } = *line;
+            table::RefundLine { line, quantity }
+        };
+        let external = external.as_ref().map(|external| {
+            let order::External { kind, reference, money } = external;
+            table::External { kind: *kind, reference: reference.clone(), money: money.map(money_of) }
+        });
+        table::Refund {
+            number: *number,
+            amount: *amount,
+            lines: lines.iter().map(line).collect(),
+            reason: *reason,
+            note: self.words(note.as_ref()),
+            borne_by: *borne_by,
+            external,
+        }
+    }
+}
+
+fn actor_of(actor: &Actor) -> table::Actor {
+    let role = match actor {
+        Actor::Customer { .. } => table::ActorRole::Customer,
+        Actor::Restaurant { .. } => table::ActorRole::Restaurant,
+        Actor::Courier { .. } => table::ActorRole::Courier,
+        Actor::Admin { .. } => table::ActorRole::Admin,
+        Actor::System => table::ActorRole::System,
+    };
+    table::Actor { role, account_id: actor.account_id() }
+}
+
+fn placed(details: &OrderDetails) -> table::Placed {
+    let OrderDetails {
+        restaurant_id: _, // Every event states it.
+        restaurant_name,
+        customer_id,
+        lines,
+        currency,
+        amounts,
+        fulfilment,
+        contact,
+        payment_method,
+        payment_deadline,
+        note,
+        menu_revision,
+        stock_drawn,
+    } = details;
+    let is_cash_at_the_door = *payment_method == PaymentMethod::Cash
+        && fulfilment.kind() == pricing::FulfilmentKind::Delivery
+        && !amounts.total.is_zero();
+    let draw = |draw: &order::StockDraw| {
+        let order::StockDraw { item, quantity } = draw;
+        table::StockDraw { item: item.clone(), quantity: *quantity }
+    };
+    table::Placed {
+        restaurant_name: restaurant_name.clone(),
+        customer_id: *customer_id,
+        lines: Always(lines.iter().map(line).collect()),
+        currency: *currency,
+        amounts: amounts_of(*amounts),
+        fulfilment: fulfilment_of(fulfilment),
+        contact: contact.as_ref().map(|contact| {
+            let order::Contact { name, phone } = contact;
+            table::Contact { name: name.clone(), phone: phone.clone() }
+        }),
+        payment_method: *payment_method,
+        cash_to_collect: is_cash_at_the_door.then_some(amounts.total),
+        payment_deadline: *payment_deadline,
+        note: note.clone(),
+        menu_revision: *menu_revision,
+        stock_drawn: stock_drawn.iter().map(draw).collect(),
+    }
+}
+
+fn line(line: &OrderLine) -> table::Line {
+    let OrderLine { item, name, quantity, unit_price, total, options, note } = line;
+    let option = |option: &OrderLineOption| {
+        let OrderLineOption { group, option, name, price } = option;
+        table::LineOption { group: group.clone(), option: option.clone(), name: name.clone(), price: *price }
+    };
+    table::Line {
+        item: item.clone(),
+        name: name.clone(),
+        quantity: *quantity,
+        unit_price: *unit_price,
+        total: *total,
+        options: options.iter().map(option).collect(),
+        note: note.clone(),
+    }
+}
+
+fn amounts_of(amounts: pricing::Amounts) -> table::Amounts {
+    let pricing::Amounts { subtotal, tax, delivery_fee, tip, discount, total } = amounts;
+    table::Amounts { subtotal, tax, delivery_fee, tip, discount, total }
+}
+
+fn fulfilment_of(fulfilment: &order::Fulfilment) -> table::Fulfilment {
+    let address = match fulfilment {
+        order::Fulfilment::Delivery { address } => Some(address_of(address)),
+        order::Fulfilment::Collection => None,
+    };
+    table::Fulfilment { r#type: fulfilment.kind(), address }
+}
+
+fn address_of(address: &order::Address) -> table::Address {
+    let order::Address { line1, line2, city, postal_code, location, instructions } = address;
+    table::Address {
+        line1: line1.clone(),
+        line2: line2.clone(),
+        city: city.clone(),
+        postal_code: postal_code.clone(),
+        location: location.map(|location| {
+            let dabba_domain::restaurant::Location { lat, lng } = location;
+            table::Location { lat, lng }
+        }),
+        instructions: instructions.clone(),
+    }
+}
+
+fn unavailable(items: &[UnavailableItem]) -> Vec<table::UnavailableItem> {
+    let item = |item: &UnavailableItem| {
+        let UnavailableItem { item, until } = item;
+        table::UnavailableItem { item: item.clone(), until: *until }
+    };
+    items.iter().map(item).collect()
+}
+
+const fn money_of(money: Money) -> table::Money {
+    let Money { amount, currency } = money;
+    table::Money { amount, currency }
+}

@@ -1,0 +1,352 @@
+//! I9: no audience's form of an event contains a value that is not meant for the audience.
+//!
+//! The expectations are written here by hand, independently of the table in the code.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use dabba_domain::{
+    AccountId, Actor, Amount, Currency, Money, Timestamp,
+    menu::UnavailableItem,
+    order::{
+        Address, CancelReason, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
+        Fulfilment, InterventionReason, OrderDetails, PaymentMethod, PaymentReference, PaymentStep,
+        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
+        RejectReason, StockDraw,
+    },
+    pricing::{Amounts, OrderLine, OrderLineOption},
+    restaurant::Location,
+    text::{Name, Note, Phone, Slug},
+};
+use dabba_outbound::public::{Audience, TYPES, public_event};
+use dabba_store::conformance::builders::World;
+use proptest::prelude::*;
+
+use crate::lives::{Marker, feed_event, random};
+
+/// The letter of an audience, as in the table of the page.
+const fn letter(audience: Audience) -> char {
+    match audience {
+        Audience::Customer => 'C',
+        Audience::Restaurant => 'R',
+        Audience::Courier => 'K',
+        Audience::Operations => 'O',
+        Audience::Partner => 'P',
+    }
+}
+
+/// Makes unique values and remembers who may see them.
+struct Values {
+    world: World,
+    next: i64,
+    markers: Vec<Marker>,
+}
+
+impl Values {
+    fn new() -> Self {
+        Self { world: World::new(91), next: 0, markers: Vec::new() }
+    }
+
+    fn remember(&mut self, letters: &'static str, text: impl ToString) {
+        self.markers.push(Marker { text: text.to_string(), letters });
+    }
+
+    /// Returns a unique number of nine digits.
+    fn number(&mut self, letters: &'static str) -> i64 {
+        self.next += 1;
+        let number = 731_000_000 + self.next;
+        self.remember(letters, number);
+        number
+    }
+
+    fn text(&mut self, letters: &'static str) -> String {
+        self.next += 1;
+        let text = format!("marker{:03}", self.next);
+        self.remember(letters, &text);
+        text
+    }
+
+    fn name(&mut self, letters: &'static str) -> Name {
+        Name::new(&self.text(letters)).unwrap()
+    }
+
+    fn note(&mut self, letters: &'static str) -> Option<Note> {
+        Some(Note::new(&self.text(letters)).unwrap())
+    }
+
+    fn slug(&mut self, letters: &'static str) -> Slug {
+        Slug::new(&self.text(letters)).unwrap()
+    }
+
+    fn reference(&mut self, letters: &'static str) -> PaymentReference {
+        PaymentReference::new(&self.text(letters)).unwrap()
+    }
+
+    fn amount(&mut self, letters: &'static str) -> Amount {
+        Amount::from_minor(self.number(letters)).unwrap()
+    }
+
+    fn count(&mut self, letters: &'static str) -> u32 {
+        u32::try_from(self.number(letters)).unwrap()
+    }
+
+    fn refund_number(&mut self, letters: &'static str) -> RefundNumber {
+        RefundNumber::new(self.count(letters)).unwrap()
+    }
+
+    fn time(&mut self, letters: &'static str) -> Timestamp {
+        let at = self.world.tick();
+        self.remember(letters, at);
+        at
+    }
+
+    fn account(&mut self, letters: &'static str) -> AccountId {
+        let account = self.world.account_id();
+        self.remember(letters, account);
+        account
+    }
+
+    /// Expects a member, or a fragment of it, in the form for these audiences only.
+    fn fragment<T>(&mut self, letters: &'static str, text: &str, value: T) -> T {
+        self.remember(letters, text);
+        value
+    }
+
+    fn items(&mut self) -> Vec<UnavailableItem> {
+        vec![UnavailableItem { item: self.slug("CROP"), until: Some(self.time("CROP")) }]
+    }
+
+    fn address(&mut self) -> Address {
+        self.remember("CRKO", "53.4575");
+        self.remember("CRKO", "-2.2244");
+        Address {
+            line1: self.name("CRKO"),
+            line2: Some(self.name("CRKO")),
+            city: self.name("CRKO"),
+            postal_code: Some(self.name("CRKO")),
+            location: Some(Location { lat: 53.4575, lng: -2.2244 }),
+            instructions: self.note("CRKO"),
+        }
+    }
+
+    fn line(&mut self) -> OrderLine {
+        OrderLine {
+            item: self.slug("CRKOP"),
+            name: self.name("CRKOP"),
+            quantity: self.count("CRKOP"),
+            unit_price: self.amount("CROP"),
+            total: self.amount("CROP"),
+            options: vec![OrderLineOption {
+                group: self.slug("CRKOP"),
+                option: self.slug("CRKOP"),
+                name: self.name("CRKOP"),
+                price: self.amount("CROP"),
+            }],
+            note: self.note("CRO"),
+        }
+    }
+
+    /// A delivery; in cash, the courier collects the total.
+    fn details(&mut self, method: PaymentMethod) -> OrderDetails {
+        let is_cash = method == PaymentMethod::Cash;
+        self.remember(if is_cash { "KO" } else { "" }, r#""cash_to_collect""#);
+        let phone = "+44 161 496 0731";
+        self.remember("CRKO", phone);
+        OrderDetails {
+            restaurant_id: self.world.restaurant_id(),
+            restaurant_name: self.name("CRKOP"),
+            customer_id: self.account("CO"),
+            lines: vec![self.line()],
+            currency: self.fragment("CRKOP", r#""CHF""#, Currency::from_code("CHF").unwrap()),
+            amounts: Amounts {
+                subtotal: self.amount("CROP"),
+                tax: self.amount("CROP"),
+                delivery_fee: self.amount("CROP"),
+                tip: self.amount("CROP"),
+                discount: self.amount("CROP"),
+                total: self.amount(if is_cash { "CRKOP" } else { "CROP" }),
+            },
+            fulfilment: Fulfilment::Delivery { address: self.address() },
+            contact: Some(Contact { name: self.name("CRKO"), phone: Some(Phone::new(phone).unwrap()) }),
+            payment_method: method,
+            payment_deadline: Some(self.time("CROP")),
+            note: self.note("CRO"),
+            menu_revision: self.count("ROP"),
+            stock_drawn: vec![StockDraw { item: self.slug("ROP"), quantity: self.count("ROP") }],
+        }
+    }
+
+    /// A refund whose note only these audiences see.
+    fn refund(&mut self, note: &'static str) -> Refund {
+        Refund {
+            number: self.refund_number("CROP"),
+            amount: self.amount("CROP"),
+            lines: vec![RefundLine { line: self.count("CROP"), quantity: self.count("CROP") }],
+            reason: self.fragment("CROP", "not_delivered", RefundReason::NotDelivered),
+            note: self.note(note),
+            borne_by: self.fragment("RO", r#""borne_by":"platform""#, RefundBearer::Platform),
+            external: Some(External {
+                kind: self.fragment("CROP", r#""chargeback""#, ExternalKind::Chargeback),
+                reference: self.reference("O"),
+                money: Some(Money {
+                    amount: self.amount("CROP"),
+                    currency: self.fragment("CROP", r#""SEK""#, Currency::from_code("SEK").unwrap()),
+                }),
+            }),
+        }
+    }
+
+    fn stock_returned(&mut self) -> bool {
+        self.fragment("ROP", r#""stock_returned""#, true)
+    }
+
+    /// Returns the event of this number with a unique value in every field, and whether an admin caused it; `None` after the
+    /// last one.
+    fn event(&mut self, index: usize) -> Option<(bool, Event)> {
+        let intervention = InterventionReason::CourierUnreachable;
+        Some(match index {
+            0 => (false, Event::Placed(Arc::new(self.details(PaymentMethod::Cash)))),
+            1 => (false, Event::Placed(Arc::new(self.details(PaymentMethod::Card)))),
+            2 => (false, Event::Confirmed { acceptance_deadline: self.time("CROP") }),
+            3 => (false, Event::AcceptanceDue { acceptance_deadline: self.time("CROP") }),
+            4 => {
+                let (preparation_minutes, ready_by) = (self.count("CRKOP"), self.time("CRKOP"));
+                (false, Event::Accepted { preparation_minutes, ready_by })
+            }
+            5 => {
+                let reason = self.fragment("CRKOP", "too_busy", RejectReason::TooBusy);
+                let (note, items, stock_returned) = (self.note("CRO"), self.items(), self.stock_returned());
+                (false, Event::Rejected { reason, note, items, stock_returned })
+            }
+            6 => (false, Event::MarkedReady),
+            7 => {
+                let reason = Some(self.fragment("RO", "courier_unreachable", intervention));
+                let (courier_id, note) = (self.account("RO"), self.note("O"));
+                (true, Event::CourierAssigned { courier_id, reason, note })
+            }
+            8 => (false, Event::PickedUp),
+            9 => {
+                let reason = Some(self.fragment("RO", "courier_unreachable", intervention));
+                (true, Event::Delivered { reason, note: self.note("O") })
+            }
+            10 => (false, self.cancelled("CRO")),
+            11 => (true, self.cancelled("O")),
+            12 => {
+                let waited_for = self.fragment("CRKOP", r#""waited_for":"payment""#, ExpiryReason::Payment);
+                (false, Event::Expired { waited_for, stock_returned: self.stock_returned() })
+            }
+            _ => return self.money_event(index - 13),
+        })
+    }
+
+    fn cancelled(&mut self, note: &'static str) -> Event {
+        Event::Cancelled {
+            reason: self.fragment("CRKOP", "no_courier", CancelReason::NoCourier),
+            note: self.note(note),
+            items: self.items(),
+            stock_returned: self.stock_returned(),
+            borne_by: self.fragment("RO", r#""borne_by":"everyone""#, RefundBearer::Everyone),
+        }
+    }
+
+    fn money_event(&mut self, index: usize) -> Option<(bool, Event)> {
+        let failure = RefundFailureReason::InsufficientFunds;
+        let event = match index {
+            0 => Event::PaymentCaptured { amount: self.amount("CROP") },
+            1 => Event::PaymentAuthorized { reference: self.reference("O") },
+            2 => {
+                let reason = self.fragment("CO", "expired_card", DeclineReason::ExpiredCard);
+                Event::PaymentFailed { reason, stock_returned: self.stock_returned() }
+            }
+            3 => Event::PaymentVoided,
+            4 => {
+                let step = self.fragment("O", r#""step""#, PaymentStep::Captured);
+                let currency = self.fragment("O", r#""NOK""#, Currency::from_code("NOK").unwrap());
+                Event::PaymentDiffers { step, money: Money { amount: self.amount("O"), currency } }
+            }
+            5 => Event::RefundRequested(self.refund("CRO")),
+            6 => Event::Refunded(self.refund("CRO")),
+            7 => return Some((true, Event::Refunded(self.refund("O")))),
+            8 => {
+                let reason = Some(self.fragment("O", "insufficient_funds", failure));
+                Event::RefundFailed { number: self.refund_number("CROP"), reason }
+            }
+            9 => {
+                let reason = self.fragment("O", "insufficient_funds", failure);
+                Event::RefundReversed { number: self.refund_number("CROP"), reason }
+            }
+            10 => Event::ChargebackOpened(self.refund("CRO")),
+            11 => Event::ChargebackLost { number: self.refund_number("CROP") },
+            12 => Event::ChargebackWon { number: self.refund_number("CROP") },
+            _ => return None,
+        };
+        Some((false, event))
+    }
+}
+
+/// Proves for every field of every event that exactly the intended audiences see its value: a unique value is planted in each
+/// field and searched in the text for each audience.
+#[test]
+fn each_value_reaches_exactly_its_audiences() {
+    let mut names = BTreeSet::new();
+    for index in 0.. {
+        let mut values = Values::new();
+        let (restaurant, customer) = (values.world.restaurant_id(), values.world.account_id());
+        let details = values.world.details(restaurant, customer);
+        let Some((is_admin, event)) = values.event(index) else { break };
+        let account_id = values.account("O");
+        values.remember("CRKOP", if is_admin { r#""role":"admin""# } else { r#""role":"restaurant""# });
+        let actor = if is_admin {
+            Actor::Admin { account_id }
+        } else {
+            Actor::Restaurant { account_id, restaurant_id: restaurant }
+        };
+        let order_id = values.world.order_id(restaurant);
+        names.insert(event.name().to_owned());
+        let recorded = RecordedEvent { order_id, version: 7, at: values.world.now(), actor, event };
+        let stored = feed_event(&details, &recorded);
+        for audience in Audience::ALL {
+            let text = serde_json::to_string(&public_event(&stored, audience)).unwrap();
+            for Marker { text: marker, letters } in &values.markers {
+                let is_meant = letters.contains(letter(audience));
+                assert_eq!(
+                    text.contains(marker.as_str()),
+                    is_meant,
+                    "{audience:?} sees {marker}, which is for {letters:?}: {text}"
+                );
+            }
+        }
+    }
+    let all: BTreeSet<String> = TYPES.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(names, all, "every event is examined");
+}
+
+/// Proves that an event never names its customer outside the content: neither a courier nor a restaurant or partner finds the
+/// customer's account.
+#[test]
+fn the_envelope_does_not_name_the_customer() {
+    for stored in crate::lives::scripted() {
+        for audience in [Audience::Restaurant, Audience::Courier, Audience::Partner] {
+            let text = serde_json::to_string(&public_event(&stored, audience)).unwrap();
+            assert!(!text.contains(&stored.customer_id.to_string()), "{audience:?} {text}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Proves that no event of a random life contains a private value for an audience that must not see it.
+    #[test]
+    fn no_random_life_reveals_a_private_value(seed: u64) {
+        let life = random(seed);
+        for stored in &life.events {
+            for audience in Audience::ALL {
+                let text = serde_json::to_string(&public_event(stored, audience)).unwrap();
+                for Marker { text: marker, letters } in &life.markers {
+                    let is_meant = letters.contains(letter(audience));
+                    prop_assert!(is_meant || !text.contains(marker.as_str()), "{:?} {} {}", audience, marker, text);
+                }
+            }
+        }
+    }
+}
