@@ -1,6 +1,6 @@
 //! Public events: the form in which Dabba publishes an event of an order, for one audience.
 //!
-//! [`public_event`] turns a stored event into a CloudEvents 1.0 envelope. `public/table.rs` is the one table of what each
+//! [`public_event`] turns a stored event into a `CloudEvents` 1.0 envelope. `public/table.rs` is the one table of what each
 //! audience sees: every member of every event, with its audiences, and the reason where an audience does not see it. The
 //! serialization, the JSON Schema ([`schema()`]), the `AsyncAPI` description ([`asyncapi()`]) and the page
 //! `docs/reference/events.md` all follow from that table, so they cannot differ.

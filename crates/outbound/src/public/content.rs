@@ -70,9 +70,10 @@ impl Writer<'_> {
         to_raw_value(&Data { common: self.common, group: &group, event, audience: self.audience }).ok()
     }
 
-    /// Returns an actor's own words.
+    /// Returns an actor's own words. If Dabba itself records a refund, it copies the words of the request, whose author the
+    /// event does not state: they may be an admin's. The event of the request shows the words of the restaurant.
     fn words(&self, note: Option<&Note>) -> Option<Words> {
-        let is_internal = matches!(self.recorded.actor, Actor::Admin { .. });
+        let is_internal = matches!(self.recorded.actor, Actor::Admin { .. } | Actor::System);
         note.map(|text| Words { text: text.clone(), is_internal })
     }
 

@@ -1,4 +1,4 @@
-//! The envelope of a public event: CloudEvents 1.0 in its JSON format.
+//! The envelope of a public event: `CloudEvents` 1.0 in its JSON format.
 
 use dabba_domain::{OrderId, RestaurantId, Timestamp, order::Event};
 use dabba_store::FeedEvent;
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::{Audience, content, report};
 
-/// Version of CloudEvents that the envelope follows.
+/// Version of `CloudEvents` that the envelope follows.
 pub const SPEC_VERSION: &str = "1.0";
 
 /// Content type of `data`.
@@ -37,10 +37,10 @@ pub fn short_type(event_type: &str) -> Option<&str> {
     event_type.strip_prefix(TYPE_PREFIX)?.strip_suffix(TYPE_SUFFIX).filter(|name| !name.is_empty())
 }
 
-/// An event for one audience, as a CloudEvent.
+/// An event for one audience, as a `CloudEvent`.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PublicEvent {
-    /// Version of CloudEvents: `1.0`.
+    /// Version of `CloudEvents`: `1.0`.
     pub specversion: &'static str,
     /// Id of the event: the order's id, a hyphen, and the event's number. An event that is delivered twice has the same id.
     pub id: String,

@@ -267,7 +267,7 @@ impl<T: Public> Public for Always<T> {
 pub(super) struct Words {
     /// The text.
     pub(super) text: Note,
-    /// Whether an admin wrote it.
+    /// Whether an admin wrote it, or may have written it.
     pub(super) is_internal: bool,
 }
 

@@ -331,7 +331,8 @@ public! {
         lines: Vec<RefundLine> = [C R O P] NO_REFUND;
         /// Reason for the refund.
         reason: RefundReason = [C R O P] NO_REFUND;
-        /// Explanation in the actor's own words. Only operations sees the words of an admin.
+        /// Explanation in the actor's own words. Only operations sees the words of an admin, and the copy of the words of a
+        /// request.
         note: Option<Words> = [C R O] FREE_TEXT;
         /// Bearer of the refund.
         borne_by: RefundBearer = [R O] BEARER;

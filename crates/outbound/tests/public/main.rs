@@ -1,5 +1,7 @@
 //! The public events: their content by audience (I9), their schema, their envelope, and the generated pages.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod contract;
 mod envelope;
 mod lives;

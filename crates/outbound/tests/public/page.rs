@@ -57,7 +57,9 @@ the members that every event has.
 | P | partner | the broker, and service accounts with the scope `events:partner` | everything that is neither personal nor an internal matter of the platform |
 
 An explanation that an admin wrote (`note`) is an internal note, which only operations sees. The restaurant and the
-customer see the explanations that the restaurant or the customer wrote.
+customer see the explanations that the restaurant or the customer wrote. When the payment provider has made a refund, the
+event `refunded` repeats the explanation of the request; only operations sees the repetition, because the event does not
+state who wrote it.
 
 The names in the column \"value\" are those of definitions in the schema.
 

@@ -34,6 +34,14 @@ const fn letter(audience: Audience) -> char {
     }
 }
 
+/// The actor of an event.
+#[derive(Clone, Copy)]
+enum By {
+    Staff,
+    Admin,
+    System,
+}
+
 /// Makes unique values and remembers who may see them.
 struct Values {
     world: World,
@@ -199,40 +207,39 @@ impl Values {
         self.fragment("ROP", r#""stock_returned""#, true)
     }
 
-    /// Returns the event of this number with a unique value in every field, and whether an admin caused it; `None` after the
-    /// last one.
-    fn event(&mut self, index: usize) -> Option<(bool, Event)> {
+    /// Returns the event of this number with a unique value in every field, and who causes it; `None` after the last one.
+    fn event(&mut self, index: usize) -> Option<(By, Event)> {
         let intervention = InterventionReason::CourierUnreachable;
         Some(match index {
-            0 => (false, Event::Placed(Arc::new(self.details(PaymentMethod::Cash)))),
-            1 => (false, Event::Placed(Arc::new(self.details(PaymentMethod::Card)))),
-            2 => (false, Event::Confirmed { acceptance_deadline: self.time("CROP") }),
-            3 => (false, Event::AcceptanceDue { acceptance_deadline: self.time("CROP") }),
+            0 => (By::Staff, Event::Placed(Arc::new(self.details(PaymentMethod::Cash)))),
+            1 => (By::Staff, Event::Placed(Arc::new(self.details(PaymentMethod::Card)))),
+            2 => (By::Staff, Event::Confirmed { acceptance_deadline: self.time("CROP") }),
+            3 => (By::Staff, Event::AcceptanceDue { acceptance_deadline: self.time("CROP") }),
             4 => {
                 let (preparation_minutes, ready_by) = (self.count("CRKOP"), self.time("CRKOP"));
-                (false, Event::Accepted { preparation_minutes, ready_by })
+                (By::Staff, Event::Accepted { preparation_minutes, ready_by })
             }
             5 => {
                 let reason = self.fragment("CRKOP", "too_busy", RejectReason::TooBusy);
                 let (note, items, stock_returned) = (self.note("CRO"), self.items(), self.stock_returned());
-                (false, Event::Rejected { reason, note, items, stock_returned })
+                (By::Staff, Event::Rejected { reason, note, items, stock_returned })
             }
-            6 => (false, Event::MarkedReady),
+            6 => (By::Staff, Event::MarkedReady),
             7 => {
                 let reason = Some(self.fragment("RO", "courier_unreachable", intervention));
                 let (courier_id, note) = (self.account("RO"), self.note("O"));
-                (true, Event::CourierAssigned { courier_id, reason, note })
+                (By::Admin, Event::CourierAssigned { courier_id, reason, note })
             }
-            8 => (false, Event::PickedUp),
+            8 => (By::Staff, Event::PickedUp),
             9 => {
                 let reason = Some(self.fragment("RO", "courier_unreachable", intervention));
-                (true, Event::Delivered { reason, note: self.note("O") })
+                (By::Admin, Event::Delivered { reason, note: self.note("O") })
             }
-            10 => (false, self.cancelled("CRO")),
-            11 => (true, self.cancelled("O")),
+            10 => (By::Staff, self.cancelled("CRO")),
+            11 => (By::Admin, self.cancelled("O")),
             12 => {
                 let waited_for = self.fragment("CRKOP", r#""waited_for":"payment""#, ExpiryReason::Payment);
-                (false, Event::Expired { waited_for, stock_returned: self.stock_returned() })
+                (By::Staff, Event::Expired { waited_for, stock_returned: self.stock_returned() })
             }
             _ => return self.money_event(index - 13),
         })
@@ -248,7 +255,7 @@ impl Values {
         }
     }
 
-    fn money_event(&mut self, index: usize) -> Option<(bool, Event)> {
+    fn money_event(&mut self, index: usize) -> Option<(By, Event)> {
         let failure = RefundFailureReason::InsufficientFunds;
         let event = match index {
             0 => Event::PaymentCaptured { amount: self.amount("CROP") },
@@ -265,21 +272,23 @@ impl Values {
             }
             5 => Event::RefundRequested(self.refund("CRO")),
             6 => Event::Refunded(self.refund("CRO")),
-            7 => return Some((true, Event::Refunded(self.refund("O")))),
-            8 => {
+            7 => return Some((By::Admin, Event::Refunded(self.refund("O")))),
+            // Dabba copies the words of the request, which may be an admin's.
+            8 => return Some((By::System, Event::Refunded(self.refund("O")))),
+            9 => {
                 let reason = Some(self.fragment("O", "insufficient_funds", failure));
                 Event::RefundFailed { number: self.refund_number("CROP"), reason }
             }
-            9 => {
+            10 => {
                 let reason = self.fragment("O", "insufficient_funds", failure);
                 Event::RefundReversed { number: self.refund_number("CROP"), reason }
             }
-            10 => Event::ChargebackOpened(self.refund("CRO")),
-            11 => Event::ChargebackLost { number: self.refund_number("CROP") },
-            12 => Event::ChargebackWon { number: self.refund_number("CROP") },
+            11 => Event::ChargebackOpened(self.refund("CRO")),
+            12 => Event::ChargebackLost { number: self.refund_number("CROP") },
+            13 => Event::ChargebackWon { number: self.refund_number("CROP") },
             _ => return None,
         };
-        Some((false, event))
+        Some((By::Staff, event))
     }
 }
 
@@ -292,14 +301,16 @@ fn each_value_reaches_exactly_its_audiences() {
         let mut values = Values::new();
         let (restaurant, customer) = (values.world.restaurant_id(), values.world.account_id());
         let details = values.world.details(restaurant, customer);
-        let Some((is_admin, event)) = values.event(index) else { break };
-        let account_id = values.account("O");
-        values.remember("CRKOP", if is_admin { r#""role":"admin""# } else { r#""role":"restaurant""# });
-        let actor = if is_admin {
-            Actor::Admin { account_id }
-        } else {
-            Actor::Restaurant { account_id, restaurant_id: restaurant }
+        let Some((by, event)) = values.event(index) else { break };
+        let (role, actor) = match by {
+            By::System => ("system", Actor::System),
+            By::Admin => ("admin", Actor::Admin { account_id: values.account("O") }),
+            By::Staff => {
+                let account_id = values.account("O");
+                ("restaurant", Actor::Restaurant { account_id, restaurant_id: restaurant })
+            }
         };
+        values.remember("CRKOP", format!(r#""role":"{role}""#));
         let order_id = values.world.order_id(restaurant);
         names.insert(event.name().to_owned());
         let recorded = RecordedEvent { order_id, version: 7, at: values.world.now(), actor, event };
