@@ -11,7 +11,7 @@
 //! | an acknowledgement fails | connects again, and continues after the last event that the broker stored |
 //! | the broker lost events at its end | continues after the last event that survived |
 //! | the broker lost everything | begins anew, as [`BrokerStart`] states |
-//! | a database was restored, so the place is void | publishes all events of all shards again: no event is skipped |
+//! | a database was restored or replaced, or a shard has no position, so the place is void | publishes all events of all shards again: no event is skipped |
 //! | the shards do not answer | waits; events of other shards continue |
 //! | the process dies, or loses its lease | another process takes the lease and continues after the last stored event |
 //!
@@ -22,6 +22,7 @@
 
 mod metrics;
 mod publisher;
+mod shards_feed;
 
 use async_trait::async_trait;
 use dabba_engine::OutgoingEvent;
@@ -29,6 +30,7 @@ use dabba_engine::OutgoingEvent;
 pub use self::{
     metrics::{BrokerMetrics, BrokerState},
     publisher::{BrokerConfig, BrokerPublisher},
+    shards_feed::ShardsFeed,
 };
 
 /// Name of the part of the process that publishes to the broker.

@@ -194,6 +194,8 @@ impl BrokerPublisher {
                 }
                 Err(error) => return Err(error.into()),
             };
+            // Without events, a shard may be silent although the page is not at the end.
+            let waits = page.is_at_end || page.events.is_empty();
             if page.events.is_empty() {
                 if !session.is_connected() {
                     return Err(SinkError::Unavailable("the connection was lost".to_owned()).into());
@@ -203,7 +205,7 @@ impl BrokerPublisher {
             }
             place = page.place;
             self.succeeded(part, page.is_at_end);
-            if page.is_at_end {
+            if waits {
                 self.feed.wait().await;
             }
         }

@@ -152,6 +152,11 @@ struct Access {
     number: usize,
 }
 
+/// Returns the access of the only publisher.
+pub(crate) fn always_held(lease: &Arc<MemoryLease>) -> Arc<dyn BrokerLease> {
+    Arc::new(Access { lease: Arc::clone(lease), number: 1 })
+}
+
 #[async_trait]
 impl BrokerLease for Access {
     async fn hold(&self) -> Result<bool, String> {
