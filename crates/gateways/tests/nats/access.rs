@@ -46,8 +46,9 @@ fn server_with_accounts() -> (NatsServer, KeyPair) {
     });
     let account_claims = json!({"limits": unlimited, "type": "account", "version": 2});
     let account_token = token(&operator, &account, "account", &account_claims);
-    // JetStream needs an account for the server itself.
-    let system_token = token(&operator, &system, "system", &account_claims);
+    // JetStream needs an account for the server itself, which may not use JetStream.
+    let without_storage = json!({"limits": {"conn": -1, "subs": -1}, "type": "account", "version": 2});
+    let system_token = token(&operator, &system, "system", &without_storage);
     let (account_key, system_key) = (account.public_key(), system.public_key());
     let server = NatsServer::start_with(|_| {
         format!(

@@ -71,7 +71,9 @@ impl Default for BrokerMetrics {
         for reason in REASONS {
             metrics.failures.get_or_create_owned(&ReasonLabel { reason });
         }
-        metrics.show_state(BrokerState::Standby);
+        for state in BrokerState::ALL {
+            metrics.state.get_or_create_owned(&StateLabel { state: state.as_str() });
+        }
         metrics
     }
 }
@@ -108,7 +110,7 @@ impl BrokerMetrics {
         );
         registry.register(
             "dabba_broker_state",
-            "1 for the present state of this process's publisher: standby, connecting or publishing",
+            "1 for the present state of this process's publisher: standby, connecting or publishing; all are 0 without a broker",
             metrics.state.clone(),
         );
         metrics
