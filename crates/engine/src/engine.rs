@@ -6,7 +6,8 @@ use dabba_domain::Timestamp;
 use dabba_store::{Store, Supervisor};
 
 use crate::{
-    Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway, Payments, Random, Work,
+    Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
+    Payments, Random, Work,
     accounts::{MembershipCache, Passwords, Revocations},
     catalogue::CatalogueCache,
     committer::Committers,

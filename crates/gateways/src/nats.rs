@@ -14,7 +14,7 @@
 //!   without its knowledge.
 //! - The session verifies that each acknowledgement states the expected sequence number. JetStream acknowledges a duplicate with the
 //!   number of the first message, even if that message is deleted. A duplicate that is not at the expected place ends the session.
-//! - The last stored message tells how much of the feed the stream holds. [`EventSink::connect`] reads it on each connection.
+//! - The last stored message states how much of the feed the stream holds. [`EventSink::connect`] reads it on each connection.
 //!
 //! Therefore no other program may publish to the subjects, and the stream must hold no other subjects.
 //!

@@ -54,7 +54,7 @@ impl Request {
         })
     }
 
-    /// Sends the request and waits for the whole response. Panics if the connection fails.
+    /// Sends the request and waits for the whole response, or for the head of a stream. Panics if the connection fails.
     pub async fn send(self) -> HttpResponse {
         self.try_send().await.expect("the server should respond")
     }
@@ -67,7 +67,10 @@ impl Request {
         let response = client.execute(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let text = response.text().await?;
+        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok());
+        // A stream has no end; Request::stream reads it.
+        let is_stream = content_type == Some("text/event-stream");
+        let text = if is_stream { String::new() } else { response.text().await? };
         let json = serde_json::from_str(&text).map_or(Value::Null, |json| {
             if let Some(place) = null_in(&json) {
                 panic!("null at {place:?} in the response; a field without a value must be absent: {text}");

@@ -32,14 +32,6 @@ impl Request {
         assert_eq!(header("x-accel-buffering"), Some("no"));
         EventStream { response, rest: String::new() }
     }
-
-    /// Sends the request and returns the status of the response. Reads the body only if it ends.
-    pub async fn status(self) -> u16 {
-        let (client, request) = self.0.build_split();
-        let request = request.expect("a request");
-        let response = client.execute(request).await.expect("the server should respond");
-        response.status().as_u16()
-    }
 }
 
 impl EventStream {

@@ -8,6 +8,8 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Marks the response to a retry.
 pub static IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// The id of the last message that the client of a stream received (HTML, server-sent events).
+pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// Marks a list in which entries may be missing because a shard did not answer in time. For software that reads headers only,
 /// such as caches and monitoring.
 pub static INCOMPLETE: HeaderName = HeaderName::from_static("dabba-incomplete");

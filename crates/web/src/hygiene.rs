@@ -105,6 +105,7 @@ pub(crate) fn cors(config: &WebConfig) -> Option<CorsLayer> {
                 header::IF_MATCH,
                 header::IF_NONE_MATCH,
                 headers::IDEMPOTENCY_KEY.clone(),
+                headers::LAST_EVENT_ID.clone(),
                 headers::REQUEST_ID.clone(),
             ])
             .expose_headers([

@@ -27,6 +27,7 @@ use dabba_store::FeedCursor;
 use dabba_web::{
     Problem, Stopping, Waited,
     extract::{CallerSession, Cursor as _, FromParameters, InPath, Parameters, QueryOf},
+    headers,
 };
 use futures::FutureExt as _;
 use utoipa::IntoParams;
@@ -55,8 +56,6 @@ const WAIT_MARGIN: Duration = Duration::from_secs(5);
 const RETRY_AFTER_FULL: Duration = Duration::from_secs(10);
 /// Value of `after` for the start of the feed.
 const START: &str = "start";
-/// Header with the id of the last event that the client of a stream received.
-const LAST_EVENT_ID: &str = "last-event-id";
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(read_feed)).routes(routes!(stream_feed)).routes(routes!(stream_order))
@@ -168,8 +167,10 @@ impl FromParameters for OrderStreamQuery {
 }
 
 /// Returns the position in `Last-Event-ID`, if the header has a value.
-fn last_event_id<T>(headers: &HeaderMap, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
-    let Some(value) = headers.get(LAST_EVENT_ID).filter(|value| !value.is_empty()) else { return Ok(None) };
+fn last_event_id<T>(given: &HeaderMap, parse: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>> {
+    let Some(value) = given.get(&headers::LAST_EVENT_ID).filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
     let parsed = value.to_str().map_err(|_| "must be text".to_owned()).and_then(parse);
     parsed.map(Some).map_err(|detail| Problem::bad_parameter("Last-Event-ID", detail).into())
 }
@@ -290,12 +291,12 @@ async fn stream_feed(
     State(app): State<Arc<App>>,
     caller: CallerSession,
     stopping: Stopping,
-    headers: HeaderMap,
+    given: HeaderMap,
     QueryOf(query): QueryOf<FeedStreamQuery>,
 ) -> Result<Response> {
     let FeedStreamQuery { after, types, restaurant } = query;
     app.engine.accounts.authorize_feed(&caller.principal, restaurant).await?;
-    let start = last_event_id(&headers, start)?.or(after).unwrap_or(Start::Now);
+    let start = last_event_id(&given, start)?.or(after).unwrap_or(Start::Now);
     let opened = app.live.feed_stream(session(&caller), start, Filter { restaurant, types }).boxed().await;
     let stream = opened.map_err(|error| not_opened(&app, error))?;
     Ok(sse::respond(&app, stream.into(), audience(&caller.principal), stopping))
@@ -324,12 +325,12 @@ async fn stream_order(
     State(app): State<Arc<App>>,
     caller: CallerSession,
     stopping: Stopping,
-    headers: HeaderMap,
+    given: HeaderMap,
     InPath(order_id): InPath<OrderId>,
     QueryOf(query): QueryOf<OrderStreamQuery>,
 ) -> Result<Response> {
     let order = app.engine.orders.order_for_events(&caller.principal, order_id).await?;
-    let after = last_event_id(&headers, version)?.or(query.after).unwrap_or_default();
+    let after = last_event_id(&given, version)?.or(query.after).unwrap_or_default();
     if after > order.version {
         let text = format!(
             "the order has only {} events, so it was restored after the client received event {after}; begin again with after=0",

@@ -195,7 +195,7 @@ async fn the_streams_of_a_token_are_limited() {
     stream(&server, &path, &server.admin).await;
     drop(first);
     dabba_testkit::eventually("the stream of the disconnected client ends", async || {
-        match server.request(Method::GET, &path).by(&server.staff).status().await {
+        match server.get(&path, Some(&server.staff)).await.status {
             200 => Ok(()),
             status => Err(status),
         }

@@ -196,7 +196,7 @@ async fn pages_of_allowed_origins_may_call() {
         let answer = preflight(origin).await;
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, origin));
         let allowed = answer.header("access-control-allow-headers").to_ascii_lowercase();
-        for name in ["authorization", "idempotency-key", "content-type", "if-match"] {
+        for name in ["authorization", "idempotency-key", "content-type", "if-match", "last-event-id"] {
             assert!(allowed.contains(name), "{allowed}");
         }
         assert!(answer.header("access-control-allow-methods").contains("DELETE"));

@@ -129,7 +129,8 @@ impl OrderStream {
             let mailbox = &self.mailbox;
             match poll_fn(|context| mailbox.poll(context)).await {
                 Delivery::Event(event) => {
-                    if let Err(reason) = self.receive(event).await {
+                    self.pending.push_back(event);
+                    if let Err(reason) = self.check_rights().await {
                         return self.finish(reason);
                     }
                 }
@@ -163,10 +164,10 @@ impl OrderStream {
         Some(Item::Event { id: version.to_string(), event })
     }
 
-    /// Takes an event that was published. It may end the caller's rights, as the assignment of another courier does.
-    async fn receive(&mut self, event: Arc<LiveEvent>) -> Result<(), EndReason> {
-        self.pending.push_back(event);
-        if self.session.principal.role == Role::Courier {
+    /// Checks whether the caller may still receive the events that are pending. Only an event of the order changes the rights of a
+    /// courier: the assignment of another one.
+    async fn check_rights(&self) -> Result<(), EndReason> {
+        if self.session.principal.role == Role::Courier && !self.pending.is_empty() {
             Box::pin(self.check_courier()).await?;
         }
         Ok(())
@@ -193,7 +194,8 @@ impl OrderStream {
             // No stream of a position uses this event, so its incarnation has no meaning.
             self.pending.push_back(LiveEvent::new(self.shard.index, Incarnation::new(0), event));
         }
-        Ok(())
+        // After the read: rights that ended before an event that was read have ended by now.
+        self.check_rights().await
     }
 
     fn unreadable(&self, error: &StoreError) -> EndReason {

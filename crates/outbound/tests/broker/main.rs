@@ -1,4 +1,4 @@
-//! The publisher to a broker: against a broker in memory that fails as the test says, and against a NATS server.
+//! The publisher to a broker: against a broker in memory with injected failures, and against a NATS server.
 
 #![expect(clippy::unwrap_used, reason = "shared functions fail a test in the same way as the test itself")]
 

@@ -23,7 +23,8 @@ const PAGE: usize = 3;
 async fn place(server: &TestServer, number: usize) {
     let order = server.place(&format!("order-{number}"), &TestServer::collection()).await;
     if number.is_multiple_of(2) {
-        let accepted = server.command(&order, "accept", &server.staff, &serde_json::json!({"preparation_minutes": 20}));
+        let accepted =
+            server.command(&order, "accept", &server.staff, &serde_json::json!({"preparation_minutes": 20}));
         assert_eq!(accepted.send().await.status, 200);
     }
 }

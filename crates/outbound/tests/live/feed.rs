@@ -38,9 +38,8 @@ async fn pages_contain_each_event_once() {
         assert_eq!(found, names, "{limit}");
     }
     let types = TypeSet::of_names(["placed"]).unwrap();
-    let placed =
-        world.live.read(Start::Beginning, &Filter { types, restaurant: None }, 1_000, Budget::default());
-    let placed = placed.await.unwrap();
+    let only_placed = Filter { types, restaurant: None };
+    let placed = world.live.read(Start::Beginning, &only_placed, 1_000, Budget::default()).await.unwrap();
     assert_eq!(placed.events.len(), 6);
     assert_eq!(placed.cursor, all.cursor, "the cursor must advance over events that the filter removes");
     let north = of_restaurant(world.restaurants[0]);

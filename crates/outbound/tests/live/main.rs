@@ -114,7 +114,13 @@ impl World {
         };
         let server = TestServer::builder().store(Arc::new(store)).start().await;
         let restaurants = restaurants(&server).await;
-        let live = Live::new(server.engine(), LiveConfig { heartbeat: HEARTBEAT, ..LiveConfig::default() });
+        let config = LiveConfig {
+            heartbeat: HEARTBEAT,
+            // Every stream of a test has the same credential.
+            max_streams_per_credential: 10_000,
+            ..LiveConfig::default()
+        };
+        let live = Live::new(server.engine(), config);
         live.start();
         Self { server, faults, live: Arc::new(live), restaurants, _directory: directory }
     }

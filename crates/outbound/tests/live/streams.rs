@@ -93,13 +93,8 @@ async fn a_stream_receives_only_the_events_of_its_filter() {
     let order = world.place(north, "north").await;
     let (event, after_event) = next_event(&mut stream).await;
     assert_eq!(name(&event), format!("{order}-1"));
-    let rest = world.live.read(
-        Start::After(FeedCursor::parse(&after_event).unwrap()),
-        &of_restaurant(north),
-        10,
-        Budget::default(),
-    );
-    let rest = rest.await.unwrap();
+    let (start, filter) = (Start::After(FeedCursor::parse(&after_event).unwrap()), of_restaurant(north));
+    let rest = world.live.read(start, &filter, 10, Budget::default()).await.unwrap();
     assert!(rest.events.iter().all(|event| &*event.event.name != "placed"));
     let advanced = async {
         loop {
@@ -152,6 +147,9 @@ async fn events_arrive_although_notifications_are_lost() {
     tokio::spawn(Arc::clone(&other.accounts).watch_revocations());
     let live = Live::new(&other, LiveConfig::default());
     live.start();
+    // As the authentication of a request does.
+    let admin = world.server.admin.principal();
+    other.accounts.admit(&admin, world.server.now()).await.unwrap();
     let filter = of_restaurant(world.restaurants[0]);
     let opened = live.feed_stream(world.session(&world.server.admin), Start::Now, filter).await;
     let mut stream = opened.unwrap_or_else(|error| panic!("{error}"));
