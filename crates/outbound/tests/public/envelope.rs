@@ -1,11 +1,11 @@
-//! The envelope, as another implementation of CloudEvents reads it.
+//! The envelope, as another implementation of `CloudEvents` reads it.
 
 use cloudevents::{AttributesReader, Data, event::SpecVersion};
 use dabba_outbound::public::{Audience, public_event, type_of};
 
 use crate::lives::scripted;
 
-/// Proves that the official SDK parses every event as a CloudEvent, with the attributes that DESIGN and the page state.
+/// Proves that the official SDK parses every event as a `CloudEvent`, with the attributes that the page states.
 #[test]
 fn another_implementation_parses_every_event() {
     for stored in scripted() {

@@ -68,6 +68,7 @@ impl Life {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the commands take an optional note")]
 fn note(text: &str) -> Option<Note> {
     Some(Note::new(text).unwrap())
 }

@@ -54,7 +54,7 @@ impl Values {
         Self { world: World::new(91), next: 0, markers: Vec::new() }
     }
 
-    fn remember(&mut self, letters: &'static str, text: impl ToString) {
+    fn remember(&mut self, letters: &'static str, text: &(impl ToString + ?Sized)) {
         self.markers.push(Marker { text: text.to_string(), letters });
     }
 
@@ -62,7 +62,7 @@ impl Values {
     fn number(&mut self, letters: &'static str) -> i64 {
         self.next += 1;
         let number = 731_000_000 + self.next;
-        self.remember(letters, number);
+        self.remember(letters, &number);
         number
     }
 
@@ -77,6 +77,7 @@ impl Values {
         Name::new(&self.text(letters)).unwrap()
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the events have an optional note")]
     fn note(&mut self, letters: &'static str) -> Option<Note> {
         Some(Note::new(&self.text(letters)).unwrap())
     }
@@ -103,13 +104,13 @@ impl Values {
 
     fn time(&mut self, letters: &'static str) -> Timestamp {
         let at = self.world.tick();
-        self.remember(letters, at);
+        self.remember(letters, &at);
         at
     }
 
     fn account(&mut self, letters: &'static str) -> AccountId {
         let account = self.world.account_id();
-        self.remember(letters, account);
+        self.remember(letters, &account);
         account
     }
 
@@ -310,7 +311,7 @@ fn each_value_reaches_exactly_its_audiences() {
                 ("restaurant", Actor::Restaurant { account_id, restaurant_id: restaurant })
             }
         };
-        values.remember("CRKOP", format!(r#""role":"{role}""#));
+        values.remember("CRKOP", &format!(r#""role":"{role}""#));
         let order_id = values.world.order_id(restaurant);
         names.insert(event.name().to_owned());
         let recorded = RecordedEvent { order_id, version: 7, at: values.world.now(), actor, event };
