@@ -4,6 +4,7 @@
 pub(crate) mod accounts;
 pub(crate) mod commands;
 pub(crate) mod events;
+pub(crate) mod keys;
 pub(crate) mod limited;
 pub(crate) mod menus;
 pub(crate) mod operations;

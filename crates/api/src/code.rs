@@ -71,6 +71,8 @@ dabba_web::codes! {
     EMAIL_TAKEN, "email_taken", CONFLICT, "Another account has the e-mail address";
     /// The change would leave no enabled admin.
     LAST_ADMIN, "last_admin", CONFLICT, "This is the last enabled admin";
+    /// The service account has the maximum number of active API keys.
+    TOO_MANY_API_KEYS, "too_many_api_keys", CONFLICT, "The service account has too many API keys";
     /// A position in the feed or in a stream no longer exists, because a database was restored or replaced.
     CURSOR_EXPIRED, "cursor_expired", GONE, "The cursor has expired";
 }

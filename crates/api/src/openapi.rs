@@ -120,8 +120,11 @@ fn describe() -> serde_json::Result<Value> {
     let (_, mut document) = OpenApiRouter::with_openapi(base()).merge(routes::router()).split_for_parts();
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .bearer_format("JWT")
-        .description(Some("A token from `POST /v1/tokens`."))
+        .description(Some(
+            "A token from `POST /v1/tokens` (a JWT, for persons), or an API key of a service account (`dk_` and 38 letters and \
+             digits, for programs), which an admin creates with `POST /v1/accounts/{account_id}/keys`. An API key can be \
+             restricted to scopes; an operation outside them gets 403 `forbidden`.",
+        ))
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let mut document = serde_json::to_value(&document)?;

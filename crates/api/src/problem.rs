@@ -84,6 +84,9 @@ impl From<Conflict> for ApiProblem {
                 .with("current", current.menu)
                 .with("current_availability", current.availability),
             Conflict::LastAdmin => Problem::new(code::LAST_ADMIN, text),
+            Conflict::TooManyApiKeys { limit } => {
+                Problem::new(code::TOO_MANY_API_KEYS, text).with("api_keys_limit", limit)
+            }
             Conflict::EmailTaken => Problem::new(code::EMAIL_TAKEN, text),
             Conflict::TaskNeedsAdmin => Problem::new(code::REVIEW_NOT_RETRYABLE, text),
         };

@@ -10,8 +10,9 @@
 mod access;
 mod accounts;
 mod commands;
-#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod events;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod keys;
 mod lists;
 mod menus;
 pub(crate) mod operations;
@@ -46,6 +47,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .merge(accounts::router())
         .merge(access::router())
+        .merge(keys::router())
         .merge(tokens::router())
         .merge(restaurants::router())
         .merge(menus::router())

@@ -31,7 +31,7 @@ struct Worker {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, database clock, maintenance, readiness probe, shard
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock, maintenance, readiness probe, shard
     /// measurement, and the worker if `works` is true.
     pub(crate) fn start(
         engine: &Arc<Engine>,
@@ -46,6 +46,7 @@ impl Background {
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
+        others.spawn(Arc::clone(&engine.accounts).write_key_uses());
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {

@@ -9,7 +9,8 @@ pub(crate) mod copy;
 pub(crate) mod demo;
 pub(crate) mod help;
 pub(crate) mod import_menu;
-pub(crate) mod migrate;
+pub(crate) mod keys;
+mod migrate;
 pub(crate) mod openapi;
 mod remote;
 pub(crate) mod restore;
@@ -87,6 +88,8 @@ enum Command {
     Watch(Box<watch::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),
+    /// Creates, lists and revokes API keys, and the service accounts that programs use with them.
+    Keys(Box<keys::Arguments>),
     /// Load-tests a new or a running server and verifies that every acknowledged order exists.
     Bench(Box<bench::Arguments>),
     /// Simulates orders, users and failures from a seed, in virtual time, and verifies all invariants.
@@ -128,6 +131,7 @@ impl Cli {
             Command::Tasks(arguments) => tasks::run(*arguments),
             Command::Watch(arguments) => watch::run(*arguments),
             Command::Accounts(arguments) => accounts::run(*arguments),
+            Command::Keys(arguments) => keys::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),

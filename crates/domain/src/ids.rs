@@ -195,6 +195,10 @@ id_kinds! {
     /// Identifies a background task. The bucket of an order's task is that of the order. The bucket of another task has
     /// no meaning.
     TaskKind, TaskId, "task";
+    /// Identifies an API key of a service account. Its bucket has no meaning.
+    ApiKeyKind, ApiKeyId, "API key";
+    /// Identifies a webhook endpoint. Its bucket has no meaning: endpoints are in the directory.
+    WebhookEndpointKind, WebhookEndpointId, "webhook endpoint";
 }
 
 #[cfg(test)]

@@ -41,9 +41,12 @@ impl<K: IdKind> PartialSchema for Id<K> {
 }
 impl<K: IdKind> ToSchema for Id<K> {
     fn name() -> Cow<'static, str> {
-        let mut name = String::from(K::NAME);
-        if let Some(first) = name.get_mut(..1) {
-            first.make_ascii_uppercase();
+        // `API key` becomes `ApiKeyId`.
+        let mut name = String::new();
+        for word in K::NAME.split(' ') {
+            let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+            name.push_str(&first.to_ascii_uppercase());
+            name.push_str(&rest.to_ascii_lowercase());
         }
         Cow::Owned(name + "Id")
     }

@@ -1,6 +1,7 @@
-//! Accounts: registration, passwords, changes, revocation of tokens, and memberships of restaurants.
+//! Accounts: registration, passwords, changes, API keys, revocation of credentials, and memberships of restaurants.
 
 mod changing;
+mod keys;
 mod members;
 mod passwords;
 mod registering;
@@ -11,6 +12,11 @@ use std::{sync::Arc, time::Duration};
 use dabba_store::{Store, Supervisor};
 
 pub use changing::{AccountAnswer, AccountFilter, AccountPatch, NewPassword};
+pub(crate) use keys::ApiKeys;
+pub use keys::{
+    ApiKeyFormatError, ApiKeySecret, FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS,
+    ServiceRegistration,
+};
 pub(crate) use members::MembershipCache;
 pub(crate) use passwords::Passwords;
 pub use passwords::{MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
@@ -30,6 +36,7 @@ pub struct Accounts {
     pub(crate) passwords: Passwords,
     pub(crate) memberships: MembershipCache,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) keys: ApiKeys,
     /// Interval at which revocations by other servers are polled.
     pub(crate) revocation_poll_interval: Duration,
 }

@@ -45,6 +45,8 @@ pub struct EngineConfig {
     /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff can
     /// continue to work. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
+    /// Interval at which the times of uses of API keys are written.
+    pub key_use_write_interval: Duration,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
     /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.
     pub concurrent_password_hashes: usize,
@@ -138,6 +140,7 @@ impl Default for EngineConfig {
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
+            key_use_write_interval: Duration::from_secs(10),
             concurrent_password_hashes: half_of_the_cores(),
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),

@@ -8,7 +8,7 @@ use dabba_store::{Store, Supervisor};
 use crate::{
     Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
     Payments, Random, Work,
-    accounts::{MembershipCache, Passwords, Revocations},
+    accounts::{ApiKeys, MembershipCache, Passwords, Revocations},
     catalogue::CatalogueCache,
     committer::Committers,
     measure::Measurements,
@@ -101,6 +101,7 @@ impl Engine {
             passwords: Passwords::new(&config, Arc::clone(&random)),
             memberships: MembershipCache::new(&config),
             revocations: Arc::new(Revocations::new(&config)),
+            keys: ApiKeys::new(config.key_use_write_interval),
             revocation_poll_interval: config.revocation_poll_interval,
         });
         let payments = Arc::new(Payments {

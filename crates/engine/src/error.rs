@@ -166,6 +166,14 @@ pub enum Conflict {
     /// The change would leave no enabled admin.
     #[error("this is the only enabled admin; create or enable another admin first")]
     LastAdmin,
+    /// The service account has the maximum number of active API keys.
+    #[error(
+        "the service account has {limit} active API keys, which is the maximum; revoke a key that is no longer used"
+    )]
+    TooManyApiKeys {
+        /// The maximum.
+        limit: u32,
+    },
     /// The task is for an admin, not for a worker.
     #[error(
         "a review cannot be retried, because no worker can do it; do what its detail says, then resolve the task"

@@ -21,8 +21,9 @@
 //!
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
-//! Time, randomness and the payment provider are ports ([`Clock`], [`Random`], [`PaymentGateway`]), which tests
-//! replace. The message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
+//! Time, randomness, the payment provider and servers whose URLs users enter are ports ([`Clock`], [`Random`],
+//! [`PaymentGateway`], [`Egress`]), which tests replace. [`sealing`] encrypts the secrets that stores keep. The
+//! message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
 mod catalogue;
@@ -32,6 +33,7 @@ mod commit_signals;
 mod committer;
 mod condition;
 mod config;
+mod egress;
 mod engine;
 mod error;
 mod measure;
@@ -42,6 +44,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+pub mod sealing;
 mod sink;
 mod sparse;
 mod work;
@@ -50,8 +53,9 @@ mod writing;
 pub use dabba_store::panic_text;
 
 pub use accounts::{
-    AccountAnswer, AccountFilter, AccountPatch, Accounts, EmailError, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH,
-    MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, check_email,
+    AccountAnswer, AccountFilter, AccountPatch, Accounts, ApiKeyFormatError, ApiKeySecret, EmailError,
+    FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH,
+    MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, ServiceRegistration, check_email,
 };
 pub use catalogue::{
     CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
@@ -62,18 +66,23 @@ pub use clock::{
 };
 pub use commit_signals::CommitSignals;
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
+pub use dabba_store::AccountHolder;
+pub use egress::{
+    Egress, EgressAttempt, EgressFailure, EgressFailureKind, EgressReply, EgressRequest, EgressUrlError,
+    MAX_TARGET_URL_LENGTH, RetryAfter, TargetUrl,
+};
 pub use engine::{Engine, Ports};
 pub use error::{Conflict, Error};
 pub use metrics::{
-    CallLabel, CallOutcome, EngineMetrics, StateLabel, StatusLabel, StepLabel, TaskLabel, TaskOutcome,
-    TaskOutcomeLabel,
+    CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
+    TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,
 };
-pub use principal::{AccountHolder, Principal, Scope, Scopes};
+pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use work::Work;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::BreakerState;
+use crate::{BreakerState, KeyUse};
 use dabba_domain::{
     order::OrderStatus,
     task::{TaskKind, TaskQueue},
@@ -80,6 +80,13 @@ impl CallOutcome {
             Self::Refused => "refused",
         }
     }
+}
+
+/// Label: an outcome of requests with API keys.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct KeyUseLabel {
+    /// The outcome's name.
+    pub outcome: &'static str,
 }
 
 /// Label: a kind of task.
@@ -161,6 +168,8 @@ pub struct EngineMetrics {
     pub gateway_seconds: Family<StepLabel, Histogram>,
     /// 1 for the current state of the circuit breaker, 0 for the other states.
     pub breaker_state: Family<StateLabel, Gauge>,
+    /// Number of requests with API keys, by outcome.
+    pub key_uses: Family<KeyUseLabel, Counter>,
 }
 
 impl Default for EngineMetrics {
@@ -183,7 +192,11 @@ impl Default for EngineMetrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 15))
             }),
             breaker_state: Family::default(),
+            key_uses: Family::default(),
         };
+        for outcome in KeyUse::ALL {
+            metrics.key_uses.get_or_create_owned(&KeyUseLabel { outcome: outcome.as_str() });
+        }
         for status in OrderStatus::ALL {
             metrics.orders.get_or_create_owned(&StatusLabel { status: status.as_str() });
         }
@@ -258,6 +271,12 @@ impl EngineMetrics {
             "1 for the current state of the circuit breaker, 0 for the others",
             self.breaker_state.clone(),
         );
+        registry.register("dabba_api_key_uses", "Requests with API keys by outcome", self.key_uses.clone());
+    }
+
+    /// Counts a request with an API key.
+    pub(crate) fn count_key_use(&self, outcome: KeyUse) {
+        self.key_uses.get_or_create(&KeyUseLabel { outcome: outcome.as_str() }).inc();
     }
 
     /// Counts an order that reached a status.

@@ -6,22 +6,10 @@
 
 use std::fmt;
 
-use dabba_domain::{AccountId, Role};
-use dabba_store::{Credential, RevocationRevision, Subject};
+use dabba_domain::{AccountId, ApiKeyId, Role, Timestamp};
+use dabba_store::{AccountHolder, ApiKeyUse, Credential, RevocationRevision, Subject};
 
 use crate::Error;
-
-/// Who uses an account.
-///
-/// Accounts of both holders have a role, memberships and revocations, which are found by the account's id. Only a person has a
-/// password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AccountHolder {
-    /// A person, who logs in.
-    Person,
-    /// A program, such as a point of sale: the account is a service account.
-    Service,
-}
 
 /// Caller of a use case, as stated by a verified credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -36,24 +24,29 @@ pub struct Principal {
     pub as_of: RevocationRevision,
     /// The scopes of the credential.
     pub scopes: Scopes,
+    /// The API key, if the credential is one.
+    pub api_key: Option<ApiKeyId>,
 }
 
 impl Principal {
     /// Returns a person with all rights of the role, whose account was never revoked, or has no account in the store (an
     /// operator's token).
     pub const fn new(account_id: AccountId, role: Role) -> Self {
-        Self { account_id, holder: AccountHolder::Person, role, as_of: 0, scopes: Scopes::ALL }
+        let (holder, scopes) = (AccountHolder::Person, Scopes::ALL);
+        Self { account_id, holder, role, as_of: 0, scopes, api_key: None }
     }
 
-    /// Returns the subject whose revocation ends the credential.
-    pub(crate) const fn revocation_subject(&self) -> Subject {
-        Subject::Account(self.account_id)
+    /// Returns the subjects whose revocations end the credential.
+    pub(crate) fn revocation_subjects(&self) -> impl Iterator<Item = Subject> {
+        [Some(Subject::Account(self.account_id)), self.api_key.map(Subject::ApiKey)].into_iter().flatten()
     }
 
-    /// Returns the credential that the store checks in a write that a revocation must prevent.
-    pub(crate) const fn credential(&self) -> Credential {
+    /// Returns the credential that the store checks in a write that a revocation must prevent. `at` is the time of the
+    /// write.
+    pub(crate) fn credential(&self, at: Timestamp) -> Credential {
         let Self { account_id, role, as_of, .. } = *self;
-        Credential { account_id, role, as_of }
+        let api_key = self.api_key.map(|id| ApiKeyUse { id, at });
+        Credential { account_id, role, as_of, api_key }
     }
 
     /// Refuses a credential without this scope.
@@ -109,7 +102,7 @@ pub enum Scope {
     WriteCatalogue,
     /// Read accounts and memberships.
     ReadAccounts,
-    /// Change accounts and memberships, and revoke tokens.
+    /// Change accounts and memberships, and create and revoke credentials.
     WriteAccounts,
     /// Read parked tasks.
     ReadTasks,
@@ -150,6 +143,11 @@ impl Scope {
             Self::ReadEvents => "events:read",
             Self::PartnerEvents => "events:partner",
         }
+    }
+
+    /// Returns the scope with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == name)
     }
 
     const fn bit(self) -> u16 {

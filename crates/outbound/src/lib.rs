@@ -11,11 +11,13 @@
 //! | [`feed`] | the feed, read page by page with a cursor |
 //! | [`live`] | the live streams: followers of the shards, hub, limits |
 //! | [`public`] | the public events: envelope, content by audience, JSON Schema, `AsyncAPI` |
+//! | [`webhooks`] | the signatures of webhooks |
 
 pub mod broker;
 pub mod feed;
 mod filter;
 pub mod live;
 pub mod public;
+pub mod webhooks;
 
 pub use self::filter::{Filter, TypeSet};

@@ -1,6 +1,7 @@
-//! Accounts and memberships. Each read is one statement, and each write one transaction.
+//! Accounts, memberships and API keys. Each read is one statement, and each write one transaction.
 
 mod edits;
+mod keys;
 mod revocations;
 
 use std::borrow::Cow;
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, ids::Id, order::Version};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
-    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ClaimAt,
+    ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
 use dabba_store_sql::{
@@ -40,10 +41,30 @@ macro_rules! state_columns {
 /// Replaces the state of an account in an earlier schema.
 const NO_STATE: &str = "1::bigint, NULL::bigint, NULL::bigint, 0::bigint";
 
+macro_rules! holder_column {
+    () => {
+        ", accounts.holder"
+    };
+}
+
+/// Replaces the holder of an account in an earlier schema.
+const NO_HOLDER: &str = ", 'person'::text";
+
+/// Condition on the holder. An earlier schema has only persons.
+macro_rules! is_person {
+    () => {
+        " AND holder = 'person'"
+    };
+}
+
 /// The columns that [`account_of`] reads, in its order.
 macro_rules! account_columns {
     () => {
-        concat!("accounts.id, email, name, role, password_hash, created_at_ns, ", state_columns!())
+        concat!(
+            "accounts.id, email, name, role, password_hash, created_at_ns, ",
+            state_columns!(),
+            holder_column!()
+        )
     };
 }
 
@@ -59,11 +80,26 @@ const FIND_MEMBERS: &str = concat!(
      ORDER BY memberships.account_id LIMIT $3"
 );
 
-const FIND_ACCOUNTS: &str =
-    concat!("SELECT ", account_columns!(), " FROM accounts WHERE id > $1 ORDER BY id LIMIT $2");
+/// Returns the statement that lists the accounts that meet a condition. Parameters: the account before the page, its
+/// size, and the role if the condition names it.
+macro_rules! list_accounts {
+    ($($condition:expr),*) => {
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            " FROM accounts WHERE id > $1",
+            $($condition,)*
+            " ORDER BY id LIMIT $2"
+        )
+    };
+}
 
-const FIND_ACCOUNTS_OF_ROLE: &str =
-    concat!("SELECT ", account_columns!(), " FROM accounts WHERE role = $1 AND id > $2 ORDER BY id LIMIT $3");
+const FIND_ACCOUNTS: &str = list_accounts!();
+const FIND_ACCOUNTS_OF_ROLE: &str = list_accounts!(" AND role = $3");
+const FIND_PERSONS: &str = list_accounts!(is_person!());
+const FIND_PERSONS_OF_ROLE: &str = list_accounts!(is_person!(), " AND role = $3");
+const FIND_SERVICES: &str = list_accounts!(" AND holder = 'service'");
+const FIND_SERVICES_OF_ROLE: &str = list_accounts!(" AND holder = 'service'", " AND role = $3");
 
 const FIND_MEMBERSHIPS: &str =
     "SELECT restaurant_id FROM memberships WHERE account_id = $1 ORDER BY restaurant_id";
@@ -73,6 +109,11 @@ const FIND_MEMBERSHIPS: &str =
 const INSERT_ACCOUNT: &str = "\
     INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (email) DO NOTHING";
+
+/// As [`INSERT_ACCOUNT`], for a service account. The statement for persons also works in earlier schemas.
+const INSERT_SERVICE: &str = "\
+    INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns, holder) \
+    VALUES ($1, $2, $3, $4, $5, $6, 'service') ON CONFLICT (email) DO NOTHING";
 
 const INSERT_MEMBERSHIP: &str = "\
     INSERT INTO memberships (restaurant_id, account_id) VALUES ($1, $2) \
@@ -89,6 +130,10 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_memberships", FIND_MEMBERSHIPS),
     ("find_accounts", FIND_ACCOUNTS),
     ("find_accounts_of_role", FIND_ACCOUNTS_OF_ROLE),
+    ("find_persons", FIND_PERSONS),
+    ("find_persons_of_role", FIND_PERSONS_OF_ROLE),
+    ("find_services", FIND_SERVICES),
+    ("find_services_of_role", FIND_SERVICES_OF_ROLE),
     ("delete_membership", DELETE_MEMBERSHIP),
     ("update_account", edits::UPDATE_ACCOUNT),
     ("find_other_admin", edits::FIND_OTHER_ADMIN),
@@ -96,17 +141,33 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("is_void", revocations::IS_VOID),
     ("find_revocations", revocations::FIND_REVOCATIONS),
     ("find_revocation", revocations::FIND_REVOCATION),
+    ("count_active_keys", keys::COUNT_ACTIVE_KEYS),
+    ("find_key", keys::FIND_KEY),
+    ("find_key_by_hash", keys::FIND_KEY_BY_HASH),
+    ("find_keys", keys::FIND_KEYS),
+    ("revoke_key", keys::REVOKE_KEY),
+    ("revoke_keys_of_account", keys::REVOKE_KEYS_OF_ACCOUNT),
+    ("is_usable", keys::IS_USABLE),
+    ("record_uses", keys::RECORD_USES),
 ];
 
 impl PostgresStore {
     /// Adapts a statement that reads accounts to the schema that this server knows. Only the test of upgrades has
     /// servers that know an earlier schema.
     fn of_known_schema(&self, sql: &'static str) -> Cow<'static, str> {
-        if self.known_schema < SCHEMA { sql.replace(state_columns!(), NO_STATE).into() } else { sql.into() }
+        if self.known_schema >= keys::SCHEMA {
+            return sql.into();
+        }
+        let sql = sql.replace(holder_column!(), NO_HOLDER).replace(is_person!(), "");
+        if self.known_schema >= SCHEMA { sql.into() } else { sql.replace(state_columns!(), NO_STATE).into() }
     }
 
     /// Returns whether the caller's credential is void, inside a transaction that writes.
-    async fn is_void(&self, connection: &Connection, by: Option<Credential>) -> Result<bool, Failure> {
+    pub(crate) async fn is_void(
+        &self,
+        connection: &Connection,
+        by: Option<Credential>,
+    ) -> Result<bool, Failure> {
         match by {
             Some(credential) if self.known_schema >= SCHEMA => {
                 revocations::is_void(connection, credential).await
@@ -137,7 +198,11 @@ impl AccountStore for PostgresStore {
                 &account.password_hash,
                 &created_at_ns,
             ];
-            let inserted = connection.execute(INSERT_ACCOUNT, &parameters).await?;
+            let insert = match account.holder {
+                AccountHolder::Person => INSERT_ACCOUNT,
+                AccountHolder::Service => INSERT_SERVICE,
+            };
+            let inserted = connection.execute(insert, &parameters).await?;
             Ok(creation_of(account.id, inserted == 1))
         })
         .await
@@ -189,16 +254,26 @@ impl AccountStore for PostgresStore {
 
     async fn accounts(
         &self,
+        holder: Option<AccountHolder>,
         role: Option<Role>,
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError> {
+        if holder == Some(AccountHolder::Service) && self.known_schema < keys::SCHEMA {
+            return Ok(Vec::new());
+        }
         let (after, limit) = (after.map_or(BELOW_EVERY_ID, Id::uuid), i64::from(limit.get()));
+        let [all, of_role] = match holder {
+            None => [FIND_ACCOUNTS, FIND_ACCOUNTS_OF_ROLE],
+            Some(AccountHolder::Person) => [FIND_PERSONS, FIND_PERSONS_OF_ROLE],
+            Some(AccountHolder::Service) => [FIND_SERVICES, FIND_SERVICES_OF_ROLE],
+        };
         self.read(async |connection| {
             let rows = match role {
-                None => connection.query(FIND_ACCOUNTS, &[&after, &limit]).await?,
+                None => connection.query(&self.of_known_schema(all), &[&after, &limit]).await?,
                 Some(role) => {
-                    connection.query(FIND_ACCOUNTS_OF_ROLE, &[&role.as_str(), &after, &limit]).await?
+                    let sql = self.of_known_schema(of_role);
+                    connection.query(&sql, &[&after, &limit, &role.as_str()]).await?
                 }
             };
             collect(&rows, account_of)
@@ -213,7 +288,7 @@ impl AccountStore for PostgresStore {
     ) -> Result<UnderKey<AccountEditOutcome>, StoreError> {
         let ended = self
             .under_key(claim, None, |connection| async move {
-                let (outcome, written) = edits::edit(&connection, edit).await?;
+                let (outcome, written) = edits::edit(self, &connection, edit).await?;
                 let is_unchanged = matches!(outcome, AccountEditOutcome::Done(_)) && written.is_none();
                 Ok(((outcome, is_unchanged), written))
             })

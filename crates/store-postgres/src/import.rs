@@ -58,6 +58,13 @@ const NOT_COPIED: &[(&str, &[&str])] = &[
     ("shard", &[]),
     ("copies", &[]),
     ("feed_state", &[]),
+    // The source refuses to be copied while it has webhook endpoints.
+    ("webhook_endpoints", &[]),
+    ("webhook_counter", &[]),
+    ("feed_leases", &[]),
+    ("feed_consumers", &[]),
+    ("webhook_failures", &[]),
+    ("webhook_attempts", &[]),
 ];
 
 const COLUMNS: &str = "\

@@ -29,6 +29,7 @@ mod audit;
 mod catalogue;
 mod claims;
 mod codec;
+mod consumers;
 mod failure;
 mod feed;
 mod hints;
@@ -53,6 +54,7 @@ mod stock;
 mod tasks;
 mod tls;
 mod transaction;
+mod webhooks;
 
 use std::{
     sync::{

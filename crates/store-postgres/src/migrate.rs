@@ -51,6 +51,8 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V11__revocations", include_str!("../migrations/V11__revocations.sql")),
     ("V12__task_subjects", include_str!("../migrations/V12__task_subjects.sql")),
     ("V13__feed_state", include_str!("../migrations/V13__feed_state.sql")),
+    ("V14__api_keys", include_str!("../migrations/V14__api_keys.sql")),
+    ("V15__webhooks", include_str!("../migrations/V15__webhooks.sql")),
 ]);
 
 /// Version of the newest migration.

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use dabba_pg_cluster::Cluster;
 
 use crate::{
-    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, feed, orders, pool::Connections,
-    shard, stock, tasks, tls::ConnectionTarget,
+    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, consumers, feed, orders,
+    pool::Connections,
+    shard, stock, tasks,
+    tls::ConnectionTarget,
+    webhooks::{deliveries, endpoints},
 };
 
 /// Fills the tables: 100,000 orders of 1,000 customers and 100 restaurants, with the rows that belong to them.
@@ -18,6 +21,11 @@ const FILL: &str = "\
     INSERT INTO stock SELECT id_of(1, n), 10, 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
     INSERT INTO unavailable_items SELECT id_of(1, n), 'item-' || i FROM generate_series(1, 1000) n, generate_series(1, 5) i; \
     INSERT INTO accounts SELECT id_of(2, n), 0, n || '@example.org', 'A', 'customer', '' FROM generate_series(1, 10000) n; \
+    INSERT INTO accounts SELECT id_of(5, n), 0, 'service:' || n, 'A', 'restaurant', '', 1, NULL, NULL, 'service' \
+        FROM generate_series(1, 100) n; \
+    INSERT INTO api_keys (id, account_id, hash, name, as_of, created_at_ns, created_by) \
+        SELECT id_of(6, n), id_of(5, n % 100 + 1), decode(lpad(to_hex(n), 64, '0'), 'hex'), 'K', 0, 0, id_of(2, 1) \
+        FROM generate_series(1, 10000) n; \
     INSERT INTO memberships SELECT id_of(1, n % 100 + 1), id_of(2, n) FROM generate_series(1, 10000) n; \
     INSERT INTO orders SELECT id_of(3, n), id_of(1, n % 100), id_of(2, n % 1000), \
         CASE WHEN n % 3 = 0 THEN id_of(2, n % 50) END, 2, 1000, 0, 0, NULL, NULL, n, n, n % 100 <> 0, \
@@ -30,6 +38,15 @@ const FILL: &str = "\
     INSERT INTO tasks (id, order_id, run_at_ns, queue, kind) \
         SELECT id_of(4, n), id_of(3, n), n, CASE WHEN n % 2 = 0 THEN 'payments' ELSE 'deadlines' END, \
         CASE WHEN n % 2 = 0 THEN 'capture_payment' ELSE 'warn_unaccepted' END FROM generate_series(1, 100000) n; \
+    INSERT INTO webhook_endpoints SELECT id_of(5, n), id_of(1, n % 100), 1, n, n, 0, id_of(2, 1), NULL, NULL, NULL, NULL, NULL, \
+        1, '{}' FROM generate_series(1, 10000) n; \
+    INSERT INTO webhook_counter VALUES (1, 10000); \
+    INSERT INTO feed_leases SELECT 'group-' || n, 'holder', 1, 1 FROM generate_series(1, 100) n; \
+    INSERT INTO feed_consumers SELECT 'webhooks', id_of(5, n)::text, '0', 1, n, 0, 0 FROM generate_series(1, 10000) n; \
+    INSERT INTO webhook_failures SELECT id_of(3, n), id_of(5, n % 100), 2, 1, n, n, n, 500, 'failed', \
+        CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, 100000) n; \
+    INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
+        FROM generate_series(1, 10000) n; \
     ANALYZE";
 
 /// With 100,000 orders, the plan of every statement uses indexes only, and neither the lists of orders nor the feed
@@ -52,6 +69,9 @@ async fn every_read_uses_an_index() {
         audit::STATEMENTS,
         catalogue::STATEMENTS,
         feed::STATEMENTS,
+        consumers::STATEMENTS,
+        deliveries::STATEMENTS,
+        endpoints::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
         stock::STATEMENTS,

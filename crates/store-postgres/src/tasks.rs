@@ -326,7 +326,7 @@ impl PostgresStore {
     }
 
     /// Returns the time with which leases are compared; `None` for the database's clock.
-    fn lease_time(&self, now_ns: i64) -> Option<i64> {
+    pub(crate) fn lease_time(&self, now_ns: i64) -> Option<i64> {
         match self.lease_clock {
             LeaseClock::Database => None,
             LeaseClock::Caller => Some(now_ns),

@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use dabba_domain::{AccountId, Role, text::Name};
 use dabba_store::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, EditedAccount, Resource, Revocation,
-    StoreError, Subject,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey, ApiKeyCreation,
+    EditedAccount, Resource, Revocation, StoreError, Subject, scopes_of,
 };
 
 use crate::{StoredRow, claims::Written};
 
 /// Returns the account of a row with these columns: `id`, `email`, `name`, `role`, `password_hash`, `created_at_ns`,
-/// `version`, `disabled_at_ns`, `deleted_at_ns`, and the revision of the account's latest revocation or 0.
+/// `version`, `disabled_at_ns`, `deleted_at_ns`, the revision of the account's latest revocation or 0, and `holder`.
 pub fn account_of<'row>(row: impl StoredRow<'row>) -> Result<Account, StoreError> {
     Ok(Account {
         id: row.id(0)?,
@@ -24,7 +24,42 @@ pub fn account_of<'row>(row: impl StoredRow<'row>) -> Result<Account, StoreError
         disabled_at: row.optional_timestamp(7)?,
         deleted_at: row.optional_timestamp(8)?,
         revocation: row.integer(9)?,
+        holder: row.name(10, AccountHolder::from_name)?,
     })
+}
+
+/// Returns the API key of a row with these columns: `id`, `account_id`, `name`, `scopes`, `as_of`, `created_at_ns`,
+/// `created_by`, `expires_at_ns`, `revoked_at_ns`, `last_used_at_ns`.
+pub fn api_key_of<'row>(row: impl StoredRow<'row>) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: row.id(0)?,
+        account_id: row.id(1)?,
+        name: Name::from_stored(row.text(2)?),
+        scopes: row.optional_text(3)?.map(scopes_of),
+        as_of: row.integer(4)?,
+        created_at: row.timestamp(5)?,
+        created_by: row.id(6)?,
+        expires_at: row.optional_timestamp(7)?,
+        revoked_at: row.optional_timestamp(8)?,
+        last_used_at: row.optional_timestamp(9)?,
+    })
+}
+
+/// Returns the account for which a key is created, or the outcome that refuses the key.
+pub fn check_key_account(found: Option<Account>) -> Result<Account, ApiKeyCreation> {
+    let is_usable =
+        |account: &Account| account.holder == AccountHolder::Service && account.deleted_at.is_none();
+    match found.filter(is_usable) {
+        None => Err(ApiKeyCreation::NotFound),
+        Some(account) if account.disabled_at.is_some() => Err(ApiKeyCreation::Disabled),
+        Some(account) => Ok(account),
+    }
+}
+
+/// Returns the outcome of the insert of a key.
+pub fn key_creation_of(key: ApiKey) -> (ApiKeyCreation, Written) {
+    let written = (Resource::ApiKey(key.id), 1);
+    (ApiKeyCreation::Created(Box::new(key)), Some(written))
 }
 
 /// Returns the revocation of a row with these columns: `revision`, `subject_kind`, `subject_id`, `revoked_at_ns`.

@@ -18,7 +18,10 @@ pub fn scope_uuid(restaurant_id: Option<RestaurantId>) -> Uuid {
 }
 
 /// Returns the scope in a column.
-fn scope_of<'row>(row: impl StoredRow<'row>, column: usize) -> Result<Option<RestaurantId>, StoreError> {
+pub(crate) fn scope_of<'row>(
+    row: impl StoredRow<'row>,
+    column: usize,
+) -> Result<Option<RestaurantId>, StoreError> {
     if row.uuid(column)? == BELOW_EVERY_ID { Ok(None) } else { row.id(column).map(Some) }
 }
 

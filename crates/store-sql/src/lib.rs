@@ -4,7 +4,7 @@
 //! | module | content |
 //! |---|---|
 //! | `row` | the trait through which this crate reads a row, and ids that bound a range |
-//! | [`accounts`], [`catalogue`], [`claims`], [`orders`], [`tasks`] | values from rows, columns from values |
+//! | [`accounts`], [`catalogue`], [`claims`], [`consumers`], [`orders`], [`tasks`], [`webhooks`] | values from rows, columns from values |
 //! | [`lists`] | the index ranges of a list of orders, and the page made of them |
 //! | [`feed`] | the events of a feed |
 //! | [`stock`] | manual changes of stock |
@@ -21,6 +21,7 @@
 pub mod accounts;
 pub mod catalogue;
 pub mod claims;
+pub mod consumers;
 pub mod feed;
 pub mod lists;
 pub mod orders;
@@ -30,6 +31,7 @@ pub mod stock;
 pub mod tasks;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod webhooks;
 
 use dabba_store::StoreError;
 

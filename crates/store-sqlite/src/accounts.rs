@@ -1,6 +1,7 @@
 //! Accounts and memberships.
 
 mod edits;
+mod keys;
 mod revocations;
 
 use std::path::Path;
@@ -9,8 +10,8 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
-    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ClaimAt,
+    ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
 use dabba_store_sql::{
@@ -28,9 +29,14 @@ use crate::{
     migrate,
 };
 
+pub(crate) use self::revocations::is_void;
 #[cfg(test)]
 pub(crate) use self::{
     edits::{DELETE_MEMBERSHIPS, FIND_OTHER_ADMIN, UPDATE_ACCOUNT},
+    keys::{
+        COUNT_ACTIVE_KEYS, FIND_KEY, FIND_KEY_BY_HASH, FIND_KEYS, IS_USABLE, RECORD_USE, REVOKE_KEY,
+        REVOKE_KEYS_OF_ACCOUNT,
+    },
     revocations::{FIND_REVOCATION, FIND_REVOCATIONS, IS_VOID},
 };
 
@@ -38,7 +44,8 @@ pub(crate) use self::{
 macro_rules! account_columns {
     () => {
         "accounts.id, email, name, role, password_hash, created_at_ns, accounts.version, disabled_at_ns, deleted_at_ns, \
-         coalesce((SELECT revision FROM revocations WHERE subject_kind = 'account' AND subject_id = accounts.id), 0)"
+         coalesce((SELECT revision FROM revocations WHERE subject_kind = 'account' AND subject_id = accounts.id), 0), \
+         holder"
     };
 }
 
@@ -61,14 +68,29 @@ pub(crate) const FIND_MEMBERSHIPS: &str =
 
 /// A taken address is ignored and reported by the row count; a taken id is a defect and fails.
 const INSERT_ACCOUNT: &str = "\
-    INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (email) DO NOTHING";
+    INSERT INTO accounts (id, email, name, role, password_hash, created_at_ns, holder) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (email) DO NOTHING";
 
-pub(crate) const FIND_ACCOUNTS: &str =
-    concat!("SELECT ", account_columns!(), " FROM accounts WHERE id > ?1 ORDER BY id LIMIT ?2");
+/// Returns the statement that lists the accounts that meet a condition. Parameters: the account before the page, its size, and the
+/// role if the condition names it.
+macro_rules! list_accounts {
+    ($condition:literal) => {
+        concat!(
+            "SELECT ",
+            account_columns!(),
+            " FROM accounts WHERE ",
+            $condition,
+            "id > ?1 ORDER BY id LIMIT ?2"
+        )
+    };
+}
 
-pub(crate) const FIND_ACCOUNTS_OF_ROLE: &str =
-    concat!("SELECT ", account_columns!(), " FROM accounts WHERE role = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+pub(crate) const FIND_ACCOUNTS: &str = list_accounts!("");
+pub(crate) const FIND_ACCOUNTS_OF_ROLE: &str = list_accounts!("role = ?3 AND ");
+pub(crate) const FIND_PERSONS: &str = list_accounts!("holder = 'person' AND ");
+pub(crate) const FIND_PERSONS_OF_ROLE: &str = list_accounts!("holder = 'person' AND role = ?3 AND ");
+pub(crate) const FIND_SERVICES: &str = list_accounts!("holder = 'service' AND ");
+pub(crate) const FIND_SERVICES_OF_ROLE: &str = list_accounts!("holder = 'service' AND +role = ?3 AND ");
 
 const INSERT_MEMBERSHIP: &str = "\
     INSERT INTO memberships (restaurant_id, account_id) VALUES (?1, ?2) \
@@ -106,7 +128,7 @@ impl AccountStore for SqliteStore {
         self.writer
             .write(move |transaction| {
                 claims::under(transaction, claim.as_ref(), None, || {
-                    if revocations::is_void(transaction, by)? {
+                    if is_void(transaction, by)? {
                         return Ok((AccountCreation::CallerRevoked, None));
                     }
                     create(transaction, &account)
@@ -150,17 +172,21 @@ impl AccountStore for SqliteStore {
 
     async fn accounts(
         &self,
+        holder: Option<AccountHolder>,
         role: Option<Role>,
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError> {
         let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+        let [all, of_role] = match holder {
+            None => [FIND_ACCOUNTS, FIND_ACCOUNTS_OF_ROLE],
+            Some(AccountHolder::Person) => [FIND_PERSONS, FIND_PERSONS_OF_ROLE],
+            Some(AccountHolder::Service) => [FIND_SERVICES, FIND_SERVICES_OF_ROLE],
+        };
         self.readers
             .read(move |connection| match role {
-                None => accounts(connection, FIND_ACCOUNTS, params![after, limit.get()]),
-                Some(role) => {
-                    accounts(connection, FIND_ACCOUNTS_OF_ROLE, params![role.as_str(), after, limit.get()])
-                }
+                None => accounts(connection, all, params![after, limit.get()]),
+                Some(role) => accounts(connection, of_role, params![after, limit.get(), role.as_str()]),
             })
             .await
     }
@@ -186,7 +212,7 @@ impl AccountStore for SqliteStore {
     ) -> Result<Option<RevocationRevision>, StoreError> {
         self.writer
             .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
+                if is_void(transaction, by)? {
                     return Ok(None);
                 }
                 revocations::revoke(transaction, subject, at).map(Some)
@@ -215,7 +241,7 @@ impl AccountStore for SqliteStore {
     ) -> Result<MembershipChange, StoreError> {
         self.writer
             .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
+                if is_void(transaction, by)? {
                     return Ok(MembershipChange::CallerRevoked);
                 }
                 let sql = if is_member { INSERT_MEMBERSHIP } else { DELETE_MEMBERSHIP };
@@ -260,6 +286,7 @@ fn create(transaction: &Transaction<'_>, account: &Account) -> Result<(AccountCr
         account.role.as_str(),
         account.password_hash,
         exact_nanoseconds(account.created_at)?,
+        account.holder.as_str(),
     ])?;
     Ok(creation_of(account.id, inserted == 1))
 }

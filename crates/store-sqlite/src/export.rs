@@ -16,13 +16,20 @@ use uuid::Uuid;
 use crate::{SqliteStore, failure::Failure};
 
 /// Columns and tables that are not copied: the order's details are in its first event, each store numbers its feed
-/// itself, and each database records its own schema and incarnation.
+/// itself, and each database records its own schema and incarnation. Webhooks are not copied, and [`refuse_webhooks`] ensures
+/// that none are lost: a position names an event by the number that this database gave it.
 const APART: &[(&str, &[&str])] = &[
     ("orders", &["details"]),
     ("order_events", &["sequence"]),
     ("feed_state", &[]),
     ("schema_versions", &[]),
     ("refinery_schema_history", &[]),
+    ("webhook_endpoints", &[]),
+    ("webhook_counter", &[]),
+    ("feed_leases", &[]),
+    ("feed_consumers", &[]),
+    ("webhook_failures", &[]),
+    ("webhook_attempts", &[]),
 ];
 
 const COLUMNS: &str = "\
@@ -32,6 +39,9 @@ const COLUMNS: &str = "\
 const ORIGIN: &str = "\
     SELECT (SELECT hex(id) FROM accounts ORDER BY id LIMIT 1), \
         (SELECT hex(id) FROM restaurants ORDER BY id LIMIT 1), (SELECT hex(id) FROM orders ORDER BY id LIMIT 1)";
+
+/// Finds a row if there is an endpoint that is not deleted.
+pub(crate) const HAS_WEBHOOKS: &str = "SELECT 1 FROM webhook_endpoints WHERE deleted_at_ns IS NULL LIMIT 1";
 
 impl SqliteStore {
     /// Returns the identity of the database at `path` as a source. Does not lock the database, so another process may
@@ -55,7 +65,8 @@ impl Source for SqliteStore {
                 while let Some(row) = rows.next()? {
                     found.entry(row.get(0)?).or_default().insert(row.get(1)?);
                 }
-                Ok(check_layout(&found, APART)?)
+                check_layout(&found, APART)?;
+                refuse_webhooks(connection)
             })
             .await
     }
@@ -72,6 +83,17 @@ impl Source for SqliteStore {
     ) -> Result<RowPage, StoreError> {
         self.readers.read(move |connection| page(connection, table, after, limit)).await
     }
+}
+
+/// Refuses a copy while webhook endpoints exist: the copy would number the events of the feed anew, so that an endpoint would
+/// miss events or receive all of them again.
+fn refuse_webhooks(connection: &Connection) -> Result<(), Failure> {
+    if !connection.prepare_cached(HAS_WEBHOOKS)?.exists([])? {
+        return Ok(());
+    }
+    let text = "the embedded database has webhook endpoints, which a copy cannot transfer: delete them \
+                (DELETE /v1/webhook-endpoints/{id}), copy, and create them again in the target";
+    Err(StoreError::Unfit(text.to_owned()).into())
 }
 
 fn origin(connection: &Connection) -> Result<Origin, Failure> {
@@ -164,5 +186,36 @@ fn size(value: &Value) -> usize {
         Value::Null | Value::Number(_) => size_of::<i64>(),
         Value::Text(text) => text.len(),
         Value::Bytes(bytes) => bytes.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SqliteOptions;
+
+    /// Proves that a database with webhook endpoints is not copied, and that deleted endpoints do not prevent a copy.
+    #[tokio::test]
+    async fn a_database_with_webhook_endpoints_is_not_copied() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("source.db");
+        SqliteStore::migrate(&path).unwrap();
+        let write = |sql: &str| Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let check = async || {
+            let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+            let checked = store.check_schema().await;
+            dabba_store::Store::close(&store).await;
+            checked
+        };
+        assert_eq!(check().await, Ok(()));
+        write(
+            "INSERT INTO webhook_endpoints \
+                 (id, owner_id, version, revision, positioned, created_at_ns, created_by, format, settings) \
+             VALUES (zeroblob(16), zeroblob(16), 1, 1, 1, 1, zeroblob(16), 1, '{}')",
+        );
+        let refused = check().await;
+        assert!(matches!(&refused, Err(StoreError::Unfit(text)) if text.contains("webhook")), "{refused:?}");
+        write("UPDATE webhook_endpoints SET deleted_at_ns = 2");
+        assert_eq!(check().await, Ok(()));
     }
 }

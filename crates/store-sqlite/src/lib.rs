@@ -31,6 +31,7 @@ mod catalogue;
 mod claims;
 mod codec;
 mod connection;
+mod consumers;
 mod damage;
 mod export;
 mod failure;
@@ -47,6 +48,7 @@ mod query_plans;
 mod reader;
 mod stock;
 mod tasks;
+mod webhooks;
 mod writer;
 
 use std::{path::Path, sync::Arc, time::Duration};

@@ -38,6 +38,8 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V8__revocations", include_str!("../migrations/V8__revocations.sql")),
     ("V9__task_subjects", include_str!("../migrations/V9__task_subjects.sql")),
     ("V10__feed_state", include_str!("../migrations/V10__feed_state.sql")),
+    ("V11__api_keys", include_str!("../migrations/V11__api_keys.sql")),
+    ("V12__webhooks", include_str!("../migrations/V12__webhooks.sql")),
 ]);
 
 /// The version of the newest migration.

@@ -12,7 +12,7 @@ use dabba_store::{
     conformance::{
         builders::World,
         damaged::{DamagedTask, DamagedTasks, damaged_numbers_stop_no_queue, damaged_tasks_hide_no_others},
-        formats::{OwnRows, Rewrite},
+        formats::OwnRows,
         newer::{NewerRows, newer_rows_are_left_alone},
         subjects::{Misfits, misfits_are_refused, reviews, unparked_tasks_are_worked},
     },
@@ -153,15 +153,7 @@ async fn each_write_states_its_format() {
     store.close().await;
     assert_eq!(versions(&path), OwnRows::VERSIONS);
 
-    let [order, restaurant, ..] = OwnRows::VERSIONS;
-    let newer = order.max(restaurant) + 1;
-    for (rewrite, before, after) in [
-        (Rewrite::Order, 0, [order, 0]),
-        (Rewrite::Settings, 0, [0, restaurant]),
-        (Rewrite::Menu, 0, [0, restaurant]),
-        (Rewrite::Order, newer, [newer, newer]),
-        (Rewrite::Settings, newer, [newer, newer]),
-    ] {
+    for (rewrite, before, after) in OwnRows::rewrites() {
         let set = format!("UPDATE orders SET format = {before}; UPDATE restaurants SET format = {before}");
         Connection::open(&path).unwrap().execute_batch(&set).unwrap();
         let store = open();

@@ -1,6 +1,7 @@
 //! Accounts and their memberships in restaurants.
 
 mod edit;
+mod keys;
 
 use std::fmt;
 
@@ -8,6 +9,10 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
 
 pub use edit::{AccountChange, AccountEdit, AccountEditOutcome, EditedAccount};
+pub use keys::{
+    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of,
+    stored_scopes,
+};
 
 use crate::{
     ClaimAt, ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, PageSize, Resource, Revocation,
@@ -57,10 +62,11 @@ pub trait AccountStore: Send + Sync {
     /// Returns the account with this e-mail address.
     async fn account_by_email(&self, email: &str) -> Result<Option<Account>, StoreError>;
 
-    /// Returns a page of accounts after the given account, ordered by id: all accounts, or only accounts with this role. Includes
-    /// deleted accounts.
+    /// Returns a page of accounts after the given account, ordered by id: all accounts, or only accounts with this holder and this
+    /// role. Includes deleted accounts.
     async fn accounts(
         &self,
+        holder: Option<AccountHolder>,
         role: Option<Role>,
         after: Option<AccountId>,
         limit: PageSize,
@@ -139,18 +145,52 @@ pub trait AccountStore: Send + Sync {
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError>;
 }
 
+/// Who uses an account.
+///
+/// Accounts of both holders have a role, memberships and revocations, which are found by the account's id. Only a person has a
+/// password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AccountHolder {
+    /// A person, who logs in.
+    Person,
+    /// A program, such as a point of sale, which uses API keys: the account is a service account.
+    Service,
+}
+
+impl AccountHolder {
+    /// Returns the holder's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Service => "service",
+        }
+    }
+
+    /// Returns the holder with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Person, Self::Service].into_iter().find(|holder| holder.as_str() == name)
+    }
+}
+
+/// Prefix of the stored address of a service account. The stored address has no `@`, so it never equals a real address, and an
+/// older server never lets anybody log in with it.
+const SERVICE: &str = "service:";
+
 /// An account.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Account {
     /// The account's id.
     pub id: AccountId,
-    /// E-mail address that identifies the owner, in lower case.
+    /// Who uses the account.
+    pub holder: AccountHolder,
+    /// E-mail address that identifies the owner, in lower case. That of a service account and of a deleted account is a text that
+    /// is no address; see [`Account::address`].
     pub email: String,
     /// The owner's name.
     pub name: Name,
     /// The account's role.
     pub role: Role,
-    /// Hash of the password, as a PHC string.
+    /// Hash of the password, as a PHC string; empty if the account has no password.
     pub password_hash: String,
     /// Time of registration.
     pub created_at: Timestamp,
@@ -165,9 +205,32 @@ pub struct Account {
 }
 
 impl Account {
-    /// Returns whether the account is an admin and not disabled.
+    /// Returns a new service account. It has no address and no password.
+    pub fn service(id: AccountId, name: Name, role: Role, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            holder: AccountHolder::Service,
+            email: format!("{SERVICE}{id}"),
+            name,
+            role,
+            password_hash: String::new(),
+            created_at,
+            version: 1,
+            disabled_at: None,
+            deleted_at: None,
+            revocation: 0,
+        }
+    }
+
+    /// Returns the e-mail address; `None` for a service account and a deleted account.
+    pub fn address(&self) -> Option<&str> {
+        let has_address = self.holder == AccountHolder::Person && self.deleted_at.is_none();
+        has_address.then_some(self.email.as_str())
+    }
+
+    /// Returns whether the account belongs to an admin who can log in. A service account does not count: it registers no admins.
     pub fn is_enabled_admin(&self) -> bool {
-        self.role == Role::Admin && self.disabled_at.is_none()
+        self.role == Role::Admin && self.holder == AccountHolder::Person && self.disabled_at.is_none()
     }
 }
 

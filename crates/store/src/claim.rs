@@ -6,7 +6,9 @@
 
 use std::{fmt, sync::Arc};
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, Timestamp, order::Version, text::Slug};
+use dabba_domain::{
+    AccountId, ApiKeyId, OrderId, RestaurantId, Timestamp, WebhookEndpointId, order::Version, text::Slug,
+};
 
 use crate::{CommitOutcome, encoding::FINGERPRINT_VERSION};
 
@@ -62,6 +64,10 @@ pub enum Resource {
     },
     /// An account.
     Account(AccountId),
+    /// An API key.
+    ApiKey(ApiKeyId),
+    /// A webhook endpoint.
+    WebhookEndpoint(WebhookEndpointId),
     /// A kind of resource that a newer version of Dabba wrote and this version does not know.
     Unknown,
 }

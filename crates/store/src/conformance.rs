@@ -23,11 +23,13 @@
 
 mod access;
 mod accounts;
+mod api_keys;
 mod audit;
 mod availability;
 pub mod builders;
 mod catalogue;
 mod commits;
+mod consumers;
 pub mod damaged;
 mod feed;
 pub mod formats;
@@ -47,6 +49,8 @@ pub mod subjects;
 mod tasks;
 mod texts;
 mod unavailable;
+mod webhook_deliveries;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 
@@ -233,6 +237,16 @@ properties! { $
         rejections_of_one_batch_add_up,
         concurrent_rejections_and_manual_changes_lose_nothing,
     }
+    api_keys {
+        a_service_account_is_listed_by_its_holder,
+        a_key_is_found_by_its_hash,
+        active_keys_are_limited,
+        a_key_is_created_once_under_an_idempotency_key,
+        a_key_is_revoked_once,
+        the_keys_of_an_account_end_with_it,
+        a_void_key_writes_nothing,
+        the_latest_use_of_a_key_is_kept,
+    }
     accounts {
         a_created_account_is_stored_exactly,
         an_address_has_one_account,
@@ -253,6 +267,35 @@ properties! { $
         no_revocation_is_missed,
         a_revoked_caller_writes_nothing,
         accounts_are_read_in_pages,
+    }
+    consumers {
+        a_feed_lease_has_one_holder,
+        one_of_many_concurrent_requests_gets_the_feed_lease,
+        an_expired_feed_lease_writes_nothing,
+        a_checkpoint_of_a_stale_holder_is_refused,
+        a_checkpoint_never_goes_back,
+        consumers_join_their_group,
+        an_invalid_checkpoint_is_refused,
+    }
+    webhook_endpoints {
+        a_webhook_endpoint_is_stored_exactly,
+        a_webhook_endpoint_is_changed_only_at_its_version,
+        one_of_many_concurrent_changes_of_a_webhook_endpoint_succeeds,
+        a_webhook_endpoint_is_written_once_under_a_key,
+        the_webhook_endpoints_of_an_owner_are_limited,
+        a_revoked_caller_writes_no_webhook_endpoint,
+        no_change_of_a_webhook_endpoint_is_missed,
+        the_health_of_a_webhook_endpoint_is_the_latest,
+    }
+    webhook_deliveries {
+        a_webhook_failure_is_stored_exactly,
+        webhook_failures_and_positions_are_written_together,
+        webhook_failures_are_due_by_time,
+        failing_webhook_endpoints_are_listed,
+        dead_letters_are_revived,
+        a_deleted_webhook_endpoint_is_forgotten,
+        webhook_failures_are_listed_by_order,
+        the_log_of_a_webhook_endpoint_is_bounded,
     }
     audit {
         orders_are_looked_up_together,

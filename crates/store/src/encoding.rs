@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{error::Category, value::RawValue};
 use uuid::Uuid;
 
-use crate::{Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure};
+use crate::{
+    Change, Commit, NewTask, RecordedTaskFailure, Resource, StoreError, TaskFailure, WebhookSettings,
+};
 
 /// Version of the format in which this program writes an order, its row and its events. Increase it when the format gains
 /// something without which an older program must not decide: a new type of event, a new meaning of a member. Each write of an order
@@ -25,6 +27,10 @@ pub const ORDER_FORMAT: u32 = 1;
 /// the format gains something without which an older program must not price or replace. Each write of settings, a menu, a pause
 /// or a closure states it in the restaurant's column `format`, which holds the highest version of these parts.
 pub const RESTAURANT_FORMAT: u32 = 1;
+
+/// Version of the format in which this program writes the settings of a webhook endpoint. Increase it when the format gains
+/// something without which an older program must not deliver or change. Each write of an endpoint states it in the column `format`.
+pub const WEBHOOK_FORMAT: u32 = 1;
 
 /// Version of the rule by which this program computes the fingerprint of a request. Increase it when an equal request gets
 /// another fingerprint than before. A new member that is not serialized when absent does not change the fingerprints of earlier
@@ -293,6 +299,8 @@ enum StoredResource {
         remaining: u32,
     },
     Account,
+    ApiKey,
+    WebhookEndpoint,
     #[serde(other)]
     Unknown,
 }
@@ -306,6 +314,8 @@ pub fn encode_resource(resource: &Resource) -> Result<(Uuid, Option<String>), St
             (restaurant_id.uuid(), StoredResource::Stock { item: item.clone(), remaining: *remaining })
         }
         Resource::Account(id) => (id.uuid(), StoredResource::Account),
+        Resource::ApiKey(id) => (id.uuid(), StoredResource::ApiKey),
+        Resource::WebhookEndpoint(id) => (id.uuid(), StoredResource::WebhookEndpoint),
         Resource::Unknown => {
             return Err(StoreError::Corrupt("a claim refers to an unknown kind of resource".to_owned()));
         }
@@ -326,8 +336,20 @@ pub fn decode_resource(id: Uuid, json: Option<&str>) -> Result<Resource, StoreEr
             Resource::Stock { restaurant_id, item, remaining }
         }
         StoredResource::Account => Resource::Account(id_of(id)?),
+        StoredResource::ApiKey => Resource::ApiKey(id_of(id)?),
+        StoredResource::WebhookEndpoint => Resource::WebhookEndpoint(id_of(id)?),
         StoredResource::Unknown => Resource::Unknown,
     })
+}
+
+/// Returns the settings of a webhook endpoint as JSON.
+pub fn encode_webhook_settings(settings: &WebhookSettings) -> Result<String, StoreError> {
+    to_json(settings)
+}
+
+/// Returns the settings of a webhook endpoint from their JSON.
+pub fn decode_webhook_settings(json: &str) -> Result<WebhookSettings, StoreError> {
+    decode_json(json).map_err(corrupt)
 }
 
 /// Returns a time as nanoseconds for storage. Storage must return the exact time, so this function refuses a time outside the

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    WebhookEndpointId,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
@@ -14,14 +15,18 @@ use dabba_domain::{
 use futures::stream::BoxStream;
 
 use crate::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, AuditStore, Catalogue,
-    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
-    IdempotencyKey, Listing, Measurement, MembershipChange, MenuRevisions, NewTask, OrderPage, OrderQuery,
-    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation,
-    RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim,
-    StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
-    UnderKey,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
+    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
+    CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures, FailingEndpoint, FeedEnd, FeedLease,
+    FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, LeaseRequest, LeaseTaken,
+    Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery,
+    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
+    Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
+    StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
+    TaskResolution, TaskRetry, TaskStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation,
+    WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision,
+    WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -50,10 +55,10 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, catalogues, accounts and audits, with their
-/// kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer. The methods of
-/// [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the compiler does not
-/// notice a missing one.
+/// Lists the required methods of the traits for orders, the feed, tasks, catalogues, accounts, consumers, webhooks and
+/// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
+/// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
+/// compiler does not notice a missing one.
 macro_rules! layer {
     ($($store:ident {$(
         $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
@@ -241,7 +246,9 @@ layer! {
         Read find_account_claim(account_id: AccountId, key: &IdempotencyKey) -> Option<ClaimRecord>;
         Other account(id: AccountId) -> Option<Account>;
         Other account_by_email(email: &str) -> Option<Account>;
-        Other accounts(role: Option<Role>, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
+        Other accounts(
+            holder: Option<AccountHolder>, role: Option<Role>, after: Option<AccountId>, limit: PageSize
+        ) -> Vec<Account>;
         Other edit_account_under(edit: &AccountEdit, claim: Option<ClaimAt<'_>>) -> UnderKey<AccountEditOutcome>;
         Other revoke(subject: Subject, by: Option<Credential>, at: Timestamp) -> Option<RevocationRevision>;
         Other revocations(after: RevocationRevision, limit: u32) -> Vec<Revocation>;
@@ -251,6 +258,63 @@ layer! {
         ) -> MembershipChange;
         Other members(restaurant_id: RestaurantId, after: Option<AccountId>, limit: PageSize) -> Vec<Account>;
         Other memberships(account_id: AccountId) -> Vec<RestaurantId>;
+    }
+    ApiKeyStore {
+        Other create_api_key_under(
+            new: &NewApiKey, by: Option<Credential>, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<ApiKeyCreation>;
+        Other api_key(id: ApiKeyId) -> Option<ApiKey>;
+        Other api_key_by_hash(hash: &ApiKeyHash) -> Option<(ApiKey, Account)>;
+        Other api_keys(account_id: AccountId, after: Option<ApiKeyId>, limit: PageSize) -> Vec<ApiKey>;
+        Other revoke_api_key(
+            account_id: AccountId, id: ApiKeyId, by: Option<Credential>, at: Timestamp
+        ) -> ApiKeyRevocation;
+        Other record_key_uses(uses: &[(ApiKeyId, Timestamp)]) -> ();
+    }
+    ConsumerStore {
+        Other take_feed_lease(shard: usize, request: &LeaseRequest, now: Timestamp, until: Timestamp) -> LeaseTaken;
+        Other renew_feed_lease(shard: usize, lease: &FeedLease, now: Timestamp, until: Timestamp) -> bool;
+        Other release_feed_lease(shard: usize, lease: &FeedLease, now: Timestamp) -> bool;
+        Other feed_position(
+            shard: usize, group: &ConsumerName, consumer: Option<&ConsumerName>
+        ) -> Option<StoredPosition>;
+        Other own_feed_positions(
+            shard: usize, group: &ConsumerName, after: Option<&ConsumerName>, limit: u32
+        ) -> Vec<(ConsumerName, StoredPosition)>;
+        Other checkpoint_feed(
+            shard: usize, lease: &FeedLease, checkpoint: &Checkpoint, now: Timestamp, until: Timestamp
+        ) -> bool;
+    }
+    WebhookStore {
+        Other create_webhook_endpoint_under(
+            endpoint: &WebhookEndpoint, max: u32, by: Option<Credential>, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<WebhookCreation>;
+        Other webhook_endpoint(id: WebhookEndpointId) -> Option<WebhookEndpoint>;
+        Other webhook_endpoints(
+            owner: Option<WebhookOwner>, after: Option<WebhookEndpointId>, limit: PageSize
+        ) -> Vec<WebhookEndpoint>;
+        Other update_webhook_endpoint_under(
+            update: &WebhookUpdate, claim: Option<ClaimAt<'_>>
+        ) -> UnderKey<WebhookUpdated>;
+        Other webhook_changes(after: WebhookRevision, limit: u32) -> Vec<WebhookChange>;
+        Other report_webhook_health(reports: &[(WebhookEndpointId, WebhookHealth)]) -> ();
+        Other webhook_failures_of(shard: usize, keys: &[(WebhookEndpointId, OrderId)]) -> Vec<WebhookFailure>;
+        Other due_webhook_failures(
+            shard: usize, lease: &FeedLease, due: &DueFailures, now: Timestamp
+        ) -> Option<Vec<WebhookFailure>>;
+        Other failing_webhook_endpoints(
+            shard: usize, after: Option<WebhookEndpointId>, limit: u32
+        ) -> Vec<FailingEndpoint>;
+        Other revive_webhook_failures(
+            shard: usize, lease: &FeedLease, revival: &Revival, now: Timestamp
+        ) -> Option<u32>;
+        Other forget_webhook_endpoint(
+            shard: usize, lease: &FeedLease, endpoint: WebhookEndpointId, limit: u32, now: Timestamp
+        ) -> Option<u32>;
+        Other webhook_failures(
+            endpoint: WebhookEndpointId, only_dead: bool, after: Option<OrderId>, limit: PageSize
+        ) -> WebhookFailurePage;
+        Other webhook_attempts(shard: usize, endpoint: WebhookEndpointId) -> Vec<WebhookAttempt>;
     }
     AuditStore {
         Other damage() -> Vec<String>;

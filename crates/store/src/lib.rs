@@ -1,9 +1,10 @@
 //! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
 //! A store keeps orders with their history ([`OrderStore`], [`FeedStore`]), tasks ([`TaskStore`]), restaurants with
-//! menus and stock ([`CatalogueStore`]), and accounts ([`AccountStore`]); an audit reads all of it ([`AuditStore`]).
-//! The contract names no database, and the layers above do not depend on which database is used. A [`ShardMap`] and a
-//! [`ShardedStore`] combine several stores into one.
+//! menus and stock ([`CatalogueStore`]), accounts with API keys ([`AccountStore`], [`ApiKeyStore`]), the positions of
+//! consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an audit reads all data about orders
+//! ([`AuditStore`]). The contract names no database, and the layers above do not depend on which database is used. A
+//! [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
 //!
 //! The `conformance` suite (feature `conformance`) checks the guarantees that types cannot express: one function per property,
 //! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and
@@ -20,6 +21,7 @@ mod claim;
 mod commit;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod consumer;
 pub mod encoding;
 mod error;
 mod feed;
@@ -33,10 +35,12 @@ mod shards;
 mod supervise;
 mod task;
 pub mod transfer;
+mod webhook;
 
 pub use account::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, EditedAccount,
-    MembershipChange,
+    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore,
+    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, MAX_KEY_USES,
+    MembershipChange, NewApiKey, scopes_of, stored_scopes,
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
 pub use backoff::Backoff;
@@ -49,6 +53,10 @@ pub use claim::{
     SameRequest, UnderKey,
 };
 pub use commit::{CatalogueGuard, Change, Commit, CommitOutcome, StockChange, StockShortage};
+pub use consumer::{
+    Checkpoint, ConsumerName, ConsumerNameError, ConsumerStore, FeedLease, FeedPlace, LeaseRequest,
+    LeaseTaken, StoredPosition,
+};
 pub use error::{StoreError, chain};
 pub use feed::{
     CursorVoid, FeedCursor, FeedCursorError, FeedEnd, FeedEvent, FeedPage, FeedPosition, FeedSource,
@@ -58,7 +66,7 @@ pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
-pub use revocation::{Credential, Revocation, RevocationRevision, Subject, least_revision};
+pub use revocation::{ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, least_revision};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
@@ -71,10 +79,26 @@ pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
     TaskPage, TaskRecord, TaskResolution, TaskRetry, TaskStore, check_task_subject,
 };
+pub use webhook::{
+    AttemptOutcome, DisabledReason, DueFailures, FailingEndpoint, MAX_FAILURE_KEYS, Revival, SealedSecret,
+    WebhookAttempt, WebhookChange, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookFailurePage, WebhookFault, WebhookHealth, WebhookOwner, WebhookPayload, WebhookRevision,
+    WebhookSettings, WebhookState, WebhookStore, WebhookUpdate, WebhookUpdated, check_failure_keys,
+};
 
 /// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.
 #[async_trait::async_trait]
-pub trait Store: OrderStore + FeedStore + TaskStore + CatalogueStore + AccountStore + AuditStore {
+pub trait Store:
+    OrderStore
+    + FeedStore
+    + TaskStore
+    + CatalogueStore
+    + AccountStore
+    + ApiKeyStore
+    + ConsumerStore
+    + WebhookStore
+    + AuditStore
+{
     /// Checks with a real query which part of the store answers. Fails if nothing can be served without the parts that do not
     /// answer.
     async fn ping(&self) -> Result<Health, StoreError>;

@@ -6,7 +6,7 @@
 //! | `shard` | one shard: calls with a timeout, and a pause after a call that timed out |
 //! | `gather` | calls to many shards at once, tolerating shards that do not answer |
 //! | `router` | [`ShardedStore`], and the calls that concern it as a whole |
-//! | `orders`, `feed`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
+//! | `orders`, `feed`, `consumers`, `webhooks`, `tasks`, `catalogue`, `accounts`, `audit` | the parts of the contract |
 //!
 //! **Targeted calls.** A call about a restaurant, an order or a task goes to the one shard that the id
 //! determines. The router adds no timeout; the store of the shard has its own. An id that is not stored on
@@ -25,6 +25,7 @@
 mod accounts;
 mod audit;
 mod catalogue;
+mod consumers;
 mod feed;
 mod gather;
 mod map;
@@ -32,6 +33,7 @@ mod orders;
 mod router;
 mod shard;
 mod tasks;
+mod webhooks;
 
 pub use self::{
     map::{

@@ -210,15 +210,16 @@ impl Running {
         let web = Web::new(Arc::clone(&engine), web.clone(), registry);
         let app = dabba_api::app(web, api);
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
-        let watch = futures::future::join(
+        let watch = futures::future::join3(
             Arc::clone(&engine.catalogue).watch_catalogues(),
             Arc::clone(&engine.accounts).watch_revocations(),
+            Arc::clone(&engine.accounts).write_key_uses(),
         );
         let measure = Arc::clone(&engine).measure_shards();
         let serving = tokio::spawn(async {
             tokio::select! {
                 served = serve => served,
-                ((), ()) = watch => unreachable!("the engine should watch until it is dropped"),
+                ((), (), ()) = watch => unreachable!("the engine should watch until it is dropped"),
                 () = measure => unreachable!("the engine should measure until it is dropped"),
             }
         });

@@ -59,9 +59,9 @@ codes! {
     IDEMPOTENCY_KEY_MISSING, "idempotency_key_missing", BAD_REQUEST, "An idempotency key is required";
     /// The idempotency key is malformed.
     IDEMPOTENCY_KEY_INVALID, "idempotency_key_invalid", BAD_REQUEST, "The idempotency key is not valid";
-    /// The request has no valid token.
+    /// The request has no valid token and no valid API key.
     UNAUTHENTICATED, "unauthenticated", UNAUTHORIZED, "A valid token is required";
-    /// The token was revoked, or its account was disabled or deleted or has another role.
+    /// The token or API key was revoked, or its account was disabled or deleted or has another role.
     TOKEN_REVOKED, "token_revoked", UNAUTHORIZED, "The token is revoked";
     /// No account has this e-mail address with this password.
     WRONG_CREDENTIALS, "wrong_credentials", UNAUTHORIZED, "The credentials are wrong";

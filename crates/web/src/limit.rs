@@ -126,6 +126,16 @@ impl Limits {
         }
     }
 
+    /// Refuses a client that has sent too many API keys that do not exist, before a key is looked up in a database.
+    pub(crate) fn check_unknown_keys(&self, client: ClientAddress) -> Result<(), Problem> {
+        self.logins.check(client).map_err(Problem::from)
+    }
+
+    /// Counts an API key that does not exist.
+    pub(crate) fn count_unknown_key(&self, client: ClientAddress) {
+        self.logins.count_failure(client);
+    }
+
     /// Counts a registration, or refuses it.
     pub fn check_registration(&self, client: ClientAddress) -> Result<(), Problem> {
         self.registrations.check(client).map_err(Problem::from)

@@ -28,8 +28,8 @@ use tokio::{
 
 pub(crate) use self::body::BodyMemoryFull;
 pub use self::metrics::ConnectionMetrics;
-pub use self::stopping::Stopping;
 use self::registry::{Refused, Registry};
+pub use self::stopping::Stopping;
 use crate::Network;
 
 /// Timeouts of a connection's client.

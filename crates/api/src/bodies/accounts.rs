@@ -1,7 +1,7 @@
 //! Bodies of accounts.
 
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
-use dabba_store::Account;
+use dabba_store::{Account, AccountHolder};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -22,9 +22,9 @@ pub(crate) struct AccountListBody {
 pub(crate) struct AccountPatchBody {
     /// The name.
     pub(crate) name: Option<String>,
-    /// The role. A change of the role ends all tokens and all memberships of the account. For admins.
+    /// The role. A change of the role ends all tokens, API keys and memberships of the account. For admins who are persons.
     pub(crate) role: Option<Role>,
-    /// `true` ends all tokens of the account and refuses logins until it is set to `false`. For admins.
+    /// `true` ends all tokens and API keys of the account and refuses logins until it is set to `false`. For admins.
     pub(crate) disabled: Option<bool>,
 }
 
@@ -41,6 +41,36 @@ pub(crate) struct PasswordBody {
     pub(crate) current_password: Option<String>,
 }
 
+/// Who uses an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AccountHolder)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Holder {
+    /// A person, who logs in.
+    Person,
+    /// A program, which uses API keys: a service account.
+    Service,
+}
+
+impl Holder {
+    /// Returns the holder with this name.
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        AccountHolder::from_name(name).map(|holder| match holder {
+            AccountHolder::Person => Self::Person,
+            AccountHolder::Service => Self::Service,
+        })
+    }
+}
+
+impl From<Holder> for AccountHolder {
+    fn from(holder: Holder) -> Self {
+        match holder {
+            Holder::Person => Self::Person,
+            Holder::Service => Self::Service,
+        }
+    }
+}
+
 /// An account.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Account)]
@@ -49,7 +79,10 @@ pub(crate) struct AccountBody {
     /// Increases with every change; also the account's `ETag`.
     #[schema(minimum = 1)]
     version: u32,
-    /// The owner's e-mail address, in lower case. Absent if the account is deleted.
+    /// `service` for a service account, which a program uses with API keys. Absent for a person's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<Holder>,
+    /// The owner's e-mail address, in lower case. Absent if the account is deleted, and for a service account.
     #[serde(skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     /// Absent if the account is deleted.
@@ -67,12 +100,11 @@ pub(crate) struct AccountBody {
 
 impl From<Account> for AccountBody {
     fn from(account: Account) -> Self {
-        let Account { id, email, name, role, created_at, version, disabled_at, deleted_at, .. } = account;
-        let (email, name) = match deleted_at {
-            Some(_) => (None, None),
-            None => (Some(email), Some(name)),
-        };
-        Self { id, version, email, name, role, created_at, disabled_at, deleted_at }
+        let email = account.address().map(str::to_owned);
+        let Account { id, holder, name, role, created_at, version, disabled_at, deleted_at, .. } = account;
+        let holder = (holder == AccountHolder::Service).then_some(Holder::Service);
+        let name = deleted_at.is_none().then_some(name);
+        Self { id, version, holder, email, name, role, created_at, disabled_at, deleted_at }
     }
 }
 

@@ -6,7 +6,7 @@ use dabba_domain::limits::{
     MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY,
     MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
 };
-use dabba_engine::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
+use dabba_engine::{MAX_EMAIL_LENGTH, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Scope};
 use dabba_store::IdempotencyKey;
 use serde_json::{Value, json};
 
@@ -56,6 +56,11 @@ pub(super) fn set_limits(document: &mut Value) {
             "Registration",
             "email",
             json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),
+        ),
+        (
+            "ApiKeyRequest",
+            "scopes",
+            json!({"minItems": 1, "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}}),
         ),
         ("ClockAdvance", "seconds", range(1, MAX_ADVANCE_SECONDS)),
         ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),

@@ -83,6 +83,8 @@ pub(crate) struct ProblemDocument {
     open_orders: Option<u32>,
     /// `too_many_open_orders`: maximum number of open orders of an account.
     open_orders_limit: Option<u32>,
+    /// `too_many_api_keys`: maximum number of active API keys of a service account.
+    api_keys_limit: Option<u32>,
     /// `too_many_requests`: name of the limit that was reached, as in `RateLimit-Policy`.
     policy: Option<String>,
     /// `too_many_requests`: maximum in `window_seconds`: requests, or bytes of bodies.
@@ -201,6 +203,12 @@ refusals! {
     /// Refusals of a registration.
     NotRegistered: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED EMAIL_TAKEN TOO_MANY_REQUESTS;
+    /// Refusals of the creation of a service account.
+    NoServiceAccount: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
+        IDEMPOTENCY_KEY_REUSED;
+    /// Refusals of the creation of an API key.
+    NoApiKey: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
+        IDEMPOTENCY_KEY_REUSED TOO_MANY_API_KEYS;
     /// Refusals of the creation of a restaurant.
     NotCreated: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED EXTERNAL_ID_TAKEN;

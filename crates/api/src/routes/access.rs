@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::accounts::{AccountBody, AccountListBody, AccountPatchBody, PasswordBody},
+    bodies::accounts::{AccountBody, AccountListBody, AccountPatchBody, Holder, PasswordBody},
     problem::{
         BadParameter, Failures, Missing, NotAllowed, NotChanged, NotDeleted, NotRevoked, NotWritten, Result,
         TooOften, Unauthenticated, WriteFailures,
@@ -51,6 +51,8 @@ fn represent(account: Account) -> Response {
 struct AccountListQuery {
     /// Only the account with this e-mail address.
     email: Option<String>,
+    /// Only accounts with this holder: `service` for service accounts.
+    holder: Option<Holder>,
     /// Only accounts with this role.
     role: Option<Role>,
     /// Maximum number of accounts in the page. 1 to 100; default 50.
@@ -65,6 +67,9 @@ impl FromParameters for AccountListQuery {
     fn take_from(parameters: &mut Parameters) -> Self {
         Self {
             email: parameters.take("email", |value| Ok(value.to_owned())),
+            holder: parameters.take("holder", |value| {
+                Holder::from_name(value).ok_or_else(|| "must be person or service".to_owned())
+            }),
             role: parameters.take("role", |value| {
                 Role::from_name(value)
                     .ok_or_else(|| "must be customer, restaurant, courier or admin".to_owned())
@@ -77,7 +82,7 @@ impl FromParameters for AccountListQuery {
 
 /// Lists accounts
 ///
-/// Oldest first, including deleted accounts. For admins.
+/// Oldest first, including service accounts and deleted accounts. For admins.
 #[utoipa::path(
     get, path = "/v1/accounts", tag = "accounts",
     params(AccountListQuery),
@@ -92,8 +97,8 @@ async fn list_accounts(
     Caller(caller): Caller,
     QueryOf(query): QueryOf<AccountListQuery>,
 ) -> Result<Json<AccountListBody>> {
-    let AccountListQuery { email, role, limit, cursor } = query;
-    let filter = AccountFilter { email, role };
+    let AccountListQuery { email, holder, role, limit, cursor } = query;
+    let filter = AccountFilter { email, holder: holder.map(Into::into), role };
     let mut accounts = app.engine.accounts.accounts(&caller, filter, cursor, limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut accounts, limit, |last| last.id);
     let accounts = accounts.into_iter().map(AccountBody::from).collect();
@@ -120,7 +125,7 @@ async fn get_account(
 /// Changes an account
 ///
 /// The owner changes the name; an admin changes all members. The last enabled admin cannot be disabled or get another role (409
-/// `last_admin`). If the change ends tokens, this server refuses them at once with 401 `token_revoked`, and every other server
+/// `last_admin`), and only a person changes a role. If the change ends tokens or API keys, this server refuses them at once with 401 `token_revoked`, and every other server
 /// within 5 s.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account_id}", tag = "accounts",
@@ -179,7 +184,7 @@ async fn delete_account(
         (status = 204, description = "The password is set.", headers(
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
         )),
-        Unauthenticated, Missing, NotChanged, TooOften, WriteFailures,
+        Unauthenticated, NotAllowed, Missing, NotChanged, TooOften, WriteFailures,
     ),
     security(("bearer" = [])),
 )]
@@ -218,7 +223,7 @@ fn is_wrong_password(error: &Error) -> bool {
 
 /// Revokes all tokens of an account
 ///
-/// For the account's owner and admins. The caller's own token is revoked, too: for one's own account, a retry gets 401
+/// Of a service account: all its API keys. For the account's owner and admins. The caller's own token is revoked, too: for one's own account, a retry gets 401
 /// `token_revoked`, which confirms the revocation. An admin can also revoke the tokens of an id without an account, which `dabba
 /// token` has printed.
 #[utoipa::path(

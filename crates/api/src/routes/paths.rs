@@ -1,6 +1,6 @@
 //! The parameters of paths in the description. `InPath` reads them.
 
-use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, text::Slug};
+use dabba_domain::{AccountId, ApiKeyId, OrderId, RestaurantId, TaskId, text::Slug};
 use utoipa::IntoParams;
 
 #[derive(IntoParams)]
@@ -37,6 +37,16 @@ pub(super) struct MemberPath {
 pub(super) struct AccountPath {
     /// The account.
     account_id: AccountId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct ApiKeyPath {
+    /// The service account.
+    account_id: AccountId,
+    /// The key.
+    key_id: ApiKeyId,
 }
 
 #[derive(IntoParams)]

@@ -103,6 +103,12 @@ GET    /v1/accounts/{account_id}                                         401   4
 PATCH  /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   200   Any
 POST   /v1/accounts/{account_id}/password                                401   404   404   404   404   404   404   204   Any
 POST   /v1/accounts/{account_id}/revoke-tokens                           401   404   404   404   404   404   404   204   Any
+POST   /v1/service-accounts                                              401   403   403   403   403   403   403   201   Any
+# The account of these rows belongs to a person, so an admin gets 404; keys.rs has service accounts.
+POST   /v1/accounts/{account_id}/keys                                    401   403   403   403   403   403   403   404   Any
+GET    /v1/accounts/{account_id}/keys                                    401   403   403   403   403   403   403   404   Any
+GET    /v1/accounts/{account_id}/keys/{key_id}                           401   403   403   403   403   403   403   404   Any
+DELETE /v1/accounts/{account_id}/keys/{key_id}                           401   403   403   403   403   403   403   404   Any
 # Last, because it deletes the account that the rows above use.
 DELETE /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   204   Any
 ";
@@ -163,6 +169,8 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
                 // Any id that is not a task's.
                 .replace("{task_id}", &server.restaurant.to_string())
                 .replace("{account_id}", &colleague)
+                // Any id that is not a key's.
+                .replace("{key_id}", &server.restaurant.to_string())
                 .replace("{order_id}", &order);
             let method: Method = row.method.parse().unwrap();
             let mut request =
@@ -204,6 +212,8 @@ fn body(server: &TestServer, row: &Row, name: &str) -> Option<Value> {
             json!({"email": format!("{name}@example.org"), "name": "Someone", "password": PASSWORD})
         }
         ("PATCH", "{account_id}") => json!({"name": "Someone"}),
+        ("POST", "service-accounts") => json!({"name": "Till", "role": "restaurant"}),
+        ("POST", "keys") => json!({"name": "Front desk"}),
         ("POST", "password") => json!({"password": "a better password"}),
         ("POST", "tokens") => json!({"email": server.customer.email, "password": PASSWORD}),
         ("POST", "restaurants") | ("PUT", "{restaurant_id}") => settings("Curry Mile Kitchen"),

@@ -106,14 +106,19 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         let stock = server.restaurant_path("/menu/items/naan/stock");
         server.put(&stock, Some(&server.staff), &json!({"remaining": 20})).send().await.expect(200);
     }
+    // An account that no other request uses, because its tokens end.
+    let mut account = server.other_customer.id.to_string();
+    if operation == "create_api_key" {
+        let body = json!({"name": "Till", "role": "restaurant"});
+        account = server.post("/v1/service-accounts", Some(&server.admin), &body).send().await.text_at("/id");
+    }
     let order =
         if template.contains("{order_id}") { order(server, operation, example).await } else { json!({}) };
     template
         .replace("{restaurant_id}", &restaurant.to_string())
         .replace("{item_id}", "naan")
         .replace("{task_id}", &restaurant.to_string())
-        // An account that no other request uses, because its tokens end.
-        .replace("{account_id}", &server.other_customer.id.to_string())
+        .replace("{account_id}", &account)
         .replace("{order_id}", order["id"].as_str().unwrap_or_default())
 }
 

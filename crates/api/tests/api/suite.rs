@@ -11,6 +11,7 @@ mod examples;
 mod expiry;
 mod hidden;
 mod idempotency;
+mod keys;
 mod lists;
 mod menus;
 mod operations;

@@ -66,7 +66,21 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         ],
     ),
     ("GET /v1/accounts/me", "the owner of an ended account cannot log in", &["/deleted_at", "/disabled_at"]),
+    ("GET /v1/accounts/me", "none of the callers uses an API key; keys.rs has such a caller", &["/holder"]),
     ("POST /v1/accounts", "a new account has not ended", &["/deleted_at", "/disabled_at"]),
+    ("POST /v1/accounts", "only persons register", &["/holder"]),
+    (
+        "POST /v1/service-accounts",
+        "a new account has not ended, and a service account has no address",
+        &["/deleted_at", "/disabled_at", "/email"],
+    ),
+    (
+        "POST /v1/accounts/{account_id}/keys",
+        "a new key is neither used nor revoked",
+        &["/last_used_at", "/revoked_at"],
+    ),
+    ("GET /v1/accounts/{account_id}/keys", NEVER_USED, &["/keys/*/last_used_at"]),
+    ("GET /v1/accounts/{account_id}/keys/{key_id}", NEVER_USED, &["/last_used_at"]),
     (
         "GET /v1/restaurants/{restaurant_id}/members",
         "a deleted account is no member",
@@ -77,6 +91,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         "a deleted account is no member",
         &["/deleted_at"],
     ),
+    (PROBLEM, "keys.rs reaches the limit of active keys", &["/api_keys_limit"]),
     (
         PROBLEM,
         "with another obstacle than a shortage, the problem is the obstacle's and has no quote",
@@ -95,6 +110,9 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         ],
     ),
 ];
+
+/// Reason why no key was used.
+const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";
 
 /// Reason why no list is incomplete.
 const INCOMPLETE: &str = "every shard answers; shards.rs tests a server with a silent shard";

@@ -8,7 +8,7 @@ use std::{
 use dabba_domain::{AccountId, Role, Timestamp};
 use dabba_engine::{AccountFilter, AccountPatch, Conditional, Engine, NewPassword, Principal};
 use dabba_sim::Client;
-use dabba_store::{Account, PageSize};
+use dabba_store::{Account, AccountHolder, PageSize};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -32,6 +32,9 @@ enum Command {
         /// Only the account with this e-mail address.
         #[arg(long)]
         email: Option<String>,
+        /// Only accounts with this holder: person, or service for service accounts.
+        #[arg(long, value_parser = holder)]
+        holder: Option<AccountHolder>,
         /// Only accounts with this role: customer, restaurant, courier or admin.
         #[arg(long, value_parser = super::token::role)]
         role: Option<Role>,
@@ -108,8 +111,8 @@ impl Command {
             Action::Patch(id, AccountPatch { disabled: Some(disabled), ..AccountPatch::default() })
         };
         Ok(match self {
-            Self::List { email, role, json, place } => {
-                (Action::List { filter: AccountFilter { email, role }, json }, place)
+            Self::List { email, holder, role, json, place } => {
+                (Action::List { filter: AccountFilter { email, holder, role }, json }, place)
             }
             Self::Show { account } => (Action::Show(account.id), account.place),
             Self::Disable { account } => (disabled(account.id, true), account.place),
@@ -125,6 +128,10 @@ impl Command {
             Self::Delete { account } => (Action::Delete(account.id), account.place),
         })
     }
+}
+
+fn holder(name: &str) -> Result<AccountHolder, String> {
+    AccountHolder::from_name(name).ok_or_else(|| "must be person or service".into())
 }
 
 /// Reads a password from a file or from standard input. Passwords are never arguments, which other users of the machine can see.
@@ -153,6 +160,9 @@ fn read_password(file: Option<&Path>) -> Result<String, Failure> {
 struct Row {
     id: AccountId,
     version: u32,
+    /// The holder's name, absent for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -169,10 +179,12 @@ struct Row {
 impl From<Account> for Row {
     fn from(account: Account) -> Self {
         let is_deleted = account.deleted_at.is_some();
+        let is_service = account.holder == AccountHolder::Service;
         Self {
             id: account.id,
             version: account.version,
-            email: (!is_deleted).then_some(account.email),
+            holder: is_service.then(|| account.holder.as_str().to_owned()),
+            email: account.address().map(str::to_owned),
             name: (!is_deleted).then(|| account.name.to_string()),
             role: account.role.as_str().to_owned(),
             created_at: account.created_at,
@@ -202,10 +214,10 @@ impl AdminAction for Action {
 
     async fn through(self, client: &Client) -> Result<(), Failure> {
         match self {
-            Self::List { filter: AccountFilter { email, role }, json } => {
+            Self::List { filter: AccountFilter { email, holder, role }, json } => {
                 let (mut cursor, mut is_empty) = (None, true);
                 loop {
-                    let path = list_path(email.as_deref(), role, cursor.as_deref())?;
+                    let path = list_path(email.as_deref(), holder, role, cursor.as_deref())?;
                     let answer =
                         client.get(&path).send().await.map_err(Failure::during("listing accounts"))?;
                     let page: Page =
@@ -288,11 +300,17 @@ impl AdminAction for Action {
 }
 
 /// Returns the path of a page of the list.
-fn list_path(email: Option<&str>, role: Option<Role>, cursor: Option<&str>) -> Result<String, Failure> {
+fn list_path(
+    email: Option<&str>,
+    holder: Option<AccountHolder>,
+    role: Option<Role>,
+    cursor: Option<&str>,
+) -> Result<String, Failure> {
     // The host is not part of the path.
     let url = reqwest::Url::parse("http://localhost/v1/accounts");
     let mut url = url.map_err(Failure::during("listing accounts"))?;
-    let parameters = [("email", email), ("role", role.map(Role::as_str)), ("cursor", cursor)];
+    let (holder, role) = (holder.map(AccountHolder::as_str), role.map(Role::as_str));
+    let parameters = [("email", email), ("holder", holder), ("role", role), ("cursor", cursor)];
     let given = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
     url.query_pairs_mut().append_pair("limit", &PageSize::DEFAULT.get().to_string()).extend_pairs(given);
     Ok(format!("{}?{}", url.path(), url.query().unwrap_or_default()))
@@ -306,7 +324,8 @@ fn show(rows: &[Row], json: bool) -> Result<(), Failure> {
             (None, Some(_)) => "disabled",
             (None, None) => "enabled",
         };
-        let (email, name) = (row.email.as_deref().unwrap_or("-"), row.name.as_deref().unwrap_or("-"));
+        let address = row.email.as_deref().or_else(|| row.holder.as_ref().map(|_| "(service account)"));
+        let (email, name) = (address.unwrap_or("-"), row.name.as_deref().unwrap_or("-"));
         let text = format!("{}  {}  {state}\n  {email}  {name}", row.id, row.role);
         output::either(json, row, text)?;
     }

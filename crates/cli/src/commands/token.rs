@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dabba_domain::{AccountId, Bucket, Role, Timestamp};
 use dabba_engine::{Principal, Random as _, SystemRandom};
-use dabba_store::{RevocationRevision, StoreError, Subject};
+use dabba_store::{AccountHolder, RevocationRevision, StoreError, Subject};
 use dabba_store_sqlite::SqliteStore;
 
 use crate::{
@@ -99,6 +99,9 @@ async fn revision_of(
         None => Ok(revision),
         Some(account) if account.deleted_at.is_some() => Err(Failure::new(format!(
             "account {id} is permanently deleted, so it gets no token: register another account, or choose another id"
+        ))),
+        Some(account) if account.holder == AccountHolder::Service => Err(Failure::new(format!(
+            "account {id} is a service account, so it gets no token: create a key with `dabba keys create --account {id}`"
         ))),
         Some(account) if account.disabled_at.is_some() => Err(Failure::new(format!(
             "account {id} is disabled, so it gets no token: enable it with `dabba accounts enable {id}`"

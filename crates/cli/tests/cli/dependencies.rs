@@ -63,7 +63,7 @@ const LICENCE_FILES: [(&str, &str); 1] = [("cloudevents-sdk", "Apache-2.0")];
 /// Crates that the build contains in several incompatible versions, each with the crates that hold the older versions back. When
 /// these crates are updated, the entry has to go.
 const DUPLICATES: [(&str, &str); 23] = [
-    ("base64", "jsonwebtoken, postgres-protocol and wiremock still use 0.22"),
+    ("base64", "jsonwebtoken, postgres-protocol and wiremock still use 0.22, standardwebhooks 0.21"),
     ("bit-set", "fancy-regex still uses 0.8"),
     ("bit-vec", "bit-set 0.8 and yasna still use older versions"),
     ("block-buffer", "digest 0.10 of ed25519-dalek still uses 0.10"),

@@ -13,6 +13,7 @@ mod demo;
 mod dependencies;
 mod exposure;
 mod import;
+mod keys;
 mod kills;
 mod load;
 mod lost_files;

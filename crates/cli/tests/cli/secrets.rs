@@ -55,6 +55,22 @@ const STREET: &str = "77 Unseen Crescent";
 const PHONE: &str = "+44 20 7946 0712";
 const DOOR: &str = "key under the ninth flowerpot";
 
+/// Creates an API key and uses it, valid, revoked and with a typo. Returns the secret part of the key.
+async fn use_keys(client: &Client, server: &Logged) -> [String; 1] {
+    let admin = client.with_token(server.said("/tokens/admin"));
+    let body = json!({"name": "Till", "role": "courier"});
+    let account = admin.post("/v1/service-accounts").json(&body).send().await.unwrap().body;
+    let path = format!("/v1/accounts/{}/keys", account["id"].as_str().unwrap());
+    let created = admin.post(&path).json(&json!({"name": "Till"})).send().await.unwrap().body;
+    let secret = created["secret"].as_str().unwrap();
+    let of_key = client.with_token(secret);
+    of_key.get("/v1/accounts/me").send().await.unwrap();
+    client.with_token(&format!("{secret}x")).get("/v1/accounts/me").send().await.unwrap_err();
+    admin.delete(&format!("{path}/{}", created["id"].as_str().unwrap())).send().await.unwrap();
+    of_key.get("/v1/accounts/me").send().await.unwrap_err();
+    [secret["dk_".len()..].to_owned()]
+}
+
 /// Registers, logs in, and places a card order to an address. Returns the texts that the log must not contain.
 async fn walk(client: &Client, server: &Logged) -> Vec<String> {
     let wrong = json!({"email": EMAIL, "password": "wrong-hush-4411"});
@@ -89,10 +105,12 @@ async fn walk(client: &Client, server: &Logged) -> Vec<String> {
     .await;
     let staff = client.with_token(server.said("/tokens/restaurant"));
     staff.get(&format!("/v1/restaurants/{}/orders", server.said("/restaurant_id"))).send().await.unwrap();
+    let keys = use_keys(client, server).await;
     let mut secrets: Vec<String> =
         [EMAIL, NAME, PASSWORD, STREET, PHONE, DOOR, "hush-4411", "forged-4411", "$argon2", "tok_succeed"]
             .map(str::to_owned)
             .into();
+    secrets.extend(keys);
     // The signature is the part of a token that cannot be guessed.
     for token in [token.as_str(), server.said("/tokens/restaurant"), server.said("/tokens/admin")] {
         secrets.push(token.rsplit('.').next().unwrap().to_owned());

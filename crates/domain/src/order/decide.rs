@@ -113,7 +113,7 @@ pub fn decide(
         // A problem of the content would reveal that the order exists.
         return Err(if is_party(order, actor) { invalid } else { Rejection::NotAParty });
     }
-    match repeat(order, command, actor) {
+    match repeat(order, command) {
         Repeat::Same => return Ok(Decision::unchanged(order)),
         Repeat::Other => return Err(Rejection::Already { command: command.kind() }),
         Repeat::Not => {}

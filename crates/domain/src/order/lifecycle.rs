@@ -252,6 +252,8 @@ mod tests {
     fn the_documentation_shows_this_table() {
         let documentation = include_str!("../../../../docs/reference/lifecycle.md");
         let table = table();
+        // The heading, the separator and the command `place` come before the rules.
+        assert_eq!(table.lines().count(), 3 + RULES.len());
         assert!(
             documentation.contains(&table),
             "docs/reference/lifecycle.md should contain this table:\n\n{table}"

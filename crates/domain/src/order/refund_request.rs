@@ -40,7 +40,6 @@ pub(super) fn refund_of(
     let amount = match (request.amount, request.lines.as_slice()) {
         (Some(amount), _) => amount,
         (None, []) => refundable,
-        (None, _) if refundable.is_zero() => return Err(Rejection::AmountNotRefundable { refundable }),
         (None, lines) => price_of(order, lines)?,
     };
     if amount.is_zero() || amount > refundable {

@@ -11,7 +11,7 @@
 use jiff::SignedDuration;
 
 use super::{Closure, Command, Event, Order, OrderStatus as S, RecordedEvent};
-use crate::{Actor, menu::UnavailableItem};
+use crate::menu::UnavailableItem;
 
 /// Result of the comparison of a command with an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) enum Repeat {
 }
 
 /// Compares a command with what the order contains of an earlier one.
-pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat {
+pub(super) fn repeat(order: &Order, command: &Command) -> Repeat {
     let same = |is_same| if is_same { Repeat::Same } else { Repeat::Other };
     let once = |has_been| if has_been { Repeat::Same } else { Repeat::Not };
     match command {
@@ -37,9 +37,8 @@ pub(super) fn repeat(order: &Order, command: &Command, actor: &Actor) -> Repeat 
         }
         Command::MarkReady => once(has_reached(order, S::ReadyForPickup)),
         Command::PickUp => once(has_reached(order, S::OutForDelivery)),
-        Command::Deliver { reason, .. } if has_reached(order, S::Delivered) => {
-            same(reason.is_none() && !matches!(actor, Actor::Admin { .. }))
-        }
+        // An admin always gives a reason, which the order does not contain, and no other actor gives one.
+        Command::Deliver { reason, .. } if has_reached(order, S::Delivered) => same(reason.is_none()),
         Command::AssignCourier { courier_id, reason, .. }
             if order.courier_id == Some(*courier_id) && order.closure.is_none() =>
         {

@@ -43,6 +43,17 @@ fn the_warning_precedes_the_acceptance_deadline() {
     }
 }
 
+/// Proves that the time of the warning is known exactly while the order waits for the restaurant.
+#[test]
+fn only_an_order_that_waits_for_the_restaurant_has_a_warning_time() {
+    let confirmed = order(delivery());
+    let expected = confirmed.acceptance_deadline.unwrap() - SignedDuration::from_mins(2);
+    assert_eq!(confirmed.warning_time(&settings()), Some(expected));
+    for other in [placed_by_card(delivery()).order, must(&confirmed, &staff(), &accept())] {
+        assert_eq!(other.warning_time(&settings()), None, "{}", other.status);
+    }
+}
+
 /// Proves that the restaurant's time to accept an order by card begins when the payment is certain.
 #[test]
 fn the_time_to_accept_begins_with_the_confirmation() {

@@ -6,7 +6,10 @@ use crate::{
 };
 use dabba_domain::{
     Amount,
-    order::{Command, Decision, Event, Fulfilment, OrderStatus, RecordedEvent, RefundNumber, decide, fold},
+    order::{
+        Command, Decision, Event, Fulfilment, OrderStatus, RecordedEvent, RefundNumber, UnknownEvent, decide,
+        fold,
+    },
 };
 use jiff::SignedDuration;
 use proptest::prelude::*;
@@ -27,6 +30,20 @@ fn events_without_a_reason_keep_their_stored_form() {
     );
     let command = json!({"command": "assign_courier", "courier_id": account(COURIER)});
     assert_eq!(serde_json::to_value(Command::assign(account(COURIER))).unwrap(), command);
+}
+
+/// Proves that exactly the named events are known, and that an event of another name keeps its stored form.
+#[test]
+fn events_are_known_by_their_names() {
+    for name in Event::NAMES {
+        assert!(Event::is_known(name), "{name}");
+    }
+    for name in ["", "Placed", "held_back", "unknown"] {
+        assert!(!Event::is_known(name), "{name}");
+    }
+    let unknown = UnknownEvent { name: "held_back".into(), data: Some(json!({"by": "police"})) };
+    let stored = json!({"type": "held_back", "data": {"by": "police"}});
+    assert_eq!(serde_json::to_value(Event::Unknown(unknown)).unwrap(), stored);
 }
 
 #[test]

@@ -363,7 +363,9 @@ fn reasons_are_checked_before_the_status_and_never_in_a_history() {
     let wrong = Command::cancel(CancelReason::ItemUnavailable);
     for order in delivery_orders() {
         let refused = act(&order, &customer(), &wrong);
-        assert!(matches!(refused, Err(Rejection::Invalid(_))), "{}: {refused:?}", order.status);
+        let Err(Rejection::Invalid(problems)) = refused else { panic!("{}: {refused:?}", order.status) };
+        let places: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
+        assert_eq!(places, ["/reason"], "the items that are missing are no second problem");
     }
     let order = order(delivery());
     let old = json!({"type": "cancelled", "data": {"reason": "item_unavailable", "stock_returned": false}});

@@ -8,8 +8,8 @@ use dabba_domain::{
     text::{Name, normalize_password},
 };
 use dabba_store::{
-    Account, AccountChange, AccountEdit, AccountEditOutcome, Claim, ClaimAt, ClaimRecord, IdempotencyKey,
-    PageSize, Resource, Subject, UnderKey,
+    Account, AccountChange, AccountEdit, AccountEditOutcome, AccountHolder, Claim, ClaimAt, ClaimRecord,
+    IdempotencyKey, PageSize, Resource, Subject, UnderKey,
 };
 use serde::Serialize;
 
@@ -48,6 +48,8 @@ pub struct NewPassword {
 pub struct AccountFilter {
     /// Only the account with this address.
     pub email: Option<String>,
+    /// Only accounts with this holder.
+    pub holder: Option<AccountHolder>,
     /// Only accounts with this role.
     pub role: Option<Role>,
 }
@@ -88,18 +90,20 @@ impl Accounts {
     ) -> Result<Vec<Account>, Error> {
         principal.require(Scope::ReadAccounts)?;
         principal.require_admin("list accounts")?;
-        let AccountFilter { email, role } = filter;
-        let Some(email) = email else { return Ok(self.store.accounts(role, after, limit).await?) };
+        let AccountFilter { email, holder, role } = filter;
+        let Some(email) = email else { return Ok(self.store.accounts(holder, role, after, limit).await?) };
         let Ok(email) = normalise_email(&email) else { return Ok(Vec::new()) };
         let account = self.store.account_by_email(&email).await?;
         let is_listed = |account: &Account| {
-            role.is_none_or(|role| account.role == role) && after.is_none_or(|after| account.id > after)
+            role.is_none_or(|role| account.role == role)
+                && holder.is_none_or(|holder| account.holder == holder)
+                && after.is_none_or(|after| account.id > after)
         };
         Ok(account.into_iter().filter(is_listed).collect())
     }
 
-    /// Changes an account. The owner may change the name; an admin may also change the role and disable or enable the
-    /// account. A change of the role and disabling revoke all tokens of the account.
+    /// Changes an account. The owner may change the name; an admin may also disable or enable the account and, as a person,
+    /// change the role. A change of the role and disabling revoke all credentials of the account.
     pub async fn change_account(
         &self,
         principal: &Principal,
@@ -121,6 +125,9 @@ impl Accounts {
                 problems.add("/disabled", "only an admin may disable or enable an account");
             }
             problems.into_result().map_err(Error::ForbiddenChange)?;
+        }
+        if patch.role.is_some() {
+            principal.require_person("change a role")?;
         }
         let AccountPatch { name, role, disabled } = patch;
         if name.is_none() && role.is_none() && disabled.is_none() {
@@ -147,6 +154,11 @@ impl Accounts {
         principal.require(Scope::WriteAccounts)?;
         principal.require_person("set a password")?;
         let account = self.stored_account(principal, id).await?;
+        if account.holder == AccountHolder::Service {
+            return Err(Error::Forbidden(
+                "a service account has no password; create an API key for it".into(),
+            ));
+        }
         let claim = key.map(|key| password_claim(principal, key, id)).transpose()?;
         let password = normalize_password(&new.password);
         // The retry is checked first: its current password is no longer the current one, and an earlier version may
@@ -221,7 +233,7 @@ impl Accounts {
         Ok(Some(AccountAnswer { account: account.clone(), replayed: true }))
     }
 
-    /// Revokes all tokens of an account. For its owner and admins. An admin may also revoke the tokens of an id without
+    /// Revokes all tokens or API keys of an account. For its owner and admins. An admin may also revoke the tokens of an id without
     /// an account, for which an operator has signed a token.
     pub async fn revoke_tokens(
         &self,
@@ -269,8 +281,8 @@ impl Accounts {
         expected: Option<Vec<Version>>,
         claim: Option<Claim>,
     ) -> Result<AccountAnswer, Error> {
-        let edit =
-            AccountEdit { id, change, expected, by: Some(principal.credential()), at: self.clock.now() };
+        let at = self.clock.now();
+        let edit = AccountEdit { id, change, expected, by: Some(principal.credential(at)), at };
         let (store, memberships, revocations) =
             (Arc::clone(&self.store), self.memberships.clone(), Arc::clone(&self.revocations));
         let written = claim.clone();
@@ -300,7 +312,7 @@ impl Accounts {
     }
 
     /// Returns the answer to a retry with the same key.
-    async fn replay_edit(
+    pub(super) async fn replay_edit(
         &self,
         id: AccountId,
         record: &ClaimRecord,
@@ -321,7 +333,7 @@ impl Accounts {
         }
         let (store, revocations, at) =
             (Arc::clone(&self.store), Arc::clone(&self.revocations), self.clock.now());
-        let by = Some(principal.credential());
+        let by = Some(principal.credential(at));
         run_to_completion(async move {
             let subject = Subject::Account(id);
             let revision = store.revoke(subject, by, at).await?.ok_or(Error::TokenRevoked)?;

@@ -57,7 +57,7 @@ impl Accounts {
         is_member: bool,
     ) -> Result<bool, Error> {
         let (store, memberships) = (Arc::clone(&self.store), self.memberships.clone());
-        let by = Some(principal.credential());
+        let by = Some(principal.credential(self.clock.now()));
         run_to_completion(async move {
             let change = store.set_membership(restaurant_id, account_id, is_member, by).await?;
             memberships.evict(account_id).await;

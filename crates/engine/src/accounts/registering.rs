@@ -5,7 +5,7 @@ use dabba_domain::{
     text::{Name, normalize_password},
 };
 use dabba_store::{
-    Account, AccountCreation, Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
+    Account, AccountCreation, AccountHolder, Claim, ClaimAt, ClaimRecord, IdempotencyKey, Resource, UnderKey,
 };
 
 use super::{Accounts, passwords::forms_of};
@@ -41,7 +41,7 @@ pub struct Registered {
 
 impl Accounts {
     /// Returns a new account id. Its bucket is random and has no meaning.
-    fn new_account_id(&self) -> AccountId {
+    pub(super) fn new_account_id(&self) -> AccountId {
         let bucket = Bucket::from_random(self.random.next_u64());
         AccountId::generate(self.clock.now(), bucket, self.random.next_u64())
     }
@@ -68,6 +68,7 @@ impl Accounts {
     ) -> Result<Registered, Error> {
         if let Some(principal) = principal {
             principal.require(Scope::WriteAccounts)?;
+            principal.require_person("register accounts")?;
         }
         let by_admin = principal.is_some_and(|principal| principal.role == Role::Admin);
         if registration.role != Role::Customer && !by_admin {
@@ -98,6 +99,7 @@ impl Accounts {
         let password_hash = self.passwords.hash(password.clone()).await?;
         let account = Account {
             id,
+            holder: AccountHolder::Person,
             email,
             name,
             role,
@@ -108,7 +110,7 @@ impl Accounts {
             deleted_at: None,
             revocation: 0,
         };
-        let by = principal.map(Principal::credential);
+        let by = principal.map(|principal| principal.credential(account.created_at));
         let at = claim.as_ref().map(|claim| ClaimAt { claim, at: account.created_at });
         match self.store.create_account_under(&account, by, at).await? {
             UnderKey::Ended(AccountCreation::Created) => Ok(Registered { account, replayed: false }),

@@ -40,7 +40,8 @@ const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 impl Accounts {
-    /// Refuses a caller whose token is revoked. `issued_at` is the time of issue that the token states.
+    /// Refuses a caller whose credential is revoked. `issued_at` is the time of issue that a token states, or the time at
+    /// which an API key was read.
     pub async fn admit(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
         let verdict = match self.revocations.verdict(principal, issued_at) {
             Verdict::Unknown => {
@@ -166,6 +167,12 @@ impl Revocations {
         self.known.write().unwrap_or_else(PoisonError::into_inner).add(subject, revision, at);
     }
 
+    /// Returns whether revocations after this time may have been evicted.
+    pub(super) fn forgot_since(&self, at: Timestamp) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.evicted_until.is_some_and(|evicted| at <= evicted)
+    }
+
     /// Reads new revocations. Returns the revoked accounts.
     async fn catch_up(&self, store: &dyn Store) -> Result<Vec<AccountId>, StoreError> {
         let mut failed_at = self.reading.lock().await;
@@ -198,7 +205,10 @@ impl Revocations {
             let page = store.revocations(after, PAGE).await?;
             let is_last = page.len() < PAGE as usize;
             let subjects = page.iter().filter_map(|revocation| revocation.subject);
-            accounts.extend(subjects.map(|Subject::Account(id)| id));
+            accounts.extend(subjects.filter_map(|subject| match subject {
+                Subject::Account(id) => Some(id),
+                Subject::ApiKey(_) => None,
+            }));
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known.follow(&page);
             if is_last {
@@ -222,9 +232,10 @@ impl Known {
     }
 
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
-        self.by_subject
-            .get(&principal.revocation_subject())
-            .is_some_and(|revision| principal.as_of < *revision)
+        principal
+            .revocation_subjects()
+            .filter_map(|subject| self.by_subject.get(&subject))
+            .any(|revision| principal.as_of < *revision)
             || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
     }
 

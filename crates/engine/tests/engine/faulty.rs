@@ -24,10 +24,10 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    AccountEdit, AccountEditOutcome, Catalogue, CatalogueGuard, CatalogueUpdate, ClaimAt, ClaimedTask,
-    Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange, MenuRevisions,
-    RestaurantCreation, Revocation, RevocationRevision, StockEdit, StockUpdate, Store, StoreError, Subject,
-    TaskFailure, TaskLease, TaskRetry, UnderKey, layer::StoreLayer,
+    Account, AccountEdit, AccountEditOutcome, ApiKey, ApiKeyHash, Catalogue, CatalogueGuard, CatalogueUpdate,
+    ClaimAt, ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
+    MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, StockEdit, StockUpdate, Store,
+    StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey, layer::StoreLayer,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -391,6 +391,13 @@ impl StoreLayer for FaultyStore {
         let written = self.inner.revoke(subject, by, at).await;
         self.write_gate.pass().await;
         written
+    }
+
+    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
+        }
+        self.inner.api_key_by_hash(hash).await
     }
 
     async fn revocations(

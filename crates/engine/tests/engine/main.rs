@@ -11,6 +11,7 @@ mod disconnected;
 mod faulty;
 mod idempotency;
 mod isolation;
+mod keys;
 mod limits;
 mod measuring;
 mod menus;

@@ -102,6 +102,27 @@ async fn no_command_is_refused_from_the_cache() {
     assert!(matches!(error, Error::VersionMismatch { current: 3 }), "{error}");
 }
 
+/// Proves that a caller who may read the order or may give the command learns of a wrong expected version before the command is
+/// judged, and that no other caller does (I9).
+#[tokio::test]
+async fn a_wrong_expected_version_is_named_to_parties_only() {
+    let (world, id) = accepted().await;
+    let request =
+        |command| CommandRequest { order_id: id, command, key: None, expected_versions: Some(vec![9]) };
+    let assign = Command::assign(courier().account_id);
+    for (principal, command) in [
+        (&world.staff, Command::MarkReady),
+        (&world.staff, Command::PickUp),
+        // The order is free, so the courier may take it without being able to read it.
+        (&courier(), assign),
+    ] {
+        let error = world.engine.orders.act(principal, &request(command.clone())).await.unwrap_err();
+        assert!(matches!(error, Error::VersionMismatch { current: 3 }), "{command:?}: {error}");
+    }
+    let error = world.engine.orders.act(&courier(), &request(Command::PickUp)).await.unwrap_err();
+    assert!(matches!(error, Error::NotFound("order")), "{error}");
+}
+
 /// Proves that a command is decided on the change of another server instead of the stale cached order.
 #[tokio::test]
 async fn a_stale_cached_order_has_no_effect() {
@@ -112,6 +133,18 @@ async fn a_stale_cached_order_has_no_effect() {
         matches!(error, Error::Conflict(Conflict::IllegalMove { status: OrderStatus::Cancelled, .. }));
     assert!(cancelled, "{error}");
     world.check_histories().await;
+}
+
+/// Proves that a decision on a stale cached order does not count as an attempt.
+#[tokio::test]
+async fn a_stale_cached_order_costs_no_attempt() {
+    let world = World::with(EngineConfig { max_decision_attempts: 1, ..config() }).await;
+    let id = accept_one(&world, "a").await;
+    let command = Command::assign(courier().account_id);
+    let request = CommandRequest { order_id: id, command, key: None, expected_versions: None };
+    world.second_engine().orders.act(&courier(), &request).await.unwrap();
+    let answer = world.act(&world.staff, id, Command::MarkReady).await.unwrap();
+    assert_eq!(answer.order.status, OrderStatus::ReadyForPickup);
 }
 
 /// Proves that stock is returned once when two servers cancel the order, one of them with a stale cached order (I7).

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use dabba_domain::{
-    AccountId, Bucket, TaskId,
+    AccountId, ApiKeyId, Bucket, TaskId,
     menu::Availability,
     text::{Note, Slug},
 };
 use dabba_engine::{
-    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, NewPassword, Principal,
-    Registration, Scope, Scopes, StockAdjustment,
+    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, KeyRequest, NewPassword,
+    Principal, Registration, Scope, Scopes, ServiceRegistration, StockAdjustment,
 };
 use dabba_store::PageSize;
 use dabba_testkit::sources_below;
@@ -22,6 +22,10 @@ type UseCase = for<'a> fn(&'a World, &'a Principal) -> BoxFuture<'a, Result<(), 
 
 fn account() -> AccountId {
     AccountId::generate(start_of_time(), Bucket::from_random(0), 99 << 2)
+}
+
+fn api_key() -> ApiKeyId {
+    ApiKeyId::generate(start_of_time(), Bucket::from_random(0), 98 << 2)
 }
 
 fn page() -> PageSize {
@@ -190,6 +194,27 @@ const ACCOUNTS: &[(Scope, UseCase)] = &[
     }),
 ];
 
+const KEYS: &[(Scope, UseCase)] = &[
+    (Scope::WriteAccounts, |world, caller| {
+        let registration = ServiceRegistration { name: "Till".into(), role: dabba_domain::Role::Restaurant };
+        let accounts = &world.engine.accounts;
+        accounts.create_service_account(caller, registration, None).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        let request = KeyRequest { name: "Key".into(), ..KeyRequest::default() };
+        world.engine.accounts.create_api_key(caller, account(), request, None).map_ok(drop).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.api_key(caller, account(), api_key()).map_ok(drop).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.api_keys(caller, account(), None, page()).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.revoke_api_key(caller, account(), api_key()).boxed()
+    }),
+];
+
 const EVENTS: &[(Scope, UseCase)] = &[
     (Scope::ReadEvents, |world, caller| {
         world.engine.accounts.authorize_feed(caller, Some(world.restaurant_id)).boxed()
@@ -252,6 +277,7 @@ async fn each_use_case_requires_its_scope() {
         ("orders", ORDERS),
         ("catalogue", CATALOGUE),
         ("accounts", ACCOUNTS),
+        ("keys", KEYS),
         ("events", EVENTS),
         ("work", WORK),
     ];
@@ -304,6 +330,15 @@ async fn a_service_account_sets_no_password() {
             }
         }
     }
+}
+
+/// Proves that each scope is found by its name.
+#[test]
+fn each_scope_has_a_name() {
+    for scope in Scope::ALL {
+        assert_eq!(Scope::from_name(scope.as_str()), Some(scope));
+    }
+    assert_eq!(Scope::from_name("orders"), None);
 }
 
 /// Proves that a credential that may only read orders is not offered any action.

@@ -226,6 +226,7 @@ impl World {
         let id = account_id(self.site.seed, number as u64);
         let account = Account {
             id,
+            holder: dabba_engine::AccountHolder::Person,
             email: format!("{number}@dabba.example"),
             name: dabba_domain::text::Name::new("Someone")
                 .map_err(|error| Error::Internal(error.to_string()))?,

@@ -2,10 +2,12 @@
 
 use dabba_domain::Timestamp;
 use dabba_store::{
-    Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
+    ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds,
+    least_revision,
 };
 use dabba_store_sql::{StoredRow as _, accounts::revocation_of};
 
+use super::keys;
 use crate::{
     codec::{collect, first},
     failure::Failure,
@@ -39,7 +41,12 @@ pub(super) const FIND_REVOCATION: &str =
     "SELECT revision FROM revocations WHERE subject_kind = $1 AND subject_id = $2";
 
 pub(super) async fn is_void(connection: &Connection, by: Credential) -> Result<bool, Failure> {
-    let Credential { account_id, role, as_of } = by;
+    let Credential { account_id, role, as_of, api_key } = by;
+    if let Some(ApiKeyUse { id, at }) = api_key
+        && !keys::is_usable(connection, account_id, id, at).await?
+    {
+        return Ok(true);
+    }
     let rows = connection.query(IS_VOID, &[&account_id.uuid(), &role.as_str(), &as_of]).await?;
     Ok(!rows.is_empty())
 }

@@ -40,7 +40,8 @@ impl Table {
     }
 }
 
-const TABLES: [Table; 7] = [
+const TABLES: [Table; 8] = [
+    Table::new("webhook_failures", "order_id"),
     Table { of_directory: "tasks.subject_kind <> 'order'", ..Table::new("tasks", "id") },
     Table::new("order_events", "order_id"),
     Table::new("orders", "id"),
@@ -118,10 +119,13 @@ const RECORD_LAST_EVENT: &str = concat!(
 );
 
 /// Tables that only the directory uses. A table that references another one comes before it.
-const DIRECTORY: [(&str, &str); 4] = [
+const DIRECTORY: [(&str, &str); 7] = [
+    ("webhook_endpoints", purge_outside_directory!("webhook_endpoints", "id")),
+    ("webhook_counter", purge_outside_directory!("webhook_counter", "id")),
     ("memberships", purge_outside_directory!("memberships", "restaurant_id, account_id")),
     ("revocations", purge_outside_directory!("revocations", "revision")),
     ("revocation_counter", purge_outside_directory!("revocation_counter", "id")),
+    ("api_keys", purge_outside_directory!("api_keys", "id")),
     ("accounts", purge_outside_directory!("accounts", "id")),
 ];
 
@@ -287,8 +291,8 @@ mod tests {
         PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
         cluster.execute(&database, FILL).unwrap();
         let administration = Administration::new(&url).unwrap();
-        let tasks = TABLES[0].sql();
-        let (_, accounts) = DIRECTORY[3];
+        let tasks = TABLES[1].sql();
+        let (_, accounts) = DIRECTORY[6];
         for (known, expected) in [(KNOWN_SCHEMA - 1, 0_u64), (KNOWN_SCHEMA, 1)] {
             let deleted = administration.run(async |connection| {
                 let of_tasks =

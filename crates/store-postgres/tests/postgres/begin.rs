@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use dabba_domain::{RestaurantId, Role, task::TaskQueue};
 use dabba_store::{
-    AccountStore as _, CatalogueStore as _, CommitOutcome, OrderStore as _, Store as _, StoreError,
+    AccountStore as _, CatalogueStore as _, Checkpoint, CommitOutcome, ConsumerName, ConsumerStore as _,
+    FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, Store as _, StoreError,
     TaskFailure, TaskStore as _,
     conformance::builders::{World, slug},
 };
@@ -19,6 +20,7 @@ use crate::{
 /// Every table that a store's writes touch.
 const TABLES: &[&str] = &[
     "accounts",
+    "api_keys",
     "revocations",
     "revocation_counter",
     "idempotency_keys",
@@ -30,6 +32,8 @@ const TABLES: &[&str] = &[
     "stock",
     "tasks",
     "unavailable_items",
+    "feed_consumers",
+    "feed_leases",
 ];
 
 /// A store behind a proxy, and a session that reads its database.
@@ -135,6 +139,21 @@ async fn no_write_takes_effect_without_its_begin() {
         .await;
     let failure = TaskFailure { at: now, error: "injected by the test".into() };
     scene.writes_nothing("a parked task", async |store| store.park_task(lease, &failure).await).await;
+    let group = LeaseRequest { group: ConsumerName::webhooks(), holder: ConsumerName::webhooks() };
+    scene
+        .writes_nothing("a lease of the feed", async |store| {
+            store.take_feed_lease(0, &group, now, until).await
+        })
+        .await;
+    let taken = scene.store.take_feed_lease(0, &group, now, until).await.unwrap();
+    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is free") };
+    let place = FeedPlace { incarnation: Incarnation::new(1), position: FeedPosition::START };
+    let checkpoint = Checkpoint { shared: Some((place, 1)), ..Checkpoint::default() };
+    scene
+        .writes_nothing("a checkpoint", async |store| {
+            store.checkpoint_feed(0, &lease, &checkpoint, now, until).await
+        })
+        .await;
     scene.writes_nothing("deleted keys", async |store| store.delete_expired_keys(later, 10).await).await;
     assert_eq!(scene.store.delete_expired_keys(later, 10).await, Ok(1));
     scene.store.ping().await.unwrap();

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{
-    OrderId,
-    order::Command,
-};
+use dabba_domain::{OrderId, order::Command};
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, OrderStore as _,
     conformance::builders::{World, order_of, staff},

@@ -27,5 +27,6 @@ mod schema;
 mod shards;
 mod subjects;
 mod tls;
+mod webhooks;
 mod workers;
 mod writers;

@@ -7,7 +7,7 @@ use dabba_store::{
     CommitOutcome, OrderStore as _, Store as _, StoreError,
     conformance::{
         builders::World,
-        formats::{OwnRows, Rewrite},
+        formats::OwnRows,
         newer::{NewerRows, newer_rows_are_left_alone},
     },
 };
@@ -103,15 +103,7 @@ async fn each_write_states_its_format() {
     let mut rows = OwnRows::written(&store, &mut world).await;
     assert_eq!(versions(&client).await, OwnRows::VERSIONS);
 
-    let [order, restaurant, ..] = OwnRows::VERSIONS;
-    let newer = order.max(restaurant) + 1;
-    for (rewrite, before, after) in [
-        (Rewrite::Order, 0, [order, 0]),
-        (Rewrite::Settings, 0, [0, restaurant]),
-        (Rewrite::Menu, 0, [0, restaurant]),
-        (Rewrite::Order, newer, [newer, newer]),
-        (Rewrite::Settings, newer, [newer, newer]),
-    ] {
+    for (rewrite, before, after) in OwnRows::rewrites() {
         let set = format!("UPDATE orders SET format = {before}; UPDATE restaurants SET format = {before}");
         client.batch_execute(&set).await.unwrap();
         rows.rewrite(&store, &mut world, rewrite).await;

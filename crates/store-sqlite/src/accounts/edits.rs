@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use dabba_domain::AccountId;
-use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
+use dabba_store::{AccountEdit, AccountEditOutcome, AccountHolder, Subject, encoding::exact_nanoseconds};
 use dabba_store_sql::{
     accounts::{apply_edit, edit_of},
     claims::Written,
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{FIND_ACCOUNT, find_account, revocations};
+use super::{FIND_ACCOUNT, find_account, keys, revocations};
 use crate::{codec::id_bytes, failure::Failure};
 
 pub(crate) const UPDATE_ACCOUNT: &str = "\
@@ -18,8 +18,7 @@ pub(crate) const UPDATE_ACCOUNT: &str = "\
         deleted_at_ns = ?8 \
     WHERE id = ?1";
 
-pub(crate) const FIND_OTHER_ADMIN: &str =
-    "SELECT 1 FROM accounts WHERE role = 'admin' AND id <> ?1 AND disabled_at_ns IS NULL LIMIT 1";
+pub(crate) const FIND_OTHER_ADMIN: &str = "SELECT 1 FROM accounts WHERE role = 'admin' AND id <> ?1 AND disabled_at_ns IS NULL AND holder = 'person' LIMIT 1";
 
 pub(crate) const DELETE_MEMBERSHIPS: &str = "DELETE FROM memberships WHERE account_id = ?1";
 
@@ -52,6 +51,9 @@ pub(super) fn edit(
     ])?;
     if edited.revokes {
         account.revocation = revocations::revoke(transaction, Subject::Account(account.id), edit.at)?;
+        if account.holder == AccountHolder::Service {
+            keys::revoke_all(transaction, account.id, edit.at)?;
+        }
     }
     if edited.leaves_restaurants {
         transaction.prepare_cached(DELETE_MEMBERSHIPS)?.execute([id_bytes(account.id)])?;

@@ -2,11 +2,13 @@
 
 use dabba_domain::Timestamp;
 use dabba_store::{
-    Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
+    ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds,
+    least_revision,
 };
 use dabba_store_sql::accounts::revocation_of;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
+use super::keys;
 use crate::{
     codec::{collect, id_bytes},
     failure::Failure,
@@ -37,8 +39,13 @@ pub(crate) const FIND_REVOCATION: &str =
     "SELECT revision FROM revocations WHERE subject_kind = ?1 AND subject_id = ?2";
 
 /// Returns whether a caller's credential is void. A missing credential is never void.
-pub(super) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
-    let Some(Credential { account_id, role, as_of }) = by else { return Ok(false) };
+pub(crate) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
+    let Some(Credential { account_id, role, as_of, api_key }) = by else { return Ok(false) };
+    if let Some(ApiKeyUse { id, at }) = api_key
+        && !keys::is_usable(transaction, account_id, id, at)?
+    {
+        return Ok(true);
+    }
     let mut statement = transaction.prepare_cached(IS_VOID)?;
     let parameters = params![id_bytes(account_id), role.as_str(), as_of];
     Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())

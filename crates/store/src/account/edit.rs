@@ -25,7 +25,7 @@ pub struct AccountEdit {
 /// Kind of change of an account.
 #[derive(Clone, PartialEq, Eq)]
 pub enum AccountChange {
-    /// Sets the given fields and keeps the others. A new role and disabling revoke all tokens; a new role also removes all
+    /// Sets the given fields and keeps the others. A new role and disabling revoke all credentials; a new role also removes all
     /// memberships.
     Details {
         /// The name.
@@ -35,14 +35,14 @@ pub enum AccountChange {
         /// Whether the account is disabled.
         disabled: Option<bool>,
     },
-    /// Sets the password. Revokes all tokens.
+    /// Sets the password. Revokes all credentials.
     Password {
         /// Hash of the password, as a PHC string.
         hash: String,
     },
-    /// Revokes all tokens.
+    /// Revokes all credentials: the tokens of a person, the API keys of a service account.
     RevokeTokens,
-    /// Removes name, address and password permanently, disables the account, revokes all tokens and removes all memberships. The
+    /// Removes name, address and password permanently, disables the account, revokes all credentials and removes all memberships. The
     /// address can be registered again.
     Delete,
 }
@@ -85,7 +85,7 @@ pub enum AccountEditOutcome {
 pub struct EditedAccount {
     /// The account after the change. Its `revocation` is the old value; the store sets the new one.
     pub account: Account,
-    /// Whether the change revokes all tokens.
+    /// Whether the change revokes all credentials. The store then also marks the account's API keys as revoked.
     pub revokes: bool,
     /// Whether the change removes all memberships.
     pub leaves_restaurants: bool,
@@ -145,11 +145,13 @@ mod tests {
     use dabba_domain::Bucket;
 
     use super::*;
+    use crate::AccountHolder;
 
     fn account(role: Role) -> Account {
         let at = Timestamp::UNIX_EPOCH;
         Account {
             id: AccountId::generate(at, Bucket::from_random(1), 1),
+            holder: AccountHolder::Person,
             email: "ada@example.org".into(),
             name: Name::from_stored("Ada"),
             role,

@@ -29,7 +29,7 @@ fn demoted(role: Role) -> AccountChange {
 }
 
 fn credential(account: &Account) -> Credential {
-    Credential { account_id: account.id, role: account.role, as_of: account.revocation }
+    Credential { account_id: account.id, role: account.role, as_of: account.revocation, api_key: None }
 }
 
 async fn done(store: &Arc<dyn Store>, edit: &AccountEdit) -> Account {
@@ -150,7 +150,7 @@ pub async fn one_of_the_admins_who_disable_each_other_stays_enabled(store: Arc<d
             matches!(outcome, AccountEditOutcome::LastAdmin | AccountEditOutcome::CallerRevoked)
         });
         assert!(refused.count() >= 1);
-        let all = store.accounts(Some(Role::Admin), None, PageSize::DEFAULT).await.unwrap();
+        let all = store.accounts(None, Some(Role::Admin), None, PageSize::DEFAULT).await.unwrap();
         admins = all.into_iter().filter(Account::is_enabled_admin).collect();
         assert!(!admins.is_empty());
     }
@@ -327,7 +327,7 @@ pub async fn accounts_are_read_in_pages(store: Arc<dyn Store>) {
             all.iter().filter(|account| role.is_none_or(|role| account.role == role)).cloned().collect();
         let (mut after, mut listed) = (None, Vec::new());
         loop {
-            let page = store.accounts(role, after, limit).await.unwrap();
+            let page = store.accounts(None, role, after, limit).await.unwrap();
             assert!(page.len() <= 2);
             let Some(last) = page.last() else { break };
             after = Some(last.id);

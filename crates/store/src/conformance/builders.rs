@@ -18,8 +18,8 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use crate::{
-    Account, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey, MenuRevisions,
-    NewTask, StockChange, Store, TaskLease,
+    Account, AccountHolder, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey,
+    MenuRevisions, NewTask, StockChange, Store, TaskLease,
 };
 
 /// Number of events in a page of [`feed_after`].
@@ -146,6 +146,7 @@ impl World {
         let id = self.account_id();
         Account {
             id,
+            holder: AccountHolder::Person,
             email: format!("{:016x}@example.com", self.random()),
             name: Name::new("Zoë O’Neill-山田").unwrap(),
             role,

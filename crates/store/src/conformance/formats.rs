@@ -34,6 +34,19 @@ impl OwnRows {
     pub const VERSIONS: [u32; 4] =
         [ORDER_FORMAT, RESTAURANT_FORMAT, FINGERPRINT_VERSION, FINGERPRINT_VERSION];
 
+    /// Returns the rewrites to test: a rewrite, the versions of both rows before it, and the versions of the order and of the
+    /// restaurant after it. A rewrite raises a lower version and keeps a higher one.
+    pub fn rewrites() -> [(Rewrite, u32, [u32; 2]); 5] {
+        let newer = ORDER_FORMAT.max(RESTAURANT_FORMAT) + 1;
+        [
+            (Rewrite::Order, 0, [ORDER_FORMAT, 0]),
+            (Rewrite::Settings, 0, [0, RESTAURANT_FORMAT]),
+            (Rewrite::Menu, 0, [0, RESTAURANT_FORMAT]),
+            (Rewrite::Order, newer, [newer, newer]),
+            (Rewrite::Settings, newer, [newer, newer]),
+        ]
+    }
+
     /// Writes the rows: a restaurant with its menu, an order under a key, and an update of the restaurant under another
     /// key.
     pub async fn written(store: &dyn Store, world: &mut World) -> Self {

@@ -1,12 +1,13 @@
-//! Accounts and memberships: all are on the directory shard.
+//! Accounts, memberships and API keys: all are on the directory shard.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};
+use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, Timestamp, order::Version};
 
 use super::router::ShardedStore;
 use crate::{
-    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountStore, ClaimAt, ClaimOutcome,
-    ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
+    Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord,
+    Credential, IdempotencyKey, MembershipChange, NewApiKey, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
 
@@ -24,12 +25,13 @@ impl AccountStore for ShardedStore {
 
     async fn accounts(
         &self,
+        holder: Option<AccountHolder>,
         role: Option<Role>,
         after: Option<AccountId>,
         limit: PageSize,
     ) -> Result<Vec<Account>, StoreError> {
         let directory = self.directory_shard();
-        directory.answer(directory.store().accounts(role, after, limit)).await
+        directory.answer(directory.store().accounts(holder, role, after, limit)).await
     }
 
     async fn edit_account_under(
@@ -119,5 +121,54 @@ impl AccountStore for ShardedStore {
     async fn memberships(&self, account_id: AccountId) -> Result<Vec<RestaurantId>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().memberships(account_id)).await
+    }
+}
+
+#[async_trait]
+impl ApiKeyStore for ShardedStore {
+    async fn create_api_key_under(
+        &self,
+        new: &NewApiKey,
+        by: Option<Credential>,
+        claim: Option<ClaimAt<'_>>,
+    ) -> Result<UnderKey<ApiKeyCreation>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().create_api_key_under(new, by, claim)).await
+    }
+
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().api_key(id)).await
+    }
+
+    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().api_key_by_hash(hash)).await
+    }
+
+    async fn api_keys(
+        &self,
+        account_id: AccountId,
+        after: Option<ApiKeyId>,
+        limit: PageSize,
+    ) -> Result<Vec<ApiKey>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().api_keys(account_id, after, limit)).await
+    }
+
+    async fn revoke_api_key(
+        &self,
+        account_id: AccountId,
+        id: ApiKeyId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<ApiKeyRevocation, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revoke_api_key(account_id, id, by, at)).await
+    }
+
+    async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().record_key_uses(uses)).await
     }
 }

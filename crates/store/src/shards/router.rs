@@ -92,6 +92,7 @@ impl ShardedStore {
         &self.shards[self.map.shard_of(bucket)]
     }
 
+    /// Returns the shard with an index.
     pub(super) fn shard_at(&self, index: usize) -> Result<&Shard, StoreError> {
         self.shards
             .get(index)

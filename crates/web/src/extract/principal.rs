@@ -1,4 +1,4 @@
-//! The caller, identified by a bearer token (RFC 6750).
+//! The caller, identified by a bearer token (RFC 6750): a signed token of a person, or an API key of a service account.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -10,9 +10,9 @@ use axum::{
     http::{header, request::Parts},
 };
 use dabba_domain::Timestamp;
-use dabba_engine::{Error, Principal};
+use dabba_engine::{ApiKeySecret, Error, FoundKey, KeyUse, Principal};
 
-use crate::{Admission, Face, code, problem::Problem, token::Verified};
+use crate::{Admission, ClientAddress, Face, address, code, problem::Problem, seen::Seen, token::Verified};
 
 /// The caller; a request without a valid token is refused.
 #[derive(Clone, Copy, Debug)]
@@ -22,10 +22,7 @@ impl<F: Face> FromRequestParts<Arc<F>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        match MaybeCaller::from_request_parts(parts, face).await? {
-            MaybeCaller(Some(principal)) => Ok(Self(principal)),
-            MaybeCaller(None) => Err(no_token(&**face)),
-        }
+        Session::required(parts, &**face).await?.unless_revoked().map(|session| Self(session.principal))
     }
 }
 
@@ -37,23 +34,18 @@ impl<F: Face> FromRequestParts<Arc<F>> for MaybeCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        match CallerOrRevoked::from_parts(parts, &**face).await? {
-            Some(CallerOrRevoked { is_revoked: true, .. }) => {
-                Err(Problem::new(code::TOKEN_REVOKED, Error::TokenRevoked.to_string()))
-            }
-            Some(CallerOrRevoked { principal, .. }) => Ok(Self(Some(principal))),
-            None => Ok(Self(None)),
-        }
+        let session = Session::of(parts, &**face).await?.map(Session::unless_revoked).transpose()?;
+        Ok(Self(session.map(|session| session.principal)))
     }
 }
 
-/// The caller, whose token may be revoked. For retries of a request that has revoked the caller's
+/// The caller, whose credential may be revoked. For retries of a request that has revoked the caller's
 /// token.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerOrRevoked {
     /// The caller.
     pub principal: Principal,
-    /// Whether the token is revoked.
+    /// Whether the credential is revoked.
     pub is_revoked: bool,
 }
 
@@ -61,7 +53,8 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerOrRevoked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        Self::from_parts(parts, &**face).await?.ok_or_else(|| no_token(&**face))
+        let Session { principal, is_revoked, .. } = Session::required(parts, &**face).await?;
+        Ok(Self { principal, is_revoked })
     }
 }
 
@@ -71,7 +64,7 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerOrRevoked {
 pub struct CallerSession {
     /// The caller.
     pub principal: Principal,
-    /// Time at which the credential was issued.
+    /// Time from which the server follows the revocations of the credential: its issue, or the read of an API key.
     pub issued_at: Timestamp,
     /// Time at which the credential expires; `None` if it does not.
     pub expires_at: Option<Timestamp>,
@@ -86,12 +79,10 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        let Caller(principal) = Caller::from_request_parts(parts, face).await?;
-        let token = bearer_token(parts, &**face)?.unwrap_or_default();
-        let credential = CREDENTIALS.hash_one(token);
-        let verified = verified(token, &**face)?;
-        let expires_at = Timestamp::from_second(verified.expires_at).ok();
-        Ok(Self { principal, issued_at: verified.issued_at, expires_at, credential })
+        let session = Session::required(parts, &**face).await?.unless_revoked()?;
+        let Session { principal, issued_at, expires_at, .. } = session;
+        let credential = CREDENTIALS.hash_one(bearer_token(parts, &**face)?);
+        Ok(Self { principal, issued_at, expires_at, credential })
     }
 }
 
@@ -107,30 +98,115 @@ fn bearer_token<'a, F: Face>(parts: &'a Parts, face: &F) -> Result<Option<&'a st
     token.map(Some).ok_or_else(|| {
         let operation = face.token_operation();
         Problem::unauthenticated(format!(
-            "Authorization must be Bearer, a space, and a token from {operation}."
+            "Authorization must be Bearer, a space, and a token from {operation} or an API key."
         ))
     })
 }
 
-fn verified<F: Face>(token: &str, face: &F) -> Result<Verified, Problem> {
-    let (web, operation) = (face.web(), face.token_operation());
-    let verified = web.verifier().verify(token, web.engine().now());
-    verified.map_err(|error| Problem::invalid_token(format!("{error}; get a new one with {operation}")))
+/// A verified credential.
+struct Session {
+    principal: Principal,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    is_revoked: bool,
 }
 
-impl CallerOrRevoked {
-    async fn from_parts<F: Face>(parts: &Parts, face: &F) -> Result<Option<Self>, Problem> {
+impl Session {
+    /// Verifies the credential of a request, and counts the request in the caller's budget. `None` if the request has none.
+    async fn of<F: Face>(parts: &Parts, face: &F) -> Result<Option<Self>, Problem> {
         let Some(token) = bearer_token(parts, face)? else { return Ok(None) };
-        let web = face.web();
-        let Verified { principal, issued_at, .. } = verified(token, face)?;
+        if ApiKeySecret::is_claimed_by(token) {
+            return Self::of_key(token, parts, face).await.map(Some);
+        }
+        let (web, operation) = (face.web(), face.token_operation());
+        let verified = web.verifier().verify(token, web.engine().now());
+        let Verified { principal, issued_at, expires_at } = verified
+            .map_err(|error| Problem::invalid_token(format!("{error}; get a new one with {operation}")))?;
         let is_revoked = web.admit(&principal, issued_at, parts).await? == Admission::Revoked;
-        Ok(Some(Self { principal, is_revoked }))
+        let expires_at = Timestamp::from_second(expires_at).ok();
+        Ok(Some(Self { principal, issued_at, expires_at, is_revoked }))
     }
+
+    /// Like [`Self::of`], and refuses a request without a credential.
+    async fn required<F: Face>(parts: &Parts, face: &F) -> Result<Self, Problem> {
+        Self::of(parts, face).await?.ok_or_else(|| no_token(face))
+    }
+
+    /// Refuses a revoked credential.
+    fn unless_revoked(self) -> Result<Self, Problem> {
+        if self.is_revoked { Err(revoked(&self.principal)) } else { Ok(self) }
+    }
+
+    /// Verifies an API key.
+    async fn of_key<F: Face>(token: &str, parts: &Parts, face: &F) -> Result<Self, Problem> {
+        let web = face.web();
+        let accounts = &web.engine().accounts;
+        let secret = ApiKeySecret::parse(token).map_err(|error| {
+            accounts.count_key_use(None, KeyUse::Malformed);
+            Problem::invalid_token(format!("{error}; copy the whole key"))
+        })?;
+        let found = find_key(&secret, parts, face).await?;
+        let Some(found) = found else {
+            accounts.count_key_use(None, KeyUse::Unknown);
+            return Err(Problem::invalid_token(
+                "the API key does not exist; use a key that an admin has created",
+            ));
+        };
+        let FoundKey { principal, read_at, expires_at, is_revoked, .. } = found;
+        if found.is_expired(web.engine().now()) {
+            Seen::store_caller(parts, principal);
+            accounts.count_key_use(None, KeyUse::Expired);
+            return Err(Problem::invalid_token("the API key has expired; ask an admin for a new one"));
+        }
+        let is_revoked = if is_revoked {
+            Seen::store_caller(parts, principal);
+            true
+        } else {
+            web.admit(&principal, read_at, parts).await? == Admission::Revoked
+        };
+        let outcome = if is_revoked { KeyUse::Revoked } else { KeyUse::Accepted };
+        accounts.count_key_use(Some(&found), outcome);
+        Ok(Self { principal, issued_at: read_at, expires_at, is_revoked })
+    }
+}
+
+/// Returns the key, from the cache or from the directory. Searches of the directory for keys that do not exist are limited per
+/// network of the client.
+async fn find_key<F: Face>(
+    secret: &ApiKeySecret,
+    parts: &Parts,
+    face: &F,
+) -> Result<Option<FoundKey>, Problem> {
+    let web = face.web();
+    let accounts = &web.engine().accounts;
+    if let Some(cached) = accounts.cached_key(secret).await {
+        return Ok(cached);
+    }
+    let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
+    let client = ClientAddress::new(address);
+    web.limits().check_unknown_keys(client)?;
+    let read = accounts.read_key(secret).await;
+    let found = read.map_err(|error| {
+        Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
+    })?;
+    if found.is_none() {
+        web.limits().count_unknown_key(client);
+    }
+    Ok(found)
+}
+
+/// Returns the problem of a revoked credential.
+fn revoked(principal: &Principal) -> Problem {
+    let text = match principal.api_key {
+        Some(_) => "the API key was revoked; ask an admin for a new one".to_owned(),
+        None => Error::TokenRevoked.to_string(),
+    };
+    Problem::new(code::TOKEN_REVOKED, text)
 }
 
 fn no_token<F: Face>(face: &F) -> Problem {
     let operation = face.token_operation();
     Problem::unauthenticated(format!(
-        "This operation requires a token. Send it as Authorization: Bearer TOKEN; get one with {operation}."
+        "This operation requires a token or an API key. Send it as Authorization: Bearer TOKEN; get a token with {operation}."
     ))
 }

@@ -22,6 +22,8 @@
 //! an IPv6 address, and an attacker with one network of a site may have all of them. For one e-mail address, a site may fail as
 //! often as a network; for all e-mail addresses, [`MANY`] times as often.
 
+mod keys;
+
 use std::{
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
@@ -288,13 +290,13 @@ mod tests {
     }
 
     /// Limits: 3 failures for an e-mail address from a network, 20 from a network, 30 for an e-mail address from all networks.
-    fn logins(clock: &FakeRelativeClock) -> Logins<FakeRelativeClock> {
+    pub(super) fn logins(clock: &FakeRelativeClock) -> Logins<FakeRelativeClock> {
         let limits =
             RateLimits { tokens_per_email: rate(3), tokens_per_address: rate(20), ..RateLimits::default() };
         Logins::new(&limits, clock)
     }
 
-    fn from(address: &str) -> ClientAddress {
+    pub(super) fn from(address: &str) -> ClientAddress {
         ClientAddress::new(address.parse::<IpAddr>().unwrap())
     }
 

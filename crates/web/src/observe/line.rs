@@ -63,6 +63,7 @@ impl Line {
                     path = shown(route, self.uri.path()),
                     client = display(self.client),
                     account_id = self.caller().map(|caller| display(caller.account_id)),
+                    api_key_id = self.caller().and_then(|caller| caller.api_key).map(display),
                     role = self.caller().map(|caller| caller.role.as_str()),
                     order_id = self.named::<OrderId>(route, "order_id").map(display),
                     restaurant_id = self.named::<RestaurantId>(route, "restaurant_id").map(display),

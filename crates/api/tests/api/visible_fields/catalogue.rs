@@ -15,6 +15,8 @@ pub(super) const REPLACE_MENU: &str = "PUT /v1/restaurants/{restaurant_id}/menu"
 pub(super) const ADJUST: &str = "POST /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock/adjust";
 pub(super) const CHANGE_ACCOUNT: &str = "PATCH /v1/accounts/{account_id}";
 pub(super) const REGISTER: &str = "POST /v1/accounts";
+pub(super) const CREATE_SERVICE: &str = "POST /v1/service-accounts";
+pub(super) const CREATE_KEY: &str = "POST /v1/accounts/{account_id}/keys";
 pub(super) const QUOTE: &str = "POST /v1/restaurants/{restaurant_id}/quotes";
 pub(super) const LOG_IN: &str = "POST /v1/tokens";
 const PAUSE: &str = "POST /v1/restaurants/{restaurant_id}/pause";
@@ -34,6 +36,10 @@ pub(super) struct Catalogue {
     pub(super) closed: String,
     /// An account that is disabled, and an account that is deleted.
     pub(super) ended_accounts: [String; 2],
+    /// A service account with two keys.
+    pub(super) service: String,
+    /// Its keys: a revoked key with scopes and an expiry, and a key without them.
+    pub(super) keys: [String; 2],
 }
 
 /// Returns settings with every optional member.
@@ -103,7 +109,27 @@ impl Scene {
         self.done(Admin, "DELETE /v1/accounts/{account_id}", &[deleted], Value::Null).await;
         let customer = self.server.customer.id.to_string();
         self.done(Customer, CHANGE_ACCOUNT, &[&customer], json!({"name": "Asha"})).await;
-        Catalogue { paused, closed, ended_accounts }
+        let (service, keys) = self.create_service(restaurant).await;
+        Catalogue { paused, closed, ended_accounts, service, keys }
+    }
+
+    /// Creates a service account, which is a member of a restaurant, and two keys.
+    async fn create_service(&mut self, restaurant: &str) -> (String, [String; 2]) {
+        let body = json!({"name": "Till", "role": "restaurant"});
+        let service = id(&self.done(Admin, CREATE_SERVICE, &[], body).await).to_owned();
+        for caller in [Admin, Staff] {
+            self.done(caller, ADD_MEMBER, &[restaurant, &service], Value::Null).await;
+        }
+        self.done(Admin, CHANGE_ACCOUNT, &[&service], json!({"name": "Till 1"})).await;
+        let restricted = json!({
+            "name": "Reader", "scopes": ["orders:read"], "expires_at": "2026-12-31T00:00:00Z",
+        });
+        let restricted = id(&self.done(Admin, CREATE_KEY, &[&service], restricted).await).to_owned();
+        let other =
+            id(&self.done(Admin, CREATE_KEY, &[&service], json!({"name": "Front desk"})).await).to_owned();
+        let revoke = "DELETE /v1/accounts/{account_id}/keys/{key_id}";
+        self.done(Admin, revoke, &[&service, &restricted], Value::Null).await;
+        (service, [restricted, other])
     }
 
     /// Requests quotes with every obstacle, accounts and tokens, as each caller.

@@ -20,6 +20,7 @@ impl Scene {
         let people = [customer, other_customer, staff, other_staff, courier, other_courier, admin];
         let mut accounts: Vec<_> = people.iter().map(|person| person.id.to_string()).collect();
         accounts.extend(catalogue.ended_accounts.clone());
+        accounts.push(catalogue.service.clone());
         for caller in Caller::ALL {
             for request in [
                 "GET /healthz",
@@ -57,6 +58,15 @@ impl Scene {
             }
             for account in &accounts {
                 self.send(caller, "GET /v1/accounts/{account_id}", &[account], &Value::Null).await;
+            }
+            for request in
+                ["GET /v1/accounts/{account_id}/keys", "GET /v1/accounts/{account_id}/keys?limit=1"]
+            {
+                self.send(caller, request, &[&catalogue.service], &Value::Null).await;
+            }
+            for key in &catalogue.keys {
+                let request = "GET /v1/accounts/{account_id}/keys/{key_id}";
+                self.send(caller, request, &[&catalogue.service, key], &Value::Null).await;
             }
             for order in &orders {
                 for request in [

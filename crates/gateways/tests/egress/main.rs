@@ -1,0 +1,8 @@
+//! Tests of the guarded client for URLs that users enter, against servers on this machine.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod addresses;
+mod encrypted;
+mod responses;
+mod world;

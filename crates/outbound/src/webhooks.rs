@@ -1,0 +1,3 @@
+//! Webhooks: delivery of events to servers of others.
+
+pub mod signature;
