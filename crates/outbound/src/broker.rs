@@ -20,6 +20,7 @@
 //!
 //! Repeated events are allowed, and consumers recognize them by their ids. Skipped events are not (I10).
 
+mod lease;
 mod metrics;
 mod publisher;
 mod shards_feed;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 use dabba_engine::OutgoingEvent;
 
 pub use self::{
+    lease::{LEASE_TIME, StoreLease},
     metrics::{BrokerMetrics, BrokerState},
     publisher::{BrokerConfig, BrokerPublisher},
     shards_feed::ShardsFeed,

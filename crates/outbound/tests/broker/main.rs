@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "shared functions fail a test in the same way as the test itself")]
 
+mod lease;
 mod losing;
 mod publishing;
 mod shards;
