@@ -20,7 +20,7 @@ impl App {
     pub(crate) fn new(web: Arc<Web>, config: ApiConfig) -> Arc<Self> {
         let engine = Arc::clone(web.engine());
         let live = Live::new(&engine, config.live.clone());
-        Arc::new(Self { engine, live, web, config })
+        Arc::new(Self { web, engine, live, config })
     }
 }
 

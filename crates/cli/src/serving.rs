@@ -63,8 +63,7 @@ mod tests {
     /// Proves that streams leave a quarter of the connections to requests, and that their maximum holds.
     #[test]
     fn streams_leave_connections_to_requests() {
-        let streams =
-            |max_connections| max_streams(&ServeOptions { max_connections, ..ServeOptions::default() });
-        assert_eq!([1, 688, 4_096, 1_000_000].map(streams), [1, 516, 3_072, 10_000]);
+        let of = |max_connections| max_streams(&ServeOptions { max_connections, ..ServeOptions::default() });
+        assert_eq!([1, 688, 4_096, 1_000_000].map(of), [1, 516, 3_072, 10_000]);
     }
 }

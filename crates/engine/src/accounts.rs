@@ -7,7 +7,7 @@ mod passwords;
 mod registering;
 mod revoked;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use dabba_store::{Store, Supervisor};
 
@@ -37,6 +37,4 @@ pub struct Accounts {
     pub(crate) memberships: MembershipCache,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) keys: ApiKeys,
-    /// Interval at which revocations by other servers are polled.
-    pub(crate) revocation_poll_interval: Duration,
 }

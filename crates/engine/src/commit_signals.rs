@@ -1,20 +1,26 @@
-//! Notifications that a shard's feed has new events: to the follower of the feed in this process, and to other processes.
+//! Notifications that a shard's feed has new events: to the follower of the feed in this process, and to other
+//! processes.
 //!
 //! A notification only saves the wait for the next poll: followers also find every event by polling, so a lost
 //! notification does no harm.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use dabba_store::Store;
 use tokio::sync::Notify;
 
-use crate::work::ANNOUNCEMENT_INTERVAL;
+/// Minimum interval between two announcements of a shard's events to other processes. Each announcement is a transaction of its own
+/// on PostgreSQL, and the followers of other processes poll every 200 ms in any case.
+const ANNOUNCEMENT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A notification per shard. A commit costs two atomic operations if nobody waits, and starts at most one announcement to
-/// other processes per shard and [`ANNOUNCEMENT_INTERVAL`].
+/// A notification per shard. A commit costs two atomic operations if nobody waits, and starts at most one announcement
+/// to other processes per shard and 100 ms.
 pub struct CommitSignals {
     store: Arc<dyn Store>,
     shards: Box<[ShardSignal]>,
@@ -51,8 +57,8 @@ impl CommitSignals {
         });
     }
 
-    /// Waits until a transaction of this process has changed orders of a shard since the last return. One caller per shard
-    /// may wait: of several callers, one is notified. Never returns for a shard that does not exist.
+    /// Waits until a transaction of this process has changed orders of a shard since the last return. One caller per
+    /// shard may wait: of several callers, one is notified. Never returns for a shard that does not exist.
     pub async fn wait(&self, shard: usize) {
         match self.shards.get(shard) {
             Some(signal) => signal.notify.notified().await,

@@ -67,17 +67,10 @@ impl Engine {
         let catalogue_cache = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
         let recent = Arc::new(RecentOrders::new(config.cached_orders));
         let open = Arc::new(OpenOrders::new(config.max_open_orders));
-        let signals = Arc::<WorkerSignals>::default();
-        let commit_signals = CommitSignals::new(&store);
-        let post_commits = Arc::new(PostCommits {
-            store: Arc::clone(&store),
-            metrics: Arc::clone(&metrics),
-            recent: Arc::clone(&recent),
-            open_orders: Arc::clone(&open),
-            signals: Arc::clone(&signals),
-            commit_signals: Arc::clone(&commit_signals),
-            followers: Followers::start(store.shard_count(), &catalogue_cache, &supervisor),
-        });
+        let followers = Followers::start(store.shard_count(), &catalogue_cache, &supervisor);
+        let post_commits = new_post_commits(&store, &metrics, &recent, &open, followers);
+        let signals = Arc::clone(&post_commits.signals);
+        let commit_signals = Arc::clone(&post_commits.commit_signals);
         let writer = Arc::new(OrderWriter {
             committers: Committers::start(&post_commits, &config, &supervisor),
             clock: Arc::clone(&clock),
@@ -102,7 +95,6 @@ impl Engine {
             memberships: MembershipCache::new(&config),
             revocations: Arc::new(Revocations::new(&config)),
             keys: ApiKeys::new(config.key_use_write_interval),
-            revocation_poll_interval: config.revocation_poll_interval,
         });
         let payments = Arc::new(Payments {
             store: Arc::clone(&store),
@@ -214,4 +206,22 @@ impl Engine {
 
 fn new_supervisor(random: Arc<dyn Random>) -> Arc<Supervisor> {
     Arc::new(Supervisor::new(Arc::new(move || random.next_u64())))
+}
+
+fn new_post_commits(
+    store: &Arc<dyn Store>,
+    metrics: &Arc<EngineMetrics>,
+    recent: &Arc<RecentOrders>,
+    open_orders: &Arc<OpenOrders>,
+    followers: Followers,
+) -> Arc<PostCommits> {
+    Arc::new(PostCommits {
+        store: Arc::clone(store),
+        metrics: Arc::clone(metrics),
+        recent: Arc::clone(recent),
+        open_orders: Arc::clone(open_orders),
+        signals: Arc::<WorkerSignals>::default(),
+        commit_signals: CommitSignals::new(store),
+        followers,
+    })
 }

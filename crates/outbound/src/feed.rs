@@ -1,7 +1,7 @@
 //! The feed: the events of all shards, read with a cursor.
 //!
-//! Each shard has its own order, so the feed takes the events of the shards in turns. The events of one order, and of one
-//! restaurant, are in one shard and appear in commit order.
+//! Each shard has its own order, so the feed takes the events of the shards in turns. The events of one order, and of
+//! one restaurant, are in one shard and appear in commit order.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,8 @@ use crate::{
 /// Limits of one read of the feed. A read that reaches a limit returns what it has found; the next read continues.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// Number of events to read from the store, including those that the filter removes, after which no further page is read.
+    /// Number of events to read from the store, including those that the filter removes, after which no further page is
+    /// read.
     pub max_scanned: usize,
     /// Time after which no further page is read.
     pub time: Duration,
@@ -104,8 +105,8 @@ impl Live {
 }
 
 impl Shared {
-    /// Returns the cursor at which a consumer begins, and the shards that have its events. Queries only shards of whose feeds this
-    /// process does not know enough.
+    /// Returns the cursor at which a consumer begins, and the shards that have its events. Queries only shards of whose
+    /// feeds this process does not know enough.
     pub(crate) async fn lanes(
         &self,
         start: Start,
@@ -116,8 +117,8 @@ impl Shared {
             Start::Beginning => FeedCursor::at_start(&self.sources),
             Start::After(cursor) => cursor,
             Start::Now => {
-                // Shards without events of the restaurant keep the start: nobody reads them with this cursor, and a consumer that
-                // reads all restaurants with it receives too much rather than too little.
+                // Shards without events of the restaurant keep the start: nobody reads them with this cursor, and a
+                // consumer that reads all restaurants with it receives too much rather than too little.
                 let mut cursor = FeedCursor::at_start(&self.sources);
                 let read = self.ends(&shards, false).await;
                 for (shard, end) in shards.iter().zip(&read) {
@@ -128,20 +129,19 @@ impl Shared {
             }
         };
         let known = self.ends(&shards, true).await;
-        let resolved = match self.resolve(&mut cursor, &shards, &known) {
-            Ok(resolved) => resolved,
+        let resolved = if let Ok(resolved) = self.resolve(&mut cursor, &shards, &known) {
+            resolved
+        } else {
             // The feed may have grown beyond the known end, or the database was restored.
-            Err(_) => {
-                let read = self.ends(&shards, false).await;
-                self.resolve(&mut cursor, &shards, &read)?
-            }
+            let read = self.ends(&shards, false).await;
+            self.resolve(&mut cursor, &shards, &read)?
         };
         let lanes = shards.into_iter().zip(resolved).map(|(shard, at)| Lane { shard, at }).collect();
         Ok((cursor, lanes))
     }
 
-    /// Returns the ends of the feeds of shards: with `may_be_known` the known end of a shard if there is one, otherwise the
-    /// present one; `None` for a shard that does not answer.
+    /// Returns the ends of the feeds of shards: with `may_be_known` the known end of a shard if there is one, otherwise
+    /// the present one; `None` for a shard that does not answer.
     async fn ends(&self, shards: &[Arc<Shard>], may_be_known: bool) -> Vec<Option<FeedEnd>> {
         let end = async |shard: &Arc<Shard>| match shard.known().filter(|_| may_be_known) {
             Some(known) => Some(known),

@@ -55,8 +55,8 @@ impl Filter {
 mod tests {
     use super::*;
 
-    /// Proves that a set contains exactly the named types, that only the set of all types contains a type of a newer version,
-    /// and that an unknown name is refused.
+    /// Proves that a set contains exactly the named types, that only the set of all types contains a type of a newer
+    /// version, and that an unknown name is refused.
     #[test]
     fn a_set_contains_the_named_types() {
         let set = TypeSet::of_names(["placed", "delivered"]).unwrap();

@@ -1,8 +1,8 @@
 //! Live streams: each committed event reaches the streams that follow its order, its restaurant or the platform.
 //!
-//! A process has one follower per shard, which reads the shard's feed only while somebody consumes it. The streams of a
-//! process share the follower's reads: an event is read once and represented once per audience, however many streams receive
-//! it.
+//! A process has one follower per shard, which reads the shard's feed only while there are consumers. The streams of a
+//! process share the follower's reads: an event is read once and represented once per audience, however many streams
+//! receive it.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -136,8 +136,8 @@ impl Live {
         Self { shared: Arc::new(shared), running: Mutex::default() }
     }
 
-    /// Starts the followers and the tickers on the current Tokio runtime. They do nothing while nobody consumes the feed.
-    /// Without them, no stream receives an event.
+    /// Starts the followers and the tickers on the current Tokio runtime. They do nothing while nobody consumes the
+    /// feed. Without them, no stream receives an event.
     pub fn start(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let supervisor = self.shared.engine.supervisor();

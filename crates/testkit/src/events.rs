@@ -38,9 +38,9 @@ impl EventStream {
     /// Returns the next message; `None` at the end of the stream. Panics after [`PATIENCE`].
     pub async fn next(&mut self) -> Option<EventMessage> {
         loop {
-            if let Some((message, rest)) = self.rest.split_once("\n\n") {
-                let message = read(message);
-                self.rest = rest.to_owned();
+            if let Some(end) = self.rest.find("\n\n") {
+                let message = read(&self.rest[..end]);
+                self.rest.drain(..end + 2);
                 return Some(message);
             }
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await;

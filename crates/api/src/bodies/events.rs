@@ -42,7 +42,8 @@ pub(crate) struct FeedDocument {
     events: Vec<PublicEventDocument>,
     /// The position after these events, for `after`. It also advances over events that the parameters exclude.
     next_cursor: String,
-    /// Whether no more events followed, in the parts of the platform that answered. If `false`, read the next page at once.
+    /// Whether no more events followed, in the parts of the platform that answered. If `false`, read the next page at
+    /// once.
     at_end: bool,
     /// `true` if a part of the platform did not answer. Its events follow when it answers again.
     incomplete: Option<bool>,

@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use crate::code;
 
-/// Adds the response for too many requests to each operation that has a budget: authenticated writes, and quotes.
+/// Adds the response for too many requests to quotes, which have a budget, and to each operation with a caller: writes have a
+/// budget, and searches for API keys that do not exist are limited for every operation.
 pub(super) fn describe(document: &mut Value) {
     let paths = document["paths"].as_object_mut();
     for (path, item) in paths.into_iter().flatten() {
-        for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let is_write = method != "get" && operation["security"].to_string().contains("\"bearer\"");
-            if is_write || path.ends_with("/quotes") {
+        for operation in item.as_object_mut().into_iter().flat_map(|item| item.values_mut()) {
+            let has_caller = operation["security"].to_string().contains("\"bearer\"");
+            if has_caller || path.ends_with("/quotes") {
                 describe_operation(operation);
             }
         }

@@ -52,7 +52,8 @@ const DEFAULT_LIMIT: u32 = 100;
 const MAX_WAIT_SECONDS: u32 = 25;
 /// Time that remains of the timeout of a request after it has waited.
 const WAIT_MARGIN: Duration = Duration::from_secs(5);
-/// Value of `Retry-After` when too many streams are open. A stream whose client has disconnected ends with its next heartbeat.
+/// Value of `Retry-After` when too many streams are open. A stream whose client has disconnected ends with its next
+/// heartbeat.
 const RETRY_AFTER_FULL: Duration = Duration::from_secs(10);
 /// Value of `after` for the start of the feed.
 const START: &str = "start";
@@ -64,8 +65,9 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FeedQuery {
-    /// The position after which the page begins: the `next_cursor` of the previous page, the id of an event of the stream, or
-    /// `start` for the first event. Default: now, so that only later events follow. Use a cursor with the same `restaurant`.
+    /// The position after which the page begins: the `next_cursor` of the previous page, the id of an event of the
+    /// stream, or `start` for the first event. Default: now, so that only later events follow. Use a cursor with the
+    /// same `restaurant`.
     #[param(value_type = Option<String>)]
     after: Option<Start>,
     /// Maximum number of events in the page. 1 to 1000; default 100.
@@ -74,8 +76,8 @@ struct FeedQuery {
     /// Maximum time to wait for an event if there is none, in seconds. 0 to 25; default 0.
     #[param(value_type = Option<u32>, minimum = 0, maximum = 25)]
     wait: u32,
-    /// Only events of these types, by their short names: the parameter repeated, or once with names separated by commas.
-    /// Default: all types.
+    /// Only events of these types, by their short names: the parameter repeated, or once with names separated by
+    /// commas. Default: all types.
     #[param(value_type = Option<Vec<String>>, style = Form, explode = true)]
     types: TypeSet,
     /// Only the events of this restaurant's orders. Required for the restaurant's staff.
@@ -86,12 +88,12 @@ struct FeedQuery {
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FeedStreamQuery {
-    /// The position after which the stream begins: an id of this stream, a `next_cursor` of the feed, or `start` for the first
-    /// event. Default: now. `Last-Event-ID` takes precedence.
+    /// The position after which the stream begins: an id of this stream, a `next_cursor` of the feed, or `start` for
+    /// the first event. Default: now. `Last-Event-ID` takes precedence.
     #[param(value_type = Option<String>)]
     after: Option<Start>,
-    /// Only events of these types, by their short names: the parameter repeated, or once with names separated by commas.
-    /// Default: all types.
+    /// Only events of these types, by their short names: the parameter repeated, or once with names separated by
+    /// commas. Default: all types.
     #[param(value_type = Option<Vec<String>>, style = Form, explode = true)]
     types: TypeSet,
     /// Only the events of this restaurant's orders. Required for the restaurant's staff.
@@ -225,9 +227,10 @@ fn not_opened(app: &App, error: OpenError) -> ApiProblem {
 
 /// Reads the feed of events
 ///
-/// The events of all orders, or of one restaurant's orders, from the position `after`. Read pages with their `next_cursor` until
-/// `at_end`, then repeat the request with `wait`: the response arrives with the next event, or empty after that time. Every event
-/// arrives at least once; `id` identifies it. For admins, and for the staff of the restaurant that `restaurant` names.
+/// The events of all orders, or of one restaurant's orders, from the position `after`. Read pages with their
+/// `next_cursor` until `at_end`, then repeat the request with `wait`: the response arrives with the next event, or
+/// empty after that time. Every event arrives at least once; `id` identifies it. For admins, and for the staff of the
+/// restaurant that `restaurant` names.
 #[utoipa::path(
     get, path = "/v1/events", tag = "events",
     params(FeedQuery),
@@ -269,10 +272,10 @@ async fn read_feed(
 
 /// Streams the feed of events
 ///
-/// Server-sent events: the `id` of each is the position after it, `event` the short type, `data` the event. `heartbeat` follows
-/// every 10 seconds with the current `id`; `bye` `{reason, retry_after_ms}` ends the stream, with the reason `lagging`, `shutdown`
-/// or `session_ended`. A client without any message for 25 seconds reconnects, with the last `id` in `Last-Event-ID`. The header
-/// takes precedence over `after`, because browsers repeat the URL when they reconnect.
+/// Server-sent events: the `id` of each is the position after it, `event` the short type, `data` the event. `heartbeat`
+/// follows every 10 seconds with the current `id`; `bye` `{reason, retry_after_ms}` ends the stream, with the reason
+/// `lagging`, `shutdown` or `session_ended`. A client without any message for 25 seconds reconnects, with the last `id`
+/// in `Last-Event-ID`. The header takes precedence over `after`, because browsers repeat the URL when they reconnect.
 #[utoipa::path(
     get, path = "/v1/events/stream", tag = "events",
     params(
@@ -304,9 +307,9 @@ async fn stream_feed(
 
 /// Streams an order's events
 ///
-/// Server-sent events: the `id` of each is the order's version after it, without a gap; `event` is the short type, `data` the
-/// event. The stream begins after `Last-Event-ID` or `after`. `heartbeat` and `bye` are those of `GET /v1/events/stream`. For
-/// everyone who may read the order.
+/// Server-sent events: the `id` of each is the order's version after it, without a gap; `event` is the short type,
+/// `data` the event. The stream begins after `Last-Event-ID` or `after`. `heartbeat` and `bye` are those of `GET
+/// /v1/events/stream`. For everyone who may read the order.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/stream", tag = "events",
     params(

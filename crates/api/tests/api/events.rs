@@ -32,8 +32,8 @@ fn ids(page: &Value) -> Vec<&str> {
     page["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect()
 }
 
-/// Proves that pages contain the events in order, that the cursor leads to the next page, that `types` and `restaurant` select
-/// events, and that the feed begins now without `after`.
+/// Proves that pages contain the events in order, that the cursor leads to the next page, that `types` and `restaurant`
+/// select events, and that the feed begins now without `after`.
 #[tokio::test]
 async fn the_feed_is_read_in_pages() {
     let server = start().await;
@@ -67,8 +67,8 @@ async fn the_feed_is_read_in_pages() {
     assert_eq!(other["events"], json!([]));
 }
 
-/// Proves that a request that waits is answered with the next event, long before its time is over, and that its waiting does not
-/// count as the duration of a slow request.
+/// Proves that a request that waits is answered with the next event, long before its time is over, and that its waiting
+/// does not count as the duration of a slow request.
 #[tokio::test]
 async fn a_waiting_request_is_answered_with_the_next_event() {
     let server = start().await;
@@ -81,8 +81,8 @@ async fn a_waiting_request_is_answered_with_the_next_event() {
     assert!(began.elapsed() < Duration::from_secs(20), "the request must not wait for its whole time");
 }
 
-/// Proves that a stream sends each event with an id, that it resumes after `Last-Event-ID`, which takes precedence over `after`,
-/// and that heartbeats have the current id.
+/// Proves that a stream sends each event with an id, that it resumes after `Last-Event-ID`, which takes precedence over
+/// `after`, and that heartbeats have the current id.
 #[tokio::test]
 async fn a_stream_resumes_after_its_last_id() {
     let server = start().await;
@@ -106,8 +106,8 @@ async fn a_stream_resumes_after_its_last_id() {
     assert_eq!((&*heartbeat.event, &heartbeat.id), ("heartbeat", &second.id));
 }
 
-/// Proves that the stream of an order numbers its events by version, for everyone who may read the order, and shows each caller
-/// the same order's events.
+/// Proves that the stream of an order numbers its events by version, for everyone who may read the order, and shows
+/// each caller the same order's events.
 #[tokio::test]
 async fn an_order_has_a_stream() {
     let server = start().await;
@@ -178,8 +178,8 @@ async fn a_stream_ends_with_the_rights_of_its_caller() {
     ended(expired).await;
 }
 
-/// Proves that a token has a maximum number of streams, that a refusal states when to retry, and that a client that disconnects
-/// makes room.
+/// Proves that a token has a maximum number of streams, that a refusal states when to retry, and that a client that
+/// disconnects makes room.
 #[tokio::test]
 async fn the_streams_of_a_token_are_limited() {
     let server = crate::builder().api(|api| {

@@ -220,16 +220,13 @@ fn after_account(id: AccountId) -> impl Fn(Failure) -> Failure {
 }
 
 async fn create_through(client: &Client, new: NewKey) -> Result<(), Failure> {
-    let account = match new.account {
-        Some(id) => id,
-        None => {
-            let body = json!({"name": new.name, "role": new.role});
-            let answer = client.post("/v1/service-accounts").json(&body).send().await;
-            let body = answer.map_err(Failure::during("creating the service account"))?.body;
-            serde_json::from_value::<Created>(body)
-                .map_err(Failure::during("creating the service account"))?
-                .id
-        }
+    let account = if let Some(id) = new.account {
+        id
+    } else {
+        let body = json!({"name": new.name, "role": new.role});
+        let answer = client.post("/v1/service-accounts").json(&body).send().await;
+        let body = answer.map_err(Failure::during("creating the service account"))?.body;
+        serde_json::from_value::<Created>(body).map_err(Failure::during("creating the service account"))?.id
     };
     let created = async {
         for restaurant in &new.restaurants {
@@ -247,13 +244,12 @@ async fn create_through(client: &Client, new: NewKey) -> Result<(), Failure> {
 }
 
 async fn create_within(engine: &Engine, admin: &Principal, new: NewKey) -> Result<(), Failure> {
-    let account = match new.account {
-        Some(id) => id,
-        None => {
-            let registration = ServiceRegistration { name: new.name.clone(), role: new.role };
-            let created = engine.accounts.create_service_account(admin, registration, None).await;
-            created.map_err(Failure::during("creating the service account"))?.account.id
-        }
+    let account = if let Some(id) = new.account {
+        id
+    } else {
+        let registration = ServiceRegistration { name: new.name.clone(), role: new.role };
+        let created = engine.accounts.create_service_account(admin, registration, None).await;
+        created.map_err(Failure::during("creating the service account"))?.account.id
     };
     let created = async {
         for restaurant in &new.restaurants {

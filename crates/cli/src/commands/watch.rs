@@ -90,7 +90,8 @@ impl Watch {
         }
     }
 
-    /// Follows one stream to its end. Fails if the server refuses the request for a reason that a retry does not resolve.
+    /// Follows one stream to its end. Fails if the server refuses the request for a reason that a retry does not
+    /// resolve.
     async fn follow(&mut self) -> Result<Ended, Failure> {
         let mut call = self.client.get(&self.path);
         if let Some(id) = &self.last_id {

@@ -277,6 +277,31 @@ fn results_are_printed_as_json() {
         purged["removed"].as_object().is_some_and(|removed| removed.values().all(|rows| rows == 0)),
         "{purged}"
     );
+    assert_eq!(json(&["shards", "restored", "--database", &url])["name"], "main");
+}
+
+/// Proves that each run of `dabba shards restored` gives the database another incarnation, and that an unknown shard is
+/// refused.
+#[test]
+fn a_restored_database_gets_a_new_incarnation() {
+    let directory = tempfile::tempdir().unwrap();
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    let url = cluster.url(&database);
+    stdout(directory.path(), &["migrate", "--database", &url]);
+    let incarnation = || cluster.execute(&database, "SELECT incarnation FROM feed_state").unwrap();
+    let mut seen = vec![incarnation()];
+    for arguments in [&[][..], &["--shard", "main"]] {
+        let run = [&["shards", "restored", "--database", &url], arguments].concat();
+        let text = stdout(directory.path(), &run);
+        assert!(text.contains("has a new incarnation"), "{text}");
+        assert!(!seen.contains(&incarnation()), "{seen:?}");
+        seen.push(incarnation());
+    }
+    let unknown = ["shards", "restored", "--database", &url, "--shard", "north"];
+    let text = failure(directory.path(), &unknown);
+    assert!(text.contains("there is no shard \"north\"; the shards are main"), "{text}");
+    assert_eq!(incarnation(), seen[2]);
 }
 
 /// Proves that several servers with a demo can start concurrently on an empty database and create a single demo.

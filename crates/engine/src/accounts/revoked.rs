@@ -74,7 +74,7 @@ impl Accounts {
     }
 
     async fn poll_revocations(&self) -> Result<(), String> {
-        let mut interval = interval(self.revocation_poll_interval.max(MIN_POLL_INTERVAL));
+        let mut interval = interval(self.revocations.poll_interval.max(MIN_POLL_INTERVAL));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut condition = Condition::default();
         loop {
@@ -113,6 +113,8 @@ pub(crate) struct Revocations {
     /// Held while the directory is read; contains the time of the last failure.
     reading: Mutex<Option<Instant>>,
     max_stale_age: Duration,
+    /// Interval at which revocations by other servers are polled.
+    poll_interval: Duration,
     began: Instant,
 }
 
@@ -141,6 +143,7 @@ impl Revocations {
             reading: Mutex::default(),
             // With a lower limit, a server that polls on time would refuse tokens between two polls.
             max_stale_age: config.membership_max_stale_age.max(config.revocation_poll_interval * 3),
+            poll_interval: config.revocation_poll_interval,
             began: Instant::now(),
         }
     }

@@ -66,9 +66,8 @@ impl Catalogues {
             for hint in hints {
                 match hint {
                     Hint::Catalogue(id) if self.catalogue_cache.contains(id) => drop(changed.insert(id)),
-                    Hint::Catalogue(_) => {}
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
-                    Hint::Events { .. } => {}
+                    Hint::Catalogue(_) | Hint::Events { .. } => {}
                 }
             }
             if changed.is_empty() {

@@ -20,6 +20,7 @@ mod payments;
 mod recent;
 mod registering;
 mod scopes;
+mod signals;
 mod stock;
 mod storm;
 mod supervision;

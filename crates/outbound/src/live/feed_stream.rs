@@ -254,7 +254,8 @@ impl FeedStream {
         }
     }
 
-    /// Returns whether the stream is at the end of the feed in the shards that answer, and whether a shard does not answer.
+    /// Returns whether the stream is at the end of the feed in the shards that answer, and whether a shard does not
+    /// answer.
     fn progress(&self) -> (bool, bool) {
         let waits = self.end.is_some() || !self.pending.is_empty() || !self.mailbox.is_empty();
         let has_joined =
@@ -377,8 +378,9 @@ impl Shared {
         Ok(lane.at)
     }
 
-    /// Reads the next page of a shard's events for a stream that is behind, and returns the position after them. `published` is
-    /// the position up to which events were published before the read. The error is `None` if the shard does not answer.
+    /// Reads the next page of a shard's events for a stream that is behind, and returns the position after them.
+    /// `published` is the position up to which events were published before the read. The error is `None` if the shard
+    /// does not answer.
     async fn read_behind(
         &self,
         shard: &Shard,

@@ -1,4 +1,4 @@
-//! Follows a shard's feed while somebody consumes it.
+//! Follows a shard's feed while it has consumers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +11,15 @@ use super::{Shared, event::LiveEvent, shard::Shard};
 /// Maximum number of events per read.
 const PAGE: u32 = 500;
 
-/// Interval at which a follower polls. A commit of this process and a notification by another process make it read at once.
+/// Interval at which a follower polls. A commit of this process and a notification by another process make it read at
+/// once.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Minimum time between the ends of two reads, so that frequent commits share a read.
 const MIN_READ_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Time for which a shard is followed after its last consumer, so that a client that repeats long polls finds it followed.
+/// Time for which a shard is followed after its last consumer, so that a client that repeats long polls finds it
+/// followed.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Timeout of a read of the feed.
@@ -59,7 +61,8 @@ impl Follower {
         }
     }
 
-    /// Reads and publishes events until nobody has consumed the feed for a while, or the database has another incarnation.
+    /// Reads and publishes events until nobody has consumed the feed for a while, or the database has another
+    /// incarnation.
     async fn follow(&self) {
         let (mut failures, mut used_at) = (0, Instant::now());
         while let Some(at) = self.shard.followed() {
@@ -145,7 +148,8 @@ impl Shared {
         in_time(self.store.feed(shard.index, after.position, PAGE)).await
     }
 
-    /// Wakes the followers of shards in which other processes have written events. The hints must not end while the store is open.
+    /// Wakes the followers of shards in which other processes have written events. The hints must not end while the
+    /// store is open.
     pub(super) async fn follow_hints(&self) -> Result<(), String> {
         let mut hints = self.store.hints();
         while let Some(hint) = hints.next().await {

@@ -72,16 +72,16 @@ impl Index {
     pub(super) fn remove(&mut self, topic: Topic, id: u64) {
         match topic {
             Topic::Platform => self.platform.retain(|entry| entry.id != id),
-            Topic::Restaurant(restaurant) => remove(&mut self.by_restaurant, restaurant, id),
-            Topic::Order(order) => remove(&mut self.by_order, order, id),
+            Topic::Restaurant(restaurant) => remove(&mut self.by_restaurant, &restaurant, id),
+            Topic::Order(order) => remove(&mut self.by_order, &order, id),
         }
     }
 
     /// Delivers an event to the streams that follow it.
     pub(super) fn route(&mut self, event: &Arc<LiveEvent>) {
         self.platform.retain(|entry| entry.deliver(event));
-        route(&mut self.by_restaurant, event.event.restaurant_id, event);
-        route(&mut self.by_order, event.event.order_id, event);
+        route(&mut self.by_restaurant, &event.event.restaurant_id, event);
+        route(&mut self.by_order, &event.event.order_id, event);
     }
 
     /// Ends every stream.
@@ -94,20 +94,20 @@ impl Index {
     }
 }
 
-fn route<K: Eq + Hash>(streams: &mut HashMap<K, Vec<Entry>>, key: K, event: &Arc<LiveEvent>) {
-    if let Some(entries) = streams.get_mut(&key) {
+fn route<K: Eq + Hash>(streams: &mut HashMap<K, Vec<Entry>>, key: &K, event: &Arc<LiveEvent>) {
+    if let Some(entries) = streams.get_mut(key) {
         entries.retain(|entry| entry.deliver(event));
         if entries.is_empty() {
-            streams.remove(&key);
+            streams.remove(key);
         }
     }
 }
 
-fn remove<K: Eq + Hash>(streams: &mut HashMap<K, Vec<Entry>>, key: K, id: u64) {
-    if let Some(entries) = streams.get_mut(&key) {
+fn remove<K: Eq + Hash>(streams: &mut HashMap<K, Vec<Entry>>, key: &K, id: u64) {
+    if let Some(entries) = streams.get_mut(key) {
         entries.retain(|entry| entry.id != id);
         if entries.is_empty() {
-            streams.remove(&key);
+            streams.remove(key);
         }
     }
 }

@@ -60,7 +60,8 @@ struct State {
 }
 
 impl Mailbox {
-    /// Adds an event. Returns false if the stream has ended, also if the mailbox is full: the stream then ends as lagging.
+    /// Adds an event. Returns false if the stream has ended, also if the mailbox is full: the stream then ends as
+    /// lagging.
     pub(super) fn push(&self, event: &Arc<LiveEvent>) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
@@ -82,8 +83,8 @@ impl Mailbox {
         Self::wake(state);
     }
 
-    /// Ends the stream. The first reason stays. Waiting events are dropped: the client resumes after the last event that it
-    /// received, and after the end of a session it receives nothing.
+    /// Ends the stream. The first reason stays. Waiting events are dropped: the client resumes after the last event
+    /// that it received, and after the end of a session it receives nothing.
     pub(super) fn end(&self, reason: EndReason) {
         Self::finish(self.lock(), reason);
     }

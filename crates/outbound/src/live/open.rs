@@ -171,8 +171,8 @@ impl Shared {
         ticker
     }
 
-    /// Sends heartbeats, and ends the streams whose credentials have expired or were revoked: at each heartbeat, and half-way
-    /// between two heartbeats. Never returns.
+    /// Sends heartbeats, and ends the streams whose credentials have expired or were revoked: at each heartbeat, and
+    /// half-way between two heartbeats. Never returns.
     pub(super) async fn beat(&self) -> Result<(), String> {
         let mut ticker = self.ticker();
         for group in (0..GROUPS).cycle() {
@@ -198,8 +198,8 @@ impl Shared {
         is_invalid
     }
 
-    /// Ends the streams whose callers are no longer members of the restaurant's staff, as often as [`Shared::beat`] checks
-    /// credentials. Reads a membership at most once for all streams of an account. Never returns.
+    /// Ends the streams whose callers are no longer members of the restaurant's staff, as often as [`Shared::beat`]
+    /// checks credentials. Reads a membership at most once for all streams of an account. Never returns.
     pub(super) async fn check_memberships(&self) -> Result<(), String> {
         let mut ticker = self.ticker();
         for group in (0..GROUPS).cycle() {

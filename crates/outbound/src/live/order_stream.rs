@@ -164,8 +164,8 @@ impl OrderStream {
         Some(Item::Event { id: version.to_string(), event })
     }
 
-    /// Checks whether the caller may still receive the events that are pending. Only an event of the order changes the rights of a
-    /// courier: the assignment of another one.
+    /// Checks whether the caller may still receive the events that are pending. Only an event of the order changes the
+    /// rights of a courier: the assignment of another one.
     async fn check_rights(&self) -> Result<(), EndReason> {
         if self.session.principal.role == Role::Courier && !self.pending.is_empty() {
             Box::pin(self.check_courier()).await?;

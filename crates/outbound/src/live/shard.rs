@@ -1,8 +1,8 @@
 //! What this process knows of a shard's feed: the position up to which events are published, the recent events, and the
 //! streams that receive the next ones.
 //!
-//! One lock guards all of it. A stream joins under the lock, so it receives exactly the events after the position at which it
-//! joins: none is missing, and none comes twice. The lock is never held while anything waits.
+//! One lock guards all of it. A stream joins under the lock, so it receives exactly the events after the position at
+//! which it joins: none is missing, and none is duplicated. The lock is never held while anything waits.
 
 use std::{
     collections::VecDeque,
@@ -127,8 +127,8 @@ impl Shard {
         self.begun.notify_waiters();
     }
 
-    /// Publishes the next events. Returns false if the database has another incarnation than before: positions then have
-    /// another meaning, so every stream ends, and nothing is followed.
+    /// Publishes the next events. Returns false if the database has another incarnation than before: positions then
+    /// have another meaning, so every stream ends, and nothing is followed.
     pub(super) fn publish(&self, incarnation: Incarnation, events: &[Arc<LiveEvent>]) -> bool {
         let mut state = self.lock();
         let State { followed, streams, .. } = &mut *state;
@@ -196,7 +196,8 @@ impl Shard {
         })
     }
 
-    /// Returns the position up to which a joined stream has received every event; `None` while events wait in its mailbox.
+    /// Returns the position up to which a joined stream has received every event; `None` while events wait in its
+    /// mailbox.
     pub(super) fn position_of(&self, mailbox: &Mailbox) -> Option<FeedEnd> {
         let state = self.lock();
         state.followed.as_ref().filter(|_| mailbox.is_empty()).map(Followed::end)

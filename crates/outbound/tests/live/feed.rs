@@ -10,8 +10,8 @@ use dabba_store::{FeedCursor, FeedPosition, Incarnation};
 
 use crate::{World, name, of_restaurant};
 
-/// Proves that pages of any size contain each event once, and both shards from the first page on; that a filter removes events and
-/// advances the cursor; and that the last page is at the end.
+/// Proves that pages of any size contain each event once, and both shards from the first page on; that a filter removes
+/// events and advances the cursor; and that the last page is at the end.
 #[tokio::test]
 async fn pages_contain_each_event_once() {
     let world = World::start().await;
@@ -63,8 +63,8 @@ async fn a_read_ends_at_its_budget() {
     assert!(!rest.events.is_empty());
 }
 
-/// Proves that a shard that does not answer makes a page incomplete and keeps its position, that its events follow when it
-/// answers, and that a page without any shard is refused.
+/// Proves that a shard that does not answer makes a page incomplete and keeps its position, that its events follow when
+/// it answers, and that a page without any shard is refused.
 #[tokio::test]
 async fn the_position_of_a_silent_shard_stays() {
     let world = World::start().await;
@@ -88,7 +88,8 @@ async fn the_position_of_a_silent_shard_stays() {
     assert!(rest.events.iter().all(|event| event.event.order_id.to_string() == missed));
 }
 
-/// Proves that a cursor of a database with another history is void, also beyond the end, and is never taken for a valid one.
+/// Proves that a cursor of a database with another history is void, also beyond the end, and is never taken for a valid
+/// one.
 #[tokio::test]
 async fn a_cursor_of_another_history_is_void() {
     let world = World::start().await;

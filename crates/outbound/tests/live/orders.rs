@@ -34,7 +34,8 @@ async fn command(world: &World, order: &str, command: &str, account: &TestAccoun
     world.server.command(&order, command, account, body).send().await.expect(200);
 }
 
-/// Proves that a stream of an order has every version once, the earlier ones first, and that it resumes after any version.
+/// Proves that a stream of an order has every version once, the earlier ones first, and that it resumes after any
+/// version.
 #[tokio::test]
 async fn the_versions_of_an_order_have_no_gap() {
     let world = World::start().await;

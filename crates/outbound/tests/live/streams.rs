@@ -16,8 +16,8 @@ use futures::future::join_all;
 
 use crate::{World, name, next, next_event, of_restaurant};
 
-/// Proves that streams that join at any moment, while orders are placed, receive every event after their positions exactly once,
-/// and those of an order in sequence.
+/// Proves that streams that join at any moment, while orders are placed, receive every event after their positions
+/// exactly once, and those of an order in sequence.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_join_without_gaps_and_duplicates() {
     const ORDERS: usize = 60;
@@ -81,8 +81,8 @@ async fn a_stream_that_does_not_read_ends() {
     assert!(slow.next().await.is_none());
 }
 
-/// Proves that a stream receives only the events of its restaurant and its types, and that its heartbeats advance over the
-/// others, so that a stream that resumes there receives nothing twice.
+/// Proves that a stream receives only the events of its restaurant and its types, and that its heartbeats advance over
+/// the others, so that a stream that resumes there receives nothing twice.
 #[tokio::test]
 async fn a_stream_receives_only_the_events_of_its_filter() {
     let world = World::start().await;
@@ -108,8 +108,8 @@ async fn a_stream_receives_only_the_events_of_its_filter() {
     tokio::time::timeout(dabba_testkit::PATIENCE, advanced).await.unwrap();
 }
 
-/// Proves that the events of other shards arrive while a shard is down, and those of this shard when it answers again, on a
-/// stream that began before and on one that begins meanwhile.
+/// Proves that the events of other shards arrive while a shard is down, and those of this shard when it answers again,
+/// on a stream that began before and on one that begins meanwhile.
 #[tokio::test]
 async fn a_shard_that_is_down_delays_only_its_own_events() {
     let world = World::start().await;

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use dabba_domain::{WebhookEndpointId, ids::Id};
 use dabba_store::{
-    PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookHealth, WebhookOwner, WebhookRevision,
-    WebhookUpdate, WebhookUpdated,
+    PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFault, WebhookHealth, WebhookOwner,
+    WebhookRevision, WebhookUpdate, WebhookUpdated,
     encoding::{WEBHOOK_FORMAT, exact_nanoseconds, stored_version},
     least_revision,
 };
@@ -190,7 +190,7 @@ pub(super) async fn report(
         succeeded.push(last_success.map(exact_nanoseconds).transpose()?);
         failed.push(last_failure.as_ref().map(|fault| exact_nanoseconds(fault.at)).transpose()?);
         statuses.push(last_failure.as_ref().and_then(|fault| fault.status.map(i64::from)));
-        errors.push(last_failure.as_ref().map(|fault| fault.stored_error()));
+        errors.push(last_failure.as_ref().map(WebhookFault::stored_error));
     }
     connection.execute(REPORT, &[&ids, &succeeded, &failed, &statuses, &errors]).await?;
     Ok(())

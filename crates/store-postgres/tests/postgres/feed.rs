@@ -1,5 +1,6 @@
 //! The feed never skips an event, however slow a transaction is.
 
+use dabba_pg_cluster::Cluster;
 use dabba_store::{FeedPosition, FeedStore as _, OrderStore as _, StoreError, conformance::builders::World};
 use dabba_store_postgres::{
     Ownership, PostgresOptions, PostgresStore,
@@ -33,6 +34,15 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
             "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
              VALUES ($1, 1, 0, 'placed', '{\"role\": \"system\"}', $2::text::json)",
             &[&late.order_id.uuid(), &details],
+        )
+        .await
+        .unwrap();
+    transaction
+        .execute(
+            "INSERT INTO orders (id, restaurant_id, customer_id, version, total, captured, refunded, placed_at_ns, \
+                updated_at_ns, is_terminal, status, payment_status, currency) \
+             VALUES ($1, $2, $3, 1, 0, 0, 0, 0, 0, false, 'created', 'pending', 'EUR')",
+            &[&late.order_id.uuid(), &restaurant.uuid(), &customer.uuid()],
         )
         .await
         .unwrap();
@@ -202,5 +212,9 @@ async fn a_database_keeps_its_incarnation() {
     assert_eq!(open(&url).await.feed_end(0).await.unwrap().incarnation, first);
     PostgresStore::migrate(&url, &Ownership::sole()).await.unwrap();
     assert_eq!(open(&url).await.feed_end(0).await.unwrap().incarnation, first);
-    assert_ne!(open(&fresh_database()).await.feed_end(0).await.unwrap().incarnation, first);
+    // Not `fresh_database`, which copies a migrated template, and with it the incarnation.
+    let cluster = Cluster::shared().unwrap();
+    let other = cluster.url(&cluster.create_database().unwrap());
+    PostgresStore::migrate(&other, &Ownership::sole()).await.unwrap();
+    assert_ne!(open(&other).await.feed_end(0).await.unwrap().incarnation, first);
 }

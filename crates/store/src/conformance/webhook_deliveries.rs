@@ -249,7 +249,7 @@ pub async fn a_deleted_webhook_endpoint_is_forgotten(store: Arc<dyn Store>) {
     let failures: Vec<_> = [hook, hook, hook, other].map(|hook| scene.failure(hook, 1)).into();
     let attempts = failures.iter().map(|failure| attempt(failure, failure.fault.at, true)).collect();
     let advanced = [hook, other].map(|hook| (ConsumerName::from(hook), place(1, 1))).into();
-    scene.write(Checkpoint { failures, attempts, advanced, ..Checkpoint::default() }).await;
+    scene.write(Checkpoint { advanced, failures, attempts, ..Checkpoint::default() }).await;
     let forget = async |lease| {
         scene.store.forget_webhook_endpoint(scene.shard, lease, hook, 2, scene.world.now()).await.unwrap()
     };

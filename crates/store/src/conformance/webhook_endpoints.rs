@@ -101,7 +101,7 @@ pub async fn a_webhook_endpoint_is_changed_only_at_its_version(store: Arc<dyn St
     let mut world = World::new(621);
     let fresh = endpoint(&mut world, WebhookOwner::Platform);
     let mut first = created(&store, fresh).await;
-    first.settings.url = "https://example.org/other".to_owned();
+    "https://example.org/other".clone_into(&mut first.settings.url);
     let second = updated(&store, &update_of(&first, world.now())).await;
     assert_eq!((second.version, second.positioned, &second.settings), (2, first.revision, &first.settings));
     assert!(second.revision > first.revision);

@@ -23,8 +23,8 @@ fn sources(shards: &[Shard]) -> Vec<FeedSource> {
     shards.iter().map(source).collect()
 }
 
-const fn end(incarnation: Incarnation) -> Option<FeedEnd> {
-    Some(FeedEnd { incarnation, position: at(1_000, 100) })
+const fn end(incarnation: Incarnation) -> FeedEnd {
+    FeedEnd { incarnation, position: at(1_000, 100) }
 }
 
 fn cursor(entries: &[(&str, Incarnation, FeedPosition)]) -> FeedCursor {
@@ -88,7 +88,7 @@ proptest! {
         let mut entries = Vec::new();
         entries.extend(own.map(|(incarnation, transaction)| ("b", Incarnation::new(incarnation), at(transaction, 1))));
         entries.extend(parent.map(|(incarnation, transaction)| ("a", Incarnation::new(incarnation), at(transaction, 1))));
-        let ends = [end(ONE), is_up.then_some(end(ONE)).flatten()];
+        let ends = [Some(end(ONE)), is_up.then_some(end(ONE))];
         if let Ok(positions) = cursor(&entries).resolve(&sources(&[("a", ""), ("b", "a")]), &ends) {
             let (incarnation, transaction) = own.or(parent).unwrap();
             prop_assert_eq!(positions[1].is_some(), is_up);
@@ -375,8 +375,8 @@ fn resolved(cursor: &mut FeedCursor, shards: &str, ends: &str) -> String {
         FeedSource { name: name.to_owned(), split_from: parent.map(str::to_owned) }
     };
     let end = |text: &str| match text {
-        "1" => end(ONE),
-        "2" => end(TWO),
+        "1" => Some(end(ONE)),
+        "2" => Some(end(TWO)),
         _ => None,
     };
     let sources: Vec<_> = shards.split(' ').map(source).collect();
@@ -416,7 +416,7 @@ fn a_cursor_follows_the_map_and_never_skips_events() {
 fn an_old_cursor_of_a_map_applies_to_the_same_map() {
     let shards = sources(&[("a", ""), ("b", "")]);
     let text = format!("r1.{:08x}.1.0-6-740-17", digest_of(&shards));
-    let ends = [end(ONE), end(TWO)];
+    let ends = [Some(end(ONE)), Some(end(TWO))];
     let mut cursor = FeedCursor::parse(&text).unwrap();
     assert_eq!(cursor.to_string(), text);
     for other in [&[("b", ""), ("a", "")][..], &[("a", "")], &[("a", ""), ("bc", "")]] {
@@ -436,7 +436,7 @@ fn entries_of_former_shards_are_bounded() {
         cursor.set(&format!("former-{number}"), ONE, P);
     }
     let shards = sources(&[("north", "former-7")]);
-    assert_eq!(cursor.resolve(&shards, &[end(ONE)]), Ok(vec![Some(P)]));
+    assert_eq!(cursor.resolve(&shards, &[Some(end(ONE))]), Ok(vec![Some(P)]));
     assert_eq!(cursor.to_string(), "r2~north.0000000000000001.740-17");
 }
 
@@ -444,12 +444,12 @@ fn entries_of_former_shards_are_bounded() {
 #[test]
 fn a_new_cursor_has_a_position_in_every_shard() {
     let shards = sources(&[("a", ""), ("b", "a")]);
-    assert_eq!(FeedCursor::at_end(&shards, &[end(ONE), None]), None);
-    let mut cursor = FeedCursor::at_end(&shards, &[end(ONE), end(TWO)]).unwrap();
+    assert_eq!(FeedCursor::at_end(&shards, &[Some(end(ONE)), None]), None);
+    let mut cursor = FeedCursor::at_end(&shards, &[Some(end(ONE)), Some(end(TWO))]).unwrap();
     let last = Some(at(1_000, 100));
-    assert_eq!(cursor.resolve(&shards, &[end(ONE), end(TWO)]), Ok(vec![last, last]));
+    assert_eq!(cursor.resolve(&shards, &[Some(end(ONE)), Some(end(TWO))]), Ok(vec![last, last]));
     let start = Some(FeedPosition::START);
     let mut cursor = FeedCursor::at_start(&shards);
-    assert_eq!(cursor.resolve(&shards, &[end(ONE), None]), Ok(vec![start, None]));
-    assert_eq!(cursor.resolve(&shards, &[end(TWO), end(TWO)]), Ok(vec![start, start]));
+    assert_eq!(cursor.resolve(&shards, &[Some(end(ONE)), None]), Ok(vec![start, None]));
+    assert_eq!(cursor.resolve(&shards, &[Some(end(TWO)), Some(end(TWO))]), Ok(vec![start, start]));
 }

@@ -36,7 +36,9 @@ impl MapCursor {
             let (length, behind) = rest.split_once('-')?;
             let (cursor, next) = behind.split_at_checked(length.parse().ok()?)?;
             positions.push(if cursor.is_empty() { FeedPosition::START } else { parse_position(cursor)? });
-            written.push_str(&format!("{}-{cursor}", cursor.len()));
+            written.push_str(&cursor.len().to_string());
+            written.push('-');
+            written.push_str(cursor);
             rest = next;
             if positions.len() > MAX_SHARDS {
                 return None;

@@ -125,11 +125,12 @@ impl StoreLayer for Stub {
         self.enter("feed").await?;
         assert_eq!(shard, 0, "a store of one shard");
         let events = self.events.lock().unwrap();
+        let details = self.orders.lock().unwrap().first().map(|order| Arc::clone(&order.details));
         let event = |(place, event): (u64, &RecordedEvent)| FeedEvent {
             position: FeedPosition { transaction: 0, sequence: place },
             order_id: event.order_id,
-            restaurant_id: self.orders.lock().unwrap()[0].details.restaurant_id,
-            customer_id: self.orders.lock().unwrap()[0].details.customer_id,
+            restaurant_id: details.as_ref().unwrap().restaurant_id,
+            customer_id: details.as_ref().unwrap().customer_id,
             version: event.version,
             at: event.at,
             name: "stub".into(),

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use super::registry::ConnectionSlot;
 
-/// The beginning of the server's stop, for responses that would otherwise delay the stop: streams, and requests that wait. Without
-/// [`super::serve`], the stop never begins.
+/// The beginning of the server's stop, for responses that would otherwise delay the stop: streams, and requests that
+/// wait. Without [`super::serve`], the stop never begins.
 #[derive(Clone, Debug, Default)]
 pub struct Stopping(Option<Arc<ConnectionSlot>>);
 

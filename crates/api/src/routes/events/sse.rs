@@ -21,7 +21,8 @@ use crate::app::App;
 const RECONNECT_MS: u64 = 2_000;
 /// Minimum time before a client reconnects to a server that shuts down, in milliseconds.
 const SHUTDOWN_RETRY_MS: u64 = 500;
-/// Range of the random part of the time before a client reconnects, in milliseconds, so that clients do not reconnect at once.
+/// Range of the random part of the time before a client reconnects, in milliseconds, so that clients do not reconnect
+/// at once.
 const RETRY_SPREAD_MS: u64 = 2_500;
 /// Tells proxies such as nginx to pass each message on at once.
 static ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");

@@ -1,6 +1,7 @@
 //! `dabba shards restored`
 
 use dabba_store_postgres::admin::Administration;
+use serde::Serialize;
 
 use super::with_shards;
 use crate::{
@@ -16,14 +17,24 @@ pub(super) struct Arguments {
     /// Name of the shard whose database was restored. Required if there are several shards.
     #[arg(long, value_name = "NAME")]
     shard: Option<String>,
+    /// Prints JSON.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     settings: DataArguments,
 }
 
+/// The JSON output: the shard whose database was marked.
+#[derive(Serialize)]
+struct Json<'a> {
+    name: &'a str,
+    database: String,
+}
+
 /// Gives a restored database a new incarnation.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let name = arguments.shard;
-    with_shards(arguments.settings, |shards| async move { renew(chosen(&shards, name.as_deref())?).await })
+    let Arguments { shard, json, settings } = arguments;
+    with_shards(settings, |shards| async move { renew(chosen(&shards, shard.as_deref())?, json).await })
 }
 
 /// Returns the shard with this name, or the only shard.
@@ -41,7 +52,7 @@ fn chosen<'a>(shards: &'a ShardsFile, name: Option<&str>) -> Result<Shard<'a>, F
     }
 }
 
-async fn renew(shard: Shard<'_>) -> Result<(), Failure> {
+async fn renew(shard: Shard<'_>, json: bool) -> Result<(), Failure> {
     let during = || Failure::during(format!("{shard}"));
     let database = Administration::new(shard.url.as_str()).map_err(during())?;
     let _lock = super::lock(&database, shard.name).await?;
@@ -51,7 +62,9 @@ async fn renew(shard: Shard<'_>) -> Result<(), Failure> {
         )));
     }
     database.renew_incarnation().await.map_err(during())?;
-    output::line(format_args!(
+    let value = Json { name: shard.name, database: shard.url.to_string() };
+    let text = format!(
         "{shard} has a new incarnation. Readers of the events whose cursors are from before the restore are told to begin again."
-    ))
+    );
+    output::either(json, &value, text)
 }

@@ -260,7 +260,7 @@ impl Accounts {
                     "the times of uses of API keys are written when the database that keeps the accounts answers"
                 ),
                 Some(Transition::Recovered) => {
-                    tracing::info!("the times of uses of API keys are written again")
+                    tracing::info!("the times of uses of API keys are written again");
                 }
                 None => {}
             }
