@@ -51,7 +51,7 @@ pub struct OutgoingEvent {
     pub id: String,
     /// The feed's cursor directly after the event.
     pub place: String,
-    /// The event: a CloudEvent in JSON.
+    /// The event: a `CloudEvents` envelope in JSON.
     pub content: Bytes,
 }
 

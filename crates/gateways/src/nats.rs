@@ -2,7 +2,7 @@
 //!
 //! Dabba publishes each public event to the subject `dabba.events.<bucket>.<restaurant>.<order>`, and one stream of JetStream holds
 //! these subjects. A message has three headers: `Nats-Msg-Id` is the id of the event, `Dabba-Place` is the cursor of the whole feed
-//! directly after the event, and `Content-Type` is that of a CloudEvent in JSON.
+//! directly after the event, and `Content-Type` is that of a `CloudEvents` envelope in JSON.
 //!
 //! # Order and completeness
 //!

@@ -97,9 +97,9 @@ impl NatsServer {
         // With port -1, the server chooses a free port and writes it into a file.
         let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
         let configuration = format!(
-            "listen: \"127.0.0.1:{port}\"\nports_file_dir: {:?}\njetstream {{ store_dir: {:?} }}\n{}\n",
-            path,
-            self.store(),
+            "listen: \"127.0.0.1:{port}\"\nports_file_dir: \"{}\"\njetstream {{ store_dir: \"{}\" }}\n{}\n",
+            path.display(),
+            self.store().display(),
             self.settings
         );
         let file = path.join("nats.conf");

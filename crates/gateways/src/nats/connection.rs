@@ -168,7 +168,8 @@ fn is_tls_refusal(error: &ConnectError) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
         let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        let refusal = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if error.is::<rustls::Error>() || refusal.is_some() {
             return true;
         }
         source = error.source();

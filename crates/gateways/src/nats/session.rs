@@ -161,7 +161,7 @@ impl NatsSession {
 
 /// Returns whether the server answered with an error.
 fn is_answer(error: &PublishError) -> bool {
-    error.source().is_some_and(|source| source.is::<jetstream::Error>())
+    error.source().and_then(|source| source.downcast_ref::<jetstream::Error>()).is_some()
 }
 
 #[async_trait]

@@ -138,8 +138,9 @@ fn server_with_tls() -> (NatsServer, std::path::PathBuf, tempfile::TempDir) {
     let (certificate, key) = (files.path().join("certificate.pem"), files.path().join("key.pem"));
     fs::write(&certificate, issued.cert.pem()).unwrap();
     fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
-    let server =
-        NatsServer::start_with(|_| format!("tls {{ cert_file: {certificate:?}, key_file: {key:?} }}"));
+    let server = NatsServer::start_with(|_| {
+        format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}", certificate.display(), key.display())
+    });
     (server, certificate, files)
 }
 

@@ -226,7 +226,7 @@ impl BrokerPublisher {
     /// Returns the place at which a new session begins.
     async fn beginning(&self, session: &mut dyn SinkSession) -> Result<String, End> {
         let held = session.place().map(str::to_owned);
-        let confirmed = self.learn(held.clone());
+        let confirmed = self.learn(held.as_ref());
         if let Some(place) = held {
             return Ok(place);
         }
@@ -244,16 +244,16 @@ impl BrokerPublisher {
     }
 
     /// Records the place of the last event that the broker holds. Returns the place of the last event that it had confirmed before.
-    fn learn(&self, held: Option<String>) -> Option<String> {
+    fn learn(&self, held: Option<&String>) -> Option<String> {
         let mut progress = self.progress();
         let under_way = std::mem::take(&mut progress.under_way);
         let before = progress.confirmed.clone();
         // A publisher that begins now still needs the place if marking it fails.
         if held.is_some() || self.config.start == BrokerStart::Start {
-            progress.confirmed.clone_from(&held);
+            progress.confirmed = held.cloned();
         }
         drop(progress);
-        let is_expected = before == held || held.as_ref().is_some_and(|place| under_way.contains(place));
+        let is_expected = before.as_ref() == held || held.is_some_and(|place| under_way.contains(place));
         if before.is_some() && !is_expected {
             self.metrics.count_rewind();
             tracing::warn!(

@@ -198,10 +198,10 @@ impl MemoryBroker {
     }
 
     fn check_up(&self) -> Result<(), SinkError> {
-        match self.is_down.load(Ordering::SeqCst) {
-            true => Err(SinkError::Unavailable("injected by the test".to_owned())),
-            false => Ok(()),
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err(SinkError::Unavailable("injected by the test".to_owned()));
         }
+        Ok(())
     }
 }
 
@@ -280,7 +280,7 @@ pub(crate) struct Running {
     pub(crate) metrics: BrokerMetrics,
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) publisher: Arc<BrokerPublisher>,
-    running: tokio::task::JoinHandle<()>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
@@ -302,17 +302,17 @@ impl Running {
             metrics.clone(),
             BrokerConfig { start, ..BrokerConfig::default() },
         ));
-        let running = tokio::spawn({
+        let task = tokio::spawn({
             let (publisher, supervisor) = (Arc::clone(&publisher), Arc::clone(&supervisor));
             async move { publisher.run(&supervisor).await }
         });
-        Self { metrics, supervisor, publisher, running }
+        Self { metrics, supervisor, publisher, task }
     }
 
     /// Ends the publisher at whatever it does.
     pub(crate) async fn stop(self) {
-        self.running.abort();
-        let _ = self.running.await;
+        self.task.abort();
+        let _ = self.task.await;
         self.publisher.release().await;
     }
 }
