@@ -6,6 +6,7 @@ use std::{
 };
 
 use dabba_engine::{Engine, ServerClock};
+use dabba_outbound::broker::BrokerPublisher;
 use dabba_store::Store;
 use tokio::{
     sync::oneshot,
@@ -21,6 +22,7 @@ const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 pub(crate) struct Background {
     engine: Arc<Engine>,
     worker: Option<Worker>,
+    publisher: Option<Arc<BrokerPublisher>>,
     /// Parts that can be aborted at any moment and leave nothing behind.
     others: JoinSet<()>,
 }
@@ -31,12 +33,14 @@ struct Worker {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock, maintenance, readiness probe, shard
-    /// measurement, and the worker if `works` is true.
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock,
+    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and the worker if
+    /// `works` is true.
     pub(crate) fn start(
         engine: &Arc<Engine>,
         clock: &Arc<ServerClock>,
         store: &Arc<dyn Store>,
+        publisher: Option<Arc<BrokerPublisher>>,
         works: bool,
     ) -> Self {
         let mut others = JoinSet::new();
@@ -47,6 +51,10 @@ impl Background {
         others.spawn(Arc::clone(engine).measure_shards());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         others.spawn(Arc::clone(&engine.accounts).write_key_uses());
+        if let Some(publisher) = publisher.clone() {
+            let supervisor = Arc::clone(engine.supervisor());
+            others.spawn(async move { publisher.run(&supervisor).await });
+        }
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {
@@ -55,7 +63,7 @@ impl Background {
             };
             Worker { stop, running: tokio::spawn(Arc::clone(&engine.work).run(stopped)) }
         });
-        Self { engine: Arc::clone(engine), worker, others }
+        Self { engine: Arc::clone(engine), worker, publisher, others }
     }
 
     /// Shuts down in order: finishes the running tasks, writes the queued commits, closes the store. The grace period for all of
@@ -66,6 +74,10 @@ impl Background {
         stopping_since: &OnceLock<Instant>,
     ) -> Result<(), Failure> {
         self.others.shutdown().await;
+        if let Some(publisher) = &self.publisher {
+            // Another process then continues at once.
+            publisher.release().await;
+        }
         let left = || {
             let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
             grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)
