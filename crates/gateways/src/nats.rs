@@ -24,8 +24,7 @@
 //! begin. So the session stores a message without content, with the header `Dabba-Place`, under the subject `dabba.events.mark`.
 //! Consumers that subscribe to `dabba.events.*.*.*` do not receive it.
 //!
-//! Sources: the pages "Streams", "Headers for Publishing" and "JetStream wire API Reference" (docs.nats.io); the source of nats-server
-//! 2.9.10 (`server/stream.go`, `server/filestore.go`).
+//! The behaviour of the server was observed on nats-server 2.9.10: the tests of this crate show the refusals and the duplicates.
 
 mod connection;
 mod session;
