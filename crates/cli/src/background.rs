@@ -6,6 +6,7 @@ use std::{
 };
 
 use dabba_engine::{Engine, ServerClock};
+use dabba_outbound::broker::BrokerPublisher;
 use dabba_store::Store;
 use tokio::{
     sync::oneshot,
@@ -24,6 +25,7 @@ const KEY_USES_TIME: Duration = Duration::from_secs(2);
 pub(crate) struct Background {
     engine: Arc<Engine>,
     worker: Option<Worker>,
+    publisher: Option<Arc<BrokerPublisher>>,
     /// Parts that can be aborted at any moment and leave nothing behind.
     others: JoinSet<()>,
 }
@@ -34,12 +36,14 @@ struct Worker {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock, maintenance, readiness probe, shard
-    /// measurement, and the worker if `works` is true.
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock,
+    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and the worker if
+    /// `works` is true.
     pub(crate) fn start(
         engine: &Arc<Engine>,
         clock: &Arc<ServerClock>,
         store: &Arc<dyn Store>,
+        publisher: Option<Arc<BrokerPublisher>>,
         works: bool,
     ) -> Self {
         let mut others = JoinSet::new();
@@ -50,6 +54,10 @@ impl Background {
         others.spawn(Arc::clone(engine).measure_shards());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         others.spawn(Arc::clone(&engine.accounts).write_key_uses());
+        if let Some(publisher) = publisher.clone() {
+            let supervisor = Arc::clone(engine.supervisor());
+            others.spawn(async move { publisher.run(&supervisor).await });
+        }
         let worker = works.then(|| {
             let (stop, stopped) = oneshot::channel::<()>();
             let stopped = async {
@@ -58,7 +66,7 @@ impl Background {
             };
             Worker { stop, running: tokio::spawn(Arc::clone(&engine.work).run(stopped)) }
         });
-        Self { engine: Arc::clone(engine), worker, others }
+        Self { engine: Arc::clone(engine), worker, publisher, others }
     }
 
     /// Shuts down in order: finishes the running tasks, writes the queued commits, closes the store. The grace period for all of
@@ -69,6 +77,10 @@ impl Background {
         stopping_since: &OnceLock<Instant>,
     ) -> Result<(), Failure> {
         self.others.shutdown().await;
+        if let Some(publisher) = &self.publisher {
+            // Another process then continues at once.
+            publisher.release().await;
+        }
         let left = || {
             let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
             grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)

@@ -4,6 +4,7 @@
 //! in the README.
 
 mod background;
+mod broker;
 mod build;
 mod child;
 mod commands;

@@ -10,6 +10,7 @@
 
 mod check;
 mod documentation;
+mod events;
 mod file;
 mod limits;
 mod listening;
@@ -39,8 +40,8 @@ pub(crate) use self::{
     wrong::describe as describe_refusal,
 };
 use self::{
-    limits::Limits, listening::Listening, logging::Logging, payments::PaymentProvider, pools::Pools,
-    storage::Storage, tasks::Tasks, tokens::Tokens, values::Name, writes::Writes,
+    events::Events, limits::Limits, listening::Listening, logging::Logging, payments::PaymentProvider,
+    pools::Pools, storage::Storage, tasks::Tasks, tokens::Tokens, values::Name, writes::Writes,
 };
 
 /// Settings file that is read if it exists and no file is named.
@@ -88,6 +89,12 @@ pub(crate) struct Settings {
     #[config(layer_attr(command(flatten)))]
     #[config(layer_attr(serde(flatten)))]
     pub(crate) payments: PaymentProvider,
+
+    /// Outgoing events
+    #[config(nested)]
+    #[config(layer_attr(command(flatten)))]
+    #[config(layer_attr(serde(flatten)))]
+    pub(crate) events: Events,
 
     /// Tokens
     #[config(nested)]

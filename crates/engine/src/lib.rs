@@ -22,7 +22,8 @@
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
 //! Time, randomness, the payment provider and servers whose URLs users enter are ports ([`Clock`], [`Random`],
-//! [`PaymentGateway`], [`Egress`]), which tests replace. [`sealing`] encrypts the secrets that stores keep.
+//! [`PaymentGateway`], [`Egress`]), which tests replace. [`sealing`] encrypts the secrets that stores keep. The
+//! message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
 mod catalogue;
@@ -44,6 +45,7 @@ mod post_commit;
 mod principal;
 mod readiness;
 pub mod sealing;
+mod sink;
 mod sparse;
 mod work;
 mod writing;
@@ -83,4 +85,5 @@ pub use payments::{
 };
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
+pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use work::Work;

@@ -7,11 +7,13 @@
 //!
 //! | module | content |
 //! |---|---|
+//! | [`broker`] | the publisher to a message broker |
 //! | [`feed`] | the feed, read page by page with a cursor |
 //! | [`live`] | the live streams: followers of the shards, hub, limits |
 //! | [`public`] | the public events: envelope, content by audience, JSON Schema, `AsyncAPI` |
 //! | [`webhooks`] | webhooks: signatures, and the sender |
 
+pub mod broker;
 pub mod feed;
 mod filter;
 pub mod live;

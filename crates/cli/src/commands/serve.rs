@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use self::announcement::Announcement;
 use crate::{
     background::Background,
+    broker::Broker,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -62,6 +63,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // without write permission leaves the database as it is.
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
+    let broker = Broker::from_settings(&settings)?;
     let signing_key = signing_key::read_if_there(&settings)?;
     settings.listening.refuse_shared_port()?;
     let listener = bind(&settings.listening.listen, "listen").await?;
@@ -116,7 +118,8 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     tracing::info!(%address, place, "serving");
 
     let grace = settings.listening.shutdown_grace_seconds.seconds();
-    let background = Background::start(&engine, &server_clock, &store, settings.tasks.work);
+    let publisher = broker.publisher(&engine, &mut metrics)?;
+    let background = Background::start(&engine, &server_clock, &store, publisher, settings.tasks.work);
     let options = serving::options(&settings, &databases);
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),

@@ -45,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if has_key {
             checked.add(signing_key::read_if_there(&settings));
         }
+        checked.add(settings.events.broker());
         checked.add(settings.listening.refuse_shared_port());
     }
     for name in &checked.foreign {

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     background::Background,
+    broker::Broker,
     commands::{block_on, serve::reachable},
     data,
     databases::{Databases, Opened},
@@ -54,6 +55,7 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     };
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
     let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
+    let broker = Broker::from_settings(&settings)?;
     databases.require()?;
     let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
     let Opened { store, mut metrics, place } = opened?;
@@ -62,7 +64,8 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     let engine = data::start_engine(&store, Arc::clone(&clock) as _, gateway, &databases, &settings);
     clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
-    let background = Background::start(&engine, &clock, &store, true);
+    let publisher = broker.publisher(&engine, &mut metrics)?;
+    let background = Background::start(&engine, &clock, &store, publisher, true);
     let operations = match admin.as_ref().map(TcpListener::local_addr).transpose() {
         Ok(Some(address)) => format!(", metrics at http://{}", reachable(address)),
         Ok(None) => String::new(),

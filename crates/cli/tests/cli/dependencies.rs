@@ -62,19 +62,25 @@ const LICENCE_FILES: [(&str, &str); 1] = [("cloudevents-sdk", "Apache-2.0")];
 
 /// Crates that the build contains in several incompatible versions, each with the crates that hold the older versions back. When
 /// these crates are updated, the entry has to go.
-const DUPLICATES: [(&str, &str); 17] = [
+const DUPLICATES: [(&str, &str); 23] = [
     ("base64", "jsonwebtoken, postgres-protocol and wiremock still use 0.22, standardwebhooks 0.21"),
     ("bit-set", "fancy-regex still uses 0.8"),
     ("bit-vec", "bit-set 0.8 and yasna still use older versions"),
+    ("block-buffer", "digest 0.10 of ed25519-dalek still uses 0.10"),
     ("const-oid", "der and x509-cert, for channel binding in tokio-postgres-rustls, still use 0.9"),
+    ("cpufeatures", "curve25519-dalek and sha2 0.10 still use 0.2"),
+    ("crypto-common", "digest 0.10 of ed25519-dalek still uses 0.1"),
     ("deadpool", "wiremock still uses 0.12"),
     ("deadpool-runtime", "deadpool 0.12 of wiremock still uses 0.1"),
+    ("digest", "curve25519-dalek, sha2 0.10 and signature still use 0.10"),
     ("fallible-iterator", "postgres-protocol still uses 0.2"),
     ("fancy-regex", "zxcvbn still uses 0.18"),
     ("getrandom", "ring, ahash and governor still use older versions"),
     ("hashbrown", "dashmap and governor still use older versions"),
-    ("rand", "governor still uses 0.9"),
-    ("rand_core", "signature, and rand 0.9 of governor, still use older versions"),
+    ("rand", "nkeys and governor still use older versions"),
+    ("rand_chacha", "rand 0.8 of nkeys still uses 0.3"),
+    ("rand_core", "signature, and rand of nkeys and governor, still use older versions"),
+    ("sha2", "ed25519-dalek, for the credentials of async-nats, still uses 0.10"),
     ("syn", "derive macros move to version 3 one by one"),
     ("synstructure", "asn1-rs-derive still uses 0.13"),
     ("toml_datetime", "toml 0.9, which confique uses, needs 0.7"),

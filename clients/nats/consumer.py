@@ -1,0 +1,146 @@
+"""Consumes Dabba's events from NATS JetStream and keeps the last event of each order in a file, each event once and in order.
+
+usage: consumer.py URL FILE [--stream NAME] [--credentials FILE] [--until COUNT]
+
+FILE is an SQLite database. Replace `apply` with your own work, and write its result in the same transaction.
+
+The stream is a copy that Dabba can make again: a server that lost messages receives them again, perhaps under the sequence
+numbers of other events. So this consumer keeps its position itself, in the transaction that contains its results, and
+checks at each connection that the stream still holds the same message there. If not, it reads the stream from its
+beginning, and skips what it knows. A durable consumer of JetStream would keep the bare number, and could skip events.
+"""
+
+import argparse
+import asyncio
+import json
+import sqlite3
+import sys
+
+import nats
+from nats.errors import Error as NatsError, TimeoutError as NatsTimeout
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
+
+# The events: bucket, restaurant and order. The subject dabba.events.mark does not match.
+SUBJECT = "dabba.events.*.*.*"
+
+# Number of events that are fetched, and committed, at once.
+BATCH = 256
+
+# Seconds that a fetch waits for events.
+FETCH_SECONDS = 5
+
+# Seconds before the next attempt to connect.
+RETRY_SECONDS = 0.5
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, version INTEGER NOT NULL, last_type TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS position (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), sequence INTEGER NOT NULL,
+    event TEXT NOT NULL) STRICT;
+"""
+
+
+class Interrupted(Exception):
+    """The connection was interrupted: check the position again."""
+
+
+def apply(database: sqlite3.Connection, event: dict) -> None:
+    """Applies an event, unless it is known. The versions of an order ascend without a gap."""
+    order, version = event["partitionkey"], int(event["sequence"])
+    row = database.execute("SELECT version FROM orders WHERE id = ?", (order,)).fetchone()
+    known = row[0] if row else 0
+    if version <= known:
+        return
+    # An order whose first events are older than the stream begins later; after that, a gap would be a defect.
+    if known and version != known + 1:
+        raise AssertionError(f"order {order}: version {version} after {known}")
+    database.execute("REPLACE INTO orders VALUES (?, ?, ?)", (order, version, event["type"]))
+
+
+async def first_sequence(js, stream: str, database: sqlite3.Connection) -> int:
+    """Returns the sequence number of the first message to read."""
+    row = database.execute("SELECT sequence, event FROM position").fetchone()
+    if row is None:
+        return 1
+    sequence, event = row
+    try:
+        message = await js.get_msg(stream, sequence)
+        is_same = (message.headers or {}).get("Nats-Msg-Id") == event
+    except NotFoundError:
+        # Older than the stream, or lost. If the stream dropped it because of its age, all later messages are there.
+        info = await js.stream_info(stream)
+        is_same = 0 < sequence < info.state.first_seq
+    return sequence + 1 if is_same else 1
+
+
+async def follow(options: argparse.Namespace, database: sqlite3.Connection) -> None:
+    """Consumes events until the connection is interrupted, or until the wanted number of events is reached."""
+    interrupted = asyncio.Event()
+
+    async def on_disconnect() -> None:
+        interrupted.set()
+
+    client = await nats.connect(
+        options.url,
+        user_credentials=options.credentials,
+        allow_reconnect=False,
+        disconnected_cb=on_disconnect,
+        closed_cb=on_disconnect,
+    )
+    try:
+        js = client.jetstream()
+        config = ConsumerConfig(
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+            opt_start_seq=await first_sequence(js, options.stream, database),
+            ack_policy=AckPolicy.NONE,
+            inactive_threshold=60,
+        )
+        subscription = await js.pull_subscribe(SUBJECT, stream=options.stream, config=config)
+        while not is_done(options, database):
+            try:
+                messages = await subscription.fetch(BATCH, timeout=FETCH_SECONDS)
+            except NatsTimeout:
+                if interrupted.is_set():
+                    raise Interrupted from None
+                # A consumer that the server forgot receives nothing more: this raises NotFoundError.
+                await subscription.consumer_info()
+                continue
+            # One transaction: the results, and the position after them.
+            with database:
+                for message in messages:
+                    apply(database, json.loads(message.data))
+                last = messages[-1]
+                place = (last.metadata.sequence.stream, last.headers["Nats-Msg-Id"])
+                database.execute("REPLACE INTO position VALUES (1, ?, ?)", place)
+    finally:
+        await client.close()
+
+
+def is_done(options: argparse.Namespace, database: sqlite3.Connection) -> bool:
+    """Returns whether the wanted number of events is reached."""
+    if options.until is None:
+        return False
+    (count,) = database.execute("SELECT coalesce(sum(version), 0) FROM orders").fetchone()
+    return count >= options.until
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description="Consumes Dabba's events from NATS JetStream.")
+    parser.add_argument("url")
+    parser.add_argument("file")
+    parser.add_argument("--stream", default="DABBA_EVENTS")
+    parser.add_argument("--credentials")
+    parser.add_argument("--until", type=int, help="end after this number of events")
+    options = parser.parse_args()
+    database = sqlite3.connect(options.file)
+    database.executescript(SCHEMA)
+    while not is_done(options, database):
+        try:
+            await follow(options, database)
+        except (NatsError, NotFoundError, Interrupted, OSError) as error:
+            print(f"connecting again: {error!r}", file=sys.stderr)
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

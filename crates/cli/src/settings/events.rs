@@ -1,0 +1,195 @@
+//! Outgoing events: the message broker.
+
+use std::{path::PathBuf, str::FromStr};
+
+use confique::Config;
+use dabba_gateways::nats::{NatsConfig, check_stream_name};
+use dabba_outbound::broker::BrokerStart;
+
+use super::{NOT_REPEATED, values::read_from_text};
+use crate::{failure::Failure, redaction::shown};
+
+/// Outgoing events.
+#[derive(Config, Debug)]
+#[config(layer_attr(derive(clap::Args, Debug)))]
+#[config(layer_attr(command(next_help_heading = "Settings: outgoing events")))]
+pub(crate) struct Events {
+    /// Message broker to which the events of all orders are published, without personal data: `nats`; default none.
+    #[config(env = "DABBA_BROKER")]
+    #[config(layer_attr(arg(long, value_name = "nats")))]
+    pub(crate) broker: Option<BrokerName>,
+
+    /// URL of the broker, such as `nats://127.0.0.1:4222`, or of up to 16 servers of one system, separated by commas. With `tls://`
+    /// instead of `nats://`, the connection must be encrypted. Required with `broker`.
+    #[config(env = "DABBA_BROKER_URL")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) broker_url: Option<BrokerUrl>,
+
+    /// File with the credentials of the broker's user, as `nsc` writes it; default none. Dabba reads the file for each connection.
+    #[config(env = "DABBA_BROKER_CREDENTIALS_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) broker_credentials_file: Option<PathBuf>,
+
+    /// PEM file with the authorities that may issue the broker's certificate; default those of the machine. With this file, the
+    /// connection must be encrypted.
+    #[config(env = "DABBA_BROKER_CA_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) broker_ca_file: Option<PathBuf>,
+
+    /// Event at which publishing begins if the broker holds no event: `start`, the first one, or `now`, the next one; default
+    /// `start`.
+    #[config(env = "DABBA_BROKER_START")]
+    #[config(layer_attr(arg(long, value_name = "start|now")))]
+    pub(crate) broker_start: Option<BrokerStartName>,
+
+    /// Name of the broker's stream: 1 to 64 letters, digits, hyphens and underscores; default `DABBA_EVENTS`. Created if it does
+    /// not exist.
+    #[config(env = "DABBA_BROKER_STREAM")]
+    #[config(layer_attr(arg(long, value_name = "NAME")))]
+    pub(crate) broker_stream: Option<StreamName>,
+}
+
+impl Events {
+    /// Returns the access to the broker, and where publishing begins; `None` without a broker. Fails if a setting has no effect.
+    pub(crate) fn broker(&self) -> Result<Option<(NatsConfig, BrokerStart)>, Failure> {
+        let Some(BrokerName::Nats) = self.broker else {
+            for (setting, is_given) in [
+                ("broker_url", self.broker_url.is_some()),
+                ("broker_credentials_file", self.broker_credentials_file.is_some()),
+                ("broker_ca_file", self.broker_ca_file.is_some()),
+                ("broker_start", self.broker_start.is_some()),
+                ("broker_stream", self.broker_stream.is_some()),
+            ] {
+                if is_given {
+                    return Err(Failure::new(format!(
+                        "the setting {setting} has no effect without broker: set broker, or remove {setting}"
+                    )));
+                }
+            }
+            return Ok(None);
+        };
+        let url = self.broker_url.as_ref();
+        let url = url.ok_or_else(|| Failure::new("broker nats needs the setting broker_url"))?;
+        let mut config = url.0.clone();
+        config.credentials_file.clone_from(&self.broker_credentials_file);
+        config.ca_file.clone_from(&self.broker_ca_file);
+        if let Some(StreamName(stream)) = &self.broker_stream {
+            config.stream.clone_from(stream);
+        }
+        Ok(Some((config, self.broker_start.map(|BrokerStartName(start)| start).unwrap_or_default())))
+    }
+}
+
+/// Message broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BrokerName {
+    /// NATS JetStream.
+    Nats,
+}
+
+impl FromStr for BrokerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "nats" => Ok(Self::Nats),
+            _ => Err(format!("must be nats, not {:?}", shown(text))),
+        }
+    }
+}
+
+read_from_text!(BrokerName);
+
+/// URL of a broker.
+#[derive(Clone, Debug)]
+pub(crate) struct BrokerUrl(NatsConfig);
+
+impl FromStr for BrokerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        NatsConfig::new(text).map(Self).map_err(|why| format!("{why}; {NOT_REPEATED}"))
+    }
+}
+
+read_from_text!(BrokerUrl);
+
+/// Where publishing begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BrokerStartName(BrokerStart);
+
+impl FromStr for BrokerStartName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "start" => Ok(Self(BrokerStart::Start)),
+            "now" => Ok(Self(BrokerStart::Now)),
+            _ => Err(format!("must be start or now, not {:?}", shown(text))),
+        }
+    }
+}
+
+read_from_text!(BrokerStartName);
+
+/// Name of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StreamName(String);
+
+impl FromStr for StreamName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        check_stream_name(text).map_err(|why| format!("{why}, not {:?}", shown(text)))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+read_from_text!(StreamName);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that wrong values are refused with what is allowed, and that a wrong URL is not repeated.
+    #[test]
+    fn wrong_values_are_refused() {
+        assert_eq!("kafka".parse::<BrokerName>().unwrap_err(), "must be nats, not \"kafka\"");
+        assert_eq!("end".parse::<BrokerStartName>().unwrap_err(), "must be start or now, not \"end\"");
+        assert!("a.b".parse::<StreamName>().unwrap_err().contains("not \"a.b\""));
+        let wrong = "nats://user:secret@host".parse::<BrokerUrl>().unwrap_err();
+        assert!(wrong.contains("broker_credentials_file") && !wrong.contains("secret"), "{wrong}");
+    }
+
+    /// Proves that a setting without a broker is refused by its name, that a broker needs a URL, and what the defaults are.
+    #[test]
+    fn settings_of_a_broker_need_the_broker() {
+        let none = || Events {
+            broker: None,
+            broker_url: None,
+            broker_credentials_file: None,
+            broker_ca_file: None,
+            broker_start: None,
+            broker_stream: None,
+        };
+        assert!(none().broker().unwrap().is_none());
+        for (events, name) in [
+            (Events { broker_url: Some("nats://one".parse().unwrap()), ..none() }, "broker_url"),
+            (Events { broker_credentials_file: Some("file".into()), ..none() }, "broker_credentials_file"),
+            (Events { broker_ca_file: Some("file".into()), ..none() }, "broker_ca_file"),
+            (Events { broker_start: Some("now".parse().unwrap()), ..none() }, "broker_start"),
+            (Events { broker_stream: Some("S".parse().unwrap()), ..none() }, "broker_stream"),
+        ] {
+            let refusal = events.broker().unwrap_err().to_string();
+            assert!(
+                refusal.contains(&format!("the setting {name} has no effect without broker")),
+                "{refusal}"
+            );
+        }
+        let nats = || Events { broker: Some(BrokerName::Nats), ..none() };
+        assert!(nats().broker().unwrap_err().to_string().contains("needs the setting broker_url"));
+        let events = Events { broker_url: Some("tls://one,tls://two".parse().unwrap()), ..nats() };
+        let (config, start) = events.broker().unwrap().unwrap();
+        assert_eq!((config.stream.as_str(), start), ("DABBA_EVENTS", BrokerStart::Start));
+    }
+}
