@@ -170,7 +170,8 @@ async fn a_copy_of_other_content_is_refused() {
     assert!(text(&changed, &target).await.contains("accounts (5 rows, now 5)"));
     let mut more = Memory::new();
     more.tables[2].push(vec![Value::Number(5)]);
-    assert!(text(&more, &target).await.contains("memberships (5 rows, now 6)"));
+    let grown = format!("{} (5 rows, now 6)", TABLES[2].name);
+    assert!(text(&more, &target).await.contains(&grown));
     let other = Memory { account: "b", ..Memory::new() };
     assert!(text(&other, &target).await.contains("of another embedded database"));
     let empty = Memory { account: "", ..Memory::new() };
