@@ -31,6 +31,9 @@ const PAUSES: Backoff = Backoff { base: Duration::from_secs(1), max: Duration::f
 /// Maximum pause that the command accepts from a server.
 const MAX_PAUSE: Duration = Duration::from_mins(1);
 
+/// Minimum pause before the command reconnects, whatever the server requests.
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+
 /// Arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -104,7 +107,7 @@ impl Watch {
                     output::note(format_args!(
                         "the server ended the stream ({reason}); the command reconnects"
                     ));
-                    pause.min(MAX_PAUSE)
+                    pause.clamp(MIN_PAUSE, MAX_PAUSE)
                 }
                 Ended::Broken(reason) => {
                     self.failures = self.failures.saturating_add(1);
@@ -169,7 +172,7 @@ impl Watch {
         if event == "bye" {
             let bye: Value = serde_json::from_str(&data).unwrap_or_default();
             let pause = Duration::from_millis(bye["retry_after_ms"].as_u64().unwrap_or(1_000));
-            return Ok(Some(Ended::Bye(bye["reason"].as_str().unwrap_or("no reason").to_owned(), pause)));
+            return Ok(Some(Ended::Bye(printable(bye["reason"].as_str().unwrap_or("no reason")), pause)));
         }
         if event != "heartbeat" {
             let parsed = serde_json::from_str(&data);
@@ -199,7 +202,12 @@ fn line(event: &str, public: &Value) -> String {
     let time = text("time").parse::<Timestamp>();
     let time = time.map_or_else(|_| text("time").to_owned(), |time| format!("{time:.3}"));
     let reason = public["data"]["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
-    format!("{time}  {code}  order {order}  restaurant {restaurant}  {event}{reason}")
+    printable(&format!("{time}  {code}  order {order}  restaurant {restaurant}  {event}{reason}"))
+}
+
+/// Returns a text of a server without control characters, which would change the terminal.
+fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 /// Returns the display code of an order: five characters of Crockford's base 32 for the last 25 bits of its id.
@@ -233,6 +241,13 @@ mod tests {
             let expected = format!("{shown}  1ZZZZ  order {order}  restaurant R  marked_ready (too_busy)");
             assert_eq!(line("marked_ready", &event), expected);
         }
+    }
+
+    /// Proves that no text of a server changes the terminal.
+    #[test]
+    fn a_line_contains_no_control_characters() {
+        let event = json!({"time": "\u{1b}[2J", "subject": "R\n", "partitionkey": "\u{7}", "data": {}});
+        assert_eq!(line("pla\rced", &event), "[2J  -----  order   restaurant R  placed");
     }
 
     /// Proves that a display code is refused as the id of an order with the place where the id is.
