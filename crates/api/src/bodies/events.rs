@@ -57,3 +57,17 @@ pub(crate) fn page(read: &FeedRead, audience: Audience) -> String {
     // A cursor consists of characters that JSON does not escape.
     format!("{{\"events\":[{events}],\"next_cursor\":\"{cursor}\",\"at_end\":{at_end}{incomplete}}}")
 }
+
+/// A message of a stream (server-sent events), by its fields.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what `sse` writes")]
+pub(crate) struct StreamMessage {
+    /// The position after the message, from which the stream resumes. `bye` has none.
+    id: Option<String>,
+    /// The short type of an event, `heartbeat` or `bye`.
+    event: String,
+    /// JSON in one line: a public event, or the content of `heartbeat` or `bye`.
+    data: String,
+    /// Time after which a client reconnects, in milliseconds. Only in the first message.
+    retry: Option<u32>,
+}

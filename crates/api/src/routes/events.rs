@@ -14,6 +14,7 @@ use axum::{
 };
 use dabba_domain::{
     OrderId, RestaurantId, Role,
+    limits::MAX_ORDER_VERSION,
     order::{Event, Version},
 };
 use dabba_engine::Principal;
@@ -36,7 +37,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::paths::OrderPath;
 use crate::{
     app::App,
-    bodies::events::{FeedDocument, page},
+    bodies::events::{FeedDocument, StreamMessage, page},
     code,
     problem::{
         ApiProblem, BadParameter, Expired, Failures, Missing, NotAllowed, Result, TooManyStreams,
@@ -55,6 +56,8 @@ const WAIT_MARGIN: Duration = Duration::from_secs(5);
 /// Value of `Retry-After` when too many streams are open. A stream whose client has disconnected ends with its next
 /// heartbeat.
 const RETRY_AFTER_FULL: Duration = Duration::from_secs(10);
+/// The description of `after` states the number.
+const _: () = assert!(MAX_ORDER_VERSION == 1_000);
 /// Value of `after` for the start of the feed.
 const START: &str = "start";
 
@@ -107,7 +110,7 @@ struct FeedStreamQuery {
 struct OrderStreamQuery {
     /// The version after which the stream begins. Default 0: from the first event. The header `Last-Event-ID` takes
     /// precedence.
-    #[param(value_type = Option<u32>, minimum = 0)]
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 1000)]
     after: Option<Version>,
 }
 
@@ -127,7 +130,7 @@ fn start(text: &str) -> Result<Start, String> {
 }
 
 fn version(text: &str) -> Result<Version, String> {
-    Version::read(text).ok_or_else(|| "must be a version of the order: a whole number in digits".to_owned())
+    number(text, 0, MAX_ORDER_VERSION)
 }
 
 fn take_types(parameters: &mut Parameters) -> TypeSet {
@@ -291,7 +294,7 @@ async fn read_feed(
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last message that the client received."),
     ),
     responses(
-        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream", headers(
+        (status = 200, description = "The messages of the stream.", body = StreamMessage, content_type = "text/event-stream", headers(
             ("X-Accel-Buffering" = String, description = "`no`: proxies pass each message on at once."),
         )),
         Unauthenticated, NotAllowed, Missing, BadParameter, Expired, TooManyStreams, Failures,
@@ -326,7 +329,7 @@ async fn stream_feed(
         ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last message that the client received."),
     ),
     responses(
-        (status = 200, description = "The stream.", body = String, content_type = "text/event-stream", headers(
+        (status = 200, description = "The messages of the stream.", body = StreamMessage, content_type = "text/event-stream", headers(
             ("X-Accel-Buffering" = String, description = "`no`: proxies pass each message on at once."),
         )),
         Unauthenticated, NotAllowed, Missing, BadParameter, Expired, TooManyStreams, Failures,
