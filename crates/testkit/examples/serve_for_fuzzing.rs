@@ -5,12 +5,15 @@
 
 #![expect(clippy::print_stdout, reason = "the printed line is the program's output")]
 
+use std::time::Duration;
+
 use dabba_testkit::TestServer;
 use serde_json::json;
 
 #[tokio::main]
 async fn main() {
-    let server = TestServer::start().await;
+    // A long poll waits until 5 s before the timeout of the request: 1 s, so that a fuzzer does not wait 25 s for each.
+    let server = TestServer::builder().web(|web| web.request_timeout = Duration::from_secs(6)).start().await;
     let order = server.place("fuzzing", &TestServer::order()).await;
     let description = json!({
         "url": format!("http://{}", server.address()),
