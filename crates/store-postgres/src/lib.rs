@@ -193,15 +193,16 @@ impl PostgresStore {
         let held = Arc::new(Held::new(ownership.clone()));
         let (verified, is_verified) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
         let known_schema = options.known_schema.min(migrate::NEWEST);
+        let metrics = PostgresMetrics::default();
         let watched = monitor::Watched {
             connections: Arc::clone(&connections),
             held: Arc::clone(&held),
             is_verified: Arc::clone(&is_verified),
             known_schema,
             replica: replica.clone(),
+            metrics: metrics.clone(),
         };
         let monitor = monitor::run(Arc::clone(&verified), watched, Arc::clone(&supervisor));
-        let metrics = PostgresMetrics::default();
         Ok(Self {
             monitor: tokio::spawn(monitor),
             supervisor,

@@ -1,15 +1,15 @@
-//! The counters of a store.
+//! The measurements of a store.
 
-use std::fmt;
+use std::{fmt, sync::atomic::AtomicU64};
 
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::Counter},
+    metrics::{MetricType, counter::Counter, gauge::Gauge},
     registry::Registry,
 };
 
-/// Counters of a [`crate::PostgresStore`]. Clones share their values.
+/// Measurements of a [`crate::PostgresStore`]. Clones share their values.
 #[derive(Clone, Debug, Default)]
 pub struct PostgresMetrics {
     /// Transactions begun, each attempt counted.
@@ -30,7 +30,15 @@ pub struct PostgresMetrics {
     pub unknown_outcomes_resolved: Counter,
     /// Batches lost at COMMIT whose outcome stayed unknown.
     pub unknown_outcomes_unresolved: Counter,
+    /// Time for which an open transaction of the cluster has delayed the feed, in seconds; 0 if none does.
+    pub oldest_writer: Gauge<f64, AtomicU64>,
 }
+
+/// Name and help text of the gauge.
+const OLDEST_WRITER: (&str, &str) = (
+    "dabba_postgres_oldest_writer_seconds",
+    "Time for which an open transaction of the cluster has delayed the feed, in seconds; 0 if none does.",
+);
 
 type Read = fn(&PostgresMetrics) -> &Counter;
 
@@ -60,7 +68,7 @@ const COUNTERS: &[(&str, &str, Read)] = &[
 ];
 
 impl PostgresMetrics {
-    /// Registers the counters of all shards with the shard's name as a label. All shards are registered together,
+    /// Registers the measurements of all shards with the shard's name as a label. All shards are registered together,
     /// because the metric formats require that all series of a name follow one description.
     pub fn register(shards: Vec<(String, Self)>, registry: &mut Registry) {
         registry.register_collector(Box::new(PostgresCollector(shards)));
@@ -78,6 +86,11 @@ impl Collector for PostgresCollector {
                 let labels = [("shard", shard.as_str())];
                 read(metrics).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let mut family =
+            encoder.encode_descriptor(OLDEST_WRITER.0, OLDEST_WRITER.1, None, MetricType::Gauge)?;
+        for (shard, metrics) in &self.0 {
+            metrics.oldest_writer.encode(family.encode_family(&[("shard", shard.as_str())])?)?;
         }
         Ok(())
     }
@@ -99,5 +112,6 @@ mod tests {
         assert!(text.contains("dabba_postgres_deadlocks_total{shard=\"south\"} 1"), "{text}");
         assert!(text.contains("dabba_postgres_give_ups_total{shard=\"north\"} 0"), "{text}");
         assert_eq!(text.matches("# TYPE dabba_postgres_deadlocks ").count(), 1, "{text}");
+        assert!(text.contains("dabba_postgres_oldest_writer_seconds{shard=\"north\"} 0"), "{text}");
     }
 }

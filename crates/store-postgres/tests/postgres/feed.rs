@@ -3,13 +3,16 @@
 use dabba_pg_cluster::Cluster;
 use dabba_store::{FeedPosition, FeedStore as _, OrderStore as _, StoreError, conformance::builders::World};
 use dabba_store_postgres::{
-    Ownership, PostgresOptions, PostgresStore,
+    Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES,
     admin::{Administration, ShardState},
 };
 
-use crate::common::{
-    eventually, eventually_some, feed_after, fresh_database, open, own_database, randomness, session,
-    whole_feed,
+use crate::{
+    common::{
+        eventually, eventually_some, feed_after, fresh_database, open, own_database, randomness, session,
+        whole_feed,
+    },
+    rights::restricted,
 };
 
 /// A transaction draws its position in the feed early and commits late, while other transactions commit. No reader
@@ -66,6 +69,24 @@ async fn a_transaction_that_commits_late_is_not_read_past() {
     let all = whole_feed(&store).await;
     assert_eq!([before, seen].concat(), all);
     assert!(all.iter().any(|event| event.order_id == late.order_id));
+}
+
+/// The metric of the oldest open transaction shows a transaction that delays the feed, also in another database of the
+/// cluster and for a user without a right to see it, and shows 0 when the transaction has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_delays_the_feed_is_measured() {
+    let (cluster, url) = own_database();
+    let store = open(&restricted(&url, REQUIRED_PRIVILEGES).await).await;
+    // The checks begin with the first use.
+    assert_eq!(whole_feed(&store).await, []);
+    let oldest = || store.metrics().oldest_writer.get();
+    let other = session(&cluster.database()).await;
+    other.batch_execute("BEGIN; CREATE TABLE slow (id int)").await.unwrap();
+    // The open transaction delays nothing before a later one ends.
+    session(&url).await.batch_execute("SELECT pg_current_xact_id()").await.unwrap();
+    eventually("the transaction is measured", async || oldest() > 0.4).await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    eventually("the transaction has ended", async || oldest() < 0.1).await;
 }
 
 /// A transaction that only reads never delays the feed, however long it lasts.
