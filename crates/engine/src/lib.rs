@@ -47,6 +47,7 @@ mod readiness;
 pub mod sealing;
 mod sink;
 mod sparse;
+mod turns;
 mod work;
 mod writing;
 

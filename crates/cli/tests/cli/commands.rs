@@ -73,8 +73,9 @@ fn closed_output() -> Stdio {
 #[test]
 fn a_command_ends_silently_when_its_reader_goes_away() {
     let directory = tempfile::tempdir().unwrap();
+    let simulate = ["simulate", "--seed", "1", "--orders", "10"];
     for arguments in
-        [&["settings"][..], &["openapi"], &["version"], &["completions", "bash"], &["migrate"], &["simulate"]]
+        [&["settings"][..], &["openapi"], &["version"], &["completions", "bash"], &["migrate"], &simulate]
     {
         let output = dabba(directory.path(), arguments).stdout(closed_output()).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();

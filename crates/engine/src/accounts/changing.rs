@@ -296,7 +296,7 @@ impl Accounts {
                 if account.revocation > 0 {
                     revocations.note(Subject::Account(id), account.revocation, edit.at);
                 }
-                memberships.evict(id).await;
+                memberships.evict(id);
             }
             Ok(ended)
         });

@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Actor, Problems, RestaurantId, Role};
 use dabba_store::{Account, MembershipChange, PageSize, Store, StoreError};
-use moka::{future::Cache, ops::compute::Op};
+use moka::sync::Cache;
 use tokio::time::Instant;
 
 use super::Accounts;
-use crate::{EngineConfig, Error, Principal, Scope, writing::run_to_completion};
+use crate::{EngineConfig, Error, Principal, Scope, turns::Turns, writing::run_to_completion};
 
 /// Maximum number of accounts whose memberships are cached.
 const MAX_CACHED_ACCOUNTS: u64 = 100_000;
@@ -62,7 +62,7 @@ impl Accounts {
         let by = Some(principal.credential(self.clock.now()));
         run_to_completion(async move {
             let change = store.set_membership(restaurant_id, account_id, is_member, by).await?;
-            memberships.evict(account_id).await;
+            memberships.evict(account_id);
             match change {
                 MembershipChange::Done => Ok(true),
                 MembershipChange::Unchanged => Ok(false),
@@ -184,7 +184,9 @@ impl Accounts {
 /// the entries.
 #[derive(Clone)]
 pub(crate) struct MembershipCache {
+    /// Of the kind that never waits: with the other kind, housekeeping wakes the calling task, at real times.
     entries: Cache<AccountId, Memberships>,
+    reads: Arc<Turns<AccountId>>,
     max_age: Duration,
     max_stale_age: Duration,
 }
@@ -211,12 +213,12 @@ impl MembershipCache {
             .max_capacity(MAX_CACHED_ACCOUNTS)
             .time_to_live(max_stale_age.max(Duration::from_millis(1)))
             .build();
-        Self { entries, max_age, max_stale_age }
+        Self { entries, reads: Arc::default(), max_age, max_stale_age }
     }
 
     /// Returns the restaurants for which an account works. Reads the store if no fresh entry is cached.
     async fn get(&self, account_id: AccountId, store: &dyn Store) -> Result<Arc<[RestaurantId]>, StoreError> {
-        if let Some(cached) = self.entries.get(&account_id).await.filter(Memberships::are_fresh) {
+        if let Some(cached) = self.entries.get(&account_id).filter(Memberships::are_fresh) {
             return Ok(cached.restaurants);
         }
         Box::pin(self.read_once(account_id, store)).await
@@ -228,16 +230,17 @@ impl MembershipCache {
         account_id: AccountId,
         store: &dyn Store,
     ) -> Result<Arc<[RestaurantId]>, StoreError> {
-        let entry = self.entries.entry(account_id);
-        let read = entry.and_try_compute_with(async |cached| {
-            let cached = cached.map(moka::Entry::into_value);
-            if cached.as_ref().is_some_and(Memberships::are_fresh) {
-                return Ok(Op::Nop); // Another call has read them in the meantime.
+        let read = async {
+            let cached = self.entries.get(&account_id);
+            if let Some(fresh) = cached.as_ref().filter(|cached| cached.are_fresh()) {
+                return Ok(Arc::clone(&fresh.restaurants)); // Another call has read them in the meantime.
             }
-            self.read(account_id, cached, store).await.map(Op::Put)
-        });
-        let entry = read.await?.into_entry();
-        Ok(entry.map(|entry| entry.into_value().restaurants).unwrap_or_default())
+            let memberships = self.read(account_id, cached, store).await?;
+            let restaurants = Arc::clone(&memberships.restaurants);
+            self.entries.insert(account_id, memberships);
+            Ok(restaurants)
+        };
+        self.reads.run(account_id, read).await
     }
 
     async fn read(
@@ -261,7 +264,7 @@ impl MembershipCache {
         }
     }
 
-    pub(super) async fn evict(&self, account_id: AccountId) {
-        self.entries.invalidate(&account_id).await;
+    pub(super) fn evict(&self, account_id: AccountId) {
+        self.entries.invalidate(&account_id);
     }
 }

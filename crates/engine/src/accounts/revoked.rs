@@ -83,7 +83,7 @@ impl Accounts {
             if let Ok(accounts) = &caught_up {
                 for account_id in accounts {
                     // The account's memberships may have ended too.
-                    self.memberships.evict(*account_id).await;
+                    self.memberships.evict(*account_id);
                 }
             }
             match condition.record(caught_up.map(drop)) {

@@ -11,9 +11,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use dabba_domain::{RestaurantId, Timestamp, menu::Menu, restaurant::Restaurant};
 use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
-use moka::{future::Cache, ops::compute::Op};
+use moka::sync::Cache;
 
-use crate::Error;
+use crate::{Error, turns::Turns};
 
 /// A cached catalogue, and the cached representation of its menu.
 #[derive(Debug)]
@@ -77,17 +77,20 @@ impl CatalogueEntry {
 
 pub(crate) struct CatalogueCache {
     store: Arc<dyn Store>,
+    /// Of the kind that never waits: with the other kind, housekeeping wakes the calling task, at real times.
     entries: Cache<RestaurantId, Arc<CatalogueEntry>>,
+    /// The loads.
+    loads: Turns<RestaurantId>,
 }
 
 impl CatalogueCache {
     pub(crate) fn new(store: Arc<dyn Store>, capacity: u64) -> Self {
-        Self { store, entries: Cache::new(capacity) }
+        Self { store, entries: Cache::new(capacity), loads: Turns::default() }
     }
 
     /// Returns the cached catalogue; loads it if it is not cached.
     pub(crate) async fn get(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
-        match self.entries.get(&id).await {
+        match self.entries.get(&id) {
             Some(entry) => Ok(entry),
             // Boxed, like all rare branches on the path of a request: a future has the size of its largest branch, even
             // if the branch is rarely taken.
@@ -96,9 +99,9 @@ impl CatalogueCache {
     }
 
     /// Caches the catalogue of a new restaurant, unless it has been loaded in the meantime.
-    pub(crate) async fn insert_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
+    pub(crate) fn insert_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
         let created = Arc::new(CatalogueEntry::new(catalogue));
-        self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created)).await;
+        self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created));
         created
     }
 
@@ -115,12 +118,12 @@ impl CatalogueCache {
         id: RestaurantId,
         contains: impl Fn(&CatalogueEntry) -> bool + Send,
     ) {
-        if self.entries.get(&id).await.is_some_and(|entry| contains(&entry)) {
+        if self.entries.get(&id).is_some_and(|entry| contains(&entry)) {
             return;
         }
         if let Err(error) = self.refresh(id).await {
             tracing::warn!(%error, "a changed catalogue cannot be read; it is evicted and read when it is next needed");
-            self.entries.invalidate(&id).await;
+            self.entries.invalidate(&id);
         }
     }
 
@@ -131,7 +134,7 @@ impl CatalogueCache {
             Ok(entry) => entry,
             Err(error) => {
                 tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after a change");
-                self.entries.invalidate(&id).await;
+                self.entries.invalidate(&id);
                 Arc::new(CatalogueEntry::new(written))
             }
         }
@@ -146,7 +149,7 @@ impl CatalogueCache {
         let loaded = self.load(id, Load::Stale { now }).await;
         if matches!(loaded, Err(StoreError::WrittenByNewer(_))) {
             // The cached entry must not be used for prices or decisions after a newer server has replaced it.
-            self.entries.invalidate(&id).await;
+            self.entries.invalidate(&id);
         }
         loaded.map(drop)
     }
@@ -162,32 +165,38 @@ impl CatalogueCache {
     }
 
     async fn load(&self, id: RestaurantId, when: Load) -> Result<Option<Arc<CatalogueEntry>>, StoreError> {
-        let loaded = self
-            .entries
-            .entry(id)
-            .and_try_compute_with(|cached| async move {
-                let cached = cached.map(moka::Entry::into_value);
-                // Another call may have loaded the catalogue while this one waited for its turn.
-                let is_needed = match (when, &cached) {
-                    (Load::Always, _) | (Load::Missing, None) => true,
-                    (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
-                    (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
-                };
-                if !is_needed {
-                    return Ok(Op::Nop);
-                }
-                let known = cached.as_deref().map(|entry| &entry.catalogue);
-                Ok::<_, StoreError>(match self.store.catalogue_since(id, known).await? {
-                    // The cached representation of the menu is still valid.
-                    Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => {
-                        Op::Nop
-                    }
-                    Some(catalogue) => Op::Put(Arc::new(CatalogueEntry::new(catalogue))),
-                    None => Op::Remove,
-                })
-            })
-            .await?;
-        Ok(loaded.into_entry().map(moka::Entry::into_value))
+        self.loads.run(id, self.load_in_turn(id, when)).await
+    }
+
+    async fn load_in_turn(
+        &self,
+        id: RestaurantId,
+        when: Load,
+    ) -> Result<Option<Arc<CatalogueEntry>>, StoreError> {
+        let cached = self.entries.get(&id);
+        // Another call may have loaded the catalogue while this one waited for its turn.
+        let is_needed = match (when, &cached) {
+            (Load::Always, _) | (Load::Missing, None) => true,
+            (Load::Missing, Some(_)) | (Load::Stale { .. }, None) => false,
+            (Load::Stale { now }, Some(entry)) => entry.catalogue.guard() != now,
+        };
+        if !is_needed {
+            return Ok(cached);
+        }
+        let known = cached.as_deref().map(|entry| &entry.catalogue);
+        match self.store.catalogue_since(id, known).await? {
+            // The cached representation of the menu is still valid.
+            Some(catalogue) if known.is_some_and(|known| known.guard() == catalogue.guard()) => Ok(cached),
+            Some(catalogue) => {
+                let loaded = Arc::new(CatalogueEntry::new(catalogue));
+                self.entries.insert(id, Arc::clone(&loaded));
+                Ok(Some(loaded))
+            }
+            None => {
+                self.entries.invalidate(&id);
+                Ok(None)
+            }
+        }
     }
 }
 

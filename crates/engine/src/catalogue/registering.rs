@@ -116,7 +116,7 @@ impl Catalogues {
                 limited: Arc::default(),
                 availability_revision: 1,
             };
-            Ok(Ok(catalogue_cache.insert_new(catalogue).await))
+            Ok(Ok(catalogue_cache.insert_new(catalogue)))
         });
         let refused = match created.await? {
             Ok(entry) => return Ok(RestaurantAnswer { entry, replayed: false }),
