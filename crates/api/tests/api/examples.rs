@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The restaurant in the examples.
-const EXAMPLE_RESTAURANT: &str = "01977d7b-9c60-7b20-8c00-223344556677";
+const EXAMPLE_RESTAURANT: &str = "01977d7c-1180-7c3f-9a11-0f1e2d3c4b5a";
 /// The cursor in the examples.
 const EXAMPLE_CURSOR: &str = "r2~main.0123456789abcdef.740-17";
 
