@@ -34,7 +34,7 @@ pub struct Engine {
     pub work: Arc<Work>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Arc<EngineMetrics>,
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) writer: Arc<OrderWriter>,
