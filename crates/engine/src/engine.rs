@@ -127,6 +127,7 @@ impl Engine {
                 catalogue_cache,
                 accounts: Arc::clone(&accounts),
                 signals: Arc::clone(&signals),
+                commit_signals: Arc::clone(&commit_signals),
                 max_attempts: config.max_decision_attempts,
                 poll_interval: config.catalogue_poll_interval,
             }),

@@ -70,7 +70,7 @@ pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
     SystemClock, SystemRandom,
 };
-pub use commit_signals::CommitSignals;
+pub use commit_signals::{CommitListener, CommitSignals};
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use dabba_store::AccountHolder;
 pub use egress::{
