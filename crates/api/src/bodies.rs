@@ -15,3 +15,4 @@ pub(crate) mod sandbox;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod webhook_endpoints;

@@ -73,6 +73,8 @@ dabba_web::codes! {
     LAST_ADMIN, "last_admin", CONFLICT, "This is the last enabled admin";
     /// The service account has the maximum number of active API keys.
     TOO_MANY_API_KEYS, "too_many_api_keys", CONFLICT, "The service account has too many API keys";
+    /// The owner has the maximum number of webhook endpoints.
+    TOO_MANY_WEBHOOK_ENDPOINTS, "too_many_webhook_endpoints", CONFLICT, "The owner has too many webhook endpoints";
     /// A position in the feed or in a stream no longer exists, because a database was restored or replaced.
     CURSOR_EXPIRED, "cursor_expired", GONE, "The cursor has expired";
 }

@@ -2,8 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use dabba_engine::{AdjustableClock, WebhookReader};
-use dabba_outbound::live::LiveConfig;
+use dabba_engine::{AdjustableClock, WebhookReader, Webhooks};
+use dabba_outbound::{live::LiveConfig, webhooks::WebhookSender};
 
 /// Maximum size of the body of a menu, in bytes.
 pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
@@ -17,8 +17,19 @@ pub struct ApiConfig {
     pub webhooks: Option<Arc<dyn WebhookReader>>,
     /// The engine's clock, if admins may advance it (sandbox). `None`: nobody can advance the clock.
     pub sandbox: Option<Arc<dyn AdjustableClock>>,
+    /// The webhook endpoints. `None`: the server has no webhook endpoints.
+    pub webhook_endpoints: Option<WebhookEndpoints>,
     /// Limits, heartbeats and measurements of streams.
     pub live: LiveConfig,
+}
+
+/// What the operations on webhook endpoints use.
+#[derive(Clone)]
+pub struct WebhookEndpoints {
+    /// The use cases.
+    pub manager: Arc<Webhooks>,
+    /// The sender, for test events.
+    pub sender: Arc<WebhookSender>,
 }
 
 impl fmt::Debug for ApiConfig {

@@ -36,7 +36,7 @@ use dabba_web::{Code, Hosts, Registry, SigningKey, Web, WebConfig, layered};
 
 use self::app::App;
 pub use self::{
-    config::{ApiConfig, MAX_MENU_BYTES},
+    config::{ApiConfig, MAX_MENU_BYTES, WebhookEndpoints},
     openapi::{openapi_json, problems_of, problems_of_restaurants},
 };
 

@@ -65,6 +65,10 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
             description = "The feed of events, and live streams. `/events.schema.json` describes the events, `/asyncapi.json` the \
                            messages of the streams."
         ),
+        (
+            name = "webhooks",
+            description = "Webhook endpoints: servers to which Dabba sends events, signed as Standard Webhooks specifies."
+        ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
         (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),
@@ -106,7 +110,8 @@ fn description() -> String {
          - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
          - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
-           member means the same as omitting it, except for `delivery` of a restaurant's settings.\n\
+           member means the same as omitting it, except for `delivery` of a restaurant's settings \
+           and `types` of a change of a webhook endpoint.\n\
          - New values may be added to the enums of responses, and new variants to their one-ofs: treat an unknown value as a \
            text, and skip an unknown variant. The enums of requests are complete.\n\
          - Bodies have at most {body_kib} KiB, menus {menu_mib} MiB.\n\

@@ -87,6 +87,10 @@ impl From<Conflict> for ApiProblem {
             Conflict::TooManyApiKeys { limit } => {
                 Problem::new(code::TOO_MANY_API_KEYS, text).with("api_keys_limit", limit)
             }
+            Conflict::TooManyWebhookEndpoints { limit } => {
+                Problem::new(code::TOO_MANY_WEBHOOK_ENDPOINTS, text).with("webhook_endpoints_limit", limit)
+            }
+            Conflict::CursorExpired(_) => Problem::new(code::CURSOR_EXPIRED, text),
             Conflict::EmailTaken => Problem::new(code::EMAIL_TAKEN, text),
             Conflict::TaskNeedsAdmin => Problem::new(code::REVIEW_NOT_RETRYABLE, text),
         };

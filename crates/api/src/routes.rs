@@ -28,6 +28,8 @@ mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
 mod tokens;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod webhook_endpoints;
 mod webhooks;
 mod writes;
 
@@ -58,6 +60,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(commands::router())
         .merge(events::router())
         .merge(tasks::router())
+        .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())
 }

@@ -16,7 +16,7 @@ pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
 pub use stock::{StockAdjustment, StockAnswer};
 
-use crate::{Clock, EngineMetrics, Random, accounts::Accounts, work::WorkerSignals};
+use crate::{Clock, CommitSignals, EngineMetrics, Random, accounts::Accounts, work::WorkerSignals};
 
 /// Use cases of restaurants, their menus and their stock.
 pub struct Catalogues {
@@ -29,6 +29,8 @@ pub struct Catalogues {
     pub(crate) accounts: Arc<Accounts>,
     /// Receives the hints of the store that tasks are due.
     pub(crate) signals: Arc<WorkerSignals>,
+    /// Receives the hints of the store that other processes have written events.
+    pub(crate) commit_signals: Arc<CommitSignals>,
     /// Maximum number of attempts of a change whose catalogue changes before the write.
     pub(crate) max_attempts: u32,
     /// Interval at which the revisions of the cached catalogues are polled.

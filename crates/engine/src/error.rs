@@ -6,7 +6,7 @@ use dabba_domain::{
     order::{AllowedAction, OrderStatus, Rejection, Version},
     restaurant::{Revision, SettingsChangeError},
 };
-use dabba_store::{MenuRevisions, StoreError};
+use dabba_store::{CursorVoid, MenuRevisions, StoreError};
 
 use crate::{ClockSkew, GatewayError, Obstacle, Quote, sparse::LogRateLimit};
 
@@ -174,6 +174,17 @@ pub enum Conflict {
         /// The maximum.
         limit: u32,
     },
+    /// The owner of the webhook endpoint has the maximum number of endpoints.
+    #[error(
+        "the owner has {limit} webhook endpoints, which is the maximum; delete one that is no longer used"
+    )]
+    TooManyWebhookEndpoints {
+        /// The maximum.
+        limit: u32,
+    },
+    /// The cursor of the feed is void, because a database was restored or replaced.
+    #[error("{0}; use a newer cursor, or since with a time")]
+    CursorExpired(CursorVoid),
     /// The task is for an admin, not for a worker.
     #[error(
         "a review cannot be retried, because no worker can do it; do what its detail says, then resolve the task"

@@ -19,6 +19,9 @@
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
 //! | `engine.work` | [`Work`] | workers and parked tasks, maintenance |
 //!
+//! [`Webhooks`] manages webhook endpoints. It is no part of an engine, because it also needs an [`Egress`] and the keys
+//! that seal secrets, which only a process with webhooks has.
+//!
 //! The methods of [`Engine`] itself concern the whole process: start and shutdown, readiness, metrics, time, randomness.
 //!
 //! Time, randomness, the payment provider and servers whose URLs users enter are ports ([`Clock`], [`Random`],
@@ -47,6 +50,7 @@ mod readiness;
 pub mod sealing;
 mod sink;
 mod sparse;
+mod webhooks;
 mod work;
 mod writing;
 
@@ -65,7 +69,7 @@ pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
     SystemClock, SystemRandom,
 };
-pub use commit_signals::CommitSignals;
+pub use commit_signals::{CommitListener, CommitSignals};
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
 pub use dabba_store::AccountHolder;
 pub use egress::{
@@ -86,4 +90,11 @@ pub use payments::{
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
+pub use webhooks::{
+    DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_OVERLAP_SECONDS,
+    MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY,
+    MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, ReplayFrom, SINCE_MARGIN, TestPermit,
+    WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE, WebhookAnswer, WebhookAttempts, WebhookPatch,
+    WebhookRequest, WebhookSecret, WebhookSecretError, Webhooks, webhook_secret_place,
+};
 pub use work::Work;

@@ -112,11 +112,15 @@ pub enum Scope {
     ReadEvents,
     /// Read the events of many orders as a partner, with fewer personal data.
     PartnerEvents,
+    /// Read webhook endpoints, and the results of their deliveries.
+    ReadWebhooks,
+    /// Create, change and replay webhook endpoints, which receive the events of many orders.
+    WriteWebhooks,
 }
 
 impl Scope {
     /// Every scope.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::ReadOrders,
         Self::WriteOrders,
         Self::ReadCatalogue,
@@ -127,6 +131,8 @@ impl Scope {
         Self::WriteTasks,
         Self::ReadEvents,
         Self::PartnerEvents,
+        Self::ReadWebhooks,
+        Self::WriteWebhooks,
     ];
 
     /// Returns the scope's name.
@@ -142,6 +148,8 @@ impl Scope {
             Self::WriteTasks => "tasks:write",
             Self::ReadEvents => "events:read",
             Self::PartnerEvents => "events:partner",
+            Self::ReadWebhooks => "webhooks:read",
+            Self::WriteWebhooks => "webhooks:write",
         }
     }
 

@@ -33,7 +33,7 @@ use std::{
 };
 
 use dabba_domain::RestaurantId;
-use dabba_engine::{CommitSignals, Engine};
+use dabba_engine::Engine;
 use dabba_store::{FeedSource, Need, Store};
 use tokio::{sync::Semaphore, task::JoinSet};
 
@@ -85,7 +85,6 @@ pub struct Live {
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) store: Arc<dyn Store>,
-    signals: Arc<CommitSignals>,
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) sources: Vec<FeedSource>,
     streams: Arc<OpenStreams>,
@@ -126,7 +125,6 @@ impl Live {
         }
         let shared = Shared {
             engine: Arc::clone(engine),
-            signals: Arc::clone(engine.commit_signals()),
             shards,
             sources: store.feed_sources(),
             store,
@@ -146,8 +144,9 @@ impl Live {
         let supervisor = self.shared.engine.supervisor();
         for shard in &self.shared.shards {
             let part = supervisor.part(format!("feed_follower_{}", shard.index), Need::Helpful);
+            let commits = self.shared.engine.commit_signals().listen(shard.index);
             let (shared, shard) = (Arc::clone(&self.shared), Arc::clone(shard));
-            let follower = Follower { shared, shard, part };
+            let follower = Follower { shared, shard, part, commits };
             let supervisor = Arc::clone(supervisor);
             running.spawn(async move {
                 supervisor.run(&follower.part, || follower.run()).await;
@@ -162,7 +161,6 @@ impl Live {
                 });
             };
         }
-        run!("feed_hints", follow_hints);
         run!("stream_heartbeats", beat);
         run!("stream_memberships", check_memberships);
     }

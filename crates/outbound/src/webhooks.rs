@@ -43,8 +43,9 @@ pub mod signature;
 mod target;
 mod window;
 
+pub use dabba_engine::{WEBHOOK_SECRET_PURPOSE as SECRET_PURPOSE, webhook_secret_place as secret_place};
+
 pub use self::{
-    endpoint::{SECRET_PURPOSE, secret_place},
     message::TEST_TYPE,
     metrics::WebhookMetrics,
     sender::{TestAttempt, TestError, WebhookPorts, WebhookSender},

@@ -1,12 +1,18 @@
 //! Adds the domain's limits to the schemas. `utoipa` accepts limits only as literals. This module takes them from
 //! [`dabba_domain::limits`] instead, so that each number is defined once.
 
-use dabba_domain::limits::{
-    MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH, MAX_ITEMS,
-    MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY,
-    MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+use dabba_domain::{
+    limits::{
+        MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
+        MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES,
+        MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+    },
+    order::Event,
 };
-use dabba_engine::{MAX_EMAIL_LENGTH, MAX_KEY_SCOPES, MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, Scope};
+use dabba_engine::{
+    MAX_EMAIL_LENGTH, MAX_KEY_SCOPES, MAX_OVERLAP_SECONDS, MAX_PASSWORD_LENGTH, MAX_TARGET_URL_LENGTH,
+    MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY, MIN_PASSWORD_LENGTH, Scope,
+};
 use dabba_store::IdempotencyKey;
 use serde_json::{Value, json};
 
@@ -35,6 +41,10 @@ pub(super) fn set_limits(document: &mut Value) {
     let lengths = |min: usize, max: usize| json!({"minLength": min, "maxLength": max});
     let range = |min: u32, max: u32| json!({"minimum": min, "maximum": max});
     let count = |min: usize, max: usize| json!({"minItems": min, "maxItems": max});
+    let types = || {
+        let names = json!({"type": "string", "enum": Event::NAMES});
+        json!({"minItems": 1, "maxItems": Event::NAMES.len(), "uniqueItems": true, "items": names})
+    };
     let option_count = u32::try_from(MAX_OPTIONS).unwrap_or(u32::MAX);
     let line_count = u32::try_from(MAX_LINES).unwrap_or(u32::MAX);
     let limits = [
@@ -62,6 +72,15 @@ pub(super) fn set_limits(document: &mut Value) {
             "scopes",
             json!({"minItems": 1, "maxItems": MAX_KEY_SCOPES, "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}}),
         ),
+        ("WebhookEndpointRequest", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
+        ("WebhookEndpointRequest", "types", types()),
+        ("WebhookEndpointRequest", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
+        ("WebhookEndpointRequest", "batch", range(1, MAX_WEBHOOK_BATCH)),
+        ("WebhookEndpointPatch", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
+        ("WebhookEndpointPatch", "types", types()),
+        ("WebhookEndpointPatch", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
+        ("WebhookEndpointPatch", "batch", range(1, MAX_WEBHOOK_BATCH)),
+        ("WebhookSecretRotation", "overlap_seconds", range(0, MAX_OVERLAP_SECONDS)),
         ("ClockAdvance", "seconds", range(1, MAX_ADVANCE_SECONDS)),
         ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),
         ("OptionGroupDocument", "min", range(0, option_count)),

@@ -79,20 +79,40 @@ pub(super) fn allow_null(document: &mut Value) {
 }
 
 /// Optional members for which `null` differs from an omitted member, with the meaning of `null`.
-const MEANINGS_OF_NULL: [(&str, &str, &str); 1] = [("SettingsDocument", "delivery", "No delivery.")];
+const MEANINGS_OF_NULL: [(&str, &str, &str); 2] =
+    [("SettingsDocument", "delivery", "No delivery."), ("WebhookEndpointPatch", "types", "All types.")];
 
 /// Describes the meaning of `null` where it differs from an omitted member. The reader of requests depends on this
 /// description.
 pub(super) fn describe_null(document: &mut Value) {
     for (schema, member, meaning) in MEANINGS_OF_NULL {
-        let pointer = format!("/components/schemas/{schema}/properties/{member}/oneOf");
-        let variants = document.pointer_mut(&pointer).and_then(Value::as_array_mut);
+        let pointer = format!("/components/schemas/{schema}/properties/{member}");
+        let member_schema = document.pointer_mut(&pointer);
+        let variants = member_schema.and_then(|member| {
+            separate_null(member);
+            member["oneOf"].as_array_mut()
+        });
         let null =
             variants.and_then(|variants| variants.iter_mut().find(|variant| variant["type"] == "null"));
         debug_assert!(null.is_some(), "{schema} has no nullable member {member}");
         if let Some(null) = null {
             null["description"] = json!(meaning);
         }
+    }
+}
+
+/// Makes a variant of its own of `null` among the types of a member.
+fn separate_null(member: &mut Value) {
+    let kinds = member["type"].as_array();
+    let Some(kind) = kinds.and_then(|kinds| kinds.iter().find(|kind| **kind != "null")).cloned() else {
+        return;
+    };
+    let mut other = member.take();
+    let description = other.as_object_mut().and_then(|other| other.remove("description"));
+    other["type"] = kind;
+    *member = json!({"oneOf": [other, {"type": "null"}]});
+    if let Some(description) = description {
+        member["description"] = description;
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) struct ProblemDocument {
     open_orders_limit: Option<u32>,
     /// `too_many_api_keys`: maximum number of active API keys of a service account.
     api_keys_limit: Option<u32>,
+    /// `too_many_webhook_endpoints`: maximum number of webhook endpoints of the owner.
+    webhook_endpoints_limit: Option<u32>,
     /// `too_many_requests`: name of the limit that was reached, as in `RateLimit-Policy`.
     policy: Option<String>,
     /// `too_many_requests`: maximum in `window_seconds`: requests, or bytes of bodies.
@@ -209,10 +211,15 @@ refusals! {
     /// Refusals of the creation of an API key.
     NoApiKey: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED TOO_MANY_API_KEYS;
+    /// Refusals of the creation of a webhook endpoint.
+    NoWebhookEndpoint: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
+        IDEMPOTENCY_KEY_REUSED TOO_MANY_WEBHOOK_ENDPOINTS;
+    /// Refusals of the deletion of a webhook endpoint.
+    NotRemoved: BAD_REQUEST PRECONDITION_FAILED TOO_MANY_CHANGES;
     /// Refusals of the creation of a restaurant.
     NotCreated: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED EXTERNAL_ID_TAKEN;
-    /// Refusals of changes of a restaurant that may have a key and name the revision that they replace.
+    /// Refusals of changes that may have a key and name the revision or version that they replace.
     NotUpdated: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE INVALID
         IDEMPOTENCY_KEY_REUSED PRECONDITION_FAILED TOO_MANY_CHANGES;
     /// Refusals of closing a restaurant permanently.

@@ -1,6 +1,6 @@
 //! The parameters of paths in the description. `InPath` reads them.
 
-use dabba_domain::{AccountId, ApiKeyId, OrderId, RestaurantId, TaskId, text::Slug};
+use dabba_domain::{AccountId, ApiKeyId, OrderId, RestaurantId, TaskId, WebhookEndpointId, text::Slug};
 use utoipa::IntoParams;
 
 #[derive(IntoParams)]
@@ -63,4 +63,12 @@ pub(super) struct OrderPath {
 pub(super) struct TaskPath {
     /// The task.
     task_id: TaskId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct WebhookEndpointPath {
+    /// The webhook endpoint.
+    endpoint_id: WebhookEndpointId,
 }

@@ -35,7 +35,12 @@ use utoipa::{
 
 use crate::{
     app::App,
-    bodies::{accounts::AccountBody, restaurants::RestaurantBody, stock::LevelBody},
+    bodies::{
+        accounts::AccountBody,
+        restaurants::RestaurantBody,
+        stock::LevelBody,
+        webhook_endpoints::{WebhookEndpointBody, WebhookEndpointWithSecretBody},
+    },
     code,
     problem::{ApiProblem, Result},
 };
@@ -60,6 +65,18 @@ impl Resource for AccountBody {
     const NAME: &'static str = "account";
     const ETAG: &'static str = "The account's version.";
     const IF_MATCH: &'static str = "ETags of versions; the account must be at one of them.";
+}
+
+impl Resource for WebhookEndpointBody {
+    const NAME: &'static str = "webhook endpoint";
+    const ETAG: &'static str = "The webhook endpoint's version.";
+    const IF_MATCH: &'static str = "ETags of versions; the webhook endpoint must be at one of them.";
+}
+
+impl Resource for WebhookEndpointWithSecretBody {
+    const NAME: &'static str = WebhookEndpointBody::NAME;
+    const ETAG: &'static str = WebhookEndpointBody::ETAG;
+    const IF_MATCH: &'static str = WebhookEndpointBody::IF_MATCH;
 }
 
 impl Resource for LevelBody {

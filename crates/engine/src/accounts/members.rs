@@ -98,7 +98,7 @@ impl Accounts {
     }
 
     /// Returns whether a caller works for a restaurant.
-    async fn works_for(&self, principal: &Principal, id: RestaurantId) -> Result<bool, Error> {
+    pub(crate) async fn works_for(&self, principal: &Principal, id: RestaurantId) -> Result<bool, Error> {
         Ok(self.memberships_of(principal.account_id).await?.contains(&id))
     }
 

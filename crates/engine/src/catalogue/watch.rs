@@ -67,7 +67,8 @@ impl Catalogues {
                 match hint {
                     Hint::Catalogue(id) if self.catalogue_cache.contains(id) => drop(changed.insert(id)),
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
-                    Hint::Catalogue(_) | Hint::Events { .. } => {}
+                    Hint::Events { shard } => self.commit_signals.announced(shard),
+                    Hint::Catalogue(_) => {}
                 }
             }
             if changed.is_empty() {

@@ -114,6 +114,16 @@ async fn a_change_whose_hint_is_lost_is_seen_by_polling() {
     watching.sees_menu(&world, 4).await;
 }
 
+/// Proves that readers of the feed are notified of events of other processes.
+#[tokio::test]
+async fn events_of_other_processes_are_signalled() {
+    let world = World::new().await;
+    let watching = Watching::start(&world, NEVER).await;
+    let listener = watching.engine.commit_signals().listen(0);
+    world.store.hint(Hint::Events { shard: 0 }).await;
+    listener.wait().await;
+}
+
 /// Proves that a hint about an uncached or unchanged catalogue loads nothing, and that polling without a change loads
 /// nothing.
 #[tokio::test]

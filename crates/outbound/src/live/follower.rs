@@ -2,8 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_store::{Backoff, FeedEnd, FeedPage, Hint, Part, StoreError};
-use futures::StreamExt as _;
+use dabba_engine::CommitListener;
+use dabba_store::{Backoff, FeedEnd, FeedPage, Part, StoreError};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::{Shared, event::LiveEvent, shard::Shard};
@@ -34,6 +34,7 @@ pub(super) struct Follower {
     pub(super) shared: Arc<Shared>,
     pub(super) shard: Arc<Shard>,
     pub(super) part: Arc<Part>,
+    pub(super) commits: CommitListener,
 }
 
 impl Follower {
@@ -98,7 +99,7 @@ impl Follower {
     async fn wait(&self) {
         let read_at = Instant::now();
         tokio::select! {
-            () = self.shared.signals.wait(self.shard.index) => {}
+            () = self.commits.wait() => {}
             () = self.shard.wake.notified() => {}
             () = sleep(POLL_INTERVAL) => return,
         }
@@ -152,20 +153,6 @@ impl Shared {
         limit: u32,
     ) -> Result<FeedPage, StoreError> {
         in_time(self.store.feed(shard.index, after.position, limit)).await
-    }
-
-    /// Wakes the followers of shards in which other processes have written events. The hints must not end while the
-    /// store is open.
-    pub(super) async fn follow_hints(&self) -> Result<(), String> {
-        let mut hints = self.store.hints();
-        while let Some(hint) = hints.next().await {
-            if let Hint::Events { shard } = hint
-                && let Some(shard) = self.shards.get(shard)
-            {
-                shard.wake.notify_one();
-            }
-        }
-        Err("the store's hints ended".to_owned())
     }
 }
 

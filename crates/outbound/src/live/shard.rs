@@ -27,7 +27,7 @@ pub(crate) struct Shard {
     /// Name of the shard.
     pub(crate) name: String,
     state: Mutex<State>,
-    /// Notified when the follower should look for events: by a consumer, or by another process.
+    /// Notified when a consumer makes the follower read the feed.
     pub(super) wake: Notify,
     /// Notified when the follower has begun to follow.
     begun: Notify,

@@ -7,24 +7,13 @@ use std::{
 
 use dabba_domain::{RestaurantId, Timestamp, WebhookEndpointId};
 use dabba_engine::{
-    TargetUrl,
-    sealing::{SecretKeys, SecretPlace},
+    MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY, TargetUrl, sealing::SecretKeys,
+    webhook_secret_place as secret_place,
 };
 use dabba_store::{FeedEvent, WebhookEndpoint, WebhookOwner};
 
-use super::{
-    limits::{MAX_BATCH, MAX_CONCURRENCY},
-    signature::{MAX_SIGNING_SECRETS, WebhookSecret},
-};
+use super::signature::{MAX_SIGNING_SECRETS, WebhookSecret};
 use crate::public::Audience;
-
-/// Purpose under which the secrets of webhook endpoints are sealed. Part of stored data.
-pub const SECRET_PURPOSE: &str = "webhook endpoint";
-
-/// Returns the place of the sealed secrets of an endpoint, whose id is given as text.
-pub const fn secret_place(endpoint: &str) -> SecretPlace<'_> {
-    SecretPlace { purpose: SECRET_PURPOSE, row: endpoint }
-}
 
 /// An endpoint, prepared for deliveries.
 pub(super) struct Endpoint {
@@ -48,8 +37,8 @@ impl Endpoint {
                 WebhookOwner::Restaurant(_) => Audience::Restaurant,
             },
             url: TargetUrl::from_checked(settings.url.clone()),
-            batch: settings.batch.clamp(1, MAX_BATCH) as usize,
-            concurrency: settings.concurrency.clamp(1, MAX_CONCURRENCY) as usize,
+            batch: settings.batch.clamp(1, MAX_WEBHOOK_BATCH) as usize,
+            concurrency: settings.concurrency.clamp(1, MAX_WEBHOOK_CONCURRENCY) as usize,
             types: settings.types.iter().cloned().collect(),
             secrets: opened(&stored, keys),
             stored,

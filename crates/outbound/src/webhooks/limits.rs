@@ -59,12 +59,6 @@ pub const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Maximum duration of a request. The client ends requests itself; this limit holds whatever the client does.
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Maximum number of concurrent requests to an endpoint.
-pub const MAX_CONCURRENCY: u32 = 64;
-
-/// Maximum number of events in a delivery.
-pub const MAX_BATCH: u32 = 100;
-
 /// Maximum number of events read from an order's history at once.
 pub const HISTORY_PAGE: u32 = 100;
 

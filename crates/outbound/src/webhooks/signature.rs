@@ -10,11 +10,12 @@
 //! | `webhook-timestamp` | the time of the attempt, in seconds since 1970 |
 //! | `webhook-signature` | `v1,` and the HMAC-SHA256 of `ID.TIMESTAMP.BODY` in base64; while secrets overlap, one signature per secret, separated by spaces |
 
-use std::fmt;
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dabba_domain::Timestamp;
-use dabba_engine::Random;
+pub use dabba_engine::{
+    MAX_WEBHOOK_SECRET_BYTES as MAX_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES as MIN_SECRET_BYTES,
+    WEBHOOK_SECRET_PREFIX as SECRET_PREFIX, WebhookSecret, WebhookSecretError,
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -24,39 +25,13 @@ pub const ID_HEADER: &str = "webhook-id";
 pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// Name of the header with the signatures.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
-/// The text before the base64 of a secret.
-pub const SECRET_PREFIX: &str = "whsec_";
-/// Minimum length of a secret, in bytes.
-pub const MIN_SECRET_BYTES: usize = 24;
-/// Maximum length of a secret, in bytes.
-pub const MAX_SECRET_BYTES: usize = 64;
 /// Maximum number of secrets that sign one webhook: the current secret and those that it replaced.
 pub const MAX_SIGNING_SECRETS: usize = 4;
 /// Maximum length of the id of a message, in bytes.
 pub const MAX_MESSAGE_ID_LENGTH: usize = 256;
 
-/// Length of a generated secret, in bytes: that of the hash.
-const GENERATED_BYTES: usize = 32;
 /// The scheme of a signature with a shared secret.
 const SCHEME: &str = "v1";
-
-/// The secret that signs the webhooks of one endpoint, and that its receiver knows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WebhookSecret(Vec<u8>);
-
-/// The reason why a text is no secret. The texts follow the name of the field and do not repeat the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum WebhookSecretError {
-    /// The prefix is absent.
-    #[error("must begin with {SECRET_PREFIX}")]
-    Prefix,
-    /// The rest is not base64.
-    #[error("must contain base64 with padding after {SECRET_PREFIX}")]
-    Encoding,
-    /// The secret is too short or too long.
-    #[error("must encode {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} random bytes")]
-    Length,
-}
 
 /// The reason why a webhook cannot be signed. Both are defects of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,59 +47,13 @@ pub enum SigningError {
     Secrets,
 }
 
-impl WebhookSecret {
-    /// Generates a secret.
-    pub fn generate(random: &dyn Random) -> Self {
-        let mut bytes = Vec::with_capacity(GENERATED_BYTES);
-        while bytes.len() < GENERATED_BYTES {
-            bytes.extend(random.next_u64().to_be_bytes());
-        }
-        Self(bytes)
+fn signature(secret: &WebhookSecret, id: &str, timestamp: &str, body: &[u8]) -> Result<String, SigningError> {
+    // HMAC accepts a key of any length, so this error does not occur.
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_err(|_| SigningError::Secrets)?;
+    for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+        mac.update(part);
     }
-
-    /// Parses a secret in the form `whsec_` and base64.
-    pub fn parse(text: &str) -> Result<Self, WebhookSecretError> {
-        let encoded = text.strip_prefix(SECRET_PREFIX).ok_or(WebhookSecretError::Prefix)?;
-        // The limit applies before decoding, so that a long text costs nothing.
-        if encoded.len() > MAX_SECRET_BYTES.div_ceil(3) * 4 {
-            return Err(WebhookSecretError::Length);
-        }
-        let bytes = STANDARD.decode(encoded).map_err(|_| WebhookSecretError::Encoding)?;
-        Self::from_bytes(&bytes)
-    }
-
-    /// Takes the bytes of a secret, such as those that were sealed.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WebhookSecretError> {
-        if !(MIN_SECRET_BYTES..=MAX_SECRET_BYTES).contains(&bytes.len()) {
-            return Err(WebhookSecretError::Length);
-        }
-        Ok(Self(bytes.to_vec()))
-    }
-
-    /// Returns the bytes, to be sealed.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Returns the form that the receiver gets, once.
-    pub fn reveal(&self) -> String {
-        format!("{SECRET_PREFIX}{}", STANDARD.encode(&self.0))
-    }
-
-    fn signature(&self, id: &str, timestamp: &str, body: &[u8]) -> Result<String, SigningError> {
-        // HMAC accepts a key of any length, so this error does not occur.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).map_err(|_| SigningError::Secrets)?;
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
-        }
-        Ok(format!("{SCHEME},{}", STANDARD.encode(mac.finalize().into_bytes())))
-    }
-}
-
-impl fmt::Debug for WebhookSecret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("WebhookSecret(…)")
-    }
+    Ok(format!("{SCHEME},{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
 /// Returns the headers of a webhook, signed with each secret. `secrets` are the current secret and those that still
@@ -143,7 +72,7 @@ pub fn signed_headers(
         return Err(SigningError::Secrets);
     }
     let timestamp = at.as_second().to_string();
-    let signatures = secrets.iter().map(|secret| secret.signature(id, &timestamp, body));
+    let signatures = secrets.iter().map(|secret| signature(secret, id, &timestamp, body));
     let signatures = signatures.collect::<Result<Vec<_>, _>>()?.join(" ");
     Ok([(ID_HEADER, id.to_owned()), (TIMESTAMP_HEADER, timestamp), (SIGNATURE_HEADER, signatures)])
 }
