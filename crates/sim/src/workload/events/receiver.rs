@@ -91,11 +91,11 @@ impl Receivers {
     pub fn start(
         &mut self,
         [healthy, hanging]: [TcpListener; 2],
-        ledgers: Arc<[Arc<Ledger>]>,
-        clock: Arc<dyn Clock>,
+        ledgers: &Arc<[Arc<Ledger>]>,
+        clock: &Arc<dyn Clock>,
     ) {
         for (listener, pause) in [(healthy, Duration::ZERO), (hanging, HANGING_PAUSE)] {
-            let receiver = Receiver { ledgers: Arc::clone(&ledgers), clock: Arc::clone(&clock), pause };
+            let receiver = Receiver { ledgers: Arc::clone(ledgers), clock: Arc::clone(clock), pause };
             self.running.spawn(accept(listener, Arc::new(receiver)));
         }
     }
@@ -113,12 +113,9 @@ async fn accept(listener: TcpListener, receiver: Arc<Receiver>) {
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(_) => {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
         };
         // A failure only adds latency.
         let _ = stream.set_nodelay(true);
@@ -168,15 +165,11 @@ fn record(ledger: &Ledger, body: &[u8], clock: &dyn Clock) -> Result<(), Full> {
     if body.first() != Some(&b'[') {
         return ledger.record_json(body, now);
     }
-    match serde_json::from_slice::<Vec<&RawValue>>(body) {
-        Ok(events) => {
-            events.into_iter().try_for_each(|event| ledger.record_json(event.get().as_bytes(), now))
-        }
-        Err(_) => {
-            ledger.record_malformed();
-            Ok(())
-        }
-    }
+    let Ok(events) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
+        ledger.record_malformed();
+        return Ok(());
+    };
+    events.into_iter().try_for_each(|event| ledger.record_json(event.get().as_bytes(), now))
 }
 
 fn response(status: StatusCode) -> Response<Empty<Bytes>> {
@@ -203,7 +196,8 @@ mod tests {
         let ledgers: Arc<[Arc<Ledger>]> =
             (0..2).map(|_| Arc::new(Ledger::new(Arc::clone(&latencies)))).collect();
         let (mut receivers, listeners) = Receivers::bind(Ports::FREE).unwrap();
-        receivers.start(listeners, Arc::clone(&ledgers), Arc::new(SystemClock));
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        receivers.start(listeners, &ledgers, &clock);
         let Ports { healthy, dead, .. } = receivers.ports();
 
         let order: OrderId = "0198f3a0-0000-7000-8000-000000000001".parse().unwrap();
