@@ -106,13 +106,11 @@ impl Ledger {
 
     /// Records the receipt of an event as JSON.
     pub(super) fn record_json(&self, event: &[u8], at: Timestamp) -> Result<(), Full> {
-        match serde_json::from_slice::<EventHead<'_>>(event) {
-            Ok(head) => self.record(&head, at),
-            Err(_) => {
-                self.lock().malformed += 1;
-                Ok(())
-            }
-        }
+        let Ok(head) = serde_json::from_slice::<EventHead<'_>>(event) else {
+            self.record_malformed();
+            return Ok(());
+        };
+        self.record(&head, at)
     }
 
     /// Records the receipt of an event.

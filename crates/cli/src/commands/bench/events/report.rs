@@ -188,3 +188,28 @@ fn kibibytes(bytes: u64) -> f64 {
 fn shown(number: Option<f64>) -> String {
     number.map_or("–".to_owned(), |number| format!("{number:.1}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// Proves that each difference is a failure, and that a missing event is none for an endpoint that accepts nothing.
+    #[test]
+    fn a_difference_is_a_failure() {
+        let latencies = Arc::new(Latencies::default());
+        let ledger = Ledger::new(Arc::clone(&latencies));
+        let breach = |is_healthy, finding| {
+            let mut row = Row::new("platform", is_healthy, &latencies);
+            row.add(&ledger, finding);
+            row.breach()
+        };
+        let missing = Finding { expected: 9, missing: 2, ..Finding::default() };
+        assert_eq!(breach(true, missing).as_deref(), Some("platform: 2 missing"));
+        assert_eq!(breach(false, missing), None);
+        let others = Finding { disordered: 1, unwanted: 3, ..Finding::default() };
+        assert_eq!(breach(false, others).as_deref(), Some("platform: 1 out of order, 3 not matching"));
+        assert_eq!(breach(true, Finding { expected: 9, ..Finding::default() }), None);
+    }
+}
