@@ -13,7 +13,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::failure::Failure;
+use crate::{failure::Failure, webhooks::Webhooks};
 
 /// Minimum time for the worker to finish, and for the store to close, even if the requests used up the grace period.
 const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
@@ -24,26 +24,58 @@ const KEY_USES_TIME: Duration = Duration::from_secs(2);
 /// An engine with its background parts.
 pub(crate) struct Background {
     engine: Arc<Engine>,
-    worker: Option<Worker>,
+    worker: Option<Stoppable>,
+    webhooks: Option<Stoppable>,
     publisher: Option<Arc<BrokerPublisher>>,
     /// Parts that can be aborted at any moment and leave nothing behind.
     others: JoinSet<()>,
 }
 
-struct Worker {
+/// A part that ends in an orderly way when it is told to.
+struct Stoppable {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
 }
 
+impl Stoppable {
+    fn start<F: Future<Output = ()> + Send + 'static>(
+        run: impl FnOnce(futures::future::BoxFuture<'static, ()>) -> F,
+    ) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            // Dropping the sender stops the part, too.
+            let _ = stopped.await;
+        };
+        Self { stop, running: tokio::spawn(run(Box::pin(stopped))) }
+    }
+
+    /// Stops the part, and waits until it has ended, for at most this time. `consequence` says what happens to the rest
+    /// of its work.
+    async fn close(self, within: Duration, name: &str, consequence: &str) {
+        let Self { stop, mut running } = self;
+        // The part listens as long as it runs. The code below logs how it ended.
+        let _ = stop.send(());
+        match tokio::time::timeout(within, &mut running).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the {name} failed"),
+            Err(_) => {
+                running.abort();
+                tracing::warn!("{consequence}");
+            }
+        }
+    }
+}
+
 impl Background {
     /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock,
-    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and the worker if
-    /// `works` is true.
+    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and if `works` is
+    /// true, the worker and the sender of webhooks.
     pub(crate) fn start(
         engine: &Arc<Engine>,
         clock: &Arc<ServerClock>,
         store: &Arc<dyn Store>,
         publisher: Option<Arc<BrokerPublisher>>,
+        webhooks: Option<Webhooks>,
         works: bool,
     ) -> Self {
         let mut others = JoinSet::new();
@@ -58,19 +90,15 @@ impl Background {
             let supervisor = Arc::clone(engine.supervisor());
             others.spawn(async move { publisher.run(&supervisor).await });
         }
-        let worker = works.then(|| {
-            let (stop, stopped) = oneshot::channel::<()>();
-            let stopped = async {
-                // Dropping the sender stops the worker, too.
-                let _ = stopped.await;
-            };
-            Worker { stop, running: tokio::spawn(Arc::clone(&engine.work).run(stopped)) }
-        });
-        Self { engine: Arc::clone(engine), worker, publisher, others }
+        let work = Arc::clone(&engine.work);
+        let worker = works.then(|| Stoppable::start(|stopped| work.run(stopped)));
+        let webhooks = webhooks.filter(|_| works);
+        let webhooks = webhooks.map(|webhooks| Stoppable::start(|stopped| webhooks.run(stopped)));
+        Self { engine: Arc::clone(engine), worker, webhooks, publisher, others }
     }
 
-    /// Shuts down in order: finishes the running tasks, writes the queued commits, closes the store. The grace period for all of
-    /// this began at the first signal.
+    /// Shuts down in order: finishes the running tasks and the webhooks in flight, writes the queued commits, closes the
+    /// store. The grace period for all of this began at the first signal.
     pub(crate) async fn close(
         mut self,
         grace: Duration,
@@ -85,18 +113,20 @@ impl Background {
             let spent = stopping_since.get().map_or(Duration::ZERO, Instant::elapsed);
             grace.saturating_sub(spent).max(LEAST_CLOSING_TIME)
         };
-        if let Some(Worker { stop, mut running }) = self.worker {
-            // The worker listens as long as it runs. The code below logs how it ended.
-            let _ = stop.send(());
-            match tokio::time::timeout(left(), &mut running).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(%error, "the worker failed"),
-                Err(_) => {
-                    running.abort();
-                    tracing::warn!("running tasks are aborted; workers retry them when their leases expire");
-                }
+        let closing_worker = async {
+            if let Some(worker) = self.worker {
+                let consequence = "running tasks are aborted; workers retry them when their leases expire";
+                worker.close(left(), "worker", consequence).await;
             }
-        }
+        };
+        let closing_webhooks = async {
+            if let Some(webhooks) = self.webhooks {
+                let consequence =
+                    "webhooks in flight are aborted; events since the last second are sent again";
+                webhooks.close(left(), "sender of webhooks", consequence).await;
+            }
+        };
+        tokio::join!(closing_worker, closing_webhooks);
         // What is not written in this time is lost: the times of the last uses of some API keys.
         let writing = self.engine.accounts.write_pending_key_uses();
         if tokio::time::timeout(left().min(KEY_USES_TIME), writing).await.is_err() {

@@ -23,6 +23,7 @@ pub(crate) mod tasks;
 pub(crate) mod token;
 pub(crate) mod version;
 pub(crate) mod watch;
+pub(crate) mod webhooks;
 pub(crate) mod work;
 
 use std::{
@@ -86,6 +87,8 @@ enum Command {
     Tasks(Box<tasks::Arguments>),
     /// Prints the events of orders as they happen, from a running server.
     Watch(Box<watch::Arguments>),
+    /// Creates, lists, tests and repairs the webhook endpoints of a running server, which receive the events of orders.
+    Webhooks(Box<webhooks::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),
     /// Creates, lists and revokes API keys, and the service accounts that programs use with them.
@@ -130,6 +133,7 @@ impl Cli {
             Command::ImportMenu(arguments) => import_menu::run(arguments),
             Command::Tasks(arguments) => tasks::run(*arguments),
             Command::Watch(arguments) => watch::run(*arguments),
+            Command::Webhooks(arguments) => webhooks::run(*arguments),
             Command::Accounts(arguments) => accounts::run(*arguments),
             Command::Keys(arguments) => keys::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),

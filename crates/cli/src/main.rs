@@ -12,6 +12,7 @@ mod data;
 mod databases;
 mod demo_data;
 mod failure;
+mod key_file;
 mod listening;
 mod logging;
 mod named_file;
@@ -22,10 +23,12 @@ mod permissions;
 mod process_metrics;
 mod redaction;
 mod sandbox;
+mod secrets_key;
 mod serving;
 mod settings;
 mod signals;
 mod signing_key;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -40,6 +40,11 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "dabba: {text}");
 }
 
+/// Returns a text of a server without control characters, which would change the terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
+}
+
 /// Returns a text in lines of at most [`WIDTH`] characters. The first line begins with `first`, the others with as many blanks.
 /// Words, such as ids and URLs, stay whole.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {

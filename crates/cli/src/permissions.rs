@@ -10,6 +10,7 @@ use std::{
 use crate::{
     named_file,
     redaction::has_password,
+    secrets_key,
     settings::{Settings, read_file},
     signing_key,
 };
@@ -59,6 +60,7 @@ fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
     let mut private = vec![
         file(&settings.storage.data, "the data directory"),
         Private { path: signing_key::path(settings), what: "the signing key" },
+        Private { path: secrets_key::path(settings), what: "the key of the secrets of webhook endpoints" },
         Private { path: settings.storage.embedded_database(), what: "the database file" },
         Private { path: settings.storage.data.join("demo.env"), what: "the demo's tokens" },
     ];

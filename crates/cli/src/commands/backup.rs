@@ -8,7 +8,10 @@ use std::{
 use dabba_store_sqlite::{BackupContents, SqliteStore};
 use serde::Serialize;
 
-use crate::{commands::DataArguments, databases::Databases, failure::Failure, output, sandbox};
+use crate::{
+    commands::DataArguments, databases::Databases, failure::Failure, output, sandbox, secrets_key,
+    signing_key,
+};
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -43,8 +46,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     output::line(format_args!("Backed up {} to {}.", in_words(&contents), arguments.file.display()))?;
     output::line(format_args!(
-        "The backup does not contain the key that signs tokens: keep a copy of {} where you keep passwords.",
-        settings.storage.data.join("signing-key").display()
+        "The backup does not contain the key that signs tokens and the key of the secrets of webhook endpoints: keep copies \
+         of {} and {} where you keep passwords.",
+        signing_key::path(&settings).display(),
+        secrets_key::path(&settings).display()
     ))
 }
 

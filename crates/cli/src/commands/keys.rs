@@ -86,7 +86,7 @@ fn scope(name: &str) -> Result<String, String> {
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     text.parse()
         .map_err(|_| "must be a time with its offset from UTC, such as 2027-01-31T00:00:00Z".to_owned())
 }

@@ -16,6 +16,9 @@ use crate::{
     settings::{NOT_REPEATED, WebUrl},
 };
 
+/// Server of a command without `--server` that always needs one.
+pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
 /// Parses the URL of a server. Refuses users, passwords and parameters, since a server only needs the token.
 pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
     let url = text.parse::<WebUrl>().ok();

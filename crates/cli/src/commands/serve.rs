@@ -21,10 +21,11 @@ use crate::{
     listening::ListenAddress,
     logging,
     payments::Payments,
-    process_metrics, sandbox, serving,
+    process_metrics, sandbox, secrets_key, serving,
     settings::{Layer, Settings},
     signals::Signals,
     signing_key,
+    webhooks::{WebhookAccess, Webhooks},
 };
 
 /// Arguments of the command.
@@ -65,6 +66,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let broker = Broker::from_settings(&settings)?;
     let signing_key = signing_key::read_if_there(&settings)?;
+    let secret_keys = secrets_key::read_if_there(&settings)?;
     settings.listening.refuse_shared_port()?;
     let listener = bind(&settings.listening.listen, "listen").await?;
     let admin_listener = match &settings.listening.admin_listen {
@@ -82,6 +84,11 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         Some(key) => key,
         None => signing_key::read_or_make(&settings)?,
     };
+    let secret_keys = match secret_keys {
+        Some(keys) => keys,
+        None => secrets_key::read_or_make(&settings)?,
+    };
+    let webhooks = WebhookAccess::new(&settings, secret_keys, with_demo);
     let machine: Arc<dyn Clock> = match &sandbox_clock {
         Some(clock) => Arc::clone(clock) as _,
         None => Arc::new(SystemClock),
@@ -119,12 +126,16 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
 
     let grace = settings.listening.shutdown_grace_seconds.seconds();
     let publisher = broker.publisher(&engine, &mut metrics)?;
-    let background = Background::start(&engine, &server_clock, &store, publisher, settings.tasks.work);
+    let sending =
+        webhooks.as_ref().map(|access| access.sender(&engine, &server_clock, is_sandbox, &mut metrics));
+    let background =
+        Background::start(&engine, &server_clock, &store, publisher, sending.clone(), settings.tasks.work);
     let options = serving::options(&settings, &databases);
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
         webhook_endpoints: None,
         webhooks: payments.webhooks,
+        webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
         live: LiveConfig {
             max_streams: serving::max_streams(&options),

@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     logging, output,
     payments::{self, Payments},
+    secrets_key,
     settings::{Checked, template},
     signing_key,
 };
@@ -31,6 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut checked = Checked::load(arguments.config.as_deref())?;
     let has_shards = checked.file("shards", |path| ShardsFile::read(path).map(drop));
     let has_key = checked.file("signing_key_file", |path| signing_key::read(path).map(drop));
+    let has_secrets_key = checked.file("secrets_key_file", |path| secrets_key::read(path).map(drop));
     let has_payment_key = checked.file("payment_key_file", |path| payments::secret(path).map(drop));
     let has_secret = checked.file("payment_webhook_secret_file", |path| payments::secret(path).map(drop));
     if let Some(settings) = checked.settings.take() {
@@ -44,6 +46,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         if has_key {
             checked.add(signing_key::read_if_there(&settings));
+        }
+        if has_secrets_key {
+            checked.add(secrets_key::read_if_there(&settings));
         }
         checked.add(settings.events.broker());
         checked.add(settings.listening.refuse_shared_port());

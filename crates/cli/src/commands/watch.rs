@@ -12,15 +12,12 @@ use tokio::time::{sleep, timeout};
 use crate::{
     commands::{
         block_on,
-        remote::{TokenArguments, server_url},
+        remote::{DEFAULT_SERVER, TokenArguments, server_url},
     },
     failure::Failure,
-    output,
+    output::{self, printable},
     settings::WebUrl,
 };
-
-/// Server of the command without `--server`.
-const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
 /// Time without any message after which the command reconnects. The server sends a heartbeat every 10 s.
 const SILENCE: Duration = Duration::from_secs(25);
@@ -203,11 +200,6 @@ fn line(event: &str, public: &Value) -> String {
     let time = time.map_or_else(|_| text("time").to_owned(), |time| format!("{time:.3}"));
     let reason = public["data"]["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
     printable(&format!("{time}  {code}  order {order}  restaurant {restaurant}  {event}{reason}"))
-}
-
-/// Returns a text of a server without control characters, which would change the terminal.
-fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 /// Returns the display code of an order: five characters of Crockford's base 32 for the last 25 bits of its id.

@@ -14,9 +14,10 @@ use crate::{
     failure::Failure,
     logging, output,
     payments::Payments,
-    process_metrics, sandbox, serving,
+    process_metrics, sandbox, secrets_key, serving,
     settings::{Layer, Settings},
     signals::Signals,
+    webhooks::WebhookAccess,
 };
 
 /// Arguments of the command.
@@ -54,8 +55,10 @@ async fn work(settings: Settings) -> Result<(), Failure> {
         None => None,
     };
     let clock = data::server_clock(sandbox::clock_of(&settings, &databases)?, &settings);
-    let gateway = Payments::for_workers(&settings, sandbox::is_one(&settings, &databases))?.gateway;
+    let is_sandbox = sandbox::is_one(&settings, &databases);
+    let gateway = Payments::for_workers(&settings, is_sandbox)?.gateway;
     let broker = Broker::from_settings(&settings)?;
+    let webhooks = webhooks(&settings)?;
     databases.require()?;
     let Some(opened) = signals.unless_stopped(databases.open(&settings)).await else { return Ok(()) };
     let Opened { store, mut metrics, place } = opened?;
@@ -65,7 +68,8 @@ async fn work(settings: Settings) -> Result<(), Failure> {
     clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
     let publisher = broker.publisher(&engine, &mut metrics)?;
-    let background = Background::start(&engine, &clock, &store, publisher, true);
+    let webhooks = webhooks.map(|access| access.sender(&engine, &clock, is_sandbox, &mut metrics));
+    let background = Background::start(&engine, &clock, &store, publisher, webhooks, true);
     let operations = match admin.as_ref().map(TcpListener::local_addr).transpose() {
         Ok(Some(address)) => format!(", metrics at http://{}", reachable(address)),
         Ok(None) => String::new(),
@@ -86,4 +90,16 @@ async fn work(settings: Settings) -> Result<(), Failure> {
         None => signals.first().await,
     }
     background.close(grace, &stopping_since).await
+}
+
+/// Returns the access to webhooks. A worker creates no key: endpoints are created by servers, whose key it needs.
+fn webhooks(settings: &Settings) -> Result<Option<WebhookAccess>, Failure> {
+    let Some(keys) = secrets_key::read_if_there(settings)? else {
+        tracing::warn!(
+            "this process sends no webhooks: there is no secrets key at {}; give the servers' key with secrets_key_file",
+            secrets_key::path(settings).display()
+        );
+        return Ok(None);
+    };
+    Ok(WebhookAccess::new(settings, keys, false))
 }

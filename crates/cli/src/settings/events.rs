@@ -1,12 +1,18 @@
-//! Outgoing events: the message broker.
+//! Outgoing events: the message broker and webhooks.
 
 use std::{path::PathBuf, str::FromStr};
 
 use confique::Config;
-use dabba_gateways::nats::{NatsConfig, check_stream_name};
+use dabba_gateways::{
+    egress::AllowedHost,
+    nats::{NatsConfig, check_stream_name},
+};
 use dabba_outbound::broker::BrokerStart;
 
-use super::{NOT_REPEATED, values::read_from_text};
+use super::{
+    NOT_REPEATED,
+    values::{parts, read_from_text},
+};
 use crate::{failure::Failure, redaction::shown};
 
 /// Outgoing events.
@@ -47,6 +53,20 @@ pub(crate) struct Events {
     #[config(env = "DABBA_BROKER_STREAM")]
     #[config(layer_attr(arg(long, value_name = "NAME")))]
     pub(crate) broker_stream: Option<StreamName>,
+
+    /// File with the keys that seal the secrets of webhook endpoints in the database, one key per line, the newest
+    /// first: 1 to 16 lines of 64 to 2,048 hexadecimal digits; default `secrets-key` in the data directory, created by
+    /// the first `dabba serve`. All servers and workers of a database need the same keys.
+    #[config(env = "DABBA_SECRETS_KEY_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) secrets_key_file: Option<PathBuf>,
+
+    /// Hosts with ports to which webhooks may go without encryption and although their addresses are private, separated
+    /// by commas, such as `10.0.0.7:9000,hooks.internal:8080`; default none. Everyone who may create webhook endpoints
+    /// can send requests to these hosts. At most 64.
+    #[config(env = "DABBA_WEBHOOK_ALLOWED_HOSTS", default = "")]
+    #[config(layer_attr(arg(long, value_name = "LIST")))]
+    pub(crate) webhook_allowed_hosts: WebhookHosts,
 }
 
 impl Events {
@@ -132,6 +152,43 @@ impl FromStr for BrokerStartName {
 
 read_from_text!(BrokerStartName);
 
+/// Maximum number of hosts in the setting `webhook_allowed_hosts`.
+const MAX_WEBHOOK_HOSTS: usize = 64;
+
+/// Hosts with ports, separated by commas. An empty text means none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WebhookHosts(Vec<AllowedHost>);
+
+impl WebhookHosts {
+    /// Returns the hosts.
+    pub(crate) fn to_vec(&self) -> Vec<AllowedHost> {
+        self.0.clone()
+    }
+}
+
+impl FromStr for WebhookHosts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let host = |part: &str| {
+            part.parse().map_err(|_| {
+                format!(
+                    "{:?} is not a host with a port: give a name or an address, and a port, such as 127.0.0.1:9000, \
+                     [::1]:9000 or hooks.internal:8080, without https:// and path",
+                    shown(part)
+                )
+            })
+        };
+        let hosts: Vec<AllowedHost> = parts(text).map(host).collect::<Result<_, _>>()?;
+        if hosts.len() > MAX_WEBHOOK_HOSTS {
+            return Err(format!("must name at most {MAX_WEBHOOK_HOSTS} hosts, not {}", hosts.len()));
+        }
+        Ok(Self(hosts))
+    }
+}
+
+read_from_text!(WebhookHosts);
+
 /// Name of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StreamName(String);
@@ -161,6 +218,22 @@ mod tests {
         assert!(wrong.contains("broker_credentials_file") && !wrong.contains("secret"), "{wrong}");
     }
 
+    /// Proves that each host is checked, that a wrong one is named with what is allowed, and that their number is
+    /// limited.
+    #[test]
+    fn hosts_of_webhooks_are_checked_when_read() {
+        let hosts: WebhookHosts = "127.0.0.1:9000, [::1]:9000,Hooks.internal:8080".parse().unwrap();
+        let shown: Vec<String> = hosts.to_vec().iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["127.0.0.1:9000", "[::1]:9000", "hooks.internal:8080"]);
+        assert_eq!("".parse::<WebhookHosts>().unwrap(), WebhookHosts::default());
+        for wrong in ["hooks.internal", "https://a:80", "a:0", "a:80/b", "*:80", "a:99999"] {
+            let refusal = format!("a:80,{wrong}").parse::<WebhookHosts>().unwrap_err();
+            assert!(refusal.starts_with(&format!("{wrong:?} is not a host with a port")), "{refusal}");
+        }
+        let many = vec!["a:80"; MAX_WEBHOOK_HOSTS + 1].join(",");
+        assert_eq!(many.parse::<WebhookHosts>().unwrap_err(), "must name at most 64 hosts, not 65");
+    }
+
     /// Proves that a setting without a broker is refused by its name, that a broker needs a URL, and what the defaults are.
     #[test]
     fn settings_of_a_broker_need_the_broker() {
@@ -171,6 +244,8 @@ mod tests {
             broker_ca_file: None,
             broker_start: None,
             broker_stream: None,
+            secrets_key_file: None,
+            webhook_allowed_hosts: WebhookHosts::default(),
         };
         assert!(none().broker().unwrap().is_none());
         for (events, name) in [

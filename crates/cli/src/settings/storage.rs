@@ -18,7 +18,7 @@ pub(crate) const DATABASE_SETTINGS: [&str; 3] = ["database", "replica_database",
 #[config(layer_attr(derive(clap::Args, Debug)))]
 #[config(layer_attr(command(next_help_heading = "Settings: storage")))]
 pub(crate) struct Storage {
-    /// Directory of the embedded database and of the signing key. Created if it does not exist.
+    /// Directory of the embedded database, of the signing key and of the secrets key. Created if it does not exist.
     #[config(env = "DABBA_DATA", default = "dabba-data")]
     #[config(layer_attr(arg(long, value_name = "DIRECTORY")))]
     pub(crate) data: PathBuf,

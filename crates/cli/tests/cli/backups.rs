@@ -100,7 +100,10 @@ fn a_backup_under_load_is_restored_completely() {
         reaches(ORDERS);
         let before = placed.borrow().clone();
         let output = back_up(&data, &file);
-        assert!(output.contains("signing-key") && output.contains("orders"), "{output}");
+        assert!(
+            output.contains("signing-key") && output.contains("secrets-key") && output.contains("orders"),
+            "{output}"
+        );
         let more = placed.borrow().len() + ORDERS;
         reaches(more);
         before

@@ -96,7 +96,7 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Every run of a page. A test below executes each of them.
-const RUNS: [(&str, &str); 22] = [
+const RUNS: [(&str, &str); 24] = [
     ("README.md", "walk"),
     ("README.md", "card"),
     ("README.md", "demo"),
@@ -109,6 +109,8 @@ const RUNS: [(&str, &str); 22] = [
     ("docs/tutorial/first-order.md", "again"),
     ("docs/guides/client.md", "client"),
     ("docs/guides/point-of-sale.md", "point-of-sale"),
+    ("docs/guides/webhooks.md", "webhooks"),
+    ("docs/guides/operator/webhooks.md", "webhooks"),
     ("docs/guides/operator/audit.md", "audit"),
     ("docs/guides/operator/embedded.md", "embedded"),
     ("docs/guides/operator/payments.md", "payments"),

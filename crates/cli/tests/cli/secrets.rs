@@ -192,7 +192,15 @@ fn written_files_are_private_whatever_the_umask() {
     assert!(shell(&["backup", "--data", data_path, "copy.backup"]).status().unwrap().success());
     let open = below(&data);
     let names: Vec<_> = open.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    for name in ["dabba.db", "dabba.db-wal", "dabba.db-shm", "dabba.db.lock", "signing-key", "demo.env"] {
+    for name in [
+        "dabba.db",
+        "dabba.db-wal",
+        "dabba.db-shm",
+        "dabba.db.lock",
+        "signing-key",
+        "secrets-key",
+        "demo.env",
+    ] {
         assert!(names.contains(&name), "{names:?}");
     }
     let backup = [directory.path().join("copy.backup"), directory.path().join("nested")];
@@ -217,8 +225,16 @@ fn a_secret_that_others_may_read_is_reported() {
     fs::write(path("dabba.toml"), format!("# database = \"{url}\"\n")).unwrap();
     stdout(directory.path(), &["migrate"]);
     fs::write(path("dabba-data/signing-key"), "00").unwrap();
-    let files =
-        ["dabba-data", "dabba-data/dabba.db", "dabba-data/signing-key", "provider key", "url", "dabba.toml"];
+    fs::write(path("dabba-data/secrets-key"), "00").unwrap();
+    let files = [
+        "dabba-data",
+        "dabba-data/dabba.db",
+        "dabba-data/signing-key",
+        "dabba-data/secrets-key",
+        "provider key",
+        "url",
+        "dabba.toml",
+    ];
     let audit = || {
         let output = dabba(directory.path(), &["audit"])
             .env("DABBA_PAYMENT_KEY_FILE", "provider key")

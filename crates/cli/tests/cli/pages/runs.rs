@@ -4,8 +4,14 @@ use std::fs;
 
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 
-use super::{Marker, Place, blocks, examples::assert_shown};
-use crate::support::{Server, Working, stdout};
+use super::{
+    Marker, Place, blocks,
+    examples::{assert_at_least_shown, assert_shown},
+};
+use crate::{
+    receiver::Receiver,
+    support::{Server, Working, stdout},
+};
 
 /// Runs blocks beside a server with a demo, whose address replaces the default address.
 fn beside_a_demo(page: &str, name: &str, more: &str) -> String {
@@ -122,6 +128,32 @@ fn the_guide_for_point_of_sale_integrators_works() {
     assert_shown(page, &text);
     assert!(text.contains(": created, items: 3") && text.contains(": unchanged, items: 3"), "{text}");
     assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
+}
+
+/// Runs the blocks about webhooks beside a server with a demo and a receiver. Returns the output and the receiver.
+fn beside_a_receiver(page: &str) -> (String, Receiver) {
+    let (mut place, receiver) = (Place::new(), Receiver::start());
+    fs::create_dir(place.data()).unwrap();
+    let _server = Server::start(&place.data(), &[]);
+    place.replaced.push(("127.0.0.1:9000".to_owned(), receiver.address().to_owned()));
+    (place.run(page, "webhooks"), receiver)
+}
+
+#[test]
+fn the_guide_for_receivers_works() {
+    let page = "docs/guides/webhooks.md";
+    let (text, receiver) = beside_a_receiver(page);
+    assert_at_least_shown(page, &text, 2);
+    assert!(!text.contains("urn:dabba:problem"), "{text}");
+    receiver.wait_for("the event of the order arrives", |received| received.body["sequence"] == "0000000001");
+}
+
+#[test]
+fn the_operators_commands_for_webhooks_work() {
+    let (text, _) = beside_a_receiver("docs/guides/operator/webhooks.md");
+    for part in ["delivered, status 204", "no order waits for a retry", "whsec_", " is deleted"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
 }
 
 /// Returns a place whose data directory contains an embedded database with a demo.

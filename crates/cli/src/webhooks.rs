@@ -1,0 +1,204 @@
+//! Webhooks for events: the sender, its client and its keys.
+
+use std::{sync::Arc, time::Duration};
+
+use dabba_api::WebhookEndpoints;
+use dabba_engine::{Clock, Egress, Engine, ServerClock, SystemClock, SystemRandom, sealing::SecretKeys};
+use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
+use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place};
+use dabba_store::{Need, PageSize, SealedSecret, Store, StoreError};
+use futures::FutureExt as _;
+use prometheus_client::registry::Registry;
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
+
+use crate::settings::Settings;
+
+/// Minimum time between two notifications of the sender, so that frequent commits share a read of the feed.
+const MIN_SIGNAL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Number of endpoints that are read at once.
+const PAGE: PageSize = PageSize::DEFAULT;
+
+/// Interval at which the keys are checked while they open every stored secret.
+const CHECK_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Interval at which the keys are checked while they do not open every stored secret, or the store does not answer.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
+
+/// The client and the keys, before the engine exists.
+pub(crate) struct WebhookAccess {
+    egress: Arc<dyn Egress>,
+    keys: Arc<SecretKeys>,
+}
+
+impl WebhookAccess {
+    /// Returns the client with the rules of the settings. With a demo, endpoints may be on this machine. If the client
+    /// cannot be created, logs a warning and returns `None`: orders do not depend on webhooks.
+    pub(crate) fn new(settings: &Settings, keys: SecretKeys, with_demo: bool) -> Option<Self> {
+        let policy = EgressPolicy {
+            allowed_hosts: settings.events.webhook_allowed_hosts.to_vec(),
+            allow_loopback: with_demo,
+        };
+        match EgressClient::new(policy, &EgressOptions::default(), Arc::<SystemResolver>::default()) {
+            Ok(client) => Some(Self { egress: Arc::new(client), keys: Arc::new(keys) }),
+            Err(error) => {
+                tracing::warn!(%error, "this process offers and sends no webhooks");
+                None
+            }
+        }
+    }
+
+    /// Returns the sender, which [`crate::background::Background`] runs.
+    pub(crate) fn sender(
+        &self,
+        engine: &Arc<Engine>,
+        clock: &Arc<ServerClock>,
+        is_sandbox: bool,
+        metrics: &mut Registry,
+    ) -> Webhooks {
+        // Receivers compare the times of signatures with their own clocks, which a sandbox does not advance.
+        let clock: Arc<dyn Clock> = if is_sandbox { Arc::new(SystemClock) } else { Arc::clone(clock) as _ };
+        let sender = WebhookSender::new(WebhookPorts {
+            store: Arc::clone(engine.store()),
+            clock,
+            random: Arc::new(SystemRandom),
+            egress: Arc::clone(&self.egress),
+            keys: Arc::clone(&self.keys),
+            supervisor: Arc::clone(engine.supervisor()),
+        });
+        sender.metrics().register(metrics);
+        Webhooks {
+            engine: Arc::clone(engine),
+            egress: Arc::clone(&self.egress),
+            keys: Arc::clone(&self.keys),
+            sender,
+        }
+    }
+}
+
+/// The sender, with what notifies it of events.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+    engine: Arc<Engine>,
+    egress: Arc<dyn Egress>,
+    keys: Arc<SecretKeys>,
+    sender: Arc<WebhookSender>,
+}
+
+impl Webhooks {
+    /// Returns what the operations of the API need.
+    pub(crate) fn endpoints(&self) -> WebhookEndpoints {
+        let (egress, keys) = (Arc::clone(&self.egress), Arc::clone(&self.keys));
+        WebhookEndpoints {
+            manager: dabba_engine::Webhooks::new(&self.engine, egress, keys),
+            sender: Arc::clone(&self.sender),
+        }
+    }
+
+    /// Sends webhooks until `stop` is ready.
+    pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) {
+        let stop = stop.shared();
+        // Ends with this future.
+        let mut others = JoinSet::new();
+        let checked = Arc::new(Notify::new());
+        others.spawn(self.clone().check_keys(Arc::clone(&checked)));
+        for shard in 0..self.engine.store().shard_count() {
+            let commits = self.engine.commit_signals().listen(shard);
+            let sender = Arc::clone(&self.sender);
+            others.spawn(async move {
+                loop {
+                    commits.wait().await;
+                    sender.committed(shard);
+                    sleep(MIN_SIGNAL_INTERVAL).await;
+                }
+            });
+        }
+        tokio::select! {
+            biased;
+            () = stop.clone() => return,
+            () = checked.notified() => {}
+        }
+        self.sender.run(stop).await;
+    }
+
+    /// Checks again and again whether the keys open the stored secrets. Notifies `usable` when they open one, or when
+    /// there is none: a process with the keys of another installation must not take the lease from processes with the
+    /// right keys.
+    async fn check_keys(self, usable: Arc<Notify>) {
+        let part = self.engine.supervisor().part("webhook_keys", Need::Helpful);
+        loop {
+            let pause = match unopened(&**self.engine.store(), &self.keys).await {
+                Ok(found) => {
+                    if found.opened > 0 || found.first.is_none() {
+                        usable.notify_one();
+                    }
+                    match found.text() {
+                        None => {
+                            part.succeeded();
+                            CHECK_INTERVAL
+                        }
+                        Some(text) => {
+                            tracing::error!("{text}");
+                            part.refused(&text);
+                            RECHECK_INTERVAL
+                        }
+                    }
+                }
+                Err(error) => {
+                    part.refused(&error.to_string());
+                    RECHECK_INTERVAL
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+}
+
+/// How many secrets of endpoints the keys open.
+#[derive(Debug, Default)]
+struct Opened {
+    opened: usize,
+    /// Number of endpoints with a secret that no key opens.
+    unopened: usize,
+    /// Why the first secret does not open.
+    first: Option<String>,
+}
+
+impl Opened {
+    /// Returns the message for operators, if a secret does not open.
+    fn text(&self) -> Option<String> {
+        let first = self.first.as_ref()?;
+        let consequence = if self.opened == 0 {
+            "this process sends no webhooks until its secrets_key_file contains the key of the other servers"
+        } else {
+            "deliveries to these endpoints fail"
+        };
+        Some(format!(
+            "the keys in secrets_key_file do not open the secrets of {} webhook endpoints, so {consequence}; {first}",
+            self.unopened
+        ))
+    }
+}
+
+/// Opens the secrets of all endpoints.
+async fn unopened(store: &dyn Store, keys: &SecretKeys) -> Result<Opened, StoreError> {
+    let (mut found, mut after) = (Opened::default(), None);
+    loop {
+        let page = store.webhook_endpoints(None, after, PAGE).await?;
+        for endpoint in &page {
+            let row = endpoint.id.to_string();
+            let open = |sealed: &SealedSecret| keys.open(secret_place(&row), &sealed.sealed).err();
+            match endpoint.settings.secrets.iter().find_map(open) {
+                None => found.opened += 1,
+                Some(error) => {
+                    found.unopened += 1;
+                    found.first.get_or_insert_with(|| error.to_string());
+                }
+            }
+        }
+        match page.last() {
+            Some(last) if page.len() >= PAGE.get() as usize => after = Some(last.id),
+            _ => return Ok(found),
+        }
+    }
+}
