@@ -133,7 +133,6 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let options = serving::options(&settings, &databases);
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
-        webhook_endpoints: None,
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
