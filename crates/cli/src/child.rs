@@ -43,6 +43,11 @@ impl ChildServer {
         Ok((Self(child), announcement))
     }
 
+    /// Returns the id of the process; `None` after its end.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.0.id()
+    }
+
     /// Kills the server with SIGKILL, so that it cannot finish anything, and waits until it has ended.
     pub(crate) async fn kill(mut self) -> Result<(), Failure> {
         self.0.kill().await.map_err(Failure::during("killing the server"))

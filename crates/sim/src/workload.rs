@@ -10,6 +10,7 @@
 //! `operation`.
 
 mod connection;
+pub mod events;
 mod operation;
 mod prefill;
 mod prepare;
@@ -29,12 +30,12 @@ use bytes::Bytes;
 
 use self::{connection::Connection, operation::Operator};
 pub use prefill::{MAX_PREFILL, PrefillError, prefill};
-pub use prepare::{Issuer, prepare};
+pub use prepare::{Issuer, MAX_RESTAURANTS, prepare, prepare_restaurants};
 pub use report::LoadReport;
 use report::SharedReport;
 
 /// Maximum number of connections of one load.
-pub const MAX_CONNECTIONS: usize = 1_024;
+pub const MAX_CONNECTIONS: usize = 16_384;
 /// Maximum duration of a load.
 pub const MAX_DURATION: Duration = Duration::from_mins(10);
 /// Maximum number of connections that one worker reopens after failures before it stops.

@@ -9,6 +9,9 @@ pub(super) const MARKS: (&str, &str) = ("<!-- compare -->\n", "<!-- /compare -->
 /// Markers of a page around the figures on a full database.
 pub(super) const SCALE_MARKS: (&str, &str) = ("<!-- scale -->\n", "<!-- /scale -->");
 
+/// Markers of a page around the figures of outgoing events.
+pub(super) const EVENT_MARKS: (&str, &str) = ("<!-- events -->\n", "<!-- /events -->");
+
 /// Orders per second of each measurement in a round.
 pub(super) struct Round {
     /// Measurement a.

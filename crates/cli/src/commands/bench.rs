@@ -1,12 +1,15 @@
 //! `dabba bench`
 
 mod disposable;
+mod events;
 mod plot;
 mod server;
 mod table;
+mod usage;
 mod verify;
 
 use std::{
+    ffi::OsString,
     io::{IsTerminal as _, Write as _},
     num::{NonZeroU32, NonZeroU64},
     path::PathBuf,
@@ -25,6 +28,7 @@ use crate::{
     commands::DataArguments,
     databases::Databases,
     failure::Failure,
+    open_files,
     settings::{Settings, WebUrl},
 };
 
@@ -32,6 +36,14 @@ use crate::{
 const ORDERS_TO_READ: u64 = 1_000;
 /// Maximum time for placing these orders.
 const PREPARATION_LIMIT: Duration = Duration::from_mins(1);
+/// Maximum number of threads of a load.
+const MAX_THREADS: usize = 64;
+/// Maximum number of connections from one address to a server without other settings.
+const CONNECTIONS_PER_ADDRESS: usize = 1_024;
+/// Connections beside those of a load: preparation and verification.
+const OTHER_CONNECTIONS: usize = 64;
+/// Open files beside connections: standard streams, files, and the connections to databases.
+const OTHER_FILES: usize = 128;
 /// Interval between two progress reports.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -48,16 +60,25 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
                         process can open, the orders are listed over the API and not audited.\n\n\
                         The load writes restaurants, accounts and orders, and does not remove them. So a database that \
                         contains data is refused unless --disposable is given, and only the flags select the databases: \
-                        the environment and the settings file do not."
+                        the environment and the settings file do not.\n\n\
+                        The mix events runs alone. It creates webhook endpoints whose receivers are in this command, opens \
+                        streams, places orders at a rate (default 50 per second), and measures the time from an event to \
+                        its receipt. Afterwards it compares the receipts of each endpoint and stream with the feed, and \
+                        fails if a matching event is missing or out of order. A server given with --server must be started \
+                        with webhook_allowed_hosts for the three ports of --receiver-port."
 )]
 pub(crate) struct Arguments {
     /// Operation to repeat: place, life (placed to delivered), menu, order, kitchen or replay. Several values,
-    /// separated by commas, run one after the other.
-    #[arg(long, value_delimiter = ',', value_parser = mix, default_value = "place")]
-    mix: Vec<Mix>,
+    /// separated by commas, run one after the other. Or events, alone: orders whose events are received.
+    #[arg(long, value_delimiter = ',', value_parser = kind, default_value = "place")]
+    mix: Vec<Kind>,
     /// Number of connections. Several values, separated by commas, result in several runs.
     #[arg(long, value_delimiter = ',', default_value = "64", value_parser = connections)]
     connections: Vec<usize>,
+    /// Number of threads of the load. 1 to 64; default 1, which leaves the other processors to the server; with
+    /// --mix events the number of processors.
+    #[arg(long, value_parser = threads)]
+    threads: Option<usize>,
     /// Operations started per second, whether or not earlier ones are answered (open loop). By default, each connection
     /// starts an operation when the previous one is answered (closed loop). Several values result in several runs.
     #[arg(long, value_delimiter = ',')]
@@ -87,10 +108,32 @@ pub(crate) struct Arguments {
     prefill: u64,
     #[command(flatten)]
     data: DataArguments,
+    #[command(flatten)]
+    events: events::Arguments,
 }
 
-fn mix(name: &str) -> Result<Mix, String> {
-    Mix::from_name(name).ok_or_else(|| "must be place, life, menu, order, kitchen or replay".to_owned())
+/// What a run measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Requests.
+    Requests(Mix),
+    /// The events that requests cause.
+    Events,
+}
+
+fn kind(name: &str) -> Result<Kind, String> {
+    if name == "events" {
+        return Ok(Kind::Events);
+    }
+    let mix = Mix::from_name(name).map(Kind::Requests);
+    mix.ok_or_else(|| "must be place, life, menu, order, kitchen, replay or events".to_owned())
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=MAX_THREADS).contains(&number) => Ok(number),
+        _ => Err(format!("must be from 1 to {MAX_THREADS}")),
+    }
 }
 
 fn connections(text: &str) -> Result<usize, String> {
@@ -100,16 +143,83 @@ fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
-/// Runs the load test and verifies the acknowledged orders.
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    // A single thread leaves the other cores to the server.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(Failure::during("starting the runtime"))?.block_on(bench(arguments))
+impl Arguments {
+    fn is_of_events(&self) -> bool {
+        self.mix.contains(&Kind::Events)
+    }
+
+    /// Returns the mixes of requests, in their order.
+    fn mixes(&self) -> Vec<Mix> {
+        let requests = self.mix.iter().filter_map(|kind| match kind {
+            Kind::Requests(mix) => Some(*mix),
+            Kind::Events => None,
+        });
+        requests.collect()
+    }
+
+    fn max_connections(&self) -> usize {
+        self.connections.iter().copied().max().unwrap_or_default()
+    }
+
+    /// Refuses arguments that do not fit together.
+    fn check(&self) -> Result<(), Failure> {
+        if !self.is_of_events() {
+            return if self.events == events::Arguments::default() {
+                Ok(())
+            } else {
+                Err(Failure::new("the options for events need --mix events"))
+            };
+        }
+        if self.mix.len() > 1 || self.connections.len() > 1 || self.rate.len() > 1 {
+            return Err(Failure::new(
+                "the mix events runs alone, with one value of --connections and of --rate",
+            ));
+        }
+        if self.plot.is_some() {
+            return Err(Failure::new("--plot does not draw the mix events"));
+        }
+        self.events.check(self)
+    }
 }
 
-async fn bench(arguments: Arguments) -> Result<(), Failure> {
-    let plot = arguments.plot.clone().map(Plot::at).transpose()?;
-    // Directory of the server that this command starts.
+/// Runs the load test and verifies the acknowledged orders.
+pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    arguments.check()?;
+    let wanted = arguments.max_connections() + arguments.events.connections();
+    let needed = wanted + OTHER_CONNECTIONS + OTHER_FILES;
+    // Each connection is an open file.
+    if let Some(limit) = open_files::raise_limit().filter(|limit| *limit < needed) {
+        return Err(Failure::new(format!(
+            "{wanted} connections need {needed} open files, and the limit is {limit}: raise the limit (ulimit -n), or \
+             give fewer connections"
+        )));
+    }
+    let threads = arguments.threads.unwrap_or_else(|| {
+        if arguments.is_of_events() { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 }
+    });
+    let runtime = if threads == 1 {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    } else {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+    };
+    let runtime = runtime.map_err(Failure::during("starting the runtime"))?;
+    if arguments.is_of_events() {
+        runtime.block_on(events::run(arguments))
+    } else {
+        runtime.block_on(bench(arguments))
+    }
+}
+
+/// A server to measure.
+struct Opened {
+    server: Server,
+    settings: Settings,
+    /// Directory of the server that this command starts.
+    _directory: tempfile::TempDir,
+}
+
+/// Starts a server with these further flags, or uses the running server that the arguments name.
+async fn open(arguments: &Arguments, flags: &[OsString]) -> Result<Opened, Failure> {
     let directory = tempfile::tempdir().map_err(Failure::during("creating a temporary directory"))?;
     let mut data = arguments.data.clone();
     let (server, settings) = match &arguments.server {
@@ -133,10 +243,34 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
             }
             fill(&settings, arguments.prefill).await?;
             data.write_config_without_databases(&directory.path().join("settings.toml"))?;
-            (Server::start(&settings, &data).await?, settings)
+            (Server::start(&settings, &data, flags).await?, settings)
         }
     };
-    let run = format!("bench-{:08x}", SystemRandom.next_u64() >> 32);
+    Ok(Opened { server, settings, _directory: directory })
+}
+
+/// Returns the flags with which a server accepts this number of connections and streams from one address. A server with
+/// its own limits is not changed if they suffice.
+fn connection_flags(connections: usize, streams: usize) -> Vec<OsString> {
+    let wanted = connections + streams + OTHER_CONNECTIONS;
+    if wanted <= CONNECTIONS_PER_ADDRESS + OTHER_CONNECTIONS {
+        return Vec::new();
+    }
+    // Streams use at most three quarters of the connections.
+    let limit = wanted.max(streams + streams.div_ceil(2)).to_string();
+    let flags = ["--connection-limit", &limit, "--connections-per-address-limit", &limit];
+    flags.map(OsString::from).into()
+}
+
+fn new_run() -> String {
+    format!("bench-{:08x}", SystemRandom.next_u64() >> 32)
+}
+
+async fn bench(arguments: Arguments) -> Result<(), Failure> {
+    let plot = arguments.plot.clone().map(Plot::at).transpose()?;
+    let flags = connection_flags(arguments.max_connections(), 0);
+    let Opened { server, settings, _directory } = open(&arguments, &flags).await?;
+    let run = new_run();
     let client = server.client()?;
     let dataset = prepare(&client, &server, &run).await.map_err(Failure::during("preparing restaurants"))?;
     let mut bench = Bench {
@@ -150,7 +284,7 @@ async fn bench(arguments: Arguments) -> Result<(), Failure> {
     };
     bench.place_orders_to_read().await?;
     table::begin(bench.arguments.json)?;
-    for mix in bench.arguments.mix.clone() {
+    for mix in bench.arguments.mixes() {
         for connections in bench.arguments.connections.clone() {
             for rate in bench.rates() {
                 bench.measure(mix, connections, rate).await?;
@@ -227,7 +361,7 @@ impl Bench {
     }
 
     async fn place_orders_to_read(&mut self) -> Result<(), Failure> {
-        if !self.arguments.mix.iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen | Mix::Replay)) {
+        if !self.arguments.mixes().iter().any(|mix| matches!(mix, Mix::Order | Mix::Kitchen | Mix::Replay)) {
             return Ok(());
         }
         let load = self.load(Mix::Place, 8, None, "read");

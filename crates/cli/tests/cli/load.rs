@@ -123,6 +123,106 @@ fn a_bench_of_a_running_server_leaves_it_running() {
     }
 }
 
+/// Proves that a load runs on several threads over more than 1,024 connections, and that its orders exist.
+#[test]
+fn a_bench_uses_several_threads_and_many_connections() {
+    let (lines, verified) = bench(&["--threads", "2", "--connections", "1100", "--rate", "50"]);
+    assert!(matches!(lines[0]["succeeded"].as_u64(), Some(1..=50)), "{}", lines[0]);
+    assert_eq!(
+        (&lines[0]["succeeded"], &lines[0]["errors"]),
+        (&verified["acknowledged"], &serde_json::json!({}))
+    );
+}
+
+/// Returns the figures of a group of receivers: number, expected, received and differing events.
+fn receiver(events: &Value, name: &str) -> [u64; 4] {
+    let rows = events["receivers"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["receiver"] == name).unwrap();
+    let of = |member: &str| row[member].as_u64().unwrap();
+    let differing = ["missing", "disordered", "unwanted", "malformed"].map(of).iter().sum();
+    [of("count"), of("expected"), of("received"), differing]
+}
+
+/// Arguments of a short run with endpoints of all classes and with streams.
+const EVENTS: [&str; 24] = [
+    "--mix",
+    "events",
+    "--rate",
+    "20",
+    "--connections",
+    "4",
+    "--restaurants",
+    "4",
+    "--restaurant-endpoints",
+    "2",
+    "--platform-endpoints",
+    "2",
+    "--hanging-endpoints",
+    "1",
+    "--dead-endpoints",
+    "1",
+    "--unmatched-endpoints",
+    "3",
+    "--streams",
+    "2",
+    "--idle-streams",
+    "3",
+    "--idle-seconds",
+    "1",
+];
+
+/// Checks the result of a run with [`EVENTS`].
+fn check_events(lines: &[Value], verified: &Value) {
+    let [load, events] = lines else { panic!("{lines:?}") };
+    let orders = load["succeeded"].as_u64().unwrap();
+    assert!(orders > 0 && load["errors"] == serde_json::json!({}), "{load}");
+    assert_eq!(load["succeeded"], verified["acknowledged"]);
+    let caused = events["events"].as_u64().unwrap();
+    assert_eq!(caused, 7 * orders, "{events}");
+    assert_eq!(receiver(events, "platform"), [2, 2 * caused, 2 * caused, 0]);
+    assert_eq!(receiver(events, "stream"), [2, 2 * caused, 2 * caused, 0]);
+    assert_eq!(receiver(events, "unmatched"), [3, 0, 0, 0]);
+    let [count, expected, received, differing] = receiver(events, "restaurant");
+    assert!(count == 2 && expected > 0 && expected == received && differing == 0, "{events}");
+    // The endpoints of two restaurants of four match about half of the events.
+    assert!(expected.abs_diff(caused / 2) <= 7, "{events}");
+    let [count, _, received, _] = receiver(events, "dead");
+    assert_eq!([count, received], [1, 0], "{events}");
+    assert_eq!(receiver(events, "hanging")[0], 1, "{events}");
+    assert!(events["catch_up_events"].as_u64().unwrap() >= caused, "{events}");
+    assert_eq!((&events["idle_streams"]["count"], &events["idle_streams"]["ended"]), (&3.into(), &0.into()));
+}
+
+/// Proves that the mix events delivers every event to every healthy endpoint and stream, beside endpoints that hang and
+/// refuse, on both stores.
+#[test]
+fn a_bench_receives_the_events_of_its_orders() {
+    let cluster = Cluster::shared().unwrap();
+    let url = cluster.url(&cluster.create_database().unwrap());
+    for place in [&[][..], &["--database", &url]] {
+        let (lines, verified) = bench(&[&EVENTS[..], place].concat());
+        check_events(&lines, &verified);
+    }
+}
+
+/// Proves that the mix events measures a running server, and deletes its endpoints there.
+#[test]
+fn a_bench_of_events_leaves_no_endpoint() {
+    let data = tempfile::tempdir().unwrap();
+    // Three ports in a row below those that the system assigns.
+    let first = 20_000 + std::process::id() % 10_000;
+    let hosts = [0, 1, 2].map(|offset| format!("127.0.0.1:{}", first + offset)).join(",");
+    let server = Server::start(data.path(), &["--webhook-allowed-hosts", &hosts]);
+    let (address, port) = (server.announced_text("/address"), first.to_string());
+    let directory = data.path().to_str().unwrap();
+    let running = ["--server", &address, "--data", directory, "--receiver-port", &port];
+    let (lines, verified) = bench(&[&EVENTS[..], &running].concat());
+    check_events(&lines, &verified);
+    let answer =
+        block_on(async { server.client("admin").get("/v1/webhook-endpoints").send().await.unwrap() });
+    assert_eq!(answer.body["endpoints"], serde_json::json!([]));
+}
+
 /// Proves that a bench can prefill the database with valid orders, and that the audit can be skipped.
 #[test]
 fn a_bench_prefills_the_database() {
@@ -201,8 +301,15 @@ fn a_bench_refuses_a_database_with_data() {
 fn a_bench_refuses_wrong_arguments() {
     let directory = tempfile::tempdir().unwrap();
     for (arguments, what) in [
-        (&["--mix", "lunch"][..], "place, life, menu, order, kitchen or replay"),
-        (&["--connections", "0"], "from 1 to 1024"),
+        (&["--mix", "lunch"][..], "place, life, menu, order, kitchen, replay or events"),
+        (&["--connections", "0"], "from 1 to 16384"),
+        (&["--threads", "0"], "from 1 to 64"),
+        (&["--mix", "place,events"], "runs alone"),
+        (&["--mix", "events", "--rate", "10,20"], "runs alone"),
+        (&["--mix", "events", "--rate", "5000", "--seconds", "600"], "24000000 events"),
+        (&["--mix", "events", "--endpoint-types", "rejected"], "must be one of placed"),
+        (&["--mix", "events", "--server", "http://127.0.0.1:1"], "--receiver-port"),
+        (&["--streams", "2"], "need --mix events"),
         (&["--seconds", "601"], "600"),
         (&["--rate", "0"], "--rate"),
         (&["--prefill", "100000001"], "100000000"),

@@ -4,9 +4,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Method, Request, Uri,
+    Method, Request, Response, Uri,
+    body::Incoming,
     client::conn::http1::{self, SendRequest},
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, InvalidHeaderValue},
     http::response::Parts,
@@ -65,6 +66,32 @@ impl Connection {
     }
 
     async fn exchange(&mut self, call: Call<'_>) -> Result<Parts, String> {
+        let (head, mut body) = self.begin(call).await?.into_parts();
+        // The body must be read before the next request on this connection.
+        while let Some(frame) = body.frame().await {
+            frame.map_err(|error| error.to_string())?;
+        }
+        Ok(head)
+    }
+
+    /// Sends a request and returns the head and the body of the response, of at most this number of bytes.
+    pub(super) async fn read(&mut self, call: Call<'_>, limit: usize) -> Result<(Parts, Bytes), String> {
+        let reading = async {
+            let (head, body) = self.begin(call).await?.into_parts();
+            let body = Limited::new(body, limit).collect().await.map_err(|error| error.to_string())?;
+            Ok((head, body.to_bytes()))
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT, reading).await.unwrap_or_else(|_| Err("timeout".into()))
+    }
+
+    /// Sends a request and returns the response before its body, which may go on for any time.
+    pub(super) async fn open_stream(&mut self, call: Call<'_>) -> Result<Response<Incoming>, String> {
+        tokio::time::timeout(REQUEST_TIMEOUT, self.begin(call))
+            .await
+            .unwrap_or_else(|_| Err("timeout".into()))
+    }
+
+    async fn begin(&mut self, call: Call<'_>) -> Result<Response<Incoming>, String> {
         let Call { method, path, bearer, key, body } = call;
         let has_body = !body.is_empty();
         let mut request = Request::new(Full::new(body));
@@ -82,12 +109,11 @@ impl Connection {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         self.sender.ready().await.map_err(|error| error.to_string())?;
-        let response = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let (head, mut body) = response.into_parts();
-        // The body must be read before the next request on this connection.
-        while let Some(frame) = body.frame().await {
-            frame.map_err(|error| error.to_string())?;
-        }
-        Ok(head)
+        self.sender.send_request(request).await.map_err(|error| error.to_string())
     }
+}
+
+/// Returns a request that reads something.
+pub(super) const fn get(path: Uri, bearer: &HeaderValue) -> Call<'_> {
+    Call { method: Method::GET, path, bearer: Some(bearer), key: None, body: Bytes::new() }
 }

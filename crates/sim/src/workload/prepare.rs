@@ -2,13 +2,18 @@
 
 use bytes::Bytes;
 use dabba_domain::{AccountId, Role};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::{Value, json};
 
 use super::Dataset;
 use crate::{Client, ClientError};
 
-/// Number of restaurants to create.
+/// Number of restaurants to create without another number.
 const RESTAURANTS: usize = 12;
+/// Maximum number of restaurants to create.
+pub const MAX_RESTAURANTS: usize = 10_000;
+/// Number of restaurants to create at the same time.
+const SIMULTANEOUS: usize = 8;
 /// Number of customers to create.
 const CUSTOMERS: usize = 16;
 /// Number of items per menu.
@@ -30,6 +35,16 @@ pub trait Issuer {
 /// Creates restaurants with menus and staff, and tokens for customers and a courier. `run` separates the data
 /// from that of another run.
 pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result<Dataset, ClientError> {
+    prepare_restaurants(client, issuer, run, RESTAURANTS).await
+}
+
+/// Like [`prepare`], with this number of restaurants, at most [`MAX_RESTAURANTS`].
+pub async fn prepare_restaurants(
+    client: &Client,
+    issuer: &impl Issuer,
+    run: &str,
+    count: usize,
+) -> Result<Dataset, ClientError> {
     let person = |role| issuer.token(issuer.fresh_account_id(), role);
     let admin = client.with_token(&person(Role::Admin));
     // One account serves all restaurants, because a server limits the number of new accounts per address.
@@ -37,12 +52,12 @@ pub async fn prepare(client: &Client, issuer: &impl Issuer, run: &str) -> Result
         "email": format!("{run}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
     });
     let account = id_of(&admin.post("/v1/accounts").json(&account).send().await?.body);
-    let mut restaurants = Vec::with_capacity(RESTAURANTS);
-    for number in 0..RESTAURANTS {
-        restaurants.push(restaurant(&admin, &account, &format!("{run}-{number}")).await?);
-    }
+    let restaurants = stream::iter(0..count.min(MAX_RESTAURANTS)).map(|number| {
+        let (admin, account, name) = (&admin, &account, format!("{run}-{number}"));
+        async move { restaurant(admin, account, &name).await }
+    });
     Ok(Dataset {
-        restaurants,
+        restaurants: restaurants.buffered(SIMULTANEOUS).try_collect().await?,
         staff: account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant)),
         customers: (0..CUSTOMERS).map(|_| person(Role::Customer)).collect(),
         courier: person(Role::Courier),

@@ -1,6 +1,6 @@
 //! The measured server: a child process, started through the public command line, or a running server.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Role};
 use dabba_engine::{Clock, Principal};
@@ -51,10 +51,14 @@ struct Announcement {
 }
 
 impl Server {
-    /// Starts a server with these settings, and waits until it is ready.
-    pub(super) async fn start(settings: &Settings, data: &DataArguments) -> Result<Self, Failure> {
+    /// Starts a server with these settings and further flags, and waits until it is ready.
+    pub(super) async fn start(
+        settings: &Settings,
+        data: &DataArguments,
+        flags: &[OsString],
+    ) -> Result<Self, Failure> {
         let (child, announcement): (_, Announcement) = ChildServer::start(|command| {
-            command.args(data.flags()).args(WITHOUT_LIMITS);
+            command.args(data.flags()).args(WITHOUT_LIMITS).args(flags);
             for setting in DATABASE_SETTINGS {
                 command.env_remove(format!("{ENVIRONMENT_PREFIX}{}", setting.to_uppercase()));
             }
@@ -83,6 +87,16 @@ impl Server {
         self.address
     }
 
+    /// Returns the process of the server, if this command started it.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.child.as_ref()?.process()
+    }
+
+    /// Returns the server's clock, as this process reads it.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Returns whether this command started the server.
     pub(super) const fn is_own(&self) -> bool {
         self.child.is_some()
@@ -104,7 +118,7 @@ impl Server {
 }
 
 /// Returns the address of a server.
-fn address_of(url: &WebUrl) -> Result<SocketAddr, Failure> {
+pub(super) fn address_of(url: &WebUrl) -> Result<SocketAddr, Failure> {
     let during = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", url.as_str()));
     let parsed = reqwest::Url::parse(url.as_str()).map_err(|error| during(&error))?;
     if parsed.scheme() != "http" {

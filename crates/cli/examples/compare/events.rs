@@ -1,0 +1,236 @@
+//! The cost of consumers of events, and what bad consumers cost the others: alternating runs of `dabba bench --mix
+//! events`.
+//!
+//! Processor time is that of the server and of PostgreSQL with all its processes, from the kernel. Statements are those of
+//! `pg_stat_statements`, over the whole run with its preparation.
+
+use std::{fmt::Write as _, fs, path::Path, process::Command};
+
+use dabba_pg_cluster::{Cluster, ClusterOptions};
+use serde_json::Value;
+
+use super::{Arguments, Result, report::spread, run};
+
+/// Default number of rounds.
+const ROUNDS: u32 = 5;
+/// Statements that read or write data of webhook endpoints or consumers.
+const OF_WEBHOOKS: &str = "query ~* 'webhook|feed_leases|feed_consumers'";
+
+/// A run of the comparison.
+struct Scenario {
+    name: &'static str,
+    flags: &'static [&'static str],
+}
+
+/// Whole lives at 285 per second are about 2,000 events per second.
+const HEALTHY: Scenario = Scenario {
+    name: "1,000 endpoints of restaurants, 1 of the platform",
+    flags: &["--rate", "285", "--restaurants", "1000", "--restaurant-endpoints", "1000"],
+};
+const WITH_BAD: Scenario = Scenario {
+    name: "the same, 10 that hang and 100 that refuse connections",
+    flags: &[
+        "--rate",
+        "285",
+        "--restaurants",
+        "1000",
+        "--restaurant-endpoints",
+        "1000",
+        "--hanging-endpoints",
+        "10",
+        "--dead-endpoints",
+        "100",
+    ],
+};
+const NONE: Scenario = Scenario {
+    name: "no endpoint",
+    flags: &[
+        "--only-place",
+        "--rate",
+        "1000",
+        "--restaurants",
+        "600",
+        "--restaurant-endpoints",
+        "0",
+        "--platform-endpoints",
+        "0",
+        "--streams",
+        "0",
+    ],
+};
+const TENTH: Scenario = Scenario {
+    name: "endpoints that match 10 % of the events",
+    flags: &[
+        "--only-place",
+        "--rate",
+        "1000",
+        "--restaurants",
+        "600",
+        "--restaurant-endpoints",
+        "60",
+        "--platform-endpoints",
+        "0",
+        "--streams",
+        "0",
+    ],
+};
+const UNMATCHED: Scenario = Scenario {
+    name: "10,000 endpoints that match nothing",
+    flags: &[
+        "--only-place",
+        "--rate",
+        "1000",
+        "--restaurants",
+        "600",
+        "--restaurant-endpoints",
+        "0",
+        "--platform-endpoints",
+        "0",
+        "--streams",
+        "0",
+        "--unmatched-endpoints",
+        "10000",
+    ],
+};
+
+const SCENARIOS: [Scenario; 5] = [HEALTHY, WITH_BAD, NONE, TENTH, UNMATCHED];
+
+/// A column of the table: its head, its decimals and its figure.
+type Column = (&'static str, usize, fn(&Measured) -> f64);
+
+/// Figures of a run.
+struct Measured {
+    /// p99 of the operations: placing, or a whole life.
+    p99_ms: f64,
+    restaurant_p99_ms: f64,
+    platform_p99_ms: f64,
+    server_us: f64,
+    database_us: f64,
+    statements: f64,
+    webhook_statements: f64,
+}
+
+impl Measured {
+    fn processor_us(&self) -> f64 {
+        self.server_us + self.database_us
+    }
+}
+
+/// Returns the options of a durable cluster that counts statements.
+pub(super) fn cluster_options() -> ClusterOptions {
+    let preload = ("shared_preload_libraries", "'pg_stat_statements'");
+    ClusterOptions::default().durable().with_setting(preload.0, preload.1)
+}
+
+/// Compares in alternating rounds, and returns tables.
+pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path) -> Result<String> {
+    cluster.execute("postgres", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")?;
+    let mut rounds: Vec<Vec<Measured>> = Vec::new();
+    for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
+        let mut round: Vec<(usize, Measured)> = Vec::new();
+        // Every second round is reversed: a run finds a machine that is still busy with the run before.
+        let order: Vec<usize> = if number % 2 == 1 {
+            (0..SCENARIOS.len()).collect()
+        } else {
+            (0..SCENARIOS.len()).rev().collect()
+        };
+        for scenario in order {
+            round.push((scenario, measure(arguments, cluster, dabba, &SCENARIOS[scenario])?));
+        }
+        round.sort_by_key(|(scenario, _)| *scenario);
+        rounds.push(round.into_iter().map(|(_, measured)| measured).collect());
+        eprintln!("round {number} is done");
+    }
+    Ok(text(arguments, &rounds))
+}
+
+fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path, scenario: &Scenario) -> Result<Measured> {
+    let database = cluster.create_database()?;
+    // A checkpoint within a run would count against that run alone.
+    cluster.execute("postgres", "CHECKPOINT")?;
+    cluster.execute("postgres", "SELECT pg_stat_statements_reset()")?;
+    let mut command = Command::new(dabba);
+    command.args(["bench", "--mix", "events", "--json", "--skip-audit", "--connections", "64"]);
+    command.args(["--seconds", &arguments.seconds.to_string(), "--database", &cluster.url(&database)]);
+    command.args(["--database-pid", &postmaster(cluster)?]).args(scenario.flags);
+    let text = run(&mut command)?;
+    let counted = |condition: &str| -> Result<f64> {
+        let sql = format!(
+            "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE \
+             datname = '{database}') AND {condition}"
+        );
+        Ok(cluster.execute("postgres", &sql)?.trim().parse()?)
+    };
+    let (all, of_webhooks) = (counted("true")?, counted(OF_WEBHOOKS)?);
+    cluster.execute("postgres", &format!("DROP DATABASE {database} WITH (FORCE)"))?;
+    let lines: Vec<Value> = text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let [load, events, ..] = lines.as_slice() else {
+        return Err(format!("the output of dabba bench lacks a line: {text}").into());
+    };
+    let orders = load["succeeded"].as_f64().unwrap_or(f64::NAN);
+    let number = |of: &Value, name: &str| of[name].as_f64().unwrap_or(f64::NAN);
+    let p99 = |receiver: &str| {
+        let rows = events["receivers"].as_array().into_iter().flatten();
+        rows.filter(|row| row["receiver"] == receiver).map(|row| number(row, "p99_ms")).sum()
+    };
+    Ok(Measured {
+        p99_ms: number(load, "p99_ms"),
+        restaurant_p99_ms: p99("restaurant"),
+        platform_p99_ms: p99("platform"),
+        server_us: number(events, "server_us_per_order"),
+        database_us: number(events, "database_us_per_order"),
+        statements: all / orders,
+        webhook_statements: of_webhooks / orders,
+    })
+}
+
+/// Returns the process of the cluster's postmaster.
+fn postmaster(cluster: &Cluster) -> Result<String> {
+    let text = fs::read_to_string(cluster.data_directory().join("postmaster.pid"))?;
+    Ok(text.lines().next().ok_or("postmaster.pid is empty")?.to_owned())
+}
+
+fn text(arguments: &Arguments, rounds: &[Vec<Measured>]) -> String {
+    let of = |scenario: usize, figure: fn(&Measured) -> f64| {
+        let [_, median, _] = spread(rounds.iter().map(|round| figure(&round[scenario])).collect());
+        median
+    };
+    let columns: [Column; 7] = [
+        ("p99 of an operation, ms", 1, |run| run.p99_ms),
+        ("p99 to restaurants, ms", 1, |run| run.restaurant_p99_ms),
+        ("p99 to the platform, ms", 1, |run| run.platform_p99_ms),
+        ("server, µs/order", 0, |run| run.server_us),
+        ("PostgreSQL, µs/order", 0, |run| run.database_us),
+        ("statements/order", 2, |run| run.statements),
+        ("of webhooks/order", 2, |run| run.webhook_statements),
+    ];
+    let heads: Vec<&str> = columns.iter().map(|(head, _, _)| *head).collect();
+    let mut text = format!(
+        "{} alternating rounds of {} s (medians).\n\n| run | {} |\n|---|{}\n",
+        rounds.len(),
+        arguments.seconds,
+        heads.join(" | "),
+        "---|".repeat(columns.len())
+    );
+    for (index, Scenario { name, .. }) in SCENARIOS.iter().enumerate() {
+        let figures: Vec<String> = columns
+            .iter()
+            .map(|(_, decimals, figure)| format!("{:.*}", *decimals, of(index, *figure)))
+            .collect();
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
+    }
+    text.push_str("\n| ratio | min | median | max | goal |\n|---|---|---|---|---|\n");
+    let ratios: [(&str, usize, usize, fn(&Measured) -> f64, f64); 4] = [
+        ("p99 to restaurants, with endpoints that hang and refuse", 1, 0, |run| run.restaurant_p99_ms, 1.2),
+        ("processor time per order, 10 % of the events match", 3, 2, Measured::processor_us, 1.1),
+        ("p99 of placing, 10 % of the events match", 3, 2, |run| run.p99_ms, 1.2),
+        ("processor time per order, 10,000 endpoints match nothing", 4, 2, Measured::processor_us, 1.05),
+    ];
+    for (name, after, before, figure, goal) in ratios {
+        let pairs = rounds.iter().map(|round| figure(&round[after]) / figure(&round[before]));
+        let [min, median, max] = spread(pairs.collect());
+        let _ = writeln!(text, "| {name} | {min:.2} | {median:.2} | {max:.2} | ≤ {goal:.2} |");
+    }
+    text
+}
