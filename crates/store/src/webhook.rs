@@ -94,11 +94,12 @@ pub trait WebhookStore: Send + Sync {
     ) -> Result<Vec<WebhookFailure>, StoreError>;
 
     /// Returns the failures that are due, ordered by the time of the next attempt: from each of the given endpoints the
-    /// failures that are due longest. Dead letters are never due. Returns `None` if the lease is lost or has expired.
+    /// failures that are due longest, up to its limit, and from these the ones that are due longest, up to the limit of
+    /// all. Dead letters are never due. Returns `None` if the lease is lost or has expired.
     ///
     /// Writes nothing: the lease of the shard is the lease of all its failures. The holder keeps in memory which
-    /// failures it is working on, and the limit per endpoint must include these. If the holder dies, the next holder
-    /// finds all of them due.
+    /// failures it is working on, and the limits must include these. If the holder dies, the next holder finds all of
+    /// them due.
     async fn due_webhook_failures(
         &self,
         shard: usize,

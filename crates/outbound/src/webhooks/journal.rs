@@ -69,9 +69,13 @@ impl Journal {
         self.health.remove(&endpoint);
     }
 
-    /// Returns the number of rows that the next checkpoint changes.
-    pub(super) fn rows(&self) -> usize {
-        self.rows.len()
+    /// Returns the number of rows of each endpoint that the next checkpoint changes.
+    pub(super) fn rows(&self) -> HashMap<WebhookEndpointId, usize> {
+        let mut rows = HashMap::new();
+        for (endpoint, _) in self.rows.keys() {
+            *rows.entry(*endpoint).or_default() += 1;
+        }
+        rows
     }
 
     /// Adds the rows and attempts to checkpoints, and begins a new one whenever the last one is full.

@@ -65,16 +65,17 @@ const FIND_FAILURES: &str = concat!(
     is_here!()
 );
 
-/// Finds the due failures of each endpoint. Parameters: endpoints, time up to
-/// which failures are due, limit per endpoint.
+/// Finds the due failures. Parameters: endpoints, time up to which failures are due, limit of each endpoint, limit of
+/// all. Each search of an endpoint reads in the order of its index, so the sort has at most the sum of the limits.
 const FIND_DUE: &str = concat!(
     "SELECT ",
     failure_columns!(),
-    " FROM unnest($1::uuid[]) AS wanted (endpoint) CROSS JOIN LATERAL ( \
+    " FROM unnest($1::uuid[], $3::bigint[]) AS wanted (endpoint, most) CROSS JOIN LATERAL ( \
          SELECT * FROM webhook_failures \
          WHERE endpoint_id = wanted.endpoint AND dead_at_ns IS NULL AND next_attempt_at_ns <= $2 AND ",
     is_here!(),
-    " ORDER BY next_attempt_at_ns, order_id LIMIT $3) AS due"
+    " ORDER BY next_attempt_at_ns, order_id LIMIT wanted.most) AS due \
+     ORDER BY next_attempt_at_ns, order_id, endpoint_id LIMIT $4"
 );
 
 /// Finds a row if the lease is held. Parameters: group, token, time.
@@ -155,7 +156,7 @@ const LIMITS: [(bool, u32); 2] = [(true, WebhookAttempt::MAX_FAILED), (false, We
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("delete_resolved", DELETE_RESOLVED),
     ("find_failures", FIND_FAILURES),
-    ("all_due_failures", FIND_DUE),
+    ("due_failures", FIND_DUE),
     ("is_held", IS_HELD),
     ("find_failing", FIND_FAILING),
     ("all_failures", LIST),
@@ -244,14 +245,10 @@ pub(super) async fn is_held(
 }
 
 pub(super) async fn due(connection: &Connection, due: &DueFailures) -> Result<Vec<WebhookFailure>, Failure> {
-    let endpoints: Vec<_> = due.endpoints.iter().map(|endpoint| endpoint.uuid()).collect();
-    let (due_at, limit) = (clamped_nanoseconds(due.due_at), i64::from(due.limit_each));
-    let rows = connection.query(FIND_DUE, &[&endpoints, &due_at, &limit]).await?;
-    let mut failures: Vec<_> = collect(&rows, failure_of)?;
-    failures.sort_unstable_by_key(|failure: &WebhookFailure| {
-        (failure.next_attempt_at, failure.order, failure.endpoint)
-    });
-    Ok(failures)
+    let (endpoints, limits): (Vec<_>, Vec<_>) =
+        due.endpoints.iter().map(|(endpoint, limit)| (endpoint.uuid(), i64::from(*limit))).unzip();
+    let (due_at, limit) = (clamped_nanoseconds(due.due_at), i64::from(due.limit));
+    collect(&connection.query(FIND_DUE, &[&endpoints, &due_at, &limits, &limit]).await?, failure_of)
 }
 
 pub(super) async fn failing(

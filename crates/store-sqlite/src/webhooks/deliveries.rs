@@ -163,11 +163,17 @@ pub(super) fn find(
 }
 
 pub(super) fn due(connection: &Connection, due: &DueFailures) -> Result<Vec<WebhookFailure>, Failure> {
-    let mut failures = Vec::new();
-    for endpoint in &due.endpoints {
+    let (mut failures, mut due_at): (Vec<WebhookFailure>, _) = (Vec::new(), due.due_at);
+    for (endpoint, limit) in &due.endpoints {
         let mut statement = connection.prepare_cached(FIND_DUE)?;
-        let parameters = params![id_bytes(*endpoint), clamped_nanoseconds(due.due_at), due.limit_each];
+        let parameters = params![id_bytes(*endpoint), clamped_nanoseconds(due_at), limit.min(&due.limit)];
         failures.extend(collect(statement.query(parameters)?, |row| failure_of(row))?);
+        if failures.len() >= due.limit as usize {
+            failures.sort_unstable_by_key(|failure| (failure.next_attempt_at, failure.order, failure.endpoint));
+            failures.truncate(due.limit as usize);
+            // Later failures of the other endpoints would be dropped.
+            due_at = failures.last().map_or(due_at, |last| last.next_attempt_at);
+        }
     }
     failures.sort_unstable_by_key(|failure| (failure.next_attempt_at, failure.order, failure.endpoint));
     Ok(failures)

@@ -77,7 +77,17 @@ impl Scene {
         due_at: Timestamp,
         limit_each: u32,
     ) -> Vec<WebhookFailure> {
-        let due = DueFailures { endpoints: endpoints.to_vec(), due_at, limit_each };
+        let endpoints: Vec<_> = endpoints.iter().map(|endpoint| (*endpoint, limit_each)).collect();
+        self.due_of(endpoints, due_at, DueFailures::MAX_FAILURES).await
+    }
+
+    async fn due_of(
+        &self,
+        endpoints: Vec<(WebhookEndpointId, u32)>,
+        due_at: Timestamp,
+        limit: u32,
+    ) -> Vec<WebhookFailure> {
+        let due = DueFailures { endpoints, due_at, limit };
         let found = self.store.due_webhook_failures(self.shard, &self.lease, &due, self.world.now()).await;
         found.unwrap().expect("the lease is held")
     }
@@ -154,7 +164,8 @@ pub async fn webhook_failures_and_positions_are_written_together(store: Arc<dyn 
 }
 
 /// Due failures are returned by due time, up to the limit of each requested endpoint, so that an endpoint with many
-/// failures does not delay another. Dead letters are never due. A process without the lease gets nothing.
+/// failures does not delay another, and up to the limit of all. Dead letters are never due. A process without the lease
+/// gets nothing.
 pub async fn webhook_failures_are_due_by_time(store: Arc<dyn Store>) {
     let mut scene = Scene::new(store, 642).await;
     let (busy, calm, other) = (scene.endpoint(), scene.endpoint(), scene.endpoint());
@@ -171,17 +182,34 @@ pub async fn webhook_failures_are_due_by_time(store: Arc<dyn Store>) {
     assert_eq!(scene.due(&wanted, last, 2).await, order(&[1, 3, 5]));
     assert_eq!(scene.due(&wanted, failures[4].next_attempt_at, 10).await, order(&[1, 3, 4]));
     assert_eq!(scene.due(&[], last, 10).await, []);
+    for (calm_limit, busy_limit, limit, expected) in [
+        (1, 3, 10, &[1, 3, 4, 5][..]),
+        (0, 1, 10, &[1]),
+        (9, 9, 5, &[1, 3, 4, 5, 2]),
+        (9, 9, 1, &[1]),
+        (1, 2, 3, &[1, 3, 5]),
+        (9, 9, 0, &[]),
+    ] {
+        for endpoints in [[(calm, calm_limit), (busy, busy_limit)], [(busy, busy_limit), (calm, calm_limit)]] {
+            let found = scene.due_of(endpoints.to_vec(), last, limit).await;
+            assert_eq!(found, order(expected), "{calm_limit} {busy_limit} {limit}");
+        }
+    }
     // The next holder finds the same failures due at once.
     let stale = scene.lease.clone();
     scene.lease = taken_over(&scene.store, scene.shard, &stale, "next", scene.world.now()).await;
     assert_eq!(scene.due(&wanted, last, 2).await, order(&[1, 3, 5]));
-    let due = DueFailures { endpoints: wanted.to_vec(), due_at: last, limit_each: 2 };
+    let due = DueFailures { endpoints: wanted.map(|hook| (hook, 2)).into(), due_at: last, limit: 10 };
     let lost = scene.store.due_webhook_failures(scene.shard, &stale, &due, scene.world.now()).await.unwrap();
     assert_eq!(lost, None);
-    let too_many = DueFailures { endpoints: vec![busy; DueFailures::MAX_ENDPOINTS + 1], ..due };
-    let refused =
-        scene.store.due_webhook_failures(scene.shard, &scene.lease, &too_many, scene.world.now()).await;
-    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    let too_many_endpoints =
+        DueFailures { endpoints: vec![(busy, 2); DueFailures::MAX_ENDPOINTS + 1], ..due.clone() };
+    let too_many_failures = DueFailures { limit: DueFailures::MAX_FAILURES + 1, ..due };
+    for too_many in [too_many_endpoints, too_many_failures] {
+        let refused =
+            scene.store.due_webhook_failures(scene.shard, &scene.lease, &too_many, scene.world.now()).await;
+        assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    }
 }
 
 /// A new holder learns which endpoints have failures, and when the first one is due.
