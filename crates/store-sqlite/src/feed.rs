@@ -2,7 +2,11 @@
 //! disk before it is visible.
 
 use async_trait::async_trait;
-use dabba_store::{FeedEnd, FeedPage, FeedPosition, FeedStore, Incarnation, StoreError};
+use dabba_domain::{
+    OrderId,
+    order::{RecordedEvent, Version},
+};
+use dabba_store::{FeedEnd, FeedPage, FeedPosition, FeedStore, Incarnation, OrderStore as _, StoreError};
 use dabba_store_sql::feed::{feed_event_of, incarnation_of, sequence_of, stored_sequence};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -33,6 +37,15 @@ impl FeedStore for SqliteStore {
 
     async fn feed_end(&self, _shard: usize) -> Result<FeedEnd, StoreError> {
         self.readers.read(|connection| feed_end(connection)).await
+    }
+
+    async fn public_events(
+        &self,
+        order: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.events(order, after, limit).await
     }
 }
 

@@ -211,6 +211,7 @@ layer! {
     FeedStore {
         Read feed(shard: usize, after: FeedPosition, limit: u32) -> FeedPage;
         Read feed_end(shard: usize) -> FeedEnd;
+        Read public_events(order: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
     }
     TaskStore {
         Other enqueue_task(task: &NewTask) -> bool;

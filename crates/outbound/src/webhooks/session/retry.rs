@@ -178,7 +178,7 @@ impl Session {
         let order = RecordedOrder::of(&order);
         let mut last = from.saturating_sub(1);
         loop {
-            let recorded = limited(store.events(order.id, last, HISTORY_PAGE)).await?;
+            let recorded = limited(store.public_events(order.id, last, HISTORY_PAGE)).await?;
             let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
             last = newest.version;
             let is_for = |name: &str| endpoint.as_ref().is_some_and(|endpoint| endpoint.has_type(name));
