@@ -76,10 +76,7 @@ pub(crate) use is_confirmed;
 /// Selects what every answer contains: the buckets, the incarnation, and whether the connection's wait is over.
 macro_rules! state {
     () => {
-        concat!(
-            "SELECT shard.first_bucket, shard.last_bucket, feed_state.incarnation, ",
-            is_confirmed!()
-        )
+        concat!("SELECT shard.first_bucket, shard.last_bucket, feed_state.incarnation, ", is_confirmed!())
     };
 }
 
@@ -193,7 +190,10 @@ impl FeedStore for PostgresStore {
         limit: u32,
     ) -> Result<Vec<RecordedEvent>, StoreError> {
         self.held.check(order.bucket())?;
-        self.read_public(async |connection| orders::read::public_events(connection, order, after, limit).await).await
+        self.read_public(async |connection| {
+            orders::read::public_events(connection, order, after, limit).await
+        })
+        .await
     }
 }
 

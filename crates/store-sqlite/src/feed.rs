@@ -49,12 +49,16 @@ impl FeedStore for SqliteStore {
     }
 }
 
+/// Returns the sequence of a position. A position with a transaction lies after all positions of this store, which have
+/// none.
+pub(crate) fn position_of(position: FeedPosition) -> i64 {
+    if position.transaction > 0 { i64::MAX } else { stored_sequence(position.sequence) }
+}
+
 fn feed(connection: &Connection, after: FeedPosition, limit: u32) -> Result<FeedPage, Failure> {
-    // A position with a transaction lies after all positions of this store, which have none.
-    let after = if after.transaction > 0 { i64::MAX } else { stored_sequence(after.sequence) };
     let incarnation = incarnation(connection)?;
     let mut statement = connection.prepare_cached(READ_FEED)?;
-    let mut rows = statement.query(params![after, limit])?;
+    let mut rows = statement.query(params![position_of(after), limit])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(feed_event_of(SqliteRow(row), 0, 0)?);

@@ -108,5 +108,11 @@ pub const MAX_HANDED_OVER: usize = 10_000;
 /// Number of failures deleted in one step for a deleted endpoint.
 pub const FORGET_STEP: u32 = 500;
 
+/// Maximum number of failures that a step of a revival changes. A turn of the loop makes one step per endpoint.
+pub const REVIVAL_STEP: u32 = 500;
+
+/// Time between two failures that a revival makes due.
+pub const REVIVAL_GAP: Duration = Duration::from_millis(10);
+
 /// Maximum time for which a sender that stops waits for requests in flight.
 pub const DRAIN: Duration = Duration::from_secs(5);

@@ -84,8 +84,9 @@ impl Breaker {
         matches!(self.state, State::Open { .. })
     }
 
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+    /// Closes the breaker. Returns whether it was not closed.
+    pub(super) fn succeeded(&mut self) -> bool {
+        std::mem::take(self).state != State::Closed
     }
 
     /// Counts a failure. Returns whether it opened the breaker.

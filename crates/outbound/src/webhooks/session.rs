@@ -3,6 +3,7 @@
 mod follow;
 mod read;
 mod retry;
+mod revive;
 mod save;
 mod send;
 
@@ -22,7 +23,10 @@ use tokio::{
 };
 
 pub(super) use self::send::attempt;
-use self::send::{Flight, Tried};
+use self::{
+    revive::Reviving,
+    send::{Flight, Tried},
+};
 use super::{
     endpoint::Index,
     journal::{Journal, Key},
@@ -72,8 +76,8 @@ pub(super) struct Session {
     handed_over: HashMap<Key, Version>,
     /// Deleted endpoints whose rows must be deleted, with the revision of the deletion.
     forgetting: BTreeMap<WebhookEndpointId, WebhookRevision>,
-    /// Endpoints whose dead letters must be revived, with the revision of the replay.
-    reviving: BTreeMap<WebhookEndpointId, WebhookRevision>,
+    /// Endpoints whose failures are revived.
+    reviving: BTreeMap<WebhookEndpointId, Reviving>,
     /// New endpoints that this version cannot decode.
     unknown: BTreeMap<WebhookEndpointId, WebhookRevision>,
     /// Endpoints to disable.

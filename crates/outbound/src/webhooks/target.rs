@@ -211,6 +211,14 @@ impl Target {
         lane.queue.into()
     }
 
+    /// Removes the lanes of all failures. Requests that are in flight find no lane when they end.
+    pub(super) fn drop_failures(&mut self) {
+        let failing = self.lanes.iter().filter(|(_, lane)| lane.failure.is_some());
+        for order in failing.map(|(order, _)| *order).collect::<Vec<_>>() {
+            self.drop_lane(order);
+        }
+    }
+
     /// Returns whether an event of this source is queued.
     pub(super) fn holds(&self, source: Source) -> bool {
         self.lanes.values().any(|lane| lane.queue.iter().any(|queued| queued.source == source))

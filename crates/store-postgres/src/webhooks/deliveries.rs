@@ -3,16 +3,16 @@
 //! A failure belongs to the shard of its order. A split copies all rows, so reads skip the rows of orders that are in
 //! another shard, until a purge deletes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use dabba_domain::{OrderId, WebhookEndpointId, ids::Id};
+use dabba_domain::{OrderId, WebhookEndpointId, ids::Id, order::Version};
 use dabba_store::{
-    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, StoreError,
-    WebhookAttempt, WebhookFailure,
-    encoding::{clamped_nanoseconds, exact_nanoseconds},
+    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, FeedPosition, PageSize, Revival,
+    RevivalCause, Revived, StoreError, WebhookAttempt, WebhookFailure, encoding::clamped_nanoseconds,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
+    feed::stored_sequence,
     webhooks::{EncodedAttempt, EncodedFailure, attempt_of, failure_of, newest_first},
 };
 use tokio_postgres::types::ToSql;
@@ -112,11 +112,11 @@ const LIST_DEAD: &str = concat!(
     " ORDER BY order_id LIMIT $3"
 );
 
-const REVIVE: &str = "\
-    UPDATE webhook_failures SET dead_at_ns = NULL, attempts = 0, first_failed_at_ns = $2, next_attempt_at_ns = $2 \
-    WHERE endpoint_id = $1 AND order_id = ANY (ARRAY( \
-        SELECT order_id FROM webhook_failures WHERE endpoint_id = $1 AND dead_at_ns IS NOT NULL \
-        ORDER BY order_id LIMIT $3))";
+/// Finds the first event of an order after a position, for each of the orders. Parameters: orders, the position.
+const FIND_FIRST_AFTER: &str = "\
+    SELECT wanted.order_number, first.version FROM unnest($1::uuid[]) AS wanted (order_number) CROSS JOIN LATERAL ( \
+        SELECT version FROM order_events WHERE order_id = wanted.order_number \
+            AND (transaction_id, sequence) > ($2::text::xid8, $3) ORDER BY version LIMIT 1) AS first";
 
 const DELETE_FAILURES: &str = "\
     DELETE FROM webhook_failures WHERE endpoint_id = $1 AND order_id = ANY (ARRAY( \
@@ -161,7 +161,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_failing", FIND_FAILING),
     ("all_failures", LIST),
     ("all_dead_failures", LIST_DEAD),
-    ("revive", REVIVE),
+    ("find_first_after", FIND_FIRST_AFTER),
     ("delete_failures", DELETE_FAILURES),
     ("trim_attempts", TRIM_ATTEMPTS),
     ("all_attempts", FIND_ATTEMPTS),
@@ -263,11 +263,34 @@ pub(super) async fn failing(
     })
 }
 
-pub(super) async fn revive(connection: &Connection, revival: Revival) -> Result<u32, Failure> {
-    let Revival { endpoint, at, limit } = revival;
-    let parameters: [&(dyn ToSql + Sync); 3] = [&endpoint.uuid(), &exact_nanoseconds(at)?, &i64::from(limit)];
-    let revived = connection.execute(REVIVE, &parameters).await?;
-    Ok(u32::try_from(revived).unwrap_or(limit))
+pub(super) async fn revive(connection: &Connection, revival: Revival) -> Result<Revived, Failure> {
+    let after = revival.after.map_or(BELOW_EVERY_ID, Id::uuid);
+    let parameters: [&(dyn ToSql + Sync); 3] = [&revival.endpoint.uuid(), &after, &i64::from(revival.limit)];
+    let failures: Vec<WebhookFailure> = collect(&connection.query(LIST, &parameters).await?, failure_of)?;
+    let firsts = match revival.cause {
+        RevivalCause::Replayed(position) => first_after(connection, &failures, position).await?,
+        RevivalCause::Enabled | RevivalCause::Recovered => HashMap::new(),
+    };
+    let apply = |(index, failure): (usize, &WebhookFailure)| {
+        revival.apply(failure, firsts.get(&failure.order).copied(), index)
+    };
+    let changed: Vec<_> = failures.iter().enumerate().filter_map(apply).collect();
+    if !changed.is_empty() {
+        save_failures(connection, &changed).await?;
+    }
+    Ok(revival.reached(&failures))
+}
+
+/// Returns the version of the first event after a position of each failing order.
+async fn first_after(
+    connection: &Connection,
+    failures: &[WebhookFailure],
+    position: FeedPosition,
+) -> Result<HashMap<OrderId, Version>, Failure> {
+    let orders: Vec<_> = failures.iter().map(|failure| failure.order.uuid()).collect();
+    let (transaction, sequence) = (position.transaction.to_string(), stored_sequence(position.sequence));
+    let rows = connection.query(FIND_FIRST_AFTER, &[&orders, &transaction, &sequence]).await?;
+    collect(&rows, |row| Ok((row.id(0)?, row.number(1)?)))
 }
 
 pub(super) async fn forget(

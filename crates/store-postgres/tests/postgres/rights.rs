@@ -10,7 +10,9 @@ use std::{
 
 use dabba_pg_cluster::Cluster;
 use dabba_store::{Store, StoreError, conformance::Harness};
-use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES, reading_privileges};
+use dabba_store_postgres::{
+    Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES, reading_privileges,
+};
 
 use crate::common::{LentCluster, fresh_database, open, own_database, randomness, session};
 
@@ -86,7 +88,8 @@ async fn a_user_who_only_reads_cannot_read_secrets() {
     let session = session(&url).await;
     assert!(session.query("SELECT count(*) FROM orders", &[]).await.is_ok());
     for column in ["settings", "id"] {
-        let refused = session.query(&format!("SELECT {column} FROM webhook_endpoints"), &[]).await.unwrap_err();
+        let refused =
+            session.query(&format!("SELECT {column} FROM webhook_endpoints"), &[]).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{refused:?}");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use dabba_domain::WebhookEndpointId;
 use dabba_store::{
-    ConsumerName, FeedCursor, FeedEnd, FeedPlace, FeedPosition, Revival, StoreError, WebhookChange,
+    ConsumerName, FeedCursor, FeedEnd, FeedPlace, FeedPosition, RevivalCause, StoreError, WebhookChange,
     WebhookEndpoint, WebhookRevision,
 };
 
@@ -126,11 +126,17 @@ impl Session {
             self.detach(id);
             self.handed_over.retain(|(of, _), _| *of != id);
         }
-        // An endpoint at its first version is new, and has no dead letters.
-        if end.is_some() && (is_known || stored.is_some() || endpoint.version > 1) {
-            self.reviving.insert(id, revision);
-        }
         let start = end.map(|end| self.start_of(&endpoint, end));
+        let url = &endpoint.settings.url;
+        let was_sending = self.targets.get(&id).and_then(|target| target.receiving());
+        let was_sending = was_sending.is_some_and(|old| old.stored.settings.url == *url);
+        // An endpoint at its first version is new, and has no failures.
+        let has_past = is_known || stored.is_some() || endpoint.version > 1;
+        if let Some(place) = start.filter(|_| has_past) {
+            self.begin_replay(id, place.position, revision);
+        } else if revision > applied && has_past && !was_sending && endpoint.settings.is_enabled() {
+            self.begin_revival(id, RevivalCause::Enabled, Some(revision));
+        }
         let health = &endpoint.health;
         let is_proven = health
             .last_success
@@ -141,7 +147,7 @@ impl Session {
         let saved = target.own.as_ref().map_or(stored, |own| own.saved);
         if let Some(place) = start {
             target.own = Some(Own { is_rewound: true, ..Own::new(place, saved) });
-            target.has_failures = self.reviving.contains_key(&id);
+            target.has_failures = has_past;
         } else if !is_known && let Some(place) = stored {
             target.own = Some(Own::new(place, saved));
         }
@@ -217,6 +223,7 @@ impl Session {
         self.targets.remove(&id);
         self.handed_over.retain(|(of, _), _| *of != id);
         self.refills.retain(|(of, _)| *of != id);
+        self.reviving.remove(&id);
         self.journal.forget(id);
         // Requests in flight of a removed endpoint have no effect.
         self.flights.retain(|_, flight| flight.endpoint != id);
@@ -243,29 +250,10 @@ impl Session {
         true
     }
 
-    /// Makes dead letters of replayed endpoints due, one step each. Returns `false` if the lease is lost.
-    async fn revive(&mut self) -> bool {
-        for id in self.reviving.keys().copied().collect::<Vec<_>>() {
-            let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
-            let revival = Revival { endpoint: id, at: now, limit: FORGET_STEP };
-            match limited(store.revive_webhook_failures(self.place.shard, lease, &revival, now)).await {
-                Ok(Some(revived)) if revived < FORGET_STEP => {
-                    self.reviving.remove(&id);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(error) => {
-                    tracing::warn!(endpoint = %id, %error, "dead letters cannot be revived yet");
-                    break;
-                }
-            }
-        }
-        true
-    }
-
     /// Returns the revision that a checkpoint may state as known.
     pub(super) fn known(&self) -> WebhookRevision {
-        let pending = self.forgetting.values().chain(self.reviving.values()).chain(self.unknown.values());
+        let reviving = self.reviving.values().filter_map(|reviving| reviving.revision);
+        let pending = self.forgetting.values().chain(self.unknown.values()).copied().chain(reviving);
         pending.map(|revision| revision - 1).min().map_or(self.applied, |least| least.min(self.applied))
     }
 }

@@ -43,7 +43,8 @@ impl Session {
         for row in &rows {
             *counts.entry(row.endpoint).or_default() += 1;
         }
-        let is_cut = |(id, limit): &(WebhookEndpointId, u32)| counts.get(id).is_some_and(|count| count >= limit);
+        let is_cut =
+            |(id, limit): &(WebhookEndpointId, u32)| counts.get(id).is_some_and(|count| count >= limit);
         self.is_more_due = rows.len() >= due.limit as usize || due.endpoints.iter().any(is_cut);
         let mut begun = 0;
         for row in rows {
@@ -64,12 +65,14 @@ impl Session {
     fn room(&mut self, now: Timestamp) -> BTreeMap<WebhookEndpointId, usize> {
         let mut rooms = BTreeMap::new();
         for (id, target) in &mut self.targets {
-            let free = if target.has_failures { target.free(now) } else { 0 };
+            // A request from before a replay may still be in flight for the same order.
+            let free = if target.has_failures && target.stale == 0 { target.free(now) } else { 0 };
             let waiting = target.retrying().saturating_sub(target.in_flight);
             if free > waiting {
                 rooms.insert(*id, free - waiting);
             }
         }
+        rooms.retain(|id, _| !self.is_replaying(*id));
         rooms
     }
 

@@ -4,7 +4,8 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{
-    AttemptOutcome, DisabledReason, FeedEvent, WebhookAttempt, WebhookFailure, WebhookFault, panicked,
+    AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
+    panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
@@ -150,7 +151,7 @@ impl Session {
         let now = self.now();
         self.journal.health(id).last_success = Some(now);
         let Some(target) = self.targets.get_mut(&id) else { return };
-        target.breaker.succeeded();
+        let has_recovered = target.breaker.succeeded() && target.has_failures;
         target.is_proven = true;
         target.failing_since = None;
         target.is_warned = false;
@@ -164,6 +165,9 @@ impl Session {
             let status = verdict.status.unwrap_or_default();
             let outcome = AttemptOutcome::Delivered { status, events };
             self.journal.log(log_entry(id, &last.event, now, verdict, outcome));
+        }
+        if has_recovered {
+            self.begin_revival(id, RevivalCause::Recovered, None);
         }
         for Queued { event, source } in events {
             if source == Source::History {
