@@ -86,11 +86,15 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint.
+/// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint. A failure
+/// after a connection was made counts once per order.
 pub const BREAKER_FAILURES: u32 = 5;
 
 /// See [`BREAKER_FAILURES`].
 pub const BREAKER_ORDERS: usize = 2;
+
+/// Maximum number of failed orders that a breaker remembers.
+pub const BREAKER_MEMORY: usize = 16;
 
 /// Pause of an open breaker before the first probe. Doubles with each failed probe.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(10);

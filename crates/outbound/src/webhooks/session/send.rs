@@ -96,7 +96,7 @@ impl Session {
             return false;
         }
         let Some(endpoint) = target.receiving().cloned() else { return false };
-        let queued = target.take(endpoint.batch);
+        let queued = target.take_next(endpoint.batch);
         if !target.is_ready() {
             self.ready.remove(&id);
         }
@@ -209,7 +209,7 @@ impl Session {
             target.age_checked_at = Some(now);
             self.age_checks.insert(id);
         }
-        let has_opened = target.breaker.failed(first.order_id, now, random);
+        let has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         let is_open = target.breaker.is_open();
         let is_history = events.iter().all(|queued| queued.source == Source::History);
         let is_gone_source = events.iter().all(|queued| queued.source == Source::Gone);
