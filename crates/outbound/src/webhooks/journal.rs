@@ -59,8 +59,14 @@ impl Journal {
         self.health.entry(endpoint).or_default()
     }
 
-    pub(super) fn take_health(&mut self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
-        self.health.drain().collect()
+    /// Returns the health of endpoints that is not written yet.
+    pub(super) fn unwritten_health(&self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
+        self.health.iter().map(|(id, health)| (*id, health.clone())).collect()
+    }
+
+    /// Forgets the health of endpoints after it was written.
+    pub(super) fn health_written(&mut self) {
+        self.health.clear();
     }
 
     pub(super) fn forget(&mut self, endpoint: WebhookEndpointId) {

@@ -216,6 +216,7 @@ impl Session {
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
+        self.write_health().await;
         if self.save().await { Ended::Stopped } else { Ended::LeaseLost }
     }
 

@@ -128,12 +128,7 @@ impl Session {
     pub(super) async fn change_directory(&mut self) {
         if self.health_written_at.elapsed() >= HEALTH_INTERVAL {
             self.health_written_at = Instant::now();
-            let reports = self.journal.take_health();
-            if !reports.is_empty()
-                && let Err(error) = limited(self.ports.store.report_webhook_health(&reports)).await
-            {
-                tracing::warn!(%error, "the health of webhook endpoints cannot be written");
-            }
+            self.write_health().await;
         }
         for id in std::mem::take(&mut self.age_checks) {
             if let Err(error) = self.check_age(id).await {
@@ -144,6 +139,18 @@ impl Session {
             if let Err(error) = self.write_disabled(id, reason).await {
                 tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
             }
+        }
+    }
+
+    /// Writes the health of endpoints. After a failure, the next write contains it.
+    pub(super) async fn write_health(&mut self) {
+        let reports = self.journal.unwritten_health();
+        if reports.is_empty() {
+            return;
+        }
+        match limited(self.ports.store.report_webhook_health(&reports)).await {
+            Ok(()) => self.journal.health_written(),
+            Err(error) => tracing::warn!(%error, "the health of webhook endpoints cannot be written yet"),
         }
     }
 
