@@ -15,7 +15,7 @@ use std::{
 };
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{FeedLease, FeedPlace, StoreError, WebhookRevision};
+use dabba_store::{DisabledReason, FeedLease, FeedPlace, StoreError, WebhookRevision};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -81,13 +81,21 @@ pub(super) struct Session {
     /// New endpoints that this version cannot decode.
     unknown: BTreeMap<WebhookEndpointId, WebhookRevision>,
     /// Endpoints to disable.
-    disabling: BTreeMap<WebhookEndpointId, dabba_store::DisabledReason>,
+    disabling: BTreeMap<WebhookEndpointId, Disabling>,
     /// Whether the latest read of due failures was full.
     is_more_due: bool,
     /// Whether due failures must be read again at once.
     claim_again: bool,
     age_checks: BTreeSet<WebhookEndpointId>,
     health_written_at: Instant,
+}
+
+/// An endpoint to disable.
+#[derive(Clone, Copy)]
+struct Disabling {
+    reason: DisabledReason,
+    /// Revision of the change whose start does not apply. Until the endpoint is disabled, a crash repeats the change.
+    revision: Option<WebhookRevision>,
 }
 
 #[derive(Default)]

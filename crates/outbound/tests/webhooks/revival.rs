@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use dabba_store::{DisabledReason, FeedCursor};
+use dabba_engine::Clock as _;
+use dabba_store::{DisabledReason, FeedCursor, FeedPosition, Incarnation, WebhookState};
 use jiff::SignedDuration;
 
 use crate::{
@@ -62,6 +63,49 @@ async fn a_replay_delivers_the_earlier_events_of_failing_orders() {
     }
 }
 
+/// Proves that an endpoint whose start belongs to another incarnation of the database is disabled for this reason and
+/// receives nothing, also if it is changed or the sender crashes before, and that a replay lets it receive events again.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_without_a_position_is_disabled() {
+    for crash_after in [None, Some(1_050), Some(2_050)] {
+        let mut bench = Bench::new(36);
+        let mut sender = bench.start();
+        let other = "https://other.example/";
+        bench.endpoint(other, healthy(), |_| {}).await;
+        bench.pass(seconds(5)).await;
+        let source = bench.store.feed_sources()[0].name.clone();
+        let mut lost = FeedCursor::default();
+        lost.set(&source, Incarnation::new(1), FeedPosition { transaction: 0, sequence: 1 });
+        let start = lost.to_string();
+        let id = bench.endpoint(URL, healthy(), |endpoint| endpoint.settings.start = start).await;
+        bench.change(id, false, |endpoint| endpoint.settings.concurrency = 2).await;
+        if let Some(millis) = crash_after {
+            bench.pass(Duration::from_millis(millis)).await;
+            sender.abort();
+            sender = bench.start();
+        }
+        bench.place().await;
+        bench.until_complete(other, seconds(60)).await;
+        bench.pass(seconds(30)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        let is_lost = matches!(
+            stored.settings.state,
+            WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
+        );
+        assert!(is_lost, "{crash_after:?}: {stored:?}");
+        assert!(bench.endpoints.calls(URL).is_empty());
+        let (now, start) = (bench.clock.now(), FeedCursor::at_start(&bench.store.feed_sources()).to_string());
+        bench
+            .change(id, true, |endpoint| {
+                endpoint.settings.start = start;
+                assert!(endpoint.settings.enable(now));
+            })
+            .await;
+        bench.until_complete(URL, seconds(30)).await;
+        sender.abort();
+    }
+}
+
 /// Proves that failures that were postponed for an hour are retried within seconds after the endpoint is enabled, and
 /// not all at the same moment.
 #[tokio::test(start_paused = true)]
@@ -75,7 +119,7 @@ async fn enabling_retries_failures_soon() {
     }
     bench.pass(seconds(10)).await;
     assert_eq!(bench.failures(id).await.len(), 4);
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench
         .change(id, false, |endpoint| {
             assert!(endpoint.settings.disable(DisabledReason::Requested, now));

@@ -135,8 +135,8 @@ impl Session {
                 tracing::warn!(endpoint = %id, %error, "the age of the failures of a webhook endpoint is unknown");
             }
         }
-        for (id, reason) in self.disabling.clone() {
-            if let Err(error) = self.write_disabled(id, reason).await {
+        for (id, disabling) in self.disabling.clone() {
+            if let Err(error) = self.write_disabled(id, disabling.reason).await {
                 tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
             }
         }
@@ -196,8 +196,12 @@ impl Session {
         let expected = changed.version;
         let update = WebhookUpdate { endpoint: changed, expected, repositions: false, by: None, at };
         let updated = limited(self.ports.store.update_webhook_endpoint_under(&update, None)).await?;
-        // After another change, the new settings decide: following the change ends the halt.
-        self.disabling.remove(&id);
+        // After another change, the new settings decide: following the change ends the halt, unless the position is
+        // lost.
+        let is_changed = matches!(updated, UnderKey::Ended(WebhookUpdated::Conflict { .. }));
+        if !is_changed || reason != DisabledReason::PositionLost {
+            self.disabling.remove(&id);
+        }
         if let UnderKey::Ended(WebhookUpdated::Done(_)) = updated {
             self.metrics.disabled();
             tracing::warn!(endpoint = %id, ?reason, "a webhook endpoint was disabled");

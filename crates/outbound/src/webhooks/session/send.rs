@@ -10,7 +10,7 @@ use dabba_store::{
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
 
-use super::{Session, rotated};
+use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
     limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, OWN_WINDOW, SLOW_AFTER},
@@ -314,7 +314,7 @@ impl Session {
         self.detach(id);
         if let Some(target) = self.targets.get_mut(&id) {
             target.is_halted = true;
-            self.disabling.insert(id, reason);
+            self.disabling.insert(id, Disabling { reason, revision: None });
         }
         self.classify(id);
     }
