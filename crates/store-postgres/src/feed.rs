@@ -16,9 +16,9 @@
 //!
 //! # What a page guarantees
 //!
-//! *Every event is durable* (I11). A commit waits for the standbys before it becomes visible, with one exception: after
+//! *Every event is durable* (I11), and so is every event of an order's history that is read for publication. A commit waits for the standbys before it becomes visible, with one exception: after
 //! a crash, the primary shows commits that still waited. Every connection of before a crash is lost. So the store waits
-//! once on each connection, after the connection's first page and before it returns the page, until everything visible
+//! once on each connection, after the connection's first read and before it returns the events, until everything visible
 //! is as durable as an acknowledged commit ([`Connection::confirm`]). The session itself records that the wait is over,
 //! in the parameter `dabba.confirmed`: it belongs to the server process, also behind a pooler.
 //!
@@ -41,6 +41,10 @@ use std::{
 };
 
 use async_trait::async_trait;
+use dabba_domain::{
+    OrderId,
+    order::{RecordedEvent, Version},
+};
 use dabba_store::{
     BucketRange, FeedEnd, FeedEvent, FeedPage, FeedPosition, FeedStore, Incarnation, StoreError,
 };
@@ -55,15 +59,24 @@ use crate::{
     PostgresStore,
     codec::{PgRow, read},
     failure::Failure,
+    orders,
     pool::Connection,
     shard::{buckets_of, numbers},
 };
 
+/// States whether the connection's wait is over.
+macro_rules! is_confirmed {
+    () => {
+        "coalesce(current_setting('dabba.confirmed', true), '') = 'yes'"
+    };
+}
+
+pub(crate) use is_confirmed;
+
 /// Selects what every answer contains: the buckets, the incarnation, and whether the connection's wait is over.
 macro_rules! state {
     () => {
-        "SELECT shard.first_bucket, shard.last_bucket, feed_state.incarnation, \
-            coalesce(current_setting('dabba.confirmed', true), '') = 'yes'"
+        concat!("SELECT shard.first_bucket, shard.last_bucket, feed_state.incarnation, ", is_confirmed!())
     };
 }
 
@@ -169,6 +182,19 @@ impl FeedStore for PostgresStore {
         let rows = self.read_feed(async |connection| connection.query(READ_END, &[]).await).await?;
         end_of(&rows).map_err(Failure::into_store_error)
     }
+
+    async fn public_events(
+        &self,
+        order: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.held.check(order.bucket())?;
+        self.read_public(async |connection| {
+            orders::read::public_events(connection, order, after, limit).await
+        })
+        .await
+    }
 }
 
 impl PostgresStore {
@@ -177,17 +203,31 @@ impl PostgresStore {
         &self,
         query: impl AsyncFnOnce(&Connection) -> Result<Vec<Row>, Failure>,
     ) -> Result<Vec<Row>, StoreError> {
-        let run = async {
-            let connection = self.connection().await?;
-            let rows = query(&connection).await?;
+        self.read_public(async |connection| {
+            let rows = query(connection).await?;
             let row = rows.first().ok_or_else(|| {
                 Failure::Store(StoreError::Unfit("the database belongs to no shard map".to_owned()))
             })?;
             self.require_expected(buckets_of(row, 0)?)?;
-            if !read::<bool>(row, 3)? {
+            let is_confirmed = read(row, 3)?;
+            Ok((rows, is_confirmed))
+        })
+        .await
+    }
+
+    /// Runs a read, and returns its result when it may be published. The read states whether the connection's wait is
+    /// over; see [`is_confirmed`].
+    async fn read_public<T>(
+        &self,
+        work: impl AsyncFnOnce(&Connection) -> Result<(T, bool), Failure>,
+    ) -> Result<T, StoreError> {
+        let run = async {
+            let connection = self.connection().await?;
+            let (found, is_confirmed) = work(&connection).await?;
+            if !is_confirmed {
                 self.confirmation.wait(connection).await?;
             }
-            Ok(rows)
+            Ok(found)
         };
         run.await.map_err(Failure::into_store_error)
     }

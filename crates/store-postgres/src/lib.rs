@@ -91,7 +91,7 @@ pub use crate::{
     metrics::PostgresMetrics,
     options::{LeaseClock, PostgresOptions},
     retry::Randomness,
-    rights::REQUIRED_PRIVILEGES,
+    rights::{REQUIRED_PRIVILEGES, reading_privileges},
     shard::Ownership,
 };
 

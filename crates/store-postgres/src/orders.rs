@@ -123,6 +123,7 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("update_orders", columns::UPDATE_ORDERS.as_str()),
         ("find_orders", read::FIND_ORDERS),
         ("find_events", read::FIND_EVENTS),
+        ("find_public_events", read::FIND_PUBLIC_EVENTS),
         ("find_newer", read::FIND_NEWER),
         ("find_claim", read::FIND_CLAIM),
         ("delete_expired_keys", read::DELETE_EXPIRED_KEYS),

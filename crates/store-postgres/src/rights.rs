@@ -79,6 +79,16 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
 /// Privilege for reading.
 const SELECT: &str = "SELECT";
 
+/// Tables that the programs of a user who only reads do not read, because they contain secrets: the sealed secrets of
+/// webhook endpoints, and their URLs, which may contain a password.
+const SECRET_TABLES: &[&str] = &["webhook_endpoints"];
+
+/// Returns the privileges that a user needs who only reads, such as the auditor.
+pub fn reading_privileges() -> Vec<(&'static str, &'static str)> {
+    let reads = |(table, privilege): &&(&str, &str)| *privilege == SELECT && !SECRET_TABLES.contains(table);
+    REQUIRED_PRIVILEGES.iter().filter(reads).copied().collect()
+}
+
 /// Lists the missing privileges of the session's user. Skips tables that do not exist in an older schema.
 const FIND_MISSING: &str = "\
     SELECT string_agg(privilege || ' on ' || name, ', ' ORDER BY place) \
@@ -88,8 +98,8 @@ const FIND_MISSING: &str = "\
 /// Refuses a database in which the user lacks privileges. Without this check, a server would look ready and fail at
 /// the first request that needs the privilege.
 pub(crate) async fn check(client: &Client, reads_only: bool) -> Result<(), Failure> {
-    let needed = REQUIRED_PRIVILEGES.iter().filter(|(_, privilege)| !reads_only || *privilege == SELECT);
-    let (names, privileges): (Vec<&str>, Vec<&str>) = needed.copied().unzip();
+    let needed = if reads_only { reading_privileges() } else { REQUIRED_PRIVILEGES.to_vec() };
+    let (names, privileges): (Vec<&str>, Vec<&str>) = needed.into_iter().unzip();
     let row = client.query_one(FIND_MISSING, &[&names, &privileges]).await?;
     let missing: Option<String> = row.try_get(0)?;
     missing.map_or(Ok(()), |missing| {

@@ -2,7 +2,11 @@
 //! disk before it is visible.
 
 use async_trait::async_trait;
-use dabba_store::{FeedEnd, FeedPage, FeedPosition, FeedStore, Incarnation, StoreError};
+use dabba_domain::{
+    OrderId,
+    order::{RecordedEvent, Version},
+};
+use dabba_store::{FeedEnd, FeedPage, FeedPosition, FeedStore, Incarnation, OrderStore as _, StoreError};
 use dabba_store_sql::feed::{feed_event_of, incarnation_of, sequence_of, stored_sequence};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -34,14 +38,27 @@ impl FeedStore for SqliteStore {
     async fn feed_end(&self, _shard: usize) -> Result<FeedEnd, StoreError> {
         self.readers.read(|connection| feed_end(connection)).await
     }
+
+    async fn public_events(
+        &self,
+        order: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        self.events(order, after, limit).await
+    }
+}
+
+/// Returns the sequence of a position. A position with a transaction lies after all positions of this store, which have
+/// none.
+pub(crate) fn position_of(position: FeedPosition) -> i64 {
+    if position.transaction > 0 { i64::MAX } else { stored_sequence(position.sequence) }
 }
 
 fn feed(connection: &Connection, after: FeedPosition, limit: u32) -> Result<FeedPage, Failure> {
-    // A position with a transaction lies after all positions of this store, which have none.
-    let after = if after.transaction > 0 { i64::MAX } else { stored_sequence(after.sequence) };
     let incarnation = incarnation(connection)?;
     let mut statement = connection.prepare_cached(READ_FEED)?;
-    let mut rows = statement.query(params![after, limit])?;
+    let mut rows = statement.query(params![position_of(after), limit])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(feed_event_of(SqliteRow(row), 0, 0)?);

@@ -88,7 +88,7 @@ const STATEMENTS: &[&str] = &[
     deliveries::FIND_NEXT_ENDPOINT,
     deliveries::LIST,
     deliveries::LIST_DEAD,
-    deliveries::REVIVE,
+    deliveries::FIND_FIRST_AFTER,
     deliveries::TRIM_ATTEMPTS,
     endpoints::CHANGES,
     endpoints::FIND,

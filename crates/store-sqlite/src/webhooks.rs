@@ -6,10 +6,10 @@ pub(crate) mod endpoints;
 use async_trait::async_trait;
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{
-    ClaimAt, Credential, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, StoreError, UnderKey,
-    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
-    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
-    check_failure_keys,
+    ClaimAt, Credential, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, Revived, StoreError,
+    UnderKey, WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate,
+    WebhookUpdated, check_failure_keys,
 };
 
 use crate::{
@@ -134,7 +134,7 @@ impl WebhookStore for SqliteStore {
         lease: &FeedLease,
         revival: &Revival,
         now: Timestamp,
-    ) -> Result<Option<u32>, StoreError> {
+    ) -> Result<Option<Revived>, StoreError> {
         let (lease, revival) = (lease.clone(), *revival);
         self.writer
             .write(move |transaction| {

@@ -31,6 +31,16 @@ pub trait FeedStore: Send + Sync {
 
     /// Returns the end of a shard's feed: the position after every event that [`FeedStore::feed`] would return now.
     async fn feed_end(&self, shard: usize) -> Result<FeedEnd, StoreError>;
+
+    /// Returns at most `limit` events of an order after version `after`, in order, as [`crate::OrderStore::events`] does, for
+    /// publication: every returned event is as durable as an acknowledged one (I11). Everything that publishes events of a single
+    /// order reads them here.
+    async fn public_events(
+        &self,
+        order: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError>;
 }
 
 /// A position in the feed of one shard: directly after an event, or [`FeedPosition::START`]. Positions ascend in the order of the

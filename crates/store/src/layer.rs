@@ -22,9 +22,9 @@ use crate::{
     FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, LeaseRequest, LeaseTaken,
     Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery,
     OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
-    Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
-    StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation,
+    Revived, Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
+    StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation,
     WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision,
     WebhookStore, WebhookUpdate, WebhookUpdated,
 };
@@ -211,6 +211,7 @@ layer! {
     FeedStore {
         Read feed(shard: usize, after: FeedPosition, limit: u32) -> FeedPage;
         Read feed_end(shard: usize) -> FeedEnd;
+        Read public_events(order: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
     }
     TaskStore {
         Other enqueue_task(task: &NewTask) -> bool;
@@ -307,7 +308,7 @@ layer! {
         ) -> Vec<FailingEndpoint>;
         Other revive_webhook_failures(
             shard: usize, lease: &FeedLease, revival: &Revival, now: Timestamp
-        ) -> Option<u32>;
+        ) -> Option<Revived>;
         Other forget_webhook_endpoint(
             shard: usize, lease: &FeedLease, endpoint: WebhookEndpointId, limit: u32, now: Timestamp
         ) -> Option<u32>;

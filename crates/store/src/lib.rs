@@ -80,10 +80,11 @@ pub use task::{
     TaskPage, TaskRecord, TaskResolution, TaskRetry, TaskStore, check_task_subject,
 };
 pub use webhook::{
-    AttemptOutcome, DisabledReason, DueFailures, FailingEndpoint, MAX_FAILURE_KEYS, Revival, SealedSecret,
-    WebhookAttempt, WebhookChange, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
-    WebhookFailurePage, WebhookFault, WebhookHealth, WebhookOwner, WebhookPayload, WebhookRevision,
-    WebhookSettings, WebhookState, WebhookStore, WebhookUpdate, WebhookUpdated, check_failure_keys,
+    AttemptOutcome, DisabledReason, DueFailures, FailingEndpoint, MAX_FAILURE_KEYS, Revival, RevivalCause,
+    Revived, SealedSecret, WebhookAttempt, WebhookChange, WebhookContentType, WebhookCreation,
+    WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookFault, WebhookHealth, WebhookOwner,
+    WebhookPayload, WebhookRevision, WebhookSettings, WebhookState, WebhookStore, WebhookUpdate,
+    WebhookUpdated, check_failure_keys,
 };
 
 /// A complete store. A store that wraps another store builds on [`layer::StoreLayer`], which delegates every method.

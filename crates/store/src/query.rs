@@ -31,7 +31,8 @@ pub trait OrderStore: Send + Sync {
     /// Returns the current state of an order.
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
 
-    /// Returns at most `limit` events of an order after version `after`, in order. Empty for an unknown order.
+    /// Returns at most `limit` events of an order after version `after`, in order. Empty for an unknown order. For
+    /// publication, read [`crate::FeedStore::public_events`].
     async fn events(&self, id: OrderId, after: Version, limit: u32)
     -> Result<Vec<RecordedEvent>, StoreError>;
 

@@ -8,6 +8,7 @@
 
 mod delivery;
 mod endpoint;
+mod revival;
 
 use async_trait::async_trait;
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId, order::Version};
@@ -21,6 +22,7 @@ pub use self::{
         DisabledReason, SealedSecret, WebhookContentType, WebhookEndpoint, WebhookHealth, WebhookOwner,
         WebhookPayload, WebhookSettings, WebhookState,
     },
+    revival::{Revival, RevivalCause, Revived},
 };
 use crate::{ClaimAt, ConsumerName, Credential, FeedLease, PageSize, StoreError, UnderKey};
 
@@ -94,11 +96,12 @@ pub trait WebhookStore: Send + Sync {
     ) -> Result<Vec<WebhookFailure>, StoreError>;
 
     /// Returns the failures that are due, ordered by the time of the next attempt: from each of the given endpoints the
-    /// failures that are due longest. Dead letters are never due. Returns `None` if the lease is lost or has expired.
+    /// failures that are due longest, up to its limit, and from these the ones that are due longest, up to the limit of
+    /// all. Dead letters are never due. Returns `None` if the lease is lost or has expired.
     ///
     /// Writes nothing: the lease of the shard is the lease of all its failures. The holder keeps in memory which
-    /// failures it is working on, and the limit per endpoint must include these. If the holder dies, the next holder
-    /// finds all of them due.
+    /// failures it is working on, and the limits must include these. If the holder dies, the next holder finds all of
+    /// them due.
     async fn due_webhook_failures(
         &self,
         shard: usize,
@@ -116,16 +119,16 @@ pub trait WebhookStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<FailingEndpoint>, StoreError>;
 
-    /// Makes at most `limit` dead letters of an endpoint due at `at`, as failures that begin at `at` without an
-    /// attempt. Returns their number, which is below `limit` only if no more remain; `None` if the lease is lost or has
-    /// expired.
+    /// Makes a step of a revival: changes at most [`Revival::limit`] failures of an endpoint, in the order of their
+    /// orders, as [`Revival::apply`] states. Returns the last order of the step, after which the next step begins, if
+    /// the step was full: [`Revived`]. Returns `None` if the lease is lost or has expired.
     async fn revive_webhook_failures(
         &self,
         shard: usize,
         lease: &FeedLease,
         revival: &Revival,
         now: Timestamp,
-    ) -> Result<Option<u32>, StoreError>;
+    ) -> Result<Option<Revived>, StoreError>;
 
     /// Deletes at most `limit` failures of an endpoint in a shard. If no more remain, also deletes the log of attempts
     /// and the position of the endpoint. Returns the number of deleted failures, which is below `limit` only if nothing
@@ -211,17 +214,6 @@ pub struct WebhookChange {
     /// The endpoint after the change; an error that names the endpoint if this program cannot decode it. The error does
     /// not affect other endpoints. A sender delivers nothing to such an endpoint, and does not pass its position.
     pub endpoint: Result<WebhookEndpoint, StoreError>,
-}
-
-/// Dead letters to deliver again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Revival {
-    /// The endpoint.
-    pub endpoint: WebhookEndpointId,
-    /// Time at which the failures are due.
-    pub at: Timestamp,
-    /// Maximum number of failures.
-    pub limit: u32,
 }
 
 impl WebhookEndpoint {

@@ -175,7 +175,7 @@ impl OrderStream {
 
     /// Reads the next events from the order's history.
     async fn read_history(&mut self) -> Result<(), EndReason> {
-        let read = self.shared.store.events(self.order.id, self.version, HISTORY_PAGE);
+        let read = self.shared.store.public_events(self.order.id, self.version, HISTORY_PAGE);
         let events = timeout(READ_TIMEOUT, read).await.map_err(|_| EndReason::Lagging)?;
         let events = events.map_err(|error| self.unreadable(&error))?;
         self.must_read = events.len() >= HISTORY_PAGE as usize;

@@ -59,8 +59,14 @@ impl Journal {
         self.health.entry(endpoint).or_default()
     }
 
-    pub(super) fn take_health(&mut self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
-        self.health.drain().collect()
+    /// Returns the health of endpoints that is not written yet.
+    pub(super) fn unwritten_health(&self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
+        self.health.iter().map(|(id, health)| (*id, health.clone())).collect()
+    }
+
+    /// Forgets the health of endpoints after it was written.
+    pub(super) fn health_written(&mut self) {
+        self.health.clear();
     }
 
     pub(super) fn forget(&mut self, endpoint: WebhookEndpointId) {
@@ -69,9 +75,13 @@ impl Journal {
         self.health.remove(&endpoint);
     }
 
-    /// Returns the number of rows that the next checkpoint changes.
-    pub(super) fn rows(&self) -> usize {
-        self.rows.len()
+    /// Returns the number of rows of each endpoint that the next checkpoint changes.
+    pub(super) fn rows(&self) -> HashMap<WebhookEndpointId, usize> {
+        let mut rows = HashMap::new();
+        for (endpoint, _) in self.rows.keys() {
+            *rows.entry(*endpoint).or_default() += 1;
+        }
+        rows
     }
 
     /// Adds the rows and attempts to checkpoints, and begins a new one whenever the last one is full.

@@ -80,11 +80,15 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint.
+/// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint. A failure
+/// after a connection was made counts once per order.
 pub const BREAKER_FAILURES: u32 = 5;
 
 /// See [`BREAKER_FAILURES`].
 pub const BREAKER_ORDERS: usize = 2;
+
+/// Maximum number of failed orders that a breaker remembers.
+pub const BREAKER_MEMORY: usize = 16;
 
 /// Pause of an open breaker before the first probe. Doubles with each failed probe.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(10);
@@ -101,6 +105,12 @@ pub const MAX_HANDED_OVER: usize = 10_000;
 
 /// Number of failures deleted in one step for a deleted endpoint.
 pub const FORGET_STEP: u32 = 500;
+
+/// Maximum number of failures that a step of a revival changes. A turn of the loop makes one step per endpoint.
+pub const REVIVAL_STEP: u32 = 500;
+
+/// Time between two failures that a revival makes due.
+pub const REVIVAL_GAP: Duration = Duration::from_millis(10);
 
 /// Maximum time for which a sender that stops waits for requests in flight.
 pub const DRAIN: Duration = Duration::from_secs(5);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dabba_domain::Timestamp;
-use dabba_engine::{EgressAttempt, EgressRequest};
+use dabba_engine::{EgressAttempt, EgressFailureKind, EgressRequest};
 use dabba_store::{FeedEvent, WebhookContentType, WebhookPayload};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -91,11 +91,13 @@ pub(super) struct Verdict {
     pub(super) error: Option<String>,
     /// The pause that the endpoint wants.
     pub(super) retry_after: Option<Duration>,
+    /// Whether no connection was made, so that the failure does not depend on the order.
+    pub(super) is_unreachable: bool,
 }
 
 impl Verdict {
     pub(super) fn failed(error: String, duration: Duration) -> Self {
-        Self { duration, status: None, error: Some(error), retry_after: None }
+        Self { duration, status: None, error: Some(error), retry_after: None, is_unreachable: false }
     }
 
     /// Judges a response: only a status from 200 to 299 is a success.
@@ -113,11 +115,16 @@ impl Verdict {
                     _ => Some(format!("the endpoint responded with {status}{colon}{}", reply.excerpt)),
                 };
                 let retry_after = reply.retry_after.map(|pause| pause.delay_from(now));
-                Self { duration, status: Some(status), error, retry_after }
+                Self { duration, status: Some(status), error, retry_after, is_unreachable: false }
             }
             Err(failure) => {
+                use EgressFailureKind::{Connect, Dns, Protocol, Refused, SlowBody, Timeout, Tls};
+                let is_unreachable = match failure.kind {
+                    Refused | Dns | Connect | Tls => true,
+                    Timeout | SlowBody | Protocol => false,
+                };
                 let error = Some(format!("{}: {}", failure.kind.name(), failure.text));
-                Self { duration, status: failure.status, error, retry_after: None }
+                Self { duration, status: failure.status, error, retry_after: None, is_unreachable }
             }
         }
     }

@@ -1,11 +1,12 @@
 //! The times of retries, and the circuit breaker of an endpoint.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use dabba_domain::{OrderId, Timestamp};
 
 use super::limits::{
-    BREAKER_FAILURES, BREAKER_ORDERS, BREAKER_PAUSE, DEAD_AFTER, MAX_BREAKER_PAUSE, MAX_RETRY_AFTER,
+    BREAKER_FAILURES, BREAKER_MEMORY, BREAKER_ORDERS, BREAKER_PAUSE, DEAD_AFTER, MAX_BREAKER_PAUSE,
+    MAX_RETRY_AFTER,
 };
 
 /// Pauses after the first failed attempts, in seconds. They are short, because a restaurant has 8 minutes to accept.
@@ -46,12 +47,17 @@ pub(super) fn is_dead(first_failed_at: Timestamp, now: Timestamp) -> bool {
 }
 
 /// The circuit breaker of an endpoint.
+///
+/// A failure counts if it says something about the endpoint as a whole. A failed connection always does. A response, or
+/// none after the connection was made, may be about the order: it counts once per order, so an order that the endpoint
+/// cannot process does not open the breaker by its retries. A probe prefers an order that has not failed, so such an
+/// order does not keep the breaker open either.
 #[derive(Default)]
 pub(super) struct Breaker {
-    /// Failures since the latest success.
+    /// Failures since the latest success that count.
     failures: u32,
-    /// Different orders among the failures, at most [`BREAKER_ORDERS`].
-    orders: Vec<OrderId>,
+    /// The latest orders among the failures since the latest success, oldest first, at most [`BREAKER_MEMORY`].
+    orders: VecDeque<OrderId>,
     state: State,
 }
 
@@ -84,24 +90,49 @@ impl Breaker {
         matches!(self.state, State::Open { .. })
     }
 
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
+    /// Returns whether the next request is a probe.
+    pub(super) const fn is_probing(&self) -> bool {
+        matches!(self.state, State::HalfOpen { .. })
     }
 
-    /// Counts a failure. Returns whether it opened the breaker.
-    pub(super) fn failed(&mut self, order: OrderId, now: Timestamp, random: u64) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        if self.orders.len() < BREAKER_ORDERS && !self.orders.contains(&order) {
-            self.orders.push(order);
-        }
+    /// Returns whether an order is among the latest failures.
+    pub(super) fn has_failed(&self, order: OrderId) -> bool {
+        self.orders.contains(&order)
+    }
+
+    /// Closes the breaker. Returns whether it was not closed.
+    pub(super) fn succeeded(&mut self) -> bool {
+        std::mem::take(self).state != State::Closed
+    }
+
+    /// Takes note of a failure. Returns whether it opened the breaker. `is_unreachable`: no connection was made.
+    pub(super) fn failed(
+        &mut self,
+        order: OrderId,
+        is_unreachable: bool,
+        now: Timestamp,
+        random: u64,
+    ) -> bool {
+        let counts = is_unreachable || !self.has_failed(order);
+        self.failures = self.failures.saturating_add(counts.into());
+        self.remember(order);
         let probes = match self.state {
-            State::HalfOpen { probes } => probes.saturating_add(1),
+            State::HalfOpen { probes } => probes.saturating_add(counts.into()),
             State::Closed if self.failures >= BREAKER_FAILURES && self.orders.len() >= BREAKER_ORDERS => 0,
             State::Open { .. } | State::Closed => return false,
         };
         let pause = BREAKER_PAUSE.saturating_mul(1 << probes.min(16)).min(MAX_BREAKER_PAUSE);
         self.state = State::Open { until: after(now, spread(pause, random)), probes };
         true
+    }
+
+    /// Remembers that an order has failed, as the latest one.
+    fn remember(&mut self, order: OrderId) {
+        self.orders.retain(|other| *other != order);
+        if self.orders.len() >= BREAKER_MEMORY {
+            self.orders.pop_front();
+        }
+        self.orders.push_back(order);
     }
 }
 
@@ -133,19 +164,56 @@ mod tests {
         assert_eq!(pause_after(3, Some(Duration::ZERO), 0), Duration::from_millis(3_200));
     }
 
-    /// Proves that failures of one order never open the breaker, that those of two do, and that a probe decides.
+    fn order(random: u64) -> OrderId {
+        OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(random), random)
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// Proves that failures of one order never open the breaker, that failed connections of two do, and that a probe
+    /// decides.
     #[test]
     fn the_breaker_opens_over_two_orders() {
-        let order = |random| OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(random), random);
-        let at = |second| Timestamp::from_second(second).unwrap();
         let mut breaker = Breaker::default();
-        assert!((0..50).all(|_| !breaker.failed(order(1), at(0), 0)));
-        assert!(breaker.failed(order(2), at(0), 0));
+        assert!((0..50).all(|_| !breaker.failed(order(1), true, at(0), 0)));
+        assert!(breaker.failed(order(2), true, at(0), 0));
         assert_eq!((breaker.allowed(at(7)), breaker.allowed(at(8))), (0, 1));
-        assert!(breaker.failed(order(1), at(8), 0), "a failed probe opens the breaker again");
+        assert!(breaker.failed(order(1), true, at(8), 0), "a failed probe opens the breaker again");
         assert_eq!((breaker.allowed(at(23)), breaker.allowed(at(24))), (0, 1));
-        breaker.succeeded();
+        assert!(breaker.succeeded());
         assert_eq!(breaker.allowed(at(24)), usize::MAX);
-        assert!(!breaker.failed(order(1), at(24), 0));
+        assert!(!breaker.failed(order(1), true, at(24), 0));
+        assert!(!breaker.succeeded(), "the breaker was closed");
+    }
+
+    /// Proves that orders that an endpoint refuses count once each, however often they are retried: four of them never
+    /// open the breaker, a fifth one does. A success in between makes the count begin anew.
+    #[test]
+    fn refused_orders_count_once() {
+        let mut breaker = Breaker::default();
+        for round in 0..50 {
+            assert!((1..=4).all(|number| !breaker.failed(order(number), false, at(round), 0)), "{round}");
+        }
+        assert!(breaker.failed(order(5), false, at(50), 0));
+        breaker.succeeded();
+        assert!((1..=4).all(|number| !breaker.failed(order(number), false, at(60), 0)));
+        breaker.succeeded();
+        assert!(!breaker.failed(order(5), false, at(61), 0));
+    }
+
+    /// Proves that a probe with an order that the endpoint is known to refuse does not lengthen the pause.
+    #[test]
+    fn a_probe_with_a_refused_order_does_not_lengthen_the_pause() {
+        let mut breaker = Breaker::default();
+        (1..=5).for_each(|number| drop(breaker.failed(order(number), false, at(0), 0)));
+        for second in [8, 16, 24, 32] {
+            assert_eq!(breaker.allowed(at(second)), 1);
+            assert!(breaker.failed(order(3), false, at(second), 0));
+        }
+        assert_eq!(breaker.allowed(at(40)), 1);
+        assert!(breaker.failed(order(6), false, at(40), 0));
+        assert_eq!((breaker.allowed(at(48)), breaker.allowed(at(56))), (0, 1));
     }
 }

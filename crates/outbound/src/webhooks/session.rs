@@ -3,6 +3,7 @@
 mod follow;
 mod read;
 mod retry;
+mod revive;
 mod save;
 mod send;
 
@@ -14,7 +15,7 @@ use std::{
 };
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{FeedLease, FeedPlace, StoreError, WebhookRevision};
+use dabba_store::{DisabledReason, FeedLease, FeedPlace, StoreError, WebhookRevision};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -22,7 +23,10 @@ use tokio::{
 };
 
 pub(super) use self::send::attempt;
-use self::send::{Flight, Tried};
+use self::{
+    revive::Reviving,
+    send::{Flight, Tried},
+};
 use super::{
     endpoint::Index,
     journal::{Journal, Key},
@@ -72,18 +76,26 @@ pub(super) struct Session {
     handed_over: HashMap<Key, Version>,
     /// Deleted endpoints whose rows must be deleted, with the revision of the deletion.
     forgetting: BTreeMap<WebhookEndpointId, WebhookRevision>,
-    /// Endpoints whose dead letters must be revived, with the revision of the replay.
-    reviving: BTreeMap<WebhookEndpointId, WebhookRevision>,
+    /// Endpoints whose failures are revived.
+    reviving: BTreeMap<WebhookEndpointId, Reviving>,
     /// New endpoints that this version cannot decode.
     unknown: BTreeMap<WebhookEndpointId, WebhookRevision>,
     /// Endpoints to disable.
-    disabling: BTreeMap<WebhookEndpointId, dabba_store::DisabledReason>,
+    disabling: BTreeMap<WebhookEndpointId, Disabling>,
     /// Whether the latest read of due failures was full.
     is_more_due: bool,
     /// Whether due failures must be read again at once.
     claim_again: bool,
     age_checks: BTreeSet<WebhookEndpointId>,
     health_written_at: Instant,
+}
+
+/// An endpoint to disable.
+#[derive(Clone, Copy)]
+struct Disabling {
+    reason: DisabledReason,
+    /// Revision of the change whose start does not apply. Until the endpoint is disabled, a crash repeats the change.
+    revision: Option<WebhookRevision>,
 }
 
 #[derive(Default)]
@@ -212,6 +224,7 @@ impl Session {
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
+        self.write_health().await;
         if self.save().await { Ended::Stopped } else { Ended::LeaseLost }
     }
 

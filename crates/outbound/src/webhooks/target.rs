@@ -148,8 +148,25 @@ impl Target {
         }
     }
 
+    /// Takes the events of the next request. A probe of the breaker is a single event, of an order that has not failed
+    /// if there is one.
+    pub(super) fn take_next(&mut self, batch: usize) -> Vec<Queued> {
+        if !self.breaker.is_probing() {
+            return self.take(batch);
+        }
+        let rank = |order: &OrderId| {
+            let is_retry = self.lanes.get(order).is_some_and(|lane| lane.failure.is_some());
+            (self.breaker.has_failed(*order), is_retry)
+        };
+        let best = self.ready.iter().enumerate().min_by_key(|(index, order)| (rank(order), *index));
+        if let Some((index, _)) = best {
+            self.ready.rotate_left(index);
+        }
+        self.take(1)
+    }
+
     /// Takes the events of the next request, and marks their lanes as busy.
-    pub(super) fn take(&mut self, batch: usize) -> Vec<Queued> {
+    fn take(&mut self, batch: usize) -> Vec<Queued> {
         let mut taken = Vec::new();
         while taken.len() < batch
             && let Some(order) = self.ready.front().copied()
@@ -209,6 +226,14 @@ impl Target {
         self.ready.retain(|other| *other != order);
         self.queued -= lane.queue.len();
         lane.queue.into()
+    }
+
+    /// Removes the lanes of all failures. Requests that are in flight find no lane when they end.
+    pub(super) fn drop_failures(&mut self) {
+        let failing = self.lanes.iter().filter(|(_, lane)| lane.failure.is_some());
+        for order in failing.map(|(order, _)| *order).collect::<Vec<_>>() {
+            self.drop_lane(order);
+        }
     }
 
     /// Returns whether an event of this source is queued.

@@ -105,6 +105,68 @@ async fn a_failing_order_does_not_stop_others() {
     sender.abort();
 }
 
+/// Proves that two orders that an endpoint refuses do not open its breaker while there is no other traffic: an order that
+/// follows later arrives at once.
+#[tokio::test(start_paused = true)]
+async fn two_refused_orders_do_not_delay_a_later_one() {
+    for answer in [Answer::Status(422), Answer::Status(500)] {
+        let mut bench = Bench::new(34);
+        let url = "https://picky.example/";
+        let refused = [bench.place().await, bench.place().await];
+        let id = bench.endpoint(url, refusing(&refused, answer), |_| {}).await;
+        let sender = bench.start();
+        for order in refused {
+            bench.act(order).await;
+        }
+        for _ in 0..6 {
+            bench.pass(Duration::from_secs(20)).await;
+            let later = bench.place().await.to_string();
+            let arrived = || bench.endpoints.accepted(url).iter().any(|(order, _)| *order == later);
+            bench.until(PROMPT, "the later order", arrived).await;
+        }
+        assert_eq!(bench.failures(id).await.len(), 2);
+        sender.abort();
+    }
+}
+
+/// Proves that an order that an endpoint refuses, and that is first in line when the breaker opens, does not keep the
+/// breaker open: a probe takes another order.
+#[tokio::test(start_paused = true)]
+async fn a_refused_order_does_not_keep_the_breaker_open() {
+    for answer in [Answer::Status(422), Answer::Refused] {
+        let mut bench = Bench::new(35);
+        let url = "https://picky.example/";
+        let id = bench
+            .endpoint(url, always(5, Answer::Refused), |endpoint| endpoint.settings.concurrency = 1)
+            .await;
+        let sender = bench.start();
+        bench.place().await;
+        bench.place().await;
+        let is_open = || bench.endpoints.calls(url).len() >= 5;
+        bench.until(Duration::from_secs(60), "the breaker opens", is_open).await;
+        bench.pass(Duration::from_secs(1)).await;
+        let poison = bench.place().await;
+        bench.endpoints.script(url, refusing(&[poison], answer));
+        bench.place().await;
+        bench.place().await;
+        let healthy = bench.orders.keys().filter(|order| **order != poison).count() * 2;
+        let have_arrived = || bench.endpoints.accepted(url).len() >= healthy;
+        bench.until(Duration::from_mins(3), "the other orders", have_arrived).await;
+        bench.pass(Duration::from_secs(20)).await;
+        assert_eq!(bench.failures(id).await.len(), 1, "only the refused order has failed");
+        sender.abort();
+    }
+}
+
+/// Fails for some orders, and accepts the others.
+fn refusing(orders: &[dabba_domain::OrderId], answer: Answer) -> crate::script::Script {
+    let orders: Vec<String> = orders.iter().map(ToString::to_string).collect();
+    Box::new(move |call| {
+        let is_refused = call.events.iter().any(|(order, _)| orders.contains(order));
+        (Duration::from_millis(5), if is_refused { answer } else { Answer::Status(200) })
+    })
+}
+
 /// Proves that endpoints of other restaurants receive nothing.
 #[tokio::test(start_paused = true)]
 async fn events_reach_only_their_restaurant() {

@@ -7,4 +7,5 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod order;
+mod revival;
 mod script;

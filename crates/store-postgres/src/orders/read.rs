@@ -15,11 +15,16 @@ use dabba_store_sql::{
     claims::deleted_keys,
     orders::{event_of, order_of},
 };
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 use uuid::Uuid;
 
 use super::together::Orders;
-use crate::{codec::collect, failure::Failure, pool::Connection};
+use crate::{
+    codec::{collect, read},
+    failure::Failure,
+    feed::is_confirmed,
+    pool::Connection,
+};
 
 /// Selects the columns that [`order_of`] reads, in its order. The details of an order are in its first event. A
 /// subquery reads that event for each order. A join could be slow: if both tables were small when the statement was
@@ -42,11 +47,23 @@ macro_rules! event_columns {
     };
 }
 
+/// Number of columns of [`event_columns`].
+const EVENT_COLUMNS: usize = 6;
+
 pub(crate) const FIND_ORDERS: &str = concat!(select_orders!(), "WHERE orders.id = ANY ($1)");
 
 pub(crate) const FIND_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
+    " FROM order_events WHERE order_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+);
+
+/// Finds the same events, and in the column [`EVENT_COLUMNS`] whether the connection's wait for the standbys is over.
+pub(crate) const FIND_PUBLIC_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    ", ",
+    is_confirmed!(),
     " FROM order_events WHERE order_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 );
 
@@ -78,6 +95,19 @@ pub(super) async fn events(
 ) -> Result<Vec<RecordedEvent>, Failure> {
     let rows = connection.query(FIND_EVENTS, &[&id.uuid(), &i64::from(after), &i64::from(limit)]).await?;
     events_of(connection, &rows).await
+}
+
+/// Returns the events, and whether they may be published at once. Without events, nothing is published.
+pub(crate) async fn public_events(
+    connection: &Connection,
+    id: OrderId,
+    after: Version,
+    limit: u32,
+) -> Result<(Vec<RecordedEvent>, bool), Failure> {
+    let parameters: [&(dyn ToSql + Sync); 3] = [&id.uuid(), &i64::from(after), &i64::from(limit)];
+    let rows = connection.query(FIND_PUBLIC_EVENTS, &parameters).await?;
+    let is_confirmed = rows.first().map_or(Ok(true), |row| read(row, EVENT_COLUMNS))?;
+    Ok((events_of(connection, &rows).await?, is_confirmed))
 }
 
 /// Decodes the events in rows of [`event_columns`]. An event that cannot be

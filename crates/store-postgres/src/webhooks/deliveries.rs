@@ -3,16 +3,16 @@
 //! A failure belongs to the shard of its order. A split copies all rows, so reads skip the rows of orders that are in
 //! another shard, until a purge deletes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
-use dabba_domain::{OrderId, WebhookEndpointId, ids::Id};
+use dabba_domain::{OrderId, WebhookEndpointId, ids::Id, order::Version};
 use dabba_store::{
-    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, StoreError,
-    WebhookAttempt, WebhookFailure,
-    encoding::{clamped_nanoseconds, exact_nanoseconds},
+    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, FeedPosition, PageSize, Revival,
+    RevivalCause, Revived, StoreError, WebhookAttempt, WebhookFailure, encoding::clamped_nanoseconds,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
+    feed::stored_sequence,
     webhooks::{EncodedAttempt, EncodedFailure, attempt_of, failure_of, newest_first},
 };
 use tokio_postgres::types::ToSql;
@@ -65,16 +65,17 @@ const FIND_FAILURES: &str = concat!(
     is_here!()
 );
 
-/// Finds the due failures of each endpoint. Parameters: endpoints, time up to
-/// which failures are due, limit per endpoint.
+/// Finds the due failures. Parameters: endpoints, time up to which failures are due, limit of each endpoint, limit of
+/// all. Each search of an endpoint reads in the order of its index, so the sort has at most the sum of the limits.
 const FIND_DUE: &str = concat!(
     "SELECT ",
     failure_columns!(),
-    " FROM unnest($1::uuid[]) AS wanted (endpoint) CROSS JOIN LATERAL ( \
+    " FROM unnest($1::uuid[], $3::bigint[]) AS wanted (endpoint, most) CROSS JOIN LATERAL ( \
          SELECT * FROM webhook_failures \
          WHERE endpoint_id = wanted.endpoint AND dead_at_ns IS NULL AND next_attempt_at_ns <= $2 AND ",
     is_here!(),
-    " ORDER BY next_attempt_at_ns, order_id LIMIT $3) AS due"
+    " ORDER BY next_attempt_at_ns, order_id LIMIT wanted.most) AS due \
+     ORDER BY next_attempt_at_ns, order_id, endpoint_id LIMIT $4"
 );
 
 /// Finds a row if the lease is held. Parameters: group, token, time.
@@ -111,11 +112,11 @@ const LIST_DEAD: &str = concat!(
     " ORDER BY order_id LIMIT $3"
 );
 
-const REVIVE: &str = "\
-    UPDATE webhook_failures SET dead_at_ns = NULL, attempts = 0, first_failed_at_ns = $2, next_attempt_at_ns = $2 \
-    WHERE endpoint_id = $1 AND order_id = ANY (ARRAY( \
-        SELECT order_id FROM webhook_failures WHERE endpoint_id = $1 AND dead_at_ns IS NOT NULL \
-        ORDER BY order_id LIMIT $3))";
+/// Finds the first event of an order after a position, for each of the orders. Parameters: orders, the position.
+const FIND_FIRST_AFTER: &str = "\
+    SELECT wanted.order_number, first.version FROM unnest($1::uuid[]) AS wanted (order_number) CROSS JOIN LATERAL ( \
+        SELECT version FROM order_events WHERE order_id = wanted.order_number \
+            AND (transaction_id, sequence) > ($2::text::xid8, $3) ORDER BY version LIMIT 1) AS first";
 
 const DELETE_FAILURES: &str = "\
     DELETE FROM webhook_failures WHERE endpoint_id = $1 AND order_id = ANY (ARRAY( \
@@ -155,12 +156,12 @@ const LIMITS: [(bool, u32); 2] = [(true, WebhookAttempt::MAX_FAILED), (false, We
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("delete_resolved", DELETE_RESOLVED),
     ("find_failures", FIND_FAILURES),
-    ("all_due_failures", FIND_DUE),
+    ("due_failures", FIND_DUE),
     ("is_held", IS_HELD),
     ("find_failing", FIND_FAILING),
     ("all_failures", LIST),
     ("all_dead_failures", LIST_DEAD),
-    ("revive", REVIVE),
+    ("find_first_after", FIND_FIRST_AFTER),
     ("delete_failures", DELETE_FAILURES),
     ("trim_attempts", TRIM_ATTEMPTS),
     ("all_attempts", FIND_ATTEMPTS),
@@ -244,14 +245,10 @@ pub(super) async fn is_held(
 }
 
 pub(super) async fn due(connection: &Connection, due: &DueFailures) -> Result<Vec<WebhookFailure>, Failure> {
-    let endpoints: Vec<_> = due.endpoints.iter().map(|endpoint| endpoint.uuid()).collect();
-    let (due_at, limit) = (clamped_nanoseconds(due.due_at), i64::from(due.limit_each));
-    let rows = connection.query(FIND_DUE, &[&endpoints, &due_at, &limit]).await?;
-    let mut failures: Vec<_> = collect(&rows, failure_of)?;
-    failures.sort_unstable_by_key(|failure: &WebhookFailure| {
-        (failure.next_attempt_at, failure.order, failure.endpoint)
-    });
-    Ok(failures)
+    let (endpoints, limits): (Vec<_>, Vec<_>) =
+        due.endpoints.iter().map(|(endpoint, limit)| (endpoint.uuid(), i64::from(*limit))).unzip();
+    let (due_at, limit) = (clamped_nanoseconds(due.due_at), i64::from(due.limit));
+    collect(&connection.query(FIND_DUE, &[&endpoints, &due_at, &limits, &limit]).await?, failure_of)
 }
 
 pub(super) async fn failing(
@@ -266,11 +263,34 @@ pub(super) async fn failing(
     })
 }
 
-pub(super) async fn revive(connection: &Connection, revival: Revival) -> Result<u32, Failure> {
-    let Revival { endpoint, at, limit } = revival;
-    let parameters: [&(dyn ToSql + Sync); 3] = [&endpoint.uuid(), &exact_nanoseconds(at)?, &i64::from(limit)];
-    let revived = connection.execute(REVIVE, &parameters).await?;
-    Ok(u32::try_from(revived).unwrap_or(limit))
+pub(super) async fn revive(connection: &Connection, revival: Revival) -> Result<Revived, Failure> {
+    let after = revival.after.map_or(BELOW_EVERY_ID, Id::uuid);
+    let parameters: [&(dyn ToSql + Sync); 3] = [&revival.endpoint.uuid(), &after, &i64::from(revival.limit)];
+    let failures: Vec<WebhookFailure> = collect(&connection.query(LIST, &parameters).await?, failure_of)?;
+    let firsts = match revival.cause {
+        RevivalCause::Replayed(position) => first_after(connection, &failures, position).await?,
+        RevivalCause::Enabled | RevivalCause::Recovered => HashMap::new(),
+    };
+    let apply = |(index, failure): (usize, &WebhookFailure)| {
+        revival.apply(failure, firsts.get(&failure.order).copied(), index)
+    };
+    let changed: Vec<_> = failures.iter().enumerate().filter_map(apply).collect();
+    if !changed.is_empty() {
+        save_failures(connection, &changed).await?;
+    }
+    Ok(revival.reached(&failures))
+}
+
+/// Returns the version of the first event after a position of each failing order.
+async fn first_after(
+    connection: &Connection,
+    failures: &[WebhookFailure],
+    position: FeedPosition,
+) -> Result<HashMap<OrderId, Version>, Failure> {
+    let orders: Vec<_> = failures.iter().map(|failure| failure.order.uuid()).collect();
+    let (transaction, sequence) = (position.transaction.to_string(), stored_sequence(position.sequence));
+    let rows = connection.query(FIND_FIRST_AFTER, &[&orders, &transaction, &sequence]).await?;
+    collect(&rows, |row| Ok((row.id(0)?, row.number(1)?)))
 }
 
 pub(super) async fn forget(

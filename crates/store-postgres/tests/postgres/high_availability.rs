@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dabba_domain::Role;
+use dabba_domain::{OrderId, Role};
 use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_store::{
     AccountChange, AccountEdit, AccountEditOutcome, AccountStore as _, CommitOutcome, FeedEvent,
@@ -264,6 +264,40 @@ async fn an_unchanged_account_is_not_acknowledged_before_the_standby_has_it() {
 fn reading(store: &Arc<PostgresStore>) -> tokio::task::JoinHandle<Result<usize, StoreError>> {
     let store = Arc::clone(store);
     tokio::spawn(async move { Ok(store.feed(0, FeedPosition::START, 100).await?.events.len()) })
+}
+
+/// Returns the events of an order that a store reads for publication.
+fn reading_history(
+    store: &Arc<PostgresStore>,
+    order: OrderId,
+) -> tokio::task::JoinHandle<Result<usize, StoreError>> {
+    let store = Arc::clone(store);
+    tokio::spawn(async move { Ok(store.public_events(order, 0, 100).await?.len()) })
+}
+
+/// Proves I11 for events that are read from the history of an order: retries of webhooks and streams of an order. The
+/// first read of a connection is returned only when the standby has its events; a read for the caller itself does not
+/// wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_is_not_published_before_the_standby_has_it() {
+    let Pair { primary, standby, url } = pair();
+    let single = PostgresOptions { pool_size: 1, ..impatient() };
+    let (store, other) = (open_with(&url, &single).await, open_with(&url, &impatient()).await);
+    let mut world = World::new(15);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commit = world.place(restaurant, customer);
+    let order = commit.order_id;
+    other.commit(vec![commit]).await.unwrap();
+    standby.kill().unwrap();
+    assert_eq!(store.events(order, 0, 100).await.unwrap().len(), 2);
+    let held = reading_history(&store, order);
+    eventually("the history waits for the standby", async || waiting(&primary) == "1").await;
+    assert!(!held.is_finished());
+    standby.restart().unwrap();
+    assert_eq!(tokio::time::timeout(PATIENCE, held).await.unwrap().unwrap(), Ok(2));
+    standby.kill().unwrap();
+    let again = tokio::time::timeout(PATIENCE, reading_history(&store, order)).await.unwrap();
+    assert_eq!(again.unwrap(), Ok(2), "later reads of the connection do not wait");
 }
 
 /// The first page that a connection reads is returned only when the standby has its events, because after a crash the

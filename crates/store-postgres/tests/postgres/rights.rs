@@ -10,7 +10,9 @@ use std::{
 
 use dabba_pg_cluster::Cluster;
 use dabba_store::{Store, StoreError, conformance::Harness};
-use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES};
+use dabba_store_postgres::{
+    Ownership, PostgresOptions, PostgresStore, REQUIRED_PRIVILEGES, reading_privileges,
+};
 
 use crate::common::{LentCluster, fresh_database, open, own_database, randomness, session};
 
@@ -71,7 +73,24 @@ async fn a_user_without_a_privilege_is_refused() {
         let (table, privilege) = missing;
         let text = open(&url, false).await.unwrap_err();
         assert!(text.contains(&format!("GRANT {privilege} on {table},")), "{text}");
-        assert_eq!(open(&url, true).await.is_ok(), *privilege != "SELECT", "{missing:?}");
+        let is_needed = reading_privileges().contains(missing);
+        assert_eq!(open(&url, true).await.is_ok(), !is_needed, "{missing:?}");
+    }
+}
+
+/// Proves that a user who only reads needs no right on the secrets of webhook endpoints, and cannot read them.
+#[tokio::test]
+async fn a_user_who_only_reads_cannot_read_secrets() {
+    let url = restricted(&fresh_database(), &reading_privileges()).await;
+    let options = PostgresOptions { reads_only: true, ..PostgresOptions::default() };
+    let store = PostgresStore::open(&url, &Ownership::sole(), &options, randomness()).await.unwrap();
+    store.close().await;
+    let session = session(&url).await;
+    assert!(session.query("SELECT count(*) FROM orders", &[]).await.is_ok());
+    for column in ["settings", "id"] {
+        let refused =
+            session.query(&format!("SELECT {column} FROM webhook_endpoints"), &[]).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{refused:?}");
     }
 }
 

@@ -86,7 +86,7 @@ async fn failures_of_moved_orders_are_skipped_and_purged() {
     };
     assert!(store.checkpoint_feed(0, &lease, &checkpoint, at, at + hour).await.unwrap());
     session(&url).await.execute("UPDATE shard SET last_bucket = 2047", &[]).await.unwrap();
-    let due = DueFailures { endpoints: vec![endpoint], due_at: world.now(), limit_each: 10 };
+    let due = DueFailures { endpoints: vec![(endpoint, 10)], due_at: world.now(), limit: 10 };
     let found = store.due_webhook_failures(0, &lease, &due, at).await.unwrap().unwrap();
     assert_eq!(found, std::slice::from_ref(&kept));
     let listed = store.webhook_failures(endpoint, false, None, PageSize::DEFAULT).await.unwrap();

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use dabba_domain::{OrderId, WebhookEndpointId};
+use dabba_domain::{OrderId, WebhookEndpointId, order::Version};
 use dabba_store::{
-    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, PageSize, Revival, WebhookAttempt,
-    WebhookFailure,
-    encoding::{clamped_nanoseconds, exact_nanoseconds},
+    Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedPosition, PageSize, Revival, RevivalCause,
+    Revived, WebhookAttempt, WebhookFailure, encoding::clamped_nanoseconds,
 };
 use dabba_store_sql::{
     StoredRow as _,
@@ -18,6 +17,7 @@ use crate::{
     codec::{BELOW_EVERY_ID, collect, first, id_bytes},
     consumers::DELETE_POSITION,
     failure::Failure,
+    feed::position_of,
 };
 
 /// Columns that [`failure_of`] reads, in its order.
@@ -67,11 +67,9 @@ pub(crate) const LIST_DEAD: &str = concat!(
      ORDER BY order_id LIMIT ?3"
 );
 
-pub(crate) const REVIVE: &str = "\
-    UPDATE webhook_failures SET dead_at_ns = NULL, attempts = 0, first_failed_at_ns = ?2, next_attempt_at_ns = ?2 \
-    WHERE endpoint_id = ?1 AND order_id IN ( \
-        SELECT order_id FROM webhook_failures WHERE endpoint_id = ?1 AND dead_at_ns IS NOT NULL \
-        ORDER BY order_id LIMIT ?3)";
+/// Finds the first event of an order after a position.
+pub(crate) const FIND_FIRST_AFTER: &str =
+    "SELECT version FROM order_events WHERE order_id = ?1 AND sequence > ?2 ORDER BY version LIMIT 1";
 
 pub(crate) const DELETE_FAILURES: &str = "\
     DELETE FROM webhook_failures WHERE endpoint_id = ?1 AND order_id IN ( \
@@ -101,19 +99,7 @@ const LIMITS: [(bool, u32); 2] = [(true, WebhookAttempt::MAX_FAILED), (false, We
 /// Writes the deliveries of a checkpoint. The caller has checked the lease.
 pub(crate) fn write(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> Result<(), Failure> {
     for failure in &checkpoint.failures {
-        let encoded = EncodedFailure::new(failure)?;
-        transaction.prepare_cached(SAVE_FAILURE)?.execute(params![
-            id_bytes(failure.endpoint),
-            id_bytes(failure.order),
-            failure.next_version,
-            failure.attempts,
-            encoded.next_attempt_at_ns,
-            encoded.first_failed_at_ns,
-            encoded.failed_at_ns,
-            encoded.status,
-            encoded.error,
-            encoded.dead_at_ns,
-        ])?;
+        write_failure(transaction, failure)?;
     }
     for (endpoint, order) in &checkpoint.resolved {
         transaction
@@ -121,6 +107,23 @@ pub(crate) fn write(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> R
             .execute(params![id_bytes(*order), id_bytes(*endpoint)])?;
     }
     write_attempts(transaction, &checkpoint.attempts)
+}
+
+fn write_failure(transaction: &Transaction<'_>, failure: &WebhookFailure) -> Result<(), Failure> {
+    let encoded = EncodedFailure::new(failure)?;
+    transaction.prepare_cached(SAVE_FAILURE)?.execute(params![
+        id_bytes(failure.endpoint),
+        id_bytes(failure.order),
+        failure.next_version,
+        failure.attempts,
+        encoded.next_attempt_at_ns,
+        encoded.first_failed_at_ns,
+        encoded.failed_at_ns,
+        encoded.status,
+        encoded.error,
+        encoded.dead_at_ns,
+    ])?;
+    Ok(())
 }
 
 fn write_attempts(transaction: &Transaction<'_>, attempts: &[WebhookAttempt]) -> Result<(), Failure> {
@@ -163,11 +166,18 @@ pub(super) fn find(
 }
 
 pub(super) fn due(connection: &Connection, due: &DueFailures) -> Result<Vec<WebhookFailure>, Failure> {
-    let mut failures = Vec::new();
-    for endpoint in &due.endpoints {
+    let (mut failures, mut due_at): (Vec<WebhookFailure>, _) = (Vec::new(), due.due_at);
+    for (endpoint, limit) in &due.endpoints {
         let mut statement = connection.prepare_cached(FIND_DUE)?;
-        let parameters = params![id_bytes(*endpoint), clamped_nanoseconds(due.due_at), due.limit_each];
+        let parameters = params![id_bytes(*endpoint), clamped_nanoseconds(due_at), limit.min(&due.limit)];
         failures.extend(collect(statement.query(parameters)?, |row| failure_of(row))?);
+        if failures.len() >= due.limit as usize {
+            failures
+                .sort_unstable_by_key(|failure| (failure.next_attempt_at, failure.order, failure.endpoint));
+            failures.truncate(due.limit as usize);
+            // Later failures of the other endpoints would be dropped.
+            due_at = failures.last().map_or(due_at, |last| last.next_attempt_at);
+        }
     }
     failures.sort_unstable_by_key(|failure| (failure.next_attempt_at, failure.order, failure.endpoint));
     Ok(failures)
@@ -190,11 +200,32 @@ pub(super) fn failing(
     Ok(failing)
 }
 
-pub(super) fn revive(transaction: &Transaction<'_>, revival: Revival) -> Result<u32, Failure> {
-    let Revival { endpoint, at, limit } = revival;
-    let parameters = params![id_bytes(endpoint), exact_nanoseconds(at)?, limit];
-    let revived = transaction.prepare_cached(REVIVE)?.execute(parameters)?;
-    Ok(u32::try_from(revived).unwrap_or(limit))
+pub(super) fn revive(transaction: &Transaction<'_>, revival: Revival) -> Result<Revived, Failure> {
+    let mut statement = transaction.prepare_cached(LIST)?;
+    let after = revival.after.map_or(BELOW_EVERY_ID, id_bytes);
+    let parameters = params![id_bytes(revival.endpoint), after, revival.limit];
+    let failures: Vec<WebhookFailure> = collect(statement.query(parameters)?, |row| failure_of(row))?;
+    for (index, failure) in failures.iter().enumerate() {
+        let first = match revival.cause {
+            RevivalCause::Replayed(position) => first_after(transaction, failure.order, position)?,
+            RevivalCause::Enabled | RevivalCause::Recovered => None,
+        };
+        if let Some(changed) = revival.apply(failure, first, index) {
+            write_failure(transaction, &changed)?;
+        }
+    }
+    Ok(revival.reached(&failures))
+}
+
+/// Returns the version of the first event of an order after a position.
+fn first_after(
+    transaction: &Transaction<'_>,
+    order: OrderId,
+    position: FeedPosition,
+) -> Result<Option<Version>, Failure> {
+    let mut statement = transaction.prepare_cached(FIND_FIRST_AFTER)?;
+    let parameters = params![id_bytes(order), position_of(position)];
+    first(statement.query(parameters)?, |row| row.number(0))
 }
 
 pub(super) fn forget(

@@ -200,6 +200,9 @@ pub async fn events_are_read_in_pages(store: Arc<dyn Store>) {
     assert_eq!(store.events(order.id, 7, 3).await.unwrap(), []);
     assert_eq!(store.events(order.id, u32::MAX, 3).await.unwrap(), []);
     assert_eq!(store.events(order.id, 0, 0).await.unwrap(), []);
+    assert_eq!(store.public_events(order.id, 0, MANY).await.unwrap(), all);
+    assert_eq!(store.public_events(order.id, 3, 3).await.unwrap(), all[3..6]);
+    assert_eq!(store.public_events(order.id, 7, 3).await.unwrap(), []);
 }
 
 /// Reading an unknown order is no error.

@@ -1,18 +1,22 @@
 //! Deliveries of webhooks: failures, dead letters, and the log of attempts.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
+use dabba_domain::{OrderId, RestaurantId, Timestamp, WebhookEndpointId};
 
 use super::{
-    builders::World,
+    builders::{World, feed_after},
     consumers::{LEASE, last_shard, place, taken, taken_over},
     webhook_endpoints::endpoint,
 };
 use crate::{
-    AttemptOutcome, Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, MAX_FAILURE_KEYS,
-    PageSize, Revival, Store, StoreError, WebhookAttempt, WebhookFailure, WebhookFault, WebhookOwner,
+    AttemptOutcome, Checkpoint, ConsumerName, DueFailures, FailingEndpoint, FeedLease, FeedPosition,
+    MAX_FAILURE_KEYS, PageSize, Revival, RevivalCause, Revived, Store, StoreError, WebhookAttempt,
+    WebhookFailure, WebhookFault, WebhookOwner,
 };
+
+/// Time between the failures that a revival makes due.
+const GAP: Duration = Duration::from_secs(1);
 
 /// Orders of one shard, and the lease of the webhooks there.
 struct Scene {
@@ -33,14 +37,20 @@ impl Scene {
         endpoint(&mut self.world, WebhookOwner::Platform).id
     }
 
-    /// Returns a new order in the scene's shard.
-    fn order(&mut self) -> OrderId {
+    /// Returns a new restaurant in the scene's shard.
+    fn restaurant(&mut self) -> RestaurantId {
         loop {
             let restaurant = self.world.restaurant_id();
             if self.store.shard_of(restaurant.bucket()) == self.shard {
-                return self.world.order_id(restaurant);
+                return restaurant;
             }
         }
+    }
+
+    /// Returns a new order in the scene's shard.
+    fn order(&mut self) -> OrderId {
+        let restaurant = self.restaurant();
+        self.world.order_id(restaurant)
     }
 
     /// Returns a failure that is due after some seconds.
@@ -77,9 +87,43 @@ impl Scene {
         due_at: Timestamp,
         limit_each: u32,
     ) -> Vec<WebhookFailure> {
-        let due = DueFailures { endpoints: endpoints.to_vec(), due_at, limit_each };
+        let endpoints: Vec<_> = endpoints.iter().map(|endpoint| (*endpoint, limit_each)).collect();
+        self.due_of(endpoints, due_at, DueFailures::MAX_FAILURES).await
+    }
+
+    async fn due_of(
+        &self,
+        endpoints: Vec<(WebhookEndpointId, u32)>,
+        due_at: Timestamp,
+        limit: u32,
+    ) -> Vec<WebhookFailure> {
+        let due = DueFailures { endpoints, due_at, limit };
         let found = self.store.due_webhook_failures(self.shard, &self.lease, &due, self.world.now()).await;
         found.unwrap().expect("the lease is held")
+    }
+
+    /// Commits an order with two events.
+    async fn placed(&mut self) -> OrderId {
+        let (restaurant, customer) = (self.restaurant(), self.world.account_id());
+        let commit = self.world.place(restaurant, customer);
+        let order = commit.order_id;
+        self.store.commit(vec![commit]).await.unwrap();
+        order
+    }
+
+    /// Revives the failures of an endpoint in steps of two.
+    async fn revive(&self, endpoint: WebhookEndpointId, cause: RevivalCause, at: Timestamp) {
+        let mut after = None;
+        for _ in 0..10 {
+            let revival = Revival { endpoint, cause, after, at, gap: GAP, limit: 2 };
+            let revive =
+                self.store.revive_webhook_failures(self.shard, &self.lease, &revival, self.world.now());
+            match revive.await.unwrap().expect("the lease is held") {
+                Revived::UpTo(order) => after = Some(order),
+                Revived::All => return,
+            }
+        }
+        panic!("the revival does not end");
     }
 
     async fn all(&self, endpoint: WebhookEndpointId, only_dead: bool) -> Vec<WebhookFailure> {
@@ -154,7 +198,8 @@ pub async fn webhook_failures_and_positions_are_written_together(store: Arc<dyn 
 }
 
 /// Due failures are returned by due time, up to the limit of each requested endpoint, so that an endpoint with many
-/// failures does not delay another. Dead letters are never due. A process without the lease gets nothing.
+/// failures does not delay another, and up to the limit of all. Dead letters are never due. A process without the lease
+/// gets nothing.
 pub async fn webhook_failures_are_due_by_time(store: Arc<dyn Store>) {
     let mut scene = Scene::new(store, 642).await;
     let (busy, calm, other) = (scene.endpoint(), scene.endpoint(), scene.endpoint());
@@ -171,17 +216,35 @@ pub async fn webhook_failures_are_due_by_time(store: Arc<dyn Store>) {
     assert_eq!(scene.due(&wanted, last, 2).await, order(&[1, 3, 5]));
     assert_eq!(scene.due(&wanted, failures[4].next_attempt_at, 10).await, order(&[1, 3, 4]));
     assert_eq!(scene.due(&[], last, 10).await, []);
+    for (calm_limit, busy_limit, limit, expected) in [
+        (1, 3, 10, &[1, 3, 4, 5][..]),
+        (0, 1, 10, &[1]),
+        (9, 9, 5, &[1, 3, 4, 5, 2]),
+        (9, 9, 1, &[1]),
+        (1, 2, 3, &[1, 3, 5]),
+        (9, 9, 0, &[]),
+    ] {
+        for endpoints in [[(calm, calm_limit), (busy, busy_limit)], [(busy, busy_limit), (calm, calm_limit)]]
+        {
+            let found = scene.due_of(endpoints.to_vec(), last, limit).await;
+            assert_eq!(found, order(expected), "{calm_limit} {busy_limit} {limit}");
+        }
+    }
     // The next holder finds the same failures due at once.
     let stale = scene.lease.clone();
     scene.lease = taken_over(&scene.store, scene.shard, &stale, "next", scene.world.now()).await;
     assert_eq!(scene.due(&wanted, last, 2).await, order(&[1, 3, 5]));
-    let due = DueFailures { endpoints: wanted.to_vec(), due_at: last, limit_each: 2 };
+    let due = DueFailures { endpoints: wanted.map(|hook| (hook, 2)).into(), due_at: last, limit: 10 };
     let lost = scene.store.due_webhook_failures(scene.shard, &stale, &due, scene.world.now()).await.unwrap();
     assert_eq!(lost, None);
-    let too_many = DueFailures { endpoints: vec![busy; DueFailures::MAX_ENDPOINTS + 1], ..due };
-    let refused =
-        scene.store.due_webhook_failures(scene.shard, &scene.lease, &too_many, scene.world.now()).await;
-    assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    let too_many_endpoints =
+        DueFailures { endpoints: vec![(busy, 2); DueFailures::MAX_ENDPOINTS + 1], ..due.clone() };
+    let too_many_failures = DueFailures { limit: DueFailures::MAX_FAILURES + 1, ..due };
+    for too_many in [too_many_endpoints, too_many_failures] {
+        let refused =
+            scene.store.due_webhook_failures(scene.shard, &scene.lease, &too_many, scene.world.now()).await;
+        assert!(matches!(refused, Err(StoreError::Corrupt(_))), "{refused:?}");
+    }
 }
 
 /// A new holder learns which endpoints have failures, and when the first one is due.
@@ -208,37 +271,71 @@ pub async fn failing_webhook_endpoints_are_listed(store: Arc<dyn Store>) {
     assert_eq!(read(Some(expected[4].endpoint), 2).await, []);
 }
 
-/// A replay makes dead letters due again in bounded steps, as failures that begin anew; other failures stay.
-pub async fn dead_letters_are_revived(store: Arc<dyn Store>) {
+/// A replay makes every failure of an endpoint begin anew in bounded steps: dead letters are due again, and each failure
+/// begins with the first event of its order after the position of the replay. The failures of other endpoints stay.
+pub async fn failures_are_revived_by_a_replay(store: Arc<dyn Store>) {
     let mut scene = Scene::new(store, 644).await;
     let (hook, other) = (scene.endpoint(), scene.endpoint());
-    let mut failures: Vec<_> = (0..6).map(|_| scene.failure(hook, 60)).collect();
+    let mut failures: Vec<_> = (0..4).map(|_| scene.failure(hook, 60)).collect();
+    let placed = scene.placed().await;
+    // The fifth failure is of an order with events, the sixth of another endpoint.
+    failures.push(WebhookFailure { order: placed, next_version: 9, ..scene.failure(hook, 60) });
     failures.push(scene.failure(other, 60));
-    for index in [0, 1, 2, 3, 4, 6] {
+    for index in [0, 1, 4, 5] {
         failures[index].dead_at = Some(scene.world.now());
         failures[index].attempts = 30;
     }
     scene.fail(&failures).await;
+    let first = feed_after(&*scene.store, scene.shard, FeedPosition::START).await[0].position;
     let at = scene.world.tick();
-    assert_eq!(scene.all(hook, true).await.len(), 5);
-    let revival = Revival { endpoint: hook, at, limit: 2 };
-    let stale = FeedLease { token: scene.lease.token - 1, ..scene.lease.clone() };
-    let revive = async |lease| {
-        scene.store.revive_webhook_failures(scene.shard, lease, &revival, scene.world.now()).await.unwrap()
-    };
-    assert_eq!(revive(&stale).await, None);
-    assert_eq!(scene.all(hook, true).await.len(), 5);
-    for expected in [2, 2, 1, 0] {
-        assert_eq!(revive(&scene.lease).await, Some(expected));
+    for (position, next_version) in [(first, 2), (FeedPosition::START, 1), (first, 1)] {
+        scene.revive(hook, RevivalCause::Replayed(position), at).await;
+        assert_eq!(scene.all(hook, true).await, []);
+        assert_eq!(scene.all(other, true).await, failures[5..]);
+        let due = scene.due(&[hook], at + 4 * GAP, 10).await;
+        assert_eq!(due.len(), 5);
+        for failure in due {
+            assert!(failure.attempts == 0 && failure.dead_at.is_none() && failure.first_failed_at >= at);
+            let before = failures.iter().find(|before| before.key() == failure.key()).unwrap();
+            let expected = if failure.order == placed { next_version } else { before.next_version };
+            assert_eq!((failure.next_version, &failure.fault), (expected, &before.fault));
+        }
     }
-    assert_eq!(scene.all(hook, true).await, []);
-    assert_eq!(scene.all(other, true).await.len(), 1);
-    let due = scene.due(&[hook], at, 10).await;
-    assert_eq!(due.len(), 5);
-    for failure in due {
-        assert_eq!((failure.attempts, failure.first_failed_at, failure.dead_at), (0, at, None));
-        let before = failures.iter().find(|before| before.key() == failure.key()).unwrap();
-        assert_eq!((failure.next_version, &failure.fault), (before.next_version, &before.fault));
+}
+
+/// An endpoint that was enabled, or that responds again, gets its failures early and not all at once: never later than
+/// they were scheduled. Dead letters stay. A process without the lease changes nothing.
+pub async fn failures_are_due_early_after_an_outage(store: Arc<dyn Store>) {
+    let mut scene = Scene::new(store, 650).await;
+    let hook = scene.endpoint();
+    let mut failures = [1, 3_600, 3_600, 3_600].map(|due_in| scene.failure(hook, due_in));
+    failures.sort_by_key(|failure| failure.order);
+    let dead =
+        failures.iter().position(|failure| failure.next_attempt_at > scene.world.in_seconds(60)).unwrap();
+    failures[dead].dead_at = Some(scene.world.now());
+    for (cause, attempts) in [(RevivalCause::Recovered, 1), (RevivalCause::Enabled, 0)] {
+        scene.fail(&failures).await;
+        let at = scene.world.in_seconds(2);
+        let revival = Revival { endpoint: hook, cause, after: None, at, gap: GAP, limit: 10 };
+        let stale = FeedLease { token: scene.lease.token - 1, ..scene.lease.clone() };
+        let now = scene.world.now();
+        let lost = scene.store.revive_webhook_failures(scene.shard, &stale, &revival, now).await;
+        assert_eq!(lost, Ok(None));
+        assert_eq!(scene.all(hook, false).await, failures);
+        scene.revive(hook, cause, at).await;
+        let mut expected = failures.clone();
+        for failure in expected.iter_mut().filter(|failure| failure.dead_at.is_none()) {
+            failure.attempts = attempts;
+        }
+        for (found, expected) in scene.all(hook, false).await.iter().zip(&expected) {
+            let is_early = found.next_attempt_at <= expected.next_attempt_at.min(at + 4 * GAP);
+            assert!(is_early || found.dead_at.is_some(), "{found:?}");
+            assert_eq!((found.attempts, found.dead_at), (expected.attempts, expected.dead_at));
+            assert_eq!(found.next_version, expected.next_version);
+        }
+        let times: BTreeSet<_> =
+            scene.all(hook, false).await.iter().map(|found| found.next_attempt_at).collect();
+        assert_eq!(times.len(), 4, "not all are due at once: {times:?}");
     }
 }
 

@@ -4,6 +4,10 @@
 //! restaurant's events are all on one shard, and callers read each shard in its own order.
 
 use async_trait::async_trait;
+use dabba_domain::{
+    OrderId,
+    order::{RecordedEvent, Version},
+};
 
 use super::{router::ShardedStore, shard::Effect};
 use crate::{FeedEnd, FeedPage, FeedPosition, FeedStore, Store, StoreError};
@@ -16,6 +20,16 @@ impl FeedStore for ShardedStore {
 
     async fn feed_end(&self, shard: usize) -> Result<FeedEnd, StoreError> {
         self.ask_one(shard, |store| Box::pin(store.feed_end(0))).await
+    }
+
+    async fn public_events(
+        &self,
+        order: OrderId,
+        after: Version,
+        limit: u32,
+    ) -> Result<Vec<RecordedEvent>, StoreError> {
+        let shard = self.shard(order.bucket());
+        shard.answer(shard.store().public_events(order, after, limit)).await
     }
 }
 

@@ -6,9 +6,10 @@ use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 
 use super::{orders::merge, router::ShardedStore};
 use crate::{
-    ClaimAt, Credential, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, StoreError, UnderKey,
-    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
-    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    ClaimAt, Credential, DueFailures, FailingEndpoint, FeedLease, PageSize, Revival, Revived, StoreError,
+    UnderKey, WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate,
+    WebhookUpdated,
 };
 
 #[async_trait]
@@ -101,7 +102,7 @@ impl WebhookStore for ShardedStore {
         lease: &FeedLease,
         revival: &Revival,
         now: Timestamp,
-    ) -> Result<Option<u32>, StoreError> {
+    ) -> Result<Option<Revived>, StoreError> {
         let shard = self.shard_at(shard)?;
         shard.answer(shard.store().revive_webhook_failures(0, lease, revival, now)).await
     }

@@ -71,26 +71,32 @@ pub struct WebhookFailurePage {
 /// Selection of due failures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueFailures {
-    /// Endpoints that can take deliveries now; at most [`DueFailures::MAX_ENDPOINTS`].
-    pub endpoints: Vec<WebhookEndpointId>,
-    /// Time up to which failures are due. A sender passes a time in the future for an endpoint that was just enabled.
+    /// Endpoints that can take deliveries now, at most [`DueFailures::MAX_ENDPOINTS`], each with the maximum number of
+    /// its failures.
+    pub endpoints: Vec<(WebhookEndpointId, u32)>,
+    /// Time up to which failures are due.
     pub due_at: Timestamp,
-    /// Maximum number of failures per endpoint.
-    pub limit_each: u32,
+    /// Maximum number of failures of all endpoints together; at most [`DueFailures::MAX_FAILURES`].
+    pub limit: u32,
 }
 
 impl DueFailures {
     /// Maximum number of endpoints in one call.
     pub const MAX_ENDPOINTS: usize = 256;
 
-    /// Checks the number of endpoints. Every store calls this check.
+    /// Maximum number of failures in the answer to one call.
+    pub const MAX_FAILURES: u32 = 1_000;
+
+    /// Checks the number of endpoints and the limit. Every store calls this check.
     pub fn check(&self) -> Result<(), StoreError> {
-        if self.endpoints.len() <= Self::MAX_ENDPOINTS {
+        if self.endpoints.len() <= Self::MAX_ENDPOINTS && self.limit <= Self::MAX_FAILURES {
             return Ok(());
         }
         Err(StoreError::Corrupt(format!(
-            "the due failures of {} webhook endpoints were requested, and at most {} are allowed",
+            "{} due failures of {} webhook endpoints were requested, and at most {} of {} are allowed",
+            self.limit,
             self.endpoints.len(),
+            Self::MAX_FAILURES,
             Self::MAX_ENDPOINTS
         )))
     }

@@ -127,6 +127,9 @@ pub enum DisabledReason {
     Gone,
     /// No delivery succeeded for days.
     Failing,
+    /// A database was restored, so the position at which the endpoint was to begin no longer applies, and it is unknown
+    /// which events it has received. A replay determines where it continues.
+    PositionLost,
 }
 
 /// A secret, sealed by a key that the store does not know.

@@ -64,6 +64,9 @@ impl FeedStore for EmptyStore {
     async fn feed_end(&self, _: usize) -> Result<FeedEnd, StoreError> {
         Ok(FeedEnd { incarnation: Incarnation::new(0), position: FeedPosition::START })
     }
+    async fn public_events(&self, _: OrderId, _: Version, _: u32) -> Result<Vec<RecordedEvent>, StoreError> {
+        Ok(Vec::new())
+    }
 }
 
 #[async_trait]

@@ -243,6 +243,7 @@ fn each_database_user_has_only_the_needed_rights() {
         ("dabba_server", "CREATE TABLE other (id int)", false),
         ("dabba_server", "SELECT sync_state FROM pg_stat_replication", true),
         ("dabba_audit", "SELECT count(*) FROM orders", true),
+        ("dabba_audit", "SELECT settings FROM webhook_endpoints", false),
         ("dabba_audit", "INSERT INTO tasks SELECT * FROM tasks", false),
         ("dabba_owner", "CREATE TABLE later (id int)", true),
     ] {

@@ -7,11 +7,11 @@ use std::{
 
 use dabba_domain::WebhookEndpointId;
 use dabba_store::{
-    ConsumerName, FeedCursor, FeedEnd, FeedPlace, FeedPosition, Revival, StoreError, WebhookChange,
-    WebhookEndpoint, WebhookRevision,
+    ConsumerName, DisabledReason, FeedCursor, FeedEnd, FeedPlace, FeedPosition, RevivalCause, StoreError,
+    WebhookChange, WebhookEndpoint, WebhookRevision,
 };
 
-use super::{Session, limited};
+use super::{Disabling, Session, limited};
 use crate::webhooks::{
     endpoint::Endpoint,
     limits::{CHANGES_PER_READ, FORGET_STEP},
@@ -105,7 +105,7 @@ impl Session {
         end: Option<FeedEnd>,
     ) {
         let WebhookChange { id, revision, endpoint } = change;
-        self.disabling.remove(&id);
+        let earlier = self.disabling.remove(&id);
         self.unknown.remove(&id);
         let endpoint = match endpoint {
             Ok(endpoint) => endpoint,
@@ -126,11 +126,25 @@ impl Session {
             self.detach(id);
             self.handed_over.retain(|(of, _), _| *of != id);
         }
-        // An endpoint at its first version is new, and has no dead letters.
-        if end.is_some() && (is_known || stored.is_some() || endpoint.version > 1) {
-            self.reviving.insert(id, revision);
-        }
         let start = end.map(|end| self.start_of(&endpoint, end));
+        let lost = match start {
+            Some(Err(_)) => {
+                Some(Disabling { reason: DisabledReason::PositionLost, revision: Some(revision) })
+            }
+            Some(Ok(_)) => None,
+            // Another change of the endpoint does not tell where it begins.
+            None => earlier.filter(|earlier| earlier.reason == DisabledReason::PositionLost),
+        };
+        let url = &endpoint.settings.url;
+        let was_sending = self.targets.get(&id).and_then(|target| target.receiving());
+        let was_sending = was_sending.is_some_and(|old| old.stored.settings.url == *url);
+        // An endpoint at its first version is new, and has no failures.
+        let has_past = is_known || stored.is_some() || endpoint.version > 1;
+        if let Some(Ok(place)) = start.filter(|_| has_past) {
+            self.begin_replay(id, place.position, revision);
+        } else if revision > applied && has_past && !was_sending && endpoint.settings.is_enabled() {
+            self.begin_revival(id, RevivalCause::Enabled, Some(revision));
+        }
         let health = &endpoint.health;
         let is_proven = health
             .last_success
@@ -140,10 +154,15 @@ impl Session {
         update(target, endpoint);
         let saved = target.own.as_ref().map_or(stored, |own| own.saved);
         if let Some(place) = start {
+            let place = place.unwrap_or_else(|stand_in| stand_in);
             target.own = Some(Own { is_rewound: true, ..Own::new(place, saved) });
-            target.has_failures = self.reviving.contains_key(&id);
+            target.has_failures = has_past;
         } else if !is_known && let Some(place) = stored {
             target.own = Some(Own::new(place, saved));
+        }
+        if let Some(lost) = lost.filter(|_| target.receiving().is_some()) {
+            target.is_halted = true;
+            self.disabling.insert(id, lost);
         }
         self.place_target(id);
     }
@@ -186,8 +205,9 @@ impl Session {
         self.classify(id);
     }
 
-    /// Returns the position in this shard at which a new endpoint begins.
-    fn start_of(&self, endpoint: &WebhookEndpoint, end: FeedEnd) -> FeedPlace {
+    /// Returns the position in this shard at which a new endpoint begins. If its start does not apply, nothing states
+    /// which events it has to receive: the error is a position at which it waits, disabled, until a replay.
+    fn start_of(&self, endpoint: &WebhookEndpoint, end: FeedEnd) -> Result<FeedPlace, FeedPlace> {
         let sources = self.ports.store.feed_sources();
         let mut ends = vec![None; sources.len()];
         if let Some(own) = ends.get_mut(self.place.shard) {
@@ -199,14 +219,14 @@ impl Session {
         match resolved {
             Ok(positions) => {
                 let position: Option<FeedPosition> = positions.get(self.place.shard).copied().flatten();
-                FeedPlace { incarnation: end.incarnation, position: position.unwrap_or(end.position) }
+                Ok(FeedPlace { incarnation: end.incarnation, position: position.unwrap_or(end.position) })
             }
             Err(error) => {
                 tracing::error!(
                     endpoint = %endpoint.id, shard = self.place.name, error,
-                    "the start of a webhook endpoint does not apply; it begins at the position of the others"
+                    "the start of a webhook endpoint does not apply, so the endpoint is disabled until a replay"
                 );
-                self.shared.decided()
+                Err(self.shared.decided())
             }
         }
     }
@@ -217,6 +237,8 @@ impl Session {
         self.targets.remove(&id);
         self.handed_over.retain(|(of, _), _| *of != id);
         self.refills.retain(|(of, _)| *of != id);
+        self.reviving.remove(&id);
+        self.disabling.remove(&id);
         self.journal.forget(id);
         // Requests in flight of a removed endpoint have no effect.
         self.flights.retain(|_, flight| flight.endpoint != id);
@@ -243,29 +265,12 @@ impl Session {
         true
     }
 
-    /// Makes dead letters of replayed endpoints due, one step each. Returns `false` if the lease is lost.
-    async fn revive(&mut self) -> bool {
-        for id in self.reviving.keys().copied().collect::<Vec<_>>() {
-            let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
-            let revival = Revival { endpoint: id, at: now, limit: FORGET_STEP };
-            match limited(store.revive_webhook_failures(self.place.shard, lease, &revival, now)).await {
-                Ok(Some(revived)) if revived < FORGET_STEP => {
-                    self.reviving.remove(&id);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return false,
-                Err(error) => {
-                    tracing::warn!(endpoint = %id, %error, "dead letters cannot be revived yet");
-                    break;
-                }
-            }
-        }
-        true
-    }
-
     /// Returns the revision that a checkpoint may state as known.
     pub(super) fn known(&self) -> WebhookRevision {
-        let pending = self.forgetting.values().chain(self.reviving.values()).chain(self.unknown.values());
+        let reviving = self.reviving.values().filter_map(|reviving| reviving.revision);
+        let lost = self.disabling.values().filter_map(|disabling| disabling.revision);
+        let pending =
+            self.forgetting.values().chain(self.unknown.values()).copied().chain(reviving).chain(lost);
         pending.map(|revision| revision - 1).min().map_or(self.applied, |least| least.min(self.applied))
     }
 }

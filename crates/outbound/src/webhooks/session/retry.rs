@@ -1,6 +1,9 @@
 //! Retries: the events of failing orders, from their histories.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
 use dabba_store::{DueFailures, FeedEvent, StoreError, WebhookFailure, WebhookFault};
@@ -18,13 +21,7 @@ impl Session {
     pub(super) async fn claim_due(&mut self) -> bool {
         self.claim_again = false;
         let now = self.now();
-        let mut free = std::collections::BTreeMap::new();
-        for (id, target) in &mut self.targets {
-            let room = if target.has_failures { target.free(now) } else { 0 };
-            if room > 0 {
-                free.insert(*id, room.saturating_sub(target.retrying().saturating_sub(target.in_flight)));
-            }
-        }
+        let mut free = self.room(now);
         let ids = free.keys().copied().collect();
         let mut ids = rotated(&ids, self.turns.retry);
         ids.truncate(DueFailures::MAX_ENDPOINTS);
@@ -32,11 +29,7 @@ impl Session {
             return true;
         }
         self.turns.retry = ids.last().copied();
-        let working = ids.iter().filter_map(|id| self.targets.get(id)).map(Target::retrying);
-        let most = free.values().max().copied().unwrap_or_default() + working.max().unwrap_or_default();
-        // Rows that the next checkpoint removes or postpones are still stored as due.
-        let limit_each = u32::try_from((most + self.journal.rows()).max(1)).unwrap_or(u32::MAX);
-        let due = DueFailures { endpoints: ids, due_at: now, limit_each };
+        let due = self.request(&ids, &free, now);
         let (store, lease) = (&self.ports.store, &self.place.lease);
         let rows = match limited(store.due_webhook_failures(self.place.shard, lease, &due, now)).await {
             Ok(Some(rows)) => rows,
@@ -46,7 +39,13 @@ impl Session {
                 return true;
             }
         };
-        self.is_more_due = rows.len() >= limit_each as usize;
+        let mut counts = HashMap::<WebhookEndpointId, u32>::new();
+        for row in &rows {
+            *counts.entry(row.endpoint).or_default() += 1;
+        }
+        let is_cut =
+            |(id, limit): &(WebhookEndpointId, u32)| counts.get(id).is_some_and(|count| count >= limit);
+        self.is_more_due = rows.len() >= due.limit as usize || due.endpoints.iter().any(is_cut);
         let mut begun = 0;
         for row in rows {
             let Some(room) = free.get_mut(&row.endpoint).filter(|room| **room > 0) else { continue };
@@ -60,6 +59,44 @@ impl Session {
         }
         self.refill().await;
         true
+    }
+
+    /// Returns how many further failures each endpoint with failures can retry now.
+    fn room(&mut self, now: Timestamp) -> BTreeMap<WebhookEndpointId, usize> {
+        let mut rooms = BTreeMap::new();
+        for (id, target) in &mut self.targets {
+            // A request from before a replay may still be in flight for the same order.
+            let free = if target.has_failures && target.stale == 0 { target.free(now) } else { 0 };
+            let waiting = target.retrying().saturating_sub(target.in_flight);
+            if free > waiting {
+                rooms.insert(*id, free - waiting);
+            }
+        }
+        rooms.retain(|id, _| !self.is_replaying(*id));
+        rooms
+    }
+
+    /// Returns the request for as many due failures as this turn can use. Failures that are being retried, and rows
+    /// that the next checkpoint removes or postpones, are still stored as due, so they count in addition.
+    fn request(
+        &self,
+        ids: &[WebhookEndpointId],
+        free: &BTreeMap<WebhookEndpointId, usize>,
+        now: Timestamp,
+    ) -> DueFailures {
+        let changed = self.journal.rows();
+        let (mut usable, mut unusable) = (0, 0);
+        let mut endpoints = Vec::with_capacity(ids.len());
+        for id in ids {
+            let room = free.get(id).copied().unwrap_or_default().min(RETRIES_PER_TURN);
+            let retrying = self.targets.get(id).map_or(0, Target::retrying);
+            let pending = retrying + changed.get(id).copied().unwrap_or_default();
+            usable += room;
+            unusable += pending;
+            endpoints.push((*id, limit_of(room + pending)));
+        }
+        let limit = limit_of(usable.min(RETRIES_PER_TURN) + unusable);
+        DueFailures { endpoints, due_at: now, limit }
     }
 
     /// Returns the row as the next checkpoint will leave it, if it is due and nobody is working on it.
@@ -144,7 +181,7 @@ impl Session {
         let order = RecordedOrder::of(&order);
         let mut last = from.saturating_sub(1);
         loop {
-            let recorded = limited(store.events(order.id, last, HISTORY_PAGE)).await?;
+            let recorded = limited(store.public_events(order.id, last, HISTORY_PAGE)).await?;
             let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
             last = newest.version;
             let is_for = |name: &str| endpoint.as_ref().is_some_and(|endpoint| endpoint.has_type(name));
@@ -156,6 +193,11 @@ impl Session {
             }
         }
     }
+}
+
+/// Returns a limit for a number of failures.
+fn limit_of(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).min(DueFailures::MAX_FAILURES)
 }
 
 /// The rest of an order's history.

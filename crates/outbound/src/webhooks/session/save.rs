@@ -128,22 +128,29 @@ impl Session {
     pub(super) async fn change_directory(&mut self) {
         if self.health_written_at.elapsed() >= HEALTH_INTERVAL {
             self.health_written_at = Instant::now();
-            let reports = self.journal.take_health();
-            if !reports.is_empty()
-                && let Err(error) = limited(self.ports.store.report_webhook_health(&reports)).await
-            {
-                tracing::warn!(%error, "the health of webhook endpoints cannot be written");
-            }
+            self.write_health().await;
         }
         for id in std::mem::take(&mut self.age_checks) {
             if let Err(error) = self.check_age(id).await {
                 tracing::warn!(endpoint = %id, %error, "the age of the failures of a webhook endpoint is unknown");
             }
         }
-        for (id, reason) in self.disabling.clone() {
-            if let Err(error) = self.write_disabled(id, reason).await {
+        for (id, disabling) in self.disabling.clone() {
+            if let Err(error) = self.write_disabled(id, disabling.reason).await {
                 tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
             }
+        }
+    }
+
+    /// Writes the health of endpoints. After a failure, the next write contains it.
+    pub(super) async fn write_health(&mut self) {
+        let reports = self.journal.unwritten_health();
+        if reports.is_empty() {
+            return;
+        }
+        match limited(self.ports.store.report_webhook_health(&reports)).await {
+            Ok(()) => self.journal.health_written(),
+            Err(error) => tracing::warn!(%error, "the health of webhook endpoints cannot be written yet"),
         }
     }
 
@@ -189,8 +196,12 @@ impl Session {
         let expected = changed.version;
         let update = WebhookUpdate { endpoint: changed, expected, repositions: false, by: None, at };
         let updated = limited(self.ports.store.update_webhook_endpoint_under(&update, None)).await?;
-        // After another change, the new settings decide: following the change ends the halt.
-        self.disabling.remove(&id);
+        // After another change, the new settings decide: following the change ends the halt, unless the position is
+        // lost.
+        let is_changed = matches!(updated, UnderKey::Ended(WebhookUpdated::Conflict { .. }));
+        if !is_changed || reason != DisabledReason::PositionLost {
+            self.disabling.remove(&id);
+        }
         if let UnderKey::Ended(WebhookUpdated::Done(_)) = updated {
             self.metrics.disabled();
             tracing::warn!(endpoint = %id, ?reason, "a webhook endpoint was disabled");

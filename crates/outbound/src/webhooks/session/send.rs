@@ -4,12 +4,13 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{
-    AttemptOutcome, DisabledReason, FeedEvent, WebhookAttempt, WebhookFailure, WebhookFault, panicked,
+    AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
+    panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
 
-use super::{Session, rotated};
+use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
     limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, OWN_WINDOW, SLOW_AFTER},
@@ -95,7 +96,7 @@ impl Session {
             return false;
         }
         let Some(endpoint) = target.receiving().cloned() else { return false };
-        let queued = target.take(endpoint.batch);
+        let queued = target.take_next(endpoint.batch);
         if !target.is_ready() {
             self.ready.remove(&id);
         }
@@ -150,7 +151,7 @@ impl Session {
         let now = self.now();
         self.journal.health(id).last_success = Some(now);
         let Some(target) = self.targets.get_mut(&id) else { return };
-        target.breaker.succeeded();
+        let has_recovered = target.breaker.succeeded() && target.has_failures;
         target.is_proven = true;
         target.failing_since = None;
         target.is_warned = false;
@@ -164,6 +165,9 @@ impl Session {
             let status = verdict.status.unwrap_or_default();
             let outcome = AttemptOutcome::Delivered { status, events };
             self.journal.log(log_entry(id, &last.event, now, verdict, outcome));
+        }
+        if has_recovered {
+            self.begin_revival(id, RevivalCause::Recovered, None);
         }
         for Queued { event, source } in events {
             if source == Source::History {
@@ -205,7 +209,7 @@ impl Session {
             target.age_checked_at = Some(now);
             self.age_checks.insert(id);
         }
-        let has_opened = target.breaker.failed(first.order_id, now, random);
+        let has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         let is_open = target.breaker.is_open();
         let is_history = events.iter().all(|queued| queued.source == Source::History);
         let is_gone_source = events.iter().all(|queued| queued.source == Source::Gone);
@@ -310,7 +314,7 @@ impl Session {
         self.detach(id);
         if let Some(target) = self.targets.get_mut(&id) {
             target.is_halted = true;
-            self.disabling.insert(id, reason);
+            self.disabling.insert(id, Disabling { reason, revision: None });
         }
         self.classify(id);
     }

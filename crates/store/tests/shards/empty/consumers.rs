@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{
     Checkpoint, ClaimAt, ConsumerName, ConsumerStore, Credential, DueFailures, FailingEndpoint, FeedLease,
-    LeaseRequest, LeaseTaken, PageSize, Revival, StoreError, StoredPosition, UnderKey, WebhookAttempt,
-    WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth,
-    WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    LeaseRequest, LeaseTaken, PageSize, Revival, Revived, StoreError, StoredPosition, UnderKey,
+    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
+    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 use super::EmptyStore;
@@ -131,8 +131,8 @@ impl WebhookStore for EmptyStore {
         _: &FeedLease,
         _: &Revival,
         _: Timestamp,
-    ) -> Result<Option<u32>, StoreError> {
-        Ok(Some(0))
+    ) -> Result<Option<Revived>, StoreError> {
+        Ok(Some(Revived::All))
     }
     async fn forget_webhook_endpoint(
         &self,

@@ -1,0 +1,156 @@
+//! Replays, and failures that are retried sooner than they were scheduled.
+
+use std::time::Duration;
+
+use dabba_engine::Clock as _;
+use dabba_store::{DisabledReason, FeedCursor, FeedPosition, Incarnation, WebhookState};
+use jiff::SignedDuration;
+
+use crate::{
+    bench::Bench,
+    script::{Answer, Call, always, healthy},
+};
+
+const URL: &str = "https://one.example/hook";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Returns the numbers of acceptances of the versions 1 to 4 of an order.
+fn counts(bench: &Bench, order: &str) -> Vec<usize> {
+    let accepted = bench.endpoints.accepted(URL);
+    let count = |version| accepted.iter().filter(|event| **event == (order.to_owned(), version)).count();
+    (1..=4).map(count).collect()
+}
+
+/// Proves I10 for replays of orders that are failing: a replay delivers the events before the failed one, too, in order,
+/// and also if the sender crashes during the replay. A later replay from the middle of an order begins there.
+#[tokio::test(start_paused = true)]
+async fn a_replay_delivers_the_earlier_events_of_failing_orders() {
+    for crash_after in [None, Some(1), Some(1_100), Some(2_300)] {
+        let mut bench = Bench::new(31);
+        let fails = |call: &Call| {
+            let is_failing = call.events.iter().any(|(_, version)| *version == 3);
+            (Duration::from_millis(40), if is_failing { Answer::Status(422) } else { Answer::Status(200) })
+        };
+        let id = bench.endpoint(URL, Box::new(fails), |_| {}).await;
+        let mut sender = bench.start();
+        let order = bench.place().await;
+        bench.act(order).await;
+        bench.act(order).await;
+        bench.pass(seconds(20)).await;
+        assert_eq!(counts(&bench, &order.to_string()), [1, 1, 0, 0]);
+        assert_eq!(bench.failures(id).await[0].next_version, 3);
+        let start = FeedCursor::at_start(&bench.store.feed_sources()).to_string();
+        bench.change(id, true, |endpoint| endpoint.settings.start = start).await;
+        if let Some(millis) = crash_after {
+            bench.pass(Duration::from_millis(millis)).await;
+            sender.abort();
+            sender = bench.start();
+        }
+        bench.pass(seconds(40)).await;
+        let replayed = counts(&bench, &order.to_string());
+        assert!(replayed[0] >= 2 && replayed[1] >= 2 && replayed[2] == 0, "{crash_after:?}: {replayed:?}");
+        if crash_after.is_none() {
+            assert_eq!(replayed, [2, 2, 0, 0], "nothing is delivered more often than asked");
+        }
+        bench.endpoints.script(URL, healthy());
+        bench.until_complete(URL, seconds(120)).await;
+        bench.pass(seconds(5)).await;
+        assert!(bench.endpoints.overlaps().is_empty() && bench.failures(id).await.is_empty());
+        sender.abort();
+    }
+}
+
+/// Proves that an endpoint whose start belongs to another incarnation of the database is disabled for this reason and
+/// receives nothing, also if it is changed or the sender crashes before, and that a replay lets it receive events again.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_without_a_position_is_disabled() {
+    for crash_after in [None, Some(1_050), Some(2_050)] {
+        let mut bench = Bench::new(36);
+        let mut sender = bench.start();
+        let other = "https://other.example/";
+        bench.endpoint(other, healthy(), |_| {}).await;
+        bench.pass(seconds(5)).await;
+        let source = bench.store.feed_sources()[0].name.clone();
+        let mut lost = FeedCursor::default();
+        lost.set(&source, Incarnation::new(1), FeedPosition { transaction: 0, sequence: 1 });
+        let start = lost.to_string();
+        let id = bench.endpoint(URL, healthy(), |endpoint| endpoint.settings.start = start).await;
+        bench.change(id, false, |endpoint| endpoint.settings.concurrency = 2).await;
+        if let Some(millis) = crash_after {
+            bench.pass(Duration::from_millis(millis)).await;
+            sender.abort();
+            sender = bench.start();
+        }
+        bench.place().await;
+        bench.until_complete(other, seconds(60)).await;
+        bench.pass(seconds(30)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        let is_lost = matches!(
+            stored.settings.state,
+            WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
+        );
+        assert!(is_lost, "{crash_after:?}: {stored:?}");
+        assert!(bench.endpoints.calls(URL).is_empty());
+        let (now, start) = (bench.clock.now(), FeedCursor::at_start(&bench.store.feed_sources()).to_string());
+        bench
+            .change(id, true, |endpoint| {
+                endpoint.settings.start = start;
+                assert!(endpoint.settings.enable(now));
+            })
+            .await;
+        bench.until_complete(URL, seconds(30)).await;
+        sender.abort();
+    }
+}
+
+/// Proves that failures that were postponed for an hour are retried within seconds after the endpoint is enabled, and
+/// not all at the same moment.
+#[tokio::test(start_paused = true)]
+async fn enabling_retries_failures_soon() {
+    let mut bench = Bench::new(32);
+    let id = bench.endpoint(URL, always(5, Answer::RetryAfter(3_600)), |_| {}).await;
+    let sender = bench.start();
+    // Fewer than open the breaker.
+    for _ in 0..4 {
+        bench.place().await;
+    }
+    bench.pass(seconds(10)).await;
+    assert_eq!(bench.failures(id).await.len(), 4);
+    let now = bench.clock.now();
+    bench
+        .change(id, false, |endpoint| {
+            assert!(endpoint.settings.disable(DisabledReason::Requested, now));
+        })
+        .await;
+    bench.pass(seconds(3)).await;
+    bench.endpoints.script(URL, healthy());
+    bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+    bench.until_complete(URL, seconds(10)).await;
+    sender.abort();
+}
+
+/// Proves that failures are retried soon after a probe of the breaker has succeeded.
+#[tokio::test(start_paused = true)]
+async fn a_successful_probe_retries_failures_soon() {
+    let mut bench = Bench::new(33);
+    let id = bench.endpoint(URL, always(5, Answer::Refused), |_| {}).await;
+    let sender = bench.start();
+    for _ in 0..12 {
+        bench.place().await;
+    }
+    bench.pass(seconds(20)).await;
+    let rows = bench.failures(id).await.len();
+    assert!((1..=5).contains(&rows), "{rows} rows");
+    // Two hours later, the failures are an hour from their next attempts.
+    for _ in 0..10 {
+        bench.clock.advance(SignedDuration::from_mins(12));
+        bench.pass(seconds(20)).await;
+    }
+    bench.endpoints.script(URL, healthy());
+    bench.until(seconds(400), "a probe", || !bench.endpoints.accepted(URL).is_empty()).await;
+    bench.until_complete(URL, seconds(15)).await;
+    sender.abort();
+}
