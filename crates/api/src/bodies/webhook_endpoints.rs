@@ -222,6 +222,8 @@ pub(crate) enum DisabledReasonBody {
     Gone,
     /// No delivery succeeded for five days.
     Failing,
+    /// A database was restored, so the endpoint's position no longer applies. A replay determines where it continues.
+    PositionLost,
 }
 
 /// A secret that signs deliveries. Only the response to its creation contains the secret itself.
@@ -448,6 +450,7 @@ impl From<DisabledReason> for DisabledReasonBody {
             DisabledReason::Requested => Self::Requested,
             DisabledReason::Gone => Self::Gone,
             DisabledReason::Failing => Self::Failing,
+            DisabledReason::PositionLost => Self::PositionLost,
         }
     }
 }
