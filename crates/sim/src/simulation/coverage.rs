@@ -93,6 +93,8 @@ marks! {
     RefundReversed "refund_reversed",
     /// A refund of an order that had ended early failed after it had been reported as paid.
     RefundOfEndedReversed "refund_of_ended_reversed",
+    /// Nobody refunded an order again while calls failed, because its refunds had failed too often.
+    RefundsStopped "refunds_stopped",
     /// An order learned of a refund or a chargeback that was made at the provider.
     ExternalRefund "refunded_elsewhere",
     /// The provider authorized or captured another amount than the total.

@@ -5,7 +5,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
     time::Instant,
 };
 
@@ -19,6 +23,10 @@ const ORDERS: u32 = 300;
 const SIMULATIONS: u64 = 4;
 /// A seed whose rates switch no kind of failure off.
 const SEED_OF_ALL_FAILURES: u64 = 2;
+/// A seed whose simulation depended on the load of the machine before the engine's caches stopped to wake their callers.
+const SEED_UNDER_LOAD: u64 = 17;
+/// Number of threads per processor that compete with a simulation.
+const COMPETITORS: usize = 3;
 /// Seeds that are tried until a defect is found.
 const SEEDS: std::ops::Range<u64> = 1..13;
 
@@ -91,6 +99,44 @@ fn the_same_seed_has_the_same_result() {
     assert_eq!(first, again);
     let other = run(options(8, ORDERS / 3, None)).unwrap();
     assert_ne!((first.digest, first.event_hash), (other.digest, other.event_hash));
+}
+
+/// Threads that compete with the simulation for the processors until they are dropped.
+struct Competitors {
+    is_over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Competitors {
+    fn start() -> Self {
+        let is_over = Arc::<AtomicBool>::default();
+        let compete = |_| {
+            let is_over = Arc::clone(&is_over);
+            std::thread::spawn(move || while !is_over.load(Ordering::Relaxed) {})
+        };
+        let count = COMPETITORS * std::thread::available_parallelism().unwrap().get();
+        Self { threads: (0..count).map(compete).collect(), is_over }
+    }
+}
+
+impl Drop for Competitors {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// Proves that the same seed has the same result, down to the order of all store calls, on a machine that is busy with
+/// other work: nothing in a simulation depends on the real time.
+#[test]
+fn the_same_seed_has_the_same_result_under_load() {
+    let first = run(options(SEED_UNDER_LOAD, ORDERS, None)).unwrap();
+    let competitors = Competitors::start();
+    let again = run(options(SEED_UNDER_LOAD, ORDERS, None)).unwrap();
+    drop(competitors);
+    assert_eq!(first, again);
 }
 
 /// Proves that the simulation finds each defect as a violation of the invariant that the defect states, at least one
