@@ -112,7 +112,6 @@ pub(crate) struct WebhookEndpointPatchBody {
 }
 
 /// A member whose `null` differs from an omitted member: `Some(None)` for `null`, `None` if it is omitted.
-#[expect(clippy::option_option, reason = "the two options are the member and its value")]
 type Present<T> = Option<Option<T>>;
 
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Present<T>, D::Error> {
