@@ -181,6 +181,9 @@ pub struct TestServer {
     _directory: TempDir,
 }
 
+/// The clients for servers outside, if there are any: the payment gateway, and the one for URLs that users enter.
+type Outside<'a> = (Option<&'a Arc<dyn PaymentGateway>>, Option<&'a Arc<dyn Egress>>);
+
 struct Running {
     store: Arc<dyn Store>,
     engine: Arc<Engine>,
@@ -196,7 +199,7 @@ impl Running {
         factory: &StoreFactory,
         clock: &Arc<ManualClock>,
         random: &Arc<SeededRandom>,
-        (gateway, egress): (Option<&Arc<dyn PaymentGateway>>, Option<&Arc<dyn Egress>>),
+        (gateway, egress): Outside<'_>,
         engine: &EngineConfig,
         (web, api): (&WebConfig, &ApiConfig),
         connections: &ServeOptions,
