@@ -41,6 +41,7 @@ pub use self::documents::{problems_of, problems_of_restaurants};
 use crate::{
     MAX_MENU_BYTES,
     app::App,
+    bodies::webhook_endpoints::WebhookEndpointWithSecretBody,
     problem::ProblemDocument,
     routes::{self, TaskState},
 };
@@ -53,7 +54,7 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    components(schemas(ProblemDocument, TaskState)),
+    components(schemas(ProblemDocument, TaskState, WebhookEndpointWithSecretBody)),
     tags(
         (name = "accounts", description = "Accounts and their tokens."),
         (name = "restaurants", description = "Restaurants, their settings and their members."),

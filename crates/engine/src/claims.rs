@@ -37,8 +37,10 @@ mod tests {
         restaurant::SettingsDocument,
         text::{Name, Note, Slug},
     };
+    use dabba_store::{WebhookContentType, WebhookPayload};
 
     use super::*;
+    use crate::{ReplayFrom, WebhookPatch, WebhookRequest};
 
     /// Proves that the fingerprints of requests are stable. During a rolling upgrade, a retry may reach a server of a
     /// newer version, so a request must keep the fingerprint that it had before. A new member of a request is not
@@ -72,6 +74,16 @@ mod tests {
         ];
         let until: Option<Timestamp> = Some("2026-11-28T12:00:00Z".parse().unwrap());
         let reason = Note::new("moved").unwrap();
+        let hook = WebhookRequest {
+            restaurant_id: None,
+            url: "https://hooks.example.com/".into(),
+            types: None,
+            payload: WebhookPayload::Event,
+            content_type: WebhookContentType::Json,
+            concurrency: 8,
+            batch: 1,
+        };
+        let patch = WebhookPatch { types: Some(None), batch: Some(2), ..WebhookPatch::default() };
         let others = [
             json(&("place", &order)),
             json(&("create_restaurant", &settings, &menu)),
@@ -81,6 +93,9 @@ mod tests {
             json(&"reopen"),
             json(&("adjust_stock", &Slug::new("naan").unwrap(), -1)),
             json(&("register", "ada@example.org", Name::new("Ada").unwrap(), Role::Customer)),
+            json(&("create_webhook_endpoint", &hook)),
+            json(&("change_webhook_endpoint", &patch)),
+            json(&("replay_webhook_endpoint", &ReplayFrom { after: None, since: until })),
         ];
         insta::assert_snapshot!(
             others.into_iter().chain(commands.iter().map(json)).collect::<Vec<_>>().join("\n")

@@ -32,6 +32,7 @@ mod nats;
 mod server;
 mod stores;
 mod waiting;
+mod webhooks;
 
 pub use accounts::{PASSWORD, TestAccount};
 pub use client::{HttpResponse, Request, http_client};
@@ -43,3 +44,4 @@ pub use nats::{NatsMessage, NatsServer, nats_messages};
 pub use server::{TestServer, TestServerBuilder, menu, settings};
 pub use stores::{StoreFactory, postgres, sqlite_in};
 pub use waiting::{PATIENCE, equal, eventually, eventually_blocking, eventually_within};
+pub use webhooks::{WebhookCall, WebhookReceiver};

@@ -4,7 +4,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_api::{ApiConfig, LiveMetrics};
 use dabba_domain::{RestaurantId, Role, Timestamp, menu::MenuDocument};
-use dabba_engine::{Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom};
+use dabba_engine::{
+    Egress, Engine, EngineConfig, ManualClock, PasswordCost, PaymentGateway, Ports, SeededRandom,
+};
 use dabba_store::Store;
 use dabba_web::{ConnectionMetrics, RateLimits, Registry, ServeOptions, SigningKey, Web, WebConfig, serve};
 use futures::FutureExt as _;
@@ -14,7 +16,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{HttpResponse, Request, StoreFactory, TestAccount, http_client, sqlite_in};
+use crate::{HttpResponse, Request, StoreFactory, TestAccount, http_client, sqlite_in, webhooks::webhooks};
 
 /// Initial time of every server's clock: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
@@ -31,12 +33,20 @@ pub struct TestServerBuilder {
     seed: u64,
     gateway: Option<Arc<dyn PaymentGateway>>,
     clock: Option<Arc<ManualClock>>,
+    egress: Option<Arc<dyn Egress>>,
 }
 
 impl TestServerBuilder {
     /// Sets the payment gateway for payments by card.
     pub fn gateway(mut self, gateway: Arc<dyn PaymentGateway>) -> Self {
         self.gateway = Some(gateway);
+        self
+    }
+
+    /// Sets the client for URLs that users enter: the server has webhook endpoints, and sends webhooks. The times of
+    /// deliveries are those of the machine's clock; a test that compares them sets a clock with this time.
+    pub fn webhooks(mut self, egress: Arc<dyn Egress>) -> Self {
+        self.egress = Some(egress);
         self
     }
 
@@ -93,7 +103,7 @@ impl TestServerBuilder {
             &factory,
             &clock,
             &random,
-            self.gateway.as_ref(),
+            (self.gateway.as_ref(), self.egress.as_ref()),
             &self.engine,
             (&self.web, &self.api),
             &self.connections,
@@ -127,6 +137,7 @@ impl TestServerBuilder {
             engine_config: self.engine,
             random,
             gateway: self.gateway,
+            egress: self.egress,
             factory,
             running: Some(running),
             _directory: directory,
@@ -164,6 +175,7 @@ pub struct TestServer {
     client: reqwest::Client,
     random: Arc<SeededRandom>,
     gateway: Option<Arc<dyn PaymentGateway>>,
+    egress: Option<Arc<dyn Egress>>,
     factory: StoreFactory,
     running: Option<Running>,
     _directory: TempDir,
@@ -184,7 +196,7 @@ impl Running {
         factory: &StoreFactory,
         clock: &Arc<ManualClock>,
         random: &Arc<SeededRandom>,
-        gateway: Option<&Arc<dyn PaymentGateway>>,
+        (gateway, egress): (Option<&Arc<dyn PaymentGateway>>, Option<&Arc<dyn Egress>>),
         engine: &EngineConfig,
         (web, api): (&WebConfig, &ApiConfig),
         connections: &ServeOptions,
@@ -207,6 +219,11 @@ impl Running {
         let measured = ConnectionMetrics::new(&mut registry);
         let mut api = api.clone();
         api.live.metrics = LiveMetrics::new(&mut registry);
+        let (endpoints, sending) = match egress.map(|egress| webhooks(&engine, egress)) {
+            Some((endpoints, work)) => (Some(endpoints), work.boxed()),
+            None => (None, never().boxed()),
+        };
+        api.webhook_endpoints = endpoints;
         let web = Web::new(Arc::clone(&engine), web.clone(), registry);
         let app = dabba_api::app(web, api);
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
@@ -221,6 +238,7 @@ impl Running {
                 served = serve => served,
                 ((), (), ()) = watch => unreachable!("the engine should watch until it is dropped"),
                 () = measure => unreachable!("the engine should measure until it is dropped"),
+                () = sending => unreachable!("the sender should send until it is dropped"),
             }
         });
         // Tasks are due by the manual clock: none is due until a test moves the clock.
@@ -236,6 +254,11 @@ impl Running {
         self.working.await.expect("working should not panic");
         assert!(self.engine.shut_down(GRACE).await, "the engine should finish its queued writes");
     }
+}
+
+/// Is never ready.
+pub(crate) fn never() -> impl Future<Output = ()> + Send {
+    std::future::pending()
 }
 
 impl TestServer {
@@ -256,6 +279,7 @@ impl TestServer {
             api: ApiConfig::default(),
             seed: 1,
             gateway: None,
+            egress: None,
             clock: None,
             connections: ServeOptions { grace: GRACE, ..ServeOptions::default() },
         }
@@ -304,7 +328,7 @@ impl TestServer {
             &self.factory,
             &self.clock,
             &self.random,
-            self.gateway.as_ref(),
+            (self.gateway.as_ref(), self.egress.as_ref()),
             &self.engine_config,
             (&self.config, &self.api),
             &self.connections,

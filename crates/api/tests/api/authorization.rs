@@ -5,9 +5,11 @@
 
 use std::collections::BTreeSet;
 
-use dabba_testkit::{PASSWORD, TestAccount, TestServer, menu, settings};
+use dabba_testkit::{PASSWORD, TestAccount, TestServer, WebhookReceiver, menu, settings};
 use reqwest::Method;
 use serde_json::{Value, json};
+
+use crate::suite::webhook_endpoints;
 
 /// The callers, in the order of the table's columns. The order under test is the customer's, from the restaurant, and has the
 /// courier.
@@ -39,9 +41,11 @@ enum Scene {
     Delivered,
     /// A member of the restaurant's staff besides the others.
     Colleague,
+    /// A webhook endpoint of the restaurant.
+    Hooked,
 }
 
-use Scene::{Any, Colleague, Confirmed, Delivered, OutForDelivery, Preparing, Ready};
+use Scene::{Any, Colleague, Confirmed, Delivered, Hooked, OutForDelivery, Preparing, Ready};
 
 /// The operations, each with the status of the response to each caller, and with its scene. Lines with `#` are comments.
 const TABLE: &str = "
@@ -98,6 +102,18 @@ POST   /v1/tasks/{task_id}/resolve                                       401   4
 GET    /v1/sandbox/clock                                                 401   404   404   404   404   404   404   404   Any
 POST   /v1/sandbox/clock/advance                                         401   404   404   404   404   404   404   404   Any
 POST   /v1/webhooks/payments                                             404   404   404   404   404   404   404   404   Any
+# Staff must state the restaurant, so another restaurant's staff gets 403 in a list and 404 for an endpoint.
+POST   /v1/webhook-endpoints                                             401   403   403   201   403   403   403   201   Hooked
+GET    /v1/webhook-endpoints                                             401   403   403   403   403   403   403   200   Hooked
+GET    /v1/webhook-endpoints/{endpoint_id}                               401   403   403   200   404   403   403   200   Hooked
+PATCH  /v1/webhook-endpoints/{endpoint_id}                               401   403   403   200   404   403   403   200   Hooked
+POST   /v1/webhook-endpoints/{endpoint_id}/rotate-secret                 401   403   403   200   404   403   403   200   Hooked
+POST   /v1/webhook-endpoints/{endpoint_id}/test                          401   403   403   200   404   403   403   200   Hooked
+POST   /v1/webhook-endpoints/{endpoint_id}/enable                        401   403   403   200   404   403   403   200   Hooked
+POST   /v1/webhook-endpoints/{endpoint_id}/replay                        401   403   403   200   404   403   403   200   Hooked
+GET    /v1/webhook-endpoints/{endpoint_id}/attempts                      401   403   403   200   404   403   403   200   Hooked
+GET    /v1/webhook-endpoints/{endpoint_id}/failures                      401   403   403   200   404   403   403   200   Hooked
+DELETE /v1/webhook-endpoints/{endpoint_id}                               401   403   403   204   404   403   403   204   Hooked
 GET    /v1/accounts                                                      401   403   403   403   403   403   403   200   Any
 GET    /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   200   Any
 PATCH  /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   200   Any
@@ -125,7 +141,7 @@ impl Row {
     fn read(line: &'static str) -> Self {
         let cells: Vec<_> = line.split_whitespace().collect();
         let [method, path, expected @ .., scene] = &*cells else { panic!("not a row: {line}") };
-        let scenes = [Any, Confirmed, Preparing, Ready, OutForDelivery, Delivered, Colleague];
+        let scenes = [Any, Confirmed, Preparing, Ready, OutForDelivery, Delivered, Colleague, Hooked];
         let scene = scenes.into_iter().find(|known| format!("{known:?}") == *scene);
         let expected: Vec<u16> = expected.iter().filter_map(|status| status.parse().ok()).collect();
         let (Some(scene), Ok(expected)) = (scene, expected.try_into()) else { panic!("not a row: {line}") };
@@ -155,13 +171,16 @@ fn the_table_names_every_operation() {
 /// Proves each cell of the table with a real request.
 #[tokio::test]
 async fn every_operation_authorizes_exactly_the_specified_callers() {
-    let server = crate::start().await;
+    let server = crate::builder().webhooks(webhook_endpoints::egress()).start().await;
+    let receiver = WebhookReceiver::start().await;
     let colleague = colleague(&server).await;
     let mut wrong = Vec::new();
     for (number, row) in rows().iter().enumerate() {
         for (column, caller) in CALLERS.iter().enumerate() {
             let name = format!("{number}-{column}");
             let order = prepare(&server, row.scene, &name, &colleague).await;
+            let endpoint =
+                if row.scene == Hooked { endpoint(&server, &receiver).await } else { String::new() };
             let path = row
                 .path
                 .replace("{restaurant_id}", &server.restaurant.to_string())
@@ -171,6 +190,7 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
                 .replace("{account_id}", &colleague)
                 // Any id that is not a key's.
                 .replace("{key_id}", &server.restaurant.to_string())
+                .replace("{endpoint_id}", &endpoint)
                 .replace("{order_id}", &order);
             let method: Method = row.method.parse().unwrap();
             let mut request =
@@ -182,6 +202,10 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
                 request = request.json(&body);
             }
             let answer = request.send().await;
+            if !endpoint.is_empty() {
+                let path = format!("/v1/webhook-endpoints/{endpoint}");
+                server.request(Method::DELETE, &path).by(&server.admin).send().await;
+            }
             if answer.status != row.expected[column] {
                 let Row { method, path, .. } = row;
                 wrong.push(format!("{method} {path} by {caller}: {} {}", answer.status, answer.text));
@@ -229,6 +253,11 @@ fn body(server: &TestServer, row: &Row, name: &str) -> Option<Value> {
         ("POST", "close") => json!({"reason": "The lease has ended."}),
         ("POST", "adjust") => json!({"by": 1}),
         ("POST", "advance") => json!({"seconds": 60}),
+        ("POST", "webhook-endpoints") => json!({
+            "restaurant_id": server.restaurant.to_string(), "url": "https://hooks.example.com/dabba",
+        }),
+        ("PATCH", "{endpoint_id}") => json!({"batch": 2}),
+        ("POST", "replay") => json!({"since": server.now().to_string()}),
         ("POST", "resolve") => json!({"reason": "done by hand"}),
         ("POST", "cancel") => json!({"reason": "other"}),
         ("POST", "refund") => json!({"reason": "late", "amount": 100}),
@@ -242,11 +271,17 @@ async fn colleague(server: &TestServer) -> String {
     server.post("/v1/accounts", Some(&server.admin), &body).send().await.text_at("/id")
 }
 
+/// Creates a webhook endpoint of the restaurant, and returns its id.
+async fn endpoint(server: &TestServer, receiver: &WebhookReceiver) -> String {
+    let body = json!({"restaurant_id": server.restaurant.to_string(), "url": receiver.url()});
+    server.post("/v1/webhook-endpoints", Some(&server.staff), &body).send().await.text_at("/id")
+}
+
 /// Sets up the state that the operation needs, and returns the id of its order.
 async fn prepare(server: &TestServer, scene: Scene, name: &str, colleague: &str) -> String {
     let resume = server.restaurant_path("/resume");
     match scene {
-        Any => return String::new(),
+        Any | Hooked => return String::new(),
         Colleague => {
             let member = server.restaurant_path(&format!("/members/{colleague}"));
             server.request(Method::PUT, &member).by(&server.admin).send().await.expect(200);

@@ -7,7 +7,15 @@ use dabba_testkit::{TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{suite::payments, walk_to};
+use crate::{
+    suite::{payments, webhook_endpoints},
+    walk_to,
+};
+
+/// The restaurant in the examples.
+const EXAMPLE_RESTAURANT: &str = "01977d7c-1180-7c3f-9a11-0f1e2d3c4b5a";
+/// The cursor in the examples.
+const EXAMPLE_CURSOR: &str = "r2~main.0123456789abcdef.740-17";
 
 /// The courier in the examples.
 const EXAMPLE_COURIER: &str = "01977d7b-9c70-7c30-8d00-334455667788";
@@ -19,8 +27,10 @@ async fn every_example_of_a_request_works() {
     let clock = Arc::new(ManualClock::new("2026-06-01T12:00:00Z".parse().unwrap()));
     let sandbox = Arc::clone(&clock);
     let builder = crate::builder().gateway(payments::gateway()).clock(clock);
+    let builder = builder.webhooks(webhook_endpoints::egress());
     let server = builder.api(|api| api.sandbox = Some(sandbox)).start().await;
     let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
+    let cursor = server.get("/v1/events", Some(&server.admin)).await.text_at("/next_cursor");
     let (mut refused, mut arrays) = (Vec::new(), 0);
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -29,8 +39,11 @@ async fn every_example_of_a_request_works() {
                 let id = operation["operationId"].as_str().unwrap();
                 let name = format!("{id}/{name}");
                 let text = example["value"].to_string();
-                let value =
-                    serde_json::from_str(&text.replace(EXAMPLE_COURIER, &server.courier.id.to_string()));
+                let text = text
+                    .replace(EXAMPLE_COURIER, &server.courier.id.to_string())
+                    .replace(EXAMPLE_RESTAURANT, &server.restaurant.to_string())
+                    .replace(EXAMPLE_CURSOR, &cursor);
+                let value = serde_json::from_str(&text);
                 let path = place(&server, path, &name).await;
                 let value: Value = value.unwrap();
                 let send = |body: &Value| {
@@ -112,6 +125,12 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         let body = json!({"name": "Till", "role": "restaurant"});
         account = server.post("/v1/service-accounts", Some(&server.admin), &body).send().await.text_at("/id");
     }
+    let mut endpoint = String::new();
+    if template.contains("{endpoint_id}") {
+        let body = json!({"url": "https://hooks.example.com/dabba"});
+        endpoint =
+            server.post("/v1/webhook-endpoints", Some(&server.admin), &body).send().await.text_at("/id");
+    }
     let order =
         if template.contains("{order_id}") { order(server, operation, example).await } else { json!({}) };
     template
@@ -119,6 +138,7 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         .replace("{item_id}", "naan")
         .replace("{task_id}", &restaurant.to_string())
         .replace("{account_id}", &account)
+        .replace("{endpoint_id}", &endpoint)
         .replace("{order_id}", order["id"].as_str().unwrap_or_default())
 }
 

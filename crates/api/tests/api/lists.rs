@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use dabba_testkit::{TestServer, settings};
 use serde_json::{Value, json};
 
-use crate::{ids, walk_to};
+use crate::{ids, suite::webhook_endpoints, walk_to};
 
 /// Proves that no reading operation responds with `null`, which the test client checks for every response, and that the
 /// test reaches every reading operation; a new one that it cannot reach fails the test.
 #[tokio::test]
 async fn members_without_a_value_are_omitted_everywhere() {
-    let server = crate::start().await;
+    let server = crate::builder().webhooks(webhook_endpoints::egress()).start().await;
     let order = server.place("1", &TestServer::collection()).await;
     let order_id = order["id"].as_str().unwrap();
     // A restaurant without any optional members, besides the usual ones.
@@ -28,6 +28,8 @@ async fn members_without_a_value_are_omitted_everywhere() {
     let service_id = service["id"].as_str().unwrap();
     let keys = format!("/v1/accounts/{service_id}/keys");
     let key = server.post(&keys, Some(&server.admin), &json!({"name": "Key"})).send().await.expect(201);
+    let hook = json!({"url": "https://hooks.example.com/dabba"});
+    let hook = server.post("/v1/webhook-endpoints", Some(&server.admin), &hook).send().await.expect(201);
     let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
     let mut unreachable = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
@@ -40,6 +42,7 @@ async fn members_without_a_value_are_omitted_everywhere() {
             .replace("{restaurant_id}", &server.restaurant.to_string())
             .replace("{order_id}", order_id)
             .replace("{item_id}", "naan")
+            .replace("{endpoint_id}", hook["id"].as_str().unwrap())
             .replace("{account_id}", &server.customer.id.to_string());
         let answer = server.get(&path, Some(&server.admin)).await;
         // The sandbox's clock exists only on a sandbox.

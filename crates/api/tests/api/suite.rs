@@ -28,6 +28,7 @@ mod texts;
 mod tokens;
 mod unavailable;
 mod visible_fields;
+mod webhook_endpoints;
 
 use dabba_testkit::{HttpResponse, TestServer};
 use serde_json::{Value, json};

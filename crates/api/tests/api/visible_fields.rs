@@ -8,6 +8,7 @@
 //! value anywhere in the text of any response.
 
 mod catalogue;
+mod hooks;
 mod paths;
 mod probes;
 mod reads;
@@ -91,6 +92,40 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         "a deleted account is no member",
         &["/deleted_at"],
     ),
+    (
+        "GET /v1/webhook-endpoints/{endpoint_id}/attempts",
+        ONLY_SENDERS,
+        &[
+            "/attempts/*/at",
+            "/attempts/*/delivered",
+            "/attempts/*/duration_ms",
+            "/attempts/*/error",
+            "/attempts/*/events",
+            "/attempts/*/order_id",
+            "/attempts/*/status",
+            "/attempts/*/version",
+            "/incomplete",
+        ],
+    ),
+    (
+        "GET /v1/webhook-endpoints/{endpoint_id}/failures",
+        ONLY_SENDERS,
+        &[
+            "/failures/*/attempts",
+            "/failures/*/dead_at",
+            "/failures/*/first_failed_at",
+            "/failures/*/last_failure",
+            "/failures/*/last_failure/at",
+            "/failures/*/last_failure/error",
+            "/failures/*/last_failure/status",
+            "/failures/*/next_attempt_at",
+            "/failures/*/next_version",
+            "/failures/*/order_id",
+            "/incomplete",
+            "/next_cursor",
+        ],
+    ),
+    (PROBLEM, "webhook_endpoints.rs reaches the limit of webhook endpoints", &["/webhook_endpoints_limit"]),
     (PROBLEM, "keys.rs reaches the limit of active keys", &["/api_keys_limit"]),
     (
         PROBLEM,
@@ -114,6 +149,9 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
 /// Reason why no key was used.
 const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";
 
+/// Reason why no delivery failed.
+const ONLY_SENDERS: &str = "senders write the entries while events are delivered; webhook_endpoints.rs shows them, and who may read them";
+
 /// Reason why no list is incomplete.
 const INCOMPLETE: &str = "every shard answers; shards.rs tests a server with a silent shard";
 
@@ -128,7 +166,9 @@ async fn each_caller_sees_exactly_the_fields_of_the_table() {
     scene.create_orders().await;
     let catalogue = scene.create_catalogue().await;
     scene.request_as_each_caller(&catalogue).await;
+    let endpoint = scene.create_webhooks().await;
     scene.read_everything(&catalogue).await;
+    scene.read_webhooks(&endpoint).await;
     scene.probe(&catalogue).await;
     let sections = table::sections();
     let responses = &scene.recorder.responses;

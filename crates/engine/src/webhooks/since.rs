@@ -35,16 +35,16 @@ impl Search {
         }
         self.probes += 1;
         let distance = high.transaction.saturating_sub(low.transaction);
-        let probe = if distance > 1 {
-            FeedPosition { transaction: low.transaction + distance / 2, sequence: 0 }
-        } else if distance == 1 {
-            FeedPosition { transaction: high.transaction, sequence: 0 }
-        } else {
-            let sequence = low.sequence + high.sequence.saturating_sub(low.sequence) / 2;
-            FeedPosition { sequence, ..low }
+        let probe = match distance {
+            0 => {
+                let sequence = low.sequence + high.sequence.saturating_sub(low.sequence) / 2;
+                FeedPosition { sequence, ..low }
+            }
+            1 => FeedPosition { transaction: high.transaction, sequence: 0 },
+            _ => FeedPosition { transaction: low.transaction + distance / 2, sequence: 0 },
         };
-        // The first read is after the start itself: the whole feed may be at or after the time.
-        (probe > low && probe < high).then_some(probe)
+        // Between the last event of a transaction and the next transaction there is nothing to halve.
+        (probe < high).then_some(probe)
     }
 
     /// Records the event after a position; `None` if there is none.

@@ -1,17 +1,19 @@
 //! Scopes: a credential without the scope of a use case is refused, whatever its role allows.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use dabba_domain::{
-    AccountId, ApiKeyId, Bucket, TaskId,
+    AccountId, ApiKeyId, Bucket, TaskId, WebhookEndpointId,
     menu::Availability,
     text::{Note, Slug},
 };
 use dabba_engine::{
-    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, KeyRequest, NewPassword,
-    Principal, Registration, Scope, Scopes, ServiceRegistration, StockAdjustment,
+    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, FailureFilter,
+    KeyRequest, NewPassword, Principal, Registration, ReplayFrom, Scope, Scopes, ServiceRegistration,
+    StockAdjustment, WebhookPatch, WebhookRequest, Webhooks, sealing::SecretKeys,
 };
-use dabba_store::PageSize;
+use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
+use dabba_store::{PageSize, WebhookContentType, WebhookPayload};
 use dabba_testkit::sources_below;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 
@@ -235,6 +237,87 @@ const WORK: &[(Scope, UseCase)] = &[
     }),
 ];
 
+fn webhooks(world: &World) -> Arc<Webhooks> {
+    let keys = SecretKeys::parse(&"07".repeat(32)).unwrap();
+    let client = EgressClient::new(
+        EgressPolicy::default(),
+        &EgressOptions::default(),
+        Arc::new(SystemResolver::default()),
+    );
+    Webhooks::new(&world.engine, Arc::new(client.unwrap()), Arc::new(keys))
+}
+
+fn endpoint() -> WebhookEndpointId {
+    WebhookEndpointId::generate(start_of_time(), Bucket::from_random(0), 97 << 2)
+}
+
+fn hook(world: &World) -> WebhookRequest {
+    WebhookRequest {
+        restaurant_id: Some(world.restaurant_id),
+        url: "https://hooks.example.com/dabba".into(),
+        types: None,
+        payload: WebhookPayload::Event,
+        content_type: WebhookContentType::Json,
+        concurrency: 8,
+        batch: 1,
+    }
+}
+
+const WEBHOOKS: &[(Scope, UseCase)] = &[
+    (Scope::WriteWebhooks, |world, caller| {
+        async move { webhooks(world).create(caller, hook(world), None).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadWebhooks, |world, caller| {
+        async move { webhooks(world).endpoint(caller, endpoint()).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadWebhooks, |world, caller| {
+        async move {
+            webhooks(world).endpoints(caller, Some(world.restaurant_id), None, page()).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move {
+            let patch = WebhookPatch { batch: Some(2), ..WebhookPatch::default() };
+            webhooks(world).change(caller, endpoint(), patch, Conditional::default()).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move { webhooks(world).delete(caller, endpoint(), None).await }.boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move {
+            webhooks(world).rotate_secret(caller, endpoint(), 0, Conditional::default()).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move { webhooks(world).enable(caller, endpoint(), Conditional::default()).await.map(drop) }
+            .boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move {
+            let from = ReplayFrom::default();
+            webhooks(world).replay(caller, endpoint(), from, Conditional::default()).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteWebhooks, |world, caller| {
+        async move { webhooks(world).begin_test(caller, endpoint()).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadWebhooks, |world, caller| {
+        async move { webhooks(world).attempts(caller, endpoint(), None, page()).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadWebhooks, |world, caller| {
+        async move {
+            let filter = FailureFilter { only_dead: false, after: None, limit: page() };
+            webhooks(world).failures(caller, endpoint(), filter).await.map(drop)
+        }
+        .boxed()
+    }),
+];
+
 /// Returns whether a use case refuses a credential with these scopes because of its scopes.
 async fn is_refused(world: &World, use_case: UseCase, caller: Principal, required: Scope) -> bool {
     match use_case(world, &caller).await {
@@ -280,6 +363,7 @@ async fn each_use_case_requires_its_scope() {
         ("keys", KEYS),
         ("events", EVENTS),
         ("work", WORK),
+        ("webhooks", WEBHOOKS),
     ];
     for (part, use_cases) in parts {
         for (index, (scope, use_case)) in use_cases.iter().enumerate() {
@@ -313,6 +397,18 @@ async fn the_scope_of_partners_makes_a_partner() {
     {
         assert!(!other.is_partner() && world.engine.accounts.authorize_feed(&other, None).await.is_ok());
     }
+}
+
+/// Proves that a credential for the events of partners creates no endpoint, which would receive personal data.
+#[tokio::test]
+async fn a_partner_creates_no_endpoint() {
+    let world = World::new().await;
+    let admin = |scopes: &[Scope]| Principal { scopes: scopes.iter().copied().collect(), ..world.admin };
+    let partner = admin(&[Scope::PartnerEvents, Scope::WriteWebhooks]);
+    let refused = webhooks(&world).create(&partner, hook(&world), None).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))), "{refused:?}");
+    let other = admin(&[Scope::PartnerEvents, Scope::ReadEvents, Scope::WriteWebhooks]);
+    webhooks(&world).create(&other, hook(&world), None).await.unwrap();
 }
 
 /// Proves that a service account sets no password, neither its own nor, as an admin, that of another account.

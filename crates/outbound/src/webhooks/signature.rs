@@ -16,6 +16,7 @@ pub use dabba_engine::{
     MAX_WEBHOOK_SECRET_BYTES as MAX_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES as MIN_SECRET_BYTES,
     WEBHOOK_SECRET_PREFIX as SECRET_PREFIX, WebhookSecret, WebhookSecretError,
 };
+use dabba_store::WebhookSettings;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
@@ -26,7 +27,7 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// Name of the header with the signatures.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 /// Maximum number of secrets that sign one webhook: the current secret and those that it replaced.
-pub const MAX_SIGNING_SECRETS: usize = 4;
+pub const MAX_SIGNING_SECRETS: usize = WebhookSettings::MAX_SECRETS;
 /// Maximum length of the id of a message, in bytes.
 pub const MAX_MESSAGE_ID_LENGTH: usize = 256;
 

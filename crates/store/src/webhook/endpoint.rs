@@ -176,8 +176,8 @@ impl fmt::Debug for SealedSecret {
 }
 
 impl WebhookSettings {
-    /// Maximum number of secrets. A further secret displaces the oldest.
-    pub const MAX_SECRETS: usize = 5;
+    /// Maximum number of secrets. A further secret displaces the oldest. A delivery has a signature of each of them.
+    pub const MAX_SECRETS: usize = 4;
 
     /// Returns whether the endpoint receives events.
     pub const fn is_enabled(&self) -> bool {

@@ -95,6 +95,7 @@ async fn start() -> (TestServer, Arc<Provider>) {
     let server = crate::builder()
         .gateway(payments::gateway_to(&provider))
         .clock(clock)
+        .webhooks(crate::suite::webhook_endpoints::egress())
         .engine(|engine| engine.tasks.poll_interval = Duration::from_millis(5))
         .api(move |api| {
             api.webhooks = Some(Arc::new(SimulatedWebhooks::new(payments::secret())));
