@@ -98,7 +98,7 @@ pub(crate) struct WebhookEndpointPatchBody {
     /// Short names of the types of events to send.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Vec<String>>)]
-    types: Option<Option<Vec<String>>>,
+    types: Present<Vec<String>>,
     /// Content of a delivery.
     payload: Option<PayloadBody>,
     /// Content type of a delivery of one event.
@@ -111,10 +111,10 @@ pub(crate) struct WebhookEndpointPatchBody {
     enabled: Option<bool>,
 }
 
-/// Reads a member whose `null` differs from an omitted member.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Option<T>>, D::Error> {
+/// A member whose `null` differs from an omitted member: `Some(None)` for `null`, `None` if it is omitted.
+type Present<T> = Option<Option<T>>;
+
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Present<T>, D::Error> {
     Option::deserialize(deserializer).map(Some)
 }
 
