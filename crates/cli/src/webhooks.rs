@@ -6,7 +6,7 @@ use dabba_api::WebhookEndpoints;
 use dabba_engine::{Clock, Egress, Engine, ServerClock, SystemClock, SystemRandom, sealing::SecretKeys};
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place};
-use dabba_store::{Need, PageSize, SealedSecret, Store, StoreError};
+use dabba_store::{Need, PageSize, Part, SealedSecret, Store, StoreError};
 use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::{sync::Notify, task::JoinSet, time::sleep};
@@ -23,7 +23,7 @@ const PAGE: PageSize = PageSize::DEFAULT;
 const CHECK_INTERVAL: Duration = Duration::from_mins(10);
 
 /// Interval at which the keys are checked while they do not open every stored secret, or the store does not answer.
-const RECHECK_INTERVAL: Duration = Duration::from_secs(15);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The client and the keys, before the engine exists.
 pub(crate) struct WebhookAccess {
@@ -100,8 +100,19 @@ impl Webhooks {
         let stop = stop.shared();
         // Ends with this future.
         let mut others = JoinSet::new();
-        let checked = Arc::new(Notify::new());
-        others.spawn(self.clone().check_keys(Arc::clone(&checked)));
+        let usable = Arc::new(Notify::new());
+        others.spawn({
+            let (webhooks, usable) = (self.clone(), Arc::clone(&usable));
+            let supervisor = Arc::clone(self.engine.supervisor());
+            async move {
+                let part = supervisor.part("webhook_keys", Need::Helpful);
+                let check = || async {
+                    webhooks.check_keys(&part, &usable).await;
+                    Ok(())
+                };
+                supervisor.run(&part, check).await;
+            }
+        });
         for shard in 0..self.engine.store().shard_count() {
             let commits = self.engine.commit_signals().listen(shard);
             let sender = Arc::clone(&self.sender);
@@ -116,39 +127,44 @@ impl Webhooks {
         tokio::select! {
             biased;
             () = stop.clone() => return,
-            () = checked.notified() => {}
+            () = usable.notified() => {}
         }
         self.sender.run(stop).await;
     }
 
-    /// Checks again and again whether the keys open the stored secrets. Notifies `usable` when they open one, or when
-    /// there is none: a process with the keys of another installation must not take the lease from processes with the
-    /// right keys.
-    async fn check_keys(self, usable: Arc<Notify>) {
-        let part = self.engine.supervisor().part("webhook_keys", Need::Helpful);
+    /// Verifies at an interval that the keys open the stored secrets. Notifies `usable` when the sender may start: a
+    /// process with the keys of another installation must not take the lease from processes with the right keys. Never
+    /// returns.
+    async fn check_keys(&self, part: &Part, usable: &Notify) {
+        let mut logged = None;
         loop {
-            let pause = match unopened(&**self.engine.store(), &self.keys).await {
-                Ok(found) => {
-                    if found.opened > 0 || found.first.is_none() {
-                        usable.notify_one();
-                    }
-                    match found.text() {
-                        None => {
-                            part.succeeded();
-                            CHECK_INTERVAL
-                        }
-                        Some(text) => {
-                            tracing::error!("{text}");
-                            part.refused(&text);
-                            RECHECK_INTERVAL
-                        }
-                    }
+            let checked = unopened(&**self.engine.store(), &self.keys).await;
+            // A process that cannot check the keys for good, for example because of a newer version's endpoint, sends.
+            let may_send = match &checked {
+                Ok(found) => found.opened > 0 || found.first.is_none(),
+                Err(error) => !matches!(error, StoreError::Unavailable(_)),
+            };
+            if may_send {
+                usable.notify_one();
+            }
+            let wrong = match checked {
+                Ok(found) => found.text(),
+                Err(error) => Some(format!("the secrets of webhook endpoints cannot be verified: {error}")),
+            };
+            let pause = match &wrong {
+                None => {
+                    part.succeeded();
+                    CHECK_INTERVAL
                 }
-                Err(error) => {
-                    part.refused(&error.to_string());
+                Some(text) => {
+                    part.refused(text);
                     RECHECK_INTERVAL
                 }
             };
+            if let Some(text) = wrong.as_ref().filter(|_| logged != wrong) {
+                tracing::error!("{text}");
+            }
+            logged = wrong;
             sleep(pause).await;
         }
     }

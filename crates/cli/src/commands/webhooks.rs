@@ -148,14 +148,22 @@ impl CreateArguments {
     }
 }
 
+/// Where a replay begins.
 #[derive(clap::Args)]
-struct ReplayArguments {
+#[group(required = true, multiple = false)]
+struct BeginArguments {
     /// Cursor of the feed, such as `next_cursor` of `GET /v1/events`. Required without --since.
-    #[arg(long, value_name = "CURSOR", conflicts_with = "since", required_unless_present = "since")]
+    #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
     /// Time since which events are sent again, such as 2027-01-31T00:00:00Z. Required without --after.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
+}
+
+#[derive(clap::Args)]
+struct ReplayArguments {
+    #[command(flatten)]
+    begin: BeginArguments,
     #[command(flatten)]
     place: EndpointArguments,
 }
@@ -203,7 +211,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let endpoint = place.post("/enable", None)?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
-        Command::Replay(ReplayArguments { after, since, place }) => {
+        Command::Replay(ReplayArguments { begin: BeginArguments { after, since }, place }) => {
             let mut body = Map::new();
             body.extend(after.map(|cursor| ("after".to_owned(), json!(cursor))));
             body.extend(since.map(|time| ("since".to_owned(), json!(time))));

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     postgres::write_shards,
+    receiver::Receiver,
     support::{Server, Working, block_on, stdout},
 };
 
@@ -104,12 +105,22 @@ fn everything() -> Vec<MetricFamily> {
     let shards = ["--shards", file.to_str().unwrap()];
     let servers = [Server::start(data[0].path(), &shards), Server::start(data[1].path(), &[])];
     let worker = Working::start(data[0].path(), &[&shards[..], &["--admin-listen", "127.0.0.1:0"]].concat());
+    // The series of attempts exists only after an attempt.
+    let receiver = Receiver::start();
+    let endpoint =
+        servers[1].client("admin").post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()}));
+    assert_eq!(block_on(endpoint.send()).unwrap().status, 201);
     for server in &servers {
         let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
         let order = &server.announcement["order"];
         let placed = server.client("customer").post(&path).idempotency_key("1").json(order);
         assert_eq!(block_on(placed.send()).unwrap().status, 201);
     }
+    eventually_blocking("an attempt is counted", || {
+        let families = measured(&servers[1].announced_text("/address"));
+        let delivered = [("outcome", "delivered")];
+        value(&families, "dabba_webhook_attempts_total", &delivered).map(drop).ok_or("no attempt")
+    });
     let addresses = [
         servers[0].announced_text("/address"),
         servers[1].announced_text("/address"),
