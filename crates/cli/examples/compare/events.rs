@@ -22,16 +22,16 @@ struct Scenario {
     flags: &'static [&'static str],
 }
 
-/// Whole lives at 285 per second are about 2,000 events per second.
+/// Whole lives at 250 per second are about 2,000 events per second.
 const HEALTHY: Scenario = Scenario {
     name: "1,000 endpoints of restaurants, 1 of the platform",
-    flags: &["--rate", "285", "--restaurants", "1000", "--restaurant-endpoints", "1000"],
+    flags: &["--rate", "250", "--restaurants", "1000", "--restaurant-endpoints", "1000"],
 };
 const WITH_BAD: Scenario = Scenario {
     name: "the same, 10 that hang and 100 that refuse connections",
     flags: &[
         "--rate",
-        "285",
+        "250",
         "--restaurants",
         "1000",
         "--restaurant-endpoints",

@@ -109,7 +109,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     data: DataArguments,
     #[command(flatten)]
-    events: events::Arguments,
+    events: events::EventArguments,
 }
 
 /// What a run measures.
@@ -164,7 +164,7 @@ impl Arguments {
     /// Refuses arguments that do not fit together.
     fn check(&self) -> Result<(), Failure> {
         if !self.is_of_events() {
-            return if self.events == events::Arguments::default() {
+            return if self.events == events::EventArguments::default() {
                 Ok(())
             } else {
                 Err(Failure::new("the options for events need --mix events"))

@@ -178,14 +178,14 @@ fn check_events(lines: &[Value], verified: &Value) {
     assert!(orders > 0 && load["errors"] == serde_json::json!({}), "{load}");
     assert_eq!(load["succeeded"], verified["acknowledged"]);
     let caused = events["events"].as_u64().unwrap();
-    assert_eq!(caused, 7 * orders, "{events}");
+    assert_eq!(caused, 8 * orders, "{events}");
     assert_eq!(receiver(events, "platform"), [2, 2 * caused, 2 * caused, 0]);
     assert_eq!(receiver(events, "stream"), [2, 2 * caused, 2 * caused, 0]);
     assert_eq!(receiver(events, "unmatched"), [3, 0, 0, 0]);
     let [count, expected, received, differing] = receiver(events, "restaurant");
     assert!(count == 2 && expected > 0 && expected == received && differing == 0, "{events}");
     // The endpoints of two restaurants of four match about half of the events.
-    assert!(expected.abs_diff(caused / 2) <= 7, "{events}");
+    assert!(expected.abs_diff(caused / 2) <= 8, "{events}");
     let [count, _, received, _] = receiver(events, "dead");
     assert_eq!([count, received], [1, 0], "{events}");
     assert_eq!(receiver(events, "hanging")[0], 1, "{events}");

@@ -22,9 +22,10 @@ use dabba_sim::{
         prepare_restaurants, run_load,
     },
 };
+use dabba_store::{FeedPosition, StoreError};
 use tokio::net::TcpListener;
 
-pub(super) use self::arguments::Arguments;
+pub(super) use self::arguments::EventArguments;
 use self::report::{Idle, Report, Row};
 use super::{
     Arguments as BenchArguments, Opened, connection_flags, new_run, open,
@@ -34,7 +35,7 @@ use super::{
     verify::Expected as ExpectedOrders,
     with_progress,
 };
-use crate::failure::Failure;
+use crate::{databases::Databases, failure::Failure, settings::Settings};
 
 /// Number of idle streams per token: a server allows 64.
 const STREAMS_PER_TOKEN: usize = 60;
@@ -42,6 +43,8 @@ const STREAMS_PER_TOKEN: usize = 60;
 const COMPARISON_INTERVAL: Duration = Duration::from_millis(200);
 /// Maximum time for reading the feed from its start.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
+/// Number of events per read without HTTP: the page of the sender of webhooks.
+const DIRECT_PAGE: u32 = 500;
 /// Maximum number of events in the feed for each event that the load may cause.
 const FEED_MARGIN: usize = 2;
 
@@ -119,11 +122,32 @@ pub(super) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
         idle_streams: idle.map(|(streams, idle)| Idle { ended: streams.ended(), ..idle }),
         catch_up_events: caught_up.events,
         catch_up_per_second: caught_up.per_second(),
+        direct_per_second: None,
         server_us_per_order: per_order(before.0, after.0),
         database_us_per_order: per_order(before.1, after.1),
     };
-    report.print(json)?;
-    run.finish(&load, &settings, &report).await
+    run.finish(&load, &settings, report).await
+}
+
+/// Reads the feeds of all shards from their start as senders do, without HTTP. Returns the number of events per second.
+async fn read_directly(settings: &Settings) -> Result<f64, Failure> {
+    let store = Databases::from_settings(settings)?.open(settings).await?.store;
+    let read = async {
+        let (started, mut events) = (Instant::now(), 0);
+        for shard in 0..store.feed_sources().len() {
+            let mut after = FeedPosition::START;
+            while started.elapsed() < CATCH_UP_LIMIT {
+                let page = store.feed(shard, after, DIRECT_PAGE).await?;
+                events += u64::try_from(page.events.len()).unwrap_or(u64::MAX);
+                let Some(last) = page.events.last().filter(|_| !page.is_at_end) else { break };
+                after = last.position;
+            }
+        }
+        Ok::<_, StoreError>(to_float(events) / started.elapsed().as_secs_f64().max(f64::MIN_POSITIVE))
+    };
+    let read = read.await.map_err(Failure::during("reading the feed"));
+    store.close().await;
+    read
 }
 
 /// Returns the flags of a server that this command starts.
@@ -347,12 +371,7 @@ impl Run {
     }
 
     /// Verifies the acknowledged orders and the receipts.
-    async fn finish(
-        self,
-        load: &LoadReport,
-        settings: &crate::settings::Settings,
-        report: &Report,
-    ) -> Result<(), Failure> {
+    async fn finish(self, load: &LoadReport, settings: &Settings, mut report: Report) -> Result<(), Failure> {
         let BenchArguments { json, skip_audit, .. } = self.arguments;
         let orders = ExpectedOrders {
             acknowledged: &load.acknowledged,
@@ -361,8 +380,11 @@ impl Run {
         };
         let verified = if self.server.is_own() {
             self.server.kill().await?;
+            report.direct_per_second = Some(read_directly(settings).await?);
+            report.print(json)?;
             orders.verify_in_store(settings).await
         } else {
+            report.print(json)?;
             self.delete_endpoints().await?;
             let client = self.server.client()?;
             orders.verify_on_server(&client, &self.dataset.customers, settings).await

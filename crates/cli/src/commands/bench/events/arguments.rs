@@ -27,7 +27,7 @@ const ENDPOINTS: u64 = MAX_ENDPOINTS as u64;
 /// Arguments of the mix `events`.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq)]
 #[command(next_help_heading = "Options for --mix events")]
-pub(crate) struct Arguments {
+pub(crate) struct EventArguments {
     /// Number of restaurants that get orders. 1 to 10,000; default 100.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=MAX_RESTAURANTS as u64))]
     restaurants: Option<u64>,
@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
     /// Time for which the server is measured with idle streams alone, in seconds. 1 to 600; default 20.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
     idle_seconds: Option<u64>,
-    /// Only places orders. Without this flag, each order is delivered: seven events.
+    /// Only places orders. Without this flag, each order is delivered: eight events.
     #[arg(long)]
     pub(super) only_place: bool,
     /// Maximum time for events to arrive after the load, in seconds. 1 to 600; default 60.
@@ -93,7 +93,7 @@ fn size(given: Option<u64>, default: usize) -> usize {
     given.map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
 }
 
-impl Arguments {
+impl EventArguments {
     /// Returns the number of restaurants.
     pub(super) fn restaurants(&self) -> usize {
         size(self.restaurants, 100)

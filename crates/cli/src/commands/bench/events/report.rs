@@ -23,6 +23,9 @@ pub(super) struct Report {
     pub(super) idle_streams: Option<Idle>,
     pub(super) catch_up_events: u64,
     pub(super) catch_up_per_second: f64,
+    /// Events per second that this process reads from the databases without HTTP, if it started the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) direct_per_second: Option<f64>,
     /// Processor time per order, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server_us_per_order: Option<f64>,
@@ -159,8 +162,10 @@ impl Report {
             drained.as_secs_f64()
         )];
         lines.push(format!(
-            "catching up over HTTP: {:.0} events/s ({} events)",
-            self.catch_up_per_second, self.catch_up_events
+            "catching up: {:.0} events/s over HTTP, {} events/s from the databases ({} events)",
+            self.catch_up_per_second,
+            self.direct_per_second.map_or("–".to_owned(), |rate| format!("{rate:.0}")),
+            self.catch_up_events
         ));
         if let Some(Idle { count, ended, bytes_each, processor_percent }) = self.idle_streams {
             lines.push(format!(
