@@ -119,7 +119,8 @@ impl Session {
             in_flight: self.flights.len(),
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: self.behind.len(),
-            disabled: targets.filter(|target| target.receiving().is_none()).count(),
+            disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
+            disabling_soon: targets.filter(|target| target.is_warned).count(),
         };
         self.metrics.set(&self.place.name, state);
     }
