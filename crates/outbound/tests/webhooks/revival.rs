@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use dabba_engine::Clock as _;
-use dabba_store::{DisabledReason, FeedCursor, FeedPosition, Incarnation, WebhookState};
+use dabba_store::{
+    Checkpoint, ConsumerName, DisabledReason, FeedCursor, FeedPosition, Incarnation, LeaseRequest,
+    LeaseTaken, WebhookFailure, WebhookFault, WebhookState,
+};
 use jiff::SignedDuration;
 
 use crate::{
@@ -129,6 +132,48 @@ async fn enabling_retries_failures_soon() {
     bench.endpoints.script(URL, healthy());
     bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
     bench.until_complete(URL, seconds(10)).await;
+    sender.abort();
+}
+
+/// Proves that a turn of the sender reads no more due failures than it can begin to retry.
+#[tokio::test(start_paused = true)]
+async fn due_failures_are_read_as_they_are_used() {
+    let mut bench = Bench::new(37);
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        let url = format!("https://many-{number}.example/");
+        ids.push(bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await);
+    }
+    let (now, orders) = (bench.clock.now(), [bench.place().await, bench.place().await, bench.place().await]);
+    let holder = ConsumerName::new("earlier").unwrap();
+    let request = LeaseRequest { group: ConsumerName::webhooks(), holder };
+    let taken = bench.store.take_feed_lease(0, &request, now, now + seconds(60)).await.unwrap();
+    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is held") };
+    let fault = WebhookFault { at: now, status: None, error: "failed".to_owned() };
+    let row = |endpoint, order| WebhookFailure {
+        endpoint,
+        order,
+        next_version: 1,
+        attempts: 1,
+        next_attempt_at: now,
+        first_failed_at: now,
+        fault: fault.clone(),
+        dead_at: None,
+    };
+    let failures = ids.iter().flat_map(|id| orders.map(|order| row(*id, order))).collect();
+    let checkpoint = Checkpoint { failures, ..Checkpoint::default() };
+    assert!(bench.store.checkpoint_feed(0, &lease, &checkpoint, now, now + seconds(60)).await.unwrap());
+    bench.store.release_feed_lease(0, &lease, now).await.unwrap();
+    let sender = bench.start();
+    for number in 0..40 {
+        bench.until_complete(&format!("https://many-{number}.example/"), seconds(60)).await;
+    }
+    bench.pass(seconds(3)).await;
+    for id in ids {
+        assert_eq!(bench.failures(id).await, []);
+    }
+    // 32 to begin, and those that the next checkpoint changes.
+    assert!((32..=32 + 120).contains(&bench.probe.most_due()), "{}", bench.probe.most_due());
     sender.abort();
 }
 
