@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dabba_engine::Clock as _;
 use dabba_outbound::webhooks::WebhookMetrics;
-use dabba_store::{DisabledReason, FeedCursor, WebhookState};
+use dabba_store::{DisabledReason, FeedCursor, WebhookHealth, WebhookState};
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry;
 
@@ -69,7 +70,7 @@ async fn gone_disables_an_endpoint() {
     bench.pass(seconds(60)).await;
     assert_eq!(bench.endpoints.calls(URL).len(), 1, "a disabled endpoint gets no request");
     bench.endpoints.script(URL, healthy());
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
     bench.until_complete(URL, seconds(30)).await;
     sender.abort();
@@ -87,7 +88,7 @@ async fn enabling_resumes_at_the_cursor() {
     let order = bench.place().await;
     bench.until_complete(URL, seconds(10)).await;
     bench.pass(seconds(3)).await;
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench
         .change(id, false, |endpoint| assert!(endpoint.settings.disable(DisabledReason::Requested, now)))
         .await;
@@ -150,6 +151,35 @@ async fn five_days_of_failures_disable_an_endpoint() {
     sender.abort();
 }
 
+/// Proves that a success in another shard counts: an endpoint that fails in this shard for longer is disabled five days
+/// after that success, and not before.
+#[tokio::test(start_paused = true)]
+async fn a_success_in_another_shard_counts() {
+    let mut bench = Bench::new(19);
+    let id = bench.endpoint(URL, always(5, Answer::Status(500)), |_| {}).await;
+    let sender = bench.start();
+    let mut success = bench.clock.now();
+    let mut disabled_at = None;
+    for hour in 0..100 + 5 * 24 + 4 {
+        bench.place().await;
+        if hour == 100 {
+            success = bench.clock.now();
+            let health = WebhookHealth { last_success: Some(success), last_failure: None };
+            bench.store.report_webhook_health(&[(id, health)]).await.unwrap();
+        }
+        bench.clock.advance(SignedDuration::from_hours(1));
+        bench.pass(seconds(20)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        if let WebhookState::Disabled { at, .. } = stored.settings.state {
+            disabled_at = Some(at);
+            break;
+        }
+    }
+    let waited = disabled_at.unwrap().duration_since(success);
+    assert!(waited >= SignedDuration::from_hours(5 * 24), "{waited}");
+    sender.abort();
+}
+
 fn shown(metrics: &WebhookMetrics) -> String {
     let (mut registry, mut text) = (Registry::default(), String::new());
     metrics.register(&mut registry);
@@ -166,7 +196,7 @@ async fn a_deleted_endpoint_is_forgotten() {
     bench.place().await;
     bench.pass(seconds(10)).await;
     assert_eq!(bench.failures(id).await.len(), 1);
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench.change(id, false, |endpoint| endpoint.delete(now)).await;
     bench.pass(seconds(5)).await;
     let calls = bench.endpoints.calls(URL).len();

@@ -168,7 +168,9 @@ impl Session {
         let rows = limited(store.webhook_failures(id, false, None, PageSize::DEFAULT)).await?;
         let oldest = rows.failures.iter().map(|row| row.first_failed_at).filter(|at| *at >= since).min();
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
-        let Some(failing_since) = target.failing_since.into_iter().chain(oldest).min() else { return Ok(()) };
+        // A success in another shard may be later than the first failure in this one.
+        let own = target.failing_since.map(|at| at.max(since));
+        let Some(failing_since) = own.into_iter().chain(oldest).min() else { return Ok(()) };
         let failing_for: Duration = elapsed(failing_since, now);
         if failing_for >= DISABLE_AFTER {
             self.disable(id, DisabledReason::Failing);
