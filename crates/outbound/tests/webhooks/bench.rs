@@ -61,8 +61,8 @@ pub(crate) struct Probe {
     traps: Mutex<Vec<Trap>>,
     /// Number of checkpoints that the store refused because the lease was lost.
     refused: AtomicUsize,
-    /// Highest number of due failures in the answer to one call.
-    most_due: AtomicUsize,
+    /// Number of due failures in the first answer that had any.
+    first_due: AtomicUsize,
 }
 
 /// A fault in the next call of a method.
@@ -110,8 +110,8 @@ impl Probe {
         self.refused.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn most_due(&self) -> usize {
-        self.most_due.load(Ordering::Relaxed)
+    pub(crate) fn first_due(&self) -> usize {
+        self.first_due.load(Ordering::Relaxed)
     }
 
     /// Returns the number of calls of all methods.
@@ -173,7 +173,8 @@ impl StoreLayer for Still {
     ) -> Result<Option<Vec<WebhookFailure>>, StoreError> {
         let call = StoreCall { kind: CallKind::Other, method: "due_webhook_failures" };
         let found = self.around(call, self.inner().due_webhook_failures(shard, lease, due, now)).await?;
-        self.1.most_due.fetch_max(found.as_ref().map_or(0, Vec::len), Ordering::Relaxed);
+        let count = found.as_ref().map_or(0, Vec::len);
+        let _ = self.1.first_due.compare_exchange(0, count, Ordering::Relaxed, Ordering::Relaxed);
         Ok(found)
     }
 

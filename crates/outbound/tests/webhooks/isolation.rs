@@ -136,23 +136,24 @@ async fn a_refused_order_does_not_keep_the_breaker_open() {
     for answer in [Answer::Status(422), Answer::Refused] {
         let mut bench = Bench::new(35);
         let url = "https://picky.example/";
-        let id = bench
-            .endpoint(url, always(5, Answer::Refused), |endpoint| endpoint.settings.concurrency = 1)
-            .await;
+        let id = bench.endpoint(url, always(5, Answer::RetryAfter(3_600)), |_| {}).await;
         let sender = bench.start();
-        bench.place().await;
-        bench.place().await;
-        let is_open = || bench.endpoints.calls(url).len() >= 5;
-        bench.until(Duration::from_secs(60), "the breaker opens", is_open).await;
-        bench.pass(Duration::from_secs(1)).await;
+        for _ in 0..4 {
+            bench.place().await;
+        }
+        bench.pass(Duration::from_secs(5)).await;
+        assert_eq!(bench.failures(id).await.len(), 4);
+        // The fifth failed order opens the breaker.
         let poison = bench.place().await;
         bench.endpoints.script(url, refusing(&[poison], answer));
+        bench.pass(Duration::from_secs(2)).await;
+        assert_eq!((bench.endpoints.calls(url).len(), bench.failures(id).await.len()), (5, 4));
         bench.place().await;
         bench.place().await;
-        let healthy = bench.orders.keys().filter(|order| **order != poison).count() * 2;
+        let healthy = (bench.orders.len() - 1) * 2;
         let have_arrived = || bench.endpoints.accepted(url).len() >= healthy;
-        bench.until(Duration::from_mins(3), "the other orders", have_arrived).await;
-        bench.pass(Duration::from_secs(20)).await;
+        bench.until(Duration::from_secs(30), "the other orders", have_arrived).await;
+        bench.pass(Duration::from_secs(5)).await;
         assert_eq!(bench.failures(id).await.len(), 1, "only the refused order has failed");
         sender.abort();
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{
-    Checkpoint, ConsumerName, DisabledReason, PageSize, StoreError, UnderKey, WebhookUpdate, WebhookUpdated,
+    Checkpoint, ConsumerName, DisabledReason, PageSize, StoreError, UnderKey, WebhookFailure, WebhookUpdate,
+    WebhookUpdated,
 };
 use tokio::time::Instant;
 
@@ -166,7 +167,12 @@ impl Session {
             return Ok(());
         }
         let rows = limited(store.webhook_failures(id, false, None, PageSize::DEFAULT)).await?;
-        let oldest = rows.failures.iter().map(|row| row.first_failed_at).filter(|at| *at >= since).min();
+        // A row that was retried after the success counts from the success: the order has failed since then, too.
+        let failing_from = |row: &WebhookFailure| {
+            let is_retried = row.dead_at.is_none_or(|at| at >= since);
+            is_retried.then(|| row.first_failed_at.max(since))
+        };
+        let oldest = rows.failures.iter().filter_map(failing_from).min();
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
         // A success in another shard may be later than the first failure in this one.
         let own = target.failing_since.map(|at| at.max(since));
