@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dabba_store::WebhookSettings;
+
 /// Time for which a lease of a shard lasts without an extension.
 pub const LEASE: Duration = Duration::from_secs(15);
 
@@ -69,9 +71,9 @@ pub const RETRIES_PER_TURN: usize = 32;
 pub const DEAD_AFTER: Duration = Duration::from_hours(72);
 
 /// Time without a success after which a failing endpoint is disabled.
-pub const DISABLE_AFTER: Duration = Duration::from_hours(5 * 24);
+pub const DISABLE_AFTER: Duration = WebhookSettings::DISABLE_AFTER;
 
-/// Time without a success after which a warning about a failing endpoint is logged.
+/// Time without a success after which a failing endpoint is logged and counted as about to be disabled.
 pub const WARN_AFTER: Duration = Duration::from_hours(4 * 24);
 
 /// Interval at which the age of an endpoint's failures is checked.

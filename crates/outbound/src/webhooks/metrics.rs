@@ -29,6 +29,7 @@ pub(super) struct SessionState {
     pub(super) open_breakers: usize,
     pub(super) behind: usize,
     pub(super) disabled: usize,
+    pub(super) disabling_soon: usize,
 }
 
 /// Metrics of the senders of a process.
@@ -44,6 +45,7 @@ pub struct WebhookMetrics {
     open_breakers: Family<ShardLabel, Gauge>,
     behind: Family<ShardLabel, Gauge>,
     disabled: Family<ShardLabel, Gauge>,
+    disabling_soon: Family<ShardLabel, Gauge>,
 }
 
 impl WebhookMetrics {
@@ -57,6 +59,8 @@ impl WebhookMetrics {
         add("dabba_webhook_open_breakers", "Endpoints with an open breaker, per shard", &self.open_breakers);
         add("dabba_webhook_endpoints_behind", "Endpoints that catch up, per shard", &self.behind);
         add("dabba_webhook_endpoints_disabled", "Disabled endpoints, per shard", &self.disabled);
+        let help = "Endpoints that have failed for 4 days and will be disabled within a day, per shard";
+        add("dabba_webhook_endpoints_disabling_soon", help, &self.disabling_soon);
         let help = "Age of the oldest event with an undecided delivery, in seconds, per shard";
         registry.register("dabba_webhook_lag_seconds", help, self.lag_seconds.clone());
         registry.register(
@@ -102,5 +106,6 @@ impl WebhookMetrics {
         self.open_breakers.get_or_create(&label).set(number(state.open_breakers));
         self.behind.get_or_create(&label).set(number(state.behind));
         self.disabled.get_or_create(&label).set(number(state.disabled));
+        self.disabling_soon.get_or_create(&label).set(number(state.disabling_soon));
     }
 }

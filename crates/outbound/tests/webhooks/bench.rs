@@ -2,7 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -14,15 +18,16 @@ use dabba_domain::{
 use dabba_engine::{Clock, SeededRandom, sealing::SecretKeys};
 use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret};
 use dabba_store::{
-    FeedCursor, PageSize, SealedSecret, Store, StoreError, Supervisor, UnderKey, WebhookContentType,
-    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth, WebhookOwner, WebhookPayload,
-    WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated,
+    Checkpoint, DueFailures, FeedCursor, FeedLease, PageSize, SealedSecret, Store, StoreError, Supervisor,
+    UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth,
+    WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated,
     conformance::builders::{World, order_of, staff},
-    layer::{StoreCall, StoreLayer},
+    layer::{CallKind, StoreCall, StoreLayer},
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use jiff::SignedDuration;
 use tokio::{
+    sync::Notify,
     task::JoinHandle,
     time::{Instant, interval},
 };
@@ -48,16 +53,129 @@ impl Clock for VirtualClock {
     }
 }
 
-/// Number of calls of each method of the store.
-type Calls = Arc<Mutex<BTreeMap<&'static str, usize>>>;
+/// What the layer around the store observes, and the faults that it injects.
+#[derive(Default)]
+pub(crate) struct Probe {
+    /// Number of calls of each method of the store.
+    calls: Mutex<BTreeMap<&'static str, usize>>,
+    traps: Mutex<Vec<Trap>>,
+    /// Number of checkpoints that the store refused because the lease was lost.
+    refused: AtomicUsize,
+    /// Number of due failures in the first answer that had any.
+    first_due: AtomicUsize,
+}
 
-/// Keeps the virtual time still during calls of the store, which runs on threads of its own, and counts them.
-struct Still(SqliteStore, Calls);
+/// A fault in the next call of a method.
+struct Trap {
+    method: &'static str,
+    moment: Moment,
+    fault: Fault,
+    /// Notified when the call arrives.
+    sprung: Arc<Notify>,
+}
+
+/// When a fault happens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before the store executes the call.
+    Before,
+    /// After the store has executed the call, before the response.
+    After,
+}
+
+/// A fault.
+#[derive(Clone)]
+pub(crate) enum Fault {
+    /// The call fails.
+    Fails,
+    /// The call waits until it is released.
+    Waits(Arc<Notify>),
+}
+
+impl Probe {
+    /// Injects a fault into the next call of a method. The result is notified when the call arrives.
+    pub(crate) fn trap(&self, method: &'static str, moment: Moment, fault: Fault) -> Arc<Notify> {
+        let sprung = Arc::<Notify>::default();
+        let trap = Trap { method, moment, fault, sprung: Arc::clone(&sprung) };
+        self.traps.lock().unwrap().push(trap);
+        sprung
+    }
+
+    /// Removes all faults that have not happened.
+    pub(crate) fn clear(&self) {
+        self.traps.lock().unwrap().clear();
+    }
+
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn first_due(&self) -> usize {
+        self.first_due.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of calls of all methods.
+    pub(crate) fn all_calls(&self) -> usize {
+        self.calls.lock().unwrap().values().sum()
+    }
+
+    async fn spring(&self, method: &str, moment: Moment) -> Result<(), StoreError> {
+        let trap = {
+            let mut traps = self.traps.lock().unwrap();
+            let place = traps.iter().position(|trap| trap.method == method && trap.moment == moment);
+            place.map(|place| traps.remove(place))
+        };
+        let Some(trap) = trap else { return Ok(()) };
+        trap.sprung.notify_one();
+        match trap.fault {
+            Fault::Waits(released) => {
+                released.notified().await;
+                Ok(())
+            }
+            Fault::Fails if moment == Moment::Before => {
+                Err(StoreError::Unavailable("a planted fault".into()))
+            }
+            Fault::Fails => Err(StoreError::OutcomeUnknown("a planted fault".into())),
+        }
+    }
+}
+
+/// Keeps the virtual time still during calls of the store, which runs on threads of its own, and observes them.
+struct Still(Arc<dyn Store>, Arc<Probe>);
 
 #[async_trait]
 impl StoreLayer for Still {
     fn inner(&self) -> &dyn Store {
-        &self.0
+        &*self.0
+    }
+
+    async fn checkpoint_feed(
+        &self,
+        shard: usize,
+        lease: &FeedLease,
+        checkpoint: &Checkpoint,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let call = StoreCall { kind: CallKind::Other, method: "checkpoint_feed" };
+        let written =
+            self.around(call, self.inner().checkpoint_feed(shard, lease, checkpoint, now, until)).await?;
+        self.1.refused.fetch_add(usize::from(!written), Ordering::Relaxed);
+        Ok(written)
+    }
+
+    async fn due_webhook_failures(
+        &self,
+        shard: usize,
+        lease: &FeedLease,
+        due: &DueFailures,
+        now: Timestamp,
+    ) -> Result<Option<Vec<WebhookFailure>>, StoreError> {
+        let call = StoreCall { kind: CallKind::Other, method: "due_webhook_failures" };
+        let found = self.around(call, self.inner().due_webhook_failures(shard, lease, due, now)).await?;
+        let count = found.as_ref().map_or(0, Vec::len);
+        let _ = self.1.first_due.compare_exchange(0, count, Ordering::Relaxed, Ordering::Relaxed);
+        Ok(found)
     }
 
     async fn around<T, F>(&self, call: StoreCall, made: F) -> Result<T, StoreError>
@@ -65,13 +183,16 @@ impl StoreLayer for Still {
         T: Send,
         F: Future<Output = Result<T, StoreError>> + Send,
     {
-        *self.1.lock().unwrap().entry(call.method).or_default() += 1;
+        *self.1.calls.lock().unwrap().entry(call.method).or_default() += 1;
+        self.1.spring(call.method, Moment::Before).await?;
         let (end, ended) = mpsc::channel::<()>();
         // Tokio does not advance the time while a blocking task runs. The task ends when `end` is dropped.
         let _blocking = tokio::task::spawn_blocking(move || ended.recv());
         let answer = made.await;
         drop(end);
-        answer
+        let answer = answer?;
+        self.1.spring(call.method, Moment::After).await?;
+        Ok(answer)
     }
 }
 
@@ -83,10 +204,10 @@ pub(crate) struct Bench {
     pub(crate) endpoints: Arc<Endpoints>,
     pub(crate) restaurant: RestaurantId,
     pub(crate) orders: BTreeMap<OrderId, Order>,
-    calls: Calls,
+    pub(crate) probe: Arc<Probe>,
     keys: Arc<SecretKeys>,
     senders: u64,
-    _directory: tempfile::TempDir,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Bench {
@@ -95,27 +216,32 @@ impl Bench {
         let path = directory.path().join("dabba.db");
         SqliteStore::migrate(&path).unwrap();
         let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
-        let calls = Calls::default();
+        Self { _directory: Some(directory), ..Self::on(Arc::new(store), seed) }
+    }
+
+    /// Returns a bench on a store.
+    pub(crate) fn on(store: Arc<dyn Store>, seed: u64) -> Self {
+        let probe = Arc::<Probe>::default();
         let mut world = World::new(seed);
         let restaurant = world.restaurant_id();
         let clock = VirtualClock { start: world.now(), began: Instant::now(), ahead: Mutex::default() };
         Self {
             world,
-            store: Arc::new(Still(store, Arc::clone(&calls))),
-            calls,
+            store: Arc::new(Still(store, Arc::clone(&probe))),
+            probe,
             clock: Arc::new(clock),
             endpoints: Arc::default(),
             restaurant,
             orders: BTreeMap::new(),
             keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
             senders: 0,
-            _directory: directory,
+            _directory: None,
         }
     }
 
     /// Returns how often a method of the store was called.
     pub(crate) fn calls(&self, method: &str) -> usize {
-        self.calls.lock().unwrap().get(method).copied().unwrap_or_default()
+        self.probe.calls.lock().unwrap().get(method).copied().unwrap_or_default()
     }
 
     pub(crate) fn sender(&mut self) -> Arc<WebhookSender> {
@@ -151,8 +277,11 @@ impl Bench {
         self.endpoints.script(url, script);
         let (at, random) = (self.clock.now(), self.world.random());
         let id = WebhookEndpointId::generate(at, Bucket::from_random(random), random);
-        let end = self.store.feed_end(0).await.unwrap();
-        let start = FeedCursor::at_end(&self.store.feed_sources(), &[Some(end)]).unwrap().to_string();
+        let mut ends = Vec::new();
+        for shard in 0..self.store.shard_count() {
+            ends.push(Some(self.store.feed_end(shard).await.unwrap()));
+        }
+        let start = FeedCursor::at_end(&self.store.feed_sources(), &ends).unwrap().to_string();
         let sealed = self.seal(id, &WebhookSecret::generate(&SeededRandom::new(1)));
         let settings = WebhookSettings {
             url: url.to_owned(),
@@ -212,6 +341,16 @@ impl Bench {
         let id = order.id;
         self.orders.insert(id, order);
         id
+    }
+
+    /// Places an order of another restaurant of a shard.
+    pub(crate) async fn place_in(&mut self, shard: usize) -> OrderId {
+        loop {
+            let restaurant = self.world.restaurant_id();
+            if self.store.shard_of(restaurant.bucket()) == shard {
+                return self.place_at(restaurant).await;
+            }
+        }
     }
 
     /// Adds an event to an order.

@@ -1,12 +1,15 @@
 //! Outages, disabling, enabling, replays and deletion.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use dabba_store::{DisabledReason, FeedCursor, WebhookState};
+use dabba_engine::Clock as _;
+use dabba_outbound::webhooks::WebhookMetrics;
+use dabba_store::{DisabledReason, FeedCursor, WebhookHealth, WebhookState};
 use jiff::SignedDuration;
+use prometheus_client::registry::Registry;
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, Fault, Moment},
     script::{Answer, always, healthy},
 };
 
@@ -67,7 +70,7 @@ async fn gone_disables_an_endpoint() {
     bench.pass(seconds(60)).await;
     assert_eq!(bench.endpoints.calls(URL).len(), 1, "a disabled endpoint gets no request");
     bench.endpoints.script(URL, healthy());
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
     bench.until_complete(URL, seconds(30)).await;
     sender.abort();
@@ -85,7 +88,7 @@ async fn enabling_resumes_at_the_cursor() {
     let order = bench.place().await;
     bench.until_complete(URL, seconds(10)).await;
     bench.pass(seconds(3)).await;
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench
         .change(id, false, |endpoint| assert!(endpoint.settings.disable(DisabledReason::Requested, now)))
         .await;
@@ -120,12 +123,14 @@ async fn a_new_endpoint_misses_nothing() {
     sender.abort();
 }
 
-/// Proves that an endpoint that fails for five days is disabled, and not before.
+/// Proves that an endpoint that fails for five days is disabled, and not before, and that a metric warns a day before.
 #[tokio::test(start_paused = true)]
 async fn five_days_of_failures_disable_an_endpoint() {
     let mut bench = Bench::new(15);
     let id = bench.endpoint(URL, always(5, Answer::Status(500)), |_| {}).await;
-    let sender = bench.start();
+    let warned = bench.sender();
+    let metrics = Arc::clone(warned.metrics());
+    let sender = tokio::spawn(warned.run(std::future::pending()));
     bench.pass(seconds(3)).await;
     for hour in 0..5 * 24 + 4 {
         // New orders keep the breaker and the failures alive.
@@ -134,12 +139,52 @@ async fn five_days_of_failures_disable_an_endpoint() {
         bench.pass(seconds(20)).await;
         let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
         assert!(stored.settings.is_enabled() || hour >= 5 * 24 - 1, "disabled after {hour} hours");
+        if hour == 3 * 24 || hour == 4 * 24 + 12 {
+            let expected = format!("endpoints_disabling_soon{{shard=\"main\"}} {}", u8::from(hour > 4 * 24));
+            assert!(shown(&metrics).contains(&expected), "after {hour} hours: {}", shown(&metrics));
+        }
     }
     let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
     let is_failing =
         matches!(stored.settings.state, WebhookState::Disabled { reason: DisabledReason::Failing, .. });
     assert!(is_failing, "{stored:?}");
     sender.abort();
+}
+
+/// Proves that a success in another shard counts: an endpoint that fails in this shard for longer is disabled five days
+/// after that success, and not before, although each hour another session begins.
+#[tokio::test(start_paused = true)]
+async fn a_success_in_another_shard_counts() {
+    let mut bench = Bench::new(19);
+    let id = bench.endpoint(URL, always(5, Answer::Status(500)), |_| {}).await;
+    let sender = bench.start();
+    let mut success = bench.clock.now();
+    let mut disabled_at = None;
+    for hour in 0..60 + 5 * 24 + 4 {
+        bench.place().await;
+        if hour == 60 {
+            success = bench.clock.now();
+            let health = WebhookHealth { last_success: Some(success), last_failure: None };
+            bench.store.report_webhook_health(&[(id, health)]).await.unwrap();
+        }
+        bench.clock.advance(SignedDuration::from_hours(1));
+        bench.pass(seconds(20)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        if let WebhookState::Disabled { at, .. } = stored.settings.state {
+            disabled_at = Some(at);
+            break;
+        }
+    }
+    let waited = disabled_at.unwrap().duration_since(success);
+    assert!(waited >= SignedDuration::from_hours(5 * 24), "{waited}");
+    sender.abort();
+}
+
+fn shown(metrics: &WebhookMetrics) -> String {
+    let (mut registry, mut text) = (Registry::default(), String::new());
+    metrics.register(&mut registry);
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    text
 }
 
 /// Proves that a deleted endpoint receives nothing more, and leaves no rows behind.
@@ -151,7 +196,7 @@ async fn a_deleted_endpoint_is_forgotten() {
     bench.place().await;
     bench.pass(seconds(10)).await;
     assert_eq!(bench.failures(id).await.len(), 1);
-    let now = dabba_engine::Clock::now(&*bench.clock);
+    let now = bench.clock.now();
     bench.change(id, false, |endpoint| endpoint.delete(now)).await;
     bench.pass(seconds(5)).await;
     let calls = bench.endpoints.calls(URL).len();
@@ -162,6 +207,32 @@ async fn a_deleted_endpoint_is_forgotten() {
     assert_eq!(bench.store.own_feed_positions(0, &group, None, 10).await, Ok(vec![]));
     assert!(bench.failures(id).await.is_empty());
     sender.abort();
+}
+
+/// Proves that a report about the health of an endpoint is not lost if a write fails, and that a sender that stops writes
+/// what it has not written yet.
+#[tokio::test(start_paused = true)]
+async fn the_health_of_an_endpoint_is_written_after_a_failure() {
+    for is_stopped in [false, true] {
+        let mut bench = Bench::new(18);
+        let id = bench.endpoint(URL, healthy(), |_| {}).await;
+        let stop = Arc::<tokio::sync::Notify>::default();
+        let stopped = Arc::clone(&stop);
+        let sender = tokio::spawn(bench.sender().run(async move { stopped.notified().await }));
+        let failed = bench.probe.trap("report_webhook_health", Moment::Before, Fault::Fails);
+        bench.place().await;
+        bench.until_complete(URL, seconds(10)).await;
+        failed.notified().await;
+        if is_stopped {
+            stop.notify_one();
+            sender.await.unwrap();
+        } else {
+            bench.pass(seconds(70)).await;
+            sender.abort();
+        }
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        assert!(stored.health.last_success.is_some());
+    }
 }
 
 /// Proves that `Retry-After` postpones the next attempt.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use dabba_engine::Clock as _;
-use dabba_store::{DisabledReason, FeedCursor, FeedPosition, Incarnation, WebhookState};
-use jiff::SignedDuration;
+use dabba_store::{
+    Checkpoint, ConsumerName, DisabledReason, FeedCursor, FeedPosition, Incarnation, LeaseRequest,
+    LeaseTaken, WebhookFailure, WebhookFault, WebhookState,
+};
 
 use crate::{
     bench::Bench,
@@ -132,25 +134,69 @@ async fn enabling_retries_failures_soon() {
     sender.abort();
 }
 
-/// Proves that failures are retried soon after a probe of the breaker has succeeded.
+/// Proves that a turn of the sender reads no more due failures than it can begin to retry.
+#[tokio::test(start_paused = true)]
+async fn due_failures_are_read_as_they_are_used() {
+    let mut bench = Bench::new(37);
+    let mut ids = Vec::new();
+    for number in 0..40 {
+        let url = format!("https://many-{number}.example/");
+        ids.push(bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await);
+    }
+    let (now, orders) = (bench.clock.now(), [bench.place().await, bench.place().await, bench.place().await]);
+    let holder = ConsumerName::new("earlier").unwrap();
+    let request = LeaseRequest { group: ConsumerName::webhooks(), holder };
+    let taken = bench.store.take_feed_lease(0, &request, now, now + seconds(60)).await.unwrap();
+    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is held") };
+    let fault = WebhookFault { at: now, status: None, error: "failed".to_owned() };
+    let row = |endpoint, order| WebhookFailure {
+        endpoint,
+        order,
+        next_version: 1,
+        attempts: 1,
+        next_attempt_at: now,
+        first_failed_at: now,
+        fault: fault.clone(),
+        dead_at: None,
+    };
+    let failures = ids.iter().flat_map(|id| orders.map(|order| row(*id, order))).collect();
+    let checkpoint = Checkpoint { failures, ..Checkpoint::default() };
+    assert!(bench.store.checkpoint_feed(0, &lease, &checkpoint, now, now + seconds(60)).await.unwrap());
+    bench.store.release_feed_lease(0, &lease, now).await.unwrap();
+    let sender = bench.start();
+    for number in 0..40 {
+        bench.until_complete(&format!("https://many-{number}.example/"), seconds(60)).await;
+    }
+    bench.pass(seconds(3)).await;
+    for id in ids {
+        assert_eq!(bench.failures(id).await, []);
+    }
+    assert_eq!(
+        bench.probe.first_due(),
+        32,
+        "a turn begins 32 retries, and each of 40 endpoints can take one"
+    );
+    sender.abort();
+}
+
+/// Proves that failures that were postponed for an hour are retried soon after a probe of the breaker has succeeded.
 #[tokio::test(start_paused = true)]
 async fn a_successful_probe_retries_failures_soon() {
     let mut bench = Bench::new(33);
-    let id = bench.endpoint(URL, always(5, Answer::Refused), |_| {}).await;
+    let id = bench.endpoint(URL, always(5, Answer::RetryAfter(3_600)), |_| {}).await;
     let sender = bench.start();
-    for _ in 0..12 {
+    for _ in 0..4 {
         bench.place().await;
     }
-    bench.pass(seconds(20)).await;
-    let rows = bench.failures(id).await.len();
-    assert!((1..=5).contains(&rows), "{rows} rows");
-    // Two hours later, the failures are an hour from their next attempts.
-    for _ in 0..10 {
-        bench.clock.advance(SignedDuration::from_mins(12));
-        bench.pass(seconds(20)).await;
+    bench.pass(seconds(5)).await;
+    bench.endpoints.script(URL, always(5, Answer::Refused));
+    for _ in 0..4 {
+        bench.place().await;
     }
+    bench.pass(seconds(5)).await;
+    assert!(bench.failures(id).await.len() >= 4);
     bench.endpoints.script(URL, healthy());
-    bench.until(seconds(400), "a probe", || !bench.endpoints.accepted(URL).is_empty()).await;
-    bench.until_complete(URL, seconds(15)).await;
+    bench.until(seconds(30), "a probe", || !bench.endpoints.accepted(URL).is_empty()).await;
+    bench.until_complete(URL, seconds(10)).await;
     sender.abort();
 }

@@ -1,6 +1,6 @@
 //! An endpoint and its settings.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use dabba_domain::{AccountId, RestaurantId, Timestamp, WebhookEndpointId, order::Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -179,6 +179,9 @@ impl fmt::Debug for SealedSecret {
 }
 
 impl WebhookSettings {
+    /// Time without a success after which a failing endpoint is disabled.
+    pub const DISABLE_AFTER: Duration = Duration::from_hours(5 * 24);
+
     /// Maximum number of secrets. A further secret displaces the oldest. A delivery has a signature of each of them.
     pub const MAX_SECRETS: usize = 4;
 
@@ -219,6 +222,17 @@ impl WebhookSettings {
 }
 
 impl WebhookEndpoint {
+    /// Returns the earliest time at which the endpoint is disabled if no delivery succeeds; `None` if the latest
+    /// delivery succeeded, or the endpoint is disabled. An endpoint that got no event for a while is disabled later:
+    /// [`WebhookSettings::DISABLE_AFTER`] counts from the first failure.
+    pub fn disabled_not_before(&self) -> Option<Timestamp> {
+        let since =
+            self.health.last_success.map_or(self.settings.enabled_at, |at| at.max(self.settings.enabled_at));
+        let failure = self.health.last_failure.as_ref()?;
+        let is_failing = self.settings.is_enabled() && failure.at > since;
+        is_failing.then(|| since.checked_add(WebhookSettings::DISABLE_AFTER).unwrap_or(Timestamp::MAX))
+    }
+
     /// Deletes the endpoint: removes URL and secrets. The rest stays, so that senders learn of the deletion.
     pub fn delete(&mut self, at: Timestamp) {
         self.settings.disable(DisabledReason::Requested, at);
@@ -253,6 +267,7 @@ fn read_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[u8]>, D::
 
 #[cfg(test)]
 mod tests {
+    use dabba_domain::Bucket;
     use proptest::prelude::*;
 
     use super::*;
@@ -320,6 +335,40 @@ mod tests {
             settings.rotate(Box::from(*b"5"), second(21), second(90));
         }
         assert_eq!(settings.secrets.len(), WebhookSettings::MAX_SECRETS);
+    }
+
+    /// Proves that the time at which a failing endpoint is disabled counts from the latest success or the enabling,
+    /// whichever is later, and that only an enabled endpoint whose latest delivery failed has one.
+    #[test]
+    fn a_failing_endpoint_states_when_it_is_disabled() {
+        let fault = |at| Some(WebhookFault { at: second(at), status: None, error: String::new() });
+        let mut endpoint = WebhookEndpoint {
+            id: WebhookEndpointId::generate(second(1), Bucket::FIRST, 1),
+            owner: WebhookOwner::Platform,
+            settings: settings(),
+            created_at: second(1),
+            created_by: AccountId::generate(second(1), Bucket::FIRST, 1),
+            deleted_at: None,
+            version: 1,
+            revision: 1,
+            positioned: 1,
+            health: WebhookHealth::default(),
+        };
+        let five_days = 5 * 24 * 3_600;
+        for (last_success, last_failure, expected) in [
+            (None, None, None),
+            (Some(9), None, None),
+            (Some(9), fault(8), None),
+            (None, fault(8), Some(second(1 + five_days))),
+            (Some(5), fault(8), Some(second(5 + five_days))),
+        ] {
+            endpoint.health = WebhookHealth { last_success: last_success.map(second), last_failure };
+            assert_eq!(endpoint.disabled_not_before(), expected);
+        }
+        endpoint.settings.enabled_at = second(7);
+        assert_eq!(endpoint.disabled_not_before(), Some(second(7 + five_days)));
+        endpoint.settings.disable(DisabledReason::Requested, second(9));
+        assert_eq!(endpoint.disabled_not_before(), None);
     }
 
     /// Proves that enabling counts failures anew, and that a repeated request changes nothing.

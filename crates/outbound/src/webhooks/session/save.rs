@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{
-    Checkpoint, ConsumerName, DisabledReason, PageSize, StoreError, UnderKey, WebhookUpdate, WebhookUpdated,
+    Checkpoint, ConsumerName, DisabledReason, PageSize, StoreError, UnderKey, WebhookFailure, WebhookUpdate,
+    WebhookUpdated,
 };
 use tokio::time::Instant;
 
@@ -119,7 +120,8 @@ impl Session {
             in_flight: self.flights.len(),
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: self.behind.len(),
-            disabled: targets.filter(|target| target.receiving().is_none()).count(),
+            disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
+            disabling_soon: targets.filter(|target| target.is_warned).count(),
         };
         self.metrics.set(&self.place.name, state);
     }
@@ -165,9 +167,16 @@ impl Session {
             return Ok(());
         }
         let rows = limited(store.webhook_failures(id, false, None, PageSize::DEFAULT)).await?;
-        let oldest = rows.failures.iter().map(|row| row.first_failed_at).filter(|at| *at >= since).min();
+        // A row that was retried after the success counts from the success: the order has failed since then, too.
+        let failing_from = |row: &WebhookFailure| {
+            let is_retried = row.dead_at.is_none_or(|at| at >= since);
+            is_retried.then(|| row.first_failed_at.max(since))
+        };
+        let oldest = rows.failures.iter().filter_map(failing_from).min();
         let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
-        let Some(failing_since) = target.failing_since.into_iter().chain(oldest).min() else { return Ok(()) };
+        // A success in another shard may be later than the first failure in this one.
+        let own = target.failing_since.map(|at| at.max(since));
+        let Some(failing_since) = own.into_iter().chain(oldest).min() else { return Ok(()) };
         let failing_for: Duration = elapsed(failing_since, now);
         if failing_for >= DISABLE_AFTER {
             self.disable(id, DisabledReason::Failing);
