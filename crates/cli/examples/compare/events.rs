@@ -1,8 +1,8 @@
 //! The cost of consumers of events, and what bad consumers cost the others: alternating runs of `dabba bench --mix
 //! events`.
 //!
-//! Processor time is that of the server and of PostgreSQL with all its processes, from the kernel. Statements are those of
-//! `pg_stat_statements`, over the whole run with its preparation.
+//! Processor time is that of the server and of PostgreSQL with all its processes, from the kernel. Statements are those
+//! of `pg_stat_statements`, over the whole run with its preparation.
 
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
@@ -97,6 +97,9 @@ const SCENARIOS: [Scenario; 5] = [HEALTHY, WITH_BAD, NONE, TENTH, UNMATCHED];
 
 /// A column of the table: its head, its decimals and its figure.
 type Column = (&'static str, usize, fn(&Measured) -> f64);
+
+/// A ratio of two runs: its name, the indexes of the runs, its figure and its goal.
+type Ratio = (&'static str, usize, usize, fn(&Measured) -> f64, f64);
 
 /// Figures of a run.
 struct Measured {
@@ -221,7 +224,7 @@ fn text(arguments: &Arguments, rounds: &[Vec<Measured>]) -> String {
         let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
     }
     text.push_str("\n| ratio | min | median | max | goal |\n|---|---|---|---|---|\n");
-    let ratios: [(&str, usize, usize, fn(&Measured) -> f64, f64); 4] = [
+    let ratios: [Ratio; 4] = [
         ("p99 to restaurants, with endpoints that hang and refuse", 1, 0, |run| run.restaurant_p99_ms, 1.2),
         ("processor time per order, 10 % of the events match", 3, 2, Measured::processor_us, 1.1),
         ("p99 of placing, 10 % of the events match", 3, 2, |run| run.p99_ms, 1.2),
