@@ -173,7 +173,8 @@ impl Webhooks {
 /// How many secrets of endpoints the keys open.
 #[derive(Debug, Default)]
 struct Opened {
-    opened: usize,
+    /// Number of endpoints whose secrets all open.
+    usable: usize,
     /// Number of endpoints with a secret that no key opens.
     unopened: usize,
     /// Why the first secret does not open.
@@ -184,7 +185,7 @@ impl Opened {
     /// Returns the message for operators, if a secret does not open.
     fn text(&self) -> Option<String> {
         let first = self.first.as_ref()?;
-        let consequence = if self.opened == 0 {
+        let consequence = if self.usable == 0 {
             "this process sends no webhooks until its secrets_key_file contains the key of the other servers"
         } else {
             "deliveries to these endpoints fail"
@@ -205,7 +206,7 @@ async fn unopened(store: &dyn Store, keys: &SecretKeys) -> Result<Opened, StoreE
             let row = endpoint.id.to_string();
             let open = |sealed: &SealedSecret| keys.open(secret_place(&row), &sealed.sealed).err();
             match endpoint.settings.secrets.iter().find_map(open) {
-                None => found.opened += 1,
+                None => found.usable += 1,
                 Some(error) => {
                     found.unopened += 1;
                     found.first.get_or_insert_with(|| error.to_string());

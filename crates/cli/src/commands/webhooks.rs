@@ -215,13 +215,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let mut body = Map::new();
             body.extend(after.map(|cursor| ("after".to_owned(), json!(cursor))));
             body.extend(since.map(|time| ("since".to_owned(), json!(time))));
-            let endpoint = place.post("/replay", Some(Value::Object(body)))?;
+            let endpoint = place.post("/replay", Some(&Value::Object(body)))?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
         Command::RotateSecret { overlap_seconds, place } => {
             let mut body = Map::new();
             body.extend(overlap_seconds.map(|seconds| ("overlap_seconds".to_owned(), json!(seconds))));
-            show_secret(&place.post("/rotate-secret", Some(Value::Object(body)))?, place.place.json)
+            show_secret(&place.post("/rotate-secret", Some(&Value::Object(body)))?, place.place.json)
         }
         Command::Delete { place } => {
             let id = place.id;
@@ -277,9 +277,9 @@ impl EndpointArguments {
         format!("/v1/webhook-endpoints/{}", self.id)
     }
 
-    fn post(&self, operation: &str, body: Option<Value>) -> Result<Value, Failure> {
+    fn post(&self, operation: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let path = format!("{}{operation}", self.path());
-        self.place.send(&self.id.to_string(), |client| match &body {
+        self.place.send(&self.id.to_string(), |client| match body {
             Some(body) => client.post(&path).json(body),
             None => client.post(&path),
         })

@@ -119,14 +119,14 @@ async fn nothing_is_lost_by_kills_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_kills_on_postgres() {
     let store = postgres()().await;
-    kill_under_load(Bench::on(store, 42), Duration::from_secs(60)).await;
+    kill_under_load(Bench::on(store, 42), Duration::from_mins(1)).await;
 }
 
 /// Proves I10 over kills of the sender, on two shards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_by_kills_on_shards() {
     let store = two_databases().await;
-    kill_under_load(Bench::on(store, 43), Duration::from_secs(60)).await;
+    kill_under_load(Bench::on(store, 43), Duration::from_mins(1)).await;
 }
 
 /// Proves that two senders share the shards of a store without delivering anything twice, and that the one that remains
@@ -188,5 +188,5 @@ async fn a_stale_holder_writes_nothing_on_sqlite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_holder_writes_nothing_on_postgres() {
     let store = postgres()().await;
-    stale_holder(Bench::on(store, 46), Duration::from_secs(60)).await;
+    stale_holder(Bench::on(store, 46), Duration::from_mins(1)).await;
 }
