@@ -141,7 +141,7 @@ impl Webhooks {
             let checked = unopened(&**self.engine.store(), &self.keys).await;
             // A process that cannot check the keys for good, for example because of a newer version's endpoint, sends.
             let may_send = match &checked {
-                Ok(found) => found.opened > 0 || found.first.is_none(),
+                Ok(found) => found.usable > 0 || found.first.is_none(),
                 Err(error) => !matches!(error, StoreError::Unavailable(_)),
             };
             if may_send {
