@@ -29,8 +29,9 @@ use super::{
     world::{World, below},
 };
 
-/// Maximum number of attempts of a request that gets no response.
-const MAX_ATTEMPTS: u32 = 40;
+/// Maximum number of attempts of a request that gets no response. Longer than an outage lasts: shards may hang several
+/// times in a row, and a server that dies meanwhile does not start until the shards answer.
+const MAX_ATTEMPTS: u32 = 120;
 /// Maximum pause between two attempts.
 const MAX_PAUSE_MILLISECONDS: u32 = 2_000;
 /// Maximum time that a patient client waits for a response.
@@ -124,7 +125,7 @@ impl User {
 
     /// Waits before the next attempt.
     async fn pause(&mut self, attempt: u32) {
-        let milliseconds = (50 * (attempt + 1)).min(MAX_PAUSE_MILLISECONDS) + self.below_u32(100);
+        let milliseconds = min_pause_milliseconds(attempt) + self.below_u32(100);
         sleep(Duration::from_millis(milliseconds.into())).await;
     }
 
@@ -281,9 +282,32 @@ impl User {
     }
 }
 
+/// Returns the minimum pause after an attempt; the first attempt is number 0.
+fn min_pause_milliseconds(attempt: u32) -> u32 {
+    (50 * (attempt + 1)).min(MAX_PAUSE_MILLISECONDS)
+}
+
 /// Notes the version of an order that a response contained.
 fn acknowledge(world: &World, order: &Order) {
     let mut state = world.state();
     let version = state.acknowledged.entry(order.id).or_default();
     *version = (*version).max(order.version);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulation::{MAX_DOWNTIME_MILLISECONDS, MAX_HANG_MILLISECONDS};
+
+    /// Number of hangs, each with a dead server, that follow each other in an outage.
+    const HANGS_IN_A_ROW: usize = 4;
+
+    /// Proves that users retry for longer than an outage lasts. Otherwise the simulation would report a problem of its
+    /// own: that no attempt got a response.
+    #[test]
+    fn users_are_patient_in_an_outage() {
+        let patience: u32 = (0..MAX_ATTEMPTS).map(min_pause_milliseconds).sum();
+        let outage = HANGS_IN_A_ROW * (MAX_HANG_MILLISECONDS + MAX_DOWNTIME_MILLISECONDS);
+        assert!(patience as usize > outage, "{patience} ms of patience, {outage} ms without a server");
+    }
 }

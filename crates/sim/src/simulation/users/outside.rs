@@ -17,7 +17,7 @@ use crate::simulation::{coverage::Mark, rest::is_refund_owed, world::menu};
 /// Maximum number of refunds of an order after which nobody requests another one as long as calls fail. The provider
 /// refuses refunds again and again, for example of an amount that staff have already refunded in the provider's
 /// dashboard, until its report about that refund arrives. After the failures, refunds continue: all reports arrive then.
-const MAX_REFUNDS: usize = 6;
+const MAX_REFUNDS: usize = 2;
 
 impl User {
     /// Refunds a payment by hand at the provider, or opens or closes a chargeback.
