@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use dabba_api::WebhookEndpoints;
+use dabba_domain::Timestamp;
 use dabba_engine::{Clock, Egress, Engine, ServerClock, SystemClock, SystemRandom, sealing::SecretKeys};
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place};
 use dabba_store::{Need, PageSize, Part, SealedSecret, Store, StoreError};
 use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
-use tokio::{sync::Notify, task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use crate::settings::Settings;
 
@@ -20,7 +21,7 @@ const MIN_SIGNAL_INTERVAL: Duration = Duration::from_millis(5);
 const PAGE: PageSize = PageSize::DEFAULT;
 
 /// Interval at which the keys are checked while they open every stored secret.
-const CHECK_INTERVAL: Duration = Duration::from_mins(10);
+const CHECK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Interval at which the keys are checked while they do not open every stored secret, or the store does not answer.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(10);
@@ -95,19 +96,20 @@ impl Webhooks {
         }
     }
 
-    /// Sends webhooks until `stop` is ready.
+    /// Sends webhooks until `stop` is ready, while the keys open secrets: a process with the keys of another
+    /// installation must not hold the leases, which processes with the right keys need.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) {
         let stop = stop.shared();
         // Ends with this future.
         let mut others = JoinSet::new();
-        let usable = Arc::new(Notify::new());
+        let (found, mut usable) = watch::channel(false);
         others.spawn({
-            let (webhooks, usable) = (self.clone(), Arc::clone(&usable));
+            let webhooks = self.clone();
             let supervisor = Arc::clone(self.engine.supervisor());
             async move {
                 let part = supervisor.part("webhook_keys", Need::Helpful);
                 let check = || async {
-                    webhooks.check_keys(&part, &usable).await;
+                    webhooks.check_keys(&part, &found).await;
                     Ok(())
                 };
                 supervisor.run(&part, check).await;
@@ -124,28 +126,36 @@ impl Webhooks {
                 }
             });
         }
-        tokio::select! {
-            biased;
-            () = stop.clone() => return,
-            () = usable.notified() => {}
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.clone() => return,
+                _ = usable.wait_for(|usable| *usable) => {}
+            }
+            let (stop, mut until) = (stop.clone(), usable.clone());
+            let ended = async move {
+                tokio::select! {
+                    () = stop => {}
+                    _ = until.wait_for(|usable| !*usable) => {}
+                }
+            };
+            Arc::clone(&self.sender).run(ended).await;
         }
-        self.sender.run(stop).await;
     }
 
-    /// Verifies at an interval that the keys open the stored secrets. Notifies `usable` when the sender may start: a
-    /// process with the keys of another installation must not take the lease from processes with the right keys. Never
-    /// returns.
-    async fn check_keys(&self, part: &Part, usable: &Notify) {
+    /// Verifies at an interval that the keys open stored secrets, and reports in `usable` whether the sender may work.
+    /// Never returns.
+    async fn check_keys(&self, part: &Part, usable: &watch::Sender<bool>) {
         let mut logged = None;
         loop {
-            let checked = unopened(&**self.engine.store(), &self.keys).await;
+            let checked = unopened(&**self.engine.store(), &self.keys, self.engine.now()).await;
             // A process that cannot check the keys for good, for example because of a newer version's endpoint, sends.
             let may_send = match &checked {
                 Ok(found) => found.usable > 0 || found.first.is_none(),
-                Err(error) => !matches!(error, StoreError::Unavailable(_)),
+                Err(_) => true,
             };
-            if may_send {
-                usable.notify_one();
+            if !matches!(checked, Err(StoreError::Unavailable(_))) {
+                usable.send_replace(may_send);
             }
             let wrong = match checked {
                 Ok(found) => found.text(),
@@ -197,15 +207,16 @@ impl Opened {
     }
 }
 
-/// Opens the secrets of all endpoints.
-async fn unopened(store: &dyn Store, keys: &SecretKeys) -> Result<Opened, StoreError> {
+/// Opens the secrets of all endpoints that sign at a time.
+async fn unopened(store: &dyn Store, keys: &SecretKeys, now: Timestamp) -> Result<Opened, StoreError> {
     let (mut found, mut after) = (Opened::default(), None);
     loop {
         let page = store.webhook_endpoints(None, after, PAGE).await?;
         for endpoint in &page {
             let row = endpoint.id.to_string();
             let open = |sealed: &SealedSecret| keys.open(secret_place(&row), &sealed.sealed).err();
-            match endpoint.settings.secrets.iter().find_map(open) {
+            let signing = |secret: &&SealedSecret| secret.until.is_none_or(|until| until > now);
+            match endpoint.settings.secrets.iter().filter(signing).find_map(open) {
                 None => found.usable += 1,
                 Some(error) => {
                     found.unopened += 1;

@@ -9,7 +9,7 @@
 // - Dabba may send an event more than once. The event's id finds the repetitions.
 // - Dabba waits 10 s for a response. Work that takes longer belongs into a queue that another process reads.
 // - While a secret is rotated, Dabba signs with the old and the new secret, so one secret here is enough.
-import { existsSync, fsyncSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
+import { existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { Webhook } from "standardwebhooks";
 
@@ -49,8 +49,15 @@ class Events {
     const added = events.filter((event) => !this.#ids.has(event.id));
     if (added.length === 0) return;
     const lines = Buffer.from(added.map((event) => `${JSON.stringify(event)}\n`).join(""));
-    for (let written = 0; written < lines.length; ) written += writeSync(this.#file, lines, written);
-    fsyncSync(this.#file);
+    const length = fstatSync(this.#file).size;
+    try {
+      for (let written = 0; written < lines.length; ) written += writeSync(this.#file, lines, written);
+      fsyncSync(this.#file);
+    } catch (error) {
+      // A full disk may have kept a part of a line.
+      ftruncateSync(this.#file, length);
+      throw error;
+    }
     for (const event of added) {
       this.#ids.add(event.id);
       if (event.type !== TEST_TYPE) console.log(`order ${event.partitionkey} ${event.sequence}: ${event.type}`);

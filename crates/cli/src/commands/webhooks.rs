@@ -335,6 +335,13 @@ fn endpoint_text(endpoint: &Value) -> String {
         // Writing to a String cannot fail.
         let _ = write!(text, "\n  last failure {}: {}", text_of(failure, "at"), text_of(failure, "error"));
     }
+    if endpoint["disabled_not_before"].is_string() {
+        let _ = write!(
+            text,
+            "\n  is disabled at {} or later if no delivery succeeds",
+            text_of(endpoint, "disabled_not_before")
+        );
+    }
     text
 }
 

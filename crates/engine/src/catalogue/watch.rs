@@ -7,7 +7,12 @@
 //!
 //! A separate part polls each shard, so that a shard that hangs delays only its own restaurants.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use dabba_domain::RestaurantId;
 use dabba_store::{Hint, MAX_REVISIONS, Need, StoreError};
@@ -16,7 +21,10 @@ use futures::{
     future::{join, join_all},
     stream,
 };
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval_at},
+};
 
 use super::Catalogues;
 use crate::condition::{Condition, Transition};
@@ -29,6 +37,24 @@ const HINTS_AT_ONCE: usize = MAX_REVISIONS;
 
 /// Minimum interval at which revisions are polled.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The cached restaurants that hints named, and that are not reloaded yet. Contains each at most once.
+#[derive(Default)]
+struct Changed {
+    ids: Mutex<HashSet<RestaurantId>>,
+    added: Notify,
+}
+
+impl Changed {
+    fn add(&self, id: RestaurantId) {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+        self.added.notify_one();
+    }
+
+    fn take(&self) -> HashSet<RestaurantId> {
+        std::mem::take(&mut self.ids.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 impl Catalogues {
     /// Reloads cached catalogues that other servers have changed, within
@@ -59,25 +85,37 @@ impl Catalogues {
 
     /// Handles the store's hints. The stream must not end while the store is open.
     async fn follow_hints(&self) -> Result<(), String> {
+        let changed = Changed::default();
+        // A shard that answers slowly delays the reloads, and not the hints about events and tasks.
+        tokio::select! {
+            biased;
+            ended = self.read_hints(&changed) => ended,
+            never = self.reload_changed(&changed) => match never {},
+        }
+    }
+
+    async fn read_hints(&self, changed: &Changed) -> Result<(), String> {
         let mut hints = self.store.hints().ready_chunks(HINTS_AT_ONCE);
-        let mut condition = Condition::default();
         while let Some(hints) = hints.next().await {
-            let mut changed: HashSet<RestaurantId> = HashSet::new();
             for hint in hints {
                 match hint {
-                    Hint::Catalogue(id) if self.catalogue_cache.contains(id) => drop(changed.insert(id)),
+                    Hint::Catalogue(id) if self.catalogue_cache.contains(id) => changed.add(id),
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
                     Hint::Events { shard } => self.commit_signals.announced(shard),
                     Hint::Catalogue(_) => {}
                 }
             }
-            if changed.is_empty() {
-                continue;
-            }
-            let changed: Vec<_> = changed.into_iter().collect();
-            log(&mut condition, self.reload_stale(&changed).await);
         }
         Err("the store's hints ended".to_owned())
+    }
+
+    async fn reload_changed(&self, changed: &Changed) -> Infallible {
+        let mut condition = Condition::default();
+        loop {
+            changed.added.notified().await;
+            let ids: Vec<_> = changed.take().into_iter().collect();
+            log(&mut condition, self.reload_stale(&ids).await);
+        }
     }
 
     /// Reloads the cached catalogues of these restaurants that are stale. One that cannot be loaded does not prevent

@@ -77,7 +77,8 @@ async fn all_waiting_listeners_are_notified() {
     let listeners = [0; 3].map(|shard| world.engine.commit_signals().listen(shard));
     let waiting = futures::future::join_all(listeners.iter().map(CommitListener::wait));
     let placing = async { world.place(&dal(1), "order").await.unwrap() };
-    futures::join!(waiting, placing);
+    let both = timeout(Duration::from_secs(20), async { futures::join!(waiting, placing) });
+    assert!(both.await.is_ok(), "a listener was not notified");
 }
 
 /// Proves that a panic in an announcement does not end the announcements of later commits.
