@@ -94,6 +94,8 @@ pub(super) struct Session {
 #[derive(Clone, Copy)]
 struct Disabling {
     reason: DisabledReason,
+    /// Revision of the endpoint that failed.
+    of: WebhookRevision,
     /// Revision of the change whose start does not apply. Until the endpoint is disabled, a crash repeats the change.
     revision: Option<WebhookRevision>,
 }

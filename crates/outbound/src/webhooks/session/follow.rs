@@ -129,7 +129,8 @@ impl Session {
         let start = end.map(|end| self.start_of(&endpoint, end));
         let lost = match start {
             Some(Err(_)) => {
-                Some(Disabling { reason: DisabledReason::PositionLost, revision: Some(revision) })
+                let reason = DisabledReason::PositionLost;
+                Some(Disabling { reason, of: revision, revision: Some(revision) })
             }
             Some(Ok(_)) => None,
             // Another change of the endpoint does not tell where it begins.

@@ -9,7 +9,7 @@ use dabba_store::{
 };
 use tokio::time::Instant;
 
-use super::{Session, limited};
+use super::{Disabling, Session, limited};
 use crate::webhooks::{
     journal::with_room,
     limits::{CHECKPOINT_INTERVAL, DISABLE_AFTER, HEALTH_INTERVAL, LEASE, WARN_AFTER},
@@ -138,7 +138,7 @@ impl Session {
             }
         }
         for (id, disabling) in self.disabling.clone() {
-            if let Err(error) = self.write_disabled(id, disabling.reason).await {
+            if let Err(error) = self.write_disabled(id, disabling).await {
                 tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
             }
         }
@@ -193,10 +193,12 @@ impl Session {
     async fn write_disabled(
         &mut self,
         id: WebhookEndpointId,
-        reason: DisabledReason,
+        Disabling { reason, of, .. }: Disabling,
     ) -> Result<(), StoreError> {
         let endpoint = self.targets.get(&id).and_then(|target| target.endpoint.clone());
-        let Some(endpoint) = endpoint else {
+        // A lost position stays lost after other changes; every other reason is about the settings that failed.
+        let is_same = |revision| revision == of || reason == DisabledReason::PositionLost;
+        let Some(endpoint) = endpoint.filter(|endpoint| is_same(endpoint.stored.revision)) else {
             self.disabling.remove(&id);
             return Ok(());
         };

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{
     AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
-    panicked,
+    WebhookRevision, panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
@@ -26,6 +26,8 @@ pub(super) struct Flight {
     pub(super) events: Vec<Queued>,
     /// Whether the endpoint was detached after the start of the request.
     pub(super) is_stale: bool,
+    /// Revision of the endpoint at the start of the request.
+    revision: WebhookRevision,
     started_at: Instant,
 }
 
@@ -106,7 +108,8 @@ impl Session {
         let number = self.next_flight;
         self.next_flight += 1;
         let events: Vec<Arc<FeedEvent>> = queued.iter().map(|queued| Arc::clone(&queued.event)).collect();
-        let flight = Flight { endpoint: id, events: queued, is_stale: false, started_at: Instant::now() };
+        let (revision, started_at) = (endpoint.stored.revision, Instant::now());
+        let flight = Flight { endpoint: id, events: queued, is_stale: false, revision, started_at };
         self.flights.insert(number, flight);
         let ports = Arc::clone(&self.ports);
         self.tasks.spawn(async move { (number, deliver(&ports, &endpoint, &events).await) });
@@ -135,9 +138,13 @@ impl Session {
         target.in_flight = target.in_flight.saturating_sub(1);
         target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
         target.is_slow = verdict.duration >= SLOW_AFTER;
+        let revision = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision);
+        let is_outdated = flight.is_stale || revision != Some(flight.revision);
         self.metrics.attempted(verdict.is_success(), flight.events.len());
         if verdict.is_success() {
             self.succeeded(id, flight.events, verdict);
+        } else if is_outdated {
+            self.failed_outdated(id, flight.events, verdict);
         } else {
             self.failed(id, flight.events, verdict);
         }
@@ -194,6 +201,38 @@ impl Session {
         }
     }
 
+    /// Processes the failure of a request that was made with earlier settings, or before the endpoint was detached. The
+    /// failure states nothing about the present settings, so it neither disables the endpoint nor counts for its
+    /// breaker, and it postpones no event.
+    fn failed_outdated(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
+        let now = self.now();
+        if let Some(first) = events.first() {
+            let error = verdict.error.clone().unwrap_or_default();
+            let outcome = AttemptOutcome::Failed { status: verdict.status, error };
+            self.journal.log(log_entry(id, &first.event, now, verdict, outcome));
+        }
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let (mut orders, mut again) = (Vec::new(), Vec::new());
+        for queued in events {
+            let order = queued.event.order_id;
+            match queued.source {
+                // The row is unchanged, so it is retried when it is due.
+                Source::History => drop(target.drop_lane(order)),
+                // The event will be read again.
+                Source::Gone => orders.push(order),
+                Source::Shared(_) | Source::Own(_) => {
+                    orders.push(order);
+                    again.push(queued);
+                }
+            }
+        }
+        target.put_back(again);
+        for order in orders {
+            self.release(id, order);
+        }
+        self.claim_again = true;
+    }
+
     fn failed(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
         let (now, random) = (self.now(), self.random());
         let is_gone = verdict.is_gone();
@@ -212,14 +251,8 @@ impl Session {
         let has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         let is_open = target.breaker.is_open();
         let is_history = events.iter().all(|queued| queued.source == Source::History);
-        let is_gone_source = events.iter().all(|queued| queued.source == Source::Gone);
         if is_history && !is_gone {
             self.retry_failed(id, &first, fault, verdict.retry_after);
-        } else if is_gone_source {
-            // The events will be read again.
-            for queued in events {
-                self.release(id, queued.event.order_id);
-            }
         } else if is_gone || has_opened || is_open || events.len() > 1 {
             let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
             target.put_back(events);
@@ -314,7 +347,8 @@ impl Session {
         self.detach(id);
         if let Some(target) = self.targets.get_mut(&id) {
             target.is_halted = true;
-            self.disabling.insert(id, Disabling { reason, revision: None });
+            let of = target.endpoint.as_ref().map_or(0, |endpoint| endpoint.stored.revision);
+            self.disabling.insert(id, Disabling { reason, of, revision: None });
         }
         self.classify(id);
     }
