@@ -113,6 +113,8 @@ pub(super) enum Ended {
     Stopped,
     /// Another sender has the lease, or the lease could not be extended in time.
     LeaseLost,
+    /// A defect: the text states it.
+    Failed(String),
 }
 
 /// Runs a call of the store for a limited time.
@@ -181,7 +183,10 @@ impl Session {
             let must_read = tokio::select! {
                 biased;
                 () = &mut stop => return self.finish().await,
-                Some(tried) = self.tasks.join_next() => self.complete_all(tried),
+                Some(tried) = self.tasks.join_next() => match self.complete_all(tried) {
+                    Ok(must_read) => must_read,
+                    Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
+                },
                 _ = poll.tick() => true,
                 () = signal.notified() => true,
             };
@@ -221,7 +226,9 @@ impl Session {
     async fn finish(&mut self) -> Ended {
         let drained = async {
             while let Some(tried) = self.tasks.join_next().await {
-                self.complete_all(tried);
+                if let Err(error) = self.complete_all(tried) {
+                    tracing::error!(%error, "a request to a webhook endpoint was lost");
+                }
             }
         };
         let _ = timeout(DRAIN, drained).await;

@@ -3,6 +3,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
+use dabba_engine::EgressRequest;
 use dabba_store::{
     AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
     WebhookRevision, panicked,
@@ -34,19 +35,23 @@ pub(super) struct Flight {
 /// The number of a request, and its judgement.
 pub(super) type Tried = (u64, Verdict);
 
-/// Makes one request. Never panics, and ends within a limited time.
+/// Builds and makes one request. Never panics, and ends within a limited time.
 pub(in crate::webhooks) async fn attempt(
     ports: &WebhookPorts,
-    request: Result<dabba_engine::EgressRequest, String>,
+    build: impl FnOnce() -> Result<EgressRequest, String> + Send,
 ) -> Verdict {
-    let request = match request {
-        Ok(request) => request,
-        Err(error) => return Verdict::failed(error, Duration::ZERO),
+    let made = async {
+        let request = match build() {
+            Ok(request) => request,
+            Err(error) => return Verdict::failed(error, Duration::ZERO),
+        };
+        match timeout(DELIVERY_TIMEOUT, ports.egress.post(request)).await {
+            Ok(attempt) => Verdict::of(attempt, ports.clock.now()),
+            Err(_) => Verdict::failed("timeout: there was no response in time".into(), DELIVERY_TIMEOUT),
+        }
     };
-    let post = AssertUnwindSafe(timeout(DELIVERY_TIMEOUT, ports.egress.post(request))).catch_unwind();
-    match post.await {
-        Ok(Ok(attempt)) => Verdict::of(attempt, ports.clock.now()),
-        Ok(Err(_)) => Verdict::failed("timeout: there was no response in time".into(), DELIVERY_TIMEOUT),
+    match AssertUnwindSafe(made).catch_unwind().await {
+        Ok(verdict) => verdict,
         Err(panic) => {
             tracing::error!(panic = panicked(&*panic), "a request to a webhook endpoint panicked");
             Verdict::failed("the request could not be made".into(), Duration::ZERO)
@@ -116,19 +121,17 @@ impl Session {
         true
     }
 
-    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read.
-    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> bool {
+    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read. After an
+    /// error, the lanes of a request stay busy, so the session must end.
+    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> Result<bool, JoinError> {
         let mut must_read = false;
         let mut next = Some(tried);
         while let Some(tried) = next {
-            match tried {
-                Ok((number, verdict)) => must_read |= self.complete(number, &verdict),
-                // A request neither panics nor is aborted while the session runs.
-                Err(error) => tracing::error!(%error, "a request to a webhook endpoint was lost"),
-            }
+            let (number, verdict) = tried?;
+            must_read |= self.complete(number, &verdict);
             next = self.tasks.try_join_next();
         }
-        must_read
+        Ok(must_read)
     }
 
     fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
@@ -355,7 +358,7 @@ impl Session {
 }
 
 async fn deliver(ports: &WebhookPorts, endpoint: &Endpoint, events: &[Arc<FeedEvent>]) -> Verdict {
-    attempt(ports, message::request(endpoint, events, ports.clock.now())).await
+    attempt(ports, || message::request(endpoint, events, ports.clock.now())).await
 }
 
 fn log_entry(
