@@ -149,7 +149,7 @@ impl Session {
             target.drop_lane(key.1);
         }
         self.journal.resolve(key);
-        self.claim_again = self.is_more_due;
+        self.claim_again |= self.is_more_due;
         if self.handed_over.len() >= MAX_HANDED_OVER {
             // Some events are delivered twice then.
             self.handed_over.clear();
