@@ -20,11 +20,18 @@ pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Interval at which the feed is polled. A commit in the same process ends the pause early.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Interval at which changes of endpoints are read, and at which due failures are read.
+/// Interval at which due failures are read, and pause between two visits of the directory, which read changes of
+/// endpoints.
 pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of changes of endpoints in one read.
 pub const CHANGES_PER_READ: u32 = 1_000;
+
+/// Maximum number of endpoints that one visit of the directory disables, and whose age it reads.
+pub const DIRECTORY_CALLS: usize = 16;
+
+/// Maximum number of endpoints whose health one call writes.
+pub const HEALTH_PER_WRITE: usize = 1_000;
 
 /// Interval at which a sender without the lease requests it.
 pub const LEASE_INTERVAL: Duration = Duration::from_secs(2);
@@ -105,10 +112,16 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 /// feed's events up to this version are not delivered again.
 pub const MAX_HANDED_OVER: usize = 10_000;
 
+/// Maximum number of deleted endpoints, and of revivals, that make a step in one turn of the loop.
+pub const STEPS_PER_TURN: usize = 16;
+
+/// Duration of the steps of one turn after which no further one begins.
+pub const STEPS_TIME: Duration = Duration::from_secs(1);
+
 /// Number of failures deleted in one step for a deleted endpoint.
 pub const FORGET_STEP: u32 = 500;
 
-/// Maximum number of failures that a step of a revival changes. A turn of the loop makes one step per endpoint.
+/// Maximum number of failures that a step of a revival changes. A turn of the loop makes at most one step per endpoint.
 pub const REVIVAL_STEP: u32 = 500;
 
 /// Time between two failures that a revival makes due.

@@ -1,5 +1,6 @@
 //! A session: the work of one sender on one shard while it holds the lease.
 
+mod directory;
 mod follow;
 mod read;
 mod retry;
@@ -24,6 +25,7 @@ use tokio::{
 
 pub(super) use self::send::attempt;
 use self::{
+    directory::Visit,
     revive::Reviving,
     send::{Flight, Tried},
 };
@@ -55,6 +57,16 @@ pub(super) struct Session {
     extended_at: Instant,
     shared: Window,
     saved_shared: Option<(FeedPlace, WebhookRevision)>,
+    /// Work on the directory that is under way: at most one task.
+    visits: JoinSet<Visit>,
+    /// The end of the latest visit.
+    visited_at: Instant,
+    /// Revision up to which changes of endpoints are read. After it, more pages may follow.
+    read_to: WebhookRevision,
+    /// Whether the latest read of changes was full.
+    is_more_changed: bool,
+    /// Whether changes were carried out since the latest steps of deletions and revivals.
+    has_changed: bool,
     /// Revision up to which changes of endpoints are carried out, except for `forgetting`, `reviving` and `unknown`.
     applied: WebhookRevision,
     targets: HashMap<WebhookEndpointId, Target>,
@@ -64,7 +76,7 @@ pub(super) struct Session {
     behind: BTreeSet<WebhookEndpointId>,
     /// Endpoints with lanes that are ready.
     ready: BTreeSet<WebhookEndpointId>,
-    /// The endpoint whose turn was last: among those that are ready, that are behind, and that have failures.
+    /// The endpoints whose turn was last.
     turns: Turns,
     journal: Journal,
     flights: HashMap<u64, Flight>,
@@ -105,6 +117,10 @@ struct Turns {
     send: Option<WebhookEndpointId>,
     read: Option<WebhookEndpointId>,
     retry: Option<WebhookEndpointId>,
+    forget: Option<WebhookEndpointId>,
+    revive: Option<WebhookEndpointId>,
+    disable: Option<WebhookEndpointId>,
+    age: Option<WebhookEndpointId>,
 }
 
 /// Why a session ended.
@@ -148,6 +164,11 @@ impl Session {
             extended_at,
             shared: Window::new(shared),
             saved_shared: stored.map(|stored| (stored.place, stored.known)),
+            visits: JoinSet::new(),
+            visited_at: Instant::now(),
+            read_to: known,
+            is_more_changed: false,
+            has_changed: false,
             applied: known,
             targets: HashMap::new(),
             index: Index::default(),
@@ -183,6 +204,10 @@ impl Session {
             let must_read = tokio::select! {
                 biased;
                 () = &mut stop => return self.finish().await,
+                Some(visited) = self.visits.join_next() => match self.end_visit(visited).await {
+                    Ok(()) => false,
+                    Err(error) => return Ended::Failed(format!("work on the directory of webhooks failed: {error}")),
+                },
                 Some(tried) = self.tasks.join_next() => match self.complete_all(tried) {
                     Ok(must_read) => must_read,
                     Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
@@ -193,12 +218,12 @@ impl Session {
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
             }
-            if followed_at.elapsed() >= FOLLOW_INTERVAL {
-                followed_at = Instant::now();
-                if !self.follow().await {
+            self.begin_visit();
+            if std::mem::take(&mut self.has_changed) || followed_at.elapsed() >= FOLLOW_INTERVAL {
+                if !self.forget().await || !self.revive().await {
                     return Ended::LeaseLost;
                 }
-                self.change_directory().await;
+                followed_at = Instant::now();
                 self.claim_again = true;
             }
             self.refill().await;
@@ -230,11 +255,17 @@ impl Session {
                     tracing::error!(%error, "a request to a webhook endpoint was lost");
                 }
             }
+            while let Some(visited) = self.visits.join_next().await {
+                if let Err(error) = self.end_visit(visited).await {
+                    tracing::error!(%error, "work on the directory of webhooks failed");
+                }
+            }
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
-        self.write_health().await;
-        if self.save().await { Ended::Stopped } else { Ended::LeaseLost }
+        let is_saved = self.save().await;
+        self.write_last_health().await;
+        if is_saved { Ended::Stopped } else { Ended::LeaseLost }
     }
 
     fn now(&self) -> Timestamp {

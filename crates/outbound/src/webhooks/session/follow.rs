@@ -11,10 +11,12 @@ use dabba_store::{
     WebhookChange, WebhookEndpoint, WebhookRevision,
 };
 
-use super::{Disabling, Session, limited};
+use tokio::time::Instant;
+
+use super::{Disabling, Session, limited, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{CHANGES_PER_READ, FORGET_STEP},
+    limits::{CHANGES_PER_READ, FORGET_STEP, STEPS_PER_TURN, STEPS_TIME},
     target::{Own, Target},
 };
 
@@ -38,7 +40,7 @@ impl Session {
                 break;
             }
         }
-        self.read_changes(0, &own).await?;
+        self.read_all(&own).await?;
         let mut after = None;
         loop {
             let call = self.ports.store.failing_webhook_endpoints(shard, after, ROWS_PER_READ);
@@ -55,46 +57,43 @@ impl Session {
         }
     }
 
-    /// Reads new changes, and continues deletions and replays. Returns `false` if the lease is lost.
-    pub(super) async fn follow(&mut self) -> bool {
-        let own = BTreeMap::new();
-        if let Err(error) = self.read_changes(self.applied, &own).await {
-            tracing::warn!(shard = self.place.name, %error, "changes of webhook endpoints cannot be read");
-        }
-        self.forget().await && self.revive().await
-    }
-
-    /// Carries out all changes after a revision.
-    async fn read_changes(
-        &mut self,
-        mut after: WebhookRevision,
-        own: &BTreeMap<ConsumerName, FeedPlace>,
-    ) -> Result<(), StoreError> {
+    /// Reads all endpoints.
+    async fn read_all(&mut self, own: &BTreeMap<ConsumerName, FeedPlace>) -> Result<(), StoreError> {
         let applied = self.applied;
+        let mut after = 0;
         loop {
             let changes = limited(self.ports.store.webhook_changes(after, CHANGES_PER_READ)).await?;
-            let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
-                let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
-                positioned > applied || unknown.contains_key(&change.id)
-            };
-            let is_any_new = changes.iter().any(|change| is_new(&self.unknown, change));
-            let end = if is_any_new {
-                Some(limited(self.ports.store.feed_end(self.place.shard)).await?)
-            } else {
-                None
-            };
             let is_last = changes.len() < CHANGES_PER_READ as usize;
-            for change in changes {
-                after = change.revision;
-                let stored = own.get(&ConsumerName::from(change.id)).copied();
-                let end = end.filter(|_| is_new(&self.unknown, &change));
-                self.apply(change, applied, stored, end);
-            }
-            self.applied = self.applied.max(after);
+            after = changes.last().map_or(after, |change| change.revision);
+            self.apply_all(changes, applied, own).await?;
             if is_last {
+                self.applied = applied.max(after);
+                self.read_to = self.applied;
                 return Ok(());
             }
         }
+    }
+
+    /// Carries out a page of changes.
+    pub(super) async fn apply_all(
+        &mut self,
+        changes: Vec<WebhookChange>,
+        applied: WebhookRevision,
+        own: &BTreeMap<ConsumerName, FeedPlace>,
+    ) -> Result<(), StoreError> {
+        let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
+            let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
+            positioned > applied || unknown.contains_key(&change.id)
+        };
+        let is_any_new = changes.iter().any(|change| is_new(&self.unknown, change));
+        let end =
+            if is_any_new { Some(limited(self.ports.store.feed_end(self.place.shard)).await?) } else { None };
+        for change in changes {
+            let stored = own.get(&ConsumerName::from(change.id)).copied();
+            let end = end.filter(|_| is_new(&self.unknown, &change));
+            self.apply(change, applied, stored, end);
+        }
+        Ok(())
     }
 
     fn apply(
@@ -246,9 +245,15 @@ impl Session {
         self.classify(id);
     }
 
-    /// Deletes the rows of deleted endpoints, one step each. Returns `false` if the lease is lost.
-    async fn forget(&mut self) -> bool {
-        for id in self.forgetting.keys().copied().collect::<Vec<_>>() {
+    /// Deletes the rows of some deleted endpoints, one step each. Returns `false` if the lease is lost.
+    pub(super) async fn forget(&mut self) -> bool {
+        let began_at = Instant::now();
+        let pending = self.forgetting.keys().copied().collect();
+        for id in rotated(&pending, self.turns.forget).into_iter().take(STEPS_PER_TURN) {
+            if began_at.elapsed() >= STEPS_TIME {
+                break;
+            }
+            self.turns.forget = Some(id);
             let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
             let call = store.forget_webhook_endpoint(self.place.shard, lease, id, FORGET_STEP, now);
             match limited(call).await {
