@@ -108,4 +108,21 @@ impl WebhookMetrics {
         self.disabled.get_or_create(&label).set(number(state.disabled));
         self.disabling_soon.get_or_create(&label).set(number(state.disabling_soon));
     }
+
+    /// Removes the gauges of a shard.
+    pub(super) fn clear(&self, shard: &str) {
+        let label = ShardLabel { shard: shard.to_owned() };
+        self.lag_seconds.remove(&label);
+        let gauges = [
+            &self.lag_events,
+            &self.in_flight,
+            &self.open_breakers,
+            &self.behind,
+            &self.disabled,
+            &self.disabling_soon,
+        ];
+        for gauge in gauges {
+            gauge.remove(&label);
+        }
+    }
 }

@@ -141,6 +141,14 @@ async fn limited<T>(
     timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
 }
 
+/// A session that has ended reports nothing: the gauges of the shard are those of the next session, which may belong to
+/// another process.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.metrics.clear(&self.place.name);
+    }
+}
+
 impl Session {
     /// Reads positions, failing endpoints and endpoints.
     pub(super) async fn start(

@@ -187,6 +187,23 @@ fn shown(metrics: &WebhookMetrics) -> String {
     text
 }
 
+/// Proves that a sender whose session has ended shows no gauges of the shard, and that all outcomes of attempts are shown
+/// from the start.
+#[tokio::test(start_paused = true)]
+async fn gauges_end_with_the_session() {
+    let mut bench = Bench::new(44);
+    let sender = bench.sender();
+    let metrics = Arc::clone(sender.metrics());
+    for outcome in ["delivered", "failed"] {
+        let expected = format!("attempts_total{{outcome=\"{outcome}\"}} 0");
+        assert!(shown(&metrics).contains(&expected), "{}", shown(&metrics));
+    }
+    let sender = tokio::spawn(sender.run(std::future::pending()));
+    bench.until(seconds(10), "a gauge", || shown(&metrics).contains("shard=\"main\"")).await;
+    sender.abort();
+    bench.until(seconds(1), "the end of the gauges", || !shown(&metrics).contains("shard=\"main\"")).await;
+}
+
 /// Proves that a deleted endpoint receives nothing more, and leaves no rows behind.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_endpoint_is_forgotten() {
