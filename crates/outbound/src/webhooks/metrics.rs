@@ -63,6 +63,10 @@ impl WebhookMetrics {
         add("dabba_webhook_endpoints_disabling_soon", help, &self.disabling_soon);
         let help = "Age of the oldest event with an undecided delivery, in seconds, per shard";
         registry.register("dabba_webhook_lag_seconds", help, self.lag_seconds.clone());
+        for outcome in ["delivered", "failed"] {
+            // A counter that appears with its first increment hides that increment from `rate`.
+            drop(self.attempts.get_or_create(&OutcomeLabel { outcome }));
+        }
         registry.register(
             "dabba_webhook_attempts",
             "Requests to endpoints, by outcome",
