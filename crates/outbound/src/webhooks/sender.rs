@@ -187,7 +187,7 @@ impl WebhookSender {
     /// stored.
     pub async fn send_test(&self, id: WebhookEndpointId) -> Result<TestAttempt, TestError> {
         let stored = self.ports.store.webhook_endpoint(id).await?.ok_or(TestError::NotFound)?;
-        let endpoint = Endpoint::new(stored, &self.ports.keys);
+        let endpoint = Endpoint::new(stored, &self.ports.keys, self.ports.clock.now());
         let build = || test_request(&endpoint, self.ports.clock.now(), self.ports.random.next_u64());
         let verdict = attempt(&self.ports, build).await;
         let status = verdict.status;

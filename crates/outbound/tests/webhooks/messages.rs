@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dabba_engine::SeededRandom;
 use dabba_outbound::webhooks::{TEST_TYPE, TestError, signature::WebhookSecret};
-use dabba_store::{AttemptOutcome, WebhookContentType};
+use dabba_store::{AttemptOutcome, SealedSecret, WebhookContentType};
 use standardwebhooks::Webhook;
 
 use crate::{
@@ -48,6 +48,28 @@ async fn secrets_overlap() {
     let calls = bench.endpoints.calls(URL);
     let last = calls.last().unwrap();
     assert!(!is_signed_by(last, &old) && is_signed_by(last, &new), "{last:?}");
+    sender.abort();
+}
+
+/// Proves that an earlier secret that does not open, whether it still signs or has expired, does not stop deliveries, and
+/// that they are signed by the newest secret.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_secret_that_does_not_open_is_skipped() {
+    let mut bench = Bench::new(24);
+    let now = dabba_engine::Clock::now(&*bench.clock);
+    let (damaged, expired) = (vec![1; 80].into_boxed_slice(), now - Duration::from_mins(1));
+    let change = |endpoint: &mut dabba_store::WebhookEndpoint| {
+        for until in [now + Duration::from_hours(1), expired] {
+            endpoint.settings.secrets.push(SealedSecret { sealed: damaged.clone(), until: Some(until) });
+        }
+    };
+    bench.endpoint(URL, healthy(), change).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(URL, Duration::from_secs(10)).await;
+    let call = &bench.endpoints.calls(URL)[0];
+    assert!(is_signed_by(call, &WebhookSecret::generate(&SeededRandom::new(1))), "{call:?}");
+    assert_eq!(call.headers["webhook-signature"].split(' ').count(), 1);
     sender.abort();
 }
 

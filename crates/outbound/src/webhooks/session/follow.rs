@@ -149,7 +149,7 @@ impl Session {
         let is_proven = health
             .last_success
             .is_some_and(|success| health.last_failure.as_ref().is_none_or(|failure| failure.at < success));
-        let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys));
+        let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys, self.now()));
         let target = self.targets.entry(id).or_insert_with(|| Target::new(is_proven, None));
         update(target, endpoint);
         let saved = target.own.as_ref().map_or(stored, |own| own.saved);
