@@ -55,6 +55,16 @@ pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
 /// Maximum number of endpoints of a shard that read a page of their own in one turn of the loop.
 pub const CATCH_UP_READS: usize = 4;
 
+/// Duration of the reads of one turn for endpoints that are behind after which no further one begins. Requests are sent
+/// and the shared reader reads between two turns.
+pub const CATCH_UP_TIME: Duration = Duration::from_millis(50);
+
+/// Maximum number of endpoints of a shard that catch up at the same time. Probes of open breakers do not count.
+pub const MAX_CATCHING_UP: usize = 64;
+
+/// Time for which an endpoint catches up while others wait for a place.
+pub const CATCH_UP_TURN: Duration = Duration::from_secs(30);
+
 /// Maximum number of requests in flight in one process. The shards share them equally.
 pub const MAX_IN_FLIGHT: usize = 256;
 

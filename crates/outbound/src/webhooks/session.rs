@@ -74,6 +74,8 @@ pub(super) struct Session {
     index: Index,
     /// Endpoints that may receive events and are not enrolled.
     behind: BTreeSet<WebhookEndpointId>,
+    /// Endpoints that are behind and read the feed now, with the time at which each began.
+    catching_up: BTreeMap<WebhookEndpointId, Instant>,
     /// Endpoints with lanes that are ready.
     ready: BTreeSet<WebhookEndpointId>,
     /// The endpoints whose turn was last.
@@ -181,6 +183,7 @@ impl Session {
             targets: HashMap::new(),
             index: Index::default(),
             behind: BTreeSet::new(),
+            catching_up: BTreeMap::new(),
             ready: BTreeSet::new(),
             turns: Turns::default(),
             journal: Journal::default(),

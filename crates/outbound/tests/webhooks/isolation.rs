@@ -250,3 +250,25 @@ async fn a_directory_that_hangs_delays_no_delivery() {
     bench.until(Duration::from_secs(10), "the event of the new endpoint", arrived).await;
     sender.abort();
 }
+
+/// Proves that a limited number of endpoints catch up at the same time, and that all of them get their turn.
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_are_behind_take_turns() {
+    let mut bench = Bench::new(45);
+    let urls: Vec<String> = (0..100).map(|number| format!("https://slow-{number}.example/")).collect();
+    for url in &urls {
+        bench.endpoint(url, always(9_000, Answer::Status(200)), |_| {}).await;
+    }
+    let good = "https://good.example/";
+    bench.endpoint(good, healthy(), |_| {}).await;
+    for _ in 0..200 {
+        bench.place().await;
+    }
+    let sender = bench.start();
+    bench.pass(Duration::from_secs(8)).await;
+    let begun = || urls.iter().filter(|url| !bench.endpoints.calls(url).is_empty()).count();
+    assert!((20..=64).contains(&begun()), "{} endpoints", begun());
+    bench.until(Duration::from_mins(3), "the turn of each endpoint", || begun() == urls.len()).await;
+    bench.until_complete(good, Duration::from_mins(3)).await;
+    sender.abort();
+}
