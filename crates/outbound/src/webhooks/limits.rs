@@ -10,6 +10,9 @@ pub const LEASE: Duration = Duration::from_secs(15);
 /// Interval of checkpoints. Each one extends the lease.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Time after the last extension after which a session without a change extends its lease.
+pub const EXTEND_AFTER: Duration = Duration::from_secs(5);
+
 /// Time after the last extension at which a session ends on its own, before its lease expires.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 

@@ -36,6 +36,7 @@ impl Session {
             let is_last = page.len() < ROWS_PER_READ as usize;
             after = page.last().map(|(name, _)| name.clone());
             own.extend(page.into_iter().map(|(name, stored)| (name, stored.place)));
+            self.extend_to_load().await?;
             if is_last {
                 break;
             }
@@ -51,6 +52,7 @@ impl Session {
                 }
             }
             after = page.last().map(|failing| failing.endpoint);
+            self.extend_to_load().await?;
             if page.len() < ROWS_PER_READ as usize {
                 return Ok(());
             }
@@ -66,6 +68,7 @@ impl Session {
             let is_last = changes.len() < CHANGES_PER_READ as usize;
             after = changes.last().map_or(after, |change| change.revision);
             self.apply_all(changes, applied, own).await?;
+            self.extend_to_load().await?;
             if is_last {
                 self.applied = applied.max(after);
                 self.read_to = self.applied;

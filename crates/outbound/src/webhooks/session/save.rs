@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Session, limited};
 use crate::webhooks::{
     journal::with_room,
-    limits::{CHECKPOINT_INTERVAL, LEASE},
+    limits::{EXTEND_AFTER, GIVE_UP_AFTER, LEASE},
     metrics::SessionState,
     schedule::after,
 };
@@ -23,11 +23,7 @@ impl Session {
         let (store, shard, lease) = (&self.ports.store, self.place.shard, &self.place.lease);
         let until = after(now, LEASE);
         if checkpoints.is_empty() {
-            if self.extended_at.elapsed() < CHECKPOINT_INTERVAL * 5 {
-                return true;
-            }
-            let renewed = limited(store.renew_feed_lease(shard, lease, now, until)).await;
-            return self.extended(started_at, renewed);
+            return self.extend().await;
         }
         for checkpoint in &checkpoints {
             let written = limited(store.checkpoint_feed(shard, lease, checkpoint, now, until)).await;
@@ -48,6 +44,25 @@ impl Session {
             own.saved = Some(own.window.decided());
         }
         true
+    }
+
+    /// Extends the lease, unless it was extended a short time ago. Returns `false` if it is lost.
+    async fn extend(&mut self) -> bool {
+        if self.extended_at.elapsed() < EXTEND_AFTER {
+            return true;
+        }
+        let (started_at, now) = (Instant::now(), self.now());
+        let (store, shard, lease) = (&self.ports.store, self.place.shard, &self.place.lease);
+        let renewed = limited(store.renew_feed_lease(shard, lease, now, after(now, LEASE))).await;
+        self.extended(started_at, renewed)
+    }
+
+    /// Extends the lease while the state of a session is loaded, which may take longer than the lease lasts.
+    pub(super) async fn extend_to_load(&mut self) -> Result<(), StoreError> {
+        if self.extend().await && self.extended_at.elapsed() < GIVE_UP_AFTER {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("the lease ended before the state of the webhooks was loaded".into()))
     }
 
     fn extended(&mut self, at: Instant, result: Result<bool, StoreError>) -> bool {
