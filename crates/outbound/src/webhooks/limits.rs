@@ -102,6 +102,10 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
+/// Maximum pause of an endpoint after a failed batch. Afterwards the events of the batch are sent one at a time, and
+/// `Retry-After` delays each of them by up to [`MAX_RETRY_AFTER`].
+pub const MAX_BATCH_PAUSE: Duration = Duration::from_mins(5);
+
 /// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint. A failure
 /// after a connection was made counts once per order.
 pub const BREAKER_FAILURES: u32 = 5;

@@ -82,6 +82,8 @@ pub(super) struct Target {
     /// Number of requests in flight from before the endpoint was detached.
     pub(super) stale: usize,
     pub(super) breaker: Breaker,
+    /// Time until which nothing is sent, because the endpoint asked for a pause.
+    paused_until: Option<Timestamp>,
     /// Whether the latest request took long.
     pub(super) is_slow: bool,
     /// Whether a request has succeeded. Until then, one request at a time is sent.
@@ -109,9 +111,26 @@ impl Target {
 
     /// Returns how many more requests may be sent now.
     pub(super) fn free(&mut self, now: Timestamp) -> usize {
+        if self.is_paused(now) {
+            return 0;
+        }
         let concurrency = self.receiving().map_or(0, |endpoint| endpoint.concurrency);
         let limit = if self.is_proven { concurrency } else { concurrency.min(1) };
         limit.min(self.breaker.allowed(now)).saturating_sub(self.in_flight)
+    }
+
+    /// Sends nothing until a time. An earlier pause that lasts longer stays.
+    pub(super) fn pause_until(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// Ends a pause.
+    pub(super) const fn resume(&mut self) {
+        self.paused_until = None;
+    }
+
+    pub(super) fn is_paused(&self, now: Timestamp) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 
     pub(super) const fn queued(&self) -> usize {

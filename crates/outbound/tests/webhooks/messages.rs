@@ -101,6 +101,28 @@ async fn a_failed_batch_is_retried_one_event_at_a_time() {
     sender.abort();
 }
 
+/// Proves that a batch that fails with `Retry-After`, or with a status that asks for a pause, is not retried before.
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_pauses_its_endpoint() {
+    for (answer, pause) in [(Answer::RetryAfter(45), 45_000), (Answer::Status(429), 800)] {
+        let mut bench = Bench::new(25);
+        let script = move |call: &Call| {
+            (Duration::from_millis(5), if call.number == 0 { answer } else { Answer::Status(200) })
+        };
+        bench.endpoint(URL, Box::new(script), |endpoint| endpoint.settings.batch = 50).await;
+        for _ in 0..10 {
+            bench.place().await;
+        }
+        let sender = bench.start();
+        bench.until_complete(URL, Duration::from_mins(1)).await;
+        let calls = bench.endpoints.calls(URL);
+        assert!(calls[0].events.len() > 1, "{:?}", calls[0]);
+        let waited = calls[1].at - calls[0].at;
+        assert!(waited >= Duration::from_millis(pause), "{waited:?}");
+        sender.abort();
+    }
+}
+
 /// Proves that a test event is signed and sent at once, and that its failure is returned.
 #[tokio::test(start_paused = true)]
 async fn a_test_event_is_sent_now() {

@@ -292,6 +292,7 @@ fn update(target: &mut Target, endpoint: Arc<Endpoint>) {
     target.is_halted = false;
     if !was_receiving || !had_url {
         target.breaker.succeeded();
+        target.resume();
         target.failing_since = None;
         target.is_warned = false;
     }

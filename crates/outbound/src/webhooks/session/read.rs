@@ -104,7 +104,11 @@ impl Session {
             }
             let Some(target) = self.targets.get_mut(&id) else { continue };
             let Some(own) = &target.own else { continue };
-            if own.window.len() > OWN_WINDOW / 2 || target.stale > 0 || target.breaker.allowed(now) == 0 {
+            if own.window.len() > OWN_WINDOW / 2
+                || target.stale > 0
+                || target.is_paused(now)
+                || target.breaker.allowed(now) == 0
+            {
                 continue;
             }
             // A probe reads for one request only, so it needs no place: many dead endpoints would take all of them.
@@ -133,7 +137,7 @@ impl Session {
         let (behind, targets) = (&self.behind, &mut self.targets);
         self.catching_up.retain(|id, _| {
             let target = targets.get_mut(id).filter(|_| behind.contains(id));
-            target.is_some_and(|target| target.breaker.allowed(now) > 0)
+            target.is_some_and(|target| !target.is_paused(now) && target.breaker.allowed(now) > 0)
         });
         if behind.len() > self.catching_up.len() {
             self.catching_up.retain(|_, began_at| began_at.elapsed() < CATCH_UP_TURN);

@@ -14,7 +14,9 @@ use tokio::{task::JoinError, time::Instant, time::timeout};
 use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, OWN_WINDOW, SLOW_AFTER},
+    limits::{
+        AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER,
+    },
     message::{self, Verdict},
     schedule::{after, elapsed, is_dead, pause_after},
     sender::WebhookPorts,
@@ -258,6 +260,10 @@ impl Session {
             self.retry_failed(id, &first, fault, verdict.retry_after);
         } else if is_gone || has_opened || is_open || events.len() > 1 {
             let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
+            if events.len() > 1 && verdict.wants_pause() {
+                let pause = pause_after(1, verdict.retry_after, random).min(MAX_BATCH_PAUSE);
+                target.pause_until(after(now, pause));
+            }
             target.put_back(events);
             for order in orders {
                 self.release(id, order);
