@@ -102,6 +102,12 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
+/// Maximum size of the events of a batch. A batch has at least one event, whatever its size.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// Assumed size of the envelope of an event, for [`MAX_BATCH_BYTES`].
+pub const ENVELOPE_BYTES: usize = 512;
+
 /// Maximum pause of an endpoint after a failed batch. Afterwards the events of the batch are sent one at a time, and
 /// `Retry-After` delays each of them by up to [`MAX_RETRY_AFTER`].
 pub const MAX_BATCH_PAUSE: Duration = Duration::from_mins(5);
