@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{
     DisabledReason, PageSize, Store, StoreError, UnderKey, WebhookChange, WebhookEndpoint, WebhookFailure,
-    WebhookHealth, WebhookRevision, WebhookUpdate, WebhookUpdated,
+    WebhookHealth, WebhookRevision, WebhookState, WebhookUpdate, WebhookUpdated,
 };
 use tokio::{
     task::JoinError,
@@ -137,7 +137,10 @@ impl Session {
                 continue;
             };
             let mut changed = endpoint.stored.clone();
-            changed.settings.disable(disabling.reason, at);
+            if !changed.settings.disable(disabling.reason, at) {
+                // The owner has disabled the endpoint. The reason states what it needs before it is enabled.
+                changed.settings.state = WebhookState::Disabled { reason: disabling.reason, at };
+            }
             let expected = changed.version;
             let update = WebhookUpdate { endpoint: changed, expected, repositions: false, by: None, at };
             updates.push((disabling, update));

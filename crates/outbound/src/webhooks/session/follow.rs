@@ -8,7 +8,7 @@ use std::{
 use dabba_domain::WebhookEndpointId;
 use dabba_store::{
     ConsumerName, DisabledReason, FeedCursor, FeedEnd, FeedPlace, FeedPosition, RevivalCause, StoreError,
-    WebhookChange, WebhookEndpoint, WebhookRevision,
+    WebhookChange, WebhookEndpoint, WebhookRevision, WebhookState,
 };
 
 use tokio::time::Instant;
@@ -148,6 +148,10 @@ impl Session {
         } else if revision > applied && has_past && !was_sending && endpoint.settings.is_enabled() {
             self.begin_revival(id, RevivalCause::Enabled, Some(revision));
         }
+        let is_recorded = matches!(
+            endpoint.settings.state,
+            WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
+        );
         let health = &endpoint.health;
         let is_proven = health
             .last_success
@@ -163,7 +167,8 @@ impl Session {
         } else if !is_known && let Some(place) = stored {
             target.own = Some(Own::new(place, saved));
         }
-        if let Some(lost) = lost.filter(|_| target.receiving().is_some()) {
+        // Also an endpoint that its owner has disabled gets this reason: the owner has to replay before enabling it.
+        if let Some(lost) = lost.filter(|_| !is_recorded) {
             target.is_halted = true;
             self.disabling.insert(id, lost);
         }
