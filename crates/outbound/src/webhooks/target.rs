@@ -95,6 +95,8 @@ pub(super) struct Target {
     pub(super) is_proven: bool,
     /// Whether the endpoint may have failures in this shard.
     pub(super) has_failures: bool,
+    /// Number of failures in this shard. Of an endpoint with many, a session counts only some at its beginning.
+    pub(super) failing: usize,
     /// Time of the first failure since the latest success.
     pub(super) failing_since: Option<Timestamp>,
     pub(super) age_checked_at: Option<Timestamp>,
@@ -302,8 +304,8 @@ mod tests {
 
     use super::*;
 
-    /// Proves that the bytes of a batch are limited, over lanes and in a lane, and that an event that is too large alone
-    /// is sent alone.
+    /// Proves that the bytes of a batch are limited, over lanes and in a lane, and that an event that is too large
+    /// alone is sent alone.
     #[test]
     fn a_batch_has_a_limit_of_bytes() {
         let mut target = Target::default();

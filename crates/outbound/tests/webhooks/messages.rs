@@ -51,8 +51,8 @@ async fn secrets_overlap() {
     sender.abort();
 }
 
-/// Proves that an earlier secret that does not open, whether it still signs or has expired, does not stop deliveries, and
-/// that they are signed by the newest secret.
+/// Proves that an earlier secret that does not open, whether it still signs or has expired, does not stop deliveries,
+/// and that they are signed by the newest secret.
 #[tokio::test(start_paused = true)]
 async fn an_earlier_secret_that_does_not_open_is_skipped() {
     let mut bench = Bench::new(24);

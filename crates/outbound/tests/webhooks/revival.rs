@@ -66,7 +66,8 @@ async fn a_replay_delivers_the_earlier_events_of_failing_orders() {
 }
 
 /// Proves that an endpoint whose start belongs to another incarnation of the database is disabled for this reason and
-/// receives nothing, also if it is changed, its owner disables it, or the sender crashes before, and that a replay lets it receive events again.
+/// receives nothing, also if it is changed, its owner disables it, or the sender crashes before, and that a replay lets
+/// it receive events again.
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_without_a_position_is_disabled() {
     let crashes = [None, Some(1_050), Some(2_050)].into_iter();

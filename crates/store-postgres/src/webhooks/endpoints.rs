@@ -71,7 +71,8 @@ const UPDATE: &str = "\
         positioned = $6, deleted_at_ns = $7 \
     WHERE id = $1";
 
-/// Locks endpoints in the order of their ids, so that reports of several senders about the same endpoints do not deadlock.
+/// Locks endpoints in the order of their ids, so that reports of several senders about the same endpoints do not
+/// deadlock.
 const LOCK: &str =
     "SELECT id FROM webhook_endpoints WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE";
 

@@ -1,7 +1,8 @@
 //! Work on the directory: changes of endpoints, their health, and disabling.
 //!
-//! A task of its own, the *visit*, calls the directory. The session begins a visit, goes on with its shard, and processes
-//! the result when the visit has ended. So a directory that is slow or does not answer delays no delivery of a shard.
+//! A task of its own, the *visit*, calls the directory. The session begins a visit, goes on with its shard, and
+//! processes the result when the visit has ended. So a directory that is slow or does not answer delays no delivery
+//! of a shard.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

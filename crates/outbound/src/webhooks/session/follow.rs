@@ -49,6 +49,7 @@ impl Session {
             for failing in &page {
                 if let Some(target) = self.targets.get_mut(&failing.endpoint) {
                     target.has_failures = true;
+                    target.failing = failing.failures as usize;
                 }
             }
             after = page.last().map(|failing| failing.endpoint);

@@ -132,7 +132,8 @@ impl Session {
         Ok(is_more)
     }
 
-    /// Frees the places of endpoints that have caught up or are paused. If others wait, a place lasts for a limited time.
+    /// Frees the places of endpoints that have caught up or are paused. If others wait, a place lasts for a limited
+    /// time.
     fn free_places(&mut self, now: Timestamp) {
         let (behind, targets) = (&self.behind, &mut self.targets);
         self.catching_up.retain(|id, _| {

@@ -131,6 +131,7 @@ impl Session {
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: self.behind.len(),
             disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
+            failing: targets.clone().map(|target| target.failing).sum(),
             disabling_soon: targets.filter(|target| target.is_warned).count(),
         };
         self.metrics.set(&self.place.name, state);

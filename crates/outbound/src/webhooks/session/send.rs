@@ -123,8 +123,8 @@ impl Session {
         true
     }
 
-    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read. After an
-    /// error, the lanes of a request stay busy, so the session must end.
+    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read. After
+    /// an error, the lanes of a request stay busy, so the session must end.
     pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> Result<bool, JoinError> {
         let mut must_read = false;
         let mut next = Some(tried);
@@ -206,8 +206,8 @@ impl Session {
         }
     }
 
-    /// Processes the failure of a request that was made with earlier settings, or before the endpoint was detached. The
-    /// failure states nothing about the present settings, so it neither disables the endpoint nor counts for its
+    /// Processes the failure of a request that was made with earlier settings, or before the endpoint was detached.
+    /// The failure states nothing about the present settings, so it neither disables the endpoint nor counts for its
     /// breaker, and it postpones no event.
     fn failed_outdated(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
         let now = self.now();
@@ -301,6 +301,7 @@ impl Session {
         });
         let Some(target) = self.targets.get_mut(&id) else { return };
         target.has_failures = true;
+        target.failing = target.failing.saturating_add(1);
         let dropped = target.drop_lane(order);
         for queued in events.into_iter().chain(dropped) {
             self.decide(id, queued.source);
