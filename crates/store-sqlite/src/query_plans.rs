@@ -78,6 +78,7 @@ const STATEMENTS: &[&str] = &[
     consumers::IS_HELD,
     consumers::JOIN,
     consumers::RELEASE,
+    deliveries::COUNT,
     deliveries::DELETE_ATTEMPTS,
     deliveries::DELETE_FAILURE,
     deliveries::DELETE_FAILURES,

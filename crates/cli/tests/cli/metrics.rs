@@ -105,7 +105,7 @@ fn everything() -> Vec<MetricFamily> {
     let shards = ["--shards", file.to_str().unwrap()];
     let servers = [Server::start(data[0].path(), &shards), Server::start(data[1].path(), &[])];
     let worker = Working::start(data[0].path(), &[&shards[..], &["--admin-listen", "127.0.0.1:0"]].concat());
-    // The series of attempts exists only after an attempt.
+    // The gauges of a shard exist only while a session reports them.
     let receiver = Receiver::start();
     let endpoint =
         servers[1].client("admin").post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()}));
@@ -116,10 +116,11 @@ fn everything() -> Vec<MetricFamily> {
         let placed = server.client("customer").post(&path).idempotency_key("1").json(order);
         assert_eq!(block_on(placed.send()).unwrap().status, 201);
     }
-    eventually_blocking("an attempt is counted", || {
+    eventually_blocking("an attempt is counted, and a session reports", || {
         let families = measured(&servers[1].announced_text("/address"));
-        let delivered = [("outcome", "delivered")];
-        value(&families, "dabba_webhook_attempts_total", &delivered).map(drop).ok_or("no attempt")
+        let delivered = value(&families, "dabba_webhook_attempts_total", &[("outcome", "delivered")]);
+        let is_reported = value(&families, "dabba_webhook_lag_seconds", &[]).is_some();
+        (is_reported && delivered.is_some_and(|count| count > 0.0)).then_some(()).ok_or("no attempt")
     });
     let addresses = [
         servers[0].announced_text("/address"),

@@ -10,7 +10,7 @@ use dabba_engine::{
     MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY, TargetUrl, sealing::SecretKeys,
     webhook_secret_place as secret_place,
 };
-use dabba_store::{FeedEvent, WebhookEndpoint, WebhookOwner};
+use dabba_store::{FeedEvent, SealedSecret, WebhookEndpoint, WebhookOwner};
 
 use super::signature::{MAX_SIGNING_SECRETS, WebhookSecret};
 use crate::public::Audience;
@@ -29,7 +29,8 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(stored: WebhookEndpoint, keys: &SecretKeys) -> Self {
+    /// Prepares an endpoint for deliveries at a time or later.
+    pub(super) fn new(stored: WebhookEndpoint, keys: &SecretKeys, at: Timestamp) -> Self {
         let settings = &stored.settings;
         Self {
             audience: match stored.owner {
@@ -40,7 +41,7 @@ impl Endpoint {
             batch: settings.batch.clamp(1, MAX_WEBHOOK_BATCH) as usize,
             concurrency: settings.concurrency.clamp(1, MAX_WEBHOOK_CONCURRENCY) as usize,
             types: settings.types.iter().cloned().collect(),
-            secrets: opened(&stored, keys),
+            secrets: opened(&stored, keys, at),
             stored,
         }
     }
@@ -64,17 +65,34 @@ impl Endpoint {
     }
 }
 
+/// Returns the secrets that sign at a time or later and that open, newest first. Fails if the newest one does not open:
+/// receivers may know only that one. An older one that does not open is logged and skipped.
 fn opened(
     stored: &WebhookEndpoint,
     keys: &SecretKeys,
+    at: Timestamp,
 ) -> Result<Vec<(WebhookSecret, Option<Timestamp>)>, String> {
     let row = stored.id.to_string();
-    let open = |sealed: &dabba_store::SealedSecret| {
+    let open = |sealed: &SealedSecret| {
         let bytes = keys.open(secret_place(&row), &sealed.sealed).map_err(|error| error.to_string())?;
-        let secret = WebhookSecret::from_bytes(bytes.as_bytes()).map_err(|error| error.to_string())?;
-        Ok((secret, sealed.until))
+        WebhookSecret::from_bytes(bytes.as_bytes()).map_err(|error| error.to_string())
     };
-    stored.settings.secrets.iter().map(open).collect()
+    let valid = stored.settings.secrets.iter().filter(|sealed| sealed.until.is_none_or(|until| at < until));
+    let mut secrets = Vec::new();
+    for (index, sealed) in valid.enumerate() {
+        match open(sealed) {
+            Ok(secret) => secrets.push((secret, sealed.until)),
+            Err(error) if index == 0 => return Err(error),
+            Err(error) => {
+                tracing::warn!(
+                    endpoint = row,
+                    error,
+                    "an earlier secret of a webhook endpoint does not open"
+                );
+            }
+        }
+    }
+    Ok(secrets)
 }
 
 /// The endpoints that receive the events of the shared reader, by restaurant. An event costs one lookup, and work only

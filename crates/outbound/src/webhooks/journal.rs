@@ -59,14 +59,18 @@ impl Journal {
         self.health.entry(endpoint).or_default()
     }
 
-    /// Returns the health of endpoints that is not written yet.
-    pub(super) fn unwritten_health(&self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
-        self.health.iter().map(|(id, health)| (*id, health.clone())).collect()
+    /// Removes and returns the health of endpoints that is not written yet.
+    pub(super) fn take_health(&mut self) -> Vec<(WebhookEndpointId, WebhookHealth)> {
+        self.health.drain().collect()
     }
 
-    /// Forgets the health of endpoints after it was written.
-    pub(super) fn health_written(&mut self) {
-        self.health.clear();
+    /// Adds health that could not be written. What was recorded since then is newer, and stays.
+    pub(super) fn put_back_health(&mut self, health: Vec<(WebhookEndpointId, WebhookHealth)>) {
+        for (id, earlier) in health {
+            let health = self.health(id);
+            health.last_success = health.last_success.or(earlier.last_success);
+            health.last_failure = health.last_failure.take().or(earlier.last_failure);
+        }
     }
 
     pub(super) fn forget(&mut self, endpoint: WebhookEndpointId) {

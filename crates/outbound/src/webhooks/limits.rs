@@ -10,6 +10,9 @@ pub const LEASE: Duration = Duration::from_secs(15);
 /// Interval of checkpoints. Each one extends the lease.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Time after the last extension after which a session without a change extends its lease.
+pub const EXTEND_AFTER: Duration = Duration::from_secs(5);
+
 /// Time after the last extension at which a session ends on its own, before its lease expires.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 
@@ -20,11 +23,18 @@ pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Interval at which the feed is polled. A commit in the same process ends the pause early.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Interval at which changes of endpoints are read, and at which due failures are read.
+/// Interval at which due failures are read, and pause between two visits of the directory, which read changes of
+/// endpoints.
 pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Maximum number of changes of endpoints in one read.
 pub const CHANGES_PER_READ: u32 = 1_000;
+
+/// Maximum number of endpoints that one visit of the directory disables, and whose age it reads.
+pub const DIRECTORY_CALLS: usize = 16;
+
+/// Maximum number of endpoints whose health one call writes.
+pub const HEALTH_PER_WRITE: usize = 1_000;
 
 /// Interval at which a sender without the lease requests it.
 pub const LEASE_INTERVAL: Duration = Duration::from_secs(2);
@@ -47,6 +57,16 @@ pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
 
 /// Maximum number of endpoints of a shard that read a page of their own in one turn of the loop.
 pub const CATCH_UP_READS: usize = 4;
+
+/// Duration of the reads of one turn for endpoints that are behind after which no further one begins. Requests are sent
+/// and the shared reader reads between two turns.
+pub const CATCH_UP_TIME: Duration = Duration::from_millis(50);
+
+/// Maximum number of endpoints of a shard that catch up at the same time. Probes of open breakers do not count.
+pub const MAX_CATCHING_UP: usize = 64;
+
+/// Time for which an endpoint catches up while others wait for a place.
+pub const CATCH_UP_TURN: Duration = Duration::from_secs(30);
 
 /// Maximum number of requests in flight in one process. The shards share them equally.
 pub const MAX_IN_FLIGHT: usize = 256;
@@ -82,6 +102,16 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
+/// Maximum size of the events of a batch. A batch has at least one event, whatever its size.
+pub const MAX_BATCH_BYTES: usize = 1 << 20;
+
+/// Assumed size of the envelope of an event, for [`MAX_BATCH_BYTES`].
+pub const ENVELOPE_BYTES: usize = 512;
+
+/// Maximum pause of an endpoint after a failed batch. Afterwards the events of the batch are sent one at a time, and
+/// `Retry-After` delays each of them by up to [`MAX_RETRY_AFTER`].
+pub const MAX_BATCH_PAUSE: Duration = Duration::from_mins(5);
+
 /// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint. A failure
 /// after a connection was made counts once per order.
 pub const BREAKER_FAILURES: u32 = 5;
@@ -105,10 +135,16 @@ pub const HEALTH_INTERVAL: Duration = Duration::from_mins(1);
 /// feed's events up to this version are not delivered again.
 pub const MAX_HANDED_OVER: usize = 10_000;
 
+/// Maximum number of deleted endpoints, and of revivals, that make a step in one turn of the loop.
+pub const STEPS_PER_TURN: usize = 16;
+
+/// Duration of the steps of one turn after which no further one begins.
+pub const STEPS_TIME: Duration = Duration::from_secs(1);
+
 /// Number of failures deleted in one step for a deleted endpoint.
 pub const FORGET_STEP: u32 = 500;
 
-/// Maximum number of failures that a step of a revival changes. A turn of the loop makes one step per endpoint.
+/// Maximum number of failures that a step of a revival changes. A turn of the loop makes at most one step per endpoint.
 pub const REVIVAL_STEP: u32 = 500;
 
 /// Time between two failures that a revival makes due.

@@ -21,6 +21,9 @@ pub const TEST_TYPE: &str = "app.dabba.webhook.test.v1";
 /// Status by which an endpoint states that it is gone for good.
 const GONE: u16 = 410;
 
+/// Statuses by which an endpoint states that it gets too much.
+const OVERLOADED: [u16; 2] = [429, 503];
+
 /// Returns the request that delivers events. An endpoint with batches gets every delivery as an array, even of one
 /// event.
 ///
@@ -136,6 +139,11 @@ impl Verdict {
     /// Returns whether the endpoint states that it is gone.
     pub(super) fn is_gone(&self) -> bool {
         self.status == Some(GONE)
+    }
+
+    /// Returns whether the endpoint asks for a pause, whatever the events are.
+    pub(super) fn wants_pause(&self) -> bool {
+        self.retry_after.is_some() || self.status.is_some_and(|status| OVERLOADED.contains(&status))
     }
 
     pub(super) fn duration_ms(&self) -> u32 {

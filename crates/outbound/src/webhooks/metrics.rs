@@ -30,6 +30,7 @@ pub(super) struct SessionState {
     pub(super) behind: usize,
     pub(super) disabled: usize,
     pub(super) disabling_soon: usize,
+    pub(super) failing: usize,
 }
 
 /// Metrics of the senders of a process.
@@ -46,6 +47,7 @@ pub struct WebhookMetrics {
     behind: Family<ShardLabel, Gauge>,
     disabled: Family<ShardLabel, Gauge>,
     disabling_soon: Family<ShardLabel, Gauge>,
+    failing: Family<ShardLabel, Gauge>,
 }
 
 impl WebhookMetrics {
@@ -61,8 +63,14 @@ impl WebhookMetrics {
         add("dabba_webhook_endpoints_disabled", "Disabled endpoints, per shard", &self.disabled);
         let help = "Endpoints that have failed for 4 days and will be disabled within a day, per shard";
         add("dabba_webhook_endpoints_disabling_soon", help, &self.disabling_soon);
+        let help = "Orders whose delivery to an endpoint failed, dead letters included, per shard";
+        add("dabba_webhook_failing_orders", help, &self.failing);
         let help = "Age of the oldest event with an undecided delivery, in seconds, per shard";
         registry.register("dabba_webhook_lag_seconds", help, self.lag_seconds.clone());
+        for outcome in ["delivered", "failed"] {
+            // A counter that appears with its first increment hides that increment from `rate`.
+            drop(self.attempts.get_or_create(&OutcomeLabel { outcome }));
+        }
         registry.register(
             "dabba_webhook_attempts",
             "Requests to endpoints, by outcome",
@@ -107,5 +115,24 @@ impl WebhookMetrics {
         self.behind.get_or_create(&label).set(number(state.behind));
         self.disabled.get_or_create(&label).set(number(state.disabled));
         self.disabling_soon.get_or_create(&label).set(number(state.disabling_soon));
+        self.failing.get_or_create(&label).set(number(state.failing));
+    }
+
+    /// Removes the gauges of a shard.
+    pub(super) fn clear(&self, shard: &str) {
+        let label = ShardLabel { shard: shard.to_owned() };
+        self.lag_seconds.remove(&label);
+        let gauges = [
+            &self.lag_events,
+            &self.in_flight,
+            &self.open_breakers,
+            &self.behind,
+            &self.disabled,
+            &self.disabling_soon,
+            &self.failing,
+        ];
+        for gauge in gauges {
+            gauge.remove(&label);
+        }
     }
 }

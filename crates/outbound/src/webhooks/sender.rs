@@ -131,8 +131,11 @@ impl WebhookSender {
                 Ok(LeaseTaken::Held { .. }) => part.succeeded(),
                 Err(error) => part.refused(&error.to_string()),
             }
-            if matches!(ended, Some(Ended::Stopped)) {
-                return Ok(());
+            match ended {
+                Some(Ended::Stopped) => return Ok(()),
+                // The supervisor logs and counts the failure, and starts the part again.
+                Some(Ended::Failed(text)) => return Err(text),
+                Some(Ended::LeaseLost) | None => {}
             }
             tokio::select! {
                 biased;
@@ -184,9 +187,9 @@ impl WebhookSender {
     /// stored.
     pub async fn send_test(&self, id: WebhookEndpointId) -> Result<TestAttempt, TestError> {
         let stored = self.ports.store.webhook_endpoint(id).await?.ok_or(TestError::NotFound)?;
-        let endpoint = Endpoint::new(stored, &self.ports.keys);
-        let request = test_request(&endpoint, self.ports.clock.now(), self.ports.random.next_u64());
-        let verdict = attempt(&self.ports, request).await;
+        let endpoint = Endpoint::new(stored, &self.ports.keys, self.ports.clock.now());
+        let build = || test_request(&endpoint, self.ports.clock.now(), self.ports.random.next_u64());
+        let verdict = attempt(&self.ports, build).await;
         let status = verdict.status;
         let duration_ms = verdict.duration_ms();
         let outcome = match verdict.error {

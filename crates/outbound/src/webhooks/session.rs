@@ -1,5 +1,6 @@
 //! A session: the work of one sender on one shard while it holds the lease.
 
+mod directory;
 mod follow;
 mod read;
 mod retry;
@@ -24,6 +25,7 @@ use tokio::{
 
 pub(super) use self::send::attempt;
 use self::{
+    directory::Visit,
     revive::Reviving,
     send::{Flight, Tried},
 };
@@ -55,6 +57,16 @@ pub(super) struct Session {
     extended_at: Instant,
     shared: Window,
     saved_shared: Option<(FeedPlace, WebhookRevision)>,
+    /// Work on the directory that is under way: at most one task.
+    visits: JoinSet<Visit>,
+    /// The end of the latest visit.
+    visited_at: Instant,
+    /// Revision up to which changes of endpoints are read. After it, more pages may follow.
+    read_to: WebhookRevision,
+    /// Whether the latest read of changes was full.
+    is_more_changed: bool,
+    /// Whether changes were carried out since the latest steps of deletions and revivals.
+    has_changed: bool,
     /// Revision up to which changes of endpoints are carried out, except for `forgetting`, `reviving` and `unknown`.
     applied: WebhookRevision,
     targets: HashMap<WebhookEndpointId, Target>,
@@ -62,9 +74,11 @@ pub(super) struct Session {
     index: Index,
     /// Endpoints that may receive events and are not enrolled.
     behind: BTreeSet<WebhookEndpointId>,
+    /// Endpoints that are behind and read the feed now, with the time at which each began.
+    catching_up: BTreeMap<WebhookEndpointId, Instant>,
     /// Endpoints with lanes that are ready.
     ready: BTreeSet<WebhookEndpointId>,
-    /// The endpoint whose turn was last: among those that are ready, that are behind, and that have failures.
+    /// The endpoints whose turn was last.
     turns: Turns,
     journal: Journal,
     flights: HashMap<u64, Flight>,
@@ -94,6 +108,8 @@ pub(super) struct Session {
 #[derive(Clone, Copy)]
 struct Disabling {
     reason: DisabledReason,
+    /// Revision of the endpoint that failed.
+    of: WebhookRevision,
     /// Revision of the change whose start does not apply. Until the endpoint is disabled, a crash repeats the change.
     revision: Option<WebhookRevision>,
 }
@@ -103,6 +119,10 @@ struct Turns {
     send: Option<WebhookEndpointId>,
     read: Option<WebhookEndpointId>,
     retry: Option<WebhookEndpointId>,
+    forget: Option<WebhookEndpointId>,
+    revive: Option<WebhookEndpointId>,
+    disable: Option<WebhookEndpointId>,
+    age: Option<WebhookEndpointId>,
 }
 
 /// Why a session ended.
@@ -111,6 +131,8 @@ pub(super) enum Ended {
     Stopped,
     /// Another sender has the lease, or the lease could not be extended in time.
     LeaseLost,
+    /// A defect: the text states it.
+    Failed(String),
 }
 
 /// Runs a call of the store for a limited time.
@@ -119,6 +141,14 @@ async fn limited<T>(
 ) -> Result<T, StoreError> {
     let unavailable = || StoreError::Unavailable("it did not answer the sender of webhooks in time".into());
     timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
+}
+
+/// A session that has ended reports nothing: the gauges of the shard are those of the next session, which may belong to
+/// another process.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.metrics.clear(&self.place.name);
+    }
 }
 
 impl Session {
@@ -144,10 +174,16 @@ impl Session {
             extended_at,
             shared: Window::new(shared),
             saved_shared: stored.map(|stored| (stored.place, stored.known)),
+            visits: JoinSet::new(),
+            visited_at: Instant::now(),
+            read_to: known,
+            is_more_changed: false,
+            has_changed: false,
             applied: known,
             targets: HashMap::new(),
             index: Index::default(),
             behind: BTreeSet::new(),
+            catching_up: BTreeMap::new(),
             ready: BTreeSet::new(),
             turns: Turns::default(),
             journal: Journal::default(),
@@ -179,19 +215,26 @@ impl Session {
             let must_read = tokio::select! {
                 biased;
                 () = &mut stop => return self.finish().await,
-                Some(tried) = self.tasks.join_next() => self.complete_all(tried),
+                Some(visited) = self.visits.join_next() => match self.end_visit(visited).await {
+                    Ok(()) => false,
+                    Err(error) => return Ended::Failed(format!("work on the directory of webhooks failed: {error}")),
+                },
+                Some(tried) = self.tasks.join_next() => match self.complete_all(tried) {
+                    Ok(must_read) => must_read,
+                    Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
+                },
                 _ = poll.tick() => true,
                 () = signal.notified() => true,
             };
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
             }
-            if followed_at.elapsed() >= FOLLOW_INTERVAL {
-                followed_at = Instant::now();
-                if !self.follow().await {
+            self.begin_visit();
+            if std::mem::take(&mut self.has_changed) || followed_at.elapsed() >= FOLLOW_INTERVAL {
+                if !self.forget().await || !self.revive().await {
                     return Ended::LeaseLost;
                 }
-                self.change_directory().await;
+                followed_at = Instant::now();
                 self.claim_again = true;
             }
             self.refill().await;
@@ -219,13 +262,21 @@ impl Session {
     async fn finish(&mut self) -> Ended {
         let drained = async {
             while let Some(tried) = self.tasks.join_next().await {
-                self.complete_all(tried);
+                if let Err(error) = self.complete_all(tried) {
+                    tracing::error!(%error, "a request to a webhook endpoint was lost");
+                }
+            }
+            while let Some(visited) = self.visits.join_next().await {
+                if let Err(error) = self.end_visit(visited).await {
+                    tracing::error!(%error, "work on the directory of webhooks failed");
+                }
             }
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
-        self.write_health().await;
-        if self.save().await { Ended::Stopped } else { Ended::LeaseLost }
+        let is_saved = self.save().await;
+        self.write_last_health().await;
+        if is_saved { Ended::Stopped } else { Ended::LeaseLost }
     }
 
     fn now(&self) -> Timestamp {

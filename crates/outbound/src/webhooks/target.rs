@@ -8,7 +8,12 @@ use std::{
 use dabba_domain::{OrderId, Timestamp};
 use dabba_store::{FeedEvent, FeedPlace, FeedPosition, WebhookFailure};
 
-use super::{endpoint::Endpoint, schedule::Breaker, window::Window};
+use super::{
+    endpoint::Endpoint,
+    limits::{ENVELOPE_BYTES, MAX_BATCH_BYTES},
+    schedule::Breaker,
+    window::Window,
+};
 
 /// Where a queued event comes from, with the number of its entry in the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,12 +87,16 @@ pub(super) struct Target {
     /// Number of requests in flight from before the endpoint was detached.
     pub(super) stale: usize,
     pub(super) breaker: Breaker,
+    /// Time until which nothing is sent, because the endpoint asked for a pause.
+    paused_until: Option<Timestamp>,
     /// Whether the latest request took long.
     pub(super) is_slow: bool,
     /// Whether a request has succeeded. Until then, one request at a time is sent.
     pub(super) is_proven: bool,
     /// Whether the endpoint may have failures in this shard.
     pub(super) has_failures: bool,
+    /// Number of failures in this shard. Of an endpoint with many, a session counts only some at its beginning.
+    pub(super) failing: usize,
     /// Time of the first failure since the latest success.
     pub(super) failing_since: Option<Timestamp>,
     pub(super) age_checked_at: Option<Timestamp>,
@@ -109,9 +118,26 @@ impl Target {
 
     /// Returns how many more requests may be sent now.
     pub(super) fn free(&mut self, now: Timestamp) -> usize {
+        if self.is_paused(now) {
+            return 0;
+        }
         let concurrency = self.receiving().map_or(0, |endpoint| endpoint.concurrency);
         let limit = if self.is_proven { concurrency } else { concurrency.min(1) };
         limit.min(self.breaker.allowed(now)).saturating_sub(self.in_flight)
+    }
+
+    /// Sends nothing until a time. An earlier pause that lasts longer stays.
+    pub(super) fn pause_until(&mut self, until: Timestamp) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// Ends a pause.
+    pub(super) const fn resume(&mut self) {
+        self.paused_until = None;
+    }
+
+    pub(super) fn is_paused(&self, now: Timestamp) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 
     pub(super) const fn queued(&self) -> usize {
@@ -167,11 +193,11 @@ impl Target {
 
     /// Takes the events of the next request, and marks their lanes as busy.
     fn take(&mut self, batch: usize) -> Vec<Queued> {
-        let mut taken = Vec::new();
+        let (mut taken, mut bytes) = (Vec::new(), 0);
         while taken.len() < batch
             && let Some(order) = self.ready.front().copied()
         {
-            let Some(lane) = self.lanes.get_mut(&order) else {
+            let Some(lane) = self.lanes.get_mut(&order).filter(|lane| !lane.queue.is_empty()) else {
                 self.ready.pop_front();
                 continue;
             };
@@ -179,9 +205,21 @@ impl Target {
             if is_single && !taken.is_empty() {
                 break;
             }
+            let most = if is_single { 1 } else { batch - taken.len() };
+            let mut count = 0;
+            for queued in lane.queue.iter().take(most) {
+                let size = size_of_event(&queued.event);
+                if bytes + size > MAX_BATCH_BYTES && taken.len() + count > 0 {
+                    break;
+                }
+                bytes += size;
+                count += 1;
+            }
+            if count == 0 {
+                break;
+            }
             self.ready.pop_front();
             lane.is_busy = true;
-            let count = if is_single { 1 } else { lane.queue.len().min(batch - taken.len()) };
             lane.alone = lane.alone.saturating_sub(count);
             taken.extend(lane.queue.drain(..count));
             if is_single {
@@ -252,5 +290,48 @@ impl Target {
         self.ready.clear();
         self.queued = 0;
         events
+    }
+}
+
+/// Returns about how many bytes an event adds to a body.
+fn size_of_event(event: &FeedEvent) -> usize {
+    ENVELOPE_BYTES + event.actor.len() + event.data.as_ref().map_or(0, |data| data.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use dabba_domain::{AccountId, Bucket, RestaurantId};
+
+    use super::*;
+
+    /// Proves that the bytes of a batch are limited, over lanes and in a lane, and that an event that is too large
+    /// alone is sent alone.
+    #[test]
+    fn a_batch_has_a_limit_of_bytes() {
+        let mut target = Target::default();
+        let bucket = Bucket::from_random(1);
+        let push = |target: &mut Target, order: u64, version, bytes: usize| {
+            let event = FeedEvent {
+                position: FeedPosition::START,
+                order_id: OrderId::generate(Timestamp::UNIX_EPOCH, bucket, order << 8),
+                restaurant_id: RestaurantId::generate(Timestamp::UNIX_EPOCH, bucket, 1),
+                customer_id: AccountId::generate(Timestamp::UNIX_EPOCH, bucket, 1),
+                version,
+                at: Timestamp::UNIX_EPOCH,
+                name: "placed".into(),
+                actor: "{}".into(),
+                data: Some("x".repeat(bytes).into()),
+                is_newer: false,
+            };
+            target.push(Queued { event: Arc::new(event), source: Source::History });
+        };
+        let half = MAX_BATCH_BYTES / 2 - 2 * ENVELOPE_BYTES;
+        for (order, version, bytes) in
+            [(1, 1, half), (1, 2, half), (1, 3, half), (2, 1, MAX_BATCH_BYTES), (3, 1, 0)]
+        {
+            push(&mut target, order, version, bytes);
+        }
+        let sizes: Vec<usize> = (0..3).map(|_| target.take(100).len()).collect();
+        assert_eq!((sizes, target.queued()), (vec![2, 1, 1], 1));
     }
 }

@@ -1,9 +1,9 @@
 //! Endpoints that fail do not affect others.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    bench::Bench,
+    bench::{Bench, Fault, Moment},
     script::{Answer, always, healthy},
 };
 
@@ -216,5 +216,59 @@ async fn endpoints_that_match_nothing_cost_nothing() {
     assert_eq!(bench.calls("webhook_failures_of"), lookups);
     let shared = bench.store.feed_position(0, &group, None).await.unwrap().unwrap();
     assert_eq!(shared.place.position, bench.store.feed_end(0).await.unwrap().position);
+    sender.abort();
+}
+
+/// Proves that a directory that does not answer delays no delivery.
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_hangs_delays_no_delivery() {
+    let mut bench = Bench::new(43);
+    let url = "https://good.example/";
+    bench.endpoint(url, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(url, Duration::from_secs(5)).await;
+    for method in ["webhook_changes", "report_webhook_health"] {
+        for _ in 0..100 {
+            bench.probe.trap(method, Moment::Before, Fault::Waits(Arc::default()));
+        }
+    }
+    let before = bench.calls("webhook_changes");
+    for _ in 0..90 {
+        bench.place().await;
+        bench.until_complete(url, PROMPT).await;
+        bench.pass(Duration::from_secs(1)).await;
+    }
+    let visits = bench.calls("webhook_changes") - before;
+    assert!((10..30).contains(&visits), "{visits} visits");
+    // Once the directory answers, changes are carried out again.
+    bench.probe.clear();
+    let late = "https://late.example/";
+    bench.endpoint(late, healthy(), |_| {}).await;
+    let order = bench.place().await.to_string();
+    let arrived = || bench.endpoints.accepted(late).iter().any(|(of, _)| *of == order);
+    bench.until(Duration::from_secs(10), "the event of the new endpoint", arrived).await;
+    sender.abort();
+}
+
+/// Proves that a limited number of endpoints catch up at the same time, and that all of them get their turn.
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_are_behind_take_turns() {
+    let mut bench = Bench::new(45);
+    let urls: Vec<String> = (0..100).map(|number| format!("https://slow-{number}.example/")).collect();
+    for url in &urls {
+        bench.endpoint(url, always(9_000, Answer::Status(200)), |_| {}).await;
+    }
+    let good = "https://good.example/";
+    bench.endpoint(good, healthy(), |_| {}).await;
+    for _ in 0..200 {
+        bench.place().await;
+    }
+    let sender = bench.start();
+    bench.pass(Duration::from_secs(8)).await;
+    let begun = || urls.iter().filter(|url| !bench.endpoints.calls(url).is_empty()).count();
+    assert!((20..=64).contains(&begun()), "{} endpoints", begun());
+    bench.until(Duration::from_mins(3), "the turn of each endpoint", || begun() == urls.len()).await;
+    bench.until_complete(good, Duration::from_mins(3)).await;
     sender.abort();
 }

@@ -187,6 +187,49 @@ fn shown(metrics: &WebhookMetrics) -> String {
     text
 }
 
+/// Proves that a sender whose session has ended shows no gauges of the shard, and that all outcomes of attempts are
+/// shown from the start.
+#[tokio::test(start_paused = true)]
+async fn gauges_end_with_the_session() {
+    let mut bench = Bench::new(44);
+    let sender = bench.sender();
+    let metrics = Arc::clone(sender.metrics());
+    for outcome in ["delivered", "failed"] {
+        let expected = format!("attempts_total{{outcome=\"{outcome}\"}} 0");
+        assert!(shown(&metrics).contains(&expected), "{}", shown(&metrics));
+    }
+    let sender = tokio::spawn(sender.run(std::future::pending()));
+    bench.until(seconds(10), "a gauge", || shown(&metrics).contains("shard=\"main\"")).await;
+    sender.abort();
+    bench.until(seconds(1), "the end of the gauges", || !shown(&metrics).contains("shard=\"main\"")).await;
+}
+
+/// Proves that the gauge of failing orders counts the stored failures, also after a crash, and ends at 0.
+#[tokio::test(start_paused = true)]
+async fn failing_orders_are_counted() {
+    let mut bench = Bench::new(46);
+    bench.endpoint(URL, always(5, Answer::Status(422)), |_| {}).await;
+    for is_second in [false, true] {
+        let sender = bench.sender();
+        let metrics = Arc::clone(sender.metrics());
+        let sender = tokio::spawn(sender.run(std::future::pending()));
+        if !is_second {
+            for _ in 0..3 {
+                bench.place().await;
+            }
+        }
+        let is_counted = || shown(&metrics).contains("failing_orders{shard=\"main\"} 3");
+        bench.until(seconds(30), "three failing orders", is_counted).await;
+        if is_second {
+            bench.endpoints.script(URL, healthy());
+            bench.until_complete(URL, seconds(60)).await;
+            let is_empty = || shown(&metrics).contains("failing_orders{shard=\"main\"} 0");
+            bench.until(seconds(5), "no failing orders", is_empty).await;
+        }
+        sender.abort();
+    }
+}
+
 /// Proves that a deleted endpoint receives nothing more, and leaves no rows behind.
 #[tokio::test(start_paused = true)]
 async fn a_deleted_endpoint_is_forgotten() {

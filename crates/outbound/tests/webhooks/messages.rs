@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dabba_engine::SeededRandom;
 use dabba_outbound::webhooks::{TEST_TYPE, TestError, signature::WebhookSecret};
-use dabba_store::{AttemptOutcome, WebhookContentType};
+use dabba_store::{AttemptOutcome, SealedSecret, WebhookContentType};
 use standardwebhooks::Webhook;
 
 use crate::{
@@ -51,6 +51,28 @@ async fn secrets_overlap() {
     sender.abort();
 }
 
+/// Proves that an earlier secret that does not open, whether it still signs or has expired, does not stop deliveries,
+/// and that they are signed by the newest secret.
+#[tokio::test(start_paused = true)]
+async fn an_earlier_secret_that_does_not_open_is_skipped() {
+    let mut bench = Bench::new(24);
+    let now = dabba_engine::Clock::now(&*bench.clock);
+    let (damaged, expired) = (vec![1; 80].into_boxed_slice(), now - Duration::from_mins(1));
+    let change = |endpoint: &mut dabba_store::WebhookEndpoint| {
+        for until in [now + Duration::from_hours(1), expired] {
+            endpoint.settings.secrets.push(SealedSecret { sealed: damaged.clone(), until: Some(until) });
+        }
+    };
+    bench.endpoint(URL, healthy(), change).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(URL, Duration::from_secs(10)).await;
+    let call = &bench.endpoints.calls(URL)[0];
+    assert!(is_signed_by(call, &WebhookSecret::generate(&SeededRandom::new(1))), "{call:?}");
+    assert_eq!(call.headers["webhook-signature"].split(' ').count(), 1);
+    sender.abort();
+}
+
 /// Proves that a failed batch is retried one event at a time, and that only the event that fails waits.
 #[tokio::test(start_paused = true)]
 async fn a_failed_batch_is_retried_one_event_at_a_time() {
@@ -77,6 +99,28 @@ async fn a_failed_batch_is_retried_one_event_at_a_time() {
     assert!(calls.iter().all(|call| call.body.starts_with('[')));
     assert!(calls.iter().all(|call| call.headers["content-type"] == "application/cloudevents-batch+json"));
     sender.abort();
+}
+
+/// Proves that a batch that fails with `Retry-After`, or with a status that asks for a pause, is not retried before.
+#[tokio::test(start_paused = true)]
+async fn a_failed_batch_pauses_its_endpoint() {
+    for (answer, pause) in [(Answer::RetryAfter(45), 45_000), (Answer::Status(429), 800)] {
+        let mut bench = Bench::new(25);
+        let script = move |call: &Call| {
+            (Duration::from_millis(5), if call.number == 0 { answer } else { Answer::Status(200) })
+        };
+        bench.endpoint(URL, Box::new(script), |endpoint| endpoint.settings.batch = 50).await;
+        for _ in 0..10 {
+            bench.place().await;
+        }
+        let sender = bench.start();
+        bench.until_complete(URL, Duration::from_mins(1)).await;
+        let calls = bench.endpoints.calls(URL);
+        assert!(calls[0].events.len() > 1, "{:?}", calls[0]);
+        let waited = calls[1].at - calls[0].at;
+        assert!(waited >= Duration::from_millis(pause), "{waited:?}");
+        sender.abort();
+    }
 }
 
 /// Proves that a test event is signed and sent at once, and that its failure is returned.

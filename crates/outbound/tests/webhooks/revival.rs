@@ -66,10 +66,14 @@ async fn a_replay_delivers_the_earlier_events_of_failing_orders() {
 }
 
 /// Proves that an endpoint whose start belongs to another incarnation of the database is disabled for this reason and
-/// receives nothing, also if it is changed or the sender crashes before, and that a replay lets it receive events again.
+/// receives nothing, also if it is changed, its owner disables it, or the sender crashes before, and that a replay lets
+/// it receive events again.
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_without_a_position_is_disabled() {
-    for crash_after in [None, Some(1_050), Some(2_050)] {
+    let crashes = [None, Some(1_050), Some(2_050)].into_iter();
+    for (crash_after, is_disabled) in
+        crashes.flat_map(|crash_after| [(crash_after, false), (crash_after, true)])
+    {
         let mut bench = Bench::new(36);
         let mut sender = bench.start();
         let other = "https://other.example/";
@@ -80,7 +84,15 @@ async fn an_endpoint_without_a_position_is_disabled() {
         lost.set(&source, Incarnation::new(1), FeedPosition { transaction: 0, sequence: 1 });
         let start = lost.to_string();
         let id = bench.endpoint(URL, healthy(), |endpoint| endpoint.settings.start = start).await;
-        bench.change(id, false, |endpoint| endpoint.settings.concurrency = 2).await;
+        let now = bench.clock.now();
+        bench
+            .change(id, false, |endpoint| {
+                endpoint.settings.concurrency = 2;
+                if is_disabled {
+                    endpoint.settings.disable(DisabledReason::Requested, now);
+                }
+            })
+            .await;
         if let Some(millis) = crash_after {
             bench.pass(Duration::from_millis(millis)).await;
             sender.abort();
@@ -94,7 +106,7 @@ async fn an_endpoint_without_a_position_is_disabled() {
             stored.settings.state,
             WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
         );
-        assert!(is_lost, "{crash_after:?}: {stored:?}");
+        assert!(is_lost, "{crash_after:?} {is_disabled}: {stored:?}");
         assert!(bench.endpoints.calls(URL).is_empty());
         let (now, start) = (bench.clock.now(), FeedCursor::at_start(&bench.store.feed_sources()).to_string());
         bench

@@ -93,7 +93,9 @@ const FIND_FAILING: &str = "\
         FROM failing WHERE failing.endpoint_id IS NOT NULL) \
     SELECT failing.endpoint_id, (SELECT next_attempt_at_ns FROM webhook_failures \
         WHERE webhook_failures.endpoint_id = failing.endpoint_id AND dead_at_ns IS NULL \
-        ORDER BY next_attempt_at_ns LIMIT 1) \
+        ORDER BY next_attempt_at_ns LIMIT 1), \
+        (SELECT count(*) FROM (SELECT 1 FROM webhook_failures \
+            WHERE webhook_failures.endpoint_id = failing.endpoint_id LIMIT $3) AS counted) \
     FROM failing WHERE failing.endpoint_id IS NOT NULL LIMIT $2";
 
 const LIST: &str = concat!(
@@ -257,9 +259,11 @@ pub(super) async fn failing(
     limit: u32,
 ) -> Result<Vec<FailingEndpoint>, Failure> {
     let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
-    let rows = connection.query(FIND_FAILING, &[&after, &i64::from(limit)]).await?;
+    let most = i64::from(FailingEndpoint::MAX_COUNTED);
+    let rows = connection.query(FIND_FAILING, &[&after, &i64::from(limit), &most]).await?;
     collect(&rows, |row| {
-        Ok(FailingEndpoint { endpoint: row.id(0)?, next_attempt_at: row.optional_timestamp(1)? })
+        let (endpoint, next_attempt_at) = (row.id(0)?, row.optional_timestamp(1)?);
+        Ok(FailingEndpoint { endpoint, next_attempt_at, failures: row.number(2)? })
     })
 }
 

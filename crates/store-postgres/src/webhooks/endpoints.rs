@@ -71,6 +71,11 @@ const UPDATE: &str = "\
         positioned = $6, deleted_at_ns = $7 \
     WHERE id = $1";
 
+/// Locks endpoints in the order of their ids, so that reports of several senders about the same endpoints do not
+/// deadlock.
+const LOCK: &str =
+    "SELECT id FROM webhook_endpoints WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE";
+
 /// Keeps the later of two times. Takes the reports as arrays; a report may lack either part.
 const REPORT: &str = "\
     UPDATE webhook_endpoints SET last_success_at_ns = greatest(last_success_at_ns, succeeded), \
@@ -90,6 +95,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("all_endpoints_of_owner", LIST_OF_OWNER),
     ("all_endpoint_changes", CHANGES),
     ("update_endpoint", UPDATE),
+    ("lock_endpoints", LOCK),
     ("report_health", REPORT),
 ];
 
@@ -192,6 +198,7 @@ pub(super) async fn report(
         statuses.push(last_failure.as_ref().and_then(|fault| fault.status.map(i64::from)));
         errors.push(last_failure.as_ref().map(WebhookFault::stored_error));
     }
+    connection.query(LOCK, &[&ids]).await?;
     connection.execute(REPORT, &[&ids, &succeeded, &failed, &statuses, &errors]).await?;
     Ok(())
 }

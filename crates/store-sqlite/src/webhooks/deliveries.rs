@@ -54,6 +54,9 @@ pub(crate) const FIND_NEXT_ATTEMPT: &str = "\
     SELECT next_attempt_at_ns FROM webhook_failures WHERE endpoint_id = ?1 AND dead_at_ns IS NULL \
     ORDER BY next_attempt_at_ns LIMIT 1";
 
+pub(crate) const COUNT: &str =
+    "SELECT count(*) FROM (SELECT 1 FROM webhook_failures WHERE endpoint_id = ?1 LIMIT ?2)";
+
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
     failure_columns!(),
@@ -195,7 +198,10 @@ pub(super) fn failing(
         after = id_bytes(endpoint);
         let mut statement = connection.prepare_cached(FIND_NEXT_ATTEMPT)?;
         let next_attempt_at = first(statement.query([after])?, |row| row.timestamp(0))?;
-        failing.push(FailingEndpoint { endpoint, next_attempt_at });
+        let mut statement = connection.prepare_cached(COUNT)?;
+        let failures =
+            first(statement.query(params![after, FailingEndpoint::MAX_COUNTED])?, |row| row.number(0))?;
+        failing.push(FailingEndpoint { endpoint, next_attempt_at, failures: failures.unwrap_or_default() });
     }
     Ok(failing)
 }

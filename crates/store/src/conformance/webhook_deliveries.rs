@@ -260,7 +260,7 @@ pub async fn failing_webhook_endpoints_are_listed(store: Arc<dyn Store>) {
         }
         scene.fail(&failures).await;
         let next_attempt_at = (number != 3).then_some(failures[1].next_attempt_at);
-        expected.push(FailingEndpoint { endpoint: hook, next_attempt_at });
+        expected.push(FailingEndpoint { endpoint: hook, next_attempt_at, failures: 3 });
     }
     expected.sort_by_key(|failing| failing.endpoint);
     let read =

@@ -109,6 +109,13 @@ pub struct FailingEndpoint {
     pub endpoint: WebhookEndpointId,
     /// Time at which the first failure is due; `None` if there are only dead letters.
     pub next_attempt_at: Option<Timestamp>,
+    /// Number of failures, dead letters included, counted up to [`FailingEndpoint::MAX_COUNTED`].
+    pub failures: u32,
+}
+
+impl FailingEndpoint {
+    /// Maximum number of failures of an endpoint that the store counts.
+    pub const MAX_COUNTED: u32 = 1_000;
 }
 
 /// An entry in the log of an endpoint.

@@ -8,13 +8,15 @@ use std::{
 use dabba_domain::WebhookEndpointId;
 use dabba_store::{
     ConsumerName, DisabledReason, FeedCursor, FeedEnd, FeedPlace, FeedPosition, RevivalCause, StoreError,
-    WebhookChange, WebhookEndpoint, WebhookRevision,
+    WebhookChange, WebhookEndpoint, WebhookRevision, WebhookState,
 };
 
-use super::{Disabling, Session, limited};
+use tokio::time::Instant;
+
+use super::{Disabling, Session, limited, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{CHANGES_PER_READ, FORGET_STEP},
+    limits::{CHANGES_PER_READ, FORGET_STEP, STEPS_PER_TURN, STEPS_TIME},
     target::{Own, Target},
 };
 
@@ -34,11 +36,12 @@ impl Session {
             let is_last = page.len() < ROWS_PER_READ as usize;
             after = page.last().map(|(name, _)| name.clone());
             own.extend(page.into_iter().map(|(name, stored)| (name, stored.place)));
+            self.extend_to_load().await?;
             if is_last {
                 break;
             }
         }
-        self.read_changes(0, &own).await?;
+        self.read_all(&own).await?;
         let mut after = None;
         loop {
             let call = self.ports.store.failing_webhook_endpoints(shard, after, ROWS_PER_READ);
@@ -46,55 +49,55 @@ impl Session {
             for failing in &page {
                 if let Some(target) = self.targets.get_mut(&failing.endpoint) {
                     target.has_failures = true;
+                    target.failing = failing.failures as usize;
                 }
             }
             after = page.last().map(|failing| failing.endpoint);
+            self.extend_to_load().await?;
             if page.len() < ROWS_PER_READ as usize {
                 return Ok(());
             }
         }
     }
 
-    /// Reads new changes, and continues deletions and replays. Returns `false` if the lease is lost.
-    pub(super) async fn follow(&mut self) -> bool {
-        let own = BTreeMap::new();
-        if let Err(error) = self.read_changes(self.applied, &own).await {
-            tracing::warn!(shard = self.place.name, %error, "changes of webhook endpoints cannot be read");
-        }
-        self.forget().await && self.revive().await
-    }
-
-    /// Carries out all changes after a revision.
-    async fn read_changes(
-        &mut self,
-        mut after: WebhookRevision,
-        own: &BTreeMap<ConsumerName, FeedPlace>,
-    ) -> Result<(), StoreError> {
+    /// Reads all endpoints.
+    async fn read_all(&mut self, own: &BTreeMap<ConsumerName, FeedPlace>) -> Result<(), StoreError> {
         let applied = self.applied;
+        let mut after = 0;
         loop {
             let changes = limited(self.ports.store.webhook_changes(after, CHANGES_PER_READ)).await?;
-            let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
-                let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
-                positioned > applied || unknown.contains_key(&change.id)
-            };
-            let is_any_new = changes.iter().any(|change| is_new(&self.unknown, change));
-            let end = if is_any_new {
-                Some(limited(self.ports.store.feed_end(self.place.shard)).await?)
-            } else {
-                None
-            };
             let is_last = changes.len() < CHANGES_PER_READ as usize;
-            for change in changes {
-                after = change.revision;
-                let stored = own.get(&ConsumerName::from(change.id)).copied();
-                let end = end.filter(|_| is_new(&self.unknown, &change));
-                self.apply(change, applied, stored, end);
-            }
-            self.applied = self.applied.max(after);
+            after = changes.last().map_or(after, |change| change.revision);
+            self.apply_all(changes, applied, own).await?;
+            self.extend_to_load().await?;
             if is_last {
+                self.applied = applied.max(after);
+                self.read_to = self.applied;
                 return Ok(());
             }
         }
+    }
+
+    /// Carries out a page of changes.
+    pub(super) async fn apply_all(
+        &mut self,
+        changes: Vec<WebhookChange>,
+        applied: WebhookRevision,
+        own: &BTreeMap<ConsumerName, FeedPlace>,
+    ) -> Result<(), StoreError> {
+        let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
+            let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
+            positioned > applied || unknown.contains_key(&change.id)
+        };
+        let is_any_new = changes.iter().any(|change| is_new(&self.unknown, change));
+        let end =
+            if is_any_new { Some(limited(self.ports.store.feed_end(self.place.shard)).await?) } else { None };
+        for change in changes {
+            let stored = own.get(&ConsumerName::from(change.id)).copied();
+            let end = end.filter(|_| is_new(&self.unknown, &change));
+            self.apply(change, applied, stored, end);
+        }
+        Ok(())
     }
 
     fn apply(
@@ -129,7 +132,8 @@ impl Session {
         let start = end.map(|end| self.start_of(&endpoint, end));
         let lost = match start {
             Some(Err(_)) => {
-                Some(Disabling { reason: DisabledReason::PositionLost, revision: Some(revision) })
+                let reason = DisabledReason::PositionLost;
+                Some(Disabling { reason, of: revision, revision: Some(revision) })
             }
             Some(Ok(_)) => None,
             // Another change of the endpoint does not tell where it begins.
@@ -145,11 +149,15 @@ impl Session {
         } else if revision > applied && has_past && !was_sending && endpoint.settings.is_enabled() {
             self.begin_revival(id, RevivalCause::Enabled, Some(revision));
         }
+        let is_recorded = matches!(
+            endpoint.settings.state,
+            WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
+        );
         let health = &endpoint.health;
         let is_proven = health
             .last_success
             .is_some_and(|success| health.last_failure.as_ref().is_none_or(|failure| failure.at < success));
-        let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys));
+        let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys, self.now()));
         let target = self.targets.entry(id).or_insert_with(|| Target::new(is_proven, None));
         update(target, endpoint);
         let saved = target.own.as_ref().map_or(stored, |own| own.saved);
@@ -160,7 +168,8 @@ impl Session {
         } else if !is_known && let Some(place) = stored {
             target.own = Some(Own::new(place, saved));
         }
-        if let Some(lost) = lost.filter(|_| target.receiving().is_some()) {
+        // Also an endpoint that its owner has disabled gets this reason: the owner has to replay before enabling it.
+        if let Some(lost) = lost.filter(|_| !is_recorded) {
             target.is_halted = true;
             self.disabling.insert(id, lost);
         }
@@ -245,9 +254,15 @@ impl Session {
         self.classify(id);
     }
 
-    /// Deletes the rows of deleted endpoints, one step each. Returns `false` if the lease is lost.
-    async fn forget(&mut self) -> bool {
-        for id in self.forgetting.keys().copied().collect::<Vec<_>>() {
+    /// Deletes the rows of some deleted endpoints, one step each. Returns `false` if the lease is lost.
+    pub(super) async fn forget(&mut self) -> bool {
+        let began_at = Instant::now();
+        let pending = self.forgetting.keys().copied().collect();
+        for id in rotated(&pending, self.turns.forget).into_iter().take(STEPS_PER_TURN) {
+            if began_at.elapsed() >= STEPS_TIME {
+                break;
+            }
+            self.turns.forget = Some(id);
             let (store, lease, now) = (&self.ports.store, &self.place.lease, self.now());
             let call = store.forget_webhook_endpoint(self.place.shard, lease, id, FORGET_STEP, now);
             match limited(call).await {
@@ -283,6 +298,7 @@ fn update(target: &mut Target, endpoint: Arc<Endpoint>) {
     target.is_halted = false;
     if !was_receiving || !had_url {
         target.breaker.succeeded();
+        target.resume();
         target.failing_since = None;
         target.is_warned = false;
     }

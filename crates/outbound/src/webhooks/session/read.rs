@@ -2,13 +2,17 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use dabba_domain::{OrderId, WebhookEndpointId};
+use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{FeedEvent, FeedPage, FeedPosition, MAX_FAILURE_KEYS, StoreError};
+use tokio::time::Instant;
 
 use super::{Session, limited, rotated};
 use crate::webhooks::{
     journal::{Key, RowChange},
-    limits::{CATCH_UP_READS, MAX_BACKLOG, MAX_CATCH_UP_BACKLOG, OWN_WINDOW, PAGE, WINDOW},
+    limits::{
+        CATCH_UP_READS, CATCH_UP_TIME, CATCH_UP_TURN, MAX_BACKLOG, MAX_CATCH_UP_BACKLOG, MAX_CATCHING_UP,
+        OWN_WINDOW, PAGE, WINDOW,
+    },
     target::{Queued, Source, Target},
 };
 
@@ -89,6 +93,8 @@ impl Session {
 
     async fn read_behind(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
+        self.free_places(now);
+        let began_at = Instant::now();
         let (mut reads, mut is_more) = (0, false);
         let mut backlog: usize =
             self.behind.iter().filter_map(|id| self.targets.get(id)).map(Target::queued).sum();
@@ -98,12 +104,24 @@ impl Session {
             }
             let Some(target) = self.targets.get_mut(&id) else { continue };
             let Some(own) = &target.own else { continue };
-            if own.window.len() > OWN_WINDOW / 2 || target.stale > 0 || target.breaker.allowed(now) == 0 {
+            if own.window.len() > OWN_WINDOW / 2
+                || target.stale > 0
+                || target.is_paused(now)
+                || target.breaker.allowed(now) == 0
+            {
                 continue;
             }
-            if reads >= CATCH_UP_READS {
+            // A probe reads for one request only, so it needs no place: many dead endpoints would take all of them.
+            let has_place = target.breaker.is_probing() || self.catching_up.contains_key(&id);
+            if !has_place && self.catching_up.len() >= MAX_CATCHING_UP {
+                continue;
+            }
+            if reads >= CATCH_UP_READS || (reads > 0 && began_at.elapsed() >= CATCH_UP_TIME) {
                 is_more = true;
                 break;
+            }
+            if !has_place {
+                self.catching_up.insert(id, Instant::now());
             }
             reads += 1;
             self.turns.read = Some(id);
@@ -112,6 +130,19 @@ impl Session {
             backlog += self.targets.get(&id).map_or(0, Target::queued).saturating_sub(before);
         }
         Ok(is_more)
+    }
+
+    /// Frees the places of endpoints that have caught up or are paused. If others wait, a place lasts for a limited
+    /// time.
+    fn free_places(&mut self, now: Timestamp) {
+        let (behind, targets) = (&self.behind, &mut self.targets);
+        self.catching_up.retain(|id, _| {
+            let target = targets.get_mut(id).filter(|_| behind.contains(id));
+            target.is_some_and(|target| !target.is_paused(now) && target.breaker.allowed(now) > 0)
+        });
+        if behind.len() > self.catching_up.len() {
+            self.catching_up.retain(|_, began_at| began_at.elapsed() < CATCH_UP_TURN);
+        }
     }
 
     /// Reads a page for an endpoint that is behind, up to the shared reader, and enrolls it there. Returns whether more

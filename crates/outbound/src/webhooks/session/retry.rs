@@ -147,9 +147,10 @@ impl Session {
     fn end_failure(&mut self, key: Key, last: Version) {
         if let Some(target) = self.targets.get_mut(&key.0) {
             target.drop_lane(key.1);
+            target.failing = target.failing.saturating_sub(1);
         }
         self.journal.resolve(key);
-        self.claim_again = self.is_more_due;
+        self.claim_again |= self.is_more_due;
         if self.handed_over.len() >= MAX_HANDED_OVER {
             // Some events are delivered twice then.
             self.handed_over.clear();

@@ -3,9 +3,11 @@
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_store::{FeedPosition, Revival, RevivalCause, Revived, WebhookRevision};
 
-use super::{Session, limited};
+use tokio::time::Instant;
+
+use super::{Session, limited, rotated};
 use crate::webhooks::{
-    limits::{REVIVAL_GAP, REVIVAL_STEP},
+    limits::{REVIVAL_GAP, REVIVAL_STEP, STEPS_PER_TURN, STEPS_TIME},
     schedule::after,
 };
 
@@ -61,7 +63,7 @@ impl Session {
         reviving.is_some_and(|reviving| matches!(reviving.cause, RevivalCause::Replayed(_)))
     }
 
-    /// Makes one step of each revival. Returns `false` if the lease is lost.
+    /// Makes one step of some revivals. Returns `false` if the lease is lost.
     pub(super) async fn revive(&mut self) -> bool {
         if self.reviving.is_empty() {
             return true;
@@ -72,7 +74,13 @@ impl Session {
             return false;
         }
         let journal = self.journal.rows();
-        for id in self.reviving.keys().copied().filter(|id| !journal.contains_key(id)).collect::<Vec<_>>() {
+        let began_at = Instant::now();
+        let pending = self.reviving.keys().copied().filter(|id| !journal.contains_key(id)).collect();
+        for id in rotated(&pending, self.turns.revive).into_iter().take(STEPS_PER_TURN) {
+            if began_at.elapsed() >= STEPS_TIME {
+                break;
+            }
+            self.turns.revive = Some(id);
             let Some(reviving) = self.reviving.get(&id) else { continue };
             let now = self.now();
             let revival = Revival {

@@ -1,20 +1,15 @@
-//! Checkpoints, and changes of the directory.
+//! Checkpoints.
 
-use std::time::Duration;
-
-use dabba_domain::{Timestamp, WebhookEndpointId};
-use dabba_store::{
-    Checkpoint, ConsumerName, DisabledReason, PageSize, StoreError, UnderKey, WebhookFailure, WebhookUpdate,
-    WebhookUpdated,
-};
+use dabba_domain::WebhookEndpointId;
+use dabba_store::{Checkpoint, ConsumerName, StoreError};
 use tokio::time::Instant;
 
 use super::{Session, limited};
 use crate::webhooks::{
     journal::with_room,
-    limits::{CHECKPOINT_INTERVAL, DISABLE_AFTER, HEALTH_INTERVAL, LEASE, WARN_AFTER},
+    limits::{EXTEND_AFTER, GIVE_UP_AFTER, LEASE},
     metrics::SessionState,
-    schedule::{after, elapsed},
+    schedule::after,
 };
 
 impl Session {
@@ -28,11 +23,7 @@ impl Session {
         let (store, shard, lease) = (&self.ports.store, self.place.shard, &self.place.lease);
         let until = after(now, LEASE);
         if checkpoints.is_empty() {
-            if self.extended_at.elapsed() < CHECKPOINT_INTERVAL * 5 {
-                return true;
-            }
-            let renewed = limited(store.renew_feed_lease(shard, lease, now, until)).await;
-            return self.extended(started_at, renewed);
+            return self.extend().await;
         }
         for checkpoint in &checkpoints {
             let written = limited(store.checkpoint_feed(shard, lease, checkpoint, now, until)).await;
@@ -53,6 +44,25 @@ impl Session {
             own.saved = Some(own.window.decided());
         }
         true
+    }
+
+    /// Extends the lease, unless it was extended a short time ago. Returns `false` if it is lost.
+    async fn extend(&mut self) -> bool {
+        if self.extended_at.elapsed() < EXTEND_AFTER {
+            return true;
+        }
+        let (started_at, now) = (Instant::now(), self.now());
+        let (store, shard, lease) = (&self.ports.store, self.place.shard, &self.place.lease);
+        let renewed = limited(store.renew_feed_lease(shard, lease, now, after(now, LEASE))).await;
+        self.extended(started_at, renewed)
+    }
+
+    /// Extends the lease while the state of a session is loaded, which may take longer than the lease lasts.
+    pub(super) async fn extend_to_load(&mut self) -> Result<(), StoreError> {
+        if self.extend().await && self.extended_at.elapsed() < GIVE_UP_AFTER {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable("the lease ended before the state of the webhooks was loaded".into()))
     }
 
     fn extended(&mut self, at: Instant, result: Result<bool, StoreError>) -> bool {
@@ -121,100 +131,9 @@ impl Session {
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: self.behind.len(),
             disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
+            failing: targets.clone().map(|target| target.failing).sum(),
             disabling_soon: targets.filter(|target| target.is_warned).count(),
         };
         self.metrics.set(&self.place.name, state);
-    }
-
-    /// Writes the health of endpoints, checks how long endpoints have been failing, and disables endpoints.
-    pub(super) async fn change_directory(&mut self) {
-        if self.health_written_at.elapsed() >= HEALTH_INTERVAL {
-            self.health_written_at = Instant::now();
-            self.write_health().await;
-        }
-        for id in std::mem::take(&mut self.age_checks) {
-            if let Err(error) = self.check_age(id).await {
-                tracing::warn!(endpoint = %id, %error, "the age of the failures of a webhook endpoint is unknown");
-            }
-        }
-        for (id, disabling) in self.disabling.clone() {
-            if let Err(error) = self.write_disabled(id, disabling.reason).await {
-                tracing::warn!(endpoint = %id, %error, "a webhook endpoint cannot be disabled yet");
-            }
-        }
-    }
-
-    /// Writes the health of endpoints. After a failure, the next write contains it.
-    pub(super) async fn write_health(&mut self) {
-        let reports = self.journal.unwritten_health();
-        if reports.is_empty() {
-            return;
-        }
-        match limited(self.ports.store.report_webhook_health(&reports)).await {
-            Ok(()) => self.journal.health_written(),
-            Err(error) => tracing::warn!(%error, "the health of webhook endpoints cannot be written yet"),
-        }
-    }
-
-    /// Disables an endpoint that has failed for days without a success in any shard. Warns a day before.
-    async fn check_age(&mut self, id: WebhookEndpointId) -> Result<(), StoreError> {
-        let store = &self.ports.store;
-        let Some(stored) = limited(store.webhook_endpoint(id)).await? else { return Ok(()) };
-        let now = self.now();
-        let success = stored.health.last_success.unwrap_or(Timestamp::MIN);
-        let since = stored.settings.enabled_at.max(success);
-        if elapsed(since, now) < WARN_AFTER || !stored.settings.is_enabled() {
-            return Ok(());
-        }
-        let rows = limited(store.webhook_failures(id, false, None, PageSize::DEFAULT)).await?;
-        // A row that was retried after the success counts from the success: the order has failed since then, too.
-        let failing_from = |row: &WebhookFailure| {
-            let is_retried = row.dead_at.is_none_or(|at| at >= since);
-            is_retried.then(|| row.first_failed_at.max(since))
-        };
-        let oldest = rows.failures.iter().filter_map(failing_from).min();
-        let Some(target) = self.targets.get_mut(&id) else { return Ok(()) };
-        // A success in another shard may be later than the first failure in this one.
-        let own = target.failing_since.map(|at| at.max(since));
-        let Some(failing_since) = own.into_iter().chain(oldest).min() else { return Ok(()) };
-        let failing_for: Duration = elapsed(failing_since, now);
-        if failing_for >= DISABLE_AFTER {
-            self.disable(id, DisabledReason::Failing);
-        } else if failing_for >= WARN_AFTER && !std::mem::replace(&mut target.is_warned, true) {
-            tracing::warn!(
-                endpoint = %id, since = %failing_since,
-                "a webhook endpoint has accepted nothing for 4 days, and will be disabled after 5 days"
-            );
-        }
-        Ok(())
-    }
-
-    /// Disables an endpoint in the directory, unless it was changed in the meantime.
-    async fn write_disabled(
-        &mut self,
-        id: WebhookEndpointId,
-        reason: DisabledReason,
-    ) -> Result<(), StoreError> {
-        let endpoint = self.targets.get(&id).and_then(|target| target.endpoint.clone());
-        let Some(endpoint) = endpoint else {
-            self.disabling.remove(&id);
-            return Ok(());
-        };
-        let (mut changed, at) = (endpoint.stored.clone(), self.now());
-        changed.settings.disable(reason, at);
-        let expected = changed.version;
-        let update = WebhookUpdate { endpoint: changed, expected, repositions: false, by: None, at };
-        let updated = limited(self.ports.store.update_webhook_endpoint_under(&update, None)).await?;
-        // After another change, the new settings decide: following the change ends the halt, unless the position is
-        // lost.
-        let is_changed = matches!(updated, UnderKey::Ended(WebhookUpdated::Conflict { .. }));
-        if !is_changed || reason != DisabledReason::PositionLost {
-            self.disabling.remove(&id);
-        }
-        if let UnderKey::Ended(WebhookUpdated::Done(_)) = updated {
-            self.metrics.disabled();
-            tracing::warn!(endpoint = %id, ?reason, "a webhook endpoint was disabled");
-        }
-        Ok(())
     }
 }

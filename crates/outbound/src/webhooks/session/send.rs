@@ -3,9 +3,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
+use dabba_engine::EgressRequest;
 use dabba_store::{
     AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
-    panicked,
+    WebhookRevision, panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
@@ -13,7 +14,9 @@ use tokio::{task::JoinError, time::Instant, time::timeout};
 use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, OWN_WINDOW, SLOW_AFTER},
+    limits::{
+        AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER,
+    },
     message::{self, Verdict},
     schedule::{after, elapsed, is_dead, pause_after},
     sender::WebhookPorts,
@@ -26,25 +29,31 @@ pub(super) struct Flight {
     pub(super) events: Vec<Queued>,
     /// Whether the endpoint was detached after the start of the request.
     pub(super) is_stale: bool,
+    /// Revision of the endpoint at the start of the request.
+    revision: WebhookRevision,
     started_at: Instant,
 }
 
 /// The number of a request, and its judgement.
 pub(super) type Tried = (u64, Verdict);
 
-/// Makes one request. Never panics, and ends within a limited time.
+/// Builds and makes one request. Never panics, and ends within a limited time.
 pub(in crate::webhooks) async fn attempt(
     ports: &WebhookPorts,
-    request: Result<dabba_engine::EgressRequest, String>,
+    build: impl FnOnce() -> Result<EgressRequest, String> + Send,
 ) -> Verdict {
-    let request = match request {
-        Ok(request) => request,
-        Err(error) => return Verdict::failed(error, Duration::ZERO),
+    let made = async {
+        let request = match build() {
+            Ok(request) => request,
+            Err(error) => return Verdict::failed(error, Duration::ZERO),
+        };
+        match timeout(DELIVERY_TIMEOUT, ports.egress.post(request)).await {
+            Ok(attempt) => Verdict::of(attempt, ports.clock.now()),
+            Err(_) => Verdict::failed("timeout: there was no response in time".into(), DELIVERY_TIMEOUT),
+        }
     };
-    let post = AssertUnwindSafe(timeout(DELIVERY_TIMEOUT, ports.egress.post(request))).catch_unwind();
-    match post.await {
-        Ok(Ok(attempt)) => Verdict::of(attempt, ports.clock.now()),
-        Ok(Err(_)) => Verdict::failed("timeout: there was no response in time".into(), DELIVERY_TIMEOUT),
+    match AssertUnwindSafe(made).catch_unwind().await {
+        Ok(verdict) => verdict,
         Err(panic) => {
             tracing::error!(panic = panicked(&*panic), "a request to a webhook endpoint panicked");
             Verdict::failed("the request could not be made".into(), Duration::ZERO)
@@ -106,26 +115,25 @@ impl Session {
         let number = self.next_flight;
         self.next_flight += 1;
         let events: Vec<Arc<FeedEvent>> = queued.iter().map(|queued| Arc::clone(&queued.event)).collect();
-        let flight = Flight { endpoint: id, events: queued, is_stale: false, started_at: Instant::now() };
+        let (revision, started_at) = (endpoint.stored.revision, Instant::now());
+        let flight = Flight { endpoint: id, events: queued, is_stale: false, revision, started_at };
         self.flights.insert(number, flight);
         let ports = Arc::clone(&self.ports);
         self.tasks.spawn(async move { (number, deliver(&ports, &endpoint, &events).await) });
         true
     }
 
-    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read.
-    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> bool {
+    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read. After
+    /// an error, the lanes of a request stay busy, so the session must end.
+    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> Result<bool, JoinError> {
         let mut must_read = false;
         let mut next = Some(tried);
         while let Some(tried) = next {
-            match tried {
-                Ok((number, verdict)) => must_read |= self.complete(number, &verdict),
-                // A request neither panics nor is aborted while the session runs.
-                Err(error) => tracing::error!(%error, "a request to a webhook endpoint was lost"),
-            }
+            let (number, verdict) = tried?;
+            must_read |= self.complete(number, &verdict);
             next = self.tasks.try_join_next();
         }
-        must_read
+        Ok(must_read)
     }
 
     fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
@@ -135,9 +143,13 @@ impl Session {
         target.in_flight = target.in_flight.saturating_sub(1);
         target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
         target.is_slow = verdict.duration >= SLOW_AFTER;
+        let revision = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision);
+        let is_outdated = flight.is_stale || revision != Some(flight.revision);
         self.metrics.attempted(verdict.is_success(), flight.events.len());
         if verdict.is_success() {
             self.succeeded(id, flight.events, verdict);
+        } else if is_outdated {
+            self.failed_outdated(id, flight.events, verdict);
         } else {
             self.failed(id, flight.events, verdict);
         }
@@ -194,6 +206,38 @@ impl Session {
         }
     }
 
+    /// Processes the failure of a request that was made with earlier settings, or before the endpoint was detached.
+    /// The failure states nothing about the present settings, so it neither disables the endpoint nor counts for its
+    /// breaker, and it postpones no event.
+    fn failed_outdated(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
+        let now = self.now();
+        if let Some(first) = events.first() {
+            let error = verdict.error.clone().unwrap_or_default();
+            let outcome = AttemptOutcome::Failed { status: verdict.status, error };
+            self.journal.log(log_entry(id, &first.event, now, verdict, outcome));
+        }
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let (mut orders, mut again) = (Vec::new(), Vec::new());
+        for queued in events {
+            let order = queued.event.order_id;
+            match queued.source {
+                // The row is unchanged, so it is retried when it is due.
+                Source::History => drop(target.drop_lane(order)),
+                // The event will be read again.
+                Source::Gone => orders.push(order),
+                Source::Shared(_) | Source::Own(_) => {
+                    orders.push(order);
+                    again.push(queued);
+                }
+            }
+        }
+        target.put_back(again);
+        for order in orders {
+            self.release(id, order);
+        }
+        self.claim_again = true;
+    }
+
     fn failed(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
         let (now, random) = (self.now(), self.random());
         let is_gone = verdict.is_gone();
@@ -212,16 +256,14 @@ impl Session {
         let has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         let is_open = target.breaker.is_open();
         let is_history = events.iter().all(|queued| queued.source == Source::History);
-        let is_gone_source = events.iter().all(|queued| queued.source == Source::Gone);
         if is_history && !is_gone {
             self.retry_failed(id, &first, fault, verdict.retry_after);
-        } else if is_gone_source {
-            // The events will be read again.
-            for queued in events {
-                self.release(id, queued.event.order_id);
-            }
         } else if is_gone || has_opened || is_open || events.len() > 1 {
             let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
+            if events.len() > 1 && verdict.wants_pause() {
+                let pause = pause_after(1, verdict.retry_after, random).min(MAX_BATCH_PAUSE);
+                target.pause_until(after(now, pause));
+            }
             target.put_back(events);
             for order in orders {
                 self.release(id, order);
@@ -259,6 +301,7 @@ impl Session {
         });
         let Some(target) = self.targets.get_mut(&id) else { return };
         target.has_failures = true;
+        target.failing = target.failing.saturating_add(1);
         let dropped = target.drop_lane(order);
         for queued in events.into_iter().chain(dropped) {
             self.decide(id, queued.source);
@@ -314,14 +357,15 @@ impl Session {
         self.detach(id);
         if let Some(target) = self.targets.get_mut(&id) {
             target.is_halted = true;
-            self.disabling.insert(id, Disabling { reason, revision: None });
+            let of = target.endpoint.as_ref().map_or(0, |endpoint| endpoint.stored.revision);
+            self.disabling.insert(id, Disabling { reason, of, revision: None });
         }
         self.classify(id);
     }
 }
 
 async fn deliver(ports: &WebhookPorts, endpoint: &Endpoint, events: &[Arc<FeedEvent>]) -> Verdict {
-    attempt(ports, message::request(endpoint, events, ports.clock.now())).await
+    attempt(ports, || message::request(endpoint, events, ports.clock.now())).await
 }
 
 fn log_entry(
