@@ -8,5 +8,6 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod order;
+mod payload;
 mod revival;
 mod script;
