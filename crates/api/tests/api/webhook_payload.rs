@@ -90,7 +90,7 @@ async fn each_event_carries_the_order_as_its_owner_reads_it() {
         ("ready", &server.staff, nothing.clone()),
         ("pick-up", &server.courier, nothing.clone()),
         ("deliver", &server.courier, nothing),
-        ("refund", &server.admin, json!({"amount": 100, "reason": "goodwill"})),
+        ("refund", &server.admin, json!({"amount": 100, "reason": "late"})),
     ] {
         server.command(&order, command, person, &body).send().await.expect(200);
         last = show().await;
