@@ -214,7 +214,9 @@ pub(crate) struct Renderer {
 #[async_trait]
 impl OrderRenderer for Renderer {
     async fn render(&self, order: &Order, viewer: &Actor) -> Result<Box<RawValue>, String> {
-        assert_ne!(*self.panicking.lock().unwrap(), Some(order.id), "a planted panic");
+        // The lock is not held during the panic.
+        let panicking = *self.panicking.lock().unwrap();
+        assert_ne!(panicking, Some(order.id), "a planted panic");
         if self.failing.lock().unwrap().contains(&order.id) {
             return Err("a planted fault".to_owned());
         }
