@@ -28,7 +28,7 @@ async fn start() -> TestServer {
     crate::builder().clock(clock).webhooks(egress()).start().await
 }
 
-fn create<'a>(server: &'a TestServer, by: &TestAccount, body: &Value) -> Request {
+fn create(server: &TestServer, by: &TestAccount, body: &Value) -> Request {
     server.post(ENDPOINTS, Some(by), body)
 }
 

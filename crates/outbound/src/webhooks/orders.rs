@@ -128,15 +128,12 @@ impl OrderStates {
             return Err(of_newer(order, *last));
         }
         let nearest = self.kept.lock().unwrap_or_else(PoisonError::into_inner).nearest(order, *first);
-        let mut states = States::new();
-        let mut keep = |state: &Arc<Order>| {
-            if wanted.contains_key(&state.version) {
-                states.insert((order, state.version), Arc::clone(state));
-            }
-        };
-        if let Some(state) = &nearest {
-            keep(state);
-        }
+        let is_wanted = |state: &&Arc<Order>| wanted.contains_key(&state.version);
+        let mut states: States = nearest
+            .iter()
+            .filter(is_wanted)
+            .map(|state| ((order, state.version), Arc::clone(state)))
+            .collect();
         let from = nearest.as_ref().map_or(0, |state| state.version);
         let mut state = nearest.map(Arc::unwrap_or_clone);
         for recorded in self.events(order, from, *last, wanted).await? {
@@ -148,12 +145,14 @@ impl OrderStates {
                 return Err(of_newer(order, recorded.version));
             }
             if wanted.contains_key(&next.version) {
-                keep(&Arc::new(next.clone()));
+                states.insert((order, next.version), Arc::new(next.clone()));
             }
             state = Some(next);
         }
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        states.values().for_each(|state| kept.insert(state));
+        for state in states.values() {
+            kept.insert(state);
+        }
         Ok(states)
     }
 
@@ -211,9 +210,57 @@ fn of_newer(order: OrderId, version: Version) -> String {
 #[cfg(test)]
 mod tests {
     use dabba_domain::Timestamp;
-    use dabba_store::conformance::builders::{World, order_of};
+    use dabba_store::{
+        FeedPosition, FeedStore as _, OrderStore as _,
+        conformance::builders::{World, order_of},
+    };
+    use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 
     use super::*;
+
+    /// Represents an order by its version.
+    struct Versions;
+
+    #[async_trait]
+    impl OrderRenderer for Versions {
+        async fn render(&self, order: &Order, _viewer: &Actor) -> Result<Box<RawValue>, String> {
+            Ok(RawValue::from_string(order.version.to_string()).unwrap())
+        }
+    }
+
+    /// Proves that an order to which a newer version wrote, a damaged event and an incomplete history are refused with
+    /// a text that names the order and the cause, and that an event of another order is not.
+    #[tokio::test]
+    async fn an_order_that_cannot_be_replayed_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dabba.db");
+        SqliteStore::migrate(&path).unwrap();
+        let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        let mut world = World::new(2);
+        let (restaurant, account) = (world.restaurant_id(), world.account_id());
+        store.commit(vec![world.place(restaurant, account)]).await.unwrap();
+        let page = store.feed(0, FeedPosition::START, 10).await.unwrap();
+        let [placed, confirmed] = &page.events[..] else { panic!("{page:?}") };
+        let states = OrderStates::new(Arc::new(store));
+        let render = async |event: FeedEvent| {
+            let rendered = states.rendered(&Versions, &Actor::System, &[Arc::new(event)]).await;
+            rendered.map(|orders| orders[0].get().to_owned())
+        };
+        let newer = FeedEvent { is_newer: true, ..confirmed.clone() };
+        let damaged = FeedEvent { data: Some("{".into()), ..placed.clone() };
+        let missing = FeedEvent { version: 5, ..confirmed.clone() };
+        for (event, cause) in [(newer, "newer version"), (damaged, "is damaged"), (missing, "is damaged")] {
+            let (order, version) = (event.order_id, event.version);
+            let error = render(event).await.unwrap_err();
+            assert!(error.contains(cause), "{error}");
+            assert!(
+                error.starts_with(&format!("the order {order} cannot be sent at version {version}")),
+                "{error}"
+            );
+        }
+        assert_eq!(render(confirmed.clone()).await, Ok("2".to_owned()));
+        assert_eq!(render(placed.clone()).await, Ok("1".to_owned()));
+    }
 
     /// Proves that the number of kept states is limited, that the oldest state leaves first, and that a state of a later
     /// version or of another order is not the nearest one.
