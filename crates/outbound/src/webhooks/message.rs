@@ -21,8 +21,8 @@ pub const TEST_TYPE: &str = "app.dabba.webhook.test.v1";
 /// Status by which an endpoint states that it is gone for good.
 const GONE: u16 = 410;
 
-/// Returns the request that delivers events. `orders` contains the order after each event, or nothing. An endpoint with batches gets every delivery as an array, even of one
-/// event.
+/// Returns the request that delivers events. `orders` contains the order after each event, or nothing. An endpoint with
+/// batches gets every delivery as an array, even of one event.
 ///
 /// The id of the message is the id of the event; that of a batch of several events is a digest of their ids, so that
 /// two different batches never have the same id.
@@ -95,7 +95,8 @@ pub(super) struct Verdict {
     pub(super) retry_after: Option<Duration>,
     /// Whether no connection was made, so that the failure does not depend on the order.
     pub(super) is_unreachable: bool,
-    /// Whether nothing was sent, because an order cannot be represented. Such a failure says nothing about the endpoint.
+    /// Whether nothing was sent, because an order cannot be represented. Such a failure says nothing about the
+    /// endpoint.
     pub(super) is_of_order: bool,
 }
 

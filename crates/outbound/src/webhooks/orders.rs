@@ -1,8 +1,8 @@
 //! The whole orders in deliveries with the payload `order`: each event carries the order after it.
 //!
 //! The order after an event follows from the order's history alone, so a delivery that is late or repeated contains the
-//! same state. A session keeps the latest states: an event that directly follows a kept state, and the first event of an
-//! order, need no read. Any other delivery reads the missing part of each order's history once.
+//! same state. A session keeps the latest states: an event that directly follows a kept state, and the first event of
+//! an order, need no read. Any other delivery reads the missing part of each order's history once.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,8 +25,8 @@ use super::limits::{MAX_HISTORY_READS, MAX_ORDER_STATES, ORDERS_TIMEOUT, STORE_T
 /// Represents orders for the owners of endpoints.
 #[async_trait]
 pub trait OrderRenderer: Send + Sync {
-    /// Returns the JSON of an order at its version, with what `viewer` may see. The error is a text for the owner of the
-    /// endpoint.
+    /// Returns the JSON of an order at its version, with what `viewer` may see. The error is a text for the owner of
+    /// the endpoint.
     async fn render(&self, order: &Order, viewer: &Actor) -> Result<Box<RawValue>, String>;
 }
 
@@ -262,8 +262,8 @@ mod tests {
         assert_eq!(render(placed.clone()).await, Ok("1".to_owned()));
     }
 
-    /// Proves that the number of kept states is limited, that the oldest state leaves first, and that a state of a later
-    /// version or of another order is not the nearest one.
+    /// Proves that the number of kept states is limited, that the oldest state leaves first, and that a state of a
+    /// later version or of another order is not the nearest one.
     #[test]
     fn kept_states_are_limited() {
         let mut world = World::new(1);
