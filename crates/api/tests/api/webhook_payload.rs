@@ -60,8 +60,8 @@ async fn read(server: &TestServer, order: &Value, by: &TestAccount) -> Value {
     server.get(&format!("/v1/orders/{}", order["id"].as_str().unwrap()), Some(by)).await.expect(200)
 }
 
-/// Proves that each event of an order's life carries the order at its version, exactly as `GET` showed it at this version
-/// to the owner: the staff of the restaurant, or an admin. Events without the payload `order` do not contain it.
+/// Proves that each event of an order's life carries the order at its version, exactly as `GET` showed it at this
+/// version to the owner: the staff of the restaurant, or an admin. Events without the payload `order` do not contain it.
 #[tokio::test]
 async fn each_event_carries_the_order_as_its_owner_reads_it() {
     let server = start().await;

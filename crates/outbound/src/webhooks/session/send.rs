@@ -328,8 +328,8 @@ impl Session {
     }
 }
 
-/// Delivers events, each with the whole order after it if the endpoint wants it. Never panics, and ends within a limited
-/// time.
+/// Delivers events, each with the whole order after it if the endpoint wants it. Never panics, and ends within a
+/// limited time.
 async fn deliver(
     ports: &WebhookPorts,
     states: &OrderStates,
