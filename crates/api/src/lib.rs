@@ -11,6 +11,7 @@
 //! | `code` | codes of problems |
 //! | `bodies` | bodies of requests and responses; they represent values and read nothing |
 //! | `problem` | the problem of each conflict, and the sets of refusals in the description |
+//! | `webhook_orders` | the orders in webhooks |
 //! | `config`, `app` | the state of the routes |
 //! | `routes` | one file per group of operations |
 //! | `openapi` | the API description, generated from the code, and the schemas that bodies are checked against |
@@ -25,6 +26,7 @@ mod config;
 mod openapi;
 mod problem;
 mod routes;
+mod webhook_orders;
 
 use std::sync::Arc;
 
@@ -38,6 +40,7 @@ use self::app::App;
 pub use self::{
     config::{ApiConfig, MAX_MENU_BYTES, WebhookEndpoints},
     openapi::{openapi_json, problems_of, problems_of_restaurants},
+    webhook_orders::WebhookOrders,
 };
 
 /// Paths that are served under any host, because probes call a server by its address.

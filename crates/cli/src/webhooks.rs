@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_api::WebhookEndpoints;
+use dabba_api::{WebhookEndpoints, WebhookOrders};
 use dabba_domain::Timestamp;
 use dabba_engine::{Clock, Egress, Engine, ServerClock, SystemClock, SystemRandom, sealing::SecretKeys};
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
@@ -65,6 +65,7 @@ impl WebhookAccess {
             random: Arc::new(SystemRandom),
             egress: Arc::clone(&self.egress),
             keys: Arc::clone(&self.keys),
+            orders: WebhookOrders::new(engine),
             supervisor: Arc::clone(engine.supervisor()),
         });
         sender.metrics().register(metrics);

@@ -15,6 +15,7 @@
 //! | `schedule` | the times of retries, and the circuit breaker |
 //! | `journal` | what the next checkpoint writes |
 //! | `message` | bodies, headers and the judgement of responses |
+//! | `orders` | the whole orders in deliveries with the payload `order` |
 //! | [`signature`] | signatures |
 //!
 //! # Order
@@ -36,6 +37,7 @@ mod journal;
 pub mod limits;
 mod message;
 mod metrics;
+mod orders;
 mod schedule;
 mod sender;
 mod session;
@@ -48,5 +50,6 @@ pub use dabba_engine::{WEBHOOK_SECRET_PURPOSE as SECRET_PURPOSE, webhook_secret_
 pub use self::{
     message::TEST_TYPE,
     metrics::WebhookMetrics,
+    orders::OrderRenderer,
     sender::{TestAttempt, TestError, WebhookPorts, WebhookSender},
 };

@@ -15,7 +15,7 @@ use axum::{
     http::{HeaderMap, StatusCode},
     routing::post,
 };
-use dabba_api::WebhookEndpoints;
+use dabba_api::{WebhookEndpoints, WebhookOrders};
 use dabba_engine::{Egress, Engine, SeededRandom, SystemClock, Webhooks, sealing::SecretKeys};
 use dabba_outbound::webhooks::{WebhookPorts, WebhookSender};
 use serde_json::Value;
@@ -39,6 +39,7 @@ pub(crate) fn webhooks(
         random: Arc::new(SeededRandom::new(engine.random_u64())),
         egress: Arc::clone(egress),
         keys: Arc::clone(&keys),
+        orders: WebhookOrders::new(engine),
         supervisor: Arc::clone(engine.supervisor()),
     });
     let manager = Webhooks::new(engine, Arc::clone(egress), keys);

@@ -29,6 +29,7 @@ mod tokens;
 mod unavailable;
 mod visible_fields;
 mod webhook_endpoints;
+mod webhook_payload;
 
 use dabba_testkit::{HttpResponse, TestServer};
 use serde_json::{Value, json};

@@ -59,11 +59,22 @@ impl Orders {
             return Ok(Vec::new());
         }
         let restaurant_id = order.details.restaurant_id;
-        let Some(actor) = self.accounts.actor(principal, restaurant_id).await? else { return Ok(Vec::new()) };
+        match self.accounts.actor(principal, restaurant_id).await? {
+            Some(actor) => self.allowed_actions_of(&actor, order).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns the actions that the actor may take on the order at its version.
+    pub async fn allowed_actions_of(
+        &self,
+        actor: &Actor,
+        order: &Order,
+    ) -> Result<Vec<AllowedAction>, Error> {
         // The refund limit is read only for the restaurant's staff: a customer's page contains orders of many
         // restaurants.
         let refund_limit = match actor {
-            Actor::Restaurant { .. } => match self.catalogue_cache.get(restaurant_id).await {
+            Actor::Restaurant { .. } => match self.catalogue_cache.get(order.details.restaurant_id).await {
                 Ok(entry) => entry.restaurant().settings.refund_limit,
                 // The order can still be read. Only a newer server knows the restaurant's refund limit.
                 Err(Error::WrittenByNewer) => Amount::ZERO,
@@ -71,7 +82,7 @@ impl Orders {
             },
             _ => Amount::ZERO,
         };
-        Ok(allowed_actions(order, &actor, refund_limit))
+        Ok(allowed_actions(order, actor, refund_limit))
     }
 
     /// Returns a page of the caller's orders: for a customer the placed orders, for a courier the assigned ones, for an

@@ -16,7 +16,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Audience,
-    shape::{Always, Members, Words, Yes},
+    shape::{Always, Members, WholeOrder, Words, Yes},
     table,
 };
 
@@ -38,12 +38,19 @@ impl<A: Members, B: Members> Serialize for Data<'_, A, B> {
     }
 }
 
-/// Returns the content of an event for an audience. `decoded` is `None` if the event cannot be decoded.
-pub(super) fn data(event: &FeedEvent, decoded: Option<&RecordedEvent>, audience: Audience) -> Box<RawValue> {
+/// Returns the content of an event for an audience. `decoded` is `None` if the event cannot be decoded. `order` is the
+/// order after the event, if the content contains it.
+pub(super) fn data(
+    event: &FeedEvent,
+    decoded: Option<&RecordedEvent>,
+    audience: Audience,
+    order: Option<Box<RawValue>>,
+) -> Box<RawValue> {
     let common = table::Common {
         order_id: event.order_id,
         restaurant_id: event.restaurant_id,
         version: event.version,
+        order: order.map(WholeOrder),
     };
     let known = decoded.and_then(|recorded| Writer { common: &common, recorded, audience }.write());
     known.unwrap_or_else(|| {

@@ -70,6 +70,16 @@ pub struct PublicEvent {
 /// that every event has and `"incomplete": true`, for every audience: only a version that knows the content can say who may
 /// see it. Such an event is logged once.
 pub fn public_event(event: &FeedEvent, audience: Audience) -> PublicEvent {
+    published(event, audience, None)
+}
+
+/// Returns the same as [`public_event`] with the whole order after the event as the member `order` of `data`: the JSON
+/// of the order as the reader sees it. Only for audiences that see this member.
+pub fn public_event_with_order(event: &FeedEvent, audience: Audience, order: Box<RawValue>) -> PublicEvent {
+    published(event, audience, Some(order))
+}
+
+fn published(event: &FeedEvent, audience: Audience, order: Option<Box<RawValue>>) -> PublicEvent {
     let decoded = event.decode();
     report::withheld(event, decoded.as_ref());
     PublicEvent {
@@ -82,7 +92,7 @@ pub fn public_event(event: &FeedEvent, audience: Audience) -> PublicEvent {
         sequence: format!("{:0SEQUENCE_DIGITS$}", event.version),
         partitionkey: event.order_id,
         datacontenttype: CONTENT_TYPE,
-        data: content::data(event, decoded.ok().as_ref(), audience),
+        data: content::data(event, decoded.ok().as_ref(), audience, order),
     }
 }
 

@@ -16,7 +16,7 @@ use dabba_domain::{
     text::{Name, Note, Phone, Slug},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
 
 use super::Audience;
@@ -298,8 +298,12 @@ impl Public for Yes {
     }
 }
 
+/// A whole order, as the API represents it for the reader. The API decides what the reader sees of it.
+#[derive(Serialize)]
+pub(super) struct WholeOrder(pub(super) Box<RawValue>);
+
 /// Values that consist of one text or one number, so that they contain nothing beyond their meaning: named definitions of
-/// the schema, and values described in place.
+/// the schema, and values described in place. A whole order is described by the API.
 macro_rules! values {
     ($($type:ty),+; $($in_place:ty => $schema:expr),+ $(,)?) => {
         $(impl Public for $type {
@@ -333,4 +337,5 @@ values! {
     f64 => json!({"type": "number"}),
     bool => json!({"type": "boolean"}),
     Timestamp => json!({"type": "string", "format": "date-time"}),
+    WholeOrder => json!({"type": "object"}),
 }

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 
 use super::{
     Audience,
-    shape::{Always, Words, Yes, public, reason_of},
+    shape::{Always, WholeOrder, Words, Yes, public, reason_of},
 };
 
 const C: Audience = Audience::Customer;
@@ -48,6 +48,8 @@ const BANK: &str = "The answer of the customer's bank concerns only the customer
 const PROVIDER: &str =
     "It may state the balance of the platform or the customer's bank; an admin reviews it.";
 const REVIEW: &str = "An admin reviews the difference first; the amounts of the order do not change.";
+const WEBHOOKS: &str =
+    "Only webhooks contain it, and their endpoints belong to a restaurant or to the platform.";
 const INTERVENTION: &str = "It is a matter between platform and restaurant.";
 
 /// Role in which an actor acted.
@@ -75,6 +77,9 @@ public! {
         restaurant_id: RestaurantId = [C R K O P];
         /// Number of the event in the order's history, from 1 without gaps.
         version: u32 = [C R K O P];
+        /// The whole order after the event, as `GET /v1/orders/{order_id}` shows it to the owner of the endpoint: the
+        /// schema `Order` of the API. Present only in webhooks, if the endpoint has the payload `order`.
+        order: Option<WholeOrder> = [R O] WEBHOOKS;
     }
 
     /// Members of every event that this version of Dabba knows.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use dabba_domain::{RestaurantId, Timestamp, WebhookEndpointId};
+use dabba_domain::{Actor, RestaurantId, Timestamp, WebhookEndpointId};
 use dabba_engine::{
     MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY, TargetUrl, sealing::SecretKeys,
     webhook_secret_place as secret_place,
@@ -19,6 +19,8 @@ use crate::public::Audience;
 pub(super) struct Endpoint {
     pub(super) stored: WebhookEndpoint,
     pub(super) audience: Audience,
+    /// The reader for whom orders are represented: a member of the restaurant's staff, or an admin.
+    pub(super) viewer: Actor,
     pub(super) url: TargetUrl,
     pub(super) batch: usize,
     pub(super) concurrency: usize,
@@ -36,6 +38,12 @@ impl Endpoint {
             audience: match stored.owner {
                 WebhookOwner::Platform => Audience::Operations,
                 WebhookOwner::Restaurant(_) => Audience::Restaurant,
+            },
+            viewer: match stored.owner {
+                WebhookOwner::Platform => Actor::Admin { account_id: stored.created_by },
+                WebhookOwner::Restaurant(restaurant_id) => {
+                    Actor::Restaurant { account_id: stored.created_by, restaurant_id }
+                }
             },
             url: TargetUrl::from_checked(settings.url.clone()),
             batch: settings.batch.clamp(1, MAX_WEBHOOK_BATCH) as usize,

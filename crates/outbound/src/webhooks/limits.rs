@@ -81,6 +81,15 @@ pub const SLOW_AFTER: Duration = Duration::from_secs(1);
 /// Maximum duration of a request. The client ends requests itself; this limit holds whatever the client does.
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// Maximum time for which a delivery reads and represents the orders that it contains.
+pub const ORDERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum number of states of orders that a session keeps, for deliveries that contain orders.
+pub const MAX_ORDER_STATES: usize = 1_024;
+
+/// Maximum number of histories of orders that the deliveries of a session read at the same time.
+pub const MAX_HISTORY_READS: usize = 4;
+
 /// Maximum number of events read from an order's history at once.
 pub const HISTORY_PAGE: u32 = 100;
 

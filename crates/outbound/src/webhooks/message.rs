@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use dabba_domain::Timestamp;
 use dabba_engine::{EgressAttempt, EgressFailureKind, EgressRequest};
-use dabba_store::{FeedEvent, WebhookContentType, WebhookPayload};
-use serde_json::json;
+use dabba_store::{FeedEvent, WebhookContentType};
+use serde_json::{json, value::RawValue};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     endpoint::Endpoint,
     signature::{SIGNATURE_HEADER, signed_headers},
 };
-use crate::public::{PublicEvent, SPEC_VERSION, public_event};
+use crate::public::{PublicEvent, SPEC_VERSION, public_event, public_event_with_order};
 
 /// Type of the event that `/test` sends.
 pub const TEST_TYPE: &str = "app.dabba.webhook.test.v1";
@@ -24,21 +24,23 @@ const GONE: u16 = 410;
 /// Statuses by which an endpoint states that it gets too much.
 const OVERLOADED: [u16; 2] = [429, 503];
 
-/// Returns the request that delivers events. An endpoint with batches gets every delivery as an array, even of one
-/// event.
+/// Returns the request that delivers events. `orders` contains the order after each event, or nothing. An endpoint with
+/// batches gets every delivery as an array, even of one event.
 ///
 /// The id of the message is the id of the event; that of a batch of several events is a digest of their ids, so that
 /// two different batches never have the same id.
 pub(super) fn request(
     endpoint: &Endpoint,
     events: &[Arc<FeedEvent>],
+    orders: Vec<Box<RawValue>>,
     at: Timestamp,
 ) -> Result<EgressRequest, String> {
-    if endpoint.stored.settings.payload == WebhookPayload::Order {
-        return Err("this version of Dabba cannot send the payload \"order\"; set it to \"event\"".to_owned());
-    }
-    let public: Vec<PublicEvent> =
-        events.iter().map(|event| public_event(event, endpoint.audience)).collect();
+    let mut orders = orders.into_iter();
+    let represent = |event: &Arc<FeedEvent>| match orders.next() {
+        Some(order) => public_event_with_order(event, endpoint.audience, order),
+        None => public_event(event, endpoint.audience),
+    };
+    let public: Vec<PublicEvent> = events.iter().map(represent).collect();
     let body = match &public[..] {
         [event] if endpoint.batch == 1 => serde_json::to_vec(event),
         all => serde_json::to_vec(all),
@@ -96,11 +98,20 @@ pub(super) struct Verdict {
     pub(super) retry_after: Option<Duration>,
     /// Whether no connection was made, so that the failure does not depend on the order.
     pub(super) is_unreachable: bool,
+    /// Whether nothing was sent, because an order cannot be represented. Such a failure says nothing about the
+    /// endpoint.
+    pub(super) is_of_order: bool,
 }
 
 impl Verdict {
     pub(super) fn failed(error: String, duration: Duration) -> Self {
-        Self { duration, status: None, error: Some(error), retry_after: None, is_unreachable: false }
+        let (error, retry_after) = (Some(error), None);
+        Self { duration, status: None, error, retry_after, is_unreachable: false, is_of_order: false }
+    }
+
+    /// Returns the verdict of a delivery that was not sent, because an order in it cannot be represented.
+    pub(super) fn unrendered(error: String) -> Self {
+        Self { is_of_order: true, ..Self::failed(error, Duration::ZERO) }
     }
 
     /// Judges a response: only a status from 200 to 299 is a success.
@@ -118,7 +129,8 @@ impl Verdict {
                     _ => Some(format!("the endpoint responded with {status}{colon}{}", reply.excerpt)),
                 };
                 let retry_after = reply.retry_after.map(|pause| pause.delay_from(now));
-                Self { duration, status: Some(status), error, retry_after, is_unreachable: false }
+                let status = Some(status);
+                Self { duration, status, error, retry_after, is_unreachable: false, is_of_order: false }
             }
             Err(failure) => {
                 use EgressFailureKind::{Connect, Dns, Protocol, Refused, SlowBody, Timeout, Tls};
@@ -127,7 +139,8 @@ impl Verdict {
                     Timeout | SlowBody | Protocol => false,
                 };
                 let error = Some(format!("{}: {}", failure.kind.name(), failure.text));
-                Self { duration, status: failure.status, error, retry_after: None, is_unreachable }
+                let (status, retry_after) = (failure.status, None);
+                Self { duration, status, error, retry_after, is_unreachable, is_of_order: false }
             }
         }
     }

@@ -19,6 +19,7 @@ use super::{
     limits::{LEASE, LEASE_INTERVAL, MAX_IN_FLIGHT, MIN_IN_FLIGHT, STORE_TIMEOUT},
     message::test_request,
     metrics::WebhookMetrics,
+    orders::OrderRenderer,
     schedule::after,
     session::{Ended, Place, Session, attempt},
 };
@@ -35,6 +36,8 @@ pub struct WebhookPorts {
     pub egress: Arc<dyn Egress>,
     /// The keys that open the secrets of endpoints.
     pub keys: Arc<SecretKeys>,
+    /// Represents the orders in deliveries with the payload `order`.
+    pub orders: Arc<dyn OrderRenderer>,
     /// The supervisor of the process.
     pub supervisor: Arc<Supervisor>,
 }

@@ -34,6 +34,7 @@ use super::{
     journal::{Journal, Key},
     limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, POLL_INTERVAL, STORE_TIMEOUT},
     metrics::WebhookMetrics,
+    orders::OrderStates,
     sender::WebhookPorts,
     target::{Source, Target},
     window::Window,
@@ -52,6 +53,7 @@ pub(super) struct Place {
 pub(super) struct Session {
     ports: Arc<WebhookPorts>,
     metrics: Arc<WebhookMetrics>,
+    order_states: Arc<OrderStates>,
     place: Place,
     /// The time of the latest extension of the lease.
     extended_at: Instant,
@@ -168,6 +170,7 @@ impl Session {
             (FeedPlace { incarnation: end.incarnation, position: end.position }, 0)
         };
         let mut session = Self {
+            order_states: Arc::new(OrderStates::new(Arc::clone(&ports.store))),
             ports,
             metrics,
             place,

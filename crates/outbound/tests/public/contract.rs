@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
-use dabba_outbound::public::{Audience, PublicEvent, TYPES, asyncapi, events, public_event, schema};
+use dabba_outbound::public::{
+    Audience, PublicEvent, TYPES, asyncapi, events, public_event, public_event_with_order, schema,
+};
 use dabba_store::FeedEvent;
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -183,6 +185,20 @@ fn a_member_for_others_is_invalid() {
     let value = json_of(&public_event(placed, Audience::Operations));
     for (audience, validator) in VALIDATORS.iter() {
         assert_eq!(validator.is_valid(&value), *audience == Audience::Operations, "{audience:?}");
+    }
+}
+
+/// Proves that an event may contain the whole order for the audiences of webhook endpoints, and for no other audience,
+/// even by mistake.
+#[test]
+fn only_owners_of_endpoints_see_the_whole_order() {
+    let placed = &examples()["placed"];
+    for (audience, validator) in VALIDATORS.iter() {
+        let order = serde_json::value::to_raw_value(&json!({"id": placed.order_id})).unwrap();
+        let value = json_of(&public_event_with_order(placed, *audience, order));
+        assert!(validator.is_valid(&value), "{audience:?} {value:#}");
+        let is_owner = matches!(audience, Audience::Restaurant | Audience::Operations);
+        assert_eq!(value["data"]["order"]["id"] == placed.order_id.to_string(), is_owner, "{audience:?}");
     }
 }
 

@@ -1,7 +1,7 @@
 //! A store, a clock in virtual time, endpoints, and senders.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -16,7 +16,9 @@ use dabba_domain::{
     order::{Command, Order},
 };
 use dabba_engine::{Clock, SeededRandom, sealing::SecretKeys};
-use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret};
+use dabba_outbound::webhooks::{
+    OrderRenderer, WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret,
+};
 use dabba_store::{
     Checkpoint, DueFailures, FeedCursor, FeedLease, PageSize, SealedSecret, Store, StoreError, Supervisor,
     UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth,
@@ -26,6 +28,10 @@ use dabba_store::{
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use jiff::SignedDuration;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
 use tokio::{
     sync::Notify,
     task::JoinHandle,
@@ -196,6 +202,29 @@ impl StoreLayer for Still {
     }
 }
 
+/// Represents orders by their version, status and viewer, except for those that a test marks.
+#[derive(Default)]
+pub(crate) struct Renderer {
+    /// Orders that cannot be represented.
+    pub(crate) failing: Mutex<BTreeSet<OrderId>>,
+    /// Order whose representation panics.
+    pub(crate) panicking: Mutex<Option<OrderId>>,
+}
+
+#[async_trait]
+impl OrderRenderer for Renderer {
+    async fn render(&self, order: &Order, viewer: &Actor) -> Result<Box<RawValue>, String> {
+        // The lock is not held during the panic.
+        let panicking = *self.panicking.lock().unwrap();
+        assert_ne!(panicking, Some(order.id), "a planted panic");
+        if self.failing.lock().unwrap().contains(&order.id) {
+            return Err("a planted fault".to_owned());
+        }
+        let Order { id, version, status, .. } = order;
+        Ok(to_raw_value(&json!({"id": id, "version": version, "status": status, "viewer": viewer})).unwrap())
+    }
+}
+
 /// Everything that a test needs.
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -205,6 +234,7 @@ pub(crate) struct Bench {
     pub(crate) restaurant: RestaurantId,
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) probe: Arc<Probe>,
+    pub(crate) renderer: Arc<Renderer>,
     keys: Arc<SecretKeys>,
     senders: u64,
     _directory: Option<tempfile::TempDir>,
@@ -233,6 +263,7 @@ impl Bench {
             endpoints: Arc::default(),
             restaurant,
             orders: BTreeMap::new(),
+            renderer: Arc::default(),
             keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
             senders: 0,
             _directory: None,
@@ -253,6 +284,7 @@ impl Bench {
             random,
             egress: Arc::clone(&self.endpoints) as Arc<_>,
             keys: Arc::clone(&self.keys),
+            orders: Arc::clone(&self.renderer) as Arc<_>,
             supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
         })
     }

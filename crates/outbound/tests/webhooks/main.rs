@@ -9,5 +9,6 @@ mod isolation;
 mod lifecycle;
 mod messages;
 mod order;
+mod payload;
 mod revival;
 mod script;

@@ -6,7 +6,7 @@ use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_engine::EgressRequest;
 use dabba_store::{
     AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
-    WebhookRevision, panicked,
+    WebhookPayload, WebhookRevision, panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
@@ -18,6 +18,7 @@ use crate::webhooks::{
         AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER,
     },
     message::{self, Verdict},
+    orders::OrderStates,
     schedule::{after, elapsed, is_dead, pause_after},
     sender::WebhookPorts,
     target::{Queued, Source},
@@ -118,8 +119,8 @@ impl Session {
         let (revision, started_at) = (endpoint.stored.revision, Instant::now());
         let flight = Flight { endpoint: id, events: queued, is_stale: false, revision, started_at };
         self.flights.insert(number, flight);
-        let ports = Arc::clone(&self.ports);
-        self.tasks.spawn(async move { (number, deliver(&ports, &endpoint, &events).await) });
+        let (ports, states) = (Arc::clone(&self.ports), Arc::clone(&self.order_states));
+        self.tasks.spawn(async move { (number, deliver(&ports, &states, &endpoint, &events).await) });
         true
     }
 
@@ -142,7 +143,9 @@ impl Session {
         let Some(target) = self.targets.get_mut(&id) else { return false };
         target.in_flight = target.in_flight.saturating_sub(1);
         target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
-        target.is_slow = verdict.duration >= SLOW_AFTER;
+        if !verdict.is_of_order {
+            target.is_slow = verdict.duration >= SLOW_AFTER;
+        }
         let revision = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision);
         let is_outdated = flight.is_stale || revision != Some(flight.revision);
         self.metrics.attempted(verdict.is_success(), flight.events.len());
@@ -243,17 +246,22 @@ impl Session {
         let is_gone = verdict.is_gone();
         let error = verdict.error.clone().unwrap_or_default();
         let fault = WebhookFault { at: now, status: verdict.status, error: error.clone() };
-        self.journal.health(id).last_failure = Some(fault.clone());
+        if !verdict.is_of_order {
+            self.journal.health(id).last_failure = Some(fault.clone());
+        }
         let Some(first) = events.first().map(|queued| Arc::clone(&queued.event)) else { return };
         let outcome = AttemptOutcome::Failed { status: verdict.status, error };
         self.journal.log(log_entry(id, &first, now, verdict, outcome));
         let Some(target) = self.targets.get_mut(&id) else { return };
-        target.failing_since.get_or_insert(now);
-        if target.age_checked_at.is_none_or(|at| elapsed(at, now) >= AGE_CHECK_INTERVAL) {
-            target.age_checked_at = Some(now);
-            self.age_checks.insert(id);
+        let mut has_opened = false;
+        if !verdict.is_of_order {
+            target.failing_since.get_or_insert(now);
+            if target.age_checked_at.is_none_or(|at| elapsed(at, now) >= AGE_CHECK_INTERVAL) {
+                target.age_checked_at = Some(now);
+                self.age_checks.insert(id);
+            }
+            has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         }
-        let has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         let is_open = target.breaker.is_open();
         let is_history = events.iter().all(|queued| queued.source == Source::History);
         if is_history && !is_gone {
@@ -364,8 +372,23 @@ impl Session {
     }
 }
 
-async fn deliver(ports: &WebhookPorts, endpoint: &Endpoint, events: &[Arc<FeedEvent>]) -> Verdict {
-    attempt(ports, || message::request(endpoint, events, ports.clock.now())).await
+/// Delivers events, each with the whole order after it if the endpoint wants it. Never panics, and ends within a limited
+/// time.
+async fn deliver(
+    ports: &WebhookPorts,
+    states: &OrderStates,
+    endpoint: &Endpoint,
+    events: &[Arc<FeedEvent>],
+) -> Verdict {
+    let orders = match endpoint.stored.settings.payload {
+        WebhookPayload::Event => Ok(Vec::new()),
+        WebhookPayload::Order => states.rendered(&*ports.orders, &endpoint.viewer, events).await,
+    };
+    match orders {
+        Ok(orders) => attempt(ports, || message::request(endpoint, events, orders, ports.clock.now())).await,
+        Err(error) => Verdict::unrendered(error),
+    }
+}
 }
 
 fn log_entry(
