@@ -24,7 +24,8 @@ mod table;
 pub use asyncapi::{RECONNECT_MS, asyncapi};
 pub use describe::{EventDescription, common_members, events};
 pub use envelope::{
-    CONTENT_TYPE, PublicEvent, SPEC_VERSION, TYPES, public_event, public_event_with_order, short_type, type_of,
+    CONTENT_TYPE, PublicEvent, SPEC_VERSION, TYPES, public_event, public_event_with_order, short_type,
+    type_of,
 };
 pub use schema::schema;
 pub use shape::{Member, ObjectShape, Shape};

@@ -389,7 +389,6 @@ async fn deliver(
         Err(error) => Verdict::unrendered(error),
     }
 }
-}
 
 fn log_entry(
     endpoint: WebhookEndpointId,
