@@ -4,10 +4,11 @@ usage: consumer.py URL FILE [--stream NAME] [--credentials FILE] [--until COUNT]
 
 FILE is an SQLite database. Replace `apply` with your own work, and write its result in the same transaction.
 
-The stream is a copy that Dabba can make again: a server that lost messages receives them again, perhaps under the sequence
-numbers of other events. So this consumer keeps its position itself, in the transaction that contains its results, and
-checks at each connection that the stream still holds the same message there. If not, it reads the stream from its
-beginning, and skips what it knows. A durable consumer of JetStream would keep the bare number, and could skip events.
+The stream is a copy that Dabba can regenerate: a server that lost messages receives them again, perhaps under the
+sequence numbers of other events. So this consumer keeps its position itself, in the transaction that contains its
+results, and checks at each connection that the stream still holds the same message there. If not, it reads the stream
+from its beginning, and skips what it knows. A durable consumer of JetStream would keep the bare number, and could skip
+events.
 """
 
 import argparse
@@ -44,6 +45,26 @@ class Interrupted(Exception):
     """The connection was interrupted: check the position again."""
 
 
+class MissingStream(Exception):
+    """The server has no such stream."""
+
+
+class Reporter:
+    """Prints why the consumer connects again: a reason that repeats is printed once."""
+
+    def __init__(self) -> None:
+        self.last = None
+
+    async def on_error(self, error: Exception) -> None:
+        """Receives the errors of the library, which would otherwise print each one with a traceback."""
+        self.report(f"no connection: {error or type(error).__name__}")
+
+    def report(self, text: str) -> None:
+        if text != self.last:
+            print(text, file=sys.stderr)
+        self.last = text
+
+
 def apply(database: sqlite3.Connection, event: dict) -> None:
     """Applies an event, unless it is known. The versions of an order ascend without a gap."""
     order, version = event["partitionkey"], int(event["sequence"])
@@ -73,7 +94,7 @@ async def first_sequence(js, stream: str, database: sqlite3.Connection) -> int:
     return sequence + 1 if is_same else 1
 
 
-async def follow(options: argparse.Namespace, database: sqlite3.Connection) -> None:
+async def follow(options: argparse.Namespace, database: sqlite3.Connection, reporter: Reporter) -> None:
     """Consumes events until the connection is interrupted, or until the wanted number of events is reached."""
     interrupted = asyncio.Event()
 
@@ -84,11 +105,17 @@ async def follow(options: argparse.Namespace, database: sqlite3.Connection) -> N
         options.url,
         user_credentials=options.credentials,
         allow_reconnect=False,
+        error_cb=reporter.on_error,
         disconnected_cb=on_disconnect,
         closed_cb=on_disconnect,
     )
     try:
         js = client.jetstream()
+        try:
+            await js.stream_info(options.stream)
+        except NotFoundError:
+            raise MissingStream(options.stream) from None
+        reporter.last = None
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=await first_sequence(js, options.stream, database),
@@ -134,12 +161,17 @@ async def main() -> None:
     options = parser.parse_args()
     database = sqlite3.connect(options.file)
     database.executescript(SCHEMA)
+    reporter = Reporter()
     while not is_done(options, database):
         try:
-            await follow(options, database)
-        except (NatsError, NotFoundError, Interrupted, OSError) as error:
-            print(f"connecting again: {error!r}", file=sys.stderr)
-            await asyncio.sleep(RETRY_SECONDS)
+            await follow(options, database, reporter)
+        except MissingStream:
+            reporter.report(f"the stream {options.stream} is missing: waiting until Dabba has created it")
+        except Interrupted:
+            reporter.report("the connection was interrupted: connecting again")
+        except (NatsError, OSError) as error:
+            reporter.report(f"connecting again: {error or type(error).__name__}")
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 if __name__ == "__main__":

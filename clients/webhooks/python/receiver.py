@@ -7,7 +7,7 @@ that stops between the two then receives the event again.
 
 - Dabba counts every status from 200 to 299 as received, and repeats everything else. So respond only after the commit.
 - Dabba may send an event more than once. The primary key of `events` finds the repetitions.
-- Dabba waits 10 s for a response. Work that takes longer belongs into a queue that a second process reads.
+- Dabba waits 10 s for a response. Work that takes longer belongs in a queue that a second process reads.
 - While a secret is rotated, Dabba signs with the old and the new secret, so one secret here is enough.
 """
 
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.respond(413)
             return
-        # The signature is about these bytes: verify them before anything parses them.
+        # The signature covers these bytes: verify them before anything parses them.
         body = self.rfile.read(int(length))
         try:
             content = self.server.webhook.verify(body, dict(self.headers.items()))
@@ -106,9 +106,12 @@ def main() -> None:
     parser.add_argument("file")
     parser.add_argument("--port", type=int, default=9000)
     options = parser.parse_args()
+    secret = os.environ.get("WEBHOOK_SECRET", "")
+    if not secret.startswith("whsec_"):
+        parser.error("WEBHOOK_SECRET must be the secret of the endpoint, which begins with whsec_")
     database = sqlite3.connect(options.file, check_same_thread=False)
     database.executescript(SCHEMA)
-    server = Receiver(options.port, Webhook(os.environ["WEBHOOK_SECRET"]), database)
+    server = Receiver(options.port, Webhook(secret), database)
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     try:
         server.serve_forever()

@@ -7,7 +7,7 @@
 //
 // - Dabba counts every status from 200 to 299 as received, and repeats everything else: respond after the write.
 // - Dabba may send an event more than once. The event's id finds the repetitions.
-// - Dabba waits 10 s for a response. Work that takes longer belongs into a queue that another process reads.
+// - Dabba waits 10 s for a response. Work that takes longer belongs in a queue that another process reads.
 // - While a secret is rotated, Dabba signs with the old and the new secret, so one secret here is enough.
 import { existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readFileSync, truncateSync, writeSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -84,7 +84,7 @@ async function receive(request: IncomingMessage): Promise<number> {
   if (body === undefined) return 413;
   let content: unknown;
   try {
-    // The signature is about these bytes: verify them before anything parses them.
+    // The signature covers these bytes: verify them before anything parses them.
     content = webhook.verify(body, request.headers as Record<string, string>);
   } catch (error) {
     console.error(`refused: ${error}`);
@@ -101,6 +101,10 @@ if (file === undefined || secret === undefined) {
   console.error("usage: WEBHOOK_SECRET=whsec_… node build/receiver.js FILE [PORT]");
   process.exit(2);
 }
+if (!secret.startsWith("whsec_")) {
+  console.error("WEBHOOK_SECRET must be the secret of the endpoint, which begins with whsec_");
+  process.exit(2);
+}
 const webhook = new Webhook(secret);
 const events = new Events(file);
 const server = createServer((request: IncomingMessage, response: ServerResponse) => {
@@ -113,4 +117,5 @@ const server = createServer((request: IncomingMessage, response: ServerResponse)
     },
   );
 });
-server.listen(Number(port ?? 9000), "127.0.0.1", () => console.log("listening on", server.address()));
+const number = Number(port ?? 9000);
+server.listen(number, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${number}`));
