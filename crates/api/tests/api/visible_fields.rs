@@ -125,6 +125,13 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
             "/next_cursor",
         ],
     ),
+    ("GET /v1/webhook-endpoints", NOT_FAILING, &["/endpoints/*/disabled_not_before"]),
+    ("POST /v1/webhook-endpoints", NOT_FAILING, &["/disabled_not_before"]),
+    ("GET /v1/webhook-endpoints/{endpoint_id}", NOT_FAILING, &["/disabled_not_before"]),
+    ("PATCH /v1/webhook-endpoints/{endpoint_id}", NOT_FAILING, &["/disabled_not_before"]),
+    ("POST /v1/webhook-endpoints/{endpoint_id}/enable", NOT_FAILING, &["/disabled_not_before"]),
+    ("POST /v1/webhook-endpoints/{endpoint_id}/replay", NOT_FAILING, &["/disabled_not_before"]),
+    ("POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret", NOT_FAILING, &["/disabled_not_before"]),
     (PROBLEM, "webhook_endpoints.rs reaches the limit of webhook endpoints", &["/webhook_endpoints_limit"]),
     (PROBLEM, "keys.rs reaches the limit of active keys", &["/api_keys_limit"]),
     (
@@ -150,6 +157,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
 const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";
 
 /// Reason why no delivery failed.
+const NOT_FAILING: &str = "no delivery to the endpoint fails here; a unit test of dabba-store has every case";
 const ONLY_SENDERS: &str = "senders write the entries while events are delivered; webhook_endpoints.rs shows them, and who may read them";
 
 /// Reason why no list is incomplete.

@@ -26,7 +26,7 @@ const SEED_OF_ALL_FAILURES: u64 = 2;
 /// A seed whose simulation depended on the load of the machine before the engine's caches stopped to wake their callers.
 const SEED_UNDER_LOAD: u64 = 17;
 /// Number of threads per processor that compete with a simulation.
-const COMPETITORS: usize = 3;
+const COMPETITORS: usize = 1;
 /// Seeds that are tried until a defect is found.
 const SEEDS: std::ops::Range<u64> = 1..13;
 

@@ -6,7 +6,7 @@ use dabba_domain::{Bucket, Role, Timestamp, WebhookEndpointId};
 
 use super::builders::World;
 use crate::{
-    Claim, ClaimAt, Credential, Fingerprint, PageSize, Resource, SealedSecret, Store, UnderKey,
+    Claim, ClaimAt, Credential, Fingerprint, PageSize, Resource, SealedSecret, Store, StoreError, UnderKey,
     WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFault, WebhookHealth, WebhookOwner,
     WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated, least_revision,
 };
@@ -43,9 +43,22 @@ pub(super) fn endpoint(world: &mut World, owner: WebhookOwner) -> WebhookEndpoin
     }
 }
 
+/// Returns the result of a write, which is repeated while other writers prevail: many write at once.
+async fn persistently<T, F>(write: impl Fn() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match write().await {
+            Err(StoreError::Contention(_)) => {}
+            result => return result.unwrap(),
+        }
+    }
+}
+
 /// Writes an endpoint, and returns it as stored.
 pub(super) async fn created(store: &Arc<dyn Store>, endpoint: WebhookEndpoint) -> WebhookEndpoint {
-    let creation = store.create_webhook_endpoint_under(&endpoint, 1_000, None, None).await.unwrap();
+    let creation = persistently(|| store.create_webhook_endpoint_under(&endpoint, 1_000, None, None)).await;
     assert_eq!(creation, UnderKey::Ended(WebhookCreation::Created));
     store.webhook_endpoint(endpoint.id).await.unwrap().unwrap()
 }
@@ -56,7 +69,7 @@ fn update_of(endpoint: &WebhookEndpoint, at: Timestamp) -> WebhookUpdate {
 }
 
 async fn updated(store: &Arc<dyn Store>, update: &WebhookUpdate) -> WebhookEndpoint {
-    match store.update_webhook_endpoint_under(update, None).await.unwrap() {
+    match persistently(|| store.update_webhook_endpoint_under(update, None)).await {
         UnderKey::Ended(WebhookUpdated::Done(endpoint)) => *endpoint,
         other => panic!("{other:?}"),
     }
