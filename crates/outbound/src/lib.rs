@@ -21,4 +21,7 @@ pub mod public;
 mod recorded;
 pub mod webhooks;
 
-pub use self::filter::{Filter, TypeSet};
+pub use self::{
+    filter::{Filter, TypeSet},
+    recorded::RecordedOrder,
+};

@@ -7,8 +7,8 @@ use dabba_domain::{
 use dabba_store::{FeedEvent, FeedPosition, StoreError};
 
 /// What every event of an order has in common.
-#[derive(Clone, Copy)]
-pub(crate) struct RecordedOrder {
+#[derive(Clone, Copy, Debug)]
+pub struct RecordedOrder {
     pub(crate) id: OrderId,
     restaurant_id: RestaurantId,
     customer_id: AccountId,
@@ -16,7 +16,8 @@ pub(crate) struct RecordedOrder {
 }
 
 impl RecordedOrder {
-    pub(crate) fn of(order: &Order) -> Self {
+    /// Returns the common content of the events of an order.
+    pub fn of(order: &Order) -> Self {
         Self {
             id: order.id,
             restaurant_id: order.details.restaurant_id,
@@ -26,7 +27,7 @@ impl RecordedOrder {
     }
 
     /// Returns an event of the order's history as the feed would contain it, without a position.
-    pub(crate) fn feed_event(&self, recorded: &RecordedEvent) -> Result<FeedEvent, StoreError> {
+    pub fn feed_event(&self, recorded: &RecordedEvent) -> Result<FeedEvent, StoreError> {
         let corrupt = |error: serde_json::Error| {
             StoreError::Corrupt(format!("event {} of the order {}: {error}", recorded.version, self.id))
         };

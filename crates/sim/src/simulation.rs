@@ -1,7 +1,7 @@
 //! A simulation with random users, a failing payment provider, dying servers, hanging stores, wrong clocks and lost
 //! responses, in virtual time that runs as fast as the machine allows.
 //!
-//! Real parts are the engine with its committers, workers and watchers, the router over several shards, the stores,
+//! Real parts are the engine with its committers, workers and watchers, the sender of webhooks, the router over several shards, the stores,
 //! the domain and the rules of the simulated provider. Simulated parts are the time, the randomness, and the layers
 //! between the real parts, in which calls take time, fail and hang. Users act in parallel on two servers, so commits
 //! share batches and servers conflict with each other.
@@ -21,8 +21,9 @@
 //!
 //! **The end.** At the end the simulation stops all failures and completes everything that has begun. Then every
 //! order must have ended, with its payment; the auditor must find nothing, neither in the stores nor in comparison
-//! with the provider; every key must stand for one order; no acknowledged version may be missing; and the stock must
-//! match the orders.
+//! with the provider; every key must stand for one order; no acknowledged version may be missing; the stock must match
+//! the orders; and the receivers of webhooks must have accepted every matching event of every order, in order, and no
+//! other event.
 //!
 //! [`Plant`] selects a deliberate defect, to prove that the simulation finds it.
 //!
@@ -30,20 +31,24 @@
 //! |---|---|
 //! | `rates`, `chaos` | what fails, how often, and what happened |
 //! | `store`, `provider` | the layers between the servers and the stores, and between the servers and the provider |
-//! | `server` | servers: engine, workers, watchers, clock |
+//! | `receivers` | the receivers of webhooks, and the layer between them and the servers |
+//! | `server` | servers: engine, workers, watchers, sender of webhooks, clock |
 //! | `world` | restaurants, users, the true clock |
 //! | `users` | the actions of users |
 //! | `rest`, `verify` | the end of the simulation, and its final checks |
+//! | `deliveries` | the final check of webhooks |
 //! | `plant`, `sabotage` | deliberate defects |
 //! | `coverage` | the marks |
 //! | `problem` | problems, with the invariants that they violate |
 
 mod chaos;
 mod coverage;
+mod deliveries;
 mod plant;
 mod problem;
 mod provider;
 mod rates;
+mod receivers;
 mod rest;
 mod sabotage;
 mod server;
@@ -144,6 +149,8 @@ pub struct SimulationReport {
     pub of_nothing: u64,
     /// Number of rejections and cancellations that named unavailable items.
     pub ends_for_items: u64,
+    /// Number of events that the receivers of webhooks accepted, repetitions included.
+    pub deliveries: u64,
     /// Virtual duration, in seconds.
     pub simulated_seconds: i64,
     /// Number of times that each rare path was taken.
@@ -154,6 +161,8 @@ pub struct SimulationReport {
     pub event_hash: u64,
     /// A hash of all calls of the stores, with their order and their virtual times.
     pub call_hash: u64,
+    /// A hash of all events that the receivers of webhooks accepted, in the order of acceptance.
+    pub delivery_hash: u64,
 }
 
 /// The problems that a simulation found.
@@ -307,6 +316,7 @@ impl Simulation {
             91..93 => drop(self.actions.spawn(async move { user.reuse_key().await })),
             93 => drop(self.actions.spawn(async move { user.retry_tasks_as_admin().await })),
             94 => self.change_provider_health(),
+            95 => drop(self.actions.spawn(async move { user.change_webhook().await })),
             _ => drop(self.actions.spawn(async move { user.look_around().await })),
         }
     }

@@ -101,12 +101,13 @@ fn print(line: &Line, json: bool) -> Result<(), Failure> {
     }
     let Line { report, seconds, orders_per_second } = line;
     output::line(format_args!(
-        "seed {}: {} orders ({} delivered, {} events) through {} failures, {} deaths, {} hangs and {} restarts; \
-         {} s of virtual time in {seconds:.1} s, {orders_per_second:.0} orders/s; nothing is wrong",
+        "seed {}: {} orders ({} delivered, {} events, {} webhook deliveries) through {} failures, {} deaths, {} hangs \
+         and {} restarts; {} s of virtual time in {seconds:.1} s, {orders_per_second:.0} orders/s; nothing is wrong",
         report.seed,
         report.orders,
         report.delivered,
         report.events,
+        report.deliveries,
         report.failures,
         report.deaths,
         report.hangs,

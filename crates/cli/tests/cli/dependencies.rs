@@ -21,8 +21,8 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("dabba-web", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-outbound", &["dabba-domain", "dabba-store", "dabba-engine"]),
     ("dabba-api", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-web", "dabba-outbound"]),
-    // The simulation simulates a payment provider.
-    ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways"]),
+    // The simulation simulates a payment provider, and the receivers of webhooks.
+    ("dabba-sim", &["dabba-domain", "dabba-store", "dabba-engine", "dabba-gateways", "dabba-outbound"]),
     ("dabba-cli", ALL_BUT_TESTS),
     ("dabba-testkit", ALL_AND_CLUSTERS),
     ("dabba-pg-cluster", &[]),

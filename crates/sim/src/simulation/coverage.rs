@@ -101,6 +101,30 @@ marks! {
     OtherAmount "other_amount",
     /// A card order with a total of zero was delivered.
     NothingToPay "nothing_to_pay",
+    /// A receiver of webhooks accepted an event that it had accepted before.
+    WebhookRepeated "webhook_repeated",
+    /// A receiver of webhooks accepted several events in one request.
+    WebhookBatch "webhook_batch",
+    /// A receiver of webhooks accepted a request, and its response was lost.
+    WebhookResponseLost "webhook_response_lost",
+    /// A webhook arrived after its sender had given it up.
+    WebhookLate "webhook_late",
+    /// A receiver of webhooks was unreachable.
+    ReceiverDown "receiver_down",
+    /// A receiver of webhooks responded that it is gone, which disables its endpoint.
+    ReceiverGone "receiver_gone",
+    /// The failure of a webhook was stored, so that it is retried from the history of its order.
+    WebhookFailureStored "webhook_failure_stored",
+    /// A webhook endpoint that was disabled was enabled again.
+    WebhookEnabledAgain "webhook_enabled_again",
+    /// A webhook endpoint began anew with the first event.
+    WebhookReplayed "webhook_replayed",
+    /// A sender of webhooks took over the lease of a shard from another server.
+    SenderReplaced "sender_replaced",
+    /// A sender of webhooks found that another server had taken over its lease.
+    SenderLeaseLost "sender_lease_lost",
+    /// A server died while one of its webhooks was under way.
+    KilledDuringDelivery "killed_during_delivery",
 }
 
 impl Serialize for Mark {

@@ -59,6 +59,10 @@ plants! {
     LeakedLists "leaked-lists" "I9",
     /// Customers cancel the orders of other customers.
     ForeignCancellations "foreign-cancellations" "I9",
+    /// The sender of webhooks passes an event whose delivery failed, and its failure is not stored.
+    SkippedEvent "skipped-event" "I10",
+    /// Events are published whose commits were not acknowledged, and the commits are lost at a crash.
+    UnacknowledgedEvent "unacknowledged-event" "I11",
 }
 
 impl Plant {

@@ -42,6 +42,18 @@ pub(super) struct Rates {
     pub(super) poll_interval: Duration,
     /// Initial stock of the limited item at each restaurant, per mille of the orders.
     pub(super) stock: u32,
+    /// Webhooks that their receiver refuses.
+    pub(super) receiver_refuses: u32,
+    /// Webhooks that their receiver accepts, and whose response is lost.
+    pub(super) receiver_loses: u32,
+    /// Webhooks that hang.
+    pub(super) receiver_hangs: u32,
+    /// Webhooks that arrive a second time.
+    pub(super) receiver_repeats: u32,
+    /// Webhooks that find their receiver unreachable, as do the ones that follow for some time.
+    pub(super) receiver_outages: u32,
+    /// Webhooks whose receiver responds that it is gone.
+    pub(super) receiver_gone: u32,
 }
 
 impl Rates {
@@ -58,6 +70,9 @@ impl Rates {
         let (provider_hangs, server_dies_in_call) = (rate(10..=40), rate(4..=20));
         let (client_gives_up, server_killed) = (rate(5..=40), rate(4..=20));
         let (shard_hangs, clock_changes) = (rate(8..=24), rate(20..=60));
+        let (receiver_refuses, receiver_loses) = (rate(10..=120), rate(10..=60));
+        let (receiver_hangs, receiver_repeats) = (rate(4..=20), rate(5..=30));
+        let (receiver_outages, receiver_gone) = (rate(1..=4), rate(1..=2));
         Self {
             store_fails,
             store_loses,
@@ -73,6 +88,12 @@ impl Rates {
             clock_changes,
             poll_interval: Duration::from_millis(random.random_range(1_000..=6_000)),
             stock: random.random_range(60..=240),
+            receiver_refuses,
+            receiver_loses,
+            receiver_hangs,
+            receiver_repeats,
+            receiver_outages,
+            receiver_gone,
         }
     }
 }

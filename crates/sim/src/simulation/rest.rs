@@ -22,7 +22,7 @@ const MAX_ROUNDS: u32 = 60;
 /// refund takes to fail late.
 const QUIET_ROUNDS: u32 = 3;
 /// Virtual duration of a round.
-const ROUND: Duration = Duration::from_secs(30);
+pub(super) const ROUND: Duration = Duration::from_secs(30);
 /// Virtual time after which nothing that began earlier has an effect. Longer than a shard hangs and a server is down.
 const LAST_EFFECTS: Duration = Duration::from_secs(90);
 /// Maximum number of problems in the result.
@@ -72,6 +72,7 @@ impl Simulation {
         sleep(LAST_EFFECTS).await;
         self.find_unnoticed_orders().await;
         let mut user = self.user();
+        user.enable_webhooks_again().await;
         user.decide_chargebacks();
         let all: Vec<OrderId> = self.world.state().placed.values().copied().collect();
         let mut unsettled = self.advance_orders(&mut user, all.clone()).await;
@@ -91,6 +92,7 @@ impl Simulation {
             let is_quiet = unsettled.is_empty() && parked == 0;
             quiet_rounds = if is_quiet { quiet_rounds + 1 } else { 0 };
             if quiet_rounds >= QUIET_ROUNDS {
+                self.await_deliveries().await;
                 self.shut_down().await;
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! What the planted defects do to commits and to lists.
+//! What the planted defects do to commits, lists, feeds and checkpoints.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use dabba_domain::{
     AccountId, Actor, Amount, Bucket,
     order::{Event, OrderStatus, RecordedEvent, evolve},
 };
-use dabba_store::{Change, Commit, OrderQuery, OrderScope, StockChange};
+use dabba_outbound::RecordedOrder;
+use dabba_store::{Change, Checkpoint, Commit, FeedEvent, FeedPage, OrderQuery, OrderScope, StockChange};
 
 use super::{chaos::Chaos, plant::Plant, world::START};
 
@@ -14,6 +15,8 @@ use super::{chaos::Chaos, plant::Plant, world::START};
 const LOSES_TASKS: u32 = 40;
 /// Per mille of commits that are acknowledged and not written, with the defect `lost-commits`.
 const DROPS_COMMITS: u32 = 40;
+/// Per mille of batches whose events are published and that are lost, with the defect `unacknowledged-event`.
+const PUBLISHES_AND_LOSES: u32 = 20;
 
 /// Returns the batch as the defect changes it.
 pub(super) fn damage(chaos: &Chaos, mut batch: Vec<Arc<Commit>>) -> Vec<Arc<Commit>> {
@@ -90,6 +93,37 @@ pub(super) fn drop_some(chaos: &Chaos, batch: Vec<Arc<Commit>>) -> (Vec<Arc<Comm
         if chaos.happens(DROPS_COMMITS) { dropped.push(place) } else { kept.push(commit) }
     }
     (kept, dropped)
+}
+
+/// Returns what the defect `unacknowledged-event` publishes of a batch although the batch is lost; `None` if the batch is
+/// to be written.
+pub(super) fn publish_and_lose(chaos: &Chaos, batch: &[Arc<Commit>]) -> Option<Vec<FeedEvent>> {
+    if chaos.plant != Some(Plant::UnacknowledgedEvent) || !chaos.happens(PUBLISHES_AND_LOSES) {
+        return None;
+    }
+    let changes = batch.iter().filter_map(|commit| commit.change.as_ref());
+    let events = changes.flat_map(|Change { order, events }| {
+        let order = RecordedOrder::of(order);
+        events.iter().filter_map(move |event| order.feed_event(event).ok())
+    });
+    Some(events.collect())
+}
+
+/// Adds the events to a page of the feed that were published although they were lost. They come with the next event, and
+/// take no position of their own, so that no reader skips another event.
+pub(super) fn add_lost(page: &mut FeedPage, lost: &mut Vec<FeedEvent>) {
+    if let Some(position) = page.events.last().map(|event| event.position) {
+        page.events.extend(lost.drain(..).map(|event| FeedEvent { position, ..event }));
+    }
+}
+
+/// Returns the checkpoint as the defect changes it.
+pub(super) fn forget_failures(chaos: &Chaos, checkpoint: &Checkpoint) -> Checkpoint {
+    let mut checkpoint = checkpoint.clone();
+    if chaos.plant == Some(Plant::SkippedEvent) {
+        checkpoint.failures.retain(|failure| failure.attempts > 1);
+    }
+    checkpoint
 }
 
 /// Returns the query as the defect changes it.

@@ -1,4 +1,4 @@
-//! Servers: an engine with its workers and watchers, on a machine whose clock may be off, which may die.
+//! Servers: an engine with its workers and watchers, and a sender of webhooks, on a machine whose clock may be off, which may die.
 
 use std::{
     sync::{
@@ -8,17 +8,27 @@ use std::{
     time::Duration,
 };
 
-use dabba_domain::Timestamp;
+use async_trait::async_trait;
+use dabba_domain::{Actor, Timestamp, order::Order};
 use dabba_engine::{
-    BreakerConfig, Clock, ClockConfig, Engine, EngineConfig, PasswordCost, PaymentConfig, Ports,
-    SeededRandom, ServerClock, TaskConfig,
+    BreakerConfig, Clock, ClockConfig, CommitListener, Egress, Engine, EngineConfig, PasswordCost,
+    PaymentConfig, Ports, SeededRandom, ServerClock, TaskConfig, Webhooks, sealing::SecretKeys,
 };
 use dabba_gateways::simulated::{Provider, wire::Notification};
-use dabba_store::{ShardMap, ShardedStore, ShardedStoreError, Store};
+use dabba_outbound::webhooks::{OrderRenderer, WebhookPorts, WebhookSender};
+use dabba_store::{FeedEvent, ShardMap, ShardedStore, ShardedStoreError, Store};
 use jiff::SignedDuration;
-use tokio::{sync::Notify, task::JoinSet};
+use serde_json::value::RawValue;
+use tokio::{sync::Notify, task::JoinSet, time::sleep};
 
-use super::{chaos::Chaos, coverage::Mark, provider::FaultyProvider, store::FaultyStore, world::WorldClock};
+use super::{
+    chaos::Chaos,
+    coverage::Mark,
+    provider::FaultyProvider,
+    receivers::{FaultyEgress, Receivers},
+    store::FaultyStore,
+    world::WorldClock,
+};
 
 /// Maximum number of commits in a batch. Low, so that full batches occur.
 const MAX_BATCH: usize = 16;
@@ -26,8 +36,20 @@ const MAX_BATCH: usize = 16;
 const LEASE: Duration = Duration::from_secs(16);
 /// Maximum pause after a failure of a task. Short, so that tasks that always fail are parked during the simulation.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+/// Minimum interval between two notifications of the sender of webhooks.
+const MIN_SIGNAL_INTERVAL: Duration = Duration::from_millis(5);
 /// Maximum number of attempts to measure the clock of a machine that starts.
 const CLOCK_ATTEMPTS: u32 = 5;
+
+/// Represents an order by its version.
+struct Versions;
+
+#[async_trait]
+impl OrderRenderer for Versions {
+    async fn render(&self, order: &Order, _: &Actor) -> Result<Box<RawValue>, String> {
+        RawValue::from_string(format!("{{\"version\":{}}}", order.version)).map_err(|error| error.to_string())
+    }
+}
 
 /// The life of a server, which ends once.
 ///
@@ -85,15 +107,21 @@ pub(super) struct Site {
     pub(super) clock: Arc<WorldClock>,
     pub(super) provider: Arc<Provider>,
     pub(super) reports: Arc<Mutex<Vec<Notification>>>,
+    pub(super) receivers: Arc<Receivers>,
+    /// The keys of the secrets of webhook endpoints.
+    pub(super) keys: Arc<SecretKeys>,
+    /// The events of each shard that a plant publishes although they were lost.
+    pub(super) lost_events: Vec<Arc<Mutex<Vec<FeedEvent>>>>,
 }
 
 /// A running server.
 pub(super) struct Server {
     pub(super) engine: Arc<Engine>,
+    pub(super) webhooks: Arc<Webhooks>,
     pub(super) life: Arc<Life>,
     machine: Arc<MachineClock>,
     clock: Arc<ServerClock>,
-    /// The workers and watchers.
+    /// The workers, the watchers and the sender of webhooks.
     running: Mutex<JoinSet<()>>,
 }
 
@@ -109,6 +137,7 @@ impl Server {
                 chaos: Arc::clone(&site.chaos),
                 clock: Arc::clone(&site.clock),
                 life: Arc::clone(&life),
+                lost_events: site.lost_events.get(shard).map(Arc::clone).unwrap_or_default(),
                 commit_timeout: config.commit_timeout,
             }) as Arc<dyn Store>
         };
@@ -142,7 +171,26 @@ impl Server {
         running.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         running.spawn(Arc::clone(&engine.accounts).watch_revocations());
         running.spawn(Arc::clone(&engine.work).run(std::future::pending()));
-        Ok(Arc::new(Self { engine, life, machine, clock, running: Mutex::new(running) }))
+        let egress: Arc<dyn Egress> = Arc::new(FaultyEgress {
+            chaos: Arc::clone(&site.chaos),
+            receivers: Arc::clone(&site.receivers),
+            life: Arc::clone(&life),
+        });
+        let webhooks = Webhooks::new(&engine, Arc::clone(&egress), Arc::clone(&site.keys));
+        let sender = WebhookSender::new(WebhookPorts {
+            store,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Arc::new(SeededRandom::new(!site.seed.wrapping_add(number << 32))),
+            egress,
+            keys: Arc::clone(&site.keys),
+            orders: Arc::new(Versions),
+            supervisor: Arc::clone(engine.supervisor()),
+        });
+        for shard in 0..site.shards.len() {
+            running.spawn(notify(Arc::clone(&sender), engine.commit_signals().listen(shard), shard));
+        }
+        running.spawn(sender.run(std::future::pending()));
+        Ok(Arc::new(Self { engine, webhooks, life, machine, clock, running: Mutex::new(running) }))
     }
 
     /// Ends the server's life and aborts its background tasks. What the engine has spawned itself goes on, but each of its
@@ -165,6 +213,15 @@ impl Server {
         if self.engine.payments.breaker_state() == Some(dabba_engine::BreakerState::Open) {
             chaos.coverage.pass(Mark::BreakerOpen);
         }
+    }
+}
+
+/// Notifies a sender of the commits of its server.
+async fn notify(sender: Arc<WebhookSender>, commits: CommitListener, shard: usize) {
+    loop {
+        commits.wait().await;
+        sender.committed(shard);
+        sleep(MIN_SIGNAL_INTERVAL).await;
     }
 }
 

@@ -1,13 +1,17 @@
 //! The layers between the servers and the stores: calls at one instant, and faults.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use dabba_domain::{RestaurantId, Timestamp, task::TaskQueue};
 use dabba_engine::Clock;
 use dabba_store::{
-    Catalogue, CatalogueGuard, ClaimedTask, Commit, CommitOutcome, OrderPage, OrderQuery, Store, StoreError,
-    TaskFailure, TaskLease,
+    Catalogue, CatalogueGuard, Checkpoint, ClaimedTask, Commit, CommitOutcome, FeedEvent, FeedLease,
+    FeedPage, FeedPosition, LeaseRequest, LeaseTaken, OrderPage, OrderQuery, Store, StoreError, TaskFailure,
+    TaskLease,
     layer::{CallKind, StoreCall, StoreLayer},
 };
 use futures::executor::block_on;
@@ -61,6 +65,8 @@ pub(super) struct FaultyStore {
     pub(super) chaos: Arc<Chaos>,
     pub(super) clock: Arc<WorldClock>,
     pub(super) life: Arc<Life>,
+    /// The events of the shard that a plant publishes although they were lost.
+    pub(super) lost_events: Arc<Mutex<Vec<FeedEvent>>>,
     /// Time for which a request waits for its commit.
     pub(super) commit_timeout: Duration,
 }
@@ -77,6 +83,10 @@ impl FaultyStore {
         } else {
             Ok(())
         }
+    }
+
+    fn lost_events(&self) -> MutexGuard<'_, Vec<FeedEvent>> {
+        self.lost_events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn learn(&self, outcomes: &[CommitOutcome]) {
@@ -140,6 +150,11 @@ impl StoreLayer for FaultyStore {
     async fn commit_shared(&self, batch: Vec<Arc<Commit>>) -> Result<Vec<CommitOutcome>, StoreError> {
         self.chaos.record_batch(batch.len());
         let committed = async {
+            if let Some(lost) = sabotage::publish_and_lose(&self.chaos, &batch) {
+                self.lost_events().extend(lost);
+                self.life.end();
+                return Err(StoreError::OutcomeUnknown("the server is dead".to_owned()));
+            }
             let batch = sabotage::damage(&self.chaos, batch);
             let (batch, dropped) = sabotage::drop_some(&self.chaos, batch);
             let outcomes =
@@ -209,6 +224,48 @@ impl StoreLayer for FaultyStore {
             self.chaos.coverage.pass(Mark::TaskParked);
         }
         Ok(is_parked)
+    }
+
+    async fn feed(&self, shard: usize, after: FeedPosition, limit: u32) -> Result<FeedPage, StoreError> {
+        let call = Self::call(CallKind::Read, "feed");
+        let mut page = self.around(call, self.inner.feed(shard, after, limit)).await?;
+        sabotage::add_lost(&mut page, &mut self.lost_events());
+        Ok(page)
+    }
+
+    async fn take_feed_lease(
+        &self,
+        shard: usize,
+        request: &LeaseRequest,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<LeaseTaken, StoreError> {
+        let call = Self::call(CallKind::Other, "take_feed_lease");
+        let taken = self.around(call, self.inner.take_feed_lease(shard, request, now, until)).await?;
+        if matches!(&taken, LeaseTaken::Taken(lease) if lease.token > 1) {
+            self.chaos.coverage.pass(Mark::SenderReplaced);
+        }
+        Ok(taken)
+    }
+
+    async fn checkpoint_feed(
+        &self,
+        shard: usize,
+        lease: &FeedLease,
+        checkpoint: &Checkpoint,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let checkpoint = sabotage::forget_failures(&self.chaos, checkpoint);
+        let call = Self::call(CallKind::Other, "checkpoint_feed");
+        let write = self.inner.checkpoint_feed(shard, lease, &checkpoint, now, until);
+        let is_written = self.around(call, write).await?;
+        if !is_written {
+            self.chaos.coverage.pass(Mark::SenderLeaseLost);
+        } else if !checkpoint.failures.is_empty() {
+            self.chaos.coverage.pass(Mark::WebhookFailureStored);
+        }
+        Ok(is_written)
     }
 
     /// Returns the true time, as the clock of a database server.

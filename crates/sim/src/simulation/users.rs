@@ -5,10 +5,12 @@
 //! | `commands` | commands to orders, and their random contents |
 //! | `outside` | the reports of the provider, changes at the provider, and the work of staff and admins |
 //! | `prying` | reads, and attempts to read the orders of others |
+//! | `webhooks` | changes of webhook endpoints |
 
 mod commands;
 mod outside;
 mod prying;
+mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 

@@ -43,6 +43,7 @@ impl Simulation {
         problems.extend(lost_versions(&orders, &acknowledged));
         problems.extend(self.audit().await);
         problems.extend(self.check_stock(&orders).await);
+        problems.extend(self.check_deliveries().await);
         if !problems.is_empty() {
             return Err(SimulationError::new(self.options.seed, problems));
         }
@@ -59,6 +60,7 @@ impl Simulation {
         report.digest = digest(&orders);
         report.event_hash = event_hash;
         report.call_hash = chaos.call_hash();
+        (report.deliveries, report.delivery_hash) = self.world.site.receivers.summary();
         for (mark, times) in [
             (Mark::EndedForItems, ends_for_items),
             (Mark::RefundReversed, report.reversed_refunds),

@@ -10,13 +10,14 @@ use std::{
 };
 
 use dabba_domain::{
-    AccountId, Bucket, OrderId, RestaurantId, Role, Timestamp, menu::MenuDocument, order::Version,
-    restaurant::SettingsDocument, text::Slug,
+    AccountId, Bucket, OrderId, RestaurantId, Role, Timestamp, WebhookEndpointId, menu::MenuDocument,
+    order::Version, restaurant::SettingsDocument, text::Slug,
 };
-use dabba_engine::{Clock, Error, Principal, Random, SeededRandom};
+use dabba_engine::{Clock, Error, Principal, Random, SeededRandom, WebhookRequest, sealing::SecretKeys};
 use dabba_gateways::simulated::{Provider, provider::Delays, wire::Notification};
 use dabba_store::{
     Account, AccountCreation, BucketRange, IdempotencyKey, ShardMap, ShardRange, ShardedStore, Store,
+    WebhookContentType, WebhookPayload,
 };
 use rand::{RngExt as _, rngs::StdRng};
 use serde_json::json;
@@ -40,6 +41,10 @@ const RESTAURANTS: usize = 3;
 const MAX_RESTAURANTS: usize = 30;
 const CUSTOMERS: usize = 5;
 const COURIERS: usize = 3;
+/// Maximum number of events in a delivery to the webhook endpoint with batches.
+pub(super) const MAX_BATCH: u32 = 10;
+/// The key of the secrets of webhook endpoints.
+const SECRET_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 /// Minimum of the initial stock of the limited item.
 const MIN_STOCK: u32 = 8;
 /// The item with limited stock, at every restaurant.
@@ -67,6 +72,23 @@ pub(super) struct Place {
     pub(super) staff: Principal,
 }
 
+/// A webhook endpoint.
+pub(super) struct Hook {
+    pub(super) id: WebhookEndpointId,
+    pub(super) url: String,
+    /// The restaurant whose events the endpoint receives; `None` for all restaurants.
+    pub(super) owner: Option<RestaurantId>,
+    /// Short names of the types that the endpoint receives; empty for all types.
+    pub(super) types: Vec<&'static str>,
+}
+
+impl Hook {
+    /// Returns the name of the endpoint in problems.
+    pub(super) fn name(&self) -> String {
+        format!("the webhook endpoint {}", self.url)
+    }
+}
+
 /// The simulated world. See the module documentation. All actions share it.
 pub(super) struct World {
     pub(super) site: Arc<Site>,
@@ -79,6 +101,8 @@ pub(super) struct World {
     pub(super) places: Vec<Place>,
     pub(super) customers: Vec<Principal>,
     pub(super) couriers: Vec<Principal>,
+    /// The webhook endpoints. Each receives all matching events, because all orders are placed later.
+    pub(super) hooks: Vec<Hook>,
     /// Initial stock of the limited item.
     pub(super) stock: u32,
     state: Mutex<State>,
@@ -120,6 +144,8 @@ impl World {
         let map = map()?;
         let store = ShardedStore::new(map.clone(), shards.clone()).map_err(|error| error.to_string())?;
         let reports: Arc<Mutex<Vec<Notification>>> = Arc::default();
+        let keys = SecretKeys::parse(SECRET_KEY).map_err(|error| error.to_string())?;
+        let lost_events = shards.iter().map(|_| Arc::default()).collect();
         let site = Site {
             seed,
             map,
@@ -128,6 +154,9 @@ impl World {
             clock: Arc::new(WorldClock(Instant::now())),
             provider: Arc::new(Provider::with_delays(random, delays)),
             reports,
+            receivers: Arc::default(),
+            keys: Arc::new(keys),
+            lost_events,
         };
         let stock = (options.orders * chaos.rates.stock / 1_000).max(MIN_STOCK);
         let mut world = Self {
@@ -140,6 +169,7 @@ impl World {
             places: Vec::new(),
             customers: Vec::new(),
             couriers: Vec::new(),
+            hooks: Vec::new(),
             stock,
             state: Mutex::default(),
         };
@@ -193,7 +223,7 @@ impl World {
         self.site.clock.now()
     }
 
-    /// Creates restaurants until every shard has one, and accounts.
+    /// Creates restaurants until every shard has one, accounts, and webhook endpoints.
     async fn populate(&mut self) -> Result<(), Error> {
         let engine = Arc::clone(&self.servers()[0].engine);
         let mut has_restaurant = [false; SHARDS];
@@ -218,6 +248,35 @@ impl World {
             let courier = self.user(Role::Courier).await?;
             self.couriers.push(courier);
         }
+        let restaurants: Vec<_> = self.places.iter().map(|place| place.id).collect();
+        let [first, .., last] = restaurants[..] else { return Ok(()) };
+        self.create_hook(None, &[], 1).await?;
+        self.create_hook(None, &["accepted", "courier_assigned", "delivered", "cancelled"], 1).await?;
+        self.create_hook(None, &[], MAX_BATCH).await?;
+        self.create_hook(Some(first), &[], 1).await?;
+        self.create_hook(Some(last), &["placed", "marked_ready", "picked_up"], 2).await
+    }
+
+    /// Creates a webhook endpoint with a receiver of its own.
+    async fn create_hook(
+        &mut self,
+        owner: Option<RestaurantId>,
+        types: &[&'static str],
+        batch: u32,
+    ) -> Result<(), Error> {
+        let webhooks = Arc::clone(&self.servers()[0].webhooks);
+        let url = format!("https://receiver-{}.example/", self.hooks.len() + 1);
+        let request = WebhookRequest {
+            restaurant_id: owner,
+            url: url.clone(),
+            types: (!types.is_empty()).then(|| types.iter().map(|name| (*name).to_owned()).collect()),
+            payload: WebhookPayload::Event,
+            content_type: WebhookContentType::Json,
+            concurrency: 8,
+            batch,
+        };
+        let endpoint = webhooks.create(&self.admin, request, None).await?.endpoint;
+        self.hooks.push(Hook { id: endpoint.id, url, owner, types: types.to_vec() });
         Ok(())
     }
 

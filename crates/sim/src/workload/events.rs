@@ -20,6 +20,7 @@ mod ledger;
 mod receiver;
 mod stream;
 
+pub(crate) use self::ledger::EventHead;
 pub use self::{
     comparison::{Expected, Finding, Interest},
     endpoint::{Class, Endpoint, MAX_ENDPOINTS, NEVER_CAUSED, create_endpoints},

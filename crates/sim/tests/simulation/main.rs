@@ -158,7 +158,7 @@ fn planted_defects_are_found() {
                 .unwrap_or_else(|error| panic!("without a defect, {error}"));
         }
     }
-    for invariant in ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9"] {
+    for invariant in ["I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11"] {
         assert!(
             Plant::ALL.iter().any(|plant| plant.invariant() == invariant),
             "no defect violates {invariant}"

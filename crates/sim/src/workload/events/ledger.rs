@@ -27,16 +27,16 @@ pub struct EventKey {
 
 /// The members of an event that a receiver needs. The others are skipped.
 #[derive(Deserialize)]
-pub(super) struct EventHead<'a> {
+pub(crate) struct EventHead<'a> {
     id: &'a str,
-    pub(super) time: Timestamp,
-    pub(super) subject: RestaurantId,
-    pub(super) r#type: &'a str,
+    pub(crate) time: Timestamp,
+    pub(crate) subject: RestaurantId,
+    pub(crate) r#type: &'a str,
 }
 
 impl EventHead<'_> {
     /// Returns the identity of the event; `None` if its id is malformed.
-    pub(super) fn key(&self) -> Option<EventKey> {
+    pub(crate) fn key(&self) -> Option<EventKey> {
         let (order, version) = self.id.rsplit_once('-')?;
         Some(EventKey { order: order.parse().ok()?, version: version.parse().ok()? })
     }
