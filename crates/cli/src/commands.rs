@@ -87,7 +87,7 @@ enum Command {
     Tasks(Box<tasks::Arguments>),
     /// Prints the events of orders as they happen, from a running server.
     Watch(Box<watch::Arguments>),
-    /// Creates, lists, tests and repairs the webhook endpoints of a running server, which receive the events of orders.
+    /// Manages the webhook endpoints of a running server, which receive the events of orders.
     Webhooks(Box<webhooks::Arguments>),
     /// Lists, shows, disables, enables and deletes accounts, sets roles and passwords, and revokes tokens.
     Accounts(Box<accounts::Arguments>),

@@ -41,14 +41,16 @@ impl KeyFile {
         Ok(!self.is_named && !is_there()?)
     }
 
-    /// Creates the file with a new key if no setting names a file and the data directory has none.
-    pub(crate) fn make_if_missing(&self) -> Result<(), Failure> {
-        if self.is_to_be_made()? {
+    /// Creates the file with a new key if no setting names a file and the data directory has none. Returns whether it
+    /// created the file.
+    pub(crate) fn make_if_missing(&self) -> Result<bool, Failure> {
+        let is_to_be_made = self.is_to_be_made()?;
+        if is_to_be_made {
             let what = format!("creating the {} {}", self.what, self.path.display());
             make(&self.path).map_err(Failure::during(what))?;
             tracing::info!(path = %self.path.display(), "created a {}", self.what);
         }
-        Ok(())
+        Ok(is_to_be_made)
     }
 
     /// Reads the file, and parses its text.

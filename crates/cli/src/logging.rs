@@ -21,9 +21,13 @@ const OWN: &str = "dabba";
 /// statements, headers and bodies, and so passwords, tokens and addresses.
 const LIBRARY_LEVEL: LevelFilter = LevelFilter::INFO;
 
-/// Prefix of the modules that execute migrations, and their most detailed level. Below it, they log each step with the path of a
-/// source file on the machine that built Dabba; Dabba itself logs a migration in one line.
-const MIGRATIONS: (&str, LevelFilter) = ("refinery", LevelFilter::WARN);
+/// Prefixes of modules with a less detailed level, because Dabba itself logs in one line what they do. The modules that
+/// execute migrations log each step with the path of a source file on the machine that built Dabba. The client of the
+/// broker logs each connection with the port as the only name of the server.
+const QUIET: [&str; 2] = ["refinery", "async_nats"];
+
+/// Most detailed level of the modules in [`QUIET`].
+const QUIET_LEVEL: LevelFilter = LevelFilter::WARN;
 
 /// Crate of earlier versions, and the crates that replace it. The setting `log` may still name the former.
 const REPLACED: (&str, [&str; 2]) = ("dabba_http", ["dabba_web", "dabba_api"]);
@@ -88,11 +92,10 @@ pub(crate) fn wants_colours() -> bool {
 
 fn may_be_shown(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
-    let (migrations, level_of_migrations) = MIGRATIONS;
     let level = if target.starts_with(OWN) {
         LevelFilter::TRACE
-    } else if target.starts_with(migrations) {
-        level_of_migrations
+    } else if QUIET.iter().any(|prefix| target.starts_with(prefix)) {
+        QUIET_LEVEL
     } else {
         LIBRARY_LEVEL
     };

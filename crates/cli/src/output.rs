@@ -45,6 +45,11 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).collect()
 }
 
+/// Returns a number with its noun, whose plural ends in `s`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Returns a text in lines of at most [`WIDTH`] characters. The first line begins with `first`, the others with as many blanks.
 /// Words, such as ids and URLs, stay whole.
 pub(crate) fn wrapped(first: &str, text: &str) -> String {

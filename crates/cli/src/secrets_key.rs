@@ -23,11 +23,12 @@ pub(crate) fn read_if_there(settings: &Settings) -> Result<Option<SecretKeys>, F
     if file.is_to_be_made()? { Ok(None) } else { file.read(parse).map(Some) }
 }
 
-/// Reads the keys. Creates a key first if the settings name no file and the data directory has none.
-pub(crate) fn read_or_make(settings: &Settings) -> Result<SecretKeys, Failure> {
+/// Reads the keys. Creates a key first if the settings name no file and the data directory has none. Also returns
+/// whether the key is new.
+pub(crate) fn read_or_make(settings: &Settings) -> Result<(SecretKeys, bool), Failure> {
     let file = file(settings);
-    file.make_if_missing()?;
-    file.read(parse)
+    let is_new = file.make_if_missing()?;
+    Ok((file.read(parse)?, is_new))
 }
 
 /// Reads the keys from a file.

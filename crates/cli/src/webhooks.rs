@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-use crate::settings::Settings;
+use crate::{output::counted, secrets_key, settings::Settings};
 
 /// Minimum time between two notifications of the sender, so that frequent commits share a read of the feed.
 const MIN_SIGNAL_INTERVAL: Duration = Duration::from_millis(5);
@@ -181,13 +181,28 @@ impl Webhooks {
     }
 }
 
+/// Logs a warning if a database whose secrets key was just created has endpoints: the key of their secrets is missing.
+pub(crate) async fn warn_of_new_key(store: &dyn Store, settings: &Settings) {
+    // If the store does not answer, the check of the keys reports the missing key later.
+    let Ok(found) = store.webhook_endpoints(None, None, PAGE).await else { return };
+    if !found.is_empty() {
+        tracing::warn!(
+            path = %secrets_key::path(settings).display(),
+            "this server created a new secrets key, but the database already has webhook endpoints: their secrets were \
+             sealed with another key, and this server cannot sign webhooks to them. Replace the file with the key of the \
+             other servers or with your copy of the key, and restart. If the key is lost, replace the secret of each \
+             endpoint: dabba webhooks rotate-secret ENDPOINT --overlap-seconds 0"
+        );
+    }
+}
+
 /// How many secrets of endpoints the keys open.
 #[derive(Debug, Default)]
 struct Opened {
     /// Number of endpoints whose secrets all open.
     usable: usize,
     /// Number of endpoints with a secret that no key opens.
-    unopened: usize,
+    unopened: u64,
     /// Why the first secret does not open.
     first: Option<String>,
 }
@@ -199,11 +214,11 @@ impl Opened {
         let consequence = if self.usable == 0 {
             "this process sends no webhooks until its secrets_key_file contains the key of the other servers"
         } else {
-            "deliveries to these endpoints fail"
+            "deliveries with these secrets fail"
         };
         Some(format!(
-            "the keys in secrets_key_file do not open the secrets of {} webhook endpoints, so {consequence}; {first}",
-            self.unopened
+            "the keys in secrets_key_file do not open the secrets of {}, so {consequence}; {first}",
+            counted(self.unopened, "webhook endpoint")
         ))
     }
 }

@@ -163,6 +163,9 @@ impl EgressFailureKind {
     }
 }
 
+/// What an operator can do about a refused URL.
+const ALLOW_HINT: &str = "; an operator can allow the host in webhook_allowed_hosts";
+
 /// The reason why a URL is not allowed. The text follows the name of the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EgressUrlError {
@@ -176,7 +179,7 @@ pub enum EgressUrlError {
     #[error("must be a complete URL, such as https://hooks.example.com/dabba")]
     Malformed,
     /// The scheme is not allowed.
-    #[error("must begin with https://, not with {}:", shown(.0))]
+    #[error("must begin with https://, not with {}:{}", shown(.0), hint_for_scheme(.0))]
     Scheme(String),
     /// The URL contains a user name or a password. The text does not repeat it.
     #[error("must not contain a user name or a password; remove the @ and everything between :// and the @")]
@@ -185,19 +188,24 @@ pub enum EgressUrlError {
     #[error("must not contain a fragment; remove the # and everything after it")]
     Fragment,
     /// The host's name is not a public domain name.
-    #[error("must name its host by a public domain name, such as hooks.example.com, not {}", shown(.0))]
+    #[error("must name its host by a public domain name, such as hooks.example.com, not {}{ALLOW_HINT}", shown(.0))]
     LocalName(String),
     /// The port is not allowed.
-    #[error("must use port 443 or 8443, not {0}")]
+    #[error("must use port 443 or 8443, not {0}{ALLOW_HINT}")]
     Port(u16),
     /// The host is an address that is not public.
-    #[error("must lead to a public address; {address} is {kind}")]
+    #[error("must lead to a public address; {address} is {kind}{ALLOW_HINT}")]
     Address {
         /// The address.
         address: IpAddr,
         /// The kind of the address, with its article.
         kind: &'static str,
     },
+}
+
+/// Returns what an operator can do about a scheme: an allowed host may use http, and no other scheme.
+fn hint_for_scheme(scheme: &str) -> &'static str {
+    if scheme == "http" { ALLOW_HINT } else { "" }
 }
 
 /// Returns a value for a message, cut to its maximum length.
@@ -238,6 +246,18 @@ mod tests {
     #[test]
     fn a_long_value_is_cut() {
         let text = EgressUrlError::LocalName("é".repeat(100)).to_string();
-        assert!(text.ends_with(&format!("not {}…", "é".repeat(64))), "{text}");
+        assert!(text.contains(&format!("not {}…; ", "é".repeat(64))), "{text}");
+    }
+
+    /// Proves that a refusal names the setting that allows a host, if the setting would help.
+    #[test]
+    fn refusals_name_the_setting_for_operators() {
+        let hint = "; an operator can allow the host in webhook_allowed_hosts";
+        let address = EgressUrlError::Address { address: [10, 0, 0, 1].into(), kind: "a private address" };
+        for error in [EgressUrlError::Scheme("http".to_owned()), EgressUrlError::Port(80), address] {
+            assert!(error.to_string().ends_with(hint), "{error}");
+        }
+        let other = EgressUrlError::Scheme("ftp".to_owned()).to_string();
+        assert_eq!(other, "must begin with https://, not with ftp:");
     }
 }

@@ -112,6 +112,10 @@ pub enum SecretKeysError {
     Unusable(usize),
 }
 
+/// How an operator replaces a secret that does not open. An overlap would keep the old secret, and each delivery would
+/// still fail.
+const REPLACE: &str = "replace the secret: dabba webhooks rotate-secret ENDPOINT --overlap-seconds 0";
+
 /// The reason why a secret was not sealed or opened. No text contains a part of the secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealingError {
@@ -123,7 +127,7 @@ pub enum SealingError {
     },
     /// A newer version of Dabba sealed the secret, or the bytes are no sealed secret.
     #[error(
-        "the sealed secret of {place} has a format that this version does not know; upgrade, or set the secret again"
+        "the sealed secret of {place} has a format that this version does not know; upgrade, or {REPLACE}"
     )]
     UnknownFormat {
         /// The place of the secret.
@@ -131,7 +135,7 @@ pub enum SealingError {
     },
     /// The key file does not contain the key.
     #[error(
-        "the secret of {place} was sealed with the key {key_id}, which secrets_key_file does not contain; add this key again, or set the secret again"
+        "the secret of {place} was sealed with the key {key_id}, which secrets_key_file does not contain; add this key again, or {REPLACE}"
     )]
     UnknownKey {
         /// The place of the secret.
@@ -140,9 +144,7 @@ pub enum SealingError {
         key_id: String,
     },
     /// The bytes were changed, or sealed for another place.
-    #[error(
-        "the sealed secret of {place} is damaged, or belongs to another row; restore it, or set the secret again"
-    )]
+    #[error("the sealed secret of {place} is damaged, or belongs to another row; restore it, or {REPLACE}")]
     Damaged {
         /// The place of the secret.
         place: String,

@@ -49,6 +49,16 @@ pub enum BrokerStart {
     Now,
 }
 
+impl BrokerStart {
+    /// Returns the value of the setting `broker_start`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Now => "now",
+        }
+    }
+}
+
 /// The events of all shards, for partners.
 #[async_trait]
 pub trait BrokerFeed: Send + Sync {

@@ -29,7 +29,7 @@ pub(crate) enum PayloadBody {
     Order,
 }
 
-/// Content type of a delivery of one event.
+/// Content type of a delivery to an endpoint without batches.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[schema(as = WebhookContentType)]
 pub(crate) enum ContentTypeBody {
@@ -56,14 +56,14 @@ pub(crate) struct WebhookEndpointRequestBody {
     /// Content of a delivery. Default `event`.
     #[serde(default)]
     payload: PayloadBody,
-    /// Content type of a delivery of one event. Default `application/json`.
+    /// Content type of deliveries if `batch` is 1. Default `application/json`.
     #[serde(default)]
     content_type: ContentTypeBody,
     /// Maximum number of concurrent deliveries, each of another order. Default 8.
     #[serde(default = "default_concurrency")]
     concurrency: u32,
-    /// Maximum number of events in a delivery. Above 1, a delivery of several events is an array, with the content type
-    /// `application/cloudevents-batch+json`. Default 1.
+    /// Maximum number of events in a delivery. Above 1, every delivery is an array, also one of a single event, with
+    /// the content type `application/cloudevents-batch+json`. Default 1.
     #[serde(default = "default_batch")]
     batch: u32,
 }
@@ -105,11 +105,11 @@ pub(crate) struct WebhookEndpointPatchBody {
     types: Present<Vec<String>>,
     /// Content of a delivery.
     payload: Option<PayloadBody>,
-    /// Content type of a delivery of one event.
+    /// Content type of deliveries if `batch` is 1.
     content_type: Option<ContentTypeBody>,
     /// Maximum number of concurrent deliveries.
     concurrency: Option<u32>,
-    /// Maximum number of events in a delivery.
+    /// Maximum number of events in a delivery. Above 1, every delivery is an array.
     batch: Option<u32>,
     /// `false` disables the endpoint: it receives nothing until it is enabled with the operation for this.
     enabled: Option<bool>,
@@ -136,7 +136,8 @@ impl From<WebhookEndpointPatchBody> for WebhookPatch {
 #[schema(as = WebhookSecretRotation)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotationBody {
-    /// Time for which the secrets so far sign too, in seconds. 0 to 604800; default 86400: a day.
+    /// Time for which the previous secrets still sign, in seconds; it only shortens the time of a secret that already
+    /// has an end. 0 to 604800; default 86400: a day.
     #[serde(default = "default_overlap")]
     pub(crate) overlap_seconds: u32,
 }
@@ -156,8 +157,9 @@ const fn default_overlap() -> u32 {
 #[schema(as = WebhookReplay)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReplayBody {
-    /// A `next_cursor` of the feed, or an id of its stream: the events after it are sent again. Use a cursor that was
-    /// read with the endpoint's restaurant as `restaurant`; for an endpoint of the platform, without `restaurant`.
+    /// A `next_cursor` of the feed (`GET /v1/events`), or an id of its stream: the events after it are sent again. Use
+    /// a cursor that was read with the endpoint's restaurant as `restaurant`; for an endpoint of the platform, without
+    /// `restaurant`.
     after: Option<String>,
     /// A time: every event from then on is sent again, and usually those of the minute before.
     since: Option<Timestamp>,
@@ -190,7 +192,7 @@ pub(crate) struct WebhookEndpointBody {
     content_type: ContentTypeBody,
     /// Maximum number of concurrent deliveries, each of another order.
     concurrency: u32,
-    /// Maximum number of events in a delivery.
+    /// Maximum number of events in a delivery. Above 1, every delivery is an array.
     batch: u32,
     /// Whether the endpoint receives events. The events while it is disabled follow when it is enabled.
     enabled: bool,

@@ -36,18 +36,38 @@ pub(super) fn set_key_limits(document: &mut Value) {
     }
 }
 
+/// A schema, one of its properties, and the limits to add to the property.
+type Limit = (&'static str, &'static str, Value);
+
+fn lengths(min: usize, max: usize) -> Value {
+    json!({"minLength": min, "maxLength": max})
+}
+
+fn range(min: u32, max: u32) -> Value {
+    json!({"minimum": min, "maximum": max})
+}
+
+fn count(min: usize, max: usize) -> Value {
+    json!({"minItems": min, "maxItems": max})
+}
+
 /// Adds the domain's limits to the schemas.
 pub(super) fn set_limits(document: &mut Value) {
-    let lengths = |min: usize, max: usize| json!({"minLength": min, "maxLength": max});
-    let range = |min: u32, max: u32| json!({"minimum": min, "maximum": max});
-    let count = |min: usize, max: usize| json!({"minItems": min, "maxItems": max});
-    let types = || {
-        let names = json!({"type": "string", "enum": Event::NAMES});
-        json!({"minItems": 1, "maxItems": Event::NAMES.len(), "uniqueItems": true, "items": names})
-    };
-    let option_count = u32::try_from(MAX_OPTIONS).unwrap_or(u32::MAX);
+    let limits = [of_orders(), of_restaurants(), of_accounts(), of_webhook_endpoints()];
+    for (schema, property, limit) in limits.into_iter().flatten() {
+        let pointer = format!("/components/schemas/{schema}/properties/{property}");
+        let target = document.pointer_mut(&pointer).and_then(Value::as_object_mut);
+        debug_assert!(target.is_some(), "the description has no {pointer}");
+        if let (Some(target), Value::Object(limit)) = (target, limit) {
+            target.extend(limit);
+        }
+    }
+}
+
+/// Returns the limits of carts, orders and their changes.
+fn of_orders() -> Vec<Limit> {
     let line_count = u32::try_from(MAX_LINES).unwrap_or(u32::MAX);
-    let limits = [
+    vec![
         ("Cart", "lines", count(1, MAX_LINES)),
         ("OrderRequest", "lines", count(1, MAX_LINES)),
         ("CartLine", "quantity", range(1, MAX_QUANTITY)),
@@ -56,37 +76,23 @@ pub(super) fn set_limits(document: &mut Value) {
         ("Rejection", "items", json!({"maxItems": MAX_LINES})),
         ("Cancellation", "items", json!({"maxItems": MAX_LINES})),
         ("Acceptance", "preparation_minutes", range(0, MAX_PREPARATION_MINUTES)),
+        ("RefundLine", "line", range(0, line_count - 1)),
+        ("RefundLine", "quantity", range(1, MAX_QUANTITY)),
+    ]
+}
+
+/// Returns the limits of restaurants, menus and stock.
+fn of_restaurants() -> Vec<Limit> {
+    let option_count = u32::try_from(MAX_OPTIONS).unwrap_or(u32::MAX);
+    vec![
         ("Stock", "remaining", range(0, MAX_STOCK)),
         (
             "StockAdjustment",
             "by",
             json!({"minimum": -i64::from(MAX_STOCK), "maximum": MAX_STOCK, "not": {"const": 0}}),
         ),
-        (
-            "Registration",
-            "email",
-            json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),
-        ),
-        (
-            "ApiKeyRequest",
-            "scopes",
-            json!({"minItems": 1, "maxItems": MAX_KEY_SCOPES, "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}}),
-        ),
-        ("WebhookEndpointRequest", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
-        ("WebhookEndpointRequest", "types", types()),
-        ("WebhookEndpointRequest", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
-        ("WebhookEndpointRequest", "batch", range(1, MAX_WEBHOOK_BATCH)),
-        ("WebhookEndpointPatch", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
-        ("WebhookEndpointPatch", "types", types()),
-        ("WebhookEndpointPatch", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
-        ("WebhookEndpointPatch", "batch", range(1, MAX_WEBHOOK_BATCH)),
-        ("WebhookSecretRotation", "overlap_seconds", range(0, MAX_OVERLAP_SECONDS)),
-        ("ClockAdvance", "seconds", range(1, MAX_ADVANCE_SECONDS)),
-        ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),
         ("OptionGroupDocument", "min", range(0, option_count)),
         ("OptionGroupDocument", "max", range(0, option_count)),
-        ("RefundLine", "line", range(0, line_count - 1)),
-        ("RefundLine", "quantity", range(1, MAX_QUANTITY)),
         (
             "SettingsDocument",
             "external_id",
@@ -107,13 +113,42 @@ pub(super) fn set_limits(document: &mut Value) {
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
         ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
         ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),
-    ];
-    for (schema, property, limit) in limits {
-        let pointer = format!("/components/schemas/{schema}/properties/{property}");
-        let target = document.pointer_mut(&pointer).and_then(Value::as_object_mut);
-        debug_assert!(target.is_some(), "the description has no {pointer}");
-        if let (Some(target), Value::Object(limit)) = (target, limit) {
-            target.extend(limit);
-        }
-    }
+    ]
+}
+
+/// Returns the limits of accounts, API keys and the sandbox's clock.
+fn of_accounts() -> Vec<Limit> {
+    vec![
+        (
+            "Registration",
+            "email",
+            json!({"minLength": 3, "maxLength": MAX_EMAIL_LENGTH, "pattern": "^[!-?A-~]+@[!-?A-~]+$"}),
+        ),
+        (
+            "ApiKeyRequest",
+            "scopes",
+            json!({"minItems": 1, "maxItems": MAX_KEY_SCOPES, "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}}),
+        ),
+        ("ClockAdvance", "seconds", range(1, MAX_ADVANCE_SECONDS)),
+        ("Registration", "password", lengths(MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH)),
+    ]
+}
+
+/// Returns the limits of webhook endpoints.
+fn of_webhook_endpoints() -> Vec<Limit> {
+    let types = || {
+        let names = json!({"type": "string", "enum": Event::NAMES});
+        json!({"minItems": 1, "maxItems": Event::NAMES.len(), "uniqueItems": true, "items": names})
+    };
+    vec![
+        ("WebhookEndpointRequest", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
+        ("WebhookEndpointRequest", "types", types()),
+        ("WebhookEndpointRequest", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
+        ("WebhookEndpointRequest", "batch", range(1, MAX_WEBHOOK_BATCH)),
+        ("WebhookEndpointPatch", "url", lengths(1, MAX_TARGET_URL_LENGTH)),
+        ("WebhookEndpointPatch", "types", types()),
+        ("WebhookEndpointPatch", "concurrency", range(1, MAX_WEBHOOK_CONCURRENCY)),
+        ("WebhookEndpointPatch", "batch", range(1, MAX_WEBHOOK_BATCH)),
+        ("WebhookSecretRotation", "overlap_seconds", range(0, MAX_OVERLAP_SECONDS)),
+    ]
 }

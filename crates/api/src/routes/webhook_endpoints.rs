@@ -215,9 +215,10 @@ async fn delete_webhook_endpoint(
 
 /// Rotates the secret of a webhook endpoint
 ///
-/// A new secret signs deliveries; until `overlap_seconds` have passed, each delivery also has signatures by the secrets
-/// before. The response contains the new secret, which nothing shows again; a retry gets the endpoint without it. For
-/// the staff of its restaurant and admins.
+/// A new secret signs deliveries; until `overlap_seconds` have passed, each delivery also has signatures by the
+/// previous secrets. At most 4 secrets sign at the same time: a fifth displaces the oldest. The response contains the
+/// new secret, which nothing shows again; a retry gets the endpoint without it. For the staff of its restaurant and
+/// admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/rotate-secret", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),
@@ -241,7 +242,8 @@ async fn rotate_webhook_secret(
 /// Sends a test event to a webhook endpoint
 ///
 /// One signed event of the type `app.dabba.webhook.test.v1`, once, whether the endpoint is enabled or not. The response is
-/// 200 also if the delivery failed, and states why. For the staff of its restaurant and admins.
+/// 200 also if the delivery failed, and states why. A test changes nothing: 410 does not disable the endpoint. For the
+/// staff of its restaurant and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/test", tag = "webhooks",
     params(WebhookEndpointPath),

@@ -5,9 +5,10 @@ mod announcement;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dabba_api::{ApiConfig, Apps, LiveConfig, LiveMetrics};
-use dabba_engine::{AdjustableClock, Clock, SystemClock};
-use dabba_web::{ConnectionMetrics, SigningKey, Web, WebConfig};
+use dabba_engine::{AdjustableClock, Clock, SystemClock, sealing::SecretKeys};
+use dabba_web::{ConnectionMetrics, ServeOptions, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
 use self::announcement::Announcement;
@@ -21,11 +22,13 @@ use crate::{
     listening::ListenAddress,
     logging,
     payments::Payments,
-    process_metrics, sandbox, secrets_key, serving,
+    process_metrics,
+    sandbox::{self, SandboxClock},
+    secrets_key, serving,
     settings::{Layer, Settings},
     signals::Signals,
     signing_key,
-    webhooks::{WebhookAccess, Webhooks},
+    webhooks::{self, WebhookAccess, Webhooks},
 };
 
 /// Arguments of the command.
@@ -65,29 +68,11 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let databases = Databases::from_settings(&settings)?;
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let broker = Broker::from_settings(&settings)?;
-    let signing_key = signing_key::read_if_there(&settings)?;
-    let secret_keys = secrets_key::read_if_there(&settings)?;
-    settings.listening.refuse_shared_port()?;
-    let listener = bind(&settings.listening.listen, "listen").await?;
-    let admin_listener = match &settings.listening.admin_listen {
-        Some(address) => Some(bind(address, "admin_listen").await?),
-        None => None,
-    };
+    let keys = FoundKeys::read(&settings)?;
+    let listeners = Listeners::bind(&settings).await?;
     data::make_directory(&settings)?;
-    let sandbox_clock = if is_sandbox {
-        Some(sandbox::open(&settings, &databases)?)
-    } else {
-        sandbox::refuse(&settings, &databases)?;
-        None
-    };
-    let signing_key = match signing_key {
-        Some(key) => key,
-        None => signing_key::read_or_make(&settings)?,
-    };
-    let secret_keys = match secret_keys {
-        Some(keys) => keys,
-        None => secrets_key::read_or_make(&settings)?,
-    };
+    let sandbox_clock = sandbox_clock(&settings, &databases, is_sandbox)?;
+    let Keys { signing: signing_key, secrets: secret_keys, is_secrets_key_new } = keys.or_make(&settings)?;
     let webhooks = WebhookAccess::new(&settings, secret_keys, with_demo);
     let machine: Arc<dyn Clock> = match &sandbox_clock {
         Some(clock) => Arc::clone(clock) as _,
@@ -100,6 +85,9 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let Opened { store, mut metrics, place } = opened?;
     databases.warn_of_leftover(&settings).await;
     data::synchronize(&server_clock, &*store).await?;
+    if is_secrets_key_new {
+        webhooks::warn_of_new_key(&*store, &settings).await;
+    }
     server_clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
@@ -108,9 +96,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     tokio::spawn(async move { warmed_up.warm_up().await });
     let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
 
-    let address = listener.local_addr().map_err(Failure::during("listening"))?;
-    let admin_address = admin_listener.as_ref().map(TcpListener::local_addr).transpose();
-    let admin_address = admin_address.map_err(Failure::during("listening"))?;
+    let (address, admin_address) = listeners.addresses()?;
     let announcement = Announcement {
         address: reachable(address),
         admin_address: admin_address.map(reachable),
@@ -123,7 +109,6 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // Connections that arrived before are served as well, so a reader of the announcement can use the address at once.
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
-
     let grace = settings.listening.shutdown_grace_seconds.seconds();
     let publisher = broker.publisher(&engine, &mut metrics)?;
     let sending =
@@ -136,28 +121,119 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        live: LiveConfig {
-            max_streams: serving::max_streams(&options),
-            metrics: LiveMetrics::new(&mut metrics),
-            ..LiveConfig::default()
-        },
+        live: live_config(&options, &mut metrics),
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);
-    let Apps { public, admin } = dabba_api::apps(web, api);
+    let apps = dabba_api::apps(web, api);
     let stopping_since = signals.stopping_since();
-    let stop = signals.first().shared();
-    let serving = dabba_web::serve(listener, public, stop.clone(), options, connections);
-    let serving_admins = async {
-        let (Some(listener), Some(app)) = (admin_listener, admin) else { return Ok(()) };
-        let options = serving::options_for_operators(&settings);
-        dabba_web::serve(listener, app, stop, options, ConnectionMetrics::default()).await
-    };
-    tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
+    listeners.serve(apps, signals.first(), options, connections, &settings).await?;
     background.close(grace, &stopping_since).await
 }
 
-/// Binds the port. Connections wait in the queue of the socket until the server is ready.
+/// Returns the clock of a sandbox. Without a sandbox, refuses the database of one.
+fn sandbox_clock(
+    settings: &Settings,
+    databases: &Databases,
+    is_sandbox: bool,
+) -> Result<Option<Arc<SandboxClock>>, Failure> {
+    if is_sandbox {
+        return sandbox::open(settings, databases).map(Some);
+    }
+    sandbox::refuse(settings, databases)?;
+    Ok(None)
+}
+
+fn live_config(options: &ServeOptions, metrics: &mut Registry) -> LiveConfig {
+    LiveConfig {
+        max_streams: serving::max_streams(options),
+        metrics: LiveMetrics::new(metrics),
+        ..LiveConfig::default()
+    }
+}
+
+/// The keys that exist before the start changes anything.
+struct FoundKeys {
+    signing: Option<SigningKey>,
+    secrets: Option<SecretKeys>,
+}
+
+/// The keys of a server.
+struct Keys {
+    signing: SigningKey,
+    secrets: SecretKeys,
+    /// Whether this start created the key of the secrets.
+    is_secrets_key_new: bool,
+}
+
+impl FoundKeys {
+    /// Reads the keys, and changes nothing.
+    fn read(settings: &Settings) -> Result<Self, Failure> {
+        let signing = signing_key::read_if_there(settings)?;
+        Ok(Self { signing, secrets: secrets_key::read_if_there(settings)? })
+    }
+
+    /// Returns the keys. Creates those that are missing.
+    fn or_make(self, settings: &Settings) -> Result<Keys, Failure> {
+        let signing = match self.signing {
+            Some(key) => key,
+            None => signing_key::read_or_make(settings)?,
+        };
+        let (secrets, is_secrets_key_new) = match self.secrets {
+            Some(keys) => (keys, false),
+            None => secrets_key::read_or_make(settings)?,
+        };
+        Ok(Keys { signing, secrets, is_secrets_key_new })
+    }
+}
+
+/// The sockets of a server. Connections wait in their queues until the server is ready.
+struct Listeners {
+    public: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(settings: &Settings) -> Result<Self, Failure> {
+        settings.listening.refuse_shared_port()?;
+        let public = bind(&settings.listening.listen, "listen").await?;
+        let admin = match &settings.listening.admin_listen {
+            Some(address) => Some(bind(address, "admin_listen").await?),
+            None => None,
+        };
+        Ok(Self { public, admin })
+    }
+
+    /// Returns the public address, and the address for admins if there is one.
+    fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), Failure> {
+        let public = self.public.local_addr().map_err(Failure::during("listening"))?;
+        let admin = self.admin.as_ref().map(TcpListener::local_addr).transpose();
+        Ok((public, admin.map_err(Failure::during("listening"))?))
+    }
+
+    /// Serves until `stop` is ready.
+    async fn serve(
+        self,
+        apps: Apps,
+        stop: impl Future<Output = ()> + Send + 'static,
+        options: ServeOptions,
+        connections: ConnectionMetrics,
+        settings: &Settings,
+    ) -> Result<(), Failure> {
+        let Apps { public, admin } = apps;
+        let stop = stop.shared();
+        let serving = dabba_web::serve(self.public, public, stop.clone(), options, connections);
+        let serving_admins = async {
+            let (Some(listener), Some(app)) = (self.admin, admin) else { return Ok(()) };
+            let options = serving::options_for_operators(settings);
+            dabba_web::serve(listener, app, stop, options, ConnectionMetrics::default()).await
+        };
+        tokio::try_join!(serving, serving_admins).map_err(Failure::during("serving"))?;
+        Ok(())
+    }
+}
+
+/// Binds the port of a setting.
 async fn bind(address: &ListenAddress, setting: &str) -> Result<TcpListener, Failure> {
     let option = format!("--{}", setting.replace('_', "-"));
     address.bind(&option).await.map_err(Failure::during(format_args!("the setting {setting}")))

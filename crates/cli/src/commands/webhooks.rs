@@ -1,11 +1,18 @@
 //! `dabba webhooks`: manages the webhook endpoints of a running server.
 
+mod refusal;
+mod text;
+
 use std::fmt::Write as _;
 
 use dabba_domain::{RestaurantId, Timestamp, WebhookEndpointId};
 use dabba_sim::{Call, Client};
 use serde_json::{Map, Value, json};
 
+use self::{
+    refusal::refused,
+    text::{attempt_text, endpoint_text, failure_text, text_of, whole_endpoint_text},
+};
 use crate::{
     commands::{
         block_on,
@@ -13,7 +20,7 @@ use crate::{
         remote::{DEFAULT_SERVER, TokenArguments, server_url},
     },
     failure::Failure,
-    output::{self, printable},
+    output,
     settings::WebUrl,
 };
 
@@ -36,6 +43,13 @@ enum Command {
     },
     /// Creates an endpoint. Prints its secret once. The endpoint receives the events after its creation.
     Create(CreateArguments),
+    /// Shows an endpoint with all its settings.
+    Show {
+        #[command(flatten)]
+        place: EndpointArguments,
+    },
+    /// Changes the settings of an endpoint, or disables it; `dabba webhooks enable` enables it again.
+    Change(ChangeArguments),
     /// Sends a signed test event to an endpoint now, and prints the result. Fails if the endpoint does not accept it.
     Test {
         #[command(flatten)]
@@ -135,7 +149,7 @@ struct CreateArguments {
 impl CreateArguments {
     /// Returns the body of the request. The server checks the values.
     fn body(&self) -> Value {
-        let members = [
+        members([
             ("restaurant_id", self.restaurant.map(|id| json!(id))),
             ("url", Some(json!(self.url))),
             ("types", (!self.types.is_empty()).then(|| json!(self.types))),
@@ -143,14 +157,78 @@ impl CreateArguments {
             ("content_type", self.content_type.as_ref().map(|name| json!(name))),
             ("concurrency", self.concurrency.map(|number| json!(number))),
             ("batch", self.batch.map(|number| json!(number))),
-        ];
-        members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+        ])
     }
+}
+
+/// The settings to change.
+#[derive(clap::Args)]
+struct Changes {
+    /// URL that receives the events; by default unchanged, as all other settings.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Type of events to send, such as accepted. Repeatable; replaces the previous types; default unchanged.
+    #[arg(long = "type", value_name = "TYPE", conflicts_with = "all_types")]
+    types: Vec<String>,
+    /// Sends events of all types.
+    #[arg(long)]
+    all_types: bool,
+    /// Content of a delivery: event, or order for the event with the whole order; default unchanged.
+    #[arg(long, value_name = "event|order")]
+    payload: Option<String>,
+    /// Content type of a delivery: application/json or application/cloudevents+json; default unchanged.
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Maximum number of concurrent deliveries, each of another order. 1 to 64; default unchanged.
+    #[arg(long, value_name = "NUMBER")]
+    concurrency: Option<u32>,
+    /// Maximum number of events in a delivery. 1 to 100; default unchanged. Above 1, each delivery is an array.
+    #[arg(long, value_name = "NUMBER")]
+    batch: Option<u32>,
+    /// Disables the endpoint: events wait until it is enabled.
+    #[arg(long)]
+    disable: bool,
+}
+
+#[derive(clap::Args)]
+struct ChangeArguments {
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    place: EndpointArguments,
+}
+
+impl Changes {
+    /// Returns the body of the request. The server checks the values.
+    fn body(&self) -> Result<Value, Failure> {
+        let types = (!self.types.is_empty()).then(|| json!(self.types));
+        let body = members([
+            ("url", self.url.as_ref().map(|url| json!(url))),
+            ("types", types.or_else(|| self.all_types.then_some(Value::Null))),
+            ("payload", self.payload.as_ref().map(|payload| json!(payload))),
+            ("content_type", self.content_type.as_ref().map(|name| json!(name))),
+            ("concurrency", self.concurrency.map(|number| json!(number))),
+            ("batch", self.batch.map(|number| json!(number))),
+            ("enabled", self.disable.then_some(json!(false))),
+        ]);
+        if body.as_object().is_some_and(Map::is_empty) {
+            return Err(Failure::new(
+                "nothing says what to change: give --url, --type, --all-types, --payload, --content-type, --concurrency, \
+                 --batch or --disable",
+            ));
+        }
+        Ok(body)
+    }
+}
+
+/// Returns an object of the members that have a value.
+fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 /// Where a replay begins.
 #[derive(clap::Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct BeginArguments {
     /// Cursor of the feed, such as `next_cursor` of `GET /v1/events`. Required without --since.
     #[arg(long, value_name = "CURSOR")]
@@ -180,7 +258,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Create(arguments) => {
             let call = |client: &Client| client.post("/v1/webhook-endpoints").json(&arguments.body());
-            show_secret(&arguments.place.send("creating the endpoint", call)?, arguments.place.json)
+            let created = arguments.place.send("creating the endpoint", "URL", call)?;
+            show_secret(&created, arguments.place.json)
+        }
+        Command::Show { place } => {
+            let endpoint = place.send(|client, path| client.get(path))?;
+            output::either(place.place.json, &endpoint, whole_endpoint_text(&endpoint))
+        }
+        Command::Change(ChangeArguments { changes, place }) => {
+            let body = changes.body()?;
+            let endpoint = place.send(|client, path| client.patch(path).json(&body))?;
+            output::either(place.place.json, &endpoint, whole_endpoint_text(&endpoint))
         }
         Command::Test { place } => {
             let result = place.post("/test", None)?;
@@ -193,15 +281,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             }
             Err(Failure::new(text))
         }
-        Command::Attempts { failed, limit, place } => {
-            let failed = if failed { "failed=true&" } else { "" };
-            let mut path = format!("{}/attempts?{failed}", place.path());
-            if let Some(limit) = limit {
-                // Writing to a String cannot fail.
-                let _ = write!(path, "limit={limit}&");
-            }
-            place.place.show_all(&path, "attempts", attempt_text, "there is no attempt")
-        }
+        Command::Attempts { failed, limit, place } => place.show_attempts(failed, limit),
         Command::Failures { dead, place } => {
             let dead = if dead { "dead=true&" } else { "" };
             let path = format!("{}/failures?{dead}", place.path());
@@ -211,33 +291,50 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             let endpoint = place.post("/enable", None)?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
-        Command::Replay(ReplayArguments { begin: BeginArguments { after, since }, place }) => {
-            let mut body = Map::new();
-            body.extend(after.map(|cursor| ("after".to_owned(), json!(cursor))));
-            body.extend(since.map(|time| ("since".to_owned(), json!(time))));
-            let endpoint = place.post("/replay", Some(&Value::Object(body)))?;
+        Command::Replay(ReplayArguments { begin, place }) => {
+            let endpoint = place.post("/replay", Some(&begin.body()?))?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
         Command::RotateSecret { overlap_seconds, place } => {
-            let mut body = Map::new();
-            body.extend(overlap_seconds.map(|seconds| ("overlap_seconds".to_owned(), json!(seconds))));
-            show_secret(&place.post("/rotate-secret", Some(&Value::Object(body)))?, place.place.json)
+            let body = members([("overlap_seconds", overlap_seconds.map(|seconds| json!(seconds)))]);
+            show_secret(&place.post("/rotate-secret", Some(&body))?, place.place.json)
         }
         Command::Delete { place } => {
             let id = place.id;
-            place.place.send(&id.to_string(), |client| client.delete(&place.path()))?;
+            place.send(|client, path| client.delete(path))?;
             output::either(place.place.json, &json!({"id": id}), format_args!("{id} is deleted"))
         }
     }
 }
 
+impl BeginArguments {
+    /// Returns the body of the request.
+    fn body(self) -> Result<Value, Failure> {
+        if self.after.is_none() && self.since.is_none() {
+            return Err(Failure::new(
+                "nothing says where the replay begins: give --since TIME, such as --since 2027-01-31T00:00:00Z, or \
+                 --after CURSOR",
+            ));
+        }
+        Ok(members([
+            ("after", self.after.map(|cursor| json!(cursor))),
+            ("since", self.since.map(|time| json!(time))),
+        ]))
+    }
+}
+
 impl PlaceArguments {
-    /// Sends a request, and returns the body of the response.
-    fn send(&self, what: &str, call: impl FnOnce(&Client) -> Call) -> Result<Value, Failure> {
+    /// Sends a request, and returns the body of the response. `url` is the name of the command's argument for a URL.
+    fn send(
+        &self,
+        what: &str,
+        url: &'static str,
+        call: impl FnOnce(&Client) -> Call,
+    ) -> Result<Value, Failure> {
         let client = self.token.client(&self.server)?;
         let mut body = Value::Null;
         block_on(async {
-            body = call(&client).send().await.map_err(Failure::during(what))?.body;
+            body = call(&client).send().await.map_err(refused(what, url))?.body;
             Ok(())
         })?;
         Ok(body)
@@ -255,8 +352,8 @@ impl PlaceArguments {
         block_on(async {
             let (mut next, mut is_empty) = (path.trim_end_matches(['?', '&']).to_owned(), true);
             loop {
-                let page =
-                    client.get(&next).send().await.map_err(Failure::during(format!("listing {list}")))?;
+                let page = client.get(&next).send().await;
+                let page = page.map_err(refused(format_args!("listing {list}"), "URL"))?;
                 for entry in page.body[list].as_array().into_iter().flatten() {
                     is_empty = false;
                     output::either(self.json, entry, text(entry))?;
@@ -277,11 +374,32 @@ impl EndpointArguments {
         format!("/v1/webhook-endpoints/{}", self.id)
     }
 
+    /// Sends a request about the endpoint, and returns the body of the response.
+    fn send(&self, call: impl FnOnce(&Client, &str) -> Call) -> Result<Value, Failure> {
+        self.place.send(&self.id.to_string(), "--url", |client| call(client, &self.path()))
+    }
+
+    fn show_attempts(&self, failed: bool, limit: Option<u32>) -> Result<(), Failure> {
+        let (failed, none) = if failed {
+            ("failed=true&", "the log contains no failed attempts")
+        } else {
+            ("", "the log contains no attempts")
+        };
+        let mut path = format!("{}/attempts?{failed}", self.path());
+        if let Some(limit) = limit {
+            // Writing to a String cannot fail.
+            let _ = write!(path, "limit={limit}&");
+        }
+        self.place.show_all(&path, "attempts", attempt_text, none)
+    }
+
     fn post(&self, operation: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let path = format!("{}{operation}", self.path());
-        self.place.send(&self.id.to_string(), |client| match body {
-            Some(body) => client.post(&path).json(body),
-            None => client.post(&path),
+        self.send(|client, path| {
+            let call = client.post(&format!("{path}{operation}"));
+            match body {
+                Some(body) => call.json(body),
+                None => call,
+            }
         })
     }
 }
@@ -295,131 +413,4 @@ fn show_secret(endpoint: &Value, json: bool) -> Result<(), Failure> {
         ));
     }
     output::either(json, endpoint, text_of(endpoint, "secret"))
-}
-
-/// Returns a text member without control characters; a hyphen if it is absent.
-fn text_of(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::String(text) => printable(text),
-        Value::Null => "-".to_owned(),
-        other => printable(&other.to_string()),
-    }
-}
-
-/// Returns the two lines of an endpoint.
-fn endpoint_text(endpoint: &Value) -> String {
-    let owner = match &endpoint["restaurant_id"] {
-        Value::Null => "platform".to_owned(),
-        _ => format!("restaurant {}", text_of(endpoint, "restaurant_id")),
-    };
-    let state = if endpoint["enabled"] == true {
-        "enabled".to_owned()
-    } else {
-        let (at, reason) = (text_of(endpoint, "disabled_at"), text_of(endpoint, "disabled_reason"));
-        format!("disabled at {at} ({reason})")
-    };
-    let types: Vec<_> =
-        endpoint["types"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let types = if types.is_empty() { "all types".to_owned() } else { printable(&types.join(" ")) };
-    let success = match &endpoint["last_success_at"] {
-        Value::Null => "no success so far".to_owned(),
-        _ => format!("last success {}", text_of(endpoint, "last_success_at")),
-    };
-    let mut text = format!(
-        "{}  {}\n  {owner}  {state}  {types}  {success}",
-        text_of(endpoint, "id"),
-        text_of(endpoint, "url")
-    );
-    let failure = &endpoint["last_failure"];
-    if !failure.is_null() {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\n  last failure {}: {}", text_of(failure, "at"), text_of(failure, "error"));
-    }
-    if endpoint["disabled_not_before"].is_string() {
-        let _ = write!(
-            text,
-            "\n  is disabled at {} or later if no delivery succeeds",
-            text_of(endpoint, "disabled_not_before")
-        );
-    }
-    text
-}
-
-/// Returns the line of an attempt, or of a test.
-fn attempt_text(attempt: &Value) -> String {
-    let mut text = text_of(attempt, "at");
-    if attempt["order_id"].is_string() {
-        let _ =
-            write!(text, "  order {} version {}", text_of(attempt, "order_id"), text_of(attempt, "version"));
-    }
-    let _ = write!(text, "  {} ms  ", text_of(attempt, "duration_ms"));
-    if attempt["delivered"] == true {
-        let _ = write!(text, "delivered, status {}", text_of(attempt, "status"));
-        if let Some(events) = attempt["events"].as_u64() {
-            let _ = write!(text, ", {events} {}", if events == 1 { "event" } else { "events" });
-        }
-    } else {
-        let _ = write!(text, "failed: {}", text_of(attempt, "error"));
-    }
-    text
-}
-
-/// Returns the two lines of an order whose event could not be delivered.
-fn failure_text(failure: &Value) -> String {
-    let next = match (&failure["dead_at"], &failure["next_attempt_at"]) {
-        (Value::Null, Value::Null) => "waits".to_owned(),
-        (Value::Null, _) => format!("next attempt {}", text_of(failure, "next_attempt_at")),
-        _ => format!("dead letter since {}", text_of(failure, "dead_at")),
-    };
-    format!(
-        "order {} version {}  {} failed attempts since {}  {next}\n  {}",
-        text_of(failure, "order_id"),
-        text_of(failure, "next_version"),
-        text_of(failure, "attempts"),
-        text_of(failure, "first_failed_at"),
-        text_of(&failure["last_failure"], "error"),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Proves that an endpoint's lines contain its state, and that no text of a server changes the terminal.
-    #[test]
-    fn an_endpoint_is_shown_with_its_state() {
-        let mut endpoint = json!({"id": "E", "url": "https://h/\u{1b}[2J", "enabled": true});
-        assert_eq!(
-            endpoint_text(&endpoint),
-            "E  https://h/[2J\n  platform  enabled  all types  no success so far"
-        );
-        endpoint["enabled"] = json!(false);
-        endpoint["disabled_reason"] = json!("gone");
-        endpoint["disabled_at"] = json!("T1");
-        endpoint["restaurant_id"] = json!("R");
-        endpoint["types"] = json!(["placed", "accepted"]);
-        endpoint["last_success_at"] = json!("T0");
-        endpoint["last_failure"] = json!({"at": "T1", "error": "the endpoint responded with 410"});
-        assert_eq!(
-            endpoint_text(&endpoint),
-            "E  https://h/[2J\n  restaurant R  disabled at T1 (gone)  placed accepted  last success T0\n  \
-             last failure T1: the endpoint responded with 410"
-        );
-    }
-
-    /// Proves that attempts and failures are shown with what happens next.
-    #[test]
-    fn attempts_and_failures_are_shown() {
-        let delivered = json!({"at": "T", "order_id": "O", "version": 2, "duration_ms": 5, "delivered": true,
-            "status": 204, "events": 1});
-        assert_eq!(attempt_text(&delivered), "T  order O version 2  5 ms  delivered, status 204, 1 event");
-        let failed = json!({"at": "T", "duration_ms": 5, "delivered": false, "error": "connect: refused"});
-        assert_eq!(attempt_text(&failed), "T  5 ms  failed: connect: refused");
-        let mut failure = json!({"order_id": "O", "next_version": 3, "attempts": 2, "first_failed_at": "T1",
-            "next_attempt_at": "T2", "last_failure": {"error": "X"}});
-        let begin = "order O version 3  2 failed attempts since T1  ";
-        assert_eq!(failure_text(&failure), format!("{begin}next attempt T2\n  X"));
-        failure["dead_at"] = json!("T3");
-        assert_eq!(failure_text(&failure), format!("{begin}dead letter since T3\n  X"));
-    }
 }

@@ -142,11 +142,8 @@ impl FromStr for BrokerStartName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "start" => Ok(Self(BrokerStart::Start)),
-            "now" => Ok(Self(BrokerStart::Now)),
-            _ => Err(format!("must be start or now, not {:?}", shown(text))),
-        }
+        let found = [BrokerStart::Start, BrokerStart::Now].into_iter().find(|start| start.name() == text);
+        found.map(Self).ok_or_else(|| format!("must be start or now, not {:?}", shown(text)))
     }
 }
 

@@ -78,6 +78,15 @@ fn endpoints_are_managed_at_the_command_line() {
     receiver.respond_with(204);
     wait_for_order(&receiver, &order);
 
+    let changed = webhooks(&server, &["change", id, "--all-types", "--batch", "20", "--concurrency", "2"]);
+    assert!(changed.contains("  all types  ") && changed.contains("concurrency 2  batch 20\n"), "{changed}");
+    assert_eq!(webhooks(&server, &["show", id]).lines().next(), changed.lines().next());
+    let disabled = json(&webhooks(&server, &["change", id, "--type", "accepted", "--disable", "--json"]));
+    assert_eq!(disabled["enabled"], false);
+    assert_eq!(disabled["types"], serde_json::json!(["accepted"]));
+    webhooks(&server, &["change", id, "--batch", "1"]);
+    assert!(webhooks(&server, &["enable", id]).contains("  enabled  "));
+
     let rotated = webhooks(&server, &["rotate-secret", id, "--overlap-seconds", "60"]);
     assert!(rotated.starts_with("whsec_") && rotated.trim() != secret, "{rotated}");
     let two = |header: &str| header.split(' ').count() == 2;
@@ -90,22 +99,24 @@ fn endpoints_are_managed_at_the_command_line() {
     assert_eq!(webhooks(&server, &["list", "--json"]), "");
 }
 
-/// Proves that the problems of the API are shown with their places, and that a command without a token says how to give
-/// one.
+/// Proves that the problems of the API are shown with the command's options, and that a command without a token says
+/// how to give one.
 #[test]
-fn refusals_are_shown_with_their_places() {
+fn refusals_are_shown_with_the_options() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let through = through(&server);
     let through: Vec<&str> = through.iter().map(String::as_str).collect();
     let refused = |arguments: &[&str]| failure(data.path(), &[&["webhooks"], arguments, &through].concat());
     let text = refused(&["create", "http://10.0.0.1/", "--type", "eaten", "--batch", "101"]);
-    for place in ["/url: must begin with https://", "/types/0", "/batch: must be"] {
+    for place in ["URL: must begin with https://", "--type: must be", "--batch: must be"] {
         assert!(text.contains(place), "{text}");
     }
+    assert!(text.contains("an operator can allow the host in webhook_allowed_hosts"), "{text}");
     let unknown = "0198b2f4-0000-7000-8000-000000000000";
     assert!(refused(&["test", unknown]).contains("404"), "an unknown endpoint");
-    assert!(refused(&["replay", unknown]).contains("--since"), "nothing says where to begin");
+    assert!(refused(&["replay", unknown]).contains("give --since TIME"), "nothing says where to begin");
+    assert!(refused(&["change", unknown]).contains("--disable"), "nothing says what to change");
     let text = failure(data.path(), &["webhooks", "list"]);
     assert!(text.contains("DABBA_TOKEN"), "{text}");
 }
@@ -127,7 +138,7 @@ fn keys_and_allowed_hosts_come_from_the_settings() {
     let through = through(&server);
     let create = ["webhooks", "create", &receiver.url()];
     let create: Vec<&str> = create.into_iter().chain(through.iter().map(String::as_str)).collect();
-    assert!(failure(data.path(), &create).contains("/url: must begin with https://"));
+    assert!(failure(data.path(), &create).contains("URL: must begin with https://"));
     server.stop();
     let allowed = ["--webhook-allowed-hosts", receiver.address()];
     let server = Server::start_without_demo(&before, data.path(), &allowed);
@@ -146,8 +157,9 @@ fn keys_and_allowed_hosts_come_from_the_settings() {
     assert!(text.contains("\"10.0.0.7\" is not a host with a port"), "{text}");
 }
 
-/// Proves that a server with the key of another installation says so, is degraded and sends nothing, and that a worker
-/// with the right key sends the events of that server's orders at once; and that a worker without a key says so.
+/// Proves that a server with the key of another installation says so, warns that it has created this key, is degraded
+/// and sends nothing, and that a worker with the right key sends the events of that server's orders at once; and that a
+/// worker without a key says so.
 #[test]
 fn a_server_with_another_key_leaves_webhooks_to_others() {
     let cluster = Cluster::shared().unwrap();
@@ -166,12 +178,14 @@ fn a_server_with_another_key_leaves_webhooks_to_others() {
     let server = Server::start_logging(&second.path().join("data"), &log, &more);
     eventually_blocking("the server says that its key is wrong", || {
         let log = fs::read_to_string(&log).unwrap();
-        if log.contains("secrets_key_file do not open the secrets of 1 webhook endpoints") {
+        if log.contains("secrets_key_file do not open the secrets of 1 webhook endpoint,") {
             Ok(())
         } else {
             Err(log)
         }
     });
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(log.contains("this server created a new secrets key, but the database already has"), "{log}");
     let ready = format!("{}/readyz", server.announced_text("/address"));
     eventually_blocking("the server is degraded", || {
         let body = block_on(async { http_client().get(&ready).send().await.unwrap().text().await.unwrap() });

@@ -65,7 +65,9 @@ pub(super) enum LookupError {
     Empty,
     /// The name has only addresses that are not allowed. The text does not contain them: it would reveal the names of
     /// an internal network to its reader.
-    #[error("the host's name leads only to addresses that are not public")]
+    #[error(
+        "the host's name leads only to addresses that are not public; an operator can allow the host in webhook_allowed_hosts"
+    )]
     Forbidden,
 }
 

@@ -67,6 +67,8 @@ pub(super) async fn connect(config: &NatsConfig) -> Result<Connection, SinkError
         SinkError::Unavailable(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
     })?;
     let client = connected.map_err(|error| not_connected(&error))?;
+    let server = client.server_info();
+    tracing::info!(server = server.server_name, version = server.version, "connected to the broker");
     let jetstream = ContextBuilder::new()
         .timeout(ANSWER_TIMEOUT)
         .ack_timeout(ANSWER_TIMEOUT)

@@ -234,7 +234,11 @@ impl BrokerPublisher {
             (BrokerStart::Now, Some(confirmed)) => confirmed,
             (start, _) => self.feed.begin(start).await?,
         };
-        tracing::info!(place, start = ?self.config.start, "the broker holds no events: beginning to publish");
+        tracing::info!(
+            place,
+            broker_start = self.config.start.name(),
+            "the broker holds no events: beginning to publish"
+        );
         if self.config.start == BrokerStart::Now {
             // Without the mark, the next session would begin at the end of that time, and skip the events before it.
             session.mark(&place).await?;
