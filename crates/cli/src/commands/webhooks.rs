@@ -262,7 +262,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             show_secret(&created, arguments.place.json)
         }
         Command::Show { place } => {
-            let endpoint = place.send(|client, path| client.get(path))?;
+            let endpoint = place.send(Client::get)?;
             output::either(place.place.json, &endpoint, whole_endpoint_text(&endpoint))
         }
         Command::Change(ChangeArguments { changes, place }) => {
@@ -301,7 +301,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Delete { place } => {
             let id = place.id;
-            place.send(|client, path| client.delete(path))?;
+            place.send(Client::delete)?;
             output::either(place.place.json, &json!({"id": id}), format_args!("{id} is deleted"))
         }
     }

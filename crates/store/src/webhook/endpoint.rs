@@ -132,6 +132,18 @@ pub enum DisabledReason {
     PositionLost,
 }
 
+impl DisabledReason {
+    /// Returns the stored name, which the log shows as well.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Gone => "gone",
+            Self::Failing => "failing",
+            Self::PositionLost => "position_lost",
+        }
+    }
+}
+
 /// A secret, sealed by a key that the store does not know.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealedSecret {

@@ -219,7 +219,7 @@ impl Session {
         }
         if let UnderKey::Ended(WebhookUpdated::Done(_)) = updated {
             self.metrics.disabled();
-            tracing::warn!(endpoint = %id, ?reason, "a webhook endpoint was disabled");
+            tracing::warn!(endpoint = %id, reason = reason.name(), "a webhook endpoint was disabled");
         }
     }
 
