@@ -12,6 +12,7 @@ mod crashes;
 mod demo;
 mod dependencies;
 mod exposure;
+mod followers;
 mod import;
 mod keys;
 mod kills;

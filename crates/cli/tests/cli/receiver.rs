@@ -62,6 +62,11 @@ impl Receiver {
         self.status.store(status, Ordering::SeqCst);
     }
 
+    /// Returns the bodies of the webhooks so far, in the order of their arrival.
+    pub(crate) fn bodies(&self) -> Vec<Value> {
+        self.received.lock().unwrap().iter().map(|received| received.body.clone()).collect()
+    }
+
     /// Waits until a webhook fulfils the condition, and returns it.
     pub(crate) fn wait_for(&self, what: &str, holds: impl Fn(&Received) -> bool) -> Received {
         let mut found = None;

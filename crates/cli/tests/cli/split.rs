@@ -20,10 +20,10 @@ const CUSTOMERS: usize = 3;
 /// Number of orders between two steps.
 const ORDERS: u64 = 30;
 /// The buckets of the remaining shard, and of the new shard.
-const RANGES: [(u16, u16); 2] = [(0, 2_047), (2_048, 4_095)];
+pub(crate) const RANGES: [(u16, u16); 2] = [(0, 2_047), (2_048, 4_095)];
 
 /// Runs a blocking command while the load continues.
-fn aside<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
 }
 
@@ -41,7 +41,7 @@ async fn store(url: &str, ownership: Ownership) -> PostgresStore {
 }
 
 /// Returns every order of each shard. All orders must be complete, and none may be on both shards.
-async fn orders_by_shard(urls: &[String; 2]) -> [Vec<String>; 2] {
+pub(crate) async fn orders_by_shard(urls: &[String; 2]) -> [Vec<String>; 2] {
     let [kept, given] = RANGES.map(|(first, last)| format!("{first}-{last}").parse::<BucketRange>().unwrap());
     let main = Ownership { buckets: kept, ..Ownership::sole() };
     let south = Ownership { name: "south".to_owned(), buckets: given, is_directory: false };
