@@ -45,7 +45,7 @@ type Histories = BTreeMap<OrderId, History>;
 impl Hook {
     fn matches(&self, restaurant: RestaurantId, name: &str) -> bool {
         self.owner.is_none_or(|owner| owner == restaurant)
-            && (self.types.is_empty() || self.types.iter().any(|known| *known == name))
+            && (self.types.is_empty() || self.types.contains(&name))
     }
 
     /// Returns the versions that the endpoint must receive, for each order.
