@@ -29,6 +29,13 @@ pub(super) struct Change {
     claim: Option<Claim>,
 }
 
+impl Change {
+    /// Returns the endpoint as read.
+    pub(super) const fn endpoint(&self) -> &WebhookEndpoint {
+        &self.endpoint
+    }
+}
+
 impl Webhooks {
     /// Changes the settings of an endpoint, or disables it. A change without effect is not written. For the staff of
     /// its restaurant and admins.
