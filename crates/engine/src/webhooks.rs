@@ -7,6 +7,7 @@
 
 mod changing;
 mod creating;
+mod keys;
 mod reading;
 mod replaying;
 mod requests;

@@ -1,6 +1,6 @@
 //! Changes of endpoints: settings, deletion, rotation of secrets, and enabling.
 
-use dabba_domain::{Problems, Timestamp, WebhookEndpointId, order::Version};
+use dabba_domain::{Problems, Role, Timestamp, WebhookEndpointId, order::Version};
 use dabba_store::{Claim, ClaimAt, DisabledReason, UnderKey, WebhookEndpoint, WebhookUpdate, WebhookUpdated};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -112,6 +112,9 @@ impl Webhooks {
 
     /// Replaces the secret that signs deliveries. The secrets before it sign too for some seconds more, at most until
     /// their own end. Only this answer contains the new secret. For the staff of its restaurant and admins.
+    ///
+    /// A server whose keys open no stored secret refuses. Without an overlap, an admin may rotate nevertheless: this
+    /// repairs an installation whose key is lost.
     pub async fn rotate_secret(
         &self,
         principal: &Principal,
@@ -127,6 +130,9 @@ impl Webhooks {
         let mut problems = Problems::new();
         check_overlap(&mut problems, overlap_seconds);
         problems.into_result().map_err(Error::Invalid)?;
+        if overlap_seconds > 0 || principal.role != Role::Admin {
+            self.check_keys().await?;
+        }
         let (secret, sealed) = self.new_secret(id)?;
         let overlap = SignedDuration::from_secs(overlap_seconds.into());
         let apply = |endpoint: &mut WebhookEndpoint, at: Timestamp| {
