@@ -267,8 +267,8 @@ async fn test_webhook_endpoint(
 
 /// Enables a webhook endpoint
 ///
-/// The endpoint receives the events since it was disabled. An enabled endpoint does not change. For the staff of its
-/// restaurant and admins.
+/// The endpoint receives the events since it was disabled. If it is enabled, only `enabled_at` and the version change:
+/// its pause after failures ends, and its failures are retried. For the staff of its restaurant and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/enable", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),

@@ -145,8 +145,9 @@ impl Webhooks {
         Ok(WebhookAnswer { secret, ..answer })
     }
 
-    /// Enables an endpoint: it receives the events since its position, and failures count anew. An enabled endpoint does
-    /// not change. For the staff of its restaurant and admins.
+    /// Enables an endpoint: it receives the events since its position, and failures count anew. For an endpoint that is
+    /// enabled, only `enabled_at` changes: the senders end its pause and retry its failures. For the staff of its
+    /// restaurant and admins.
     pub async fn enable(
         &self,
         principal: &Principal,
@@ -157,7 +158,11 @@ impl Webhooks {
         match self.begin_change(principal, id, conditional, &request).await? {
             Begun::Replayed(answer) => Ok(answer),
             Begun::New(change) => {
-                let enable = |endpoint: &mut WebhookEndpoint, at| _ = endpoint.settings.enable(at);
+                let enable = |endpoint: &mut WebhookEndpoint, at| {
+                    if !endpoint.settings.enable(at) {
+                        endpoint.settings.enabled_at = endpoint.settings.enabled_at.max(at);
+                    }
+                };
                 self.write_change(principal, change, false, enable).await
             }
         }

@@ -105,6 +105,13 @@ impl Breaker {
         std::mem::take(self).state != State::Closed
     }
 
+    /// Ends the pause of an open breaker: a probe is due now.
+    pub(super) const fn end_pause(&mut self) {
+        if let State::Open { probes, .. } = self.state {
+            self.state = State::HalfOpen { probes };
+        }
+    }
+
     /// Takes note of a failure. Returns whether it opened the breaker. `is_unreachable`: no connection was made.
     pub(super) fn failed(
         &mut self,
@@ -214,8 +221,12 @@ mod tests {
             assert_eq!(breaker.allowed(at(second)), 1);
             assert!(breaker.failed(order(3), false, at(second), 0));
         }
-        assert_eq!(breaker.allowed(at(40)), 1);
-        assert!(breaker.failed(order(6), false, at(40), 0));
-        assert_eq!((breaker.allowed(at(48)), breaker.allowed(at(56))), (0, 1));
+        breaker.end_pause();
+        assert_eq!(breaker.allowed(at(57)), 1);
+        assert!(breaker.failed(order(3), false, at(57), 0));
+        assert_eq!((breaker.allowed(at(184)), breaker.allowed(at(185))), (0, 1));
+        let mut closed = Breaker::default();
+        closed.end_pause();
+        assert_eq!(closed.allowed(at(0)), usize::MAX);
     }
 }

@@ -159,6 +159,12 @@ impl Target {
 
     /// Begins to retry a failure. Its events follow by [`Target::push`].
     pub(super) fn retry(&mut self, failure: WebhookFailure) {
+    /// Ends every pause: if the breaker is open, a probe is due now.
+    pub(super) const fn end_pause(&mut self) {
+        self.resume();
+        self.breaker.end_pause();
+    }
+
         let order = failure.order;
         self.lanes.insert(order, Lane { failure: Some(failure), ..Lane::default() });
     }
