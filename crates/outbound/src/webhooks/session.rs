@@ -277,6 +277,7 @@ impl Session {
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
+        self.log_successes(true);
         let is_saved = self.save().await;
         self.write_last_health().await;
         if is_saved { Ended::Stopped } else { Ended::LeaseLost }
