@@ -6,7 +6,7 @@ use dabba_api::{WebhookEndpoints, WebhookOrders};
 use dabba_domain::Timestamp;
 use dabba_engine::{Clock, Egress, Engine, ServerClock, SystemClock, SystemRandom, sealing::SecretKeys};
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
-use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, secret_place};
+use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, limits, secret_place};
 use dabba_store::{Need, PageSize, Part, SealedSecret, Store, StoreError};
 use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
@@ -67,6 +67,7 @@ impl WebhookAccess {
             keys: Arc::clone(&self.keys),
             orders: WebhookOrders::new(engine),
             supervisor: Arc::clone(engine.supervisor()),
+            poll_interval: limits::POLL_INTERVAL,
         });
         sender.metrics().register(metrics);
         Webhooks {
@@ -97,8 +98,8 @@ impl Webhooks {
         }
     }
 
-    /// Sends webhooks until `stop` is ready, while the keys open secrets: a process with the keys of another
-    /// installation must not hold the leases, which processes with the right keys need.
+    /// Sends webhooks until `stop` is ready, while the keys open the secrets of at least half of the endpoints: a
+    /// process with the keys of another installation must not hold the leases, which processes with the right keys need.
     pub(crate) async fn run(self, stop: impl Future<Output = ()> + Send) {
         let stop = stop.shared();
         // Ends with this future.
@@ -152,7 +153,7 @@ impl Webhooks {
             let checked = unopened(&**self.engine.store(), &self.keys, self.engine.now()).await;
             // A process that cannot check the keys for good, for example because of a newer version's endpoint, sends.
             let may_send = match &checked {
-                Ok(found) => found.usable > 0 || found.first.is_none(),
+                Ok(found) => found.may_send(),
                 Err(_) => true,
             };
             if !matches!(checked, Err(StoreError::Unavailable(_))) {
@@ -200,7 +201,7 @@ pub(crate) async fn warn_of_new_key(store: &dyn Store, settings: &Settings) {
 #[derive(Debug, Default)]
 struct Opened {
     /// Number of endpoints whose secrets all open.
-    usable: usize,
+    usable: u64,
     /// Number of endpoints with a secret that no key opens.
     unopened: u64,
     /// Why the first secret does not open.
@@ -208,13 +209,18 @@ struct Opened {
 }
 
 impl Opened {
+    /// Returns whether the process may hold leases: the keys open the secrets of at least half of the endpoints.
+    const fn may_send(&self) -> bool {
+        self.usable >= self.unopened
+    }
+
     /// Returns the message for operators, if a secret does not open.
     fn text(&self) -> Option<String> {
         let first = self.first.as_ref()?;
-        let consequence = if self.usable == 0 {
-            "this process sends no webhooks until its secrets_key_file contains the key of the other servers"
-        } else {
+        let consequence = if self.may_send() {
             "deliveries with these secrets fail"
+        } else {
+            "this process sends no webhooks until its secrets_key_file contains the key of the other servers"
         };
         Some(format!(
             "the keys in secrets_key_file do not open the secrets of {}, so {consequence}; {first}",
@@ -243,6 +249,22 @@ async fn unopened(store: &dyn Store, keys: &SecretKeys, now: Timestamp) -> Resul
         match page.last() {
             Some(last) if page.len() >= PAGE.get() as usize => after = Some(last.id),
             _ => return Ok(found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that a process sends only if its keys open the secrets of at least half of the endpoints.
+    #[test]
+    fn a_process_that_opens_few_secrets_does_not_send() {
+        let may_send = |usable, unopened| Opened { usable, unopened, first: None }.may_send();
+        for (usable, unopened, expected) in
+            [(0, 0, true), (3, 0, true), (2, 1, true), (1, 1, true), (1, 2, false), (0, 1, false)]
+        {
+            assert_eq!(may_send(usable, unopened), expected, "{usable} {unopened}");
         }
     }
 }

@@ -96,6 +96,6 @@ pub use webhooks::{
     MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY,
     MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, ReplayFrom, SINCE_MARGIN, TestPermit,
     WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE, WebhookAnswer, WebhookAttempts, WebhookPatch,
-    WebhookRequest, WebhookSecret, WebhookSecretError, Webhooks, webhook_secret_place,
+    WebhookRequest, WebhookSecret, WebhookSecretError, Webhooks, replay_start, webhook_secret_place,
 };
 pub use work::Work;

@@ -7,6 +7,7 @@
 
 mod changing;
 mod creating;
+mod keys;
 mod reading;
 mod replaying;
 mod requests;
@@ -22,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     reading::{FailureFilter, WebhookAttempts},
-    replaying::{ReplayFrom, SINCE_MARGIN},
+    replaying::{ReplayFrom, SINCE_MARGIN, replay_start},
     requests::{WebhookPatch, WebhookRequest},
     secret::{
         MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE,

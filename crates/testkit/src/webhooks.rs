@@ -17,7 +17,7 @@ use axum::{
 };
 use dabba_api::{WebhookEndpoints, WebhookOrders};
 use dabba_engine::{Egress, Engine, SeededRandom, SystemClock, Webhooks, sealing::SecretKeys};
-use dabba_outbound::webhooks::{WebhookPorts, WebhookSender};
+use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, limits};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinHandle};
 
@@ -41,6 +41,7 @@ pub(crate) fn webhooks(
         keys: Arc::clone(&keys),
         orders: WebhookOrders::new(engine),
         supervisor: Arc::clone(engine.supervisor()),
+        poll_interval: limits::POLL_INTERVAL,
     });
     let manager = Webhooks::new(engine, Arc::clone(egress), keys);
     let work = Arc::clone(&sender).run(never());

@@ -131,9 +131,11 @@ impl Problem {
                 Self::new(code::PRECONDITION_FAILED, text).with("current", current)
             }
             Error::Overloaded => Self::new(code::OVERLOADED, text),
-            Error::Unavailable | Error::WrittenByNewer | Error::ClockSkew(_) | Error::PartsDown(_) => {
-                Self::new(code::UNAVAILABLE, text)
-            }
+            Error::Unavailable
+            | Error::WrittenByNewer
+            | Error::SecretsKey
+            | Error::ClockSkew(_)
+            | Error::PartsDown(_) => Self::new(code::UNAVAILABLE, text),
             Error::OutcomeUnknown => Self::new(code::OUTCOME_UNKNOWN, text),
             Error::Payment(error) => Self::internal(error.to_string()),
             Error::Internal(text) => Self::internal(text),

@@ -269,8 +269,8 @@ async fn test_webhook_endpoint(
 
 /// Enables a webhook endpoint
 ///
-/// The endpoint receives the events since it was disabled. An enabled endpoint does not change. For the staff of its
-/// restaurant and admins.
+/// The endpoint receives the events since it was disabled. If it is enabled, only `enabled_at` and the version change:
+/// its pause after failures ends, and its failures are retried. For the staff of its restaurant and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/enable", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),
@@ -291,7 +291,10 @@ async fn enable_webhook_endpoint(
 /// Sends events to a webhook endpoint again
 ///
 /// The events after a cursor of the feed, or since a time, are sent again, in the order of each order's history; dead
-/// letters are due at once. A void cursor gets 410 `cursor_expired`. For the staff of its restaurant and admins.
+/// letters are due at once. A replay never skips events that were not delivered: if the endpoint has not received the
+/// events before the cursor or the time, it begins with these. Only an endpoint with the `disabled_reason`
+/// `position_lost` begins exactly there. A void cursor gets 410 `cursor_expired`. For the staff of its restaurant and
+/// admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/replay", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),

@@ -74,7 +74,7 @@ enum Command {
         #[command(flatten)]
         place: EndpointArguments,
     },
-    /// Enables a disabled endpoint. It receives the events since it was disabled.
+    /// Enables an endpoint. It receives the events since it was disabled; if it is enabled, its pause after failures ends.
     Enable {
         #[command(flatten)]
         place: EndpointArguments,

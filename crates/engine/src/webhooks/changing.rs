@@ -1,6 +1,6 @@
 //! Changes of endpoints: settings, deletion, rotation of secrets, and enabling.
 
-use dabba_domain::{Problems, Timestamp, WebhookEndpointId, order::Version};
+use dabba_domain::{Problems, Role, Timestamp, WebhookEndpointId, order::Version};
 use dabba_store::{Claim, ClaimAt, DisabledReason, UnderKey, WebhookEndpoint, WebhookUpdate, WebhookUpdated};
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -27,6 +27,13 @@ pub(super) struct Change {
     /// Versions that the endpoint must have (any one of them), if the caller states some.
     expected: Option<Vec<Version>>,
     claim: Option<Claim>,
+}
+
+impl Change {
+    /// Returns the endpoint as read.
+    pub(super) const fn endpoint(&self) -> &WebhookEndpoint {
+        &self.endpoint
+    }
 }
 
 impl Webhooks {
@@ -105,6 +112,9 @@ impl Webhooks {
 
     /// Replaces the secret that signs deliveries. The secrets before it sign too for some seconds more, at most until
     /// their own end. Only this answer contains the new secret. For the staff of its restaurant and admins.
+    ///
+    /// A server whose keys open no stored secret refuses. Without an overlap, an admin may rotate nevertheless: this
+    /// repairs an installation whose key is lost.
     pub async fn rotate_secret(
         &self,
         principal: &Principal,
@@ -120,6 +130,9 @@ impl Webhooks {
         let mut problems = Problems::new();
         check_overlap(&mut problems, overlap_seconds);
         problems.into_result().map_err(Error::Invalid)?;
+        if overlap_seconds > 0 || principal.role != Role::Admin {
+            self.check_keys().await?;
+        }
         let (secret, sealed) = self.new_secret(id)?;
         let overlap = SignedDuration::from_secs(overlap_seconds.into());
         let apply = |endpoint: &mut WebhookEndpoint, at: Timestamp| {
@@ -132,8 +145,9 @@ impl Webhooks {
         Ok(WebhookAnswer { secret, ..answer })
     }
 
-    /// Enables an endpoint: it receives the events since its position, and failures count anew. An enabled endpoint does
-    /// not change. For the staff of its restaurant and admins.
+    /// Enables an endpoint: it receives the events since its position, and failures count anew. For an endpoint that is
+    /// enabled, only `enabled_at` changes: the senders end its pause and retry its failures. For the staff of its
+    /// restaurant and admins.
     pub async fn enable(
         &self,
         principal: &Principal,
@@ -144,7 +158,11 @@ impl Webhooks {
         match self.begin_change(principal, id, conditional, &request).await? {
             Begun::Replayed(answer) => Ok(answer),
             Begun::New(change) => {
-                let enable = |endpoint: &mut WebhookEndpoint, at| _ = endpoint.settings.enable(at);
+                let enable = |endpoint: &mut WebhookEndpoint, at| {
+                    if !endpoint.settings.enable(at) {
+                        endpoint.settings.enabled_at = endpoint.settings.enabled_at.max(at);
+                    }
+                };
                 self.write_change(principal, change, false, enable).await
             }
         }

@@ -42,6 +42,7 @@ impl Webhooks {
         check_concurrency(&mut problems, request.concurrency);
         check_batch(&mut problems, request.batch);
         problems.into_result().map_err(Error::Invalid)?;
+        self.check_keys().await?;
         // Drawn before the endpoint is written, so that the endpoint misses no event after this answer.
         let start = self.cursor_at_end().await?.to_string();
         let at = self.clock.now();

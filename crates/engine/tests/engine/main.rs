@@ -30,5 +30,6 @@ mod tasks;
 mod two_servers;
 mod unavailable;
 mod watching;
+mod webhook_keys;
 mod working;
 mod world;

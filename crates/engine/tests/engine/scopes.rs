@@ -237,8 +237,13 @@ const WORK: &[(Scope, UseCase)] = &[
     }),
 ];
 
-fn webhooks(world: &World) -> Arc<Webhooks> {
-    let keys = SecretKeys::parse(&"07".repeat(32)).unwrap();
+pub(crate) fn webhooks(world: &World) -> Arc<Webhooks> {
+    webhooks_with(world, "07")
+}
+
+/// Returns the use cases with a key, given by its byte.
+pub(crate) fn webhooks_with(world: &World, byte: &str) -> Arc<Webhooks> {
+    let keys = SecretKeys::parse(&byte.repeat(32)).unwrap();
     let client = EgressClient::new(
         EgressPolicy::default(),
         &EgressOptions::default(),
@@ -251,7 +256,7 @@ fn endpoint() -> WebhookEndpointId {
     WebhookEndpointId::generate(start_of_time(), Bucket::from_random(0), 97 << 2)
 }
 
-fn hook(world: &World) -> WebhookRequest {
+pub(crate) fn hook(world: &World) -> WebhookRequest {
     WebhookRequest {
         restaurant_id: Some(world.restaurant_id),
         url: "https://hooks.example.com/dabba".into(),

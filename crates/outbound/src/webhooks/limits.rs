@@ -20,7 +20,7 @@ pub const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// after [`GIVE_UP_AFTER`].
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Interval at which the feed is polled. A commit in the same process ends the pause early.
+/// Default interval at which the feed is polled. A commit in the same process ends the pause early.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Interval at which due failures are read, and pause between two visits of the directory, which read changes of

@@ -105,6 +105,13 @@ impl Breaker {
         std::mem::take(self).state != State::Closed
     }
 
+    /// Ends the pause of an open breaker: a probe is due now.
+    pub(super) const fn end_pause(&mut self) {
+        if let State::Open { probes, .. } = self.state {
+            self.state = State::HalfOpen { probes };
+        }
+    }
+
     /// Takes note of a failure. Returns whether it opened the breaker. `is_unreachable`: no connection was made.
     pub(super) fn failed(
         &mut self,
@@ -117,7 +124,7 @@ impl Breaker {
         self.failures = self.failures.saturating_add(counts.into());
         self.remember(order);
         let probes = match self.state {
-            State::HalfOpen { probes } => probes.saturating_add(counts.into()),
+            State::HalfOpen { probes } => probes.saturating_add(1),
             State::Closed if self.failures >= BREAKER_FAILURES && self.orders.len() >= BREAKER_ORDERS => 0,
             State::Open { .. } | State::Closed => return false,
         };
@@ -203,19 +210,25 @@ mod tests {
         assert!(!breaker.failed(order(5), false, at(61), 0));
     }
 
-    /// Proves that a probe with an order that the endpoint is known to refuse does not lengthen the pause.
+    /// Proves that each failed probe doubles the pause, also with an order that failed before, and that the end of a
+    /// pause makes a probe due at once.
     #[test]
-    fn a_probe_with_a_refused_order_does_not_lengthen_the_pause() {
+    fn each_failed_probe_doubles_the_pause() {
         let mut breaker = Breaker::default();
         for number in 1..=5 {
             breaker.failed(order(number), false, at(0), 0);
         }
-        for second in [8, 16, 24, 32] {
-            assert_eq!(breaker.allowed(at(second)), 1);
-            assert!(breaker.failed(order(3), false, at(second), 0));
+        for (failed_at, until) in [(8, 24), (24, 56), (56, 120)] {
+            assert_eq!((breaker.allowed(at(failed_at - 1)), breaker.allowed(at(failed_at))), (0, 1));
+            assert!(breaker.failed(order(3), false, at(failed_at), 0));
+            assert_eq!(breaker.allowed(at(until - 1)), 0);
         }
-        assert_eq!(breaker.allowed(at(40)), 1);
-        assert!(breaker.failed(order(6), false, at(40), 0));
-        assert_eq!((breaker.allowed(at(48)), breaker.allowed(at(56))), (0, 1));
+        breaker.end_pause();
+        assert_eq!(breaker.allowed(at(57)), 1);
+        assert!(breaker.failed(order(3), false, at(57), 0));
+        assert_eq!((breaker.allowed(at(184)), breaker.allowed(at(185))), (0, 1));
+        let mut closed = Breaker::default();
+        closed.end_pause();
+        assert_eq!(closed.allowed(at(0)), usize::MAX);
     }
 }

@@ -1,6 +1,6 @@
 //! The parts that send webhooks, one per shard.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_engine::{Clock, Egress, Random, sealing::SecretKeys};
@@ -40,6 +40,8 @@ pub struct WebhookPorts {
     pub orders: Arc<dyn OrderRenderer>,
     /// The supervisor of the process.
     pub supervisor: Arc<Supervisor>,
+    /// Interval at which the feed is polled, by default [`POLL_INTERVAL`](super::limits::POLL_INTERVAL).
+    pub poll_interval: Duration,
 }
 
 /// Sends webhooks. One per process; any number of processes may share a store.

@@ -32,7 +32,7 @@ use self::{
 use super::{
     endpoint::Index,
     journal::{Journal, Key},
-    limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, POLL_INTERVAL, STORE_TIMEOUT},
+    limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, STORE_TIMEOUT},
     metrics::WebhookMetrics,
     orders::OrderStates,
     sender::WebhookPorts,
@@ -211,7 +211,7 @@ impl Session {
     /// Works until `stop` is ready or the lease is lost. Requests in flight end with the session.
     pub(super) async fn run(&mut self, signal: &Notify, stop: impl Future<Output = ()>) -> Ended {
         let mut stop = std::pin::pin!(stop);
-        let mut poll = interval(POLL_INTERVAL);
+        let mut poll = interval(self.ports.poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut saved_at, mut followed_at) = (Instant::now(), Instant::now());
         loop {
@@ -277,6 +277,7 @@ impl Session {
         };
         let _ = timeout(DRAIN, drained).await;
         self.tasks.abort_all();
+        self.log_successes(true);
         let is_saved = self.save().await;
         self.write_last_health().await;
         if is_saved { Ended::Stopped } else { Ended::LeaseLost }

@@ -6,12 +6,12 @@ use std::{
 };
 
 use dabba_domain::{OrderId, Timestamp};
-use dabba_store::{FeedEvent, FeedPlace, FeedPosition, WebhookFailure};
+use dabba_store::{AttemptOutcome, FeedEvent, FeedPlace, FeedPosition, WebhookAttempt, WebhookFailure};
 
 use super::{
     endpoint::Endpoint,
-    limits::{ENVELOPE_BYTES, MAX_BATCH_BYTES},
-    schedule::Breaker,
+    limits::{ENVELOPE_BYTES, HEALTH_INTERVAL, MAX_BATCH_BYTES},
+    schedule::{Breaker, elapsed},
     window::Window,
 };
 
@@ -62,11 +62,34 @@ impl Own {
     }
 }
 
-/// Successes since the latest entry in the log of attempts.
+/// The successes for the log of attempts. The first one after an idle time is an entry at once; those that follow are
+/// summarized in one entry per [`HEALTH_INTERVAL`], whether further ones follow or not.
 #[derive(Default)]
 pub(super) struct Successes {
-    pub(super) events: u32,
-    pub(super) logged_at: Option<Timestamp>,
+    /// The latest success that is not logged, with the number of events since the latest entry.
+    waiting: Option<(WebhookAttempt, u32)>,
+    logged_at: Option<Timestamp>,
+}
+
+impl Successes {
+    /// Adds a success with a number of events.
+    pub(super) fn add(&mut self, latest: WebhookAttempt, events: usize) {
+        let earlier = self.waiting.take().map_or(0, |(_, events)| events);
+        let events = earlier.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
+        self.waiting = Some((latest, events));
+    }
+
+    /// Removes and returns the entry that is due. `is_last`: nothing may wait any longer.
+    pub(super) fn due(&mut self, now: Timestamp, is_last: bool) -> Option<WebhookAttempt> {
+        let is_due =
+            is_last || self.logged_at.is_none_or(|logged_at| elapsed(logged_at, now) >= HEALTH_INTERVAL);
+        let (mut entry, all) = self.waiting.take_if(|_| is_due)?;
+        self.logged_at = Some(now);
+        if let AttemptOutcome::Delivered { events, .. } = &mut entry.outcome {
+            *events = all;
+        }
+        Some(entry)
+    }
 }
 
 /// An endpoint, its lanes, and its condition.
@@ -131,9 +154,15 @@ impl Target {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
-    /// Ends a pause.
+    /// Ends a pause that the endpoint asked for.
     pub(super) const fn resume(&mut self) {
         self.paused_until = None;
+    }
+
+    /// Ends every pause: if the breaker is open, a probe is due now.
+    pub(super) const fn end_pause(&mut self) {
+        self.resume();
+        self.breaker.end_pause();
     }
 
     pub(super) fn is_paused(&self, now: Timestamp) -> bool {

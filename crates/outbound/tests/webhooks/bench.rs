@@ -15,14 +15,15 @@ use dabba_domain::{
     Actor, Bucket, OrderId, RestaurantId, Timestamp, WebhookEndpointId,
     order::{Command, Order},
 };
-use dabba_engine::{Clock, SeededRandom, sealing::SecretKeys};
+use dabba_engine::{Clock, SeededRandom, replay_start, sealing::SecretKeys};
 use dabba_outbound::webhooks::{
     OrderRenderer, WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret,
 };
 use dabba_store::{
-    Checkpoint, DueFailures, FeedCursor, FeedLease, PageSize, SealedSecret, Store, StoreError, Supervisor,
-    UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth,
-    WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated,
+    Checkpoint, DueFailures, FeedCursor, FeedEnd, FeedLease, PageSize, SealedSecret, Store, StoreError,
+    Supervisor, UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate,
+    WebhookUpdated,
     conformance::builders::{World, order_of, staff},
     layer::{CallKind, StoreCall, StoreLayer},
 };
@@ -286,6 +287,7 @@ impl Bench {
             keys: Arc::clone(&self.keys),
             orders: Arc::clone(&self.renderer) as Arc<_>,
             supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
+            poll_interval: dabba_outbound::webhooks::limits::POLL_INTERVAL,
         })
     }
 
@@ -309,10 +311,7 @@ impl Bench {
         self.endpoints.script(url, script);
         let (at, random) = (self.clock.now(), self.world.random());
         let id = WebhookEndpointId::generate(at, Bucket::from_random(random), random);
-        let mut ends = Vec::new();
-        for shard in 0..self.store.shard_count() {
-            ends.push(Some(self.store.feed_end(shard).await.unwrap()));
-        }
+        let ends: Vec<_> = self.ends().await.into_iter().map(Some).collect();
         let start = FeedCursor::at_end(&self.store.feed_sources(), &ends).unwrap().to_string();
         let sealed = self.seal(id, &WebhookSecret::generate(&SeededRandom::new(1)));
         let settings = WebhookSettings {
@@ -358,6 +357,25 @@ impl Bench {
         let update = WebhookUpdate { endpoint, expected, repositions, by: None, at: self.clock.now() };
         let updated = self.store.update_webhook_endpoint_under(&update, None).await.unwrap();
         assert!(matches!(updated, UnderKey::Ended(WebhookUpdated::Done(_))), "{updated:?}");
+    }
+
+    /// Returns the ends of the feeds of all shards.
+    async fn ends(&self) -> Vec<FeedEnd> {
+        let mut ends = Vec::new();
+        for shard in 0..self.store.shard_count() {
+            ends.push(self.store.feed_end(shard).await.unwrap());
+        }
+        ends
+    }
+
+    /// Replays an endpoint from the present end of the feed, as a request would.
+    pub(crate) async fn replay_from_end(&self, id: WebhookEndpointId) {
+        let ends = self.ends().await;
+        let answers: Vec<_> = ends.iter().copied().map(Some).collect();
+        let end = FeedCursor::at_end(&self.store.feed_sources(), &answers).unwrap();
+        let endpoint = self.store.webhook_endpoint(id).await.unwrap().unwrap();
+        let start = replay_start(&*self.store, &endpoint, end, &ends).await.unwrap().to_string();
+        self.change(id, true, |endpoint| endpoint.settings.start = start).await;
     }
 
     /// Places an order: two events.

@@ -1,9 +1,10 @@
 //! Changes of endpoints while requests are in flight.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use dabba_domain::WebhookEndpointId;
 use dabba_engine::Clock as _;
-use dabba_store::DisabledReason;
+use dabba_store::{AttemptOutcome, DisabledReason, WebhookAttempt};
 
 use crate::{
     bench::Bench,
@@ -65,4 +66,98 @@ async fn a_retry_that_fails_at_an_old_url_does_not_postpone() {
     bench.until_complete(NEW, seconds(10)).await;
     assert!(bench.endpoints.accepted(NEW).iter().any(|(of, _)| *of == order));
     sender.abort();
+}
+
+/// What an owner does to end a pause.
+#[derive(Clone, Copy, Debug)]
+enum Ending {
+    Enable,
+    Replay,
+    Url,
+}
+
+/// Proves that the pause of a breaker ends at once when the owner enables the endpoint, which is enabled, replays it,
+/// or changes its URL.
+#[tokio::test(start_paused = true)]
+async fn the_owner_ends_the_pause() {
+    for ending in [Ending::Enable, Ending::Replay, Ending::Url] {
+        let mut bench = Bench::new(43);
+        let id = bench.endpoint(URL, always(5, Answer::Refused), |_| {}).await;
+        let sender = bench.start();
+        for _ in 0..8 {
+            bench.place().await;
+        }
+        bench.pass(seconds(200)).await;
+        for url in [URL, NEW] {
+            bench.endpoints.script(url, healthy());
+        }
+        let calls = bench.endpoints.calls(URL).len();
+        bench.pass(seconds(5)).await;
+        assert_eq!(bench.endpoints.calls(URL).len(), calls, "the endpoint is paused");
+        let now = bench.clock.now();
+        match ending {
+            Ending::Enable => bench.change(id, false, |endpoint| endpoint.settings.enabled_at = now).await,
+            Ending::Replay => bench.replay_from_end(id).await,
+            Ending::Url => bench.change(id, false, |endpoint| endpoint.settings.url = NEW.to_owned()).await,
+        }
+        let url = if matches!(ending, Ending::Url) { NEW } else { URL };
+        bench.until_complete(url, seconds(10)).await;
+        sender.abort();
+    }
+}
+
+/// Proves that an endpoint that is down gets ever fewer probes, although the same orders wait.
+#[tokio::test(start_paused = true)]
+async fn probes_become_rare() {
+    let mut bench = Bench::new(45);
+    bench.endpoint(URL, always(5, Answer::Status(503)), |_| {}).await;
+    let sender = bench.start();
+    for _ in 0..5 {
+        bench.place().await;
+    }
+    bench.pass(seconds(5)).await;
+    let first = bench.endpoints.calls(URL).len();
+    bench.pass(seconds(300)).await;
+    let probes = bench.endpoints.calls(URL).len() - first;
+    assert!((3..=7).contains(&probes), "{probes} probes");
+    sender.abort();
+}
+
+/// Proves that the first success after an idle time is soon in the log of attempts, and that a summary of the following
+/// ones is written after a minute, also if nothing follows, and when the sender stops.
+#[tokio::test(start_paused = true)]
+async fn successes_are_logged_without_further_ones() {
+    for is_stopped in [false, true] {
+        let mut bench = Bench::new(47);
+        let id = bench.endpoint(URL, healthy(), |_| {}).await;
+        let stop = Arc::<tokio::sync::Notify>::default();
+        let stopped = Arc::clone(&stop);
+        let sender = tokio::spawn(bench.sender().run(async move { stopped.notified().await }));
+        let order = bench.place().await;
+        bench.until_complete(URL, seconds(10)).await;
+        bench.pass(seconds(3)).await;
+        assert_eq!(logged(&bench, id).await, [2]);
+        bench.act(order).await;
+        bench.until_complete(URL, seconds(10)).await;
+        bench.pass(seconds(10)).await;
+        assert_eq!(logged(&bench, id).await, [2]);
+        if is_stopped {
+            stop.notify_one();
+            sender.await.unwrap();
+        } else {
+            bench.pass(seconds(60)).await;
+            sender.abort();
+        }
+        assert_eq!(logged(&bench, id).await, [1, 2]);
+    }
+}
+
+/// Returns the numbers of delivered events in the log of attempts, newest entry first.
+async fn logged(bench: &Bench, id: WebhookEndpointId) -> Vec<u32> {
+    let log = bench.store.webhook_attempts(0, id).await.unwrap();
+    let events = |attempt: &WebhookAttempt| match attempt.outcome {
+        AttemptOutcome::Delivered { events, .. } => events,
+        AttemptOutcome::Failed { .. } => 0,
+    };
+    log.iter().map(events).collect()
 }

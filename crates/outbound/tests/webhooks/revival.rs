@@ -212,3 +212,70 @@ async fn a_successful_probe_retries_failures_soon() {
     bench.until_complete(URL, seconds(10)).await;
     sender.abort();
 }
+
+/// Proves I10 for a replay from the end of the feed: an endpoint whose breaker is open, and one that its owner has
+/// disabled, receive all events nevertheless, also if the sender crashes before it carries the replay out.
+#[tokio::test(start_paused = true)]
+async fn a_replay_never_skips_undelivered_events() {
+    for (is_disabled, crashes) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut bench = Bench::new(48);
+        let other = "https://other.example/";
+        bench.endpoint(other, healthy(), |_| {}).await;
+        let id = bench.endpoint(URL, always(5, Answer::Status(503)), |_| {}).await;
+        let mut sender = bench.start();
+        bench.pass(seconds(3)).await;
+        let now = bench.clock.now();
+        if is_disabled {
+            bench
+                .change(id, false, |endpoint| {
+                    assert!(endpoint.settings.disable(DisabledReason::Requested, now));
+                })
+                .await;
+            bench.pass(seconds(2)).await;
+        }
+        for _ in 0..60 {
+            bench.place().await;
+        }
+        bench.until_complete(other, seconds(60)).await;
+        bench.pass(seconds(5)).await;
+        if crashes {
+            sender.abort();
+        }
+        bench.replay_from_end(id).await;
+        bench.endpoints.script(URL, healthy());
+        if crashes {
+            sender = bench.start();
+        }
+        if is_disabled {
+            bench.pass(seconds(3)).await;
+            bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+        }
+        bench.until_complete(URL, seconds(120)).await;
+        sender.abort();
+    }
+}
+
+/// Proves I10 for a replay from the end of the feed before a sender knows the endpoint, and that a replay of an
+/// endpoint that has received everything sends nothing old again.
+#[tokio::test(start_paused = true)]
+async fn a_replay_begins_at_the_start_of_a_new_endpoint() {
+    let mut bench = Bench::new(49);
+    let other = "https://other.example/";
+    let healthy_id = bench.endpoint(other, healthy(), |_| {}).await;
+    let id = bench.endpoint(URL, healthy(), |_| {}).await;
+    for _ in 0..5 {
+        bench.place().await;
+    }
+    bench.replay_from_end(id).await;
+    let sender = bench.start();
+    bench.until_complete(URL, seconds(30)).await;
+    bench.until_complete(other, seconds(30)).await;
+    bench.pass(seconds(5)).await;
+    let accepted = bench.endpoints.accepted(other).len();
+    bench.replay_from_end(healthy_id).await;
+    bench.pass(seconds(10)).await;
+    assert_eq!(bench.endpoints.accepted(other).len(), accepted);
+    bench.place().await;
+    bench.until_complete(other, seconds(30)).await;
+    sender.abort();
+}

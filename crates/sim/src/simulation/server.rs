@@ -38,6 +38,8 @@ const LEASE: Duration = Duration::from_secs(16);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Minimum interval between two notifications of the sender of webhooks.
 const MIN_SIGNAL_INTERVAL: Duration = Duration::from_millis(5);
+/// Interval at which the sender of webhooks polls. Long, because polls that find nothing make a simulation slow.
+const WEBHOOK_POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// Maximum number of attempts to measure the clock of a machine that starts.
 const CLOCK_ATTEMPTS: u32 = 5;
 
@@ -185,6 +187,7 @@ impl Server {
             keys: Arc::clone(&site.keys),
             orders: Arc::new(Versions),
             supervisor: Arc::clone(engine.supervisor()),
+            poll_interval: WEBHOOK_POLL_INTERVAL,
         });
         for shard in 0..site.shards.len() {
             running.spawn(notify(Arc::clone(&sender), engine.commit_signals().listen(shard), shard));

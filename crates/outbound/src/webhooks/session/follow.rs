@@ -141,7 +141,10 @@ impl Session {
         };
         let url = &endpoint.settings.url;
         let was_sending = self.targets.get(&id).and_then(|target| target.receiving());
-        let was_sending = was_sending.is_some_and(|old| old.stored.settings.url == *url);
+        let was_sending = was_sending.is_some_and(|old| {
+            let old = &old.stored.settings;
+            old.url == *url && old.enabled_at == endpoint.settings.enabled_at
+        });
         // An endpoint at its first version is new, and has no failures.
         let has_past = is_known || stored.is_some() || endpoint.version > 1;
         if let Some(Ok(place)) = start.filter(|_| has_past) {
@@ -160,6 +163,9 @@ impl Session {
         let endpoint = Arc::new(Endpoint::new(endpoint, &self.ports.keys, self.now()));
         let target = self.targets.entry(id).or_insert_with(|| Target::new(is_proven, None));
         update(target, endpoint);
+        if start.is_some() {
+            target.end_pause();
+        }
         let saved = target.own.as_ref().map_or(stored, |own| own.saved);
         if let Some(place) = start {
             let place = place.unwrap_or_else(|stand_in| stand_in);
@@ -294,6 +300,12 @@ impl Session {
 fn update(target: &mut Target, endpoint: Arc<Endpoint>) {
     let was_receiving = target.receiving().is_some();
     let had_url = target.endpoint.as_ref().is_some_and(|old| old.url == endpoint.url);
+    let enabled_at = target.endpoint.as_ref().map(|old| old.stored.settings.enabled_at);
+    // The owner asks for an attempt now.
+    if enabled_at != Some(endpoint.stored.settings.enabled_at) {
+        target.end_pause();
+        target.is_warned = false;
+    }
     target.endpoint = Some(endpoint);
     target.is_halted = false;
     if !was_receiving || !had_url {

@@ -16,6 +16,7 @@ impl Session {
     /// Writes a checkpoint, or extends the lease if nothing has changed. Returns `false` if the lease is lost.
     pub(super) async fn save(&mut self) -> bool {
         self.report();
+        self.log_successes(false);
         let shared = (self.shared.decided(), self.known());
         let (checkpoints, joined) = self.checkpoints(shared);
         let started_at = Instant::now();
@@ -44,6 +45,16 @@ impl Session {
             own.saved = Some(own.window.decided());
         }
         true
+    }
+
+    /// Adds the entries about successes that are due to the log. `is_last`: the session ends.
+    pub(super) fn log_successes(&mut self, is_last: bool) {
+        let now = self.now();
+        for target in self.targets.values_mut() {
+            if let Some(entry) = target.successes.due(now, is_last) {
+                self.journal.log(entry);
+            }
+        }
     }
 
     /// Extends the lease, unless it was extended a short time ago. Returns `false` if it is lost.

@@ -14,9 +14,7 @@ use tokio::{task::JoinError, time::Instant, time::timeout};
 use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{
-        AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, HEALTH_INTERVAL, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER,
-    },
+    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER},
     message::{self, Verdict},
     orders::OrderStates,
     schedule::{after, elapsed, is_dead, pause_after},
@@ -170,16 +168,10 @@ impl Session {
         target.is_proven = true;
         target.failing_since = None;
         target.is_warned = false;
-        let successes = &mut target.successes;
-        successes.events = successes.events.saturating_add(u32::try_from(events.len()).unwrap_or(u32::MAX));
-        if let Some(last) = events.last()
-            && successes.logged_at.is_none_or(|at| elapsed(at, now) >= HEALTH_INTERVAL)
-        {
-            successes.logged_at = Some(now);
-            let events = std::mem::take(&mut successes.events);
+        if let Some(last) = events.last() {
             let status = verdict.status.unwrap_or_default();
-            let outcome = AttemptOutcome::Delivered { status, events };
-            self.journal.log(log_entry(id, &last.event, now, verdict, outcome));
+            let outcome = AttemptOutcome::Delivered { status, events: 0 };
+            target.successes.add(log_entry(id, &last.event, now, verdict, outcome), events.len());
         }
         if has_recovered {
             self.begin_revival(id, RevivalCause::Recovered, None);
