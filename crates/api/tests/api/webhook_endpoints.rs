@@ -9,6 +9,7 @@ use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemRe
 use dabba_testkit::{
     HttpResponse, Request, TestAccount, TestServer, WebhookCall, WebhookReceiver, eventually,
 };
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -206,6 +207,7 @@ async fn a_disabled_endpoint_misses_nothing() {
     let enabled = act(&server, &path, "enable", &json!({})).send().await.expect(200);
     assert_eq!((&enabled["enabled"], &enabled["version"]), (&json!(true), &json!(3)));
     receiver.until(0, |call| is_about(call, &order, "placed")).await;
+    server.advance(SignedDuration::from_secs(1));
     let again = act(&server, &path, "enable", &json!({})).send().await.expect(200);
     assert_eq!((&again["enabled"], &again["version"]), (&json!(true), &json!(4)));
 }

@@ -18,7 +18,8 @@ impl Scene {
         let receiver = WebhookReceiver::start().await;
         receiver.respond_with(500);
         let restaurant = self.server.restaurant.to_string();
-        let body = json!({"restaurant_id": restaurant, "url": receiver.url(), "types": ["placed"]});
+        // Nothing here causes this event, so no sender writes attempts.
+        let body = json!({"restaurant_id": restaurant, "url": receiver.url(), "types": ["refund_reversed"]});
         let endpoint = id(&self.done(Staff, CREATE, &[], body.clone()).await).to_owned();
         self.done(Admin, CREATE, &[], body).await;
         let at = self.server.now();

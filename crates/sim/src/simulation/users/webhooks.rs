@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use dabba_domain::WebhookEndpointId;
+use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_engine::{Conditional, Error, ReplayFrom, WebhookPatch};
 use tokio::time::sleep;
 
 use super::{MAX_ATTEMPTS, User, is_retryable};
-use crate::simulation::{
-    coverage::Mark,
-    world::{MAX_BATCH, START},
-};
+use crate::simulation::{coverage::Mark, world::MAX_BATCH};
 
 /// Time after which the senders have noticed a change of an endpoint. Longer than their interval.
 const FOLLOWING: Duration = Duration::from_secs(5);
+
+/// A time before every event, a day before the start: the clock of a server may be before the start.
+const BEFORE_ALL: Timestamp = Timestamp::constant(1_780_228_800, 0); // 31 May 2026, 12:00 UTC.
 
 /// A change of an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +85,7 @@ impl User {
                 return Ok(());
             }
             Change::Replay => {
-                let from = ReplayFrom { since: Some(START), after: None };
+                let from = ReplayFrom { since: Some(BEFORE_ALL), after: None };
                 self.ask(&server, webhooks.replay(&admin, id, from, unconditional)).await?;
                 self.world.chaos.coverage.pass(Mark::WebhookReplayed);
                 return Ok(());
