@@ -130,19 +130,20 @@ fn the_guide_for_point_of_sale_integrators_works() {
     assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
 }
 
-/// Runs the blocks about webhooks beside a server with a demo and a receiver. Returns the output and the receiver.
-fn beside_a_receiver(page: &str) -> (String, Receiver) {
+/// Runs the blocks about webhooks beside a server with a demo and a receiver. Returns the output, the receiver and the
+/// server, which sends until it is dropped.
+fn beside_a_receiver(page: &str) -> (String, Receiver, (Server, Place)) {
     let (mut place, receiver) = (Place::new(), Receiver::start());
     fs::create_dir(place.data()).unwrap();
-    let _server = Server::start(&place.data(), &[]);
+    let server = Server::start(&place.data(), &[]);
     place.replaced.push(("127.0.0.1:9000".to_owned(), receiver.address().to_owned()));
-    (place.run(page, "webhooks"), receiver)
+    (place.run(page, "webhooks"), receiver, (server, place))
 }
 
 #[test]
 fn the_guide_for_receivers_works() {
     let page = "docs/guides/webhooks.md";
-    let (text, receiver) = beside_a_receiver(page);
+    let (text, receiver, _server) = beside_a_receiver(page);
     assert_at_least_shown(page, &text, 2);
     assert!(!text.contains("urn:dabba:problem"), "{text}");
     receiver.wait_for("the event of the order arrives", |received| received.body["sequence"] == "0000000001");
@@ -150,7 +151,7 @@ fn the_guide_for_receivers_works() {
 
 #[test]
 fn the_operators_commands_for_webhooks_work() {
-    let (text, _) = beside_a_receiver("docs/guides/operator/webhooks.md");
+    let (text, ..) = beside_a_receiver("docs/guides/operator/webhooks.md");
     for part in ["delivered, status 204", "no order waits for a retry", "whsec_", " is deleted"] {
         assert!(text.contains(part), "{part} is missing in\n{text}");
     }
