@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use dabba_sim::Client;
@@ -281,9 +281,16 @@ pub(crate) fn becomes<T>(value: &watch::Receiver<T>, holds: impl FnMut(&T) -> bo
     block_on(async { timeout(PATIENCE, value.wait_for(holds)).await.is_ok_and(|found| found.is_ok()) })
 }
 
-/// Returns a local address without a listener.
+/// Returns a local address without a listener, each time another one. Its port is below those that the system assigns
+/// to connections and to listeners on port 0, so nothing takes the port before the test does.
 pub(crate) fn free_address() -> String {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let next = |_| {
+        let port = 10_000 + (std::process::id() + TAKEN.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        format!("127.0.0.1:{port}")
+    };
+    let is_free = |address: &String| std::net::TcpListener::bind(address).is_ok();
+    (0..10_000).map(next).find(is_free).unwrap()
 }
 
 /// Returns a file of the shared menus, which are beside the checkout or in the directory `DABBA_SHARED`.
