@@ -31,7 +31,7 @@ pub(crate) struct Background {
     others: JoinSet<()>,
 }
 
-/// A part that ends in an orderly way when it is told to.
+/// A running part that finishes its work in hand when it is stopped.
 struct Stoppable {
     stop: oneshot::Sender<()>,
     running: JoinHandle<()>,
