@@ -54,8 +54,8 @@ pub(crate) const FIND_NEXT_ATTEMPT: &str = "\
     SELECT next_attempt_at_ns FROM webhook_failures WHERE endpoint_id = ?1 AND dead_at_ns IS NULL \
     ORDER BY next_attempt_at_ns LIMIT 1";
 
-pub(crate) const COUNT: &str =
-    "SELECT count(*) FROM (SELECT 1 FROM webhook_failures WHERE endpoint_id = ?1 LIMIT ?2)";
+/// Returns a row for each failure of an endpoint, at most a number of them.
+pub(crate) const COUNT: &str = "SELECT 1 FROM webhook_failures WHERE endpoint_id = ?1 LIMIT ?2";
 
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
@@ -199,9 +199,10 @@ pub(super) fn failing(
         let mut statement = connection.prepare_cached(FIND_NEXT_ATTEMPT)?;
         let next_attempt_at = first(statement.query([after])?, |row| row.timestamp(0))?;
         let mut statement = connection.prepare_cached(COUNT)?;
-        let failures =
-            first(statement.query(params![after, FailingEndpoint::MAX_COUNTED])?, |row| row.number(0))?;
-        failing.push(FailingEndpoint { endpoint, next_attempt_at, failures: failures.unwrap_or_default() });
+        let counted: Vec<u32> =
+            collect(statement.query(params![after, FailingEndpoint::MAX_COUNTED])?, |row| row.number(0))?;
+        let failures = counted.iter().sum();
+        failing.push(FailingEndpoint { endpoint, next_attempt_at, failures });
     }
     Ok(failing)
 }
