@@ -1,23 +1,75 @@
-//! Reading of files that settings and options name, with messages for files that cannot be read.
+//! Reading of files that settings and options name. This is the only place where the binary reads such files: it refuses
+//! what would never end, limits the size, and explains why a file cannot be read.
+//!
+//! A pipe is allowed, such as `/dev/stdin` or that of `<(command)`, because a secret need not be in a file. A named pipe
+//! without a writer would block the command for ever, so a pipe has deadlines. Devices are refused.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs::{self, File, FileType},
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::Duration,
 };
 
 use crate::redaction::without_secrets;
 
-/// Contents of files that can be read only once, such as the FIFO that a shell passes for `<(command)`.
-static STREAMS: Mutex<BTreeMap<PathBuf, String>> = Mutex::new(BTreeMap::new());
+/// Maximum size of a file with settings, a key, a token or a password: 1 MiB.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// Returns the text of a file, or a sentence with the reason why the file cannot be read and with the remedy.
+/// Maximum size of a file with menus: 256 MiB. It may contain the menus of many restaurants.
+const MAX_MENU_BYTES: u64 = 256 << 20;
+
+/// Time in which a program must open a named pipe to write into it.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time in which an open pipe must deliver its whole content. The program that writes into it may ask a person for a
+/// password.
+const PIPE_TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Contents of files that can be read only once, such as the FIFO that a shell passes for `<(command)`, or why they
+/// could not be read: settings are read several times, and only the first time waits.
+static STREAMS: Mutex<BTreeMap<PathBuf, Stream>> = Mutex::new(BTreeMap::new());
+
+/// The text of a file, or the kind and the text of the error.
+type Stream = Result<String, (io::ErrorKind, String)>;
+
+/// Limits of a read.
+#[derive(Clone, Copy)]
+struct Limits {
+    bytes: u64,
+    open_timeout: Duration,
+    pipe_timeout: Duration,
+}
+
+const LIMITS: Limits = Limits { bytes: MAX_BYTES, open_timeout: OPEN_TIMEOUT, pipe_timeout: PIPE_TIMEOUT };
+
+/// Returns the text of a file, or a sentence with the reason why the file cannot be read and with the remedy. Reads a
+/// regular file every time, and a pipe only the first time.
 pub(crate) fn read(path: &Path) -> Result<String, String> {
-    read_once(path).map_err(|error| {
-        let place = without_secrets(&path.to_string_lossy());
-        format!("the file {place} cannot be read: {}", reason(&error))
-    })
+    read_within(path, LIMITS).map_err(unreadable(path))
+}
+
+/// Returns the text of a file, as [`read`] does; `None` if the file does not exist.
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<String>, String> {
+    match read_within(path, LIMITS) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unreadable(path)(error)),
+    }
+}
+
+/// Returns the text of a file with menus, as [`read`] does.
+pub(crate) fn read_menus(path: &Path) -> Result<String, String> {
+    read_within(path, Limits { bytes: MAX_MENU_BYTES, ..LIMITS }).map_err(unreadable(path))
+}
+
+/// Returns the text on standard input, up to the maximum size of a file.
+pub(crate) fn read_standard_input() -> io::Result<String> {
+    read_text(io::stdin().lock(), MAX_BYTES)
 }
 
 /// Returns whether a file exists, or a sentence with the reason why this cannot be determined, such as a directory without
@@ -28,18 +80,94 @@ pub(crate) fn is_there(path: &Path) -> Result<bool, String> {
     })
 }
 
-/// Reads a regular file every time, and any other file only the first time.
-pub(crate) fn read_once(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.is_file() {
-        return fs::read_to_string(path);
+/// Checks a file that a library reads several times, and without a deadline: it must be regular. A missing file is
+/// allowed, because it may be created later.
+pub(crate) fn check_regular(path: &Path) -> Result<(), String> {
+    let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
+    let refused = if metadata.is_dir() {
+        io::Error::from(io::ErrorKind::IsADirectory)
+    } else if metadata.is_file() {
+        return Ok(());
+    } else {
+        io::Error::other("it is not a regular file, and it is read more than once; give a regular file")
+    };
+    Err(unreadable(path)(refused))
+}
+
+fn read_within(path: &Path, limits: Limits) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    // Opening a directory or reading a regular file always ends.
+    if metadata.is_file() || metadata.is_dir() {
+        return read_text(File::open(path)?, limits.bytes);
+    }
+    let is_null = || fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == metadata.rdev());
+    if is_device(metadata.file_type()) && !is_null() {
+        return Err(io::Error::other(
+            "it is a device or a terminal; give a file, or a pipe such as <(command)",
+        ));
     }
     let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(text) = streams.get(path) {
-        return Ok(text.clone());
+    let read = streams
+        .entry(path.to_owned())
+        .or_insert_with(|| read_pipe(path, limits).map_err(|error| (error.kind(), error.to_string())));
+    read.clone().map_err(|(kind, text)| io::Error::new(kind, text))
+}
+
+fn is_device(kind: FileType) -> bool {
+    kind.is_char_device() || kind.is_block_device()
+}
+
+/// Reads a pipe in a thread of its own. Nothing ends a thread that waits for a writer, so it waits until the process
+/// ends, which is soon: the command fails.
+fn read_pipe(path: &Path, limits: Limits) -> io::Result<String> {
+    let (opened, is_open) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
+    let owned = path.to_owned();
+    thread::Builder::new().name("read-pipe".to_owned()).spawn(move || {
+        let file = File::open(owned);
+        // After a deadline, nobody receives the messages.
+        let _ = opened.send(());
+        let _ = sender.send(file.and_then(|file| read_text(file, limits.bytes)));
+    })?;
+    let late = |what: &str, timeout: Duration| {
+        io::Error::other(format!(
+            "it is a pipe, and no program {what} within {} s; start the program that writes into it, or give a file",
+            timeout.as_secs()
+        ))
+    };
+    is_open
+        .recv_timeout(limits.open_timeout)
+        .map_err(|_| late("opened it for writing", limits.open_timeout))?;
+    let read = receiver.recv_timeout(limits.pipe_timeout);
+    read.unwrap_or_else(|_| Err(late("wrote its whole content", limits.pipe_timeout)))
+}
+
+fn read_text(file: impl Read, max_bytes: u64) -> io::Result<String> {
+    // The limit may be within a character, so the bytes are counted before they are decoded.
+    let mut bytes = Vec::new();
+    let count = file.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(count).unwrap_or(u64::MAX) > max_bytes {
+        return Err(io::Error::other(format!(
+            "it has more than {}, which is the maximum; give another file",
+            size(max_bytes)
+        )));
     }
-    let text = fs::read_to_string(path)?;
-    streams.insert(path.to_owned(), text.clone());
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+/// Returns a size in the largest unit in which it is whole.
+fn size(bytes: u64) -> String {
+    match bytes {
+        MAX_BYTES.. => format!("{} MiB", bytes >> 20),
+        _ => format!("{bytes} bytes"),
+    }
+}
+
+fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> String {
+    move |error| {
+        let place = without_secrets(&path.to_string_lossy());
+        format!("the file {place} cannot be read: {}", reason(&error))
+    }
 }
 
 fn reason(error: &io::Error) -> String {
@@ -59,13 +187,18 @@ fn reason(error: &io::Error) -> String {
 mod tests {
     use super::*;
 
+    fn fifo_in(directory: &Path) -> PathBuf {
+        let fifo = directory.join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        fifo
+    }
+
     /// Proves that each read of a FIFO returns the same content, and each read of a regular file its current content.
     #[test]
     fn a_fifo_is_read_only_once() {
         let directory = tempfile::tempdir().unwrap();
-        let (fifo, file) = (directory.path().join("fifo"), directory.path().join("file"));
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let writer = std::thread::spawn({
+        let (fifo, file) = (fifo_in(directory.path()), directory.path().join("file"));
+        let writer = thread::spawn({
             let fifo = fifo.clone();
             move || fs::write(fifo, "content")
         });
@@ -76,6 +209,69 @@ mod tests {
             fs::write(&file, text).unwrap();
             assert_eq!(read(&file).unwrap(), text);
         }
+    }
+
+    /// Proves that a FIFO without a writer, and one whose writer does not end, are refused after their deadlines; that
+    /// a second read does not wait again; and that a device is refused at once.
+    #[test]
+    fn what_may_never_end_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = fifo_in(directory.path());
+        let limits = Limits { open_timeout: Duration::from_millis(1), ..LIMITS };
+        for limits in [limits, LIMITS] {
+            let text = read_within(&fifo, limits).unwrap_err().to_string();
+            assert!(text.starts_with("it is a pipe, and no program opened it for writing within "), "{text}");
+        }
+        let other = tempfile::tempdir().unwrap();
+        let fifo = fifo_in(other.path());
+        // Open for reading and writing, a FIFO opens at once, and has a writer as long as the file is open.
+        let _writer = File::options().read(true).write(true).open(&fifo).unwrap();
+        let limits = Limits { pipe_timeout: Duration::from_millis(1), ..LIMITS };
+        let text = read_within(&fifo, limits).unwrap_err().to_string();
+        assert!(text.starts_with("it is a pipe, and no program wrote its whole content within "), "{text}");
+        for device in ["/dev/zero", "/dev/urandom"] {
+            let text = read(Path::new(device)).unwrap_err();
+            assert!(
+                text.contains(&format!("the file {device} cannot be read: it is a device or a terminal; ")),
+                "{text}"
+            );
+        }
+        assert_eq!(read(Path::new("/dev/null")), Ok(String::new()));
+    }
+
+    /// Proves that the size of files and of pipes is limited, exactly, also if the limit is within a character.
+    #[test]
+    fn the_size_is_limited() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, fifo) = (directory.path().join("file"), fifo_in(directory.path()));
+        let limits = Limits { bytes: 5, ..LIMITS };
+        let large = "it has more than 5 bytes, which is the maximum; give another file";
+        for (text, expected) in [("12345", Ok("12345")), ("123456", Err(large)), ("1234é", Err(large))] {
+            fs::write(&file, text).unwrap();
+            let found = read_within(&file, limits).map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected);
+        }
+        let writer = thread::spawn({
+            let fifo = fifo.clone();
+            // The reader may close the pipe early.
+            move || drop(fs::write(fifo, "123456"))
+        });
+        assert_eq!(read_within(&fifo, limits).unwrap_err().to_string(), large);
+        writer.join().unwrap();
+        assert_eq!((size(MAX_BYTES), size(MAX_MENU_BYTES)), ("1 MiB".to_owned(), "256 MiB".to_owned()));
+    }
+
+    /// Proves that a file that is read several times must be regular, and may be missing.
+    #[test]
+    fn a_file_that_is_read_again_must_be_regular() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        assert_eq!(check_regular(&file), Ok(()));
+        fs::write(&file, "").unwrap();
+        assert_eq!(check_regular(&file), Ok(()));
+        assert!(check_regular(directory.path()).unwrap_err().contains("it is a directory"));
+        let text = check_regular(&fifo_in(directory.path())).unwrap_err();
+        assert!(text.contains("it is not a regular file"), "{text}");
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn private(settings: &Settings, config: Option<&Path>) -> Vec<Private> {
 
 /// Returns whether a TOML file contains the URL of a database with a password.
 fn contains_password(path: &Path) -> bool {
-    let text = named_file::read_once(path).unwrap_or_default();
+    let text = named_file::read(path).unwrap_or_default();
     text.lines().any(|line| {
         line.find("postgres").is_some_and(|at| {
             let url = line.get(at..).unwrap_or_default();

@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 /// Reads the file. Fails with all problems of the file.
 fn read(file: &std::path::Path) -> Result<Vec<RestaurantDocument>, Failure> {
     let name = file.display();
-    let text = named_file::read(file).map_err(Failure::new)?;
+    let text = named_file::read_menus(file).map_err(Failure::new)?;
     import::read(&text).map_err(|error| {
         let problems = match problems_of(&text, &error) {
             Ok(problems) if !problems.is_empty() => problems,

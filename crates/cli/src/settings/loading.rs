@@ -1,9 +1,6 @@
 //! Loading of the settings from flags, environment, file and defaults, with the checks that concern several settings.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use confique::{Config as _, Layer as _};
 use dabba_store::chain;
@@ -74,13 +71,12 @@ impl Settings {
 /// Returns path and text of the settings file: of the named file, otherwise of the default file if it exists.
 pub(crate) fn read_file(file: Option<&Path>) -> Result<Option<(PathBuf, String)>, Failure> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-    match named_file::read_once(path) {
-        Ok(text) => Ok(Some((path.to_owned(), text))),
-        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(_) => named_file::read(path)
-            .map(|text| Some((path.to_owned(), text)))
-            .map_err(Failure::during("the settings")),
-    }
+    let text = match file {
+        Some(path) => named_file::read(path).map(Some),
+        None => named_file::read_if_there(path),
+    };
+    let text = text.map_err(Failure::during("the settings"))?;
+    Ok(text.map(|text| (path.to_owned(), text)))
 }
 
 /// Returns the settings of the environment and of the file, or all errors of both.

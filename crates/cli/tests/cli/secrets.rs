@@ -293,6 +293,40 @@ fn a_password_in_a_file_causes_no_warning() {
     assert!(text.contains("no response") && !text.contains("hush"), "{text}");
 }
 
+/// Proves that a secret can come from a pipe, as a shell passes it, and that a file that may never end is refused.
+#[test]
+fn a_secret_comes_from_a_pipe_but_not_from_a_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let binary = env!("CARGO_BIN_EXE_dabba");
+    let tasks = format!("{binary} tasks --server http://127.0.0.1:1");
+    let key = "07".repeat(32);
+    for (script, expected) in [
+        (format!("{tasks} --token-file <(printf hush-4411)"), "no response from"),
+        (format!("printf hush-4411 | {tasks} --token-file /dev/stdin"), "no response from"),
+        (format!("{tasks} --token-file /dev/stdin < token"), "no response from"),
+        (format!("{binary} token --role admin --signing-key-file <(printf {key})"), ""),
+        (
+            format!("{tasks} --token-file /dev/zero"),
+            "the file /dev/zero cannot be read: it is a device or a terminal",
+        ),
+        (format!("{binary} work --secrets-key-file /dev/zero"), "it is a device or a terminal"),
+        (format!("{binary} serve --secrets-key-file /dev/zero"), "it is a device or a terminal"),
+        (
+            format!(
+                "{binary} serve --broker nats --broker-url nats://127.0.0.1:1 --broker-ca-file /dev/zero"
+            ),
+            "broker_ca_file: the file /dev/zero cannot be read: it is not a regular file",
+        ),
+    ] {
+        fs::write(directory.path().join("token"), "hush-4411").unwrap();
+        let mut command = Command::new("bash");
+        let output = command.args(["-c", &script]).current_dir(directory.path()).output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(expected) && !text.contains("hush"), "{script}: {text}");
+        assert_eq!(output.status.success(), expected.is_empty(), "{script}: {text}");
+    }
+}
+
 /// Proves that commands that go through a server repeat no secret of its URL.
 #[test]
 fn no_command_repeats_a_secret_of_a_server_url() {
