@@ -1,4 +1,7 @@
-//! An API client that sends one request at a time.
+//! An API client that sends one request at a time. It follows no redirect, because a redirect would send the token to
+//! another address, and takes nothing for a success that Dabba does not send.
+
+mod foreign;
 
 use std::{
     error::Error,
@@ -7,11 +10,15 @@ use std::{
 };
 
 use reqwest::{
-    Method, Url,
+    Method, StatusCode, Url,
     header::{ETAG, IF_MATCH},
+    redirect,
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+pub use self::foreign::ForeignResponse;
+use self::foreign::Origin;
 
 /// Time after which a stream ends in any case: longer than any run of a program.
 const STREAM_TIMEOUT: Duration = Duration::from_hours(365 * 24);
@@ -53,9 +60,12 @@ pub enum ClientError {
         /// The reason.
         reason: String,
     },
-    /// The server responded with an error status.
+    /// The server responded with an error status and the code of a problem.
     #[error("{0}")]
     Problem(Box<ProblemResponse>),
+    /// The response is not one of Dabba's.
+    #[error("{0}")]
+    Foreign(Box<ForeignResponse>),
 }
 
 impl ClientError {
@@ -66,18 +76,27 @@ impl ClientError {
             _ => None,
         }
     }
+
+    /// Returns the HTTP status of the response; `None` if there was no complete response.
+    pub const fn status(&self) -> Option<u16> {
+        match self {
+            Self::Problem(problem) => Some(problem.status),
+            Self::Foreign(response) => Some(response.status()),
+            Self::Address { .. } | Self::Transport { .. } => None,
+        }
+    }
 }
 
-/// An error response. It has problem details (RFC 9457) if the server sent them.
+/// An error response with problem details (RFC 9457).
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProblemResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The code of the problem; empty if the server sent none.
+    /// The code of the problem.
     pub code: String,
     /// The text for humans.
     pub detail: String,
-    /// The whole body; null if it is not JSON.
+    /// The whole body.
     pub body: Value,
     /// Time from sending the request to receiving the whole response.
     pub elapsed: Duration,
@@ -113,7 +132,7 @@ fn text_of_error(error: &Value) -> String {
 pub struct ClientResponse {
     /// The HTTP status.
     pub status: u16,
-    /// The body; null if there is none.
+    /// The body, an object; null if there is no content (204).
     pub body: Value,
     /// The `ETag` header, unchanged.
     pub etag: Option<String>,
@@ -121,6 +140,34 @@ pub struct ClientResponse {
     pub replayed: bool,
     /// Time from sending the request to receiving the whole response.
     pub elapsed: Duration,
+    origin: Origin,
+}
+
+impl ClientResponse {
+    /// Returns the body as a value of a type. Fails if it is none.
+    pub fn read<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let Self { body, origin, .. } = self;
+        serde_json::from_value(body).map_err(|error| origin.without(format!("other content ({error})")))
+    }
+
+    /// Returns the response if its body has all of these members. Fails otherwise.
+    pub fn with_members(self, names: &[&str]) -> Result<Self, ClientError> {
+        match names.iter().find(|name| self.body[**name].is_null()) {
+            Some(name) => Err(self.origin.without(format!("an object with the member {name}"))),
+            None => Ok(self),
+        }
+    }
+
+    /// Returns the entries of a list. Fails if the body has no such list.
+    pub fn list(&self, name: &str) -> Result<&[Value], ClientError> {
+        let list = self.body[name].as_array().map(Vec::as_slice);
+        list.ok_or_else(|| self.origin.without(format!("an object with the list {name}")))
+    }
+
+    /// Fails if the response has content.
+    pub fn without_content(&self) -> Result<(), ClientError> {
+        if self.body.is_null() { Ok(()) } else { Err(self.origin.without("status 204 without content")) }
+    }
 }
 
 impl Client {
@@ -131,7 +178,8 @@ impl Client {
         if base.scheme() != "http" {
             return Err(wrong("it must begin with http://".into()));
         }
-        let mut builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
+        let builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
+        let mut builder = builder.redirect(redirect::Policy::none());
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
         if is_loopback {
@@ -215,7 +263,7 @@ impl Call {
         self
     }
 
-    /// Sends the request and returns the response before its body, which may go on for any time.
+    /// Sends the request and returns the response, a stream of events, before its body, which may go on for any time.
     pub async fn open(self) -> Result<OpenResponse, ClientError> {
         let Self { request, url } = self;
         let started = Instant::now();
@@ -223,13 +271,18 @@ impl Call {
         let sending = tokio::time::timeout(REQUEST_TIMEOUT, request.timeout(STREAM_TIMEOUT).send());
         let response = sending.await.map_err(|_| transport("the server did not respond in time".into()))?;
         let response = response.map_err(|error| transport(innermost(&error).to_string()))?;
+        let origin = Origin::of(&response, &url);
         if response.status().is_success() {
-            return Ok(OpenResponse { response, url });
+            let is_stream = origin.has_media_type(&["text/event-stream"]);
+            return if is_stream {
+                Ok(OpenResponse { response, url })
+            } else {
+                Err(origin.without("a stream of events (text/event-stream)"))
+            };
         }
-        let status = response.status().as_u16();
         let text = tokio::time::timeout(REQUEST_TIMEOUT, response.text()).await;
         let text = text.ok().and_then(Result::ok).unwrap_or_default();
-        Err(problem(status, &text, started.elapsed()))
+        Err(refusal(&origin, &text, started.elapsed()))
     }
 
     /// Sends the request and waits for the whole response.
@@ -241,7 +294,7 @@ impl Call {
             reason: innermost(&error).to_string(),
         };
         let response = request.send().await.map_err(transport)?;
-        let status = response.status();
+        let (status, origin) = (response.status(), Origin::of(&response, &url));
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
@@ -249,19 +302,37 @@ impl Call {
         let replayed = header("idempotency-replayed").as_deref() == Some("true");
         let text = response.text().await.map_err(transport)?;
         let elapsed = started.elapsed();
-        if status.is_success() {
-            let body: Value = serde_json::from_str(&text).unwrap_or(Value::Null);
-            return Ok(ClientResponse { status: status.as_u16(), body, etag, replayed, elapsed });
+        if !status.is_success() {
+            return Err(refusal(&origin, &text, elapsed));
         }
-        Err(problem(status.as_u16(), &text, elapsed))
+        let body = if status == StatusCode::NO_CONTENT {
+            Value::Null
+        } else {
+            let body = json(&origin, &["application/json"], &text);
+            body.ok_or_else(|| origin.without("an object in JSON (application/json)"))?
+        };
+        Ok(ClientResponse { status: status.as_u16(), body, etag, replayed, elapsed, origin })
     }
 }
 
-/// Returns the error of a response with an error status.
-fn problem(status: u16, text: &str, elapsed: Duration) -> ClientError {
-    let body: Value = serde_json::from_str(text).unwrap_or(Value::Null);
-    let member = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let (code, detail) = (member("code"), member("detail"));
+/// Returns the object in a response with one of these media types; `None` for any other content.
+fn json(origin: &Origin, media_types: &[&str], text: &str) -> Option<Value> {
+    let body = origin.has_media_type(media_types).then(|| serde_json::from_str(text).ok()).flatten();
+    body.filter(Value::is_object)
+}
+
+/// Returns the error of a response with an error status or a redirect.
+fn refusal(origin: &Origin, text: &str, elapsed: Duration) -> ClientError {
+    let body = json(origin, &["application/problem+json"], text).unwrap_or_default();
+    match body["code"].as_str() {
+        Some(code) => problem(origin.status(), code.to_owned(), body, elapsed),
+        None => origin.without("a problem with its code in JSON (application/problem+json)"),
+    }
+}
+
+/// Returns the error of a problem.
+fn problem(status: u16, code: String, body: Value, elapsed: Duration) -> ClientError {
+    let detail = body["detail"].as_str().unwrap_or_default().to_owned();
     ClientError::Problem(Box::new(ProblemResponse { status, code, detail, body, elapsed }))
 }
 
@@ -303,7 +374,7 @@ mod tests {
     fn a_problem_states_each_error_once() {
         let text = |detail: &str, errors: Value| {
             let body = json!({"code": "invalid", "detail": detail, "errors": errors});
-            problem(422, &body.to_string(), Duration::ZERO).to_string()
+            problem(422, "invalid".to_owned(), body, Duration::ZERO).to_string()
         };
         let (one, two) = (json!({"pointer": "/a", "detail": "x"}), json!({"pointer": "", "detail": "y"}));
         assert_eq!(text("/a: x", json!([one])), "422 invalid: /a: x");

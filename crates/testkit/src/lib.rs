@@ -23,6 +23,7 @@
 )]
 
 mod accounts;
+mod canned;
 mod client;
 mod description;
 mod events;
@@ -35,6 +36,7 @@ mod waiting;
 mod webhooks;
 
 pub use accounts::{PASSWORD, TestAccount};
+pub use canned::CannedServer;
 pub use client::{HttpResponse, Request, http_client};
 pub use description::errors_of;
 pub use events::{EventMessage, EventStream};

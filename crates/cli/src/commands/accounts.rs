@@ -1,13 +1,13 @@
 //! `dabba accounts`: lists accounts, changes them and revokes access.
 
 use std::{
-    io::{self, IsTerminal as _, Read as _},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
 };
 
 use dabba_domain::{AccountId, Role, Timestamp};
 use dabba_engine::{AccountFilter, AccountPatch, Conditional, Engine, NewPassword, Principal};
-use dabba_sim::Client;
+use dabba_sim::{Call, Client, ClientResponse};
 use dabba_store::{Account, AccountHolder, PageSize};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -146,10 +146,8 @@ fn read_password(file: Option<&Path>) -> Result<String, Failure> {
                  redirect standard input",
             ));
         }
-        let mut text = String::new();
-        let read = io::stdin().read_to_string(&mut text);
-        read.map_err(Failure::during("reading the password from standard input"))?;
-        text
+        let read = named_file::read_standard_input();
+        read.map_err(Failure::during("reading the password from standard input"))?
     };
     let password = text.strip_suffix('\n').unwrap_or(&text);
     Ok(password.strip_suffix('\r').unwrap_or(password).to_owned())
@@ -194,6 +192,9 @@ impl From<Account> for Row {
     }
 }
 
+/// Members of every account in the API's responses.
+const MEMBERS: [&str; 3] = ["id", "version", "role"];
+
 /// A page of accounts in the API's response.
 #[derive(Deserialize)]
 struct Page {
@@ -218,10 +219,8 @@ impl AdminAction for Action {
                 let (mut cursor, mut is_empty) = (None, true);
                 loop {
                     let path = list_path(email.as_deref(), holder, role, cursor.as_deref())?;
-                    let answer =
-                        client.get(&path).send().await.map_err(Failure::during("listing accounts"))?;
-                    let page: Page =
-                        serde_json::from_value(answer.body).map_err(Failure::during("listing accounts"))?;
+                    let page = client.get(&path).send().await.and_then(ClientResponse::read::<Page>);
+                    let page = page.map_err(Failure::during("listing accounts"))?;
                     is_empty &= page.accounts.is_empty();
                     show(&page.accounts, json)?;
                     cursor = page.next_cursor;
@@ -231,26 +230,26 @@ impl AdminAction for Action {
                 }
             }
             Self::Show(id) => {
-                let call = client.get(&format!("/v1/accounts/{id}"));
-                output::json(&call.send().await.map_err(Failure::during(id))?.body)
+                let shown = client.get(&format!("/v1/accounts/{id}")).send().await;
+                let shown = shown.and_then(|shown| shown.with_members(&MEMBERS));
+                output::json(&shown.map_err(Failure::during(id))?.body)
             }
             Self::Patch(id, patch) => {
-                let call = client.patch(&format!("/v1/accounts/{id}")).json(&patch);
-                output::json(&call.send().await.map_err(Failure::during(id))?.body)
+                let changed = client.patch(&format!("/v1/accounts/{id}")).json(&patch).send().await;
+                let changed = changed.and_then(|changed| changed.with_members(&MEMBERS));
+                output::json(&changed.map_err(Failure::during(id))?.body)
             }
             Self::SetPassword(id, password) => {
                 let call = client.post(&format!("/v1/accounts/{id}/password"));
-                call.json(&json!({"password": password})).send().await.map_err(Failure::during(id))?;
+                without_content(id, call.json(&json!({"password": password}))).await?;
                 output::line(format_args!("{id} has a new password, and its tokens are revoked"))
             }
             Self::RevokeTokens(id) => {
-                let call = client.post(&format!("/v1/accounts/{id}/revoke-tokens"));
-                call.send().await.map_err(Failure::during(id))?;
+                without_content(id, client.post(&format!("/v1/accounts/{id}/revoke-tokens"))).await?;
                 output::line(format_args!("the tokens of {id} are revoked"))
             }
             Self::Delete(id) => {
-                let call = client.delete(&format!("/v1/accounts/{id}"));
-                call.send().await.map_err(Failure::during(id))?;
+                without_content(id, client.delete(&format!("/v1/accounts/{id}"))).await?;
                 output::line(format_args!("{id} is deleted"))
             }
         }
@@ -297,6 +296,11 @@ impl AdminAction for Action {
             }
         }
     }
+}
+
+/// Sends a request about an account. The response must have no content.
+async fn without_content(id: AccountId, call: Call) -> Result<(), Failure> {
+    call.send().await.and_then(|answer| answer.without_content()).map_err(Failure::during(id))
 }
 
 /// Returns the path of a page of the list.

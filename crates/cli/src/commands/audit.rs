@@ -1,11 +1,9 @@
 //! `dabba audit`
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use dabba_domain::OrderId;
 use dabba_gateways::simulated::ledger::Summary;
-use dabba_sim::{AuditOptions, GatewayLedger, GatewaySummary, audit};
+use dabba_sim::{AuditOptions, Client, ClientError, GatewayLedger, GatewaySummary, audit};
 
 use crate::{
     commands::{DataArguments, block_on},
@@ -13,9 +11,6 @@ use crate::{
     output, sandbox,
     settings::WebUrl,
 };
-
-/// Timeout for one request to the payment provider.
-const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -58,20 +53,17 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 /// The records of a simulated provider.
 struct SimulatedLedger {
-    client: reqwest::Client,
-    base: String,
+    client: Client,
 }
 
 impl SimulatedLedger {
     fn new(url: &WebUrl) -> Result<Self, Failure> {
-        let client = reqwest::Client::builder().timeout(PROVIDER_TIMEOUT).build();
-        let client = client.map_err(Failure::during("setting up the payment provider"))?;
-        Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned() })
+        let client = Client::new(url.as_str()).map_err(Failure::during("--simulated-payments"))?;
+        Ok(Self { client })
     }
 
-    async fn fetch_summary(&self, order_id: OrderId) -> Result<Summary, reqwest::Error> {
-        let url = format!("{}/v1/summary/{order_id}", self.base);
-        self.client.get(url).send().await?.error_for_status()?.json().await
+    async fn fetch_summary(&self, order_id: OrderId) -> Result<Summary, ClientError> {
+        self.client.get(&format!("/v1/summary/{order_id}")).send().await?.read()
     }
 }
 

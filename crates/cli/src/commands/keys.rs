@@ -4,7 +4,7 @@ use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, Timestamp};
 use dabba_engine::{
     Clock as _, Engine, KeyRequest, Principal, Scope, ServiceRegistration, SystemClock, check_key_expiry,
 };
-use dabba_sim::Client;
+use dabba_sim::{Client, ClientResponse};
 use dabba_store::{ApiKey, PageSize};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -282,29 +282,31 @@ async fn create_through(client: &Client, new: &NewKey) -> Result<(), Failure> {
     new.check(SystemClock.now())?;
     for restaurant in &new.restaurants {
         let found = client.get(&format!("/v1/restaurants/{restaurant}")).send().await;
-        found.map_err(Failure::during(format!("restaurant {restaurant}")))?;
+        found
+            .and_then(|found| found.with_members(&["id"]))
+            .map_err(Failure::during(format!("restaurant {restaurant}")))?;
     }
     let account = match new.owner {
         Owner::Existing(id) => id,
         Owner::New(role) => {
             let body = json!({"name": new.name, "role": role});
             let answer = client.post("/v1/service-accounts").json(&body).send().await;
-            let body = answer.map_err(Failure::during("creating the service account"))?.body;
-            let created = serde_json::from_value::<Created>(body);
+            let created = answer.and_then(ClientResponse::read::<Created>);
             created.map_err(Failure::during("creating the service account"))?.id
         }
     };
     let created = async {
         for restaurant in &new.restaurants {
             let path = format!("/v1/restaurants/{restaurant}/members/{account}");
-            client.put(&path).send().await.map_err(Failure::during(format!("restaurant {restaurant}")))?;
+            let added = client.put(&path).send().await.and_then(|added| added.with_members(&["id"]));
+            added.map_err(Failure::during(format!("restaurant {restaurant}")))?;
         }
         let mut body = Map::from_iter([("name".to_owned(), json!(new.name))]);
         body.extend(new.scopes.as_ref().map(|scopes| ("scopes".to_owned(), json!(scopes))));
         body.extend(new.expires_at.map(|at| ("expires_at".to_owned(), json!(at))));
         let call = client.post(&format!("/v1/accounts/{account}/keys")).json(&Value::Object(body));
-        let answer = call.send().await.map_err(Failure::during("creating the key"))?;
-        serde_json::from_value::<Row>(answer.body).map_err(Failure::during("creating the key"))
+        let created = call.send().await.and_then(ClientResponse::read::<Row>);
+        created.map_err(Failure::during("creating the key"))
     };
     created.await.map_err(new.owner.after(account))?.show_new(new.json)
 }
@@ -348,9 +350,8 @@ impl AdminAction for Action {
             Self::List { account, json } => {
                 let (mut path, mut is_empty) = (format!("/v1/accounts/{account}/keys"), true);
                 loop {
-                    let answer = client.get(&path).send().await.map_err(Failure::during("listing keys"))?;
-                    let page: Page =
-                        serde_json::from_value(answer.body).map_err(Failure::during("listing keys"))?;
+                    let page = client.get(&path).send().await.and_then(ClientResponse::read::<Page>);
+                    let page = page.map_err(Failure::during("listing keys"))?;
                     is_empty &= page.keys.is_empty();
                     page.keys.iter().try_for_each(|key| key.show(json))?;
                     match page.next_cursor {
@@ -363,9 +364,9 @@ impl AdminAction for Action {
             Self::Revoke { account, id } => {
                 let path = format!("/v1/accounts/{account}/keys/{id}");
                 // Only for the text: a token that may not read keys may revoke one.
-                let before = client.get(&path).send().await.ok();
-                let before = before.and_then(|answer| serde_json::from_value::<Row>(answer.body).ok());
-                client.delete(&path).send().await.map_err(Failure::during(id))?;
+                let before = client.get(&path).send().await.and_then(ClientResponse::read::<Row>).ok();
+                let revoked = client.delete(&path).send().await;
+                revoked.and_then(|revoked| revoked.without_content()).map_err(Failure::during(id))?;
                 show_revoked(id, before.and_then(|key| key.revoked_at))
             }
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use dabba_domain::{TaskId, Timestamp, text::Note};
 use dabba_engine::{Engine, Error, Principal};
-use dabba_sim::{Client, ClientError};
+use dabba_sim::{Client, ClientError, ClientResponse};
 use dabba_store::{PageSize, ParkedTask};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -156,9 +156,8 @@ impl AdminAction for Action {
                 let (mut cursor, mut is_incomplete, mut is_empty) = (String::new(), false, true);
                 loop {
                     let path = format!("/v1/tasks?state=parked{cursor}");
-                    let answer = client.get(&path).send().await.map_err(Failure::during("listing tasks"))?;
-                    let page: Page =
-                        serde_json::from_value(answer.body).map_err(Failure::during("listing tasks"))?;
+                    let page = client.get(&path).send().await.and_then(ClientResponse::read::<Page>);
+                    let page = page.map_err(Failure::during("listing tasks"))?;
                     is_incomplete |= page.incomplete;
                     is_empty &= page.tasks.is_empty();
                     show(&page.tasks, json)?;
@@ -170,12 +169,13 @@ impl AdminAction for Action {
             }
             Self::Retry { id, json } => {
                 let retried = client.post(&format!("/v1/tasks/{id}/retry")).send().await;
-                retried.map_err(refusal_of_server(id))?;
+                retried.and_then(|retried| retried.without_content()).map_err(refusal_of_server(id))?;
                 done(id, "retried", json, format_args!("{id} is queued for a retry"))
             }
             Self::Resolve { id, reason, json } => {
                 let call = client.post(&format!("/v1/tasks/{id}/resolve"));
-                call.json(&json!({"reason": reason})).send().await.map_err(refusal_of_server(id))?;
+                let resolved = call.json(&json!({"reason": reason})).send().await;
+                resolved.and_then(|resolved| resolved.without_content()).map_err(refusal_of_server(id))?;
                 done(id, "resolved", json, format_args!("{id} is resolved"))
             }
         }

@@ -131,7 +131,7 @@ impl Watch {
                 self.answered = true;
                 return Ok(Ended::Broken(error.to_string()));
             }
-            Err(error) if error.problem().is_none() => {
+            Err(error) if error.status().is_none() => {
                 return Err(Failure::new(format!(
                     "{error}; start a server there, or name a running server with --server URL"
                 )));
@@ -187,7 +187,7 @@ impl Watch {
 /// Returns whether a later attempt may succeed. Without any answer so far, the address is more likely wrong than the
 /// server down.
 fn may_pass(error: &ClientError, answered: bool) -> bool {
-    error.problem().map_or(answered, |problem| problem.status == 429 || problem.status >= 500)
+    error.status().map_or(answered, |status| status == 429 || status >= 500)
 }
 
 /// Returns the line of an event for people: time, display code, order, restaurant, short type of the event. The columns

@@ -91,8 +91,10 @@ pub(super) struct ServerTarget {
 }
 
 impl ServerTarget {
-    async fn get(&self, path: &str) -> Result<ClientResponse, Failure> {
-        self.client.get(path).send().await.map_err(plain)
+    /// Reads a resource, which must have all of these members.
+    async fn get(&self, path: &str, members: &[&str]) -> Result<ClientResponse, Failure> {
+        let read = self.client.get(path).send().await;
+        read.and_then(|read| read.with_members(members)).map_err(plain)
     }
 
     /// Replaces the resource at a path, if it is unchanged since it was read. Returns whether the resource changed.
@@ -103,7 +105,8 @@ impl ServerTarget {
         body: &impl serde::Serialize,
     ) -> Result<bool, Failure> {
         let etag = present.etag.as_deref().unwrap_or("*");
-        let replaced = self.client.put(path).if_match(etag).json(body).send().await.map_err(plain)?;
+        let replaced = self.client.put(path).if_match(etag).json(body).send().await;
+        let replaced = replaced.and_then(|replaced| replaced.with_members(&["revision"])).map_err(plain)?;
         Ok(replaced.etag != present.etag)
     }
 }
@@ -113,25 +116,26 @@ impl Target for ServerTarget {
         let parameters = [("external_id", external_id.as_str())];
         let url =
             reqwest::Url::parse_with_params("http://server/v1/restaurants", parameters).map_err(plain)?;
-        let found = self.get(&format!("{}?{}", url.path(), url.query().unwrap_or_default())).await?;
-        found.body["restaurants"].as_array().and_then(|list| list.first()).map(id_of).transpose()
+        let path = format!("{}?{}", url.path(), url.query().unwrap_or_default());
+        let found = self.get(&path, &[]).await?;
+        found.list("restaurants").map_err(plain)?.first().map(id_of).transpose()
     }
 
     async fn open_restaurants(&self) -> Result<Vec<(RestaurantId, String)>, Failure> {
         let mut all = Vec::new();
         let mut cursor = String::new();
         loop {
-            let page = self.get(&format!("/v1/restaurants?closed=false&limit=100{cursor}")).await?.body;
-            if page["incomplete"] == true {
+            let page = self.get(&format!("/v1/restaurants?closed=false&limit=100{cursor}"), &[]).await?;
+            if page.body["incomplete"] == true {
                 return Err(Failure::new(
                     "a shard does not answer, so the list of restaurants is incomplete: try again later",
                 ));
             }
-            for restaurant in page["restaurants"].as_array().into_iter().flatten() {
+            for restaurant in page.list("restaurants").map_err(plain)? {
                 let name = restaurant["name"].as_str().unwrap_or_default().to_owned();
                 all.push((id_of(restaurant)?, name));
             }
-            match page["next_cursor"].as_str() {
+            match page.body["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return Ok(all),
             }
@@ -140,10 +144,10 @@ impl Target for ServerTarget {
 
     async fn create(&self, document: &RestaurantDocument) -> Result<RestaurantId, Failure> {
         let created = self.client.post("/v1/restaurants").json(&document.settings).send().await;
-        let id = id_of(&created.map_err(plain)?.body)?;
+        let id = id_of(&created.and_then(|created| created.with_members(&["id"])).map_err(plain)?.body)?;
         let path = format!("/v1/restaurants/{id}/menu");
         let written = self.client.put(&path).if_match("*").json(&document.menu).send().await;
-        written.map_err(|error| {
+        written.and_then(|written| written.with_members(&["revision"])).map_err(|error| {
             Failure::new(format!(
                 "{error}\nTo write the menu of restaurant {id} again, give --restaurant {id}"
             ))
@@ -158,13 +162,13 @@ impl Target for ServerTarget {
         with_settings: bool,
     ) -> Result<bool, Failure> {
         let path = format!("/v1/restaurants/{id}");
-        let present = self.get(&path).await?;
+        let present = self.get(&path, &["currency"]).await?;
         let currency = present.body["currency"].as_str().unwrap_or_default();
         check_currency(currency, &document.settings.currency)?;
         // The menu is replaced first, so that problems of the file in combination with the current menu are found
         // before anything changes.
         let menu_path = format!("{path}/menu");
-        let menu = self.get(&menu_path).await?;
+        let menu = self.get(&menu_path, &["revision"]).await?;
         let has_changed = self.replace(&menu_path, &menu, &document.menu).await?;
         Ok(with_settings && self.replace(&path, &present, &document.settings).await? || has_changed)
     }
