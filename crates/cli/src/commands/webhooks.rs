@@ -6,7 +6,7 @@ mod text;
 use std::fmt::Write as _;
 
 use dabba_domain::{RestaurantId, Timestamp, WebhookEndpointId};
-use dabba_sim::{Call, Client};
+use dabba_sim::{Call, Client, ClientResponse};
 use serde_json::{Map, Value, json};
 
 use self::{
@@ -23,6 +23,12 @@ use crate::{
     output,
     settings::WebUrl,
 };
+
+/// Members of every endpoint in the API's responses, from which the command recognizes one.
+const ENDPOINT: [&str; 3] = ["id", "url", "secrets"];
+
+/// Members of an endpoint with a new secret.
+const WITH_SECRET: [&str; 4] = ["id", "url", "secrets", "secret"];
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -127,21 +133,8 @@ struct CreateArguments {
     /// Id of the restaurant that owns the endpoint, and whose events it receives; default the platform, for admins.
     #[arg(long, value_name = "ID")]
     restaurant: Option<RestaurantId>,
-    /// Type of events to send, such as accepted. Repeatable; default all types.
-    #[arg(long = "type", value_name = "TYPE")]
-    types: Vec<String>,
-    /// Content of a delivery: event, or order for the event with the whole order; default event.
-    #[arg(long, value_name = "event|order")]
-    payload: Option<String>,
-    /// Content type of a delivery: application/json or application/cloudevents+json; default application/json.
-    #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
-    /// Maximum number of concurrent deliveries, each of another order. 1 to 64; default 8.
-    #[arg(long, value_name = "NUMBER")]
-    concurrency: Option<u32>,
-    /// Maximum number of events in a delivery. 1 to 100; default 1. Above 1, each delivery is an array.
-    #[arg(long, value_name = "NUMBER")]
-    batch: Option<u32>,
+    #[command(flatten)]
+    deliveries: DeliveryArguments,
     #[command(flatten)]
     place: PlaceArguments,
 }
@@ -149,9 +142,38 @@ struct CreateArguments {
 impl CreateArguments {
     /// Returns the body of the request. The server checks the values.
     fn body(&self) -> Value {
+        let owner =
+            members([("restaurant_id", self.restaurant.map(|id| json!(id))), ("url", Some(json!(self.url)))]);
+        Value::Object(owner.into_iter().chain(self.deliveries.members()).collect())
+    }
+}
+
+/// The settings of deliveries, for a new endpoint and for a change.
+#[derive(clap::Args)]
+struct DeliveryArguments {
+    /// Type of events to send, such as accepted. Repeatable; a new endpoint has all types by default, a change replaces
+    /// the previous types.
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+    /// Content of a delivery: event, or order for the event with the whole order. Default of a new endpoint: event.
+    #[arg(long, value_name = "event|order")]
+    payload: Option<String>,
+    /// Content type of a delivery: application/json or application/cloudevents+json. Default of a new endpoint:
+    /// application/json.
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Maximum number of concurrent deliveries, each of another order. 1 to 64; default of a new endpoint 8.
+    #[arg(long, value_name = "NUMBER")]
+    concurrency: Option<u32>,
+    /// Maximum number of events in a delivery. 1 to 100; default of a new endpoint 1. Above 1, each delivery is an array.
+    #[arg(long, value_name = "NUMBER")]
+    batch: Option<u32>,
+}
+
+impl DeliveryArguments {
+    /// Returns the members of a request for the given options. The server checks the values.
+    fn members(&self) -> Map<String, Value> {
         members([
-            ("restaurant_id", self.restaurant.map(|id| json!(id))),
-            ("url", Some(json!(self.url))),
             ("types", (!self.types.is_empty()).then(|| json!(self.types))),
             ("payload", self.payload.as_ref().map(|payload| json!(payload))),
             ("content_type", self.content_type.as_ref().map(|name| json!(name))),
@@ -161,30 +183,17 @@ impl CreateArguments {
     }
 }
 
-/// The settings to change.
+/// The settings to change. Omitted settings stay unchanged.
 #[derive(clap::Args)]
 struct Changes {
-    /// URL that receives the events; by default unchanged, as all other settings.
+    /// URL that receives the events. All settings without an option stay unchanged.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Type of events to send, such as accepted. Repeatable; replaces the previous types; default unchanged.
-    #[arg(long = "type", value_name = "TYPE", conflicts_with = "all_types")]
-    types: Vec<String>,
+    #[command(flatten)]
+    deliveries: DeliveryArguments,
     /// Sends events of all types.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "types")]
     all_types: bool,
-    /// Content of a delivery: event, or order for the event with the whole order; default unchanged.
-    #[arg(long, value_name = "event|order")]
-    payload: Option<String>,
-    /// Content type of a delivery: application/json or application/cloudevents+json; default unchanged.
-    #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
-    /// Maximum number of concurrent deliveries, each of another order. 1 to 64; default unchanged.
-    #[arg(long, value_name = "NUMBER")]
-    concurrency: Option<u32>,
-    /// Maximum number of events in a delivery. 1 to 100; default unchanged. Above 1, each delivery is an array.
-    #[arg(long, value_name = "NUMBER")]
-    batch: Option<u32>,
     /// Disables the endpoint: events wait until it is enabled.
     #[arg(long)]
     disable: bool,
@@ -201,28 +210,24 @@ struct ChangeArguments {
 impl Changes {
     /// Returns the body of the request. The server checks the values.
     fn body(&self) -> Result<Value, Failure> {
-        let types = (!self.types.is_empty()).then(|| json!(self.types));
-        let body = members([
+        let mut body = members([
             ("url", self.url.as_ref().map(|url| json!(url))),
-            ("types", types.or_else(|| self.all_types.then_some(Value::Null))),
-            ("payload", self.payload.as_ref().map(|payload| json!(payload))),
-            ("content_type", self.content_type.as_ref().map(|name| json!(name))),
-            ("concurrency", self.concurrency.map(|number| json!(number))),
-            ("batch", self.batch.map(|number| json!(number))),
+            ("types", self.all_types.then_some(Value::Null)),
             ("enabled", self.disable.then_some(json!(false))),
         ]);
-        if body.as_object().is_some_and(Map::is_empty) {
+        body.extend(self.deliveries.members());
+        if body.is_empty() {
             return Err(Failure::new(
                 "nothing says what to change: give --url, --type, --all-types, --payload, --content-type, --concurrency, \
                  --batch or --disable",
             ));
         }
-        Ok(body)
+        Ok(Value::Object(body))
     }
 }
 
-/// Returns an object of the members that have a value.
-fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+/// Returns the members that have a value.
+fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
@@ -259,19 +264,21 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Create(arguments) => {
             let call = |client: &Client| client.post("/v1/webhook-endpoints").json(&arguments.body());
             let created = arguments.place.send("creating the endpoint", "URL", call)?;
-            show_secret(&created, arguments.place.json)
+            let created =
+                created.with_members(&WITH_SECRET).map_err(refused("creating the endpoint", "URL"))?;
+            show_secret(&created.body, arguments.place.json)
         }
         Command::Show { place } => {
-            let endpoint = place.send(Client::get)?;
+            let endpoint = place.send(Client::get, &ENDPOINT)?;
             output::either(place.place.json, &endpoint, whole_endpoint_text(&endpoint))
         }
         Command::Change(ChangeArguments { changes, place }) => {
             let body = changes.body()?;
-            let endpoint = place.send(|client, path| client.patch(path).json(&body))?;
+            let endpoint = place.send(|client, path| client.patch(path).json(&body), &ENDPOINT)?;
             output::either(place.place.json, &endpoint, whole_endpoint_text(&endpoint))
         }
         Command::Test { place } => {
-            let result = place.post("/test", None)?;
+            let result = place.post("/test", None, &["delivered", "at"])?;
             let text = attempt_text(&result);
             if result["delivered"] == true {
                 return output::either(place.place.json, &result, text);
@@ -288,20 +295,23 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
             place.place.show_all(&path, "failures", failure_text, "no order waits for a retry")
         }
         Command::Enable { place } => {
-            let endpoint = place.post("/enable", None)?;
+            let endpoint = place.post("/enable", None, &ENDPOINT)?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
         Command::Replay(ReplayArguments { begin, place }) => {
-            let endpoint = place.post("/replay", Some(&begin.body()?))?;
+            let endpoint = place.post("/replay", Some(&begin.body()?), &ENDPOINT)?;
             output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
         }
         Command::RotateSecret { overlap_seconds, place } => {
             let body = members([("overlap_seconds", overlap_seconds.map(|seconds| json!(seconds)))]);
-            show_secret(&place.post("/rotate-secret", Some(&body))?, place.place.json)
+            let rotated = place.post("/rotate-secret", Some(&Value::Object(body)), &WITH_SECRET)?;
+            show_secret(&rotated, place.place.json)
         }
         Command::Delete { place } => {
             let id = place.id;
-            place.send(Client::delete)?;
+            let deleted =
+                place.place.send(&id.to_string(), "--url", |client| client.delete(&place.path()))?;
+            deleted.without_content().map_err(refused(id, "--url"))?;
             output::either(place.place.json, &json!({"id": id}), format_args!("{id} is deleted"))
         }
     }
@@ -316,28 +326,23 @@ impl BeginArguments {
                  --after CURSOR",
             ));
         }
-        Ok(members([
+        Ok(Value::Object(members([
             ("after", self.after.map(|cursor| json!(cursor))),
             ("since", self.since.map(|time| json!(time))),
-        ]))
+        ])))
     }
 }
 
 impl PlaceArguments {
-    /// Sends a request, and returns the body of the response. `url` is the name of the command's argument for a URL.
+    /// Sends a request, and returns the response. `url` is the name of the command's argument for a URL.
     fn send(
         &self,
         what: &str,
         url: &'static str,
         call: impl FnOnce(&Client) -> Call,
-    ) -> Result<Value, Failure> {
+    ) -> Result<ClientResponse, Failure> {
         let client = self.token.client(&self.server)?;
-        let mut body = Value::Null;
-        block_on(async {
-            body = call(&client).send().await.map_err(refused(what, url))?.body;
-            Ok(())
-        })?;
-        Ok(body)
+        block_on(async { call(&client).send().await.map_err(refused(what, url)) })
     }
 
     /// Prints all entries of a list. `path` ends with the separator before further parameters.
@@ -353,8 +358,9 @@ impl PlaceArguments {
             let (mut next, mut is_empty) = (path.trim_end_matches(['?', '&']).to_owned(), true);
             loop {
                 let page = client.get(&next).send().await;
-                let page = page.map_err(refused(format_args!("listing {list}"), "URL"))?;
-                for entry in page.body[list].as_array().into_iter().flatten() {
+                let refused = || refused(format!("listing {list}"), "URL");
+                let page = page.map_err(refused())?;
+                for entry in page.list(list).map_err(refused())? {
                     is_empty = false;
                     output::either(self.json, entry, text(entry))?;
                 }
@@ -374,9 +380,10 @@ impl EndpointArguments {
         format!("/v1/webhook-endpoints/{}", self.id)
     }
 
-    /// Sends a request about the endpoint, and returns the body of the response.
-    fn send(&self, call: impl FnOnce(&Client, &str) -> Call) -> Result<Value, Failure> {
-        self.place.send(&self.id.to_string(), "--url", |client| call(client, &self.path()))
+    /// Sends a request about the endpoint, and returns the body of the response, which must have all of these members.
+    fn send(&self, call: impl FnOnce(&Client, &str) -> Call, members: &[&str]) -> Result<Value, Failure> {
+        let response = self.place.send(&self.id.to_string(), "--url", |client| call(client, &self.path()))?;
+        Ok(response.with_members(members).map_err(refused(self.id, "--url"))?.body)
     }
 
     fn show_attempts(&self, failed: bool, limit: Option<u32>) -> Result<(), Failure> {
@@ -393,14 +400,15 @@ impl EndpointArguments {
         self.place.show_all(&path, "attempts", attempt_text, none)
     }
 
-    fn post(&self, operation: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        self.send(|client, path| {
+    fn post(&self, operation: &str, body: Option<&Value>, members: &[&str]) -> Result<Value, Failure> {
+        let call = |client: &Client, path: &str| {
             let call = client.post(&format!("{path}{operation}"));
             match body {
                 Some(body) => call.json(body),
                 None => call,
             }
-        })
+        };
+        self.send(call, members)
     }
 }
 

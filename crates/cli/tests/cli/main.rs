@@ -13,6 +13,7 @@ mod demo;
 mod dependencies;
 mod exposure;
 mod followers;
+mod foreign;
 mod import;
 mod keys;
 mod kills;
