@@ -1,6 +1,6 @@
 //! Outgoing events: the message broker and webhooks.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{net::Ipv6Addr, path::PathBuf, str::FromStr};
 
 use confique::Config;
 use dabba_gateways::{
@@ -11,9 +11,9 @@ use dabba_outbound::broker::BrokerStart;
 
 use super::{
     NOT_REPEATED,
-    values::{parts, read_from_text},
+    values::{check_host_name, list, read_from_text},
 };
-use crate::{failure::Failure, redaction::shown};
+use crate::{failure::Failure, named_file, redaction::shown};
 
 /// Outgoing events.
 #[derive(Config, Debug)]
@@ -62,8 +62,9 @@ pub(crate) struct Events {
     pub(crate) secrets_key_file: Option<PathBuf>,
 
     /// Hosts with ports to which webhooks may go without encryption and although their addresses are private, separated
-    /// by commas, such as `10.0.0.7:9000,hooks.internal:8080`; default none. Everyone who may create webhook endpoints
-    /// can send requests to these hosts. At most 64.
+    /// by commas, such as `10.0.0.7:9000,hooks.internal:8080,[fd00::7]:80`; default none. A name consists of letters,
+    /// digits, hyphens and dots (RFC 1123). Everyone who may create webhook endpoints can send requests to these hosts.
+    /// At most 64.
     #[config(env = "DABBA_WEBHOOK_ALLOWED_HOSTS", default = "")]
     #[config(layer_attr(arg(long, value_name = "LIST")))]
     pub(crate) webhook_allowed_hosts: WebhookHosts,
@@ -88,6 +89,15 @@ impl Events {
             }
             return Ok(None);
         };
+        // The client of the broker reads the files for each connection.
+        for (setting, file) in [
+            ("broker_credentials_file", &self.broker_credentials_file),
+            ("broker_ca_file", &self.broker_ca_file),
+        ] {
+            if let Some(file) = file {
+                named_file::check_regular(file).map_err(Failure::during(setting))?;
+            }
+        }
         let url = self.broker_url.as_ref();
         let url = url.ok_or_else(|| Failure::new("broker nats needs the setting broker_url"))?;
         let mut config = url.0.clone();
@@ -167,21 +177,39 @@ impl FromStr for WebhookHosts {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let host = |part: &str| {
-            part.parse().map_err(|_| {
-                format!(
-                    "{:?} is not a host with a port: give a name or an address, and a port, such as 127.0.0.1:9000, \
-                     [::1]:9000 or hooks.internal:8080, without https:// and path",
-                    shown(part)
-                )
-            })
-        };
-        let hosts: Vec<AllowedHost> = parts(text).map(host).collect::<Result<_, _>>()?;
-        if hosts.len() > MAX_WEBHOOK_HOSTS {
-            return Err(format!("must name at most {MAX_WEBHOOK_HOSTS} hosts, not {}", hosts.len()));
+        let hint = "give a name or an address, and a port, such as 127.0.0.1:9000, [::1]:9000 or hooks.internal:8080, \
+                    without https:// and path";
+        let hosts = list(text, "a host with a port", hint, webhook_host);
+        let count = text.split(',').count();
+        if count > MAX_WEBHOOK_HOSTS {
+            let others = hosts.err().map_or_else(String::new, |others| format!("; {others}"));
+            return Err(format!("must name at most {MAX_WEBHOOK_HOSTS} hosts, not {count}{others}"));
         }
-        Ok(Self(hosts))
+        hosts.map(Self)
     }
+}
+
+/// Reads a host with a port. The error is the reason.
+fn webhook_host(text: &str) -> Result<AllowedHost, String> {
+    let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
+        return Err("the port is missing".to_owned());
+    };
+    if let Some(address) = host.strip_prefix('[') {
+        let address = address.strip_suffix(']').and_then(|address| address.parse::<Ipv6Addr>().ok());
+        address.ok_or_else(|| "an IPv6 address must be complete, such as [2001:db8::7]".to_owned())?;
+    } else if host.contains("://") || host.contains('/') || port.contains('/') {
+        return Err("a scheme or a path is not allowed".to_owned());
+    } else if host.contains(':') {
+        return Err("an IPv6 address must be in brackets, such as [::1]:9000".to_owned());
+    } else {
+        check_host_name(host)?;
+    }
+    let is_plain = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    if !is_plain || !port.parse().is_ok_and(|port: u16| port > 0) {
+        return Err(format!("the port must be a whole number from 1 to {}", u16::MAX));
+    }
+    // The client of webhooks refuses, for example, a name that is no Punycode.
+    text.parse().map_err(|_| "no program can look up the name".to_owned())
 }
 
 read_from_text!(WebhookHosts);
@@ -223,12 +251,37 @@ mod tests {
         let shown: Vec<String> = hosts.to_vec().iter().map(ToString::to_string).collect();
         assert_eq!(shown, ["127.0.0.1:9000", "[::1]:9000", "hooks.internal:8080"]);
         assert_eq!("".parse::<WebhookHosts>().unwrap(), WebhookHosts::default());
-        for wrong in ["hooks.internal", "https://a:80", "a:0", "a:80/b", "*:80", "a:99999"] {
+        for (wrong, reason) in [
+            ("hooks.internal", "the port is missing"),
+            ("[::1]", "the port is missing"),
+            ("https://a:80", "a scheme or a path"),
+            ("a:80/b", "a scheme or a path"),
+            ("a:0", "from 1 to 65535"),
+            ("a:", "from 1 to 65535"),
+            ("a:+80", "from 1 to 65535"),
+            ("a:080", "from 1 to 65535"),
+            ("a:99999", "from 1 to 65535"),
+            (":80", "the host is missing"),
+            ("*:80", "must consist of"),
+            ("a..b:80", "an empty part"),
+            ("u@h:80", "must consist of"),
+            ("127.1:80", "an IPv4 address"),
+            ("::1:80", "in brackets"),
+            ("[::g]:80", "an IPv6 address must be complete"),
+            ("[fe80::1%eth0]:80", "an IPv6 address must be complete"),
+            ("xn--a:80", "no program can look up"),
+        ] {
             let refusal = format!("a:80,{wrong}").parse::<WebhookHosts>().unwrap_err();
-            assert!(refusal.starts_with(&format!("{wrong:?} is not a host with a port")), "{refusal}");
+            let begin = format!("{wrong:?} is not a host with a port (");
+            assert!(refusal.starts_with(&begin) && refusal.contains(reason), "{refusal}");
         }
+        let refusal = "a,b:80,, c:0".parse::<WebhookHosts>().unwrap_err();
+        let both = "\"a\" is not a host with a port (the port is missing); entry 3 is empty; \"c:0\" is not ";
+        assert!(refusal.starts_with(both), "{refusal}");
         let many = vec!["a:80"; MAX_WEBHOOK_HOSTS + 1].join(",");
         assert_eq!(many.parse::<WebhookHosts>().unwrap_err(), "must name at most 64 hosts, not 65");
+        let refusal = format!("{many},b").parse::<WebhookHosts>().unwrap_err();
+        assert!(refusal.starts_with("must name at most 64 hosts, not 66; \"b\" is not a host"), "{refusal}");
     }
 
     /// Proves that a setting without a broker is refused by its name, that a broker needs a URL, and what the defaults are.

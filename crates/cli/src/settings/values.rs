@@ -1,6 +1,6 @@
 //! Types of values that several topics use. Every source is checked with the same rules.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, net::Ipv4Addr, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -138,14 +138,141 @@ impl FromStr for WebUrl {
 
 read_from_text!(WebUrl);
 
-/// Returns the parts of a list that is separated by commas.
-pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+/// Maximum number of wrong entries of a list that a message shows.
+const MAX_SHOWN_ENTRIES: usize = 16;
+
+/// Reads a list that is separated by commas. An empty text is an empty list. `what` is the kind of an entry with its
+/// article, and `hint` says what to give. `entry` reads an entry; its error is the reason, or empty.
+///
+/// The error states every wrong entry.
+pub(super) fn list<T>(
+    text: &str,
+    what: &str,
+    hint: &str,
+    entry: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    let (mut entries, mut wrong) = (Vec::new(), Vec::new());
+    let parts = text.split(',').map(str::trim).enumerate().filter(|_| !text.trim().is_empty());
+    for (index, part) in parts {
+        match entry(part) {
+            _ if part.is_empty() => wrong.push(format!("entry {} is empty", index + 1)),
+            Ok(entry) => entries.push(entry),
+            Err(reason) if reason.is_empty() => wrong.push(format!("{:?} is not {what}", shown(part))),
+            Err(reason) => wrong.push(format!("{:?} is not {what} ({reason})", shown(part))),
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(entries);
+    }
+    let more = wrong.len().saturating_sub(MAX_SHOWN_ENTRIES);
+    wrong.truncate(MAX_SHOWN_ENTRIES);
+    if more > 0 {
+        wrong.push(format!("{more} more entries are wrong"));
+    }
+    Err(format!("{}: {hint}", wrong.join("; ")))
 }
+
+/// Checks the name of a host as RFC 1123 defines it: 1 to 253 characters; labels of 1 to 63 letters, digits and hyphens,
+/// with a letter or a digit at both ends; a dot at the end is allowed. A name whose last label is a number is an IPv4
+/// address. The error is the reason.
+pub(super) fn check_host_name(name: &str) -> Result<(), String> {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return Err("the host is missing".to_owned());
+    }
+    if name.len() > MAX_NAME_LENGTH {
+        return Err(format!(
+            "the name has {} characters, and at most {MAX_NAME_LENGTH} are allowed",
+            name.len()
+        ));
+    }
+    for label in name.split('.') {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        if label.is_empty() {
+            return Err("the name has an empty part between or before dots".to_owned());
+        }
+        if !label.bytes().all(is_allowed) || label.starts_with('-') || label.ends_with('-') {
+            return Err(format!(
+                "{:?} must consist of letters, digits, and hyphens between them; write other scripts in Punycode",
+                shown(label)
+            ));
+        }
+        if label.len() > MAX_LABEL_LENGTH {
+            return Err(format!("{:?} has more than {MAX_LABEL_LENGTH} characters", shown(label)));
+        }
+    }
+    let last = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let digits = last.strip_prefix("0x").unwrap_or(&last);
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
+        || (last.starts_with("0x") && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if is_number && name.parse::<Ipv4Addr>().is_err() {
+        return Err("an IPv4 address must have four numbers from 0 to 255, such as 10.0.0.7".to_owned());
+    }
+    Ok(())
+}
+
+/// Maximum number of characters of the name of a host.
+const MAX_NAME_LENGTH: usize = 253;
+/// Maximum number of characters between two dots in the name of a host.
+const MAX_LABEL_LENGTH: usize = 63;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Proves that a list is read entry by entry, that every wrong entry is stated, and that an empty entry is wrong.
+    #[test]
+    fn every_wrong_entry_of_a_list_is_stated() {
+        let read = |text: &str| {
+            list(text, "a digit", "give digits", |part| match part {
+                "x" => Err(String::new()),
+                part => part.parse::<u8>().map_err(|_| "no number".to_owned()),
+            })
+        };
+        assert_eq!((read(""), read(" "), read("1, 2")), (Ok(vec![]), Ok(vec![]), Ok(vec![1, 2])));
+        assert_eq!(read(",").unwrap_err(), "entry 1 is empty; entry 2 is empty: give digits");
+        let text = "\"x\" is not a digit; \"y\" is not a digit (no number); entry 4 is empty: give digits";
+        assert_eq!(read("x,1,y,").unwrap_err(), text);
+        let many = read(&vec!["x"; 20].join(",")).unwrap_err();
+        assert!(many.ends_with("; 4 more entries are wrong: give digits"), "{many}");
+        assert_eq!(many.matches("\"x\"").count(), MAX_SHOWN_ENTRIES);
+    }
+
+    /// Proves which names of hosts are accepted, and that the reason names the wrong part.
+    #[test]
+    fn names_of_hosts_are_those_of_rfc_1123() {
+        let label = "a".repeat(63);
+        let long = [label.as_str(); 4].join(".");
+        for right in
+            ["a", "redis-1", "3com.example", "Hooks.Internal.", "10.0.0.7", "1.a", &long[..253], "0xy"]
+        {
+            assert_eq!(check_host_name(right), Ok(()), "{right}");
+        }
+        for (wrong, reason) in [
+            ("", "missing"),
+            (".", "missing"),
+            ("a..b", "empty part"),
+            (".a", "empty part"),
+            ("a..", "empty part"),
+            ("-a.b", "\"-a\" must consist"),
+            ("a.b-", "\"b-\" must consist"),
+            ("my_host", "\"my_host\" must consist"),
+            ("hööks", "\"hööks\" must consist"),
+            ("a b", "must consist"),
+            ("*", "must consist"),
+            ("127.1", "IPv4"),
+            ("10.0.0.256", "IPv4"),
+            ("1.2.3.4.5", "IPv4"),
+            ("010.0.0.7", "IPv4"),
+            ("0x7f", "IPv4"),
+            ("0x", "IPv4"),
+            (&format!("{label}a"), "more than 63"),
+            (&long, "has 255 characters"),
+        ] {
+            let found = check_host_name(wrong).unwrap_err();
+            assert!(found.contains(reason), "{wrong}: {found}");
+        }
+    }
 
     #[test]
     fn a_bounded_number_is_refused_with_its_bounds() {

@@ -4,8 +4,7 @@ use std::str::FromStr;
 
 use dabba_web::{CorsOrigins, Network};
 
-use super::super::values::{parts, read_from_text};
-use crate::redaction::shown;
+use super::super::values::{check_host_name, list, read_from_text};
 
 /// Networks, separated by commas. An empty text means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +21,8 @@ impl FromStr for Networks {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = |part: &str| {
-            part.parse().map_err(|_| {
-                let part = shown(part);
-                format!(
-                    "{part:?} is not a network: give an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8"
-                )
-            })
-        };
-        parts(text).map(network).collect::<Result<_, _>>().map(Self)
+        let hint = "give an address such as 10.0.0.7, or a network such as 10.0.0.0/8 or fd00::/8";
+        list(text, "a network", hint, |part| part.parse().map_err(|_| String::new())).map(Self)
     }
 }
 
@@ -51,32 +43,23 @@ impl FromStr for Origins {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let names: Vec<&str> = parts(text).collect();
-        if names == ["*"] {
+        if text.trim() == "*" {
             return Ok(Self(CorsOrigins::Any));
         }
-        let origins: Vec<_> = names.into_iter().map(origin).collect::<Result<_, _>>()?;
+        let hint = "give a scheme and a host, and a port if it is not the scheme's, such as https://shop.example.org or \
+                    http://localhost:5173; or * alone for any origin";
+        let origins = list(text, "an origin", hint, |part| origin(part).ok_or_else(String::new))?;
         Ok(Self(if origins.is_empty() { CorsOrigins::None } else { CorsOrigins::List(origins) }))
     }
 }
 
 read_from_text!(Origins);
 
-/// Returns an origin as a browser sends it: in lower case, without a path.
-fn origin(text: &str) -> Result<String, String> {
-    let wrong = || {
-        format!(
-            "{:?} is not an origin: give a scheme and a host, and a port if it is not the scheme's, such as \
-             https://shop.example.org or http://localhost:5173; or * alone for any origin",
-            shown(text)
-        )
-    };
-    let url = reqwest::Url::parse(text).map_err(|_| wrong())?;
+/// Returns an origin as a browser sends it: in lower case, without a path. `None` for a text that is no origin.
+fn origin(text: &str) -> Option<String> {
+    let url = reqwest::Url::parse(text).ok()?;
     let origin = url.origin().ascii_serialization();
-    if !matches!(url.scheme(), "http" | "https") || !origin.eq_ignore_ascii_case(text) {
-        return Err(wrong());
-    }
-    Ok(origin)
+    (matches!(url.scheme(), "http" | "https") && origin.eq_ignore_ascii_case(text)).then_some(origin)
 }
 
 /// Hosts, separated by commas. An empty text means none.
@@ -95,19 +78,17 @@ impl FromStr for Hosts {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let host = |name: &str| {
-            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
             let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
             let is_address = address.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
-            if is_address || name.bytes().all(is_name) {
-                return Ok(name.to_ascii_lowercase());
+            if !is_address {
+                // Networks of containers have names with underscores.
+                check_host_name(&name.replace('_', "a"))?;
             }
-            Err(format!(
-                "{:?} is not a host: give names or addresses without scheme, port and path, such as \
-                 api.example.org, 192.0.2.7 or [2001:db8::7]",
-                shown(name)
-            ))
+            Ok(name.to_ascii_lowercase())
         };
-        parts(text).map(host).collect::<Result<_, _>>().map(Self)
+        let hint = "give names or addresses without scheme, port and path, such as api.example.org, 192.0.2.7 or \
+                    [2001:db8::7]";
+        list(text, "a host", hint, host).map(Self)
     }
 }
 
@@ -144,7 +125,8 @@ mod tests {
     fn hosts_are_checked_when_read() {
         let hosts: Hosts = "API.example.org, 192.0.2.7,[2001:db8::7]".parse().unwrap();
         assert_eq!(hosts.to_vec(), ["api.example.org", "192.0.2.7", "[2001:db8::7]"]);
-        for wrong in ["https://a", "a:80", "a/b", "[a]", "2001:db8::7"] {
+        assert_eq!("order_server".parse::<Hosts>().unwrap().to_vec(), ["order_server"]);
+        for wrong in ["https://a", "a:80", "a/b", "[a]", "2001:db8::7", "a..b", "-a", "10.0.0.256"] {
             assert!(wrong.parse::<Hosts>().unwrap_err().contains("is not a host"), "{wrong}");
         }
     }
