@@ -92,10 +92,11 @@ pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use webhooks::{
-    DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_OVERLAP_SECONDS,
-    MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY,
-    MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, ReplayFrom, SINCE_MARGIN, TestPermit,
-    WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE, WebhookAnswer, WebhookAttempts, WebhookPatch,
-    WebhookRequest, WebhookSecret, WebhookSecretError, Webhooks, replay_start, webhook_secret_place,
+    DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_CONCURRENT_TESTS_PER_ACCOUNT,
+    MAX_OVERLAP_SECONDS, MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, MAX_WEBHOOK_BATCH,
+    MAX_WEBHOOK_CONCURRENCY, MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, NotTested, ReplayFrom,
+    SINCE_MARGIN, TestPermit, WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE, WebhookAnswer, WebhookAttempts,
+    WebhookPatch, WebhookRequest, WebhookSecret, WebhookSecretError, Webhooks, replay_start,
+    webhook_secret_place,
 };
 pub use work::Work;

@@ -13,14 +13,15 @@ mod replaying;
 mod requests;
 mod secret;
 mod since;
+mod testing;
 
 use std::sync::Arc;
 
 use dabba_domain::{Role, Timestamp, WebhookEndpointId};
 use dabba_store::{Claim, ClaimRecord, FeedCursor, FeedEnd, Resource, Store, WebhookEndpoint, WebhookOwner};
 use futures::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::testing::Tests;
 pub use self::{
     reading::{FailureFilter, WebhookAttempts},
     replaying::{ReplayFrom, SINCE_MARGIN, replay_start},
@@ -29,6 +30,7 @@ pub use self::{
         MAX_WEBHOOK_SECRET_BYTES, MIN_WEBHOOK_SECRET_BYTES, WEBHOOK_SECRET_PREFIX, WEBHOOK_SECRET_PURPOSE,
         WebhookSecret, WebhookSecretError, webhook_secret_place,
     },
+    testing::{MAX_CONCURRENT_TESTS, MAX_CONCURRENT_TESTS_PER_ACCOUNT, NotTested, TestPermit},
 };
 use crate::{
     Accounts, Clock, Egress, Engine, EngineMetrics, Error, Principal, Random, Scope, claims::is_same_request,
@@ -53,9 +55,6 @@ pub const MAX_OVERLAP_SECONDS: u32 = 7 * 24 * 60 * 60;
 /// Time for which a replaced secret still signs if the request does not state it, in seconds: a day.
 pub const DEFAULT_OVERLAP_SECONDS: u32 = 24 * 60 * 60;
 
-/// Maximum number of test events that a process sends at the same time.
-pub const MAX_CONCURRENT_TESTS: usize = 16;
-
 const NOT_FOUND: Error = Error::NotFound("webhook endpoint");
 
 /// Use cases of webhook endpoints.
@@ -67,7 +66,7 @@ pub struct Webhooks {
     accounts: Arc<Accounts>,
     egress: Arc<dyn Egress>,
     keys: Arc<SecretKeys>,
-    tests: Arc<Semaphore>,
+    tests: Arc<Tests>,
     max_attempts: u32,
 }
 
@@ -88,12 +87,6 @@ impl WebhookAnswer {
     }
 }
 
-/// Permission to send a test event, until it is dropped.
-#[derive(Debug)]
-pub struct TestPermit {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Webhooks {
     /// Creates the use cases on the parts of an engine.
     pub fn new(engine: &Engine, egress: Arc<dyn Egress>, keys: Arc<SecretKeys>) -> Arc<Self> {
@@ -105,7 +98,7 @@ impl Webhooks {
             accounts: Arc::clone(&engine.accounts),
             egress,
             keys,
-            tests: Arc::new(Semaphore::new(MAX_CONCURRENT_TESTS)),
+            tests: Arc::default(),
             max_attempts: engine.config.max_decision_attempts,
         })
     }
@@ -113,18 +106,6 @@ impl Webhooks {
     /// Returns the current time as the use cases see it.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Allows a test event to an endpoint. For the staff of its restaurant and admins.
-    pub async fn begin_test(
-        &self,
-        principal: &Principal,
-        id: WebhookEndpointId,
-    ) -> Result<TestPermit, Error> {
-        require_write(principal)?;
-        self.visible(principal, id).await?;
-        let permit = Arc::clone(&self.tests).try_acquire_owned().map_err(|_| Error::Overloaded)?;
-        Ok(TestPermit { _permit: permit })
     }
 
     /// Allows the callers who manage the endpoints of an owner. Who works for a restaurant is no secret of the

@@ -19,7 +19,7 @@ use dabba_api::{WebhookEndpoints, WebhookOrders};
 use dabba_engine::{Egress, Engine, SeededRandom, SystemClock, Webhooks, sealing::SecretKeys};
 use dabba_outbound::webhooks::{WebhookPorts, WebhookSender, limits};
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{eventually, server::never};
 
@@ -73,6 +73,8 @@ impl WebhookCall {
 struct Received {
     calls: Mutex<Vec<WebhookCall>>,
     status: AtomicU16,
+    /// Whether responses wait.
+    held: watch::Sender<bool>,
 }
 
 /// A receiver of webhooks on this machine. It stops when it is dropped.
@@ -105,6 +107,16 @@ impl WebhookReceiver {
         self.received.status.store(status, Ordering::SeqCst);
     }
 
+    /// Holds the responses to the following requests until [`WebhookReceiver::release`].
+    pub fn hold(&self) {
+        self.received.held.send_replace(true);
+    }
+
+    /// Sends the responses that [`WebhookReceiver::hold`] held.
+    pub fn release(&self) {
+        self.received.held.send_replace(false);
+    }
+
     /// Returns the requests so far.
     pub fn calls(&self) -> Vec<WebhookCall> {
         self.received.calls.lock().expect("no panic under the lock").clone()
@@ -129,5 +141,7 @@ impl Drop for WebhookReceiver {
 
 async fn receive(State(received): State<Arc<Received>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     received.calls.lock().expect("no panic under the lock").push(WebhookCall { headers, body });
+    let mut held = received.held.subscribe();
+    held.wait_for(|is_held| !is_held).await.expect("the receiver outlives its requests");
     StatusCode::from_u16(received.status.load(Ordering::SeqCst)).expect("a status")
 }

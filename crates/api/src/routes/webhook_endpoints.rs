@@ -1,6 +1,6 @@
 //! Webhook endpoints: creation, changes, secrets, tests, replay, and the results of deliveries.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use dabba_domain::{OrderId, RestaurantId, WebhookEndpointId};
-use dabba_engine::{Error, FailureFilter, WebhookAnswer, Webhooks};
+use dabba_engine::{Error, FailureFilter, NotTested, WebhookAnswer, Webhooks};
 use dabba_outbound::webhooks::TestError;
 use dabba_store::PageSize;
 use dabba_web::{
@@ -34,11 +34,15 @@ use crate::{
         WebhookEndpointPatchBody, WebhookEndpointRequestBody, WebhookEndpointWithSecretBody,
         WebhookFailureListBody, WebhookTestBody,
     },
+    code,
     problem::{
-        BadParameter, Expired, Failures, Missing, NoWebhookEndpoint, NotAllowed, NotRemoved, NotUpdated,
-        NotWritten, Result, Unauthenticated, WriteFailures,
+        ApiProblem, BadParameter, Expired, Failures, Missing, NoWebhookEndpoint, NotAllowed, NotRemoved,
+        NotUpdated, NotWritten, Result, Unauthenticated, WriteFailures,
     },
 };
+
+/// Time after which a test may be sent again if the account has too many: that of the longest delivery.
+const RETRY_AFTER_TESTS: Duration = Duration::from_secs(10);
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -242,8 +246,9 @@ async fn rotate_webhook_secret(
 /// Sends a test event to a webhook endpoint
 ///
 /// One signed event of the type `app.dabba.webhook.test.v1`, once, whether the endpoint is enabled or not. The response is
-/// 200 also if the delivery failed, and states why. A test changes nothing: 410 does not disable the endpoint. For the
-/// staff of its restaurant and admins.
+/// 200 also if the delivery failed, and states why. A test changes nothing: 410 does not disable the endpoint. An account
+/// can have 4 tests under way at a server (429 `too_many_requests`), and all accounts together 16 (503 `overloaded`). For
+/// the staff of its restaurant and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/test", tag = "webhooks",
     params(WebhookEndpointPath),
@@ -259,7 +264,7 @@ async fn test_webhook_endpoint(
     InPath(id): InPath<WebhookEndpointId>,
 ) -> Result<Json<WebhookTestBody>> {
     let WebhookEndpoints { manager, sender } = endpoints(&app)?;
-    let _permit = manager.begin_test(&caller, id).await?;
+    let _permit = manager.begin_test(&caller, id).await.map_err(not_tested)?;
     match sender.send_test(id).await {
         Ok(attempt) => Ok(Json(attempt.into())),
         Err(TestError::NotFound) => Err(Error::NotFound("webhook endpoint").into()),
@@ -267,10 +272,21 @@ async fn test_webhook_endpoint(
     }
 }
 
+/// Returns the problem of a test that is not sent.
+fn not_tested(refused: NotTested) -> ApiProblem {
+    match refused {
+        NotTested::Account => {
+            Problem::new(code::TOO_MANY_REQUESTS, refused.to_string()).retry_after(RETRY_AFTER_TESTS).into()
+        }
+        NotTested::Error(error) => error.into(),
+    }
+}
+
 /// Enables a webhook endpoint
 ///
-/// The endpoint receives the events since it was disabled. If it is enabled, only `enabled_at` and the version change:
-/// its pause after failures ends, and its failures are retried. For the staff of its restaurant and admins.
+/// The endpoint receives the events since it was disabled. If it is enabled, only the version changes: its pause after
+/// failures ends, and its failures are retried at once, but the time after which it is disabled as failing goes on. For
+/// the staff of its restaurant and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/enable", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),

@@ -9,8 +9,8 @@ use dabba_domain::{
 };
 use dabba_engine::{
     AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, FailureFilter,
-    KeyRequest, NewPassword, Principal, Registration, ReplayFrom, Scope, Scopes, ServiceRegistration,
-    StockAdjustment, WebhookPatch, WebhookRequest, Webhooks, sealing::SecretKeys,
+    KeyRequest, NewPassword, NotTested, Principal, Registration, ReplayFrom, Scope, Scopes,
+    ServiceRegistration, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks, sealing::SecretKeys,
 };
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_store::{PageSize, WebhookContentType, WebhookPayload};
@@ -309,7 +309,14 @@ const WEBHOOKS: &[(Scope, UseCase)] = &[
         .boxed()
     }),
     (Scope::WriteWebhooks, |world, caller| {
-        async move { webhooks(world).begin_test(caller, endpoint()).await.map(drop) }.boxed()
+        async move {
+            match webhooks(world).begin_test(caller, endpoint()).await {
+                Ok(_) => Ok(()),
+                Err(NotTested::Error(error)) => Err(error),
+                Err(NotTested::Account) => Err(Error::Overloaded),
+            }
+        }
+        .boxed()
     }),
     (Scope::ReadWebhooks, |world, caller| {
         async move { webhooks(world).attempts(caller, endpoint(), None, page()).await.map(drop) }.boxed()
