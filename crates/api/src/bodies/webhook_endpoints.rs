@@ -202,7 +202,7 @@ pub(crate) struct WebhookEndpointBody {
     /// Time at which the endpoint was disabled; absent if it is enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     disabled_at: Option<Timestamp>,
-    /// Time of the creation, or the latest time at which the endpoint was enabled.
+    /// Time of the creation, or the latest time at which the endpoint was enabled after it had been disabled.
     enabled_at: Timestamp,
     /// Earliest time at which the endpoint is disabled if no delivery succeeds; absent unless the latest delivery failed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -301,8 +301,8 @@ impl WebhookEndpointBody {
             enabled: disabled_at.is_none(),
             disabled_reason,
             disabled_at,
-            enabled_at,
-            disabled_not_before,
+            enabled_at: in_milliseconds(enabled_at),
+            disabled_not_before: disabled_not_before.map(in_milliseconds),
             secrets: signing.map(|secret| SigningSecretBody { until: secret.until }).collect(),
             created_at,
             created_by,
@@ -315,6 +315,11 @@ impl WebhookEndpointBody {
     pub(crate) fn with_secret(self, secret: Option<&WebhookSecret>) -> WebhookEndpointWithSecretBody {
         WebhookEndpointWithSecretBody { endpoint: self, secret: secret.map(WebhookSecret::reveal) }
     }
+}
+
+/// Returns a time without the part below a millisecond, which [`WebhookSettings::enabled_at`] uses for another purpose.
+fn in_milliseconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 impl From<PayloadBody> for WebhookPayload {

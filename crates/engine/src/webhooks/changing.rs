@@ -146,8 +146,8 @@ impl Webhooks {
     }
 
     /// Enables an endpoint: it receives the events since its position, and failures count anew. For an endpoint that is
-    /// enabled, only `enabled_at` changes: the senders end its pause and retry its failures. For the staff of its
-    /// restaurant and admins.
+    /// enabled, failures go on to count from the same time; the senders end its pause and retry its failures at once. For
+    /// the staff of its restaurant and admins.
     pub async fn enable(
         &self,
         principal: &Principal,
@@ -160,7 +160,7 @@ impl Webhooks {
             Begun::New(change) => {
                 let enable = |endpoint: &mut WebhookEndpoint, at| {
                     if !endpoint.settings.enable(at) {
-                        endpoint.settings.enabled_at = endpoint.settings.enabled_at.max(at);
+                        endpoint.settings.request_attempt();
                     }
                 };
                 self.write_change(principal, change, false, enable).await

@@ -1,6 +1,7 @@
 //! Servers whose keys do not open the stored secrets of webhook endpoints.
 
-use dabba_engine::{Conditional, Error};
+use dabba_engine::{Clock as _, Conditional, Error, WebhookPatch};
+use dabba_store::WebhookEndpoint;
 
 use crate::{
     scopes::{hook, webhooks, webhooks_with},
@@ -30,8 +31,8 @@ async fn a_server_with_another_key_seals_nothing() {
     webhooks_with(&empty, "08").create(&empty.staff, hook(&empty), None).await.unwrap();
 }
 
-/// Proves that a repeated request to enable an endpoint is a change, which the senders follow, and moves the time from
-/// which failures count.
+/// Proves that a repeated request to enable an endpoint is a change, which the senders follow, and does not move the time
+/// from which failures count; and that enabling a disabled endpoint moves it.
 #[tokio::test]
 async fn enabling_an_enabled_endpoint_is_a_change() {
     let world = World::new().await;
@@ -40,5 +41,11 @@ async fn enabling_an_enabled_endpoint_is_a_change() {
     let made = manager.endpoint(&world.staff, made.id).await.unwrap();
     world.clock.advance(jiff::SignedDuration::from_mins(1));
     let enabled = manager.enable(&world.staff, made.id, Conditional::default()).await.unwrap().endpoint;
-    assert!(enabled.revision > made.revision && enabled.settings.enabled_at > made.settings.enabled_at);
+    let since = |endpoint: &WebhookEndpoint| endpoint.settings.enabled_at.as_millisecond();
+    assert!(enabled.revision > made.revision && enabled.settings.enabled_at != made.settings.enabled_at);
+    assert_eq!(since(&enabled), since(&made));
+    let off = WebhookPatch { enabled: Some(false), ..WebhookPatch::default() };
+    manager.change(&world.staff, made.id, off, Conditional::default()).await.unwrap();
+    let enabled = manager.enable(&world.staff, made.id, Conditional::default()).await.unwrap().endpoint;
+    assert_eq!(since(&enabled), world.clock.now().as_millisecond());
 }
