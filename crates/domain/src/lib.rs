@@ -51,5 +51,5 @@ pub use external_id::ExternalId;
 pub use ids::{AccountId, ApiKeyId, Bucket, OrderId, RestaurantId, TaskId, WebhookEndpointId};
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency, Money};
-pub use problem::{InputProblem, Problems, whole_number};
+pub use problem::{InputProblem, Problems, entry_count, one_of, quoted, whole_number};
 pub use read_only::ReadOnly;

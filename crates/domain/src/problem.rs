@@ -23,6 +23,33 @@ pub fn whole_number(min: impl fmt::Display, max: impl fmt::Display) -> String {
     format!("a whole number from {min} to {max}")
 }
 
+/// Maximum number of characters of a wrong value in a message.
+pub const MAX_SHOWN_CHARACTERS: usize = 64;
+
+/// Returns the message about a text that is none of the allowed names, which are separated by commas. All messages about
+/// lists of names use it.
+pub fn one_of(names: impl fmt::Display, found: &str) -> String {
+    format!("must be one of {names}, not {}", quoted(found))
+}
+
+/// Returns the message about a list with too few or too many entries. All messages about such lists use it.
+pub fn entry_count(min: impl fmt::Display, max: impl fmt::Display, found: impl fmt::Display) -> String {
+    format!("must have {min} to {max} entries, not {found}")
+}
+
+/// Returns a text in quotes, cut if it is long.
+pub fn quoted(text: &str) -> String {
+    format!("{:?}", cut(text))
+}
+
+/// Returns the beginning of a text, with an ellipsis if the text is cut.
+pub fn cut(text: &str) -> String {
+    let mut characters = text.chars();
+    let shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
+    let rest = if characters.next().is_some() { "…" } else { "" };
+    shown + rest
+}
+
 impl Problems {
     /// Maximum number of problems listed. One more entry says that there are more problems; the others are dropped.
     pub const MAX_LISTED: usize = 100;

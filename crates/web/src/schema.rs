@@ -13,14 +13,16 @@ mod nulls;
 
 use std::fmt;
 
-use dabba_domain::{Problems, Timestamp, json_pointer::below, limits::MAX_TIME, whole_number};
+pub(crate) use dabba_domain::problem::cut;
+pub use dabba_domain::quoted;
+use dabba_domain::{
+    Problems, Timestamp, entry_count, json_pointer::below, limits::MAX_TIME, one_of,
+    problem::MAX_SHOWN_CHARACTERS, whole_number,
+};
 use serde_json::{Map, Value, value::RawValue};
 
 use self::json::{Entries, Members, Node};
 pub use self::json::{MAX_KEPT, NotJson, parse};
-
-/// Maximum number of characters of a wrong value in a message.
-const MAX_SHOWN_CHARACTERS: usize = 64;
 
 /// Checks a text by a rule that a schema cannot express. The arguments are the name of the nearest named schema, the member
 /// of that schema (empty for the schema itself), and the text. Returns `None` for a text without a rule.
@@ -206,11 +208,11 @@ impl Schemas {
         let count = u64::try_from(entries.count).unwrap_or(u64::MAX);
         let (min, max) = (schema["minItems"].as_u64().unwrap_or(0), schema["maxItems"].as_u64());
         if count < min || max.is_some_and(|max| count > max) {
-            let expected = match max {
-                Some(max) => format!("{min} to {max}"),
-                None => format!("at least {min}"),
+            let detail = match max {
+                Some(max) => entry_count(min, max, count),
+                None => format!("must have at least {min} entries, not {count}"),
             };
-            problems.add(place.pointer, format!("must have {expected} entries, not {count}"));
+            problems.add(place.pointer, detail);
         }
         for (index, value) in entries.values.iter().enumerate() {
             if problems.is_cut() {
@@ -225,11 +227,7 @@ impl Schemas {
         if let Some(names) = names_of(schema) {
             let is_known = schema["const"] == text
                 || schema["enum"].as_array().is_some_and(|names| names.iter().any(|name| name == text));
-            return if is_known {
-                Ok(())
-            } else {
-                Err(format!("must be one of {names}, not {}", quoted(text)))
-            };
+            return if is_known { Ok(()) } else { Err(one_of(names, text)) };
         }
         if let Some(checked) = (self.check_text)(place.schema, place.member, text) {
             return checked;
@@ -338,17 +336,4 @@ fn shown(value: &RawValue) -> String {
         Node::Text(None) => "a text with half of a surrogate pair".to_owned(),
         Node::Null | Node::Bool | Node::Number(_) => cut(value.get()),
     }
-}
-
-/// Returns a text in quotes, cut if it is long.
-pub fn quoted(text: &str) -> String {
-    format!("{:?}", cut(text))
-}
-
-/// Returns the beginning of a text, with an ellipsis if the text is cut.
-pub(crate) fn cut(text: &str) -> String {
-    let mut characters = text.chars();
-    let shown: String = characters.by_ref().take(MAX_SHOWN_CHARACTERS).collect();
-    let rest = if characters.next().is_some() { "…" } else { "" };
-    shown + rest
 }

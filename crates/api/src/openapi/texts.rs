@@ -8,6 +8,7 @@ use dabba_domain::{
     restaurant::{ClockTime, check_country, check_currency, check_time_zone},
     text::{ExternalCode, Name, Note, Phone, Slug},
 };
+use dabba_engine::{EgressUrlError, MAX_TARGET_URL_LENGTH};
 use dabba_web::schema::quoted;
 use serde::de::DeserializeOwned;
 
@@ -29,6 +30,12 @@ pub(super) fn check(schema: &str, member: &str, text: &str) -> Option<Result<(),
         ("SettingsDocument", "time_zone") => with_value(check_time_zone(text), text),
         ("SettingsDocument", "country") => with_value(check_country(text), text),
         ("Registration", "email") => dabba_engine::check_email(text).map_err(|error| error.to_string()),
+        // The engine checks the rest of the URL, by the operator's settings.
+        ("WebhookEndpointRequest" | "WebhookEndpointPatch", "url") => match text.len() {
+            0 => Err(EgressUrlError::Malformed.to_string()),
+            1..=MAX_TARGET_URL_LENGTH => Ok(()),
+            _ => Err(EgressUrlError::TooLong.to_string()),
+        },
         // All kinds of ids have the same form.
         (schema, "") if schema.ends_with("Id") => {
             let id = text.parse::<AccountId>().map(drop);

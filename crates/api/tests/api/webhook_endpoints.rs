@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dabba_engine::{
-    Clock as _, Egress, MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, ManualClock, SystemClock,
+    Clock as _, Egress, MAX_CONCURRENT_TESTS_PER_ACCOUNT, MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS,
+    ManualClock, SystemClock,
 };
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_testkit::{
@@ -210,6 +211,89 @@ async fn a_disabled_endpoint_misses_nothing() {
     server.advance(SignedDuration::from_secs(1));
     let again = act(&server, &path, "enable", &json!({})).send().await.expect(200);
     assert_eq!((&again["enabled"], &again["version"]), (&json!(true), &json!(4)));
+    assert_eq!(
+        again["enabled_at"], enabled["enabled_at"],
+        "the time until it is disabled as failing goes on"
+    );
+}
+
+/// Proves that each request to enable an endpoint that is enabled causes an attempt at once, although its failures wait.
+#[tokio::test]
+async fn enabling_an_enabled_endpoint_causes_an_attempt() {
+    let (server, receiver) = (start().await, WebhookReceiver::start().await);
+    let (path, _) = created(&server, &receiver, json!({"types": ["placed"]})).await;
+    receiver.respond_with(500);
+    let order = server.place("1", &TestServer::order()).await;
+    receiver.until(0, |call| is_about(call, &order, "placed")).await;
+    // The pauses after the last of these attempts, 60 and 120 s, are longer than the test waits.
+    for _ in 0..9 {
+        let before = receiver.calls().len();
+        act(&server, &path, "enable", &json!({})).send().await.expect(200);
+        receiver.until(before, |call| is_about(call, &order, "placed")).await;
+    }
+}
+
+/// Proves that one account cannot use all tests of a server, and that other accounts can still test.
+#[tokio::test]
+async fn the_tests_of_an_account_are_limited() {
+    let server = start().await;
+    let (slow, quick) = (WebhookReceiver::start().await, WebhookReceiver::start().await);
+    let (path, _) = created(&server, &slow, json!({})).await;
+    let (other, _) = created(&server, &quick, json!({})).await;
+    slow.hold();
+    let test = || act(&server, &path, "test", &json!({})).send();
+    let meanwhile = async {
+        slow.until(MAX_CONCURRENT_TESTS_PER_ACCOUNT - 1, |_| true).await;
+        for path in [&path, &other] {
+            let refused = act(&server, path, "test", &json!({})).send().await;
+            assert_eq!(refused.header("retry-after"), "10");
+            refused.problem(429, "too_many_requests");
+        }
+        let of_admin = server.post(&format!("{other}/test"), Some(&server.admin), &json!({})).send().await;
+        assert_eq!(of_admin.expect(200)["delivered"], true);
+        slow.release();
+    };
+    let (one, two, three, four, ()) = tokio::join!(test(), test(), test(), test(), meanwhile);
+    for tested in [one, two, three, four] {
+        assert_eq!(tested.expect(200)["delivered"], true);
+    }
+    assert_eq!(test().await.expect(200)["delivered"], true);
+}
+
+/// Proves that a problem has the same text whether the body can be read or has other faults, which another check finds.
+#[tokio::test]
+async fn a_problem_has_one_text() {
+    let server = start().await;
+    let service = json!({"name": "Till", "role": "restaurant"});
+    let service = server.post("/v1/service-accounts", Some(&server.admin), &service).send().await.expect(201);
+    let keys = format!("/v1/accounts/{}/keys", service["id"].as_str().unwrap());
+    let long = format!("https://hooks.example.com/{}", "x".repeat(2_048));
+    let url = "https://hooks.example.com/";
+    let details = async |path: &str, body: &Value| {
+        let problem = server.post(path, Some(&server.admin), body).send().await.problem(422, "invalid");
+        let errors = problem["errors"].as_array().unwrap().iter().cloned();
+        let mut errors: Vec<_> = errors.filter(|error| error["pointer"] != "/surplus").collect();
+        errors.sort_by_key(|error| error["pointer"].to_string());
+        errors
+    };
+    for (path, mut body, pointers) in [
+        (ENDPOINTS, json!({"url": url, "types": ["eaten", "x".repeat(70)]}), vec!["/types/0", "/types/1"]),
+        (ENDPOINTS, json!({"url": "", "types": []}), vec!["/types", "/url"]),
+        (
+            ENDPOINTS,
+            json!({"url": long, "concurrency": 65, "batch": 0}),
+            vec!["/batch", "/concurrency", "/url"],
+        ),
+        (&keys, json!({"name": "Till", "scopes": ["orders:eat", "orders:read"]}), vec!["/scopes/0"]),
+        (&keys, json!({"name": "Till", "scopes": []}), vec!["/scopes"]),
+        (&keys, json!({"name": "Till", "scopes": vec!["orders:read"; 100]}), vec!["/scopes"]),
+    ] {
+        let alone = details(path, &body).await;
+        let found: Vec<_> = alone.iter().map(|error| error["pointer"].as_str().unwrap()).collect();
+        assert_eq!(found, pointers, "{alone:?}");
+        body["surplus"] = json!(1);
+        assert_eq!(details(path, &body).await, alone);
+    }
 }
 
 /// Proves that deliveries have signatures of both secrets during the overlap, that the overlap is limited, and that

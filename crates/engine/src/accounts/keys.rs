@@ -11,7 +11,7 @@ mod secret;
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, ApiKeyId, Bucket, Problems, Role, Timestamp, text::Name};
+use dabba_domain::{AccountId, ApiKeyId, Bucket, Problems, Role, Timestamp, entry_count, one_of, text::Name};
 use dabba_store::{
     Account, AccountCreation, AccountHolder, ApiKey, ApiKeyCreation, ApiKeyRevocation, Claim, ClaimAt,
     ClaimRecord, IdempotencyKey, NewApiKey, PageSize, Resource, Subject, UnderKey,
@@ -261,16 +261,14 @@ fn check_manager(principal: &Principal, what: &str) -> Result<(), Error> {
 fn checked_scopes(problems: &mut Problems, names: Option<Vec<String>>) -> Option<Vec<String>> {
     let names = names?;
     if names.len() > MAX_KEY_SCOPES {
-        problems.add("/scopes", format!("must contain at most {MAX_KEY_SCOPES} scopes, not {}", names.len()));
+        problems.add("/scopes", entry_count(1, MAX_KEY_SCOPES, names.len()));
         return None;
     }
     if names.is_empty() {
-        problems.add("/scopes", "must contain at least one scope; omit scopes for a key with all of them");
+        problems.add("/scopes", entry_count(1, MAX_KEY_SCOPES, 0));
     }
     for (index, name) in names.iter().enumerate().filter(|(_, name)| Scope::from_name(name).is_none()) {
-        let shown: String = name.chars().take(64).collect();
-        let all = Scope::ALL.map(Scope::as_str).join(", ");
-        problems.add(format!("/scopes/{index}"), format!("{shown:?} is not a scope; the scopes are {all}"));
+        problems.add(format!("/scopes/{index}"), one_of(Scope::ALL.map(Scope::as_str).join(", "), name));
     }
     let is_named = |scope: &Scope| names.iter().any(|name| name == scope.as_str());
     Some(Scope::ALL.into_iter().filter(is_named).map(|scope| scope.as_str().to_owned()).collect())

@@ -1,14 +1,11 @@
 //! Requests for endpoints, and their validation. All problems of a request are listed.
 
-use dabba_domain::{Problems, RestaurantId, order::Event, whole_number};
+use dabba_domain::{Problems, RestaurantId, entry_count, one_of, order::Event, quoted, whole_number};
 use dabba_store::{WebhookContentType, WebhookPayload};
 use serde::Serialize;
 
 use super::{MAX_OVERLAP_SECONDS, MAX_WEBHOOK_BATCH, MAX_WEBHOOK_CONCURRENCY};
 use crate::Egress;
-
-/// Maximum number of characters of a wrong value in a message.
-const MAX_SHOWN: usize = 64;
 
 /// Data of a new endpoint. The URL may contain a secret of its owner.
 #[derive(Clone, Serialize)]
@@ -64,16 +61,14 @@ pub(super) fn check_url(problems: &mut Problems, egress: &dyn Egress, url: &str)
 pub(super) fn check_types(problems: &mut Problems, types: Option<Vec<String>>) -> Vec<String> {
     let Some(types) = types else { return Vec::new() };
     if types.is_empty() {
-        problems.add("/types", "must contain at least one type; omit types to receive all of them");
+        problems.add("/types", entry_count(1, Event::NAMES.len(), 0));
     }
     for (index, name) in types.iter().enumerate() {
         let pointer = || format!("/types/{index}");
-        let shown: String = name.chars().take(MAX_SHOWN).collect();
         if !Event::NAMES.contains(&name.as_str()) {
-            let names = Event::NAMES.join(", ");
-            problems.add(pointer(), format!("must be the short name of a type, not {shown:?}: {names}"));
+            problems.add(pointer(), one_of(Event::NAMES.join(", "), name));
         } else if types[..index].contains(name) {
-            problems.add(pointer(), format!("repeats {shown}; remove the repetition"));
+            problems.add(pointer(), format!("repeats {}; remove the repetition", quoted(name)));
         }
         if problems.is_cut() {
             break;
