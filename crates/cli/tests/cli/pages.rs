@@ -96,7 +96,7 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Every run of a page. A test below executes each of them.
-const RUNS: [(&str, &str); 24] = [
+const RUNS: [(&str, &str); 25] = [
     ("README.md", "walk"),
     ("README.md", "card"),
     ("README.md", "demo"),
@@ -110,6 +110,7 @@ const RUNS: [(&str, &str); 24] = [
     ("docs/guides/client.md", "client"),
     ("docs/guides/point-of-sale.md", "point-of-sale"),
     ("docs/guides/webhooks.md", "webhooks"),
+    ("docs/guides/webhooks.md", "webhooks-end"),
     ("docs/guides/operator/webhooks.md", "webhooks"),
     ("docs/guides/operator/audit.md", "audit"),
     ("docs/guides/operator/embedded.md", "embedded"),
@@ -198,6 +199,8 @@ struct Place {
     /// Whether URLs keep the user of the page.
     keeps_users: bool,
     variables: Vec<(&'static str, String)>,
+    /// Variables that a run sets for the next run in this place, separated by spaces.
+    kept: &'static str,
 }
 
 impl Place {
@@ -211,7 +214,14 @@ impl Place {
         let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
         let replaced = [("/var/lib/dabba", "dabba-data"), ("/backup/dabba", "backup"), ("/etc/dabba", "etc")];
         let replaced = replaced.map(|(there, here)| (there.to_owned(), path(here))).to_vec();
-        Self { directory, replaced, hosts: BTreeMap::new(), keeps_users: false, variables: Vec::new() }
+        Self {
+            directory,
+            replaced,
+            hosts: BTreeMap::new(),
+            keeps_users: false,
+            variables: Vec::new(),
+            kept: "",
+        }
     }
 
     /// Adds databases for these hosts, in the cluster of this process.
@@ -259,7 +269,7 @@ impl Place {
 
     /// Runs the blocks of a page with this name. Returns the standard output.
     fn run(&self, page: &str, name: &str) -> String {
-        let mut script = PRELUDE.to_owned();
+        let mut script = format!("{PRELUDE}\nif [ -e kept ]; then . ./kept; fi\n");
         let blocks = blocks(page);
         for block in &blocks {
             let text = self.localized(&block.text);
@@ -274,6 +284,10 @@ impl Place {
                 (Marker::Run(of), _) if of == name => script += &text,
                 _ => {}
             }
+        }
+        if !self.kept.is_empty() {
+            // A page without one of the variables sets the others.
+            writeln!(script, "declare -p {} >kept 2>/dev/null || true", self.kept).unwrap();
         }
         self.run_script(&script)
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     receiver::Receiver,
-    support::{Server, Working, stdout},
+    support::{Server, Working, block_on, stdout},
 };
 
 /// Runs blocks beside a server with a demo, whose address replaces the default address.
@@ -130,23 +130,28 @@ fn the_guide_for_point_of_sale_integrators_works() {
     assert_eq!(text.matches("urn:dabba:problem").count(), 1, "only one refusal is meant:\n{text}");
 }
 
-/// Runs the blocks about webhooks beside a server with a demo and a receiver. Returns the output, the receiver and the
-/// server, which sends until it is dropped.
-fn beside_a_receiver(page: &str) -> (String, Receiver, (Server, Place)) {
+/// Runs the blocks about webhooks beside a server with a demo and a receiver. Returns the output, the receiver, the server,
+/// which sends until it is dropped, and the place.
+fn beside_a_receiver(page: &str) -> (String, Receiver, Server, Place) {
     let (mut place, receiver) = (Place::new(), Receiver::start());
     fs::create_dir(place.data()).unwrap();
     let server = Server::start(&place.data(), &[]);
     place.replaced.push(("127.0.0.1:9000".to_owned(), receiver.address().to_owned()));
-    (place.run(page, "webhooks"), receiver, (server, place))
+    place.kept = "KEY ENDPOINT";
+    (place.run(page, "webhooks"), receiver, server, place)
 }
 
 #[test]
 fn the_guide_for_receivers_works() {
     let page = "docs/guides/webhooks.md";
-    let (text, receiver, _server) = beside_a_receiver(page);
+    let (text, receiver, server, place) = beside_a_receiver(page);
     assert_at_least_shown(page, &text, 2);
     assert!(!text.contains("urn:dabba:problem"), "{text}");
     receiver.wait_for("the event of the order arrives", |received| received.body["sequence"] == "0000000001");
+    let text = place.run(page, "webhooks-end");
+    assert!(text.contains("\"batch\":20") && !text.contains("urn:dabba:problem"), "{text}");
+    let left = block_on(server.client("admin").get("/v1/webhook-endpoints").send()).unwrap().body;
+    assert_eq!(left, serde_json::json!({"endpoints": []}));
 }
 
 #[test]
