@@ -11,7 +11,7 @@ use crate::{
     data,
     databases::{self, Databases},
     failure::Failure,
-    output,
+    named_file, output,
 };
 
 /// Arguments of the command.
@@ -32,6 +32,7 @@ pub(crate) struct Arguments {
 
 /// Replaces the embedded database with a backup. No server may use the database.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+    named_file::check_regular(&arguments.file).map_err(Failure::new)?;
     let settings = arguments.settings.load()?;
     let database = embedded(&Databases::from_settings(&settings)?)?;
     data::make_directory(&settings)?;

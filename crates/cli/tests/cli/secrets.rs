@@ -317,6 +317,10 @@ fn a_secret_comes_from_a_pipe_but_not_from_a_device() {
             ),
             "broker_ca_file: the file /dev/zero cannot be read: it is not a regular file",
         ),
+        (
+            format!("mkfifo pipe && {binary} restore pipe"),
+            "the file pipe cannot be read: it is not a regular file",
+        ),
     ] {
         fs::write(directory.path().join("token"), "hush-4411").unwrap();
         let mut command = Command::new("bash");
