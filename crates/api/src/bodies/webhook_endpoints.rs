@@ -301,8 +301,8 @@ impl WebhookEndpointBody {
             enabled: disabled_at.is_none(),
             disabled_reason,
             disabled_at,
-            enabled_at: in_milliseconds(enabled_at),
-            disabled_not_before: disabled_not_before.map(in_milliseconds),
+            enabled_at,
+            disabled_not_before,
             secrets: signing.map(|secret| SigningSecretBody { until: secret.until }).collect(),
             created_at,
             created_by,
@@ -315,11 +315,6 @@ impl WebhookEndpointBody {
     pub(crate) fn with_secret(self, secret: Option<&WebhookSecret>) -> WebhookEndpointWithSecretBody {
         WebhookEndpointWithSecretBody { endpoint: self, secret: secret.map(WebhookSecret::reveal) }
     }
-}
-
-/// Returns a time without the part below a millisecond, which [`WebhookSettings::enabled_at`] uses for another purpose.
-fn in_milliseconds(at: Timestamp) -> Timestamp {
-    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 impl From<PayloadBody> for WebhookPayload {

@@ -160,7 +160,7 @@ impl Webhooks {
             Begun::New(change) => {
                 let enable = |endpoint: &mut WebhookEndpoint, at| {
                     if !endpoint.settings.enable(at) {
-                        endpoint.settings.request_attempt();
+                        endpoint.settings.attempt_requested_at = Some(at);
                     }
                 };
                 self.write_change(principal, change, false, enable).await

@@ -58,6 +58,7 @@ impl Webhooks {
             batch: request.batch,
             state: WebhookState::Enabled,
             enabled_at: at,
+            attempt_requested_at: None,
             secrets: vec![SealedSecret { sealed, until: None }],
             start,
         };

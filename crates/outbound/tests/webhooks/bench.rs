@@ -323,6 +323,7 @@ impl Bench {
             batch: 1,
             state: WebhookState::Enabled,
             enabled_at: at,
+            attempt_requested_at: None,
             secrets: vec![SealedSecret { sealed, until: None }],
             start,
         };

@@ -74,10 +74,12 @@ pub struct WebhookSettings {
     pub batch: u32,
     /// Whether the endpoint receives events.
     pub state: WebhookState,
-    /// Time since which failures count, in milliseconds: the creation, or the latest time at which the endpoint was
-    /// enabled after it had been disabled. A change of this member asks the senders for an attempt now, so the part below
-    /// a millisecond counts the requests for one: see [`WebhookSettings::request_attempt`].
+    /// Time since which failures count: the creation, or the latest time at which the endpoint was enabled after it had
+    /// been disabled.
     pub enabled_at: Timestamp,
+    /// Latest time at which the owner of the enabled endpoint asked the senders for an attempt at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_requested_at: Option<Timestamp>,
     /// Secrets that sign deliveries, newest first. Sealed: the store cannot read them.
     pub secrets: Vec<SealedSecret>,
     /// Cursor of the feed, over all shards, after which the endpoint receives events.
@@ -214,16 +216,9 @@ impl WebhookSettings {
         true
     }
 
-    /// Asks the senders to end the pause of an endpoint that is enabled, and to retry its failures at once. Failures go on
-    /// to count from the same millisecond.
-    ///
-    /// The senders of every version, also during an upgrade, take another `enabled_at` for such a request.
-    pub fn request_attempt(&mut self) {
-        const NANOSECONDS: i128 = 1_000_000;
-        let at = self.enabled_at.as_nanosecond();
-        let (whole, count) = (at.div_euclid(NANOSECONDS), at.rem_euclid(NANOSECONDS));
-        let next = whole * NANOSECONDS + (count + 1) % NANOSECONDS;
-        self.enabled_at = Timestamp::from_nanosecond(next).unwrap_or(self.enabled_at);
+    /// Returns what the senders compare to learn that the owner wants an attempt at once.
+    pub const fn attempt_wanted(&self) -> (Timestamp, Option<Timestamp>) {
+        (self.enabled_at, self.attempt_requested_at)
     }
 
     /// Disables the endpoint. Returns `false`, and changes nothing, if it is disabled.
@@ -312,6 +307,7 @@ mod tests {
             batch: 1,
             state: WebhookState::Enabled,
             enabled_at: second(1),
+            attempt_requested_at: None,
             secrets: vec![SealedSecret { sealed: Box::from(*b"sealed"), until: None }],
             start: "r2".to_owned(),
         }
@@ -395,30 +391,6 @@ mod tests {
         assert_eq!(endpoint.disabled_not_before(), Some(second(7 + five_days)));
         endpoint.settings.disable(DisabledReason::Requested, second(9));
         assert_eq!(endpoint.disabled_not_before(), None);
-    }
-
-    /// Proves that each request for an attempt is a change, and that failures go on to count from the same millisecond.
-    #[test]
-    fn a_request_for_an_attempt_keeps_the_millisecond() {
-        for start in
-            ["2026-06-01T12:00:00Z", "2026-06-01T12:00:00.123999999Z", "1969-12-31T23:59:59.999999998Z"]
-        {
-            let mut settings = WebhookSettings { enabled_at: start.parse().unwrap(), ..settings() };
-            let mut seen = vec![settings.enabled_at];
-            for _ in 0..3 {
-                settings.request_attempt();
-                assert!(!seen.contains(&settings.enabled_at), "{settings:?}");
-                seen.push(settings.enabled_at);
-                let milliseconds = |at: Timestamp| at.as_nanosecond().div_euclid(1_000_000);
-                assert_eq!(milliseconds(settings.enabled_at), milliseconds(seen[0]));
-                let json = serde_json::to_string(&settings).unwrap();
-                assert_eq!(
-                    serde_json::from_str::<WebhookSettings>(&json).unwrap(),
-                    settings,
-                    "stored exactly"
-                );
-            }
-        }
     }
 
     /// Proves that enabling counts failures anew, and that a repeated request changes nothing.

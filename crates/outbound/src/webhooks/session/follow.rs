@@ -143,7 +143,7 @@ impl Session {
         let was_sending = self.targets.get(&id).and_then(|target| target.receiving());
         let was_sending = was_sending.is_some_and(|old| {
             let old = &old.stored.settings;
-            old.url == *url && old.enabled_at == endpoint.settings.enabled_at
+            old.url == *url && old.attempt_wanted() == endpoint.settings.attempt_wanted()
         });
         // An endpoint at its first version is new, and has no failures.
         let has_past = is_known || stored.is_some() || endpoint.version > 1;
@@ -300,9 +300,9 @@ impl Session {
 fn update(target: &mut Target, endpoint: Arc<Endpoint>) {
     let was_receiving = target.receiving().is_some();
     let had_url = target.endpoint.as_ref().is_some_and(|old| old.url == endpoint.url);
-    let enabled_at = target.endpoint.as_ref().map(|old| old.stored.settings.enabled_at);
+    let wanted = target.endpoint.as_ref().map(|old| old.stored.settings.attempt_wanted());
     // The owner asks for an attempt now.
-    if enabled_at != Some(endpoint.stored.settings.enabled_at) {
+    if wanted != Some(endpoint.stored.settings.attempt_wanted()) {
         target.end_pause();
         target.is_warned = false;
     }
