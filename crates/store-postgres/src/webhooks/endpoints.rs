@@ -12,6 +12,7 @@ use dabba_store::{
 use dabba_store_sql::{
     BELOW_EVERY_ID,
     claims::{Written, scope_uuid},
+    webhook_endpoint_columns,
     webhooks::{EncodedEndpoint, apply_update, change_of, creation_of, endpoint_of, update_of},
 };
 use tokio_postgres::types::ToSql;
@@ -21,14 +22,6 @@ use crate::{
     failure::Failure,
     pool::Connection,
 };
-
-/// Columns that [`endpoint_of`] reads, in its order.
-macro_rules! endpoint_columns {
-    () => {
-        "id, owner_id, settings::text, format, version, revision, positioned, created_at_ns, created_by, deleted_at_ns, \
-         last_success_at_ns, last_failure_at_ns, last_status, last_error"
-    };
-}
 
 /// Draws the next revision. Locks the counter until the end of the transaction, so that revisions are committed in
 /// their order. Parameter: the lowest allowed revision ([`least_revision`]).
@@ -46,23 +39,24 @@ const INSERT: &str = "\
 const HAS_MORE: &str = "\
     SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND deleted_at_ns IS NULL ORDER BY id LIMIT 1 OFFSET $2";
 
-const FIND: &str = concat!("SELECT ", endpoint_columns!(), " FROM webhook_endpoints WHERE id = $1");
+const FIND: &str =
+    concat!("SELECT ", webhook_endpoint_columns!("settings::text"), " FROM webhook_endpoints WHERE id = $1");
 
 const LIST: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE id > $1 AND deleted_at_ns IS NULL ORDER BY id LIMIT $2"
 );
 
 const LIST_OF_OWNER: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE owner_id = $1 AND id > $2 AND deleted_at_ns IS NULL ORDER BY id LIMIT $3"
 );
 
 const CHANGES: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE revision > $1 ORDER BY revision LIMIT $2"
 );
 

@@ -11,6 +11,7 @@ use dabba_store::{
 };
 use dabba_store_sql::{
     claims::Written,
+    webhook_endpoint_columns,
     webhooks::{EncodedEndpoint, apply_update, change_of, creation_of, endpoint_of, update_of},
 };
 use rusqlite::{Connection, Transaction, params};
@@ -20,14 +21,6 @@ use crate::{
     codec::{BELOW_EVERY_ID, collect, first, id_bytes},
     failure::Failure,
 };
-
-/// Columns that [`endpoint_of`] reads, in its order.
-macro_rules! endpoint_columns {
-    () => {
-        "id, owner_id, settings, format, version, revision, positioned, created_at_ns, created_by, deleted_at_ns, \
-         last_success_at_ns, last_failure_at_ns, last_status, last_error"
-    };
-}
 
 /// Parameter: the minimum revision ([`least_revision`]).
 const NEXT_REVISION: &str = "\
@@ -45,23 +38,23 @@ pub(crate) const HAS_MAXIMUM: &str = "\
     SELECT 1 FROM webhook_endpoints WHERE owner_id = ?1 AND deleted_at_ns IS NULL ORDER BY id LIMIT 1 OFFSET ?2";
 
 pub(crate) const FIND: &str =
-    concat!("SELECT ", endpoint_columns!(), " FROM webhook_endpoints WHERE id = ?1");
+    concat!("SELECT ", webhook_endpoint_columns!("settings"), " FROM webhook_endpoints WHERE id = ?1");
 
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE id > ?1 AND deleted_at_ns IS NULL ORDER BY id LIMIT ?2"
 );
 
 pub(crate) const LIST_OF_OWNER: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE owner_id = ?1 AND id > ?2 AND deleted_at_ns IS NULL ORDER BY id LIMIT ?3"
 );
 
 pub(crate) const CHANGES: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE revision > ?1 ORDER BY revision LIMIT ?2"
 );
 
