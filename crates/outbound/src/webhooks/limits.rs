@@ -111,7 +111,7 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Maximum size of the events of a batch. A batch has at least one event, whatever its size.
+/// Maximum size of the events of a batch, with their orders. A batch has at least one event, whatever its size.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// Assumed size of the envelope of an event, for [`MAX_BATCH_BYTES`].

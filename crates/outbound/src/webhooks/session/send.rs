@@ -33,8 +33,13 @@ pub(super) struct Flight {
     started_at: Instant,
 }
 
-/// The number of a request, and its judgement.
-pub(super) type Tried = (u64, Verdict);
+/// A request that ended.
+pub(super) struct Tried {
+    number: u64,
+    /// Number of events that the request contained. With their orders, the others had been too large for it.
+    sent: usize,
+    verdict: Verdict,
+}
 
 /// Builds and makes one request. Never panics, and ends within a limited time.
 pub(in crate::webhooks) async fn attempt(
@@ -118,7 +123,10 @@ impl Session {
         let flight = Flight { endpoint: id, events: queued, is_stale: false, revision, started_at };
         self.flights.insert(number, flight);
         let (ports, states) = (Arc::clone(&self.ports), Arc::clone(&self.order_states));
-        self.tasks.spawn(async move { (number, deliver(&ports, &states, &endpoint, &events).await) });
+        self.tasks.spawn(async move {
+            let (sent, verdict) = deliver(&ports, &states, &endpoint, &events).await;
+            Tried { number, sent, verdict }
+        });
         true
     }
 
@@ -128,15 +136,14 @@ impl Session {
         let mut must_read = false;
         let mut next = Some(tried);
         while let Some(tried) = next {
-            let (number, verdict) = tried?;
-            must_read |= self.complete(number, &verdict);
+            must_read |= self.complete(&tried?);
             next = self.tasks.try_join_next();
         }
         Ok(must_read)
     }
 
-    fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
-        let Some(flight) = self.flights.remove(&number) else { return false };
+    fn complete(&mut self, Tried { number, sent, verdict }: &Tried) -> bool {
+        let Some(mut flight) = self.flights.remove(number) else { return false };
         let id = flight.endpoint;
         let Some(target) = self.targets.get_mut(&id) else { return false };
         target.in_flight = target.in_flight.saturating_sub(1);
@@ -146,6 +153,10 @@ impl Session {
         }
         let revision = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision);
         let is_outdated = flight.is_stale || revision != Some(flight.revision);
+        let unsent = flight.events.split_off((*sent).min(flight.events.len()));
+        let unsent_orders: Vec<OrderId> = unsent.iter().map(|queued| queued.event.order_id).collect();
+        // An event of a reader from before the endpoint was detached will be read again.
+        target.put_back(unsent.into_iter().filter(|queued| queued.source != Source::Gone).collect());
         self.metrics.attempted(verdict.is_success(), flight.events.len());
         if verdict.is_success() {
             self.succeeded(id, flight.events, verdict);
@@ -153,6 +164,9 @@ impl Session {
             self.failed_outdated(id, flight.events, verdict);
         } else {
             self.failed(id, flight.events, verdict);
+        }
+        for order in unsent_orders {
+            self.release(id, order);
         }
         self.classify(id);
         let own = self.targets.get(&id).and_then(|target| target.own.as_ref());
@@ -226,7 +240,7 @@ impl Session {
                 }
             }
         }
-        target.put_back(again);
+        target.put_back_alone(again);
         for order in orders {
             self.release(id, order);
         }
@@ -264,7 +278,7 @@ impl Session {
                 let pause = pause_after(1, verdict.retry_after, random).min(MAX_BATCH_PAUSE);
                 target.pause_until(after(now, pause));
             }
-            target.put_back(events);
+            target.put_back_alone(events);
             for order in orders {
                 self.release(id, order);
             }
@@ -364,22 +378,26 @@ impl Session {
     }
 }
 
-/// Delivers events, each with the whole order after it if the endpoint wants it. Never panics, and ends within a limited
-/// time.
+/// Delivers events, each with the whole order after it if the endpoint wants it: with orders, only the first events
+/// whose orders fit in one request. Returns the number of these events. Never panics, and ends within a limited time.
 async fn deliver(
     ports: &WebhookPorts,
     states: &OrderStates,
     endpoint: &Endpoint,
     events: &[Arc<FeedEvent>],
-) -> Verdict {
-    let orders = match endpoint.stored.settings.payload {
-        WebhookPayload::Event => Ok(Vec::new()),
-        WebhookPayload::Order => states.rendered(&*ports.orders, &endpoint.viewer, events).await,
+) -> (usize, Verdict) {
+    let (orders, events) = match endpoint.stored.settings.payload {
+        WebhookPayload::Event => (Vec::new(), events),
+        WebhookPayload::Order => match states.rendered(&*ports.orders, &endpoint.viewer, events).await {
+            Ok(orders) => {
+                let fitting = events.get(..orders.len()).unwrap_or(events);
+                (orders, fitting)
+            }
+            Err(error) => return (events.len(), Verdict::unrendered(error)),
+        },
     };
-    match orders {
-        Ok(orders) => attempt(ports, || message::request(endpoint, events, orders, ports.clock.now())).await,
-        Err(error) => Verdict::unrendered(error),
-    }
+    let build = || message::request(endpoint, events, orders, ports.clock.now());
+    (events.len(), attempt(ports, build).await)
 }
 
 fn log_entry(
