@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::{WebhookEndpointId, ids::Id};
+use dabba_domain::{Timestamp, WebhookEndpointId, ids::Id};
 use dabba_store::{
     PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFault, WebhookHealth, WebhookOwner,
     WebhookRevision, WebhookUpdate, WebhookUpdated,
-    encoding::{WEBHOOK_FORMAT, exact_nanoseconds, stored_version},
+    encoding::{WEBHOOK_FORMAT, clamped_nanoseconds, exact_nanoseconds, stored_version},
     least_revision,
 };
 use dabba_store_sql::{
@@ -65,6 +65,12 @@ const UPDATE: &str = "\
         positioned = $6, deleted_at_ns = $7 \
     WHERE id = $1";
 
+/// Skips rows that another process purges now. Parameters: revision, time of the deletion, limit.
+const PURGE: &str = "\
+    DELETE FROM webhook_endpoints WHERE id = ANY (ARRAY( \
+        SELECT id FROM webhook_endpoints WHERE revision <= $1 AND deleted_at_ns <= $2 ORDER BY revision LIMIT $3 \
+        FOR UPDATE SKIP LOCKED))";
+
 /// Locks endpoints in the order of their ids, so that reports of several senders about the same endpoints do not
 /// deadlock.
 const LOCK: &str =
@@ -89,6 +95,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("all_endpoints_of_owner", LIST_OF_OWNER),
     ("all_endpoint_changes", CHANGES),
     ("update_endpoint", UPDATE),
+    ("purge_endpoints", PURGE),
     ("lock_endpoints", LOCK),
     ("report_health", REPORT),
 ];
@@ -177,6 +184,18 @@ pub(super) async fn changes(
     limit: u32,
 ) -> Result<Vec<WebhookChange>, Failure> {
     collect(&connection.query(CHANGES, &[&after, &i64::from(limit)]).await?, change_of)
+}
+
+pub(super) async fn purge(
+    connection: &Connection,
+    known: WebhookRevision,
+    deleted_until: Timestamp,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let parameters: [&(dyn ToSql + Sync); 3] =
+        [&known, &clamped_nanoseconds(deleted_until), &i64::from(limit)];
+    let purged = connection.execute(PURGE, &parameters).await?;
+    Ok(u32::try_from(purged).unwrap_or(limit))
 }
 
 pub(super) async fn report(

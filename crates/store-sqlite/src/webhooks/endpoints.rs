@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::WebhookEndpointId;
+use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{
     PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookHealth, WebhookOwner, WebhookRevision,
     WebhookUpdate, WebhookUpdated,
-    encoding::{WEBHOOK_FORMAT, exact_nanoseconds, stored_version},
+    encoding::{WEBHOOK_FORMAT, clamped_nanoseconds, exact_nanoseconds, stored_version},
     least_revision,
 };
 use dabba_store_sql::{
@@ -62,6 +62,11 @@ pub(crate) const UPDATE: &str = "\
     UPDATE webhook_endpoints SET settings = ?2, format = max(format, ?3), version = ?4, revision = ?5, positioned = ?6, \
         deleted_at_ns = ?7 \
     WHERE id = ?1";
+
+/// Parameters: revision, time of the deletion, limit.
+pub(crate) const PURGE: &str = "\
+    DELETE FROM webhook_endpoints WHERE id IN ( \
+        SELECT id FROM webhook_endpoints WHERE revision <= ?1 AND deleted_at_ns <= ?2 ORDER BY revision LIMIT ?3)";
 
 /// Keeps the later of two times.
 pub(crate) const REPORT_SUCCESS: &str = "\
@@ -161,6 +166,17 @@ pub(super) fn changes(
 ) -> Result<Vec<WebhookChange>, Failure> {
     let mut statement = connection.prepare_cached(CHANGES)?;
     collect(statement.query(params![after, limit])?, |row| change_of(row))
+}
+
+pub(super) fn purge(
+    transaction: &Transaction<'_>,
+    known: WebhookRevision,
+    deleted_until: Timestamp,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let parameters = params![known, clamped_nanoseconds(deleted_until), limit];
+    let purged = transaction.prepare_cached(PURGE)?.execute(parameters)?;
+    Ok(u32::try_from(purged).unwrap_or(limit))
 }
 
 pub(super) fn report(
