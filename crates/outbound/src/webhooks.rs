@@ -1,9 +1,10 @@
 //! Webhooks: delivery of events to servers of others.
 //!
-//! A [`WebhookSender`] runs one supervised part per shard. The part takes the lease of the shard, and then is the only
-//! writer of the positions and failures of the shard (see [`dabba_store::ConsumerStore`]). A *session* is the time
-//! during which it holds the lease. All state of a session is in memory and belongs to one task, which does everything
-//! except the requests themselves; a session that ends leaves nothing behind but its checkpoints.
+//! A [`WebhookSender`] runs one supervised part per shard, and one that purges deleted endpoints. The part of a shard
+//! takes the lease of the shard, and then is the only writer of the positions and failures of the shard (see
+//! [`dabba_store::ConsumerStore`]). A *session* is the time during which it holds the lease. All state of a session is
+//! in memory and belongs to one task, which does everything except the requests themselves; a session that ends leaves
+//! nothing behind but its checkpoints.
 //!
 //! | module | content |
 //! |---|---|
@@ -16,6 +17,7 @@
 //! | `journal` | what the next checkpoint writes |
 //! | `message` | bodies, headers and the judgement of responses |
 //! | `orders` | the whole orders in deliveries with the payload `order` |
+//! | `purge` | deleted endpoints, which leave the directory |
 //! | [`signature`] | signatures |
 //!
 //! # Order
@@ -38,6 +40,7 @@ pub mod limits;
 mod message;
 mod metrics;
 mod orders;
+mod purge;
 mod schedule;
 mod sender;
 mod session;

@@ -40,6 +40,7 @@
 //! | `plant`, `sabotage` | deliberate defects |
 //! | `coverage` | the marks |
 //! | `problem` | problems, with the invariants that they violate |
+//! | `watch` | panics and hangs of the simulation itself |
 
 mod chaos;
 mod coverage;
@@ -55,6 +56,7 @@ mod server;
 mod store;
 mod users;
 mod verify;
+mod watch;
 mod world;
 
 use std::{
@@ -197,9 +199,17 @@ impl fmt::Display for SimulationError {
 
 impl std::error::Error for SimulationError {}
 
-/// Simulates orders on empty stores, one for each of the [`SHARDS`], and closes the stores. Blocks the thread, which
-/// must not belong to a Tokio runtime.
+/// Simulates orders on empty stores, one for each of the [`SHARDS`], and closes the stores. Blocks the thread. A panic
+/// of the simulation is an error, as is a simulation that does not end within a limit of real time.
 pub fn simulate(
+    stores: &[Arc<dyn Store>],
+    options: &SimulationOptions,
+) -> Result<SimulationReport, SimulationError> {
+    let (stores, options) = (stores.to_vec(), *options);
+    watch::watched(options.seed, watch::time_limit(&options), move || simulate_now(&stores, &options))
+}
+
+fn simulate_now(
     stores: &[Arc<dyn Store>],
     options: &SimulationOptions,
 ) -> Result<SimulationReport, SimulationError> {

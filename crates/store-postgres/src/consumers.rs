@@ -15,6 +15,7 @@ use dabba_store::{
 use dabba_store_sql::{
     StoredRow as _,
     consumers::{EncodedPlace, SHARED, own_position_of, position_of},
+    position_columns,
 };
 use tokio_postgres::types::ToSql;
 
@@ -75,13 +76,14 @@ const RELEASE: &str = concat!(
     moment!("$3")
 );
 
-const FIND_POSITION: &str = "\
-    SELECT incarnation, transaction_number, sequence, known, updated_at_ns FROM feed_consumers \
-    WHERE group_name = $1 AND consumer = $2";
+const FIND_POSITION: &str =
+    concat!("SELECT ", position_columns!(), " FROM feed_consumers WHERE group_name = $1 AND consumer = $2");
 
-const FIND_OWN_POSITIONS: &str = "\
-    SELECT consumer, incarnation, transaction_number, sequence, known, updated_at_ns FROM feed_consumers \
-    WHERE group_name = $1 AND consumer > $2 ORDER BY consumer LIMIT $3";
+const FIND_OWN_POSITIONS: &str = concat!(
+    "SELECT consumer, ",
+    position_columns!(),
+    " FROM feed_consumers WHERE group_name = $1 AND consumer > $2 ORDER BY consumer LIMIT $3"
+);
 
 macro_rules! set_positions {
     ($known:literal) => {

@@ -57,6 +57,7 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("webhook_endpoints", "SELECT"),
     ("webhook_endpoints", "INSERT"),
     ("webhook_endpoints", "UPDATE"),
+    ("webhook_endpoints", "DELETE"),
     ("webhook_counter", "SELECT"),
     ("webhook_counter", "INSERT"),
     ("webhook_counter", "UPDATE"),

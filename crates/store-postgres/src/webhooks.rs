@@ -75,6 +75,20 @@ impl WebhookStore for PostgresStore {
         self.read(async |connection| endpoints::changes(connection, after, limit).await).await
     }
 
+    async fn purge_webhook_endpoints(
+        &self,
+        known: WebhookRevision,
+        deleted_until: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        self.in_transaction(|connection| async move {
+            self.require_consumers()?;
+            shard::require_directory(&connection).await?;
+            endpoints::purge(&connection, known, deleted_until, limit).await
+        })
+        .await
+    }
+
     async fn report_webhook_health(
         &self,
         reports: &[(WebhookEndpointId, WebhookHealth)],

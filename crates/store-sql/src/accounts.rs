@@ -28,8 +28,15 @@ pub fn account_of<'row>(row: impl StoredRow<'row>) -> Result<Account, StoreError
     })
 }
 
-/// Returns the API key of a row with these columns: `id`, `account_id`, `name`, `scopes`, `as_of`, `created_at_ns`,
-/// `created_by`, `expires_at_ns`, `revoked_at_ns`, `last_used_at_ns`.
+/// Columns of [`api_key_of`](crate::accounts::api_key_of), in its order.
+#[macro_export]
+macro_rules! api_key_columns {
+    () => {
+        "id, account_id, name, scopes, as_of, created_at_ns, created_by, expires_at_ns, revoked_at_ns, last_used_at_ns"
+    };
+}
+
+/// Returns the API key of a row with the columns of [`api_key_columns`](crate::api_key_columns).
 pub fn api_key_of<'row>(row: impl StoredRow<'row>) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.id(0)?,

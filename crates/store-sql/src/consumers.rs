@@ -7,8 +7,16 @@ use crate::{StoredRow, corrupt};
 /// Name under which the position of a group itself is stored. No consumer has this name.
 pub const SHARED: &str = "";
 
-/// Returns the position of a row with these columns, the first of which is `first`: `incarnation`,
-/// `transaction_number`, `sequence`, `known`, `updated_at_ns`.
+/// Columns of [`position_of`](crate::consumers::position_of), in its order.
+#[macro_export]
+macro_rules! position_columns {
+    () => {
+        "incarnation, transaction_number, sequence, known, updated_at_ns"
+    };
+}
+
+/// Returns the position of a row with the columns of [`position_columns`](crate::position_columns), the first of which
+/// is `first`.
 pub fn position_of<'row>(row: impl StoredRow<'row>, first: usize) -> Result<StoredPosition, StoreError> {
     let incarnation = row.text(first)?.parse().map_err(corrupt)?;
     let position =

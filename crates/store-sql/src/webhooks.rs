@@ -17,9 +17,22 @@ use crate::{
     corrupt,
 };
 
-/// Returns the endpoint of a row with these columns: `id`, `owner_id`, `settings`, `format`, `version`, `revision`,
-/// `positioned`, `created_at_ns`, `created_by`, `deleted_at_ns`, `last_success_at_ns`, `last_failure_at_ns`,
-/// `last_status`, `last_error`. An error names the endpoint.
+/// Columns of [`endpoint_of`](crate::webhooks::endpoint_of), in its order. The parameter is the expression of the
+/// settings as a text.
+#[macro_export]
+macro_rules! webhook_endpoint_columns {
+    ($settings:literal) => {
+        concat!(
+            "id, owner_id, ",
+            $settings,
+            ", format, version, revision, positioned, created_at_ns, created_by, deleted_at_ns, \
+             last_success_at_ns, last_failure_at_ns, last_status, last_error"
+        )
+    };
+}
+
+/// Returns the endpoint of a row with the columns of [`webhook_endpoint_columns`](crate::webhook_endpoint_columns). An
+/// error names the endpoint.
 pub fn endpoint_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookEndpoint, StoreError> {
     let id: WebhookEndpointId = row.id(0)?;
     let name = || format!("webhook endpoint {id}");
@@ -114,8 +127,16 @@ pub fn update_of(endpoint: WebhookEndpoint) -> (WebhookUpdated, Written) {
     (WebhookUpdated::Done(Box::new(endpoint)), Some(written))
 }
 
-/// Returns the failure of a row with these columns: `endpoint_id`, `order_id`, `next_version`, `attempts`,
-/// `next_attempt_at_ns`, `first_failed_at_ns`, `failed_at_ns`, `status`, `error`, `dead_at_ns`.
+/// Columns of [`failure_of`](crate::webhooks::failure_of), in its order.
+#[macro_export]
+macro_rules! webhook_failure_columns {
+    () => {
+        "endpoint_id, order_id, next_version, attempts, next_attempt_at_ns, first_failed_at_ns, failed_at_ns, status, \
+         error, dead_at_ns"
+    };
+}
+
+/// Returns the failure of a row with the columns of [`webhook_failure_columns`](crate::webhook_failure_columns).
 pub fn failure_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookFailure, StoreError> {
     let fault =
         WebhookFault { at: row.timestamp(6)?, status: status_of(row, 7)?, error: row.text(8)?.to_owned() };
@@ -162,8 +183,20 @@ impl EncodedFailure {
     }
 }
 
-/// Returns the attempt of a row with these columns: `endpoint_id`, `at_ns`, `order_id`, `version`, `duration_ms`,
-/// `status`, `error`, `events`. An attempt without `error` succeeded.
+/// Maximum number of attempts in a log, for failed attempts (`true`) and for successful ones.
+pub const LOG_LIMITS: [(bool, u32); 2] =
+    [(true, WebhookAttempt::MAX_FAILED), (false, WebhookAttempt::MAX_DELIVERED)];
+
+/// Columns of [`attempt_of`](crate::webhooks::attempt_of), in its order.
+#[macro_export]
+macro_rules! webhook_attempt_columns {
+    () => {
+        "endpoint_id, at_ns, order_id, version, duration_ms, status, error, events"
+    };
+}
+
+/// Returns the attempt of a row with the columns of [`webhook_attempt_columns`](crate::webhook_attempt_columns). An
+/// attempt without `error` succeeded.
 pub fn attempt_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookAttempt, StoreError> {
     let status = status_of(row, 5)?;
     let outcome = match row.optional_text(6)? {

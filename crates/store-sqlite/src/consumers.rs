@@ -11,6 +11,7 @@ use dabba_store::{
 use dabba_store_sql::{
     StoredRow as _,
     consumers::{EncodedPlace, SHARED, own_position_of, position_of},
+    position_columns,
 };
 use rusqlite::{Transaction, params};
 
@@ -42,13 +43,14 @@ pub(crate) const RELEASE: &str =
 pub(crate) const IS_HELD: &str =
     "SELECT 1 FROM feed_leases WHERE group_name = ?1 AND token = ?2 AND until_ns > ?3";
 
-pub(crate) const FIND_POSITION: &str = "\
-    SELECT incarnation, transaction_number, sequence, known, updated_at_ns FROM feed_consumers \
-    WHERE group_name = ?1 AND consumer = ?2";
+pub(crate) const FIND_POSITION: &str =
+    concat!("SELECT ", position_columns!(), " FROM feed_consumers WHERE group_name = ?1 AND consumer = ?2");
 
-pub(crate) const FIND_OWN_POSITIONS: &str = "\
-    SELECT consumer, incarnation, transaction_number, sequence, known, updated_at_ns FROM feed_consumers \
-    WHERE group_name = ?1 AND consumer > ?2 ORDER BY consumer LIMIT ?3";
+pub(crate) const FIND_OWN_POSITIONS: &str = concat!(
+    "SELECT consumer, ",
+    position_columns!(),
+    " FROM feed_consumers WHERE group_name = ?1 AND consumer > ?2 ORDER BY consumer LIMIT ?3"
+);
 
 macro_rules! set_position {
     ($known:literal) => {

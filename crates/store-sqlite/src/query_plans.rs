@@ -96,6 +96,7 @@ const STATEMENTS: &[&str] = &[
     endpoints::HAS_MAXIMUM,
     endpoints::LIST,
     endpoints::LIST_OF_OWNER,
+    endpoints::PURGE,
     endpoints::REPORT_FAILURE,
     endpoints::REPORT_SUCCESS,
     endpoints::UPDATE,

@@ -81,6 +81,15 @@ impl WebhookStore for SqliteStore {
         self.readers.read(move |connection| endpoints::changes(connection, after, limit)).await
     }
 
+    async fn purge_webhook_endpoints(
+        &self,
+        known: WebhookRevision,
+        deleted_until: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        self.writer.write(move |transaction| endpoints::purge(transaction, known, deleted_until, limit)).await
+    }
+
     async fn report_webhook_health(
         &self,
         reports: &[(WebhookEndpointId, WebhookHealth)],

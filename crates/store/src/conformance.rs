@@ -286,6 +286,8 @@ properties! { $
         a_revoked_caller_writes_no_webhook_endpoint,
         no_change_of_a_webhook_endpoint_is_missed,
         the_health_of_a_webhook_endpoint_is_the_latest,
+        concurrent_reports_of_the_same_health_succeed,
+        only_forgotten_webhook_endpoints_are_purged,
     }
     webhook_deliveries {
         a_webhook_failure_is_stored_exactly,

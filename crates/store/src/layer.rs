@@ -298,6 +298,7 @@ layer! {
             update: &WebhookUpdate, claim: Option<ClaimAt<'_>>
         ) -> UnderKey<WebhookUpdated>;
         Other webhook_changes(after: WebhookRevision, limit: u32) -> Vec<WebhookChange>;
+        Other purge_webhook_endpoints(known: WebhookRevision, deleted_until: Timestamp, limit: u32) -> u32;
         Other report_webhook_health(reports: &[(WebhookEndpointId, WebhookHealth)]) -> ();
         Other webhook_failures_of(shard: usize, keys: &[(WebhookEndpointId, OrderId)]) -> Vec<WebhookFailure>;
         Other due_webhook_failures(

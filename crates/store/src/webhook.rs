@@ -68,8 +68,8 @@ pub trait WebhookStore: Send + Sync {
         claim: Option<ClaimAt<'_>>,
     ) -> Result<UnderKey<WebhookUpdated>, StoreError>;
 
-    /// Returns a page of the latest change of each endpoint after a revision, ordered by revision, deleted endpoints
-    /// included. An endpoint that changes again moves to its new revision.
+    /// Returns a page of the latest change of each endpoint after a revision, ordered by revision. Includes deleted
+    /// endpoints until they are purged. An endpoint that changes again moves to its new revision.
     ///
     /// Revisions become visible in their order: a caller that has read a revision never finds a lower one later,
     /// whatever concurrent writers do.
@@ -78,6 +78,20 @@ pub trait WebhookStore: Send + Sync {
         after: WebhookRevision,
         limit: u32,
     ) -> Result<Vec<WebhookChange>, StoreError>;
+
+    /// Removes at most `limit` endpoints that were deleted at a time up to `deleted_until`, by a change with a revision
+    /// up to `known`. Returns the number of removed endpoints, which is below `limit` only if no more remain, or if
+    /// another caller removes them now.
+    ///
+    /// The caller guarantees that every shard has carried out the changes up to `known`:
+    /// [`crate::StoredPosition::known`] of the position that the group of all endpoints shares. A sender that does not
+    /// know of the deletion would not learn of it.
+    async fn purge_webhook_endpoints(
+        &self,
+        known: WebhookRevision,
+        deleted_until: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError>;
 
     /// Adds to the health of endpoints: the later of two times stays. Changes neither versions nor revisions, so that
     /// no sender reads the endpoints again. Ignores unknown endpoints.

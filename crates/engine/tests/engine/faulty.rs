@@ -89,6 +89,8 @@ pub(crate) struct FaultyStore {
     /// The sizes of all batches begun.
     pub(crate) batches: Mutex<Vec<usize>>,
     pub(crate) catalogue_loads: AtomicU64,
+    /// Number of searches for API keys.
+    pub(crate) key_searches: AtomicU64,
     /// Number of pings.
     pub(crate) pings: Watched<u64>,
     /// Gate of pings.
@@ -160,6 +162,7 @@ impl FaultyStore {
             catalogue_gate: Gate::new(),
             batches: Mutex::default(),
             catalogue_loads: AtomicU64::new(0),
+            key_searches: AtomicU64::new(0),
             pings: Watched::new(0),
             ping_gate: Gate::new(),
             revisions_gate: Gate::new(),
@@ -394,6 +397,7 @@ impl StoreLayer for FaultyStore {
     }
 
     async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+        self.key_searches.fetch_add(1, Ordering::SeqCst);
         if self.hides_accounts.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }

@@ -11,6 +11,7 @@ use dabba_engine::{
     KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, Principal, Registration, Scope, ServiceRegistration,
 };
 use dabba_store::{ApiKeyStore as _, PageSize};
+use futures::future::join_all;
 use jiff::SignedDuration;
 
 use crate::{
@@ -47,7 +48,7 @@ async fn caller(engine: &Engine, secret: &ApiKeySecret) -> Result<Principal, Err
 }
 
 async fn found(engine: &Engine, secret: &ApiKeySecret) -> Result<Option<FoundKey>, Error> {
-    match engine.accounts.cached_key(secret).await {
+    match engine.accounts.cached_key(secret) {
         Some(cached) => Ok(cached),
         None => engine.accounts.read_key(secret).await,
     }
@@ -190,6 +191,24 @@ async fn an_unknown_key_is_searched_for_once() {
     assert!(found(&world.engine, &secret).await.unwrap().is_none());
     world.store.hides_accounts.store(true, Ordering::SeqCst);
     assert!(found(&world.engine, &secret).await.unwrap().is_none());
+}
+
+/// Proves that concurrent requests with the same key search for it once, whether it exists or not.
+#[tokio::test]
+async fn concurrent_requests_search_for_a_key_once() {
+    let world = World::new().await;
+    let other = World::new().await;
+    let (_, known) = service(&world, Role::Restaurant, request()).await;
+    service(&other, Role::Restaurant, request()).await;
+    let (_, unknown) = service(&other, Role::Restaurant, request()).await;
+    let engine = world.second_engine();
+    for (secret, is_known) in [(known, true), (unknown, false)] {
+        world.store.key_searches.store(0, Ordering::SeqCst);
+        for key in join_all((0..20).map(|_| engine.accounts.read_key(&secret))).await {
+            assert_eq!(key.unwrap().is_some(), is_known);
+        }
+        assert_eq!(world.store.key_searches.load(Ordering::SeqCst), 1);
+    }
 }
 
 /// Proves that a key expires at its time by the server's clock, and that an expiry in the past or too far away is refused.

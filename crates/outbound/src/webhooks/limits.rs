@@ -111,7 +111,7 @@ pub const AGE_CHECK_INTERVAL: Duration = Duration::from_mins(10);
 /// Maximum time by which `Retry-After` delays an attempt.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// Maximum size of the events of a batch. A batch has at least one event, whatever its size.
+/// Maximum size of the events of a batch, with their orders. A batch has at least one event, whatever its size.
 pub const MAX_BATCH_BYTES: usize = 1 << 20;
 
 /// Assumed size of the envelope of an event, for [`MAX_BATCH_BYTES`].
@@ -152,6 +152,16 @@ pub const STEPS_TIME: Duration = Duration::from_secs(1);
 
 /// Number of failures deleted in one step for a deleted endpoint.
 pub const FORGET_STEP: u32 = 500;
+
+/// Time for which a deleted endpoint stays in the directory at least. A shard that is restored from a backup of this
+/// time still learns of the deletion.
+pub const KEEP_DELETED: Duration = Duration::from_hours(30 * 24);
+
+/// Interval at which each process purges deleted endpoints.
+pub const PURGE_INTERVAL: Duration = Duration::from_hours(6);
+
+/// Maximum number of deleted endpoints that one call purges.
+pub const PURGE_STEP: u32 = 500;
 
 /// Maximum number of failures that a step of a revival changes. A turn of the loop makes at most one step per endpoint.
 pub const REVIVAL_STEP: u32 = 500;

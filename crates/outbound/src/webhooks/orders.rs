@@ -20,7 +20,10 @@ use futures::{FutureExt as _, future::try_join_all};
 use serde_json::value::RawValue;
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::limits::{MAX_HISTORY_READS, MAX_ORDER_STATES, ORDERS_TIMEOUT, STORE_TIMEOUT};
+use super::{
+    limits::{MAX_BATCH_BYTES, MAX_HISTORY_READS, MAX_ORDER_STATES, ORDERS_TIMEOUT, STORE_TIMEOUT},
+    target::size_of_event,
+};
 
 /// Represents orders for the owners of endpoints.
 #[async_trait]
@@ -76,8 +79,9 @@ impl OrderStates {
         Self { store, kept: Mutex::default(), reads: Semaphore::new(MAX_HISTORY_READS) }
     }
 
-    /// Returns the JSON of the order after each event, or why an order cannot be represented: a text for the owner of
-    /// the endpoint. Never panics, and ends within [`ORDERS_TIMEOUT`].
+    /// Returns the JSON of the order after each of the first events, as many as fit in [`MAX_BATCH_BYTES`] with their
+    /// orders, at least one; or why an order cannot be represented: a text for the owner of the endpoint. Never panics,
+    /// and ends within [`ORDERS_TIMEOUT`].
     pub(super) async fn rendered(
         &self,
         renderer: &dyn OrderRenderer,
@@ -110,12 +114,17 @@ impl OrderStates {
         }
         let reads = wanted.iter().map(|(order, events)| self.after(*order, events));
         let states: States = try_join_all(reads).await?.into_iter().flatten().collect();
-        let mut rendered = Vec::with_capacity(events.len());
+        let (mut rendered, mut bytes) = (Vec::with_capacity(events.len()), 0_usize);
         for event in events {
             let (order, version) = (event.order_id, event.version);
             let state = states.get(&(order, version)).ok_or_else(|| damaged(order, version))?;
             let json = renderer.render(state, viewer).await;
-            rendered.push(json.map_err(|error| unsendable(order, version, &error))?);
+            let json = json.map_err(|error| unsendable(order, version, &error))?;
+            bytes += size_of_event(event) + json.get().len();
+            if bytes > MAX_BATCH_BYTES && !rendered.is_empty() {
+                break;
+            }
+            rendered.push(json);
         }
         Ok(rendered)
     }

@@ -8,7 +8,10 @@ use dabba_store::{
     AttemptOutcome, ConsumerName, FeedLease, LeaseRequest, LeaseTaken, Need, Part, Store, StoreError,
     Supervisor,
 };
-use futures::{FutureExt as _, future::join_all};
+use futures::{
+    FutureExt as _,
+    future::{join, join_all},
+};
 use tokio::{
     sync::Notify,
     time::{sleep, timeout},
@@ -46,7 +49,7 @@ pub struct WebhookPorts {
 
 /// Sends webhooks. One per process; any number of processes may share a store.
 pub struct WebhookSender {
-    ports: Arc<WebhookPorts>,
+    pub(super) ports: Arc<WebhookPorts>,
     metrics: Arc<WebhookMetrics>,
     holder: ConsumerName,
     /// One per shard. A signal ends the pause between two reads of the feed.
@@ -103,8 +106,8 @@ impl WebhookSender {
         }
     }
 
-    /// Sends the events of all shards until `stop` is ready. Dropping the future ends everything at once; the events
-    /// since the last checkpoint are then delivered again.
+    /// Sends the events of all shards, and purges deleted endpoints, until `stop` is ready. Dropping the future ends
+    /// everything at once; the events since the last checkpoint are then delivered again.
     pub async fn run(self: Arc<Self>, stop: impl Future<Output = ()> + Send) {
         let stop = stop.shared();
         let shards = self.ports.store.shard_names().into_iter().enumerate().map(|(shard, name)| {
@@ -115,7 +118,12 @@ impl WebhookSender {
                 sender.ports.supervisor.run(&part, run).await;
             }
         });
-        join_all(shards).await;
+        let part = self.ports.supervisor.part("webhook_purge", Need::Helpful);
+        let purge = || async {
+            self.purge_repeatedly(&part, stop.clone()).await;
+            Ok(())
+        };
+        join(join_all(shards), self.ports.supervisor.run(&part, purge)).await;
     }
 
     /// Takes the lease of a shard whenever it is free, and works while it has the lease.

@@ -138,7 +138,7 @@ pub(super) enum Ended {
 }
 
 /// Runs a call of the store for a limited time.
-async fn limited<T>(
+pub(super) async fn limited<T>(
     call: Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + '_>>,
 ) -> Result<T, StoreError> {
     let unavailable = || StoreError::Unavailable("it did not answer the sender of webhooks in time".into());

@@ -260,14 +260,20 @@ impl Target {
         taken
     }
 
-    /// Puts events of a request back to the front of their lanes, to be sent alone.
+    /// Puts events of a request back to the front of their lanes.
     pub(super) fn put_back(&mut self, taken: Vec<Queued>) {
         self.queued += taken.len();
         for queued in taken.into_iter().rev() {
-            let lane = self.lanes.entry(queued.event.order_id).or_default();
-            lane.alone += 1;
-            lane.queue.push_front(queued);
+            self.lanes.entry(queued.event.order_id).or_default().queue.push_front(queued);
         }
+    }
+
+    /// Puts events of a request back to the front of their lanes, to be sent alone.
+    pub(super) fn put_back_alone(&mut self, taken: Vec<Queued>) {
+        for queued in &taken {
+            self.lanes.entry(queued.event.order_id).or_default().alone += 1;
+        }
+        self.put_back(taken);
     }
 
     /// Ends the request of a lane. Returns whether the lane is empty and comes from the history.
@@ -322,8 +328,8 @@ impl Target {
     }
 }
 
-/// Returns about how many bytes an event adds to a body.
-fn size_of_event(event: &FeedEvent) -> usize {
+/// Returns about how many bytes an event adds to a body, without its order.
+pub(super) fn size_of_event(event: &FeedEvent) -> usize {
     ENVELOPE_BYTES + event.actor.len() + event.data.as_ref().map_or(0, |data| data.len())
 }
 

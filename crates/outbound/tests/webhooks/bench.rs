@@ -46,16 +46,33 @@ pub(crate) struct VirtualClock {
     start: Timestamp,
     began: Instant,
     ahead: Mutex<SignedDuration>,
+    /// The task of the sender, while the next call of any other task panics: that of a request that is being built.
+    panics_outside: Mutex<Option<tokio::task::Id>>,
 }
 
 impl VirtualClock {
     pub(crate) fn advance(&self, by: SignedDuration) {
         *self.ahead.lock().unwrap() += by;
     }
+
+    /// Lets the next request of a sender panic while it is built.
+    pub(crate) fn panic_in_request(&self, sender: &JoinHandle<()>) {
+        *self.panics_outside.lock().unwrap() = Some(sender.id());
+    }
+
+    /// Returns whether the request has panicked.
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.panics_outside.lock().unwrap().is_none()
+    }
 }
 
 impl Clock for VirtualClock {
     fn now(&self) -> Timestamp {
+        if let Some(task) = tokio::task::try_id() {
+            let panicking = self.panics_outside.lock().unwrap().take_if(|spared| *spared != task);
+            // The lock is not held during the panic.
+            assert_eq!(panicking, None, "a planted panic");
+        }
         self.start + self.began.elapsed() + *self.ahead.lock().unwrap()
     }
 }
@@ -97,6 +114,8 @@ pub(crate) enum Fault {
     Fails,
     /// The call waits until it is released.
     Waits(Arc<Notify>),
+    /// The call takes this time.
+    Slow(Duration),
 }
 
 impl Probe {
@@ -137,6 +156,10 @@ impl Probe {
         match trap.fault {
             Fault::Waits(released) => {
                 released.notified().await;
+                Ok(())
+            }
+            Fault::Slow(time) => {
+                tokio::time::sleep(time).await;
                 Ok(())
             }
             Fault::Fails if moment == Moment::Before => {
@@ -210,6 +233,8 @@ pub(crate) struct Renderer {
     pub(crate) failing: Mutex<BTreeSet<OrderId>>,
     /// Order whose representation panics.
     pub(crate) panicking: Mutex<Option<OrderId>>,
+    /// Number of bytes by which each order is larger.
+    pub(crate) padding: AtomicUsize,
 }
 
 #[async_trait]
@@ -222,8 +247,20 @@ impl OrderRenderer for Renderer {
             return Err("a planted fault".to_owned());
         }
         let Order { id, version, status, .. } = order;
-        Ok(to_raw_value(&json!({"id": id, "version": version, "status": status, "viewer": viewer})).unwrap())
+        let padding = "x".repeat(self.padding.load(Ordering::Relaxed));
+        let represented =
+            json!({"id": id, "version": version, "status": status, "viewer": viewer, "padding": padding});
+        Ok(to_raw_value(&represented).unwrap())
     }
+}
+
+/// Returns a new embedded store, with its directory.
+pub(crate) fn embedded() -> (tempfile::TempDir, Arc<dyn Store>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("dabba.db");
+    SqliteStore::migrate(&path).unwrap();
+    let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+    (directory, Arc::new(store))
 }
 
 /// Everything that a test needs.
@@ -243,11 +280,8 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn new(seed: u64) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("dabba.db");
-        SqliteStore::migrate(&path).unwrap();
-        let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
-        Self { _directory: Some(directory), ..Self::on(Arc::new(store), seed) }
+        let (directory, store) = embedded();
+        Self { _directory: Some(directory), ..Self::on(store, seed) }
     }
 
     /// Returns a bench on a store.
@@ -255,7 +289,12 @@ impl Bench {
         let probe = Arc::<Probe>::default();
         let mut world = World::new(seed);
         let restaurant = world.restaurant_id();
-        let clock = VirtualClock { start: world.now(), began: Instant::now(), ahead: Mutex::default() };
+        let clock = VirtualClock {
+            start: world.now(),
+            began: Instant::now(),
+            ahead: Mutex::default(),
+            panics_outside: Mutex::default(),
+        };
         Self {
             world,
             store: Arc::new(Still(store, Arc::clone(&probe))),

@@ -68,6 +68,69 @@ async fn a_retry_that_fails_at_an_old_url_does_not_postpone() {
     sender.abort();
 }
 
+/// Time after which a sender knows a change of an endpoint.
+const KNOWN: Duration = Duration::from_secs(2);
+
+/// Proves that a success at an old URL decides its own deliveries only: it does not close the breaker of the new URL,
+/// and is not in the health of the endpoint.
+#[tokio::test(start_paused = true)]
+async fn a_success_at_an_old_url_does_not_close_the_breaker_of_the_new_one() {
+    let mut bench = Bench::new(44);
+    bench.endpoints.script(NEW, always(5, Answer::Refused));
+    let id = bench.endpoint(URL, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(URL, seconds(10)).await;
+    bench.endpoints.script(URL, always(7_000, Answer::Status(200)));
+    let (calls, accepted) = (bench.endpoints.calls(URL).len(), bench.endpoints.accepted(URL).len());
+    bench.place().await;
+    bench.until(seconds(5), "the request", || bench.endpoints.calls(URL).len() > calls).await;
+    let changed_at = bench.clock.now();
+    bench.change(id, false, |endpoint| endpoint.settings.url = NEW.to_owned()).await;
+    bench.pass(KNOWN).await;
+    for _ in 0..8 {
+        bench.place().await;
+    }
+    bench.until(seconds(2), "an open breaker", || bench.endpoints.calls(NEW).len() >= 5).await;
+    bench.pass(seconds(1)).await;
+    let calls = bench.endpoints.calls(NEW).len();
+    assert_eq!(bench.endpoints.accepted(URL).len(), accepted, "the success comes later");
+    bench.until(seconds(10), "the success", || bench.endpoints.accepted(URL).len() > accepted).await;
+    bench.pass(seconds(1)).await;
+    assert_eq!(bench.endpoints.calls(NEW).len(), calls, "the breaker is open");
+    // Longer than the interval at which the health of endpoints is written.
+    bench.pass(seconds(70)).await;
+    let health = bench.store.webhook_endpoint(id).await.unwrap().unwrap().health;
+    assert!(health.last_success.is_none_or(|at| at < changed_at), "{health:?}");
+    assert!(health.last_failure.is_some(), "{health:?}");
+    sender.abort();
+}
+
+/// Proves that a success at an old URL does not prove the new URL, which gets one request at a time until its first
+/// success, and that the delivery is not repeated there.
+#[tokio::test(start_paused = true)]
+async fn a_success_at_an_old_url_does_not_prove_the_new_one() {
+    let mut bench = Bench::new(46);
+    bench.endpoints.script(NEW, always(5_000, Answer::Status(200)));
+    let id = bench.endpoint(URL, always(4_000, Answer::Status(200)), |_| {}).await;
+    let sender = bench.start();
+    let order = bench.place().await.to_string();
+    bench.until(seconds(5), "the request", || !bench.endpoints.calls(URL).is_empty()).await;
+    bench.change(id, false, |endpoint| endpoint.settings.url = NEW.to_owned()).await;
+    bench.pass(KNOWN).await;
+    for _ in 0..5 {
+        bench.place().await;
+    }
+    bench.until(seconds(10), "a request to the new URL", || !bench.endpoints.calls(NEW).is_empty()).await;
+    bench.pass(seconds(4)).await;
+    assert_eq!(bench.endpoints.calls(NEW).len(), 1, "the new URL is not proven");
+    bench.until(seconds(30), "many requests", || bench.endpoints.calls(NEW).len() > 5).await;
+    assert_eq!(bench.endpoints.accepted(URL), [(order.clone(), 1)]);
+    let repeated = bench.endpoints.calls(NEW).iter().any(|call| call.events.contains(&(order.clone(), 1)));
+    assert!(!repeated, "the delivery was decided");
+    sender.abort();
+}
+
 /// What an owner does to end a pause.
 #[derive(Clone, Copy, Debug)]
 enum Ending {

@@ -2,10 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dabba_outbound::webhooks::limits::{LEASE, STORE_TIMEOUT};
 use dabba_store::{ConsumerName, ShardMap, ShardRange, ShardedStore, Store, conformance::builders::World};
 use dabba_testkit::postgres;
 use jiff::SignedDuration;
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 
 use crate::{
     bench::{Bench, Fault, Moment},
@@ -21,7 +26,11 @@ const BATCHED: &str = "https://batched.example/";
 
 /// Returns a store of two shards, each a PostgreSQL database.
 async fn two_databases() -> Arc<dyn Store> {
-    let (north, south) = (postgres()().await, postgres()().await);
+    two_shards(postgres()().await, postgres()().await)
+}
+
+/// Returns a store of two shards.
+pub(crate) fn two_shards(north: Arc<dyn Store>, south: Arc<dyn Store>) -> Arc<dyn Store> {
     let shard = |name: &str, buckets: &str| ShardRange {
         name: name.to_owned(),
         buckets: buckets.parse().unwrap(),
@@ -189,4 +198,26 @@ async fn a_stale_holder_writes_nothing_on_sqlite() {
 async fn a_stale_holder_writes_nothing_on_postgres() {
     let store = postgres()().await;
     stale_holder(Bench::on(store, 46), Duration::from_mins(1)).await;
+}
+
+/// Proves that a lease is extended while the state of a session is read for longer than a lease lasts: the session
+/// begins, and no other sender takes the lease.
+#[tokio::test(start_paused = true)]
+async fn a_lease_lasts_while_a_session_loads_slowly() {
+    let mut bench = Bench::new(47);
+    bench.endpoint(GOOD, healthy(), |_| {}).await;
+    // Almost as long as one call may take.
+    let slow = Fault::Slow(STORE_TIMEOUT.saturating_sub(Duration::from_millis(100)));
+    let reads = ["feed_position", "own_feed_positions", "webhook_changes", "failing_webhook_endpoints"];
+    let sprung = reads.map(|method| bench.probe.trap(method, Moment::Before, slow.clone()));
+    let (began, first) = (Instant::now(), bench.start());
+    sprung[0].notified().await;
+    let second = bench.start();
+    bench.place().await;
+    bench.until_complete(GOOD, Duration::from_secs(30)).await;
+    assert!(began.elapsed() > LEASE, "the load took only {:?}", began.elapsed());
+    assert_eq!(bench.calls("own_feed_positions"), 1, "one session began");
+    assert_eq!(bench.endpoints.accepted(GOOD).len(), 2);
+    first.abort();
+    second.abort();
 }

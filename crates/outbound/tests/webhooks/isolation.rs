@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dabba_store::AttemptOutcome;
+
 use crate::{
     bench::{Bench, Fault, Moment},
     script::{Answer, always, healthy},
@@ -270,5 +272,33 @@ async fn endpoints_that_are_behind_take_turns() {
     assert!((20..=64).contains(&begun()), "{} endpoints", begun());
     bench.until(Duration::from_mins(3), "the turn of each endpoint", || begun() == urls.len()).await;
     bench.until_complete(good, Duration::from_mins(3)).await;
+    sender.abort();
+}
+
+/// Proves that a panic while a request is built is a failure of this delivery only: the endpoint receives other events,
+/// and the event is retried.
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_request_is_retried() {
+    let mut bench = Bench::new(48);
+    let url = "https://good.example/";
+    let id = bench.endpoint(url, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(url, Duration::from_secs(5)).await;
+    bench.clock.panic_in_request(&sender);
+    bench.place().await;
+    bench.until(PROMPT, "the panic", || bench.clock.has_panicked()).await;
+    let other = bench.place().await.to_string();
+    let arrived = || bench.endpoints.accepted(url).iter().any(|(of, _)| *of == other);
+    bench.until(PROMPT, "another event", arrived).await;
+    bench.until_complete(url, Duration::from_secs(10)).await;
+    bench.pass(Duration::from_secs(3)).await;
+    assert_eq!(bench.failures(id).await, []);
+    let log = bench.store.webhook_attempts(0, id).await.unwrap();
+    let failed = log.iter().filter_map(|attempt| match &attempt.outcome {
+        AttemptOutcome::Failed { error, .. } => Some(error.as_str()),
+        AttemptOutcome::Delivered { .. } => None,
+    });
+    assert_eq!(failed.collect::<Vec<_>>(), ["the request could not be made"]);
     sender.abort();
 }

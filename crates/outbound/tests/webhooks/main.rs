@@ -10,5 +10,6 @@ mod lifecycle;
 mod messages;
 mod order;
 mod payload;
+mod purge;
 mod revival;
 mod script;

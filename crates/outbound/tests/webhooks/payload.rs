@@ -1,9 +1,11 @@
 //! Deliveries with the payload `order`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use dabba_domain::{OrderId, WebhookEndpointId};
-use dabba_store::{WebhookEndpoint, WebhookOwner, WebhookPayload};
+use dabba_engine::Clock as _;
+use dabba_outbound::webhooks::limits::MAX_BATCH_BYTES;
+use dabba_store::{DisabledReason, WebhookEndpoint, WebhookOwner, WebhookPayload};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -189,5 +191,68 @@ async fn a_late_delivery_contains_the_order_as_it_was() {
     bench.endpoints.script(URL, healthy());
     bench.until_complete(URL, Duration::from_mins(1)).await;
     assert_states(&bench);
+    sender.abort();
+}
+
+/// Proves that a batch is limited by the size of its orders, that an order that is too large for it is sent alone, and
+/// that all events arrive once and in order, also after the endpoint has refused the first batch.
+#[tokio::test(start_paused = true)]
+async fn a_batch_is_limited_by_its_orders() {
+    const ORDERS: usize = 20;
+    for (padding, per_request) in [(200_000, 5), (2 * MAX_BATCH_BYTES, 1)] {
+        for fails_first in [false, true] {
+            let mut bench = Bench::new(56);
+            bench.renderer.padding.store(padding, Ordering::Relaxed);
+            let change = whole(&bench, 100);
+            let script = move |call: &Call| {
+                let is_refused = fails_first && call.number == 0;
+                (Duration::from_millis(5), Answer::Status(if is_refused { 500 } else { 200 }))
+            };
+            let id = bench.endpoint(URL, Box::new(script), change).await;
+            for _ in 0..ORDERS {
+                bench.place().await;
+            }
+            let sender = bench.start();
+            bench.until_complete(URL, Duration::from_mins(1)).await;
+            until_failures(&bench, id, 0).await;
+            let calls = bench.endpoints.calls(URL);
+            let most = calls.iter().map(|call| call.events.len()).max().unwrap();
+            assert_eq!(most, per_request, "{padding} {fails_first}");
+            if per_request > 1 {
+                assert!(calls.iter().all(|call| call.body.len() <= MAX_BATCH_BYTES));
+            }
+            assert_eq!(bench.endpoints.accepted(URL).len(), 2 * ORDERS, "an event arrived twice");
+            let limit = if fails_first { 2 * ORDERS + 1 } else { 2 * ORDERS / per_request + 2 };
+            assert!(calls.len() <= limit, "{} requests with {padding} {fails_first}", calls.len());
+            assert_states(&bench);
+            assert!(bench.endpoints.overlaps().is_empty());
+            sender.abort();
+        }
+    }
+}
+
+/// Proves that an endpoint that is detached while a batch is cut receives the rest of the batch.
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_cut_batch_arrives_after_an_outage() {
+    let mut bench = Bench::new(57);
+    bench.renderer.padding.store(200_000, Ordering::Relaxed);
+    let change = whole(&bench, 100);
+    let id = bench.endpoint(URL, always(2_000, Answer::Status(200)), change).await;
+    for _ in 0..20 {
+        bench.place().await;
+    }
+    let sender = bench.start();
+    bench.until(Duration::from_secs(10), "a request", || !bench.endpoints.calls(URL).is_empty()).await;
+    // The owner disables the endpoint while the request is in flight, and enables it again.
+    let now = bench.clock.now();
+    let disable = |endpoint: &mut WebhookEndpoint| {
+        endpoint.settings.disable(DisabledReason::Requested, now);
+    };
+    bench.change(id, false, disable).await;
+    bench.pass(Duration::from_secs(5)).await;
+    bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+    bench.until_complete(URL, Duration::from_mins(2)).await;
+    assert_states(&bench);
+    assert!(bench.endpoints.overlaps().is_empty());
     sender.abort();
 }

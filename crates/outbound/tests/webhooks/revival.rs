@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_engine::Clock as _;
 use dabba_store::{
     Checkpoint, ConsumerName, DisabledReason, FeedCursor, FeedPosition, Incarnation, LeaseRequest,
@@ -146,6 +147,47 @@ async fn enabling_retries_failures_soon() {
     sender.abort();
 }
 
+/// Writes failures, each with the time at which it is due, as an earlier lease holder would.
+async fn write_failures(bench: &Bench, rows: impl Iterator<Item = (WebhookEndpointId, OrderId, Timestamp)>) {
+    let now = bench.clock.now();
+    let holder = ConsumerName::new("earlier").unwrap();
+    let request = LeaseRequest { group: ConsumerName::webhooks(), holder };
+    let taken = bench.store.take_feed_lease(0, &request, now, now + seconds(60)).await.unwrap();
+    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is held") };
+    let fault = WebhookFault { at: now, status: None, error: "failed".to_owned() };
+    let failures = rows.map(|(endpoint, order, next_attempt_at)| WebhookFailure {
+        endpoint,
+        order,
+        next_version: 1,
+        attempts: 1,
+        next_attempt_at,
+        first_failed_at: now,
+        fault: fault.clone(),
+        dead_at: None,
+    });
+    let checkpoint = Checkpoint { failures: failures.collect(), ..Checkpoint::default() };
+    assert!(bench.store.checkpoint_feed(0, &lease, &checkpoint, now, now + seconds(60)).await.unwrap());
+    bench.store.release_feed_lease(0, &lease, now).await.unwrap();
+}
+
+/// Proves that the sender reads due failures again as soon as there is room, while more were due than it could use:
+/// none of them waits for the next periodic read, not even one that became due meanwhile.
+#[tokio::test(start_paused = true)]
+async fn due_failures_follow_each_other_at_once() {
+    let mut bench = Bench::new(38);
+    let script = always(100, Answer::Status(200));
+    let id = bench.endpoint(URL, script, |endpoint| endpoint.settings.concurrency = 1).await;
+    let (now, mut rows) = (bench.clock.now(), Vec::new());
+    for number in 0..20 {
+        rows.push((id, bench.place().await, now + Duration::from_millis(1_000 + 50 * number)));
+    }
+    write_failures(&bench, rows.into_iter()).await;
+    let sender = bench.start();
+    // Forty requests of 100 ms; with a second between two failures, they take twenty seconds.
+    bench.until_complete(URL, seconds(10)).await;
+    sender.abort();
+}
+
 /// Proves that a turn of the sender reads no more due failures than it can begin to retry.
 #[tokio::test(start_paused = true)]
 async fn due_failures_are_read_as_they_are_used() {
@@ -156,25 +198,8 @@ async fn due_failures_are_read_as_they_are_used() {
         ids.push(bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await);
     }
     let (now, orders) = (bench.clock.now(), [bench.place().await, bench.place().await, bench.place().await]);
-    let holder = ConsumerName::new("earlier").unwrap();
-    let request = LeaseRequest { group: ConsumerName::webhooks(), holder };
-    let taken = bench.store.take_feed_lease(0, &request, now, now + seconds(60)).await.unwrap();
-    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is held") };
-    let fault = WebhookFault { at: now, status: None, error: "failed".to_owned() };
-    let row = |endpoint, order| WebhookFailure {
-        endpoint,
-        order,
-        next_version: 1,
-        attempts: 1,
-        next_attempt_at: now,
-        first_failed_at: now,
-        fault: fault.clone(),
-        dead_at: None,
-    };
-    let failures = ids.iter().flat_map(|id| orders.map(|order| row(*id, order))).collect();
-    let checkpoint = Checkpoint { failures, ..Checkpoint::default() };
-    assert!(bench.store.checkpoint_feed(0, &lease, &checkpoint, now, now + seconds(60)).await.unwrap());
-    bench.store.release_feed_lease(0, &lease, now).await.unwrap();
+    let rows = ids.iter().flat_map(|id| orders.map(|order| (*id, order, now)));
+    write_failures(&bench, rows).await;
     let sender = bench.start();
     for number in 0..40 {
         bench.until_complete(&format!("https://many-{number}.example/"), seconds(60)).await;

@@ -11,6 +11,7 @@ use dabba_store::{
 use dabba_store_sql::{
     BELOW_EVERY_ID,
     accounts::{account_of, api_key_of, check_key_account, key_creation_of},
+    api_key_columns,
     claims::Written,
 };
 use tokio_postgres::types::ToSql;
@@ -27,13 +28,6 @@ use crate::{
 /// First schema version with service accounts and API keys.
 pub(super) const SCHEMA: u32 = 14;
 
-/// The columns that [`api_key_of`] reads, in its order.
-macro_rules! key_columns {
-    () => {
-        "id, account_id, name, scopes, as_of, created_at_ns, created_by, expires_at_ns, revoked_at_ns, last_used_at_ns"
-    };
-}
-
 const INSERT_KEY: &str = "\
     INSERT INTO api_keys (id, account_id, hash, name, scopes, as_of, created_at_ns, created_by, expires_at_ns) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
@@ -42,14 +36,14 @@ pub(super) const COUNT_ACTIVE_KEYS: &str = "\
     SELECT count(*) FROM api_keys \
     WHERE account_id = $1 AND revoked_at_ns IS NULL AND (expires_at_ns IS NULL OR expires_at_ns > $2)";
 
-pub(super) const FIND_KEY: &str = concat!("SELECT ", key_columns!(), " FROM api_keys WHERE id = $1");
+pub(super) const FIND_KEY: &str = concat!("SELECT ", api_key_columns!(), " FROM api_keys WHERE id = $1");
 
 pub(super) const FIND_KEY_BY_HASH: &str =
-    concat!("SELECT ", key_columns!(), " FROM api_keys WHERE hash = $1");
+    concat!("SELECT ", api_key_columns!(), " FROM api_keys WHERE hash = $1");
 
 pub(super) const FIND_KEYS: &str = concat!(
     "SELECT ",
-    key_columns!(),
+    api_key_columns!(),
     " FROM api_keys WHERE account_id = $1 AND id > $2 ORDER BY id LIMIT $3"
 );
 

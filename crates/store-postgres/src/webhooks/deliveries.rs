@@ -13,7 +13,8 @@ use dabba_store::{
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
     feed::stored_sequence,
-    webhooks::{EncodedAttempt, EncodedFailure, attempt_of, failure_of, newest_first},
+    webhook_attempt_columns, webhook_failure_columns,
+    webhooks::{EncodedAttempt, EncodedFailure, LOG_LIMITS, attempt_of, failure_of, newest_first},
 };
 use tokio_postgres::types::ToSql;
 
@@ -23,14 +24,6 @@ use crate::{
     failure::Failure,
     pool::Connection,
 };
-
-/// Columns that [`failure_of`] reads, in its order.
-macro_rules! failure_columns {
-    () => {
-        "endpoint_id, order_id, next_version, attempts, next_attempt_at_ns, first_failed_at_ns, failed_at_ns, status, \
-         error, dead_at_ns"
-    };
-}
 
 /// Condition on a row of an order in this shard.
 macro_rules! is_here {
@@ -43,7 +36,7 @@ macro_rules! is_here {
 /// Takes the rows as arrays, one per column.
 const SAVE_FAILURES: &str = concat!(
     "INSERT INTO webhook_failures (",
-    failure_columns!(),
+    webhook_failure_columns!(),
     ") SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], \
          $8::bigint[], $9::text[], $10::bigint[]) \
      ON CONFLICT (order_id, endpoint_id) DO UPDATE SET next_version = excluded.next_version, attempts = excluded.attempts, \
@@ -58,7 +51,7 @@ const DELETE_RESOLVED: &str = "\
 
 const FIND_FAILURES: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM unnest($1::uuid[], $2::uuid[]) AS wanted (endpoint, order_number) \
      JOIN webhook_failures ON order_id = wanted.order_number AND endpoint_id = wanted.endpoint \
      WHERE ",
@@ -69,7 +62,7 @@ const FIND_FAILURES: &str = concat!(
 /// all. Each search of an endpoint reads in the order of its index, so the sort has at most the sum of the limits.
 const FIND_DUE: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM unnest($1::uuid[], $3::bigint[]) AS wanted (endpoint, most) CROSS JOIN LATERAL ( \
          SELECT * FROM webhook_failures \
          WHERE endpoint_id = wanted.endpoint AND dead_at_ns IS NULL AND next_attempt_at_ns <= $2 AND ",
@@ -100,7 +93,7 @@ const FIND_FAILING: &str = "\
 
 const LIST: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM webhook_failures WHERE endpoint_id = $1 AND order_id > $2 AND ",
     is_here!(),
     " ORDER BY order_id LIMIT $3"
@@ -108,7 +101,7 @@ const LIST: &str = concat!(
 
 const LIST_DEAD: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM webhook_failures WHERE endpoint_id = $1 AND order_id > $2 AND dead_at_ns IS NOT NULL AND ",
     is_here!(),
     " ORDER BY order_id LIMIT $3"
@@ -142,16 +135,14 @@ const TRIM_ATTEMPTS: &str = "\
             < (oldest.at_ns, oldest.order_id, oldest.version)";
 
 const FIND_ATTEMPTS: &str = concat!(
-    "SELECT endpoint_id, at_ns, order_id, version, duration_ms, status, error, events FROM webhook_attempts \
-     WHERE endpoint_id = $1 AND is_failed = $2 AND ",
+    "SELECT ",
+    webhook_attempt_columns!(),
+    " FROM webhook_attempts WHERE endpoint_id = $1 AND is_failed = $2 AND ",
     is_here!(),
     " ORDER BY at_ns DESC, order_id DESC, version DESC LIMIT $3"
 );
 
 const DELETE_ATTEMPTS: &str = "DELETE FROM webhook_attempts WHERE endpoint_id = $1";
-
-/// The maximum number of attempts in a log, for failed and successful ones.
-const LIMITS: [(bool, u32); 2] = [(true, WebhookAttempt::MAX_FAILED), (false, WebhookAttempt::MAX_DELIVERED)];
 
 /// Every statement of this module that searches for rows, for the test of query plans.
 #[cfg(test)]
@@ -222,7 +213,7 @@ async fn save_attempts(connection: &Connection, attempts: &[WebhookAttempt]) -> 
         [&endpoints, &kinds, &times, &orders, &versions, &durations, &statuses, &errors, &events];
     connection.execute(SAVE_ATTEMPTS, &parameters).await?;
     let logs: Vec<_> = endpoints.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-    for (is_failed, limit) in LIMITS {
+    for (is_failed, limit) in LOG_LIMITS {
         connection.execute(TRIM_ATTEMPTS, &[&logs, &is_failed, &i64::from(limit - 1)]).await?;
     }
     Ok(())
@@ -330,7 +321,7 @@ pub(super) async fn attempts(
     endpoint: WebhookEndpointId,
 ) -> Result<Vec<WebhookAttempt>, Failure> {
     let mut attempts: Vec<WebhookAttempt> = Vec::new();
-    for (is_failed, limit) in LIMITS {
+    for (is_failed, limit) in LOG_LIMITS {
         let parameters: [&(dyn ToSql + Sync); 3] = [&endpoint.uuid(), &is_failed, &i64::from(limit)];
         let rows = connection.query(FIND_ATTEMPTS, &parameters).await?;
         attempts.extend(collect::<_, Vec<_>>(&rows, attempt_of)?);

@@ -2,16 +2,17 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::{WebhookEndpointId, ids::Id};
+use dabba_domain::{Timestamp, WebhookEndpointId, ids::Id};
 use dabba_store::{
     PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFault, WebhookHealth, WebhookOwner,
     WebhookRevision, WebhookUpdate, WebhookUpdated,
-    encoding::{WEBHOOK_FORMAT, exact_nanoseconds, stored_version},
+    encoding::{WEBHOOK_FORMAT, clamped_nanoseconds, exact_nanoseconds, stored_version},
     least_revision,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID,
     claims::{Written, scope_uuid},
+    webhook_endpoint_columns,
     webhooks::{EncodedEndpoint, apply_update, change_of, creation_of, endpoint_of, update_of},
 };
 use tokio_postgres::types::ToSql;
@@ -21,14 +22,6 @@ use crate::{
     failure::Failure,
     pool::Connection,
 };
-
-/// Columns that [`endpoint_of`] reads, in its order.
-macro_rules! endpoint_columns {
-    () => {
-        "id, owner_id, settings::text, format, version, revision, positioned, created_at_ns, created_by, deleted_at_ns, \
-         last_success_at_ns, last_failure_at_ns, last_status, last_error"
-    };
-}
 
 /// Draws the next revision. Locks the counter until the end of the transaction, so that revisions are committed in
 /// their order. Parameter: the lowest allowed revision ([`least_revision`]).
@@ -46,23 +39,24 @@ const INSERT: &str = "\
 const HAS_MORE: &str = "\
     SELECT 1 FROM webhook_endpoints WHERE owner_id = $1 AND deleted_at_ns IS NULL ORDER BY id LIMIT 1 OFFSET $2";
 
-const FIND: &str = concat!("SELECT ", endpoint_columns!(), " FROM webhook_endpoints WHERE id = $1");
+const FIND: &str =
+    concat!("SELECT ", webhook_endpoint_columns!("settings::text"), " FROM webhook_endpoints WHERE id = $1");
 
 const LIST: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE id > $1 AND deleted_at_ns IS NULL ORDER BY id LIMIT $2"
 );
 
 const LIST_OF_OWNER: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE owner_id = $1 AND id > $2 AND deleted_at_ns IS NULL ORDER BY id LIMIT $3"
 );
 
 const CHANGES: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings::text"),
     " FROM webhook_endpoints WHERE revision > $1 ORDER BY revision LIMIT $2"
 );
 
@@ -70,6 +64,12 @@ const UPDATE: &str = "\
     UPDATE webhook_endpoints SET settings = $2::text::json, format = greatest(format, $3), version = $4, revision = $5, \
         positioned = $6, deleted_at_ns = $7 \
     WHERE id = $1";
+
+/// Skips rows that another process purges now. Parameters: revision, time of the deletion, limit.
+const PURGE: &str = "\
+    DELETE FROM webhook_endpoints WHERE id = ANY (ARRAY( \
+        SELECT id FROM webhook_endpoints WHERE revision <= $1 AND deleted_at_ns <= $2 ORDER BY revision LIMIT $3 \
+        FOR UPDATE SKIP LOCKED))";
 
 /// Locks endpoints in the order of their ids, so that reports of several senders about the same endpoints do not
 /// deadlock.
@@ -95,6 +95,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("all_endpoints_of_owner", LIST_OF_OWNER),
     ("all_endpoint_changes", CHANGES),
     ("update_endpoint", UPDATE),
+    ("purge_endpoints", PURGE),
     ("lock_endpoints", LOCK),
     ("report_health", REPORT),
 ];
@@ -183,6 +184,18 @@ pub(super) async fn changes(
     limit: u32,
 ) -> Result<Vec<WebhookChange>, Failure> {
     collect(&connection.query(CHANGES, &[&after, &i64::from(limit)]).await?, change_of)
+}
+
+pub(super) async fn purge(
+    connection: &Connection,
+    known: WebhookRevision,
+    deleted_until: Timestamp,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let parameters: [&(dyn ToSql + Sync); 3] =
+        [&known, &clamped_nanoseconds(deleted_until), &i64::from(limit)];
+    let purged = connection.execute(PURGE, &parameters).await?;
+    Ok(u32::try_from(purged).unwrap_or(limit))
 }
 
 pub(super) async fn report(

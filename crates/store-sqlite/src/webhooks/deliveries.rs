@@ -8,8 +8,8 @@ use dabba_store::{
     Revived, WebhookAttempt, WebhookFailure, encoding::clamped_nanoseconds,
 };
 use dabba_store_sql::{
-    StoredRow as _,
-    webhooks::{EncodedAttempt, EncodedFailure, attempt_of, failure_of, newest_first},
+    StoredRow as _, webhook_attempt_columns, webhook_failure_columns,
+    webhooks::{EncodedAttempt, EncodedFailure, LOG_LIMITS, attempt_of, failure_of, newest_first},
 };
 use rusqlite::{Connection, Transaction, params};
 
@@ -20,29 +20,24 @@ use crate::{
     feed::position_of,
 };
 
-/// Columns that [`failure_of`] reads, in its order.
-macro_rules! failure_columns {
-    () => {
-        "endpoint_id, order_id, next_version, attempts, next_attempt_at_ns, first_failed_at_ns, failed_at_ns, status, \
-         error, dead_at_ns"
-    };
-}
-
 const SAVE_FAILURE: &str = concat!(
     "INSERT OR REPLACE INTO webhook_failures (",
-    failure_columns!(),
+    webhook_failure_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
 );
 
 pub(crate) const DELETE_FAILURE: &str =
     "DELETE FROM webhook_failures WHERE order_id = ?1 AND endpoint_id = ?2";
 
-pub(crate) const FIND_FAILURE: &str =
-    concat!("SELECT ", failure_columns!(), " FROM webhook_failures WHERE order_id = ?1 AND endpoint_id = ?2");
+pub(crate) const FIND_FAILURE: &str = concat!(
+    "SELECT ",
+    webhook_failure_columns!(),
+    " FROM webhook_failures WHERE order_id = ?1 AND endpoint_id = ?2"
+);
 
 pub(crate) const FIND_DUE: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM webhook_failures WHERE endpoint_id = ?1 AND dead_at_ns IS NULL AND next_attempt_at_ns <= ?2 \
      ORDER BY next_attempt_at_ns, order_id LIMIT ?3"
 );
@@ -59,13 +54,13 @@ pub(crate) const COUNT: &str = "SELECT 1 FROM webhook_failures WHERE endpoint_id
 
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM webhook_failures WHERE endpoint_id = ?1 AND order_id > ?2 ORDER BY order_id LIMIT ?3"
 );
 
 pub(crate) const LIST_DEAD: &str = concat!(
     "SELECT ",
-    failure_columns!(),
+    webhook_failure_columns!(),
     " FROM webhook_failures WHERE endpoint_id = ?1 AND order_id > ?2 AND dead_at_ns IS NOT NULL \
      ORDER BY order_id LIMIT ?3"
 );
@@ -90,14 +85,14 @@ pub(crate) const TRIM_ATTEMPTS: &str = "\
         SELECT at_ns, order_id, version FROM webhook_attempts WHERE endpoint_id = ?1 AND is_failed = ?2 \
         ORDER BY at_ns DESC, order_id DESC, version DESC LIMIT 1 OFFSET ?3)";
 
-pub(crate) const FIND_ATTEMPTS: &str = "\
-    SELECT endpoint_id, at_ns, order_id, version, duration_ms, status, error, events FROM webhook_attempts \
-    WHERE endpoint_id = ?1 AND is_failed = ?2 ORDER BY at_ns DESC, order_id DESC, version DESC LIMIT ?3";
+pub(crate) const FIND_ATTEMPTS: &str = concat!(
+    "SELECT ",
+    webhook_attempt_columns!(),
+    " FROM webhook_attempts WHERE endpoint_id = ?1 AND is_failed = ?2 \
+     ORDER BY at_ns DESC, order_id DESC, version DESC LIMIT ?3"
+);
 
 pub(crate) const DELETE_ATTEMPTS: &str = "DELETE FROM webhook_attempts WHERE endpoint_id = ?1";
-
-/// The maximum number of attempts in a log, for failed and successful ones.
-const LIMITS: [(bool, u32); 2] = [(true, WebhookAttempt::MAX_FAILED), (false, WebhookAttempt::MAX_DELIVERED)];
 
 /// Writes the deliveries of a checkpoint. The caller has checked the lease.
 pub(crate) fn write(transaction: &Transaction<'_>, checkpoint: &Checkpoint) -> Result<(), Failure> {
@@ -147,7 +142,7 @@ fn write_attempts(transaction: &Transaction<'_>, attempts: &[WebhookAttempt]) ->
         logs.insert(attempt.endpoint);
     }
     for endpoint in logs {
-        for (is_failed, limit) in LIMITS {
+        for (is_failed, limit) in LOG_LIMITS {
             let parameters = params![id_bytes(endpoint), is_failed, limit - 1];
             transaction.prepare_cached(TRIM_ATTEMPTS)?.execute(parameters)?;
         }
@@ -269,7 +264,7 @@ pub(super) fn attempts(
     endpoint: WebhookEndpointId,
 ) -> Result<Vec<WebhookAttempt>, Failure> {
     let mut attempts = Vec::new();
-    for (is_failed, limit) in LIMITS {
+    for (is_failed, limit) in LOG_LIMITS {
         let mut statement = connection.prepare_cached(FIND_ATTEMPTS)?;
         let rows = statement.query(params![id_bytes(endpoint), is_failed, limit])?;
         attempts.extend(collect(rows, |row| attempt_of(row))?);

@@ -2,15 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::WebhookEndpointId;
+use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{
     PageSize, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookHealth, WebhookOwner, WebhookRevision,
     WebhookUpdate, WebhookUpdated,
-    encoding::{WEBHOOK_FORMAT, exact_nanoseconds, stored_version},
+    encoding::{WEBHOOK_FORMAT, clamped_nanoseconds, exact_nanoseconds, stored_version},
     least_revision,
 };
 use dabba_store_sql::{
     claims::Written,
+    webhook_endpoint_columns,
     webhooks::{EncodedEndpoint, apply_update, change_of, creation_of, endpoint_of, update_of},
 };
 use rusqlite::{Connection, Transaction, params};
@@ -20,14 +21,6 @@ use crate::{
     codec::{BELOW_EVERY_ID, collect, first, id_bytes},
     failure::Failure,
 };
-
-/// Columns that [`endpoint_of`] reads, in its order.
-macro_rules! endpoint_columns {
-    () => {
-        "id, owner_id, settings, format, version, revision, positioned, created_at_ns, created_by, deleted_at_ns, \
-         last_success_at_ns, last_failure_at_ns, last_status, last_error"
-    };
-}
 
 /// Parameter: the minimum revision ([`least_revision`]).
 const NEXT_REVISION: &str = "\
@@ -45,23 +38,23 @@ pub(crate) const HAS_MAXIMUM: &str = "\
     SELECT 1 FROM webhook_endpoints WHERE owner_id = ?1 AND deleted_at_ns IS NULL ORDER BY id LIMIT 1 OFFSET ?2";
 
 pub(crate) const FIND: &str =
-    concat!("SELECT ", endpoint_columns!(), " FROM webhook_endpoints WHERE id = ?1");
+    concat!("SELECT ", webhook_endpoint_columns!("settings"), " FROM webhook_endpoints WHERE id = ?1");
 
 pub(crate) const LIST: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE id > ?1 AND deleted_at_ns IS NULL ORDER BY id LIMIT ?2"
 );
 
 pub(crate) const LIST_OF_OWNER: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE owner_id = ?1 AND id > ?2 AND deleted_at_ns IS NULL ORDER BY id LIMIT ?3"
 );
 
 pub(crate) const CHANGES: &str = concat!(
     "SELECT ",
-    endpoint_columns!(),
+    webhook_endpoint_columns!("settings"),
     " FROM webhook_endpoints WHERE revision > ?1 ORDER BY revision LIMIT ?2"
 );
 
@@ -69,6 +62,11 @@ pub(crate) const UPDATE: &str = "\
     UPDATE webhook_endpoints SET settings = ?2, format = max(format, ?3), version = ?4, revision = ?5, positioned = ?6, \
         deleted_at_ns = ?7 \
     WHERE id = ?1";
+
+/// Parameters: revision, time of the deletion, limit.
+pub(crate) const PURGE: &str = "\
+    DELETE FROM webhook_endpoints WHERE id IN ( \
+        SELECT id FROM webhook_endpoints WHERE revision <= ?1 AND deleted_at_ns <= ?2 ORDER BY revision LIMIT ?3)";
 
 /// Keeps the later of two times.
 pub(crate) const REPORT_SUCCESS: &str = "\
@@ -168,6 +166,17 @@ pub(super) fn changes(
 ) -> Result<Vec<WebhookChange>, Failure> {
     let mut statement = connection.prepare_cached(CHANGES)?;
     collect(statement.query(params![after, limit])?, |row| change_of(row))
+}
+
+pub(super) fn purge(
+    transaction: &Transaction<'_>,
+    known: WebhookRevision,
+    deleted_until: Timestamp,
+    limit: u32,
+) -> Result<u32, Failure> {
+    let parameters = params![known, clamped_nanoseconds(deleted_until), limit];
+    let purged = transaction.prepare_cached(PURGE)?.execute(parameters)?;
+    Ok(u32::try_from(purged).unwrap_or(limit))
 }
 
 pub(super) fn report(

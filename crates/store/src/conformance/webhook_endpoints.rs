@@ -278,3 +278,74 @@ pub async fn the_health_of_a_webhook_endpoint_is_the_latest(store: Arc<dyn Store
     store.report_webhook_health(&[]).await.unwrap();
     assert_eq!(store.webhook_changes(before.revision, 10).await.unwrap(), []);
 }
+
+/// Number of endpoints in concurrent reports about health. A report that locks them one after the other, in an order of
+/// its own, takes long enough to meet another one.
+const REPORTED: usize = 200;
+
+/// Processes that report the health of the same endpoints at the same time, in different orders, wait for each other.
+pub async fn concurrent_reports_of_the_same_health_succeed(store: Arc<dyn Store>) {
+    let mut world = World::new(628);
+    let (mut reports, at) = (Vec::new(), world.tick());
+    for _ in 0..REPORTED {
+        let fresh = endpoint(&mut world, WebhookOwner::Platform);
+        let id = created(&store, fresh).await.id;
+        reports.push((id, WebhookHealth { last_success: Some(at), last_failure: None }));
+    }
+    for _ in 0..10 {
+        let mut running = tokio::task::JoinSet::new();
+        for number in 0..6 {
+            let (store, mut reports) = (Arc::clone(&store), reports.clone());
+            if number % 2 == 0 {
+                reports.reverse();
+            }
+            running.spawn(async move { store.report_webhook_health(&reports).await });
+        }
+        while let Some(reported) = running.join_next().await {
+            reported.unwrap().unwrap();
+        }
+    }
+    let page = store.webhook_endpoints(None, None, PageSize::DEFAULT).await.unwrap();
+    assert!(page.iter().all(|endpoint| endpoint.health.last_success == Some(at)));
+}
+
+/// A purge removes endpoints that were deleted up to a revision and a time, and no others.
+pub async fn only_forgotten_webhook_endpoints_are_purged(store: Arc<dyn Store>) {
+    let mut world = World::new(629);
+    let fresh = endpoint(&mut world, WebhookOwner::Platform);
+    let kept = created(&store, fresh).await;
+    let mut deleted = Vec::new();
+    for _ in 0..4 {
+        let fresh = endpoint(&mut world, WebhookOwner::Platform);
+        let mut endpoint = created(&store, fresh).await;
+        let at = world.tick();
+        endpoint.delete(at);
+        deleted.push(updated(&store, &update_of(&endpoint, at)).await);
+    }
+    let left = async || {
+        let changes = store.webhook_changes(0, 10).await.unwrap();
+        changes.into_iter().map(|change| change.id).collect::<Vec<_>>()
+    };
+    let ids = |endpoints: &[WebhookEndpoint]| {
+        [kept.id].into_iter().chain(endpoints.iter().map(|endpoint| endpoint.id)).collect::<Vec<_>>()
+    };
+    let (last, now) = (deleted[3].revision, world.tick());
+    let second_at = deleted[1].deleted_at.unwrap();
+    for (known, until, limit, purged, rest) in [
+        // Deleted, but not known by every shard.
+        (deleted[0].revision - 1, now, 10, 0, 0),
+        // Known, but deleted too late.
+        (last, kept.created_at, 10, 0, 0),
+        (deleted[0].revision, now, 10, 1, 1),
+        (last, second_at, 10, 1, 2),
+        (last, now, 1, 1, 3),
+        (last, now, 10, 1, 4),
+        (last, now, 10, 0, 4),
+    ] {
+        assert_eq!(store.purge_webhook_endpoints(known, until, limit).await, Ok(purged));
+        assert_eq!(left().await, ids(&deleted[rest..]));
+    }
+    let again = store.update_webhook_endpoint_under(&update_of(&deleted[0], now), None).await.unwrap();
+    assert_eq!(again, UnderKey::Ended(WebhookUpdated::NotFound));
+    assert_eq!(store.webhook_endpoint(kept.id).await.unwrap(), Some(kept));
+}

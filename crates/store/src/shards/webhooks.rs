@@ -58,6 +58,16 @@ impl WebhookStore for ShardedStore {
         directory.answer(directory.store().webhook_changes(after, limit)).await
     }
 
+    async fn purge_webhook_endpoints(
+        &self,
+        known: WebhookRevision,
+        deleted_until: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().purge_webhook_endpoints(known, deleted_until, limit)).await
+    }
+
     async fn report_webhook_health(
         &self,
         reports: &[(WebhookEndpointId, WebhookHealth)],

@@ -179,7 +179,7 @@ async fn find_key<F: Face>(
 ) -> Result<Option<FoundKey>, Problem> {
     let web = face.web();
     let accounts = &web.engine().accounts;
-    if let Some(cached) = accounts.cached_key(secret).await {
+    if let Some(cached) = accounts.cached_key(secret) {
         return Ok(cached);
     }
     let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);

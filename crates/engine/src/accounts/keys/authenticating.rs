@@ -18,13 +18,14 @@ use std::{
 
 use dabba_domain::{ApiKeyId, Timestamp};
 use dabba_store::{Account, AccountHolder, ApiKey, ApiKeyHash, MAX_KEY_USES, Need, Store, StoreError};
-use moka::{future::Cache, policy::EvictionPolicy};
+use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{super::Accounts, ApiKeySecret};
 use crate::{
     Error, Principal, Scope, Scopes,
     condition::{Condition, Transition},
+    turns::Turns,
 };
 
 /// Maximum number of cached keys.
@@ -119,16 +120,12 @@ impl FoundKey {
     }
 }
 
-/// Reason why no key was read.
-enum NotRead {
-    Unknown,
-    Failed(StoreError),
-}
-
 /// The cached keys, and the uses that wait to be written.
 pub(crate) struct ApiKeys {
+    /// Of the kind that never waits: with the other kind, housekeeping wakes the calling task, at real times.
     known: Cache<ApiKeyHash, FoundKey>,
     unknown: Cache<ApiKeyHash, ()>,
+    reads: Turns<ApiKeyHash>,
     pending: Mutex<HashMap<ApiKeyId, Timestamp>>,
     write_interval: Duration,
 }
@@ -142,17 +139,26 @@ impl ApiKeys {
                 .time_to_idle(KEPT_FOR)
                 .build(),
             unknown: Cache::builder().max_capacity(MAX_UNKNOWN).time_to_live(UNKNOWN_FOR).build(),
+            reads: Turns::default(),
             pending: Mutex::default(),
             write_interval: write_interval.max(MIN_WRITE_INTERVAL),
         }
     }
 
-    async fn read(&self, hash: ApiKeyHash, now: Timestamp, store: &dyn Store) -> Result<FoundKey, NotRead> {
-        match store.api_key_by_hash(&hash).await {
-            Ok(Some((key, account))) => Ok(FoundKey::new(&key, &account, now)),
-            Ok(None) => Err(NotRead::Unknown),
-            Err(error) => Err(NotRead::Failed(error)),
-        }
+    /// Reads a key from the directory, and caches the result.
+    async fn read(
+        &self,
+        hash: ApiKeyHash,
+        now: Timestamp,
+        store: &dyn Store,
+    ) -> Result<Option<FoundKey>, StoreError> {
+        let Some((key, account)) = store.api_key_by_hash(&hash).await? else {
+            self.unknown.insert(hash, ());
+            return Ok(None);
+        };
+        let found = FoundKey::new(&key, &account, now);
+        self.known.insert(hash, found.clone());
+        Ok(Some(found))
     }
 
     fn record_use(&self, found: &FoundKey, now: Timestamp) {
@@ -212,33 +218,26 @@ impl ApiKeys {
 impl Accounts {
     /// Returns the cached result of a search for a key: the key, or that there is none. `None` if the key must be
     /// [read](Self::read_key).
-    pub async fn cached_key(&self, secret: &ApiKeySecret) -> Option<Option<FoundKey>> {
+    pub fn cached_key(&self, secret: &ApiKeySecret) -> Option<Option<FoundKey>> {
         let hash = secret.hash();
-        if let Some(found) = self.keys.known.get(&hash).await {
-            // The server no longer knows all revocations since the read, so the key is read again.
-            if !self.revocations.forgot_since(found.read_at) {
-                return Some(Some(found));
-            }
-            self.keys.known.invalidate(&hash).await;
-            return None;
-        }
-        self.keys.unknown.get(&hash).await.map(|()| None)
+        let Some(found) = self.keys.known.get(&hash) else {
+            return self.keys.unknown.get(&hash).map(|()| None);
+        };
+        // If the server no longer knows all revocations since the read, the key is read again.
+        (!self.revocations.forgot_since(found.read_at)).then_some(Some(found))
     }
 
     /// Reads a key from the directory, once for all concurrent requests. `None` if there is none.
     pub async fn read_key(&self, secret: &ApiKeySecret) -> Result<Option<FoundKey>, Error> {
-        let (hash, now) = (secret.hash(), self.clock.now());
-        let read = self.keys.known.try_get_with(hash, self.keys.read(hash, now, &*self.store)).await;
-        match read {
-            Ok(found) => Ok(Some(found)),
-            Err(reason) => match &*reason {
-                NotRead::Unknown => {
-                    self.keys.unknown.insert(hash, ()).await;
-                    Ok(None)
-                }
-                NotRead::Failed(error) => Err(error.clone().into()),
-            },
-        }
+        let hash = secret.hash();
+        let read = async {
+            match self.cached_key(secret) {
+                // Another request has read the key in the meantime.
+                Some(cached) => Ok(cached),
+                None => self.keys.read(hash, self.clock.now(), &*self.store).await,
+            }
+        };
+        Ok(self.keys.reads.run(hash, read).await?)
     }
 
     /// Counts a request with a key. The use of an accepted key is recorded.

@@ -6,7 +6,7 @@ use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_engine::EgressRequest;
 use dabba_store::{
     AttemptOutcome, DisabledReason, FeedEvent, RevivalCause, WebhookAttempt, WebhookFailure, WebhookFault,
-    WebhookPayload, WebhookRevision, panicked,
+    WebhookPayload, panicked,
 };
 use futures::FutureExt as _;
 use tokio::{task::JoinError, time::Instant, time::timeout};
@@ -19,7 +19,7 @@ use crate::webhooks::{
     orders::OrderStates,
     schedule::{after, elapsed, is_dead, pause_after},
     sender::WebhookPorts,
-    target::{Queued, Source},
+    target::{Queued, Source, Target},
 };
 
 /// A request in flight.
@@ -28,13 +28,25 @@ pub(super) struct Flight {
     pub(super) events: Vec<Queued>,
     /// Whether the endpoint was detached after the start of the request.
     pub(super) is_stale: bool,
-    /// Revision of the endpoint at the start of the request.
-    revision: WebhookRevision,
+    /// The endpoint at the start of the request.
+    made_to: Arc<Endpoint>,
     started_at: Instant,
 }
 
-/// The number of a request, and its judgement.
-pub(super) type Tried = (u64, Verdict);
+impl Flight {
+    /// Returns whether the outcome of the request states something about an endpoint as it is now.
+    fn is_to_url_of(&self, target: &Target) -> bool {
+        target.endpoint.as_ref().is_some_and(|now| now.url == self.made_to.url)
+    }
+}
+
+/// A request that ended.
+pub(super) struct Tried {
+    number: u64,
+    /// Number of events that the request contained. With their orders, the others had been too large for it.
+    sent: usize,
+    verdict: Verdict,
+}
 
 /// Builds and makes one request. Never panics, and ends within a limited time.
 pub(in crate::webhooks) async fn attempt(
@@ -91,7 +103,7 @@ impl Session {
         let mut slow = 0;
         for flight in self.flights.values() {
             let Some(target) = self.targets.get_mut(&flight.endpoint) else { continue };
-            target.is_slow |= flight.started_at.elapsed() >= SLOW_AFTER;
+            target.is_slow |= flight.started_at.elapsed() >= SLOW_AFTER && flight.is_to_url_of(target);
             slow += usize::from(target.is_slow || !target.is_proven);
         }
         slow
@@ -114,11 +126,14 @@ impl Session {
         let number = self.next_flight;
         self.next_flight += 1;
         let events: Vec<Arc<FeedEvent>> = queued.iter().map(|queued| Arc::clone(&queued.event)).collect();
-        let (revision, started_at) = (endpoint.stored.revision, Instant::now());
-        let flight = Flight { endpoint: id, events: queued, is_stale: false, revision, started_at };
+        let (made_to, started_at) = (Arc::clone(&endpoint), Instant::now());
+        let flight = Flight { endpoint: id, events: queued, is_stale: false, made_to, started_at };
         self.flights.insert(number, flight);
         let (ports, states) = (Arc::clone(&self.ports), Arc::clone(&self.order_states));
-        self.tasks.spawn(async move { (number, deliver(&ports, &states, &endpoint, &events).await) });
+        self.tasks.spawn(async move {
+            let (sent, verdict) = deliver(&ports, &states, &endpoint, &events).await;
+            Tried { number, sent, verdict }
+        });
         true
     }
 
@@ -128,31 +143,38 @@ impl Session {
         let mut must_read = false;
         let mut next = Some(tried);
         while let Some(tried) = next {
-            let (number, verdict) = tried?;
-            must_read |= self.complete(number, &verdict);
+            must_read |= self.complete(&tried?);
             next = self.tasks.try_join_next();
         }
         Ok(must_read)
     }
 
-    fn complete(&mut self, number: u64, verdict: &Verdict) -> bool {
-        let Some(flight) = self.flights.remove(&number) else { return false };
+    fn complete(&mut self, Tried { number, sent, verdict }: &Tried) -> bool {
+        let Some(mut flight) = self.flights.remove(number) else { return false };
         let id = flight.endpoint;
         let Some(target) = self.targets.get_mut(&id) else { return false };
         target.in_flight = target.in_flight.saturating_sub(1);
         target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
-        if !verdict.is_of_order {
+        let is_to_url = flight.is_to_url_of(target);
+        if is_to_url && !verdict.is_of_order {
             target.is_slow = verdict.duration >= SLOW_AFTER;
         }
         let revision = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision);
-        let is_outdated = flight.is_stale || revision != Some(flight.revision);
+        let is_outdated = flight.is_stale || revision != Some(flight.made_to.stored.revision);
+        let unsent = flight.events.split_off((*sent).min(flight.events.len()));
+        let unsent_orders: Vec<OrderId> = unsent.iter().map(|queued| queued.event.order_id).collect();
+        // An event of a reader from before the endpoint was detached will be read again.
+        target.put_back(unsent.into_iter().filter(|queued| queued.source != Source::Gone).collect());
         self.metrics.attempted(verdict.is_success(), flight.events.len());
         if verdict.is_success() {
-            self.succeeded(id, flight.events, verdict);
+            self.succeeded(id, flight.events, verdict, is_to_url);
         } else if is_outdated {
             self.failed_outdated(id, flight.events, verdict);
         } else {
             self.failed(id, flight.events, verdict);
+        }
+        for order in unsent_orders {
+            self.release(id, order);
         }
         self.classify(id);
         let own = self.targets.get(&id).and_then(|target| target.own.as_ref());
@@ -160,14 +182,19 @@ impl Session {
             && own.is_some_and(|own| !own.is_at_end && own.window.len() <= OWN_WINDOW / 2)
     }
 
-    fn succeeded(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict) {
+    /// Processes a success. `is_to_url`: the request was made to the present URL; otherwise, it states nothing about
+    /// the endpoint.
+    fn succeeded(&mut self, id: WebhookEndpointId, events: Vec<Queued>, verdict: &Verdict, is_to_url: bool) {
         let now = self.now();
-        self.journal.health(id).last_success = Some(now);
         let Some(target) = self.targets.get_mut(&id) else { return };
-        let has_recovered = target.breaker.succeeded() && target.has_failures;
-        target.is_proven = true;
-        target.failing_since = None;
-        target.is_warned = false;
+        let mut has_recovered = false;
+        if is_to_url {
+            self.journal.health(id).last_success = Some(now);
+            has_recovered = target.breaker.succeeded() && target.has_failures;
+            target.is_proven = true;
+            target.failing_since = None;
+            target.is_warned = false;
+        }
         if let Some(last) = events.last() {
             let status = verdict.status.unwrap_or_default();
             let outcome = AttemptOutcome::Delivered { status, events: 0 };
@@ -226,7 +253,7 @@ impl Session {
                 }
             }
         }
-        target.put_back(again);
+        target.put_back_alone(again);
         for order in orders {
             self.release(id, order);
         }
@@ -264,7 +291,7 @@ impl Session {
                 let pause = pause_after(1, verdict.retry_after, random).min(MAX_BATCH_PAUSE);
                 target.pause_until(after(now, pause));
             }
-            target.put_back(events);
+            target.put_back_alone(events);
             for order in orders {
                 self.release(id, order);
             }
@@ -364,22 +391,26 @@ impl Session {
     }
 }
 
-/// Delivers events, each with the whole order after it if the endpoint wants it. Never panics, and ends within a limited
-/// time.
+/// Delivers events, each with the whole order after it if the endpoint wants it: with orders, only the first events
+/// whose orders fit in one request. Returns the number of these events. Never panics, and ends within a limited time.
 async fn deliver(
     ports: &WebhookPorts,
     states: &OrderStates,
     endpoint: &Endpoint,
     events: &[Arc<FeedEvent>],
-) -> Verdict {
-    let orders = match endpoint.stored.settings.payload {
-        WebhookPayload::Event => Ok(Vec::new()),
-        WebhookPayload::Order => states.rendered(&*ports.orders, &endpoint.viewer, events).await,
+) -> (usize, Verdict) {
+    let (orders, events) = match endpoint.stored.settings.payload {
+        WebhookPayload::Event => (Vec::new(), events),
+        WebhookPayload::Order => match states.rendered(&*ports.orders, &endpoint.viewer, events).await {
+            Ok(orders) => {
+                let fitting = events.get(..orders.len()).unwrap_or(events);
+                (orders, fitting)
+            }
+            Err(error) => return (events.len(), Verdict::unrendered(error)),
+        },
     };
-    match orders {
-        Ok(orders) => attempt(ports, || message::request(endpoint, events, orders, ports.clock.now())).await,
-        Err(error) => Verdict::unrendered(error),
-    }
+    let build = || message::request(endpoint, events, orders, ports.clock.now());
+    (events.len(), attempt(ports, build).await)
 }
 
 fn log_entry(

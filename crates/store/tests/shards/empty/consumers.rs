@@ -95,6 +95,14 @@ impl WebhookStore for EmptyStore {
     async fn webhook_changes(&self, _: WebhookRevision, _: u32) -> Result<Vec<WebhookChange>, StoreError> {
         Ok(Vec::new())
     }
+    async fn purge_webhook_endpoints(
+        &self,
+        _: WebhookRevision,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<u32, StoreError> {
+        Ok(0)
+    }
     async fn report_webhook_health(
         &self,
         _: &[(WebhookEndpointId, WebhookHealth)],
