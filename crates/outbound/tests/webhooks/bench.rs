@@ -20,10 +20,10 @@ use dabba_outbound::webhooks::{
     OrderRenderer, WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret,
 };
 use dabba_store::{
-    Checkpoint, DueFailures, FeedCursor, FeedEnd, FeedLease, PageSize, SealedSecret, Store, StoreError,
-    Supervisor, UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
-    WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate,
-    WebhookUpdated,
+    Checkpoint, DueFailures, FeedCursor, FeedEnd, FeedLease, FeedPosition, PageSize, SealedSecret, ShardMap,
+    ShardRange, ShardedStore, Store, StoreError, Supervisor, UnderKey, WebhookContentType, WebhookCreation,
+    WebhookEndpoint, WebhookFailure, WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings,
+    WebhookState, WebhookUpdate, WebhookUpdated,
     conformance::builders::{World, order_of, staff},
     layer::{CallKind, StoreCall, StoreLayer},
 };
@@ -226,6 +226,16 @@ impl OrderRenderer for Renderer {
     }
 }
 
+/// Returns a map of two shards.
+pub(crate) fn two_shards() -> ShardMap {
+    let shard = |name: &str, buckets: &str| ShardRange {
+        name: name.to_owned(),
+        buckets: buckets.parse().unwrap(),
+        split_from: None,
+    };
+    ShardMap::new(vec![shard("north", "0-2047"), shard("south", "2048-4095")]).unwrap()
+}
+
 /// Everything that a test needs.
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -247,6 +257,18 @@ impl Bench {
         let path = directory.path().join("dabba.db");
         SqliteStore::migrate(&path).unwrap();
         let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
+        Self { _directory: Some(directory), ..Self::on(Arc::new(store), seed) }
+    }
+
+    /// Returns a bench on two shards: `north` with the lower half of the buckets, and `south`.
+    pub(crate) fn with_two_shards(seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let open = |name: &str| -> Arc<dyn Store> {
+            let path = directory.path().join(name);
+            SqliteStore::migrate(&path).unwrap();
+            Arc::new(SqliteStore::open(&path, &SqliteOptions::default()).unwrap())
+        };
+        let store = ShardedStore::new(two_shards(), vec![open("north.db"), open("south.db")]).unwrap();
         Self { _directory: Some(directory), ..Self::on(Arc::new(store), seed) }
     }
 
@@ -360,7 +382,7 @@ impl Bench {
     }
 
     /// Returns the ends of the feeds of all shards.
-    async fn ends(&self) -> Vec<FeedEnd> {
+    pub(crate) async fn ends(&self) -> Vec<FeedEnd> {
         let mut ends = Vec::new();
         for shard in 0..self.store.shard_count() {
             ends.push(self.store.feed_end(shard).await.unwrap());
@@ -373,9 +395,18 @@ impl Bench {
         let ends = self.ends().await;
         let answers: Vec<_> = ends.iter().copied().map(Some).collect();
         let end = FeedCursor::at_end(&self.store.feed_sources(), &answers).unwrap();
+        self.replay(id, end).await;
+    }
+
+    /// Replays an endpoint from a cursor, as a request would. Returns the position in each shard at which the replay begins.
+    pub(crate) async fn replay(&self, id: WebhookEndpointId, after: FeedCursor) -> Vec<FeedPosition> {
+        let ends = self.ends().await;
         let endpoint = self.store.webhook_endpoint(id).await.unwrap().unwrap();
-        let start = replay_start(&*self.store, &endpoint, end, &ends).await.unwrap().to_string();
-        self.change(id, true, |endpoint| endpoint.settings.start = start).await;
+        let mut start = replay_start(&*self.store, &endpoint, after, &ends).await.unwrap();
+        let text = start.to_string();
+        self.change(id, true, |endpoint| endpoint.settings.start = text).await;
+        let answers: Vec<_> = ends.into_iter().map(Some).collect();
+        start.resolve(&self.store.feed_sources(), &answers).unwrap().into_iter().flatten().collect()
     }
 
     /// Places an order: two events.
@@ -395,10 +426,16 @@ impl Bench {
 
     /// Places an order of another restaurant of a shard.
     pub(crate) async fn place_in(&mut self, shard: usize) -> OrderId {
+        let restaurant = self.restaurant_in(shard);
+        self.place_at(restaurant).await
+    }
+
+    /// Returns another restaurant of a shard.
+    pub(crate) fn restaurant_in(&mut self, shard: usize) -> RestaurantId {
         loop {
             let restaurant = self.world.restaurant_id();
             if self.store.shard_of(restaurant.bucket()) == shard {
-                return self.place_at(restaurant).await;
+                return restaurant;
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_store::{ConsumerName, ShardMap, ShardRange, ShardedStore, Store, conformance::builders::World};
+use dabba_store::{ConsumerName, ShardedStore, Store, conformance::builders::World};
 use dabba_testkit::postgres;
 use jiff::SignedDuration;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::{Bench, Fault, Moment, two_shards},
     script::{Answer, Call, Script, healthy},
 };
 
@@ -22,13 +22,7 @@ const BATCHED: &str = "https://batched.example/";
 /// Returns a store of two shards, each a PostgreSQL database.
 async fn two_databases() -> Arc<dyn Store> {
     let (north, south) = (postgres()().await, postgres()().await);
-    let shard = |name: &str, buckets: &str| ShardRange {
-        name: name.to_owned(),
-        buckets: buckets.parse().unwrap(),
-        split_from: None,
-    };
-    let map = ShardMap::new(vec![shard("north", "0-2047"), shard("south", "2048-4095")]).unwrap();
-    Arc::new(ShardedStore::new(map, vec![north, south]).unwrap())
+    Arc::new(ShardedStore::new(two_shards(), vec![north, south]).unwrap())
 }
 
 /// Fails at random.
