@@ -75,7 +75,7 @@ impl User {
             ends.push(store.feed_end(shard).await.ok());
         }
         let Some(cursor) = FeedCursor::at_end(&store.feed_sources(), &ends) else {
-            return self.world.report_problem("the end of the feed cannot be read");
+            return self.world.report_problem("the end of the feed cannot be read".to_owned());
         };
         let mut state = self.world.state();
         if state.cursors.len() == MAX_CURSORS {
