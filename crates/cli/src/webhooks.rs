@@ -148,7 +148,7 @@ impl Webhooks {
     /// Verifies at an interval that the keys open stored secrets, and reports in `usable` whether the sender may work.
     /// Never returns.
     async fn check_keys(&self, part: &Part, usable: &watch::Sender<bool>) {
-        let mut logged = None;
+        let (mut logged, mut warned) = (None, None);
         loop {
             let checked = unopened(&**self.engine.store(), &self.keys, self.engine.now()).await;
             // A process that cannot check the keys for good, for example because of a newer version's endpoint, sends.
@@ -159,6 +159,11 @@ impl Webhooks {
             if !matches!(checked, Err(StoreError::Unavailable(_))) {
                 usable.send_replace(may_send);
             }
+            let warning = checked.as_ref().ok().and_then(Opened::warning);
+            if let Some(text) = warning.as_ref().filter(|_| warned != warning) {
+                tracing::warn!("{text}");
+            }
+            warned = warning;
             let wrong = match checked {
                 Ok(found) => found.text(),
                 Err(error) => Some(format!("the secrets of webhook endpoints cannot be verified: {error}")),
@@ -200,16 +205,20 @@ pub(crate) async fn warn_of_new_key(store: &dyn Store, settings: &Settings) {
 /// How many secrets of endpoints the keys open.
 #[derive(Debug, Default)]
 struct Opened {
-    /// Number of endpoints whose secrets all open.
+    /// Number of endpoints whose newest secret opens: deliveries need no other.
     usable: u64,
-    /// Number of endpoints with a secret that no key opens.
+    /// Number of endpoints whose newest secret no key opens.
     unopened: u64,
-    /// Why the first secret does not open.
+    /// Why the first of these does not open.
     first: Option<String>,
+    /// Number of usable endpoints with an earlier secret that still signs and that no key opens.
+    partial: u64,
+    /// Why the first of these does not open.
+    first_partial: Option<String>,
 }
 
 impl Opened {
-    /// Returns whether the process may hold leases: the keys open the secrets of at least half of the endpoints.
+    /// Returns whether the process may hold leases: the keys open the newest secrets of at least half of the endpoints.
     const fn may_send(&self) -> bool {
         self.usable >= self.unopened
     }
@@ -227,6 +236,36 @@ impl Opened {
             counted(self.unopened, "webhook endpoint")
         ))
     }
+
+    /// Returns the warning for operators, if an earlier secret does not open.
+    fn warning(&self) -> Option<String> {
+        let first = self.first_partial.as_ref()?;
+        Some(format!(
+            "the keys in secrets_key_file do not open the earlier secrets of {}, so deliveries are signed with the newest \
+             secret only, and receivers that know only an earlier one refuse them; {first}",
+            counted(self.partial, "webhook endpoint")
+        ))
+    }
+
+    /// Counts an endpoint by its secrets that sign at a time, newest first.
+    fn count(
+        &mut self,
+        secrets: &[SealedSecret],
+        now: Timestamp,
+        open: impl Fn(&SealedSecret) -> Option<String>,
+    ) {
+        let mut signing = secrets.iter().filter(|secret| secret.until.is_none_or(|until| until > now));
+        if let Some(error) = signing.next().and_then(&open) {
+            self.unopened += 1;
+            self.first.get_or_insert(error);
+            return;
+        }
+        self.usable += 1;
+        if let Some(error) = signing.find_map(open) {
+            self.partial += 1;
+            self.first_partial.get_or_insert(error);
+        }
+    }
 }
 
 /// Opens the secrets of all endpoints that sign at a time.
@@ -236,15 +275,10 @@ async fn unopened(store: &dyn Store, keys: &SecretKeys, now: Timestamp) -> Resul
         let page = store.webhook_endpoints(None, after, PAGE).await?;
         for endpoint in &page {
             let row = endpoint.id.to_string();
-            let open = |sealed: &SealedSecret| keys.open(secret_place(&row), &sealed.sealed).err();
-            let signing = |secret: &&SealedSecret| secret.until.is_none_or(|until| until > now);
-            match endpoint.settings.secrets.iter().filter(signing).find_map(open) {
-                None => found.usable += 1,
-                Some(error) => {
-                    found.unopened += 1;
-                    found.first.get_or_insert_with(|| error.to_string());
-                }
-            }
+            let open = |sealed: &SealedSecret| {
+                keys.open(secret_place(&row), &sealed.sealed).err().map(|error| error.to_string())
+            };
+            found.count(&endpoint.settings.secrets, now, open);
         }
         match page.last() {
             Some(last) if page.len() >= PAGE.get() as usize => after = Some(last.id),
@@ -257,10 +291,31 @@ async fn unopened(store: &dyn Store, keys: &SecretKeys, now: Timestamp) -> Resul
 mod tests {
     use super::*;
 
+    /// Proves that an endpoint is usable if its newest secret opens, and that an earlier one that does not open leads to a
+    /// warning while it signs.
+    #[test]
+    fn the_newest_secret_decides() {
+        let (now, second) = (Timestamp::UNIX_EPOCH, Duration::from_secs(1));
+        let later = now.saturating_add(second).unwrap();
+        let secret = |opens: bool, until| SealedSecret { sealed: Box::new([u8::from(opens)]), until };
+        let open = |secret: &SealedSecret| (*secret.sealed == [0]).then(|| "no key".to_owned());
+        for (newest, earlier, until, usable, is_warned) in [
+            (true, true, later, 1, false),
+            (true, false, later, 1, true),
+            (true, false, now, 1, false),
+            (false, true, later, 0, false),
+        ] {
+            let mut found = Opened::default();
+            found.count(&[secret(newest, None), secret(earlier, Some(until))], now, open);
+            assert_eq!((found.usable, found.unopened), (usable, 1 - usable));
+            assert_eq!((found.text().is_none(), found.warning().is_some()), (usable == 1, is_warned));
+        }
+    }
+
     /// Proves that a process sends only if its keys open the secrets of at least half of the endpoints.
     #[test]
     fn a_process_that_opens_few_secrets_does_not_send() {
-        let may_send = |usable, unopened| Opened { usable, unopened, first: None }.may_send();
+        let may_send = |usable, unopened| Opened { usable, unopened, ..Opened::default() }.may_send();
         for (usable, unopened, expected) in
             [(0, 0, true), (3, 0, true), (2, 1, true), (1, 1, true), (1, 2, false), (0, 1, false)]
         {

@@ -32,6 +32,10 @@ pub trait SinkSession: Send {
     /// before the next event.
     fn is_connected(&self) -> bool;
 
+    /// Verifies that the broker still holds the last event that this session knows. A publisher asks at an interval: an operator may
+    /// delete events while the connection lasts.
+    async fn check(&mut self) -> Result<(), SinkError>;
+
     /// Stores a place without an event, so that the next publisher begins there. For a broker that holds no event.
     async fn mark(&mut self, place: &str) -> Result<(), SinkError>;
 
@@ -61,8 +65,9 @@ pub enum SinkError {
     /// The broker does not answer, or reports that it is unavailable. A later attempt may succeed.
     #[error("the broker does not answer: {0}")]
     Unavailable(String),
-    /// The broker stored something that this session does not know. A new session knows it.
-    #[error("another program wrote to the broker: {0}")]
+    /// The broker stored something that this session does not know, or no longer holds what the session knows. A new session knows
+    /// what the broker holds.
+    #[error("another program changed what the broker holds: {0}")]
     Conflict(String),
     /// The broker refuses for a reason that an operator can remove, such as a wrong credential or a wrong configuration.
     #[error("the broker refuses: {0}")]

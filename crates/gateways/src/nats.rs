@@ -15,6 +15,8 @@
 //! - The session verifies that each acknowledgement states the expected sequence number. JetStream acknowledges a duplicate with the
 //!   number of the first message, even if that message is deleted. A duplicate that is not at the expected place ends the session.
 //! - The last stored message states how much of the feed the stream holds. [`EventSink::connect`] reads it on each connection.
+//! - The server stores a message after its predecessor even if the predecessor was purged. So the session verifies before each
+//!   publication that the stream still holds the last message. It does not notice a purge during a publication.
 //!
 //! Therefore no other program may publish to the subjects, and the stream must hold no other subjects.
 //!
@@ -169,8 +171,8 @@ impl EventSink for NatsSink {
 
     async fn connect(&self) -> Result<Box<dyn SinkSession>, SinkError> {
         let connection = connection::connect(&self.config).await?;
-        let end = stream::open(&connection, &self.config.stream).await?;
-        Ok(Box::new(session::NatsSession::new(connection, self.config.stream.clone(), end)))
+        let (stream, end) = stream::open(&connection, &self.config.stream).await?;
+        Ok(Box::new(session::NatsSession::new(connection, self.config.stream.clone(), stream, end)))
     }
 }
 

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | the broker does not answer, or refuses | connects again, with back-off; reads no events meanwhile |
 //! | an acknowledgement fails | connects again, and continues after the last event that the broker stored |
-//! | the broker lost events at its end | continues after the last event that survived |
+//! | the broker lost events at its end, or they were deleted there | continues after the last event that survived |
 //! | the broker lost everything | begins anew, as [`BrokerStart`] states |
 //! | a database was restored or replaced, or a shard has no position, so the place is void | publishes all events of all shards again: no event is skipped |
 //! | the shards do not answer | waits; events of other shards continue |
@@ -68,6 +68,10 @@ pub trait BrokerFeed: Send + Sync {
     /// Returns at most `limit` events after a place.
     async fn read(&self, after: &str, limit: usize) -> Result<BrokerPage, BrokerFeedError>;
 
+    /// Returns whether a place is before another one in the same databases. `false` if a database was restored or replaced between
+    /// them.
+    fn is_behind(&self, place: &str, other: &str) -> bool;
+
     /// Waits until new events may follow, or for a poll interval.
     async fn wait(&self);
 }
@@ -79,8 +83,10 @@ pub struct BrokerPage {
     pub events: Vec<OutgoingEvent>,
     /// The place after the events.
     pub place: String,
-    /// Whether no more events followed when the page was read.
+    /// Whether no more events followed, in the shards that answered, when the page was read.
     pub is_at_end: bool,
+    /// Whether a shard did not answer. Its events follow when it answers.
+    pub is_incomplete: bool,
 }
 
 /// Reason why the feed cannot be read.

@@ -291,6 +291,7 @@ impl<'a> Reading<'a> {
             let at = lane.lane.at?;
             Some(async move { (shared.feed(&lane.lane.shard, at, PAGE).await, at, lane) })
         });
+        let mut void = None;
         for (read, at, lane) in join_all(reads).await {
             let page = match read {
                 Ok(page) => page,
@@ -302,7 +303,14 @@ impl<'a> Reading<'a> {
             };
             let shard = &lane.lane.shard;
             if page.incarnation != at.incarnation {
-                return Err(CursorVoid::OtherIncarnation(shard.name.clone()).into());
+                // The database was restored after this process learned its end. Otherwise the next read would resolve its cursor
+                // against the same end again.
+                shard.forget(at.incarnation);
+                // The start precedes every event, whatever became of the database.
+                if at.position != FeedPosition::START {
+                    void.get_or_insert_with(|| CursorVoid::OtherIncarnation(shard.name.clone()));
+                    continue;
+                }
             }
             self.scanned += page.events.len();
             lane.is_at_end = page.is_at_end;
@@ -314,6 +322,6 @@ impl<'a> Reading<'a> {
             let event = |event| LiveEvent::new(shard.index, page.incarnation, event);
             lane.waiting.extend(page.events.into_iter().map(event));
         }
-        Ok(true)
+        void.map_or(Ok(true), |void| Err(void.into()))
     }
 }

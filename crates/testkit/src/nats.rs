@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use async_nats::jetstream::{
+    self,
+    context::Context,
+    stream::{Config, Stream},
+};
 use tempfile::TempDir;
 
 use crate::{eventually_blocking, files_below};
@@ -163,11 +168,25 @@ pub struct NatsMessage {
     pub content: Vec<u8>,
 }
 
+async fn jetstream(url: &str) -> Context {
+    jetstream::new(async_nats::connect(url).await.expect("connecting to the NATS server should succeed"))
+}
+
+/// Returns a stream.
+pub async fn nats_stream(url: &str, stream: &str) -> Stream {
+    jetstream(url).await.get_stream(stream).await.expect("the stream should exist")
+}
+
+/// Creates a stream that recognizes duplicates for this time.
+pub async fn create_nats_stream(url: &str, stream: &str, subjects: &str, duplicate_window: Duration) {
+    let (name, subjects) = (stream.to_owned(), vec![subjects.to_owned()]);
+    let config = Config { name, subjects, duplicate_window, ..Config::default() };
+    jetstream(url).await.create_stream(config).await.expect("creating the stream should succeed");
+}
+
 /// Returns all messages in a stream, in order.
 pub async fn nats_messages(url: &str, stream: &str) -> Vec<NatsMessage> {
-    let client = async_nats::connect(url).await.expect("connecting to the NATS server should succeed");
-    let stream =
-        async_nats::jetstream::new(client).get_stream(stream).await.expect("the stream should exist");
+    let stream = nats_stream(url, stream).await;
     let state = stream.cached_info().state.clone();
     let mut messages = Vec::new();
     for sequence in state.first_sequence..=state.last_sequence {

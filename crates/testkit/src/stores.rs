@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use dabba_engine::{Random as _, SeededRandom};
 use dabba_pg_cluster::{Cluster, block_on};
 use dabba_store::Store;
-use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore};
+use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, admin::Administration};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::{FutureExt as _, future::BoxFuture};
 
@@ -34,6 +34,14 @@ pub fn sqlite_in(directory: &Path) -> StoreFactory {
 /// Returns a factory of stores in a new PostgreSQL database in this process's cluster. This function creates the
 /// database. The database is removed with the cluster, when the process ends.
 pub fn postgres() -> StoreFactory {
+    restorable_postgres().0
+}
+
+/// Gives the database a new incarnation while servers use it, as `dabba shards restored` does after a restore.
+pub type Restore = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Does what [`postgres`] does, and also returns what marks the database as restored.
+pub fn restorable_postgres() -> (StoreFactory, Restore) {
     let cluster = Cluster::shared().expect("starting the PostgreSQL cluster should succeed");
     let url = cluster.database_from("migrated", |url| {
         let migrated = block_on(PostgresStore::migrate(url, &Ownership::sole()))
@@ -41,7 +49,16 @@ pub fn postgres() -> StoreFactory {
         migrated.expect("migrating the database should succeed");
     });
     let url = url.expect("creating a database should succeed");
-    Arc::new(move || {
+    let restored = url.clone();
+    let restore = move || {
+        let administration = Administration::new(&restored).expect("the URL should be valid");
+        async move {
+            administration.renew_incarnation().await.expect("renewing the incarnation should succeed");
+            administration.close().await;
+        }
+        .boxed()
+    };
+    let factory = move || {
         let url = url.clone();
         async move {
             let options = PostgresOptions {
@@ -56,5 +73,6 @@ pub fn postgres() -> StoreFactory {
             Arc::new(store.expect("opening the database should succeed")) as Arc<dyn Store>
         }
         .boxed()
-    })
+    };
+    (Arc::new(factory), Box::new(restore))
 }

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use dabba_domain::{Problems, Timestamp, WebhookEndpointId};
 use dabba_store::{
-    ConsumerName, DisabledReason, FeedCursor, FeedEnd, FeedPosition, Store, StoreError, WebhookEndpoint,
-    WebhookState,
+    ConsumerName, FeedCursor, FeedEnd, FeedPosition, FeedSource, Store, StoreError, WebhookEndpoint,
 };
 use futures::future::join_all;
 use serde::Serialize;
@@ -55,7 +54,7 @@ impl Webhooks {
             }
             (None, Some(since)) => {
                 let ends = self.feed_ends().await?;
-                (self.cursor_since(since, &ends).await?, ends)
+                (self.cursor_since(change.endpoint(), since, &ends).await?, ends)
             }
             _ => return Err(invalid("", "must contain either after or since")),
         };
@@ -64,10 +63,21 @@ impl Webhooks {
         self.write_change(principal, change, true, apply).await
     }
 
-    /// Returns the cursor before the first event at or after a time, in every shard.
-    async fn cursor_since(&self, since: Timestamp, ends: &[FeedEnd]) -> Result<FeedCursor, Error> {
+    /// Returns the cursor before the first event at or after a time, in every shard with events of an endpoint.
+    async fn cursor_since(
+        &self,
+        endpoint: &WebhookEndpoint,
+        since: Timestamp,
+        ends: &[FeedEnd],
+    ) -> Result<FeedCursor, Error> {
         let target = since.checked_sub(SINCE_MARGIN).unwrap_or(Timestamp::MIN);
-        let searches = ends.iter().enumerate().map(|(shard, end)| self.position_since(shard, *end, target));
+        let searches = ends.iter().enumerate().map(async |(shard, end)| {
+            if has_events_of(&*self.store, shard, endpoint) {
+                self.position_since(shard, *end, target).await
+            } else {
+                Ok(end.position)
+            }
+        });
         let positions = join_all(searches).await.into_iter().collect::<Result<Vec<_>, _>>()?;
         let mut cursor = FeedCursor::default();
         for ((source, end), position) in self.store.feed_sources().iter().zip(ends).zip(positions) {
@@ -96,48 +106,73 @@ impl Webhooks {
 }
 
 /// Returns where a replay of an endpoint begins: at the cursor, but in no shard after the endpoint's position, because
-/// the events in between were not delivered. `ends` are the ends of all shards. Fails if the cursor is void.
+/// the events in between were not delivered. `ends` are the ends of all shards. Fails if the cursor is void in a shard
+/// with events of the endpoint.
+///
+/// In a shard without events of the endpoint, the replay begins at the end, whatever the cursor states: a cursor that was
+/// read with `restaurant` states the start there, and the sender would read the whole feed and find nothing.
 ///
 /// The position is the stored one, at which another sender would continue after a crash. So it is never after an event
-/// that was not delivered, whatever the present sender has not stored yet.
-///
-/// An endpoint that lost its position has none that states what was delivered: it begins at the cursor.
+/// that was not delivered, whatever the present sender has not stored yet. If the endpoint has lost its position in a
+/// shard, the position is the one at which it would continue if it were only enabled: nothing states which earlier events
+/// were delivered, and no later event was.
 pub async fn replay_start(
     store: &dyn Store,
     endpoint: &WebhookEndpoint,
     mut cursor: FeedCursor,
     ends: &[FeedEnd],
 ) -> Result<FeedCursor, Error> {
-    let (sources, answers) = (store.feed_sources(), ends.iter().copied().map(Some).collect::<Vec<_>>());
+    let sources = store.feed_sources();
+    let answer = |(shard, end): (usize, &FeedEnd)| has_events_of(store, shard, endpoint).then_some(*end);
+    let answers: Vec<_> = ends.iter().enumerate().map(answer).collect();
     let asked = cursor.resolve(&sources, &answers).map_err(Conflict::CursorExpired)?;
-    let lost = DisabledReason::PositionLost;
-    if matches!(endpoint.settings.state, WebhookState::Disabled { reason, .. } if reason == lost) {
-        return Ok(cursor);
-    }
-    let start = FeedCursor::parse(&endpoint.settings.start).ok();
-    let start = start.and_then(|mut start| start.resolve(&sources, &answers).ok()).unwrap_or_default();
-    let stored = (0..sources.len()).map(|shard| stored_position(store, shard, endpoint));
-    let stored = join_all(stored).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    for (shard, (source, end)) in sources.iter().zip(ends).enumerate() {
-        let present = stored[shard].or(start.get(shard).copied().flatten());
-        let asked = asked.get(shard).copied().flatten();
-        if let Some(present) = present.filter(|present| asked.is_some_and(|asked| *present < asked)) {
-            cursor.set(&source.name, end.incarnation, present);
+    let present = answers.iter().enumerate().map(async |(shard, end)| match end {
+        Some(end) => present_position(store, &sources, shard, *end, endpoint).await,
+        None => Ok(None),
+    });
+    let present = join_all(present).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    for (((source, end), asked), present) in sources.iter().zip(ends).zip(asked).zip(present) {
+        let position = match asked {
+            None => Some(end.position),
+            Some(asked) => present.filter(|present| *present < asked),
+        };
+        if let Some(position) = position {
+            cursor.set(&source.name, end.incarnation, position);
         }
     }
     Ok(cursor)
 }
 
-/// Returns the stored position of an endpoint in a shard; `None` if it has not begun at its start yet.
-async fn stored_position(
+/// Returns whether a shard may have events of an endpoint. All orders of a restaurant have its bucket. A shard that is
+/// split off later continues at the position of its parent.
+fn has_events_of(store: &dyn Store, shard: usize, endpoint: &WebhookEndpoint) -> bool {
+    let restaurant = endpoint.owner.restaurant();
+    restaurant.is_none_or(|restaurant| store.shard_of(restaurant.bucket()) == shard)
+}
+
+/// Returns the position of an endpoint in a shard, whose end is given: every event after it is yet to be delivered.
+/// `None` if no event was ever delivered from this shard, and the endpoint's start does not apply.
+async fn present_position(
     store: &dyn Store,
+    sources: &[FeedSource],
     shard: usize,
+    end: FeedEnd,
     endpoint: &WebhookEndpoint,
 ) -> Result<Option<FeedPosition>, StoreError> {
     let group = ConsumerName::webhooks();
     // The position of the group is read first: an endpoint that joins the group meanwhile is not before it.
     let shared = store.feed_position(shard, &group, None).await?;
-    let Some(shared) = shared.filter(|shared| shared.known >= endpoint.positioned) else { return Ok(None) };
-    let own = store.feed_position(shard, &group, Some(&ConsumerName::from(endpoint.id))).await?;
-    Ok(Some(own.map_or(shared.place, |own| own.place).position))
+    if let Some(shared) = shared.filter(|shared| shared.known >= endpoint.positioned) {
+        let own = store.feed_position(shard, &group, Some(&ConsumerName::from(endpoint.id))).await?;
+        return Ok(Some(own.map_or(shared.place, |own| own.place).position));
+    }
+    // The endpoint has not begun at its start yet.
+    let mut only = vec![None; sources.len()];
+    if let Some(own) = only.get_mut(shard) {
+        *own = Some(end);
+    }
+    let start = FeedCursor::parse(&endpoint.settings.start).ok();
+    let start = start.and_then(|mut start| start.resolve(sources, &only).ok());
+    let start = start.and_then(|positions| positions.get(shard).copied().flatten());
+    Ok(start.or(shared.map(|shared| shared.place.position)))
 }

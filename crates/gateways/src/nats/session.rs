@@ -11,6 +11,7 @@ use async_nats::{
         self,
         context::{PublishAckFuture, PublishError, PublishErrorKind},
         message::PublishMessage,
+        stream::Stream,
     },
 };
 use async_trait::async_trait;
@@ -20,16 +21,18 @@ use dabba_engine::{OutgoingEvent, SinkError, SinkSession};
 use super::{
     CONTENT_TYPE, CONTENT_TYPE_HEADER, MARK_SUBJECT, MAX_OUTSTANDING, PLACE_HEADER, SUBJECT_PREFIX,
     connection::{Connection, cut},
-    stream::StreamEnd,
+    stream::{StreamEnd, check_held},
 };
 
 /// A connection that knows the end of the stream.
 pub(super) struct NatsSession {
     connection: Connection,
-    stream: String,
+    name: String,
+    stream: Stream,
     /// Sequence number of the last message in the stream, counting the messages under way.
     sequence: u64,
-    place: Option<String>,
+    /// Sequence number and place of the last message that the stream holds.
+    last: Option<(u64, String)>,
     /// Id of the message with that number, if this session sent it and it has an id.
     last_id: Option<String>,
     has_failed: bool,
@@ -43,12 +46,13 @@ struct Outstanding {
 }
 
 impl NatsSession {
-    pub(super) fn new(connection: Connection, stream: String, end: StreamEnd) -> Self {
+    pub(super) fn new(connection: Connection, name: String, stream: Stream, end: StreamEnd) -> Self {
         Self {
             connection,
+            name,
             stream,
             sequence: end.last_sequence,
-            place: end.place,
+            last: end.last,
             last_id: None,
             has_failed: false,
         }
@@ -71,7 +75,7 @@ impl NatsSession {
         let mut message = PublishMessage::build()
             .headers(headers)
             .payload(content)
-            .expected_stream(&self.stream)
+            .expected_stream(&self.name)
             .expected_last_sequence(self.sequence);
         if let Some(id) = id {
             message = message.message_id(id);
@@ -98,15 +102,15 @@ impl NatsSession {
     async fn confirm(&mut self, outstanding: Outstanding) -> Result<(), SinkError> {
         let Outstanding { sequence, place, acknowledgement } = outstanding;
         let acknowledged = acknowledgement.await.map_err(|error| self.failure(&error))?;
-        if acknowledged.sequence != sequence || acknowledged.stream != self.stream {
+        if acknowledged.sequence != sequence || acknowledged.stream != self.name {
             return Err(SinkError::Conflict(format!(
                 "a message has the sequence number {} in the stream {}, expected {sequence} in {}",
                 acknowledged.sequence,
                 cut(&acknowledged.stream),
-                self.stream
+                self.name
             )));
         }
-        self.place = Some(place);
+        self.last = Some((sequence, place));
         Ok(())
     }
 
@@ -152,7 +156,7 @@ impl NatsSession {
             PublishErrorKind::MaxPayloadExceeded => SinkError::Refused(text),
             // An answer of JetStream, such as a full store.
             PublishErrorKind::Other if is_answer(error) => {
-                SinkError::Refused(format!("the stream {} does not store an event: {text}", self.stream))
+                SinkError::Refused(format!("the stream {} does not store an event: {text}", self.name))
             }
             PublishErrorKind::Other => SinkError::Unavailable(text),
         }
@@ -167,11 +171,18 @@ fn is_answer(error: &PublishError) -> bool {
 #[async_trait]
 impl SinkSession for NatsSession {
     fn place(&self) -> Option<&str> {
-        self.place.as_deref()
+        self.last.as_ref().map(|(_, place)| &**place)
     }
 
     fn is_connected(&self) -> bool {
         self.connection.has_lasted()
+    }
+
+    async fn check(&mut self) -> Result<(), SinkError> {
+        match &self.last {
+            Some((sequence, place)) => check_held(&self.connection, &self.stream, *sequence, place).await,
+            None => Ok(()),
+        }
     }
 
     async fn mark(&mut self, place: &str) -> Result<(), SinkError> {
@@ -184,6 +195,7 @@ impl SinkSession for NatsSession {
 
     async fn publish(&mut self, events: Vec<OutgoingEvent>) -> Result<(), SinkError> {
         self.check_usable()?;
+        self.check().await?;
         self.publish_all(events).await?;
         self.has_failed = false;
         Ok(())

@@ -22,12 +22,12 @@ use super::{
 pub(super) struct StreamEnd {
     /// Sequence number of the last message that the stream ever stored; 0 for a new stream.
     pub(super) last_sequence: u64,
-    /// Place of the last message that the stream holds.
-    pub(super) place: Option<String>,
+    /// Place of the last message that the stream holds, and its sequence number.
+    pub(super) last: Option<(u64, String)>,
 }
 
 /// Opens the stream, creates it if it does not exist, and reads its end.
-pub(super) async fn open(connection: &Connection, name: &str) -> Result<StreamEnd, SinkError> {
+pub(super) async fn open(connection: &Connection, name: &str) -> Result<(Stream, StreamEnd), SinkError> {
     let stream = match connection.jetstream.get_stream(name).await {
         Ok(stream) => stream,
         Err(error) if is_absent(&error) => {
@@ -45,8 +45,39 @@ pub(super) async fn open(connection: &Connection, name: &str) -> Result<StreamEn
         ))
     })?;
     let last_sequence = stream.cached_info().state.last_sequence;
-    let place = last_place(connection, &stream, name).await?;
-    Ok(StreamEnd { last_sequence, place })
+    let last = last_place(connection, &stream, name).await?;
+    Ok((stream, StreamEnd { last_sequence, last }))
+}
+
+/// Verifies that the stream still holds a message with this sequence number and place. A purge deletes all messages, and the server
+/// would store the next message nevertheless: it compares only the number and the id of the last message that the stream ever stored.
+pub(super) async fn check_held(
+    connection: &Connection,
+    stream: &Stream,
+    sequence: u64,
+    place: &str,
+) -> Result<(), SinkError> {
+    let lost = || {
+        let why = "was deleted or replaced, for example by a purge of the stream";
+        SinkError::Conflict(format!("message {sequence}, the last one that Dabba published, {why}"))
+    };
+    match stream.get_raw_message(sequence).await {
+        Ok(found) if found.headers.get(PLACE_HEADER).is_some_and(|held| held.as_str() == place) => Ok(()),
+        Ok(_) => Err(lost()),
+        Err(error) => match error.kind() {
+            LastRawMessageErrorKind::NoMessageFound => Err(lost()),
+            LastRawMessageErrorKind::JetStream(error)
+                if matches!(
+                    error.error_code(),
+                    ErrorCode::NO_MESSAGE_FOUND | ErrorCode::STREAM_NOT_FOUND
+                ) =>
+            {
+                Err(lost())
+            }
+            LastRawMessageErrorKind::JetStream(error) => Err(SinkError::Unavailable(cut(&error.to_string()))),
+            _ => Err(connection.no_answer(&format!("reading message {sequence} of the stream failed"))),
+        },
+    }
 }
 
 fn new_stream(name: &str) -> Config {
@@ -92,12 +123,12 @@ fn check(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the place of the last message; `None` if the stream holds no message.
+/// Returns the sequence number and the place of the last message; `None` if the stream holds no message.
 async fn last_place(
     connection: &Connection,
     stream: &Stream,
     name: &str,
-) -> Result<Option<String>, SinkError> {
+) -> Result<Option<(u64, String)>, SinkError> {
     let last =
         match stream.get_last_raw_message_by_subject(ALL_SUBJECTS).await {
             Ok(last) => last,
@@ -118,7 +149,7 @@ async fn last_place(
             }
         };
     match last.headers.get(PLACE_HEADER) {
-        Some(place) => Ok(Some(place.as_str().to_owned())),
+        Some(place) => Ok(Some((last.sequence, place.as_str().to_owned()))),
         None => Err(SinkError::Refused(format!(
             "message {} of the stream {name} has no header {PLACE_HEADER}, so it is not from Dabba: take the right to publish to \
              {ALL_SUBJECTS} away from other programs, and delete the message (nats stream rmm {name} {})",

@@ -101,6 +101,36 @@ async fn a_duplicate_of_a_purged_message_is_not_taken_for_stored() {
     assert_eq!(stored(&server.url()).await, [], "no later event was stored without its predecessor");
 }
 
+/// Proves that a session that lasts notices a purge at a check and before it publishes, and that it notices a deleted stream. Without
+/// the check, the server would store the next message: a purge changes neither the number nor the id that it expects.
+#[tokio::test]
+async fn a_session_ends_after_a_purge() {
+    let server = NatsServer::start();
+    let events = events(6);
+    let context = jetstream::new(async_nats::connect(server.url()).await.unwrap());
+    let mut session = sink(&server).connect().await.unwrap();
+    session.check().await.unwrap();
+    let stream = context.get_stream(DEFAULT_STREAM).await.unwrap();
+    session.publish(events[..10].to_vec()).await.unwrap();
+    session.check().await.unwrap();
+    stream.purge().await.unwrap();
+    let purged = session.check().await.unwrap_err();
+    assert!(matches!(&purged, SinkError::Conflict(text) if text.contains("message 10")), "{purged}");
+    let mut session = sink(&server).connect().await.unwrap();
+    assert_eq!(session.place(), None);
+    session.publish(events[10..20].to_vec()).await.unwrap();
+    stream.purge().await.unwrap();
+    let purged = session.publish(events[20..].to_vec()).await.unwrap_err();
+    assert!(matches!(purged, SinkError::Conflict(_)), "{purged}");
+    assert_eq!(stored(&server.url()).await, []);
+    let mut session = sink(&server).connect().await.unwrap();
+    session.publish(events[20..25].to_vec()).await.unwrap();
+    context.delete_stream(DEFAULT_STREAM).await.unwrap();
+    session.check().await.unwrap_err();
+    publish_rest(&sink(&server), &events, 8, |_| ()).await.unwrap();
+    assert_complete(&stored(&server.url()).await, &events);
+}
+
 /// Proves that a session continues with messages after the window in which the stream recognizes duplicates.
 #[tokio::test]
 async fn a_session_continues_after_the_window() {

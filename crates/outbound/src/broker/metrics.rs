@@ -89,7 +89,7 @@ impl BrokerMetrics {
         );
         registry.register(
             "dabba_broker_failures",
-            "Sessions with the broker that failed, by reason: the broker does not answer (unavailable), another program wrote \
+            "Sessions with the broker that failed, by reason: the broker does not answer (unavailable), another program changed the stream \
              (conflict), the broker refuses (refused), the events cannot be read (events), the lease cannot be taken (lease)",
             metrics.failures.clone(),
         );

@@ -53,8 +53,6 @@ pub struct BrokerPublisher {
 struct Progress {
     /// The place of the last event that the broker holds, as far as this process knows.
     confirmed: Option<String>,
-    /// The places of the events under way after it: the broker holds some of them.
-    under_way: Vec<String>,
     /// Time since when the broker may lack events; `None` while it holds all, or while another process publishes.
     behind_since: Option<Instant>,
     /// Number of failures in a row, and the reason of the last one.
@@ -178,22 +176,34 @@ impl BrokerPublisher {
         let mut place = self.beginning(&mut *session).await?;
         self.metrics.show_state(BrokerState::Publishing);
         let mut renewed = Instant::now();
+        // Why the place was void, until the events are read from the start.
+        let mut void = None;
         loop {
             if renewed.elapsed() >= self.config.lease_interval {
                 // While the store does not answer, the publisher continues: the broker refuses one of two publishers.
                 if matches!(self.lease.hold().await, Ok(false)) {
                     return Err(End::LeaseLost);
                 }
+                session.check().await?;
                 renewed = Instant::now();
             }
             let page = match self.feed.read(&place, self.config.batch).await {
                 Ok(page) => page,
-                Err(BrokerFeedError::Void(why)) => {
-                    place = self.begin_again(&why).await?;
+                // A second time in a row, the session ends, and the next one begins after a pause.
+                Err(BrokerFeedError::Void(why)) if void.is_none() => {
+                    place = self.begin_again().await?;
+                    void = Some(why);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
             };
+            if let Some(why) = void.take() {
+                self.metrics.count_restart();
+                tracing::warn!(
+                    why,
+                    "publishing all events to the broker again: a database was restored or replaced"
+                );
+            }
             // Without events, a shard may be silent although the page is not at the end.
             let waits = page.is_at_end || page.events.is_empty();
             if page.events.is_empty() {
@@ -204,7 +214,7 @@ impl BrokerPublisher {
                 self.publish(&mut *session, page.events).await?;
             }
             place = page.place;
-            self.succeeded(part, page.is_at_end);
+            self.succeeded(part, page.is_at_end && !page.is_incomplete);
             if waits {
                 self.feed.wait().await;
             }
@@ -212,13 +222,11 @@ impl BrokerPublisher {
     }
 
     async fn publish(&self, session: &mut dyn SinkSession, events: Vec<OutgoingEvent>) -> Result<(), End> {
-        let count = events.len();
-        self.progress().under_way = events.iter().map(|event| event.place.clone()).collect();
+        let (count, last) = (events.len(), events.last().map(|event| event.place.clone()));
         session.publish(events).await?;
         self.metrics.count_published(count);
-        let mut progress = self.progress();
-        if let Some(last) = std::mem::take(&mut progress.under_way).pop() {
-            progress.confirmed = Some(last);
+        if last.is_some() {
+            self.progress().confirmed = last;
         }
         Ok(())
     }
@@ -250,15 +258,15 @@ impl BrokerPublisher {
     /// Records the place of the last event that the broker holds. Returns the place of the last event that it had confirmed before.
     fn learn(&self, held: Option<&String>) -> Option<String> {
         let mut progress = self.progress();
-        let under_way = std::mem::take(&mut progress.under_way);
         let before = progress.confirmed.clone();
         // A publisher that begins now still needs the place if marking it fails.
         if held.is_some() || self.config.start == BrokerStart::Start {
             progress.confirmed = held.cloned();
         }
         drop(progress);
-        let is_expected = before.as_ref() == held || held.is_some_and(|place| under_way.contains(place));
-        if before.is_some() && !is_expected {
+        // The broker may hold more: its last acknowledgements may have been lost, and another process may have published meanwhile.
+        let lacks = |before: &String| held.is_none_or(|held| self.feed.is_behind(held, before));
+        if before.as_ref().is_some_and(lacks) {
             self.metrics.count_rewind();
             tracing::warn!(
                 place = held,
@@ -269,18 +277,19 @@ impl BrokerPublisher {
     }
 
     /// Returns the place before the first event, after a database was restored.
-    async fn begin_again(&self, why: &str) -> Result<String, End> {
+    async fn begin_again(&self) -> Result<String, End> {
         let place = self.feed.begin(BrokerStart::Start).await?;
-        self.metrics.count_restart();
-        tracing::warn!(why, "publishing all events to the broker again: a database was restored or replaced");
+        // The places before the restore cannot be compared with the next ones.
+        self.progress().confirmed = Some(place.clone());
         Ok(place)
     }
 
-    fn succeeded(&self, part: &Part, is_at_end: bool) {
+    /// Records a success. `is_complete`: the broker holds all events.
+    fn succeeded(&self, part: &Part, is_complete: bool) {
         let mut progress = self.progress();
         let failures = std::mem::take(&mut progress.failures);
         progress.reason = None;
-        if is_at_end {
+        if is_complete {
             progress.behind_since = None;
         } else {
             progress.behind_since.get_or_insert_with(Instant::now);

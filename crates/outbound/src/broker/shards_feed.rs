@@ -10,7 +10,7 @@ use dabba_store::FeedCursor;
 use super::{BrokerFeed, BrokerFeedError, BrokerPage, BrokerStart};
 use crate::{
     Filter,
-    feed::{Budget, FeedError, Start},
+    feed::{Budget, FeedError, FeedRead, Start},
     live::{Live, LiveConfig, LiveEvent},
     public::Audience,
 };
@@ -65,7 +65,13 @@ impl BrokerFeed for ShardsFeed {
         let start = Start::After(cursor.clone());
         let page = self.live.read(start, &Filter::ALL, limit, Budget::default()).await?;
         let events = page.events.iter().map(|event| self.outgoing(event, &mut cursor)).collect();
-        Ok(BrokerPage { events, place: page.cursor.to_string(), is_at_end: page.is_at_end })
+        let FeedRead { is_at_end, is_incomplete, .. } = page;
+        Ok(BrokerPage { events, place: page.cursor.to_string(), is_at_end, is_incomplete })
+    }
+
+    fn is_behind(&self, place: &str, other: &str) -> bool {
+        let (place, other) = (FeedCursor::parse(place), FeedCursor::parse(other));
+        place.is_ok_and(|place| other.is_ok_and(|other| place.is_behind(&other)))
     }
 
     async fn wait(&self) {

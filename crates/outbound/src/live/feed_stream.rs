@@ -390,9 +390,16 @@ impl Shared {
 
     /// Returns the position of a stream in a shard that is followed; `None` if it is no longer followed.
     fn position(&self, lane: &mut Lane, cursor: &FeedCursor) -> Result<Option<FeedEnd>, CursorVoid> {
-        if lane.at.is_none() && lane.shard.followed().is_some() {
-            let (mut cursor, shards) = (cursor.clone(), [Arc::clone(&lane.shard)]);
-            lane.at = self.resolve(&mut cursor, &shards, &[lane.shard.known()])?.pop().flatten();
+        let Some(followed) = lane.shard.followed() else { return Ok(lane.at) };
+        match &mut lane.at {
+            None => {
+                let (mut cursor, shards) = (cursor.clone(), [Arc::clone(&lane.shard)]);
+                let end = lane.shard.known().unwrap_or(followed);
+                lane.at = self.resolve(&mut cursor, &shards, &[Some(end)])?.pop().flatten();
+            }
+            // The start precedes every event, also if the database was restored after this process learned its end.
+            Some(at) if at.position == FeedPosition::START => at.incarnation = followed.incarnation,
+            Some(_) => {}
         }
         Ok(lane.at)
     }

@@ -117,6 +117,11 @@ impl Shard {
         self.lock().learn(end);
     }
 
+    /// Forgets the known end of the feed if it has this incarnation, because the database has another one now.
+    pub(crate) fn forget(&self, incarnation: Incarnation) {
+        self.lock().known.take_if(|known| known.incarnation == incarnation);
+    }
+
     /// Begins to follow at an end of the feed.
     pub(super) fn begin(&self, end: FeedEnd) {
         let mut state = self.lock();

@@ -1,11 +1,11 @@
 //! The publisher against a NATS server that is killed and loses its store.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dabba_engine::EventSink;
-use dabba_gateways::nats::{DEFAULT_STREAM, NatsConfig, NatsSink};
+use dabba_gateways::nats::{ALL_SUBJECTS, DEFAULT_STREAM, NatsConfig, NatsSink};
 use dabba_outbound::broker::BrokerStart;
-use dabba_testkit::{NatsServer, eventually, nats_messages};
+use dabba_testkit::{NatsServer, create_nats_stream, eventually, nats_messages, nats_stream};
 
 use crate::world::{MemoryFeed, MemoryLease, Running};
 
@@ -69,4 +69,33 @@ async fn the_stream_is_complete_after_every_loss() {
     is_complete(&sink, &feed).await;
     feed.assert_complete(&stored(&server).await, 0);
     assert!(running.metrics.rewinds() >= 2);
+}
+
+/// Proves that a purge under a publisher is noticed without an event and before the next event: the stream then contains every event
+/// again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_stream_is_filled_again() {
+    /// Shorter than that of a stream that Dabba creates. The server refuses purged events within the window.
+    const WINDOW: Duration = Duration::from_millis(100);
+    let server = NatsServer::start();
+    create_nats_stream(&server.url(), DEFAULT_STREAM, ALL_SUBJECTS, WINDOW).await;
+    let feed = MemoryFeed::new(20);
+    let sink = NatsSink::new(NatsConfig::new(&server.url()).unwrap());
+    let shared: Arc<dyn EventSink> = Arc::new(NatsSink::new(NatsConfig::new(&server.url()).unwrap()));
+    let running = Running::start(1, shared, &feed, &Arc::<MemoryLease>::default(), BrokerStart::Start);
+    let half = feed.len() / 2;
+    feed.commit_up_to(half);
+    published(&running, half as u64).await;
+    nats_stream(&server.url(), DEFAULT_STREAM).await.purge().await.unwrap();
+    eventually("the stream holds the purged events again", async || {
+        let held = nats_stream(&server.url(), DEFAULT_STREAM).await.cached_info().state.messages;
+        if held == half as u64 { Ok(()) } else { Err(held) }
+    })
+    .await;
+    feed.assert_complete(&stored(&server).await, 0);
+    nats_stream(&server.url(), DEFAULT_STREAM).await.purge().await.unwrap();
+    feed.commit_up_to(feed.len());
+    is_complete(&sink, &feed).await;
+    feed.assert_complete(&stored(&server).await, 0);
+    assert_eq!(running.metrics.rewinds(), 2);
 }

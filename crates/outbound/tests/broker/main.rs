@@ -5,5 +5,6 @@
 mod lease;
 mod losing;
 mod publishing;
+mod restored;
 mod shards;
 mod world;

@@ -124,6 +124,68 @@ async fn a_restored_database_is_published_from_its_start() {
     world.feed.assert_complete(&world.broker.delivered()[50..], 0);
 }
 
+/// Proves that a publisher that finds every place void, also the start, pauses between its attempts, and publishes everything when
+/// the feed can be read.
+#[tokio::test(start_paused = true)]
+async fn a_place_that_stays_void_costs_constant_work() {
+    let world = World::new();
+    world.feed.commit_up_to(600);
+    world.feed.is_void.store(true, Ordering::SeqCst);
+    let running = world.start(1, BrokerStart::Start);
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    let reads = world.feed.reads.load(Ordering::SeqCst);
+    assert!((200..3_000).contains(&reads), "{reads} reads in an hour");
+    assert!(status(&running).is_stuck && running.metrics.restarts() == 0);
+    world.feed.is_void.store(false, Ordering::SeqCst);
+    world.holds(600).await;
+    world.feed.assert_complete(&world.broker.delivered(), 0);
+}
+
+/// Proves that a publisher whose connection lasts notices that the broker's events were purged, and publishes them again.
+#[tokio::test(start_paused = true)]
+async fn a_purge_is_noticed() {
+    let world = World::new();
+    world.feed.commit_up_to(600);
+    let running = world.start(1, BrokerStart::Start);
+    world.holds(600).await;
+    world.broker.truncate(0);
+    world.holds(600).await;
+    assert_eq!((running.metrics.rewinds(), running.metrics.published()), (1, 1_200));
+}
+
+/// Proves that the lag counts while a shard does not answer, although every other event is published.
+#[tokio::test(start_paused = true)]
+async fn a_silent_shard_counts_as_lag() {
+    let world = World::new();
+    world.feed.commit_up_to(600);
+    let running = world.start(1, BrokerStart::Start);
+    world.holds(600).await;
+    world.feed.is_incomplete.store(true, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert!(running.metrics.lag_seconds() > 590.0, "{}", running.metrics.lag_seconds());
+    assert!(!status(&running).is_stuck);
+    world.feed.is_incomplete.store(false, Ordering::SeqCst);
+    eventually("the lag is 0", async || if running.metrics.lag_seconds() == 0.0 { Ok(()) } else { Err(()) })
+        .await;
+}
+
+/// Proves that a publisher does not take events for lost if another process published further ones while it paused.
+#[tokio::test(start_paused = true)]
+async fn events_of_another_publisher_are_no_loss() {
+    let world = World::new();
+    world.feed.commit_up_to(500);
+    let running = world.start(1, BrokerStart::Start);
+    world.holds(500).await;
+    world.broker.is_down.store(true, Ordering::SeqCst);
+    is_in(&running, BrokerState::Connecting).await;
+    world.feed.commit_up_to(800);
+    world.broker.publish_elsewhere(&world.feed, 500..700);
+    world.broker.is_down.store(false, Ordering::SeqCst);
+    world.holds(800).await;
+    assert_eq!((running.metrics.rewinds(), running.metrics.published()), (0, 600));
+    world.feed.assert_complete(&world.broker.delivered(), 0);
+}
+
 /// Proves that a publisher that begins now skips no event that is committed after its first connection, although nothing was
 /// published before it ended.
 #[tokio::test(start_paused = true)]

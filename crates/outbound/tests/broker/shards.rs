@@ -20,7 +20,7 @@ const ORDERS: usize = 20;
 const PAGE: usize = 3;
 
 /// Places an order, and accepts and cancels some, so that orders have histories of different lengths.
-async fn place(server: &TestServer, number: usize) {
+pub(crate) async fn place(server: &TestServer, number: usize) {
     let order = server.place(&format!("order-{number}"), &TestServer::collection()).await;
     if number.is_multiple_of(2) {
         let accepted =

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -32,6 +33,10 @@ pub(crate) struct MemoryFeed {
     committed: AtomicUsize,
     incarnation: AtomicUsize,
     pub(crate) reads: AtomicUsize,
+    /// Whether every place is void.
+    pub(crate) is_void: AtomicBool,
+    /// Whether a shard does not answer.
+    pub(crate) is_incomplete: AtomicBool,
 }
 
 impl MemoryFeed {
@@ -45,6 +50,8 @@ impl MemoryFeed {
             committed: AtomicUsize::new(0),
             incarnation: AtomicUsize::new(0),
             reads: AtomicUsize::new(0),
+            is_void: AtomicBool::new(false),
+            is_incomplete: AtomicBool::new(false),
         })
     }
 
@@ -114,7 +121,8 @@ impl BrokerFeed for MemoryFeed {
         self.reads.fetch_add(1, Ordering::SeqCst);
         let unreadable = || BrokerFeedError::Unreadable(after.to_owned());
         let (incarnation, number) = after.split_once('-').ok_or_else(unreadable)?;
-        if incarnation.parse() != Ok(self.incarnation.load(Ordering::SeqCst)) {
+        let is_present = incarnation.parse() == Ok(self.incarnation.load(Ordering::SeqCst));
+        if self.is_void.load(Ordering::SeqCst) || !is_present {
             return Err(BrokerFeedError::Void("the database was restored".to_owned()));
         }
         let number: usize = number.parse().map_err(|_| unreadable())?;
@@ -124,7 +132,17 @@ impl BrokerFeed for MemoryFeed {
             events: (number..end).map(|number| self.event(number)).collect(),
             place: self.place(end),
             is_at_end: end == committed,
+            is_incomplete: self.is_incomplete.load(Ordering::SeqCst),
         })
+    }
+
+    fn is_behind(&self, place: &str, other: &str) -> bool {
+        let parts = |place: &str| -> (usize, usize) {
+            let (incarnation, number) = place.split_once('-').unwrap();
+            (incarnation.parse().unwrap(), number.parse().unwrap())
+        };
+        let ((incarnation, number), (other_incarnation, other_number)) = (parts(place), parts(other));
+        incarnation == other_incarnation && number < other_number
     }
 
     async fn wait(&self) {
@@ -193,6 +211,14 @@ impl MemoryBroker {
         self.stored.lock().unwrap().truncate(count);
     }
 
+    /// Stores events of a feed, as a publisher in another process does.
+    pub(crate) fn publish_elsewhere(&self, feed: &MemoryFeed, numbers: Range<usize>) {
+        for OutgoingEvent { id, place, .. } in numbers.map(|number| feed.event(number)) {
+            self.delivered.lock().unwrap().push(id.clone());
+            self.stored.lock().unwrap().push((id, place));
+        }
+    }
+
     pub(crate) fn delivered(&self) -> Vec<String> {
         self.delivered.lock().unwrap().clone()
     }
@@ -254,6 +280,12 @@ impl SinkSession for MemorySession {
 
     fn is_connected(&self) -> bool {
         !self.broker.is_down.load(Ordering::SeqCst)
+    }
+
+    async fn check(&mut self) -> Result<(), SinkError> {
+        self.broker.check_up()?;
+        let held = self.broker.stored.lock().unwrap().len();
+        if held >= self.count { Ok(()) } else { Err(SinkError::Conflict(format!("{held} events remain"))) }
     }
 
     async fn mark(&mut self, place: &str) -> Result<(), SinkError> {

@@ -4,6 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use dabba_outbound::{
     Filter, TypeSet,
+    broker::{BrokerFeed as _, BrokerStart, ShardsFeed},
     feed::{Budget, FeedError, Start},
 };
 use dabba_store::{FeedCursor, FeedPosition, Incarnation};
@@ -86,6 +87,19 @@ async fn the_position_of_a_silent_shard_stays() {
     assert!(!rest.is_incomplete && rest.is_at_end);
     assert!(!rest.events.is_empty());
     assert!(rest.events.iter().all(|event| event.event.order_id.to_string() == missed));
+}
+
+/// Proves that a page for the broker states that a shard did not answer, so that its events count as missing.
+#[tokio::test]
+async fn a_page_for_the_broker_states_a_silent_shard() {
+    let world = World::start().await;
+    let feed = ShardsFeed::new(world.server.engine());
+    let start = feed.begin(BrokerStart::Start).await.unwrap();
+    for is_down in [false, true, false] {
+        world.faults.is_down[1].store(is_down, Ordering::SeqCst);
+        let page = feed.read(&start, 1_000).await.unwrap();
+        assert!(page.is_at_end && page.is_incomplete == is_down);
+    }
 }
 
 /// Proves that a cursor of a database with another history is void, also beyond the end, and is never taken for a valid

@@ -8,6 +8,7 @@
 
 mod feed;
 mod orders;
+mod restored;
 mod streams;
 
 use std::{

@@ -20,10 +20,10 @@ use dabba_outbound::webhooks::{
     OrderRenderer, WebhookPorts, WebhookSender, secret_place, signature::WebhookSecret,
 };
 use dabba_store::{
-    Checkpoint, DueFailures, FeedCursor, FeedEnd, FeedLease, PageSize, SealedSecret, Store, StoreError,
-    Supervisor, UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
-    WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate,
-    WebhookUpdated,
+    Checkpoint, DueFailures, FeedCursor, FeedEnd, FeedLease, FeedPosition, PageSize, SealedSecret, ShardMap,
+    ShardRange, ShardedStore, Store, StoreError, Supervisor, UnderKey, WebhookContentType, WebhookCreation,
+    WebhookEndpoint, WebhookFailure, WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings,
+    WebhookState, WebhookUpdate, WebhookUpdated,
     conformance::builders::{World, order_of, staff},
     layer::{CallKind, StoreCall, StoreLayer},
 };
@@ -263,6 +263,17 @@ pub(crate) fn embedded() -> (tempfile::TempDir, Arc<dyn Store>) {
     (directory, Arc::new(store))
 }
 
+/// Returns a store of two shards: `north` with the lower half of the buckets, and `south`.
+pub(crate) fn two_shards(north: Arc<dyn Store>, south: Arc<dyn Store>) -> Arc<dyn Store> {
+    let shard = |name: &str, buckets: &str| ShardRange {
+        name: name.to_owned(),
+        buckets: buckets.parse().unwrap(),
+        split_from: None,
+    };
+    let map = ShardMap::new(vec![shard("north", "0-2047"), shard("south", "2048-4095")]).unwrap();
+    Arc::new(ShardedStore::new(map, vec![north, south]).unwrap())
+}
+
 /// Everything that a test needs.
 pub(crate) struct Bench {
     pub(crate) world: World,
@@ -275,13 +286,20 @@ pub(crate) struct Bench {
     pub(crate) renderer: Arc<Renderer>,
     keys: Arc<SecretKeys>,
     senders: u64,
-    _directory: Option<tempfile::TempDir>,
+    _directories: Vec<tempfile::TempDir>,
 }
 
 impl Bench {
     pub(crate) fn new(seed: u64) -> Self {
         let (directory, store) = embedded();
-        Self { _directory: Some(directory), ..Self::on(store, seed) }
+        Self { _directories: vec![directory], ..Self::on(store, seed) }
+    }
+
+    /// Returns a bench on two shards: `north` with the lower half of the buckets, and `south`.
+    pub(crate) fn with_two_shards(seed: u64) -> Self {
+        let ((north_directory, north), (south_directory, south)) = (embedded(), embedded());
+        let store = two_shards(north, south);
+        Self { _directories: vec![north_directory, south_directory], ..Self::on(store, seed) }
     }
 
     /// Returns a bench on a store.
@@ -306,7 +324,7 @@ impl Bench {
             renderer: Arc::default(),
             keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
             senders: 0,
-            _directory: None,
+            _directories: Vec::new(),
         }
     }
 
@@ -400,7 +418,7 @@ impl Bench {
     }
 
     /// Returns the ends of the feeds of all shards.
-    async fn ends(&self) -> Vec<FeedEnd> {
+    pub(crate) async fn ends(&self) -> Vec<FeedEnd> {
         let mut ends = Vec::new();
         for shard in 0..self.store.shard_count() {
             ends.push(self.store.feed_end(shard).await.unwrap());
@@ -413,9 +431,18 @@ impl Bench {
         let ends = self.ends().await;
         let answers: Vec<_> = ends.iter().copied().map(Some).collect();
         let end = FeedCursor::at_end(&self.store.feed_sources(), &answers).unwrap();
+        self.replay(id, end).await;
+    }
+
+    /// Replays an endpoint from a cursor, as a request would. Returns the position in each shard at which the replay begins.
+    pub(crate) async fn replay(&self, id: WebhookEndpointId, after: FeedCursor) -> Vec<FeedPosition> {
+        let ends = self.ends().await;
         let endpoint = self.store.webhook_endpoint(id).await.unwrap().unwrap();
-        let start = replay_start(&*self.store, &endpoint, end, &ends).await.unwrap().to_string();
-        self.change(id, true, |endpoint| endpoint.settings.start = start).await;
+        let mut start = replay_start(&*self.store, &endpoint, after, &ends).await.unwrap();
+        let text = start.to_string();
+        self.change(id, true, |endpoint| endpoint.settings.start = text).await;
+        let answers: Vec<_> = ends.into_iter().map(Some).collect();
+        start.resolve(&self.store.feed_sources(), &answers).unwrap().into_iter().flatten().collect()
     }
 
     /// Places an order: two events.
@@ -435,10 +462,16 @@ impl Bench {
 
     /// Places an order of another restaurant of a shard.
     pub(crate) async fn place_in(&mut self, shard: usize) -> OrderId {
+        let restaurant = self.restaurant_in(shard);
+        self.place_at(restaurant).await
+    }
+
+    /// Returns another restaurant of a shard.
+    pub(crate) fn restaurant_in(&mut self, shard: usize) -> RestaurantId {
         loop {
             let restaurant = self.world.restaurant_id();
             if self.store.shard_of(restaurant.bucket()) == shard {
-                return self.place_at(restaurant).await;
+                return restaurant;
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use dabba_outbound::webhooks::limits::{LEASE, STORE_TIMEOUT};
-use dabba_store::{ConsumerName, ShardMap, ShardRange, ShardedStore, Store, conformance::builders::World};
+use dabba_store::{ConsumerName, Store, conformance::builders::World};
 use dabba_testkit::postgres;
 use jiff::SignedDuration;
 use tokio::{
@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::{Bench, Fault, Moment, two_shards},
     script::{Answer, Call, Script, healthy},
 };
 
@@ -27,17 +27,6 @@ const BATCHED: &str = "https://batched.example/";
 /// Returns a store of two shards, each a PostgreSQL database.
 async fn two_databases() -> Arc<dyn Store> {
     two_shards(postgres()().await, postgres()().await)
-}
-
-/// Returns a store of two shards.
-pub(crate) fn two_shards(north: Arc<dyn Store>, south: Arc<dyn Store>) -> Arc<dyn Store> {
-    let shard = |name: &str, buckets: &str| ShardRange {
-        name: name.to_owned(),
-        buckets: buckets.parse().unwrap(),
-        split_from: None,
-    };
-    let map = ShardMap::new(vec![shard("north", "0-2047"), shard("south", "2048-4095")]).unwrap();
-    Arc::new(ShardedStore::new(map, vec![north, south]).unwrap())
 }
 
 /// Fails at random.

@@ -6,7 +6,7 @@ use dabba_domain::{OrderId, Timestamp, WebhookEndpointId};
 use dabba_engine::Clock as _;
 use dabba_store::{
     Checkpoint, ConsumerName, DisabledReason, FeedCursor, FeedPosition, Incarnation, LeaseRequest,
-    LeaseTaken, WebhookFailure, WebhookFault, WebhookState,
+    LeaseTaken, WebhookFailure, WebhookFault, WebhookOwner, WebhookState,
 };
 
 use crate::{
@@ -278,6 +278,78 @@ async fn a_replay_never_skips_undelivered_events() {
         bench.until_complete(URL, seconds(120)).await;
         sender.abort();
     }
+}
+
+/// Proves I10 for a replay of an endpoint that lost its position in one shard: the events of the other shard that it has not received
+/// are delivered, and so are those of the first shard since the loss was found, also if the sender crashes before it carries the
+/// replay out.
+#[tokio::test(start_paused = true)]
+async fn a_lost_position_skips_nothing_in_other_shards() {
+    for crashes in [false, true] {
+        let mut bench = Bench::with_two_shards(50);
+        let other = "https://other.example/";
+        bench.endpoint(other, healthy(), |_| {}).await;
+        let mut sender = bench.start();
+        bench.pass(seconds(5)).await;
+        let mut start = FeedCursor::at_start(&bench.store.feed_sources());
+        start.set("north", Incarnation::new(1), FeedPosition { transaction: 0, sequence: 1 });
+        let start = start.to_string();
+        let id = bench.endpoint(URL, healthy(), |endpoint| endpoint.settings.start = start).await;
+        bench.pass(seconds(10)).await;
+        let stored = bench.store.webhook_endpoint(id).await.unwrap().unwrap();
+        let is_lost = matches!(
+            stored.settings.state,
+            WebhookState::Disabled { reason: DisabledReason::PositionLost, .. }
+        );
+        assert!(is_lost, "{stored:?}");
+        for shard in [0, 1, 1, 0] {
+            bench.place_in(shard).await;
+        }
+        bench.until_complete(other, seconds(60)).await;
+        bench.pass(seconds(5)).await;
+        if crashes {
+            sender.abort();
+        }
+        bench.replay_from_end(id).await;
+        if crashes {
+            sender = bench.start();
+        }
+        let now = bench.clock.now();
+        bench.change(id, false, |endpoint| assert!(endpoint.settings.enable(now))).await;
+        bench.until_complete(URL, seconds(120)).await;
+        sender.abort();
+    }
+}
+
+/// Proves that a replay of a restaurant's endpoint begins at the cursor in the shard of the restaurant, and in no other shard goes
+/// back, whatever the cursor states there: at the start, or at a position of another incarnation.
+#[tokio::test(start_paused = true)]
+async fn a_replay_of_a_restaurant_changes_one_shard() {
+    let mut bench = Bench::with_two_shards(51);
+    let restaurant = bench.restaurant_in(1);
+    let owner = WebhookOwner::Restaurant(restaurant);
+    let id = bench.endpoint(URL, healthy(), |endpoint| endpoint.owner = owner).await;
+    let sender = bench.start();
+    for _ in 0..3 {
+        bench.place_in(0).await;
+        bench.place_in(1).await;
+    }
+    let order = bench.place_at(restaurant).await.to_string();
+    let received = |count: usize| {
+        let accepted = bench.endpoints.accepted(URL);
+        accepted.len() == 2 * count && accepted.iter().all(|(of, _)| *of == order)
+    };
+    bench.until(seconds(30), "the order is delivered", || received(1)).await;
+    bench.pass(seconds(5)).await;
+    let start = FeedCursor::at_start(&bench.store.feed_sources());
+    let mut void = start.clone();
+    void.set("north", Incarnation::new(1), FeedPosition { transaction: 0, sequence: 1 });
+    for (number, cursor) in [start, void].into_iter().enumerate() {
+        let end = bench.ends().await[0].position;
+        assert_eq!(bench.replay(id, cursor).await, [end, FeedPosition::START]);
+        bench.until(seconds(30), "the order is delivered again", || received(number + 2)).await;
+    }
+    sender.abort();
 }
 
 /// Proves I10 for a replay from the end of the feed before a sender knows the endpoint, and that a replay of an

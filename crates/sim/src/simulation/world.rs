@@ -125,6 +125,8 @@ pub(super) struct State {
     pub(super) availability_changes: HashMap<RestaurantId, (u64, u64)>,
     /// Number of orders that ended because of unavailable items that a user named.
     pub(super) ends_for_items: u64,
+    /// Cursors of the feed at earlier moments, at which replays of webhook endpoints may begin.
+    pub(super) cursors: Vec<String>,
     /// Problems found during the run.
     pub(super) problems: Vec<Problem>,
 }

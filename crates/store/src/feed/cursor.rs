@@ -146,6 +146,19 @@ impl FeedCursor {
         }
     }
 
+    /// Returns whether this cursor is before another one in a shard, and both were made for the same databases.
+    pub fn is_behind(&self, other: &Self) -> bool {
+        let (Content::Named(own), Content::Named(others)) = (&self.content, &other.content) else {
+            return false;
+        };
+        let pairs = own.iter().filter_map(|(name, entry)| Some((entry, others.get(name)?)));
+        let differs = |(entry, other): (&Entry, &Entry)| {
+            let incarnations = entry.incarnation.zip(other.incarnation);
+            incarnations.is_some_and(|(incarnation, other)| incarnation != other)
+        };
+        !pairs.clone().any(differs) && pairs.clone().any(|(entry, other)| entry.position < other.position)
+    }
+
     /// Returns the position in each source, whose ends are given in the same order, or why the cursor is void. The end
     /// of a shard that does not answer is `None`, and so is its position.
     ///

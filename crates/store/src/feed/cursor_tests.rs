@@ -453,3 +453,21 @@ fn a_new_cursor_has_a_position_in_every_shard() {
     assert_eq!(cursor.resolve(&shards, &[Some(end(ONE)), None]), Ok(vec![start, None]));
     assert_eq!(cursor.resolve(&shards, &[Some(end(TWO)), Some(end(TWO))]), Ok(vec![start, start]));
 }
+
+/// Proves when a cursor is behind another one: in at least one shard, and only if no database was replaced between them.
+#[test]
+fn a_cursor_is_behind_another_in_the_same_databases() {
+    let both = |north, south| cursor(&[("north", ONE, north), ("south", TWO, south)]);
+    let present = both(P, P);
+    let earlier = at(P.transaction, P.sequence - 1);
+    assert!(both(earlier, P).is_behind(&present) && both(P, earlier).is_behind(&present));
+    assert!(!present.is_behind(&both(earlier, P)) && !present.is_behind(&present));
+    // The other publisher's events of a shard may have come first.
+    assert!(both(earlier, at(P.transaction, P.sequence + 1)).is_behind(&present));
+    let restored = cursor(&[("north", TWO, P), ("south", TWO, earlier)]);
+    assert!(!restored.is_behind(&present));
+    let start = FeedCursor::at_start(&sources(&[("north", ""), ("south", "")]));
+    assert!(start.is_behind(&present) && !present.is_behind(&start));
+    let unsplit = cursor(&[("north", ONE, earlier)]);
+    assert!(unsplit.is_behind(&present) && !present.is_behind(&unsplit));
+}

@@ -1,0 +1,57 @@
+//! The feed and a stream of a database that is restored while the server runs.
+
+use dabba_outbound::{
+    Filter,
+    feed::{Budget, Start},
+    live::{Live, LiveConfig, Session},
+};
+use dabba_testkit::{TestServer, restorable_postgres};
+use serde_json::json;
+
+use crate::next_event;
+
+/// Proves that after each restore, a cursor from before is void and the start is valid at once, for a server that knows the end of the
+/// feed from before, and whichever of the two a client requests first.
+#[tokio::test]
+async fn the_feed_begins_again_after_a_restore() {
+    let (store, restore) = restorable_postgres();
+    let server = TestServer::builder().store(store).start().await;
+    server.place("1", &TestServer::collection()).await;
+    let read =
+        async |after: &str| server.get(&format!("/v1/events?after={after}"), Some(&server.admin)).await;
+    let first = read("start").await.expect(200);
+    assert_ne!(first["events"], json!([]));
+    let cursor = first["next_cursor"].as_str().unwrap();
+    restore().await;
+    let again = read("start").await.expect(200);
+    assert_eq!(again["events"], first["events"]);
+    read(cursor).await.problem(410, "cursor_expired");
+    restore().await;
+    read(again["next_cursor"].as_str().unwrap()).await.problem(410, "cursor_expired");
+    let again = read("start").await.expect(200);
+    assert_eq!(again["events"], first["events"]);
+    assert_eq!(read(again["next_cursor"].as_str().unwrap()).await.expect(200)["events"], json!([]));
+}
+
+/// Proves that a stream from the start contains the first event, although the process knows the end of the feed from before the
+/// restore.
+#[tokio::test]
+async fn a_stream_from_the_start_survives_a_restore_before_it() {
+    let (store, restore) = restorable_postgres();
+    let server = TestServer::builder().store(store).start().await;
+    let order = server.place("1", &TestServer::collection()).await;
+    let live = Live::new(server.engine(), LiveConfig::default());
+    live.start();
+    let known = live.read(Start::Beginning, &Filter::ALL, 1_000, Budget::default()).await.unwrap();
+    assert!(!known.events.is_empty());
+    restore().await;
+    let session = Session {
+        principal: server.admin.principal(),
+        issued_at: server.now(),
+        expires_at: None,
+        credential: 1,
+    };
+    let mut stream = live.feed_stream(session, Start::Beginning, Filter::ALL).await.unwrap();
+    let (event, _) = next_event(&mut stream).await;
+    assert_eq!(event.event.order_id.to_string(), order["id"]);
+}
