@@ -1,5 +1,6 @@
 //! A session: the work of one sender on one shard while it holds the lease.
 
+mod catch_up;
 mod directory;
 mod follow;
 mod read;
