@@ -9,9 +9,7 @@ use tokio::time::Instant;
 use super::{Session, rotated};
 use crate::webhooks::{
     endpoint::Index,
-    limits::{
-        CATCH_UP_READS, CATCH_UP_TIME, CATCH_UP_TURN, MAX_CATCH_UP_BACKLOG, MAX_CATCHING_UP, OWN_WINDOW,
-    },
+    limits::{CATCH_UP_READS, CATCH_UP_TIME, MAX_CATCH_UP_BACKLOG, OWN_WINDOW},
     target::{Queued, Source, Target},
 };
 
@@ -26,7 +24,6 @@ impl Session {
     /// Reads some pages for endpoints that are behind. Returns whether more can be read at once.
     pub(super) async fn read_behind(&mut self) -> Result<bool, StoreError> {
         let now = self.now();
-        self.free_places(now);
         let began_at = Instant::now();
         let mut room = MAX_CATCH_UP_BACKLOG.saturating_sub(self.backlog());
         let (mut reads, mut is_more) = (0, false);
@@ -38,18 +35,9 @@ impl Session {
             if !self.behind.contains(&id) || !self.may_read(id, now) || self.enroll_at_end(id) {
                 continue;
             }
-            // A probe reads for one request only, so it needs no place: many dead endpoints would take all of them.
-            let is_probing = self.targets.get(&id).is_some_and(|target| target.breaker.is_probing());
-            let has_place = is_probing || self.catching_up.contains_key(&id);
-            if !has_place && self.catching_up.len() >= MAX_CATCHING_UP {
-                continue;
-            }
             if reads >= CATCH_UP_READS || (reads > 0 && began_at.elapsed() >= CATCH_UP_TIME) {
                 is_more = true;
                 break;
-            }
-            if !has_place {
-                self.catching_up.insert(id, Instant::now());
             }
             reads += 1;
             self.turns.read = Some(id);
@@ -71,19 +59,6 @@ impl Session {
                 && !target.is_paused(now)
                 && target.breaker.allowed(now) > 0
         })
-    }
-
-    /// Frees the places of endpoints that have caught up or are paused. If others wait, a place lasts for a limited
-    /// time.
-    fn free_places(&mut self, now: Timestamp) {
-        let (behind, targets) = (&self.behind, &mut self.targets);
-        self.catching_up.retain(|id, _| {
-            let target = targets.get_mut(id).filter(|_| behind.contains(id));
-            target.is_some_and(|target| !target.is_paused(now) && target.breaker.allowed(now) > 0)
-        });
-        if behind.len() > self.catching_up.len() {
-            self.catching_up.retain(|_, began_at| began_at.elapsed() < CATCH_UP_TURN);
-        }
     }
 
     /// Enrolls an endpoint that has reached the shared reader. Returns whether it has.
@@ -110,7 +85,8 @@ impl Session {
         // end.
         let limit = (!self.index.is_empty()).then(|| self.shared.read_to());
         let Some(from) = self.own_position(id) else { return Ok(false) };
-        let FeedPage { incarnation, mut events, is_at_end } = self.page(from).await?;
+        let Some(page) = self.page(from).await? else { return Ok(false) };
+        let FeedPage { incarnation, mut events, is_at_end } = page;
         let count = events.len();
         events.retain(|event| limit.is_none_or(|limit| event.position <= limit));
         let last = events.last().map_or(from, |event| event.position);

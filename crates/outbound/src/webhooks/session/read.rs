@@ -17,6 +17,9 @@ impl Session {
     /// can be read at once.
     pub(super) async fn read(&mut self) -> bool {
         let read = async {
+            if self.is_doubtful && !self.verify_position().await? {
+                return Ok(false);
+            }
             let is_more = !self.index.is_empty() && self.read_shared().await?;
             Ok::<_, StoreError>(self.read_behind().await? || is_more)
         };
@@ -24,9 +27,19 @@ impl Session {
             Ok(is_more) => is_more,
             Err(error) => {
                 tracing::warn!(shard = self.place.name, %error, "the feed cannot be read for webhooks");
+                self.is_doubtful = true;
                 false
             }
         }
+    }
+
+    /// Compares the position with the end of the feed, after the store has failed: a server that has taken over may lack
+    /// events that the session has read. Returns whether the position is valid.
+    async fn verify_position(&mut self) -> Result<bool, StoreError> {
+        let end = limited(self.ports.store.feed_end(self.place.shard)).await?;
+        self.is_doubtful = false;
+        self.is_restored = end.incarnation != self.incarnation || end.position < self.shared.read_to();
+        Ok(!self.is_restored)
     }
 
     async fn read_shared(&mut self) -> Result<bool, StoreError> {
@@ -34,7 +47,7 @@ impl Session {
             self.detach_oldest();
             return Ok(true);
         }
-        let page = self.page(self.shared.read_to()).await?;
+        let Some(page) = self.page(self.shared.read_to()).await? else { return Ok(false) };
         let receivers: Vec<_> = page.events.iter().map(|event| self.enrolled(event)).collect();
         let failing = self.failing(&page.events, &receivers).await?;
         self.shared.advance(page.incarnation, self.shared.read_to());
@@ -87,8 +100,11 @@ impl Session {
         }
     }
 
-    pub(super) async fn page(&self, after: FeedPosition) -> Result<FeedPage, StoreError> {
-        limited(self.ports.store.feed(self.place.shard, after, PAGE)).await
+    /// Returns the events after a position; `None` if the database was restored.
+    pub(super) async fn page(&mut self, after: FeedPosition) -> Result<Option<FeedPage>, StoreError> {
+        let page = limited(self.ports.store.feed(self.place.shard, after, PAGE)).await?;
+        self.is_restored |= page.incarnation != self.incarnation;
+        Ok((!self.is_restored).then_some(page))
     }
 
     /// Returns which pairs of endpoint and order have a failure.
