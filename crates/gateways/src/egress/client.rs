@@ -31,8 +31,9 @@ pub const TOTAL_TIMEOUT: Duration = Duration::from_secs(10);
 pub const MAX_BODY_LENGTH: usize = 64 * 1024;
 /// Maximum number of headers of a response.
 pub const MAX_HEADERS: usize = 100;
-/// Maximum number of unused connections per host.
-pub const MAX_IDLE_PER_HOST: usize = 4;
+/// Maximum number of unused connections per host. Many endpoints may share a host, for example those of a provider of
+/// points of sale. With fewer connections than requests in flight, most requests would open one of their own.
+pub const MAX_IDLE_PER_HOST: usize = 256;
 /// Time after which the client closes an unused connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
 

@@ -23,6 +23,9 @@ pub const STORE_TIMEOUT: Duration = Duration::from_secs(4);
 /// Default interval at which the feed is polled. A commit in the same process ends the pause early.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Minimum time from a read of the feed to the next one that a commit causes. One read serves the commits of this time.
+pub const READ_GAP: Duration = Duration::from_millis(10);
+
 /// Interval at which due failures are read, and pause between two visits of the directory, which read changes of
 /// endpoints.
 pub const FOLLOW_INTERVAL: Duration = Duration::from_secs(1);
@@ -55,18 +58,12 @@ pub const MAX_BACKLOG: usize = 1_024;
 /// Maximum number of queued deliveries of all endpoints of a shard that are behind.
 pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
 
-/// Maximum number of endpoints of a shard that read a page of their own in one turn of the loop.
+/// Maximum number of pages that one turn of the loop reads for endpoints that are behind.
 pub const CATCH_UP_READS: usize = 4;
 
 /// Duration of the reads of one turn for endpoints that are behind after which no further one begins. Requests are sent
 /// and the shared reader reads between two turns.
-pub const CATCH_UP_TIME: Duration = Duration::from_millis(50);
-
-/// Maximum number of endpoints of a shard that catch up at the same time. Probes of open breakers do not count.
-pub const MAX_CATCHING_UP: usize = 64;
-
-/// Time for which an endpoint catches up while others wait for a place.
-pub const CATCH_UP_TURN: Duration = Duration::from_secs(30);
+pub const CATCH_UP_TIME: Duration = Duration::from_millis(5);
 
 /// Maximum number of requests in flight in one process. The shards share them equally.
 pub const MAX_IN_FLIGHT: usize = 256;
@@ -93,6 +90,9 @@ pub const MAX_HISTORY_READS: usize = 4;
 /// Maximum number of events read from an order's history at once.
 pub const HISTORY_PAGE: u32 = 100;
 
+/// Duration of the reads of histories of one turn of the loop after which no further one begins.
+pub const REFILL_TIME: Duration = Duration::from_millis(5);
+
 /// Maximum number of failures that a turn of the loop begins to retry.
 pub const RETRIES_PER_TURN: usize = 32;
 
@@ -117,9 +117,10 @@ pub const MAX_BATCH_BYTES: usize = 1 << 20;
 /// Assumed size of the envelope of an event, for [`MAX_BATCH_BYTES`].
 pub const ENVELOPE_BYTES: usize = 512;
 
-/// Maximum pause of an endpoint after a failed batch. Afterwards the events of the batch are sent one at a time, and
-/// `Retry-After` delays each of them by up to [`MAX_RETRY_AFTER`].
-pub const MAX_BATCH_PAUSE: Duration = Duration::from_mins(5);
+/// Maximum pause of a whole endpoint that its `Retry-After` causes: after a failed batch, whose events are then sent one
+/// at a time, and while the breaker is open. `Retry-After` delays the next attempt of each order by up to
+/// [`MAX_RETRY_AFTER`].
+pub const MAX_PAUSE: Duration = Duration::from_mins(5);
 
 /// Number of failures in a row, over at least [`BREAKER_ORDERS`] orders, that open the breaker of an endpoint. A failure
 /// after a connection was made counts once per order.

@@ -148,7 +148,7 @@ impl WebhookSender {
                 Some(Ended::Stopped) => return Ok(()),
                 // The supervisor logs and counts the failure, and starts the part again.
                 Some(Ended::Failed(text)) => return Err(text),
-                Some(Ended::LeaseLost) | None => {}
+                Some(Ended::LeaseLost | Ended::Restored) | None => {}
             }
             tokio::select! {
                 biased;
@@ -188,6 +188,12 @@ impl WebhookSender {
         let signal = self.signals.get(shard).map(Arc::clone).unwrap_or_default();
         let ended = session.run(&signal, stop).await;
         drop(session);
+        if matches!(ended, Ended::Restored) {
+            tracing::warn!(
+                shard = name,
+                "the database lacks events that were read for webhooks: deliveries go on at the stored positions"
+            );
+        }
         if matches!(ended, Ended::Stopped) {
             let release = self.ports.store.release_feed_lease(shard, &lease, self.ports.clock.now());
             // If the release fails, the lease expires.

@@ -1,5 +1,6 @@
 //! A session: the work of one sender on one shard while it holds the lease.
 
+mod catch_up;
 mod directory;
 mod follow;
 mod read;
@@ -16,11 +17,11 @@ use std::{
 };
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{DisabledReason, FeedLease, FeedPlace, StoreError, WebhookRevision};
+use dabba_store::{DisabledReason, FeedLease, FeedPlace, Incarnation, StoreError, WebhookRevision};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 
 pub(super) use self::send::attempt;
@@ -32,7 +33,7 @@ use self::{
 use super::{
     endpoint::Index,
     journal::{Journal, Key},
-    limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, STORE_TIMEOUT},
+    limits::{CHECKPOINT_INTERVAL, DRAIN, FOLLOW_INTERVAL, GIVE_UP_AFTER, READ_GAP, STORE_TIMEOUT},
     metrics::WebhookMetrics,
     orders::OrderStates,
     sender::WebhookPorts,
@@ -57,6 +58,12 @@ pub(super) struct Session {
     place: Place,
     /// The time of the latest extension of the lease.
     extended_at: Instant,
+    /// Incarnation of the database at the start of the session.
+    incarnation: Incarnation,
+    /// Whether the store has failed since the position was last compared with the end of the feed.
+    is_doubtful: bool,
+    /// Whether the database lacks events that the session has read.
+    is_restored: bool,
     shared: Window,
     saved_shared: Option<(FeedPlace, WebhookRevision)>,
     /// Work on the directory that is under way: at most one task.
@@ -76,8 +83,6 @@ pub(super) struct Session {
     index: Index,
     /// Endpoints that may receive events and are not enrolled.
     behind: BTreeSet<WebhookEndpointId>,
-    /// Endpoints that are behind and read the feed now, with the time at which each began.
-    catching_up: BTreeMap<WebhookEndpointId, Instant>,
     /// Endpoints with lanes that are ready.
     ready: BTreeSet<WebhookEndpointId>,
     /// The endpoints whose turn was last.
@@ -121,10 +126,28 @@ struct Turns {
     send: Option<WebhookEndpointId>,
     read: Option<WebhookEndpointId>,
     retry: Option<WebhookEndpointId>,
+    refill: Option<Key>,
     forget: Option<WebhookEndpointId>,
     revive: Option<WebhookEndpointId>,
     disable: Option<WebhookEndpointId>,
     age: Option<WebhookEndpointId>,
+}
+
+/// When the feed is read next, besides at each poll.
+struct NextRead {
+    is_wanted: bool,
+    not_before: Instant,
+}
+
+impl NextRead {
+    fn now() -> Self {
+        Self { is_wanted: true, not_before: Instant::now() }
+    }
+
+    /// No read is wanted until a signal, and none begins within a short time: one read serves many commits.
+    fn after_gap() -> Self {
+        Self { is_wanted: false, not_before: Instant::now() + READ_GAP }
+    }
 }
 
 /// Why a session ended.
@@ -133,6 +156,8 @@ pub(super) enum Ended {
     Stopped,
     /// Another sender has the lease, or the lease could not be extended in time.
     LeaseLost,
+    /// The database was replaced by one without the latest events, so positions in memory are void.
+    Restored,
     /// A defect: the text states it.
     Failed(String),
 }
@@ -163,18 +188,20 @@ impl Session {
         let extended_at = Instant::now();
         let group = &place.lease.group;
         let stored = limited(ports.store.feed_position(place.shard, group, None)).await?;
-        let (shared, known) = if let Some(stored) = &stored {
-            (stored.place, stored.known)
-        } else {
-            let end = limited(ports.store.feed_end(place.shard)).await?;
-            (FeedPlace { incarnation: end.incarnation, position: end.position }, 0)
-        };
+        let end = limited(ports.store.feed_end(place.shard)).await?;
+        let (shared, known) = stored.as_ref().map_or_else(
+            || (FeedPlace { incarnation: end.incarnation, position: end.position }, 0),
+            |stored| (stored.place, stored.known),
+        );
         let mut session = Self {
             order_states: Arc::new(OrderStates::new(Arc::clone(&ports.store))),
             ports,
             metrics,
             place,
             extended_at,
+            incarnation: end.incarnation,
+            is_doubtful: false,
+            is_restored: false,
             shared: Window::new(shared),
             saved_shared: stored.map(|stored| (stored.place, stored.known)),
             visits: JoinSet::new(),
@@ -186,7 +213,6 @@ impl Session {
             targets: HashMap::new(),
             index: Index::default(),
             behind: BTreeSet::new(),
-            catching_up: BTreeMap::new(),
             ready: BTreeSet::new(),
             turns: Turns::default(),
             journal: Journal::default(),
@@ -214,6 +240,7 @@ impl Session {
         let mut poll = interval(self.ports.poll_interval);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut saved_at, mut followed_at) = (Instant::now(), Instant::now());
+        let mut next_read = NextRead::now();
         loop {
             let must_read = tokio::select! {
                 biased;
@@ -227,7 +254,11 @@ impl Session {
                     Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
                 },
                 _ = poll.tick() => true,
-                () = signal.notified() => true,
+                () = sleep_until(next_read.not_before), if next_read.is_wanted => true,
+                () = signal.notified(), if !next_read.is_wanted => {
+                    next_read.is_wanted = true;
+                    continue;
+                }
             };
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
@@ -244,15 +275,23 @@ impl Session {
             if self.claim_again && !self.claim_due().await {
                 return Ended::LeaseLost;
             }
-            if must_read && self.read().await {
-                // More events follow: the next turn begins at once, after the requests that have ended.
-                signal.notify_one();
+            let mut is_more = false;
+            if must_read {
+                next_read = NextRead::after_gap();
+                is_more = self.read().await;
+            }
+            if self.is_restored {
+                return Ended::Restored;
+            }
+            if is_more || !self.refills.is_empty() {
+                // The next turn begins at once, after the requests that have ended.
+                next_read = NextRead::now();
             }
             // Reads of the store may have taken long.
             if self.extended_at.elapsed() < GIVE_UP_AFTER {
                 self.send();
             }
-            if saved_at.elapsed() >= CHECKPOINT_INTERVAL {
+            if saved_at.elapsed() >= CHECKPOINT_INTERVAL && !self.is_doubtful {
                 saved_at = Instant::now();
                 if !self.save().await {
                     return Ended::LeaseLost;
@@ -379,8 +418,8 @@ impl Session {
     }
 }
 
-/// Returns the ids of a list, beginning after the one whose turn was last.
-fn rotated(list: &BTreeSet<WebhookEndpointId>, last: Option<WebhookEndpointId>) -> Vec<WebhookEndpointId> {
+/// Returns the entries of a list, beginning after the one whose turn was last.
+fn rotated<T: Copy + Ord>(list: &BTreeSet<T>, last: Option<T>) -> Vec<T> {
     use std::ops::Bound::{Excluded, Included, Unbounded};
     let Some(last) = last else { return list.iter().copied().collect() };
     list.range((Excluded(last), Unbounded)).chain(list.range((Unbounded, Included(last)))).copied().collect()

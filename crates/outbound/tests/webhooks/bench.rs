@@ -255,7 +255,7 @@ impl OrderRenderer for Renderer {
 }
 
 /// Returns a new embedded store, with its directory.
-pub(crate) fn embedded() -> (tempfile::TempDir, Arc<dyn Store>) {
+fn embedded() -> (tempfile::TempDir, Arc<dyn Store>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("dabba.db");
     SqliteStore::migrate(&path).unwrap();

@@ -9,11 +9,7 @@ use dabba_store::{ConsumerName, LeaseRequest, LeaseTaken};
 use jiff::SignedDuration;
 use tokio::time::advance;
 
-use crate::{
-    bench::{Bench, embedded},
-    crashes::two_shards,
-    script::healthy,
-};
+use crate::{bench::Bench, script::healthy};
 
 const DELETED: &str = "https://deleted.example/";
 const KEPT: &str = "https://kept.example/";
@@ -73,8 +69,7 @@ async fn a_deleted_endpoint_is_purged_after_a_time() {
 /// deletion.
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_that_a_shard_has_not_forgotten_stays() {
-    let ((_north, north), (_south, south)) = (embedded(), embedded());
-    let mut bench = Bench::on(two_shards(north, south), 62);
+    let mut bench = Bench::with_two_shards(62);
     let mut both = endpoints(&mut bench).await;
     let [deleted, kept] = both;
     both.sort_unstable();

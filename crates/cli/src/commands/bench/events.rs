@@ -100,8 +100,9 @@ pub(super) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
     let cursor = feed.now().await.map_err(feed_failure)?;
 
     table::begin(json)?;
+    let warmed_up = run.warm_up().await?;
     let before = run.processor();
-    let load = run.load().await?;
+    let load = run.load("", run.arguments.seconds).await?;
     let (line, ended) = (run.line(&load), Instant::now());
     line.print(json)?;
     let expected = run.expected(&mut feed, &cursor).await?;
@@ -126,7 +127,7 @@ pub(super) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
         server_us_per_order: per_order(before.0, after.0),
         database_us_per_order: per_order(before.1, after.1),
     };
-    run.finish(&load, &settings, report).await
+    run.finish(&[load, warmed_up], &settings, report).await
 }
 
 /// Reads the feeds of all shards from their start as senders do, without HTTP. Returns the number of events per second.
@@ -316,15 +317,26 @@ impl Run {
         if self.arguments.events.only_place { Mix::Place } else { Mix::Life }
     }
 
-    async fn load(&self) -> Result<LoadReport, Failure> {
+    /// Runs the load until connections are open and the sender knows the endpoints, which it reads once per second.
+    async fn warm_up(&self) -> Result<LoadReport, Failure> {
+        let seconds = self.arguments.events.warm_up_seconds();
+        let report =
+            if seconds == 0 { LoadReport::default() } else { self.load("-warm-up", seconds).await? };
+        let now = self.server.clock().now();
+        self.groups.iter().for_each(|group| group.latencies.measure_from(now));
+        Ok(report)
+    }
+
+    /// Runs the load for some seconds. The suffix tells the loads of a run apart.
+    async fn load(&self, suffix: &str, seconds: u64) -> Result<LoadReport, Failure> {
         let load = Load {
             address: self.server.address(),
             mix: self.mix(),
             connections: self.arguments.max_connections(),
             rate: self.rate(),
-            duration: Duration::from_secs(self.arguments.seconds),
+            duration: Duration::from_secs(seconds),
             max_operations: u64::MAX,
-            run: self.name.clone(),
+            run: format!("{}{suffix}", self.name),
         };
         let progress = OperationCount::default();
         let running = run_load(load, Arc::clone(&self.dataset), Arc::clone(&progress));
@@ -338,7 +350,8 @@ impl Run {
     /// Returns the events that the feed contains after the cursor.
     async fn expected(&self, feed: &mut FeedReader, cursor: &str) -> Result<Expected, Failure> {
         let rate = u64::from(self.rate().map_or(1, NonZeroU32::get));
-        let caused = rate.saturating_mul(self.arguments.seconds).saturating_mul(arguments::EVENTS_PER_ORDER);
+        let seconds = self.arguments.seconds.saturating_add(self.arguments.events.warm_up_seconds());
+        let caused = rate.saturating_mul(seconds).saturating_mul(arguments::EVENTS_PER_ORDER);
         let max = usize::try_from(caused).unwrap_or(usize::MAX).saturating_mul(FEED_MARGIN);
         feed.read_after(cursor, max).await.map(Expected::new).map_err(feed_failure)
     }
@@ -371,11 +384,13 @@ impl Run {
     }
 
     /// Verifies the acknowledged orders and the receipts.
-    async fn finish(self, load: &LoadReport, settings: &Settings, mut report: Report) -> Result<(), Failure> {
+    async fn finish(self, loads: &[LoadReport], settings: &Settings, mut report: Report) -> Result<(), Failure> {
         let BenchArguments { json, skip_audit, .. } = self.arguments;
+        let acknowledged: Vec<String> =
+            loads.iter().flat_map(|load| load.acknowledged.iter().cloned()).collect();
         let orders = ExpectedOrders {
-            acknowledged: &load.acknowledged,
-            unsure: load.error_count(),
+            acknowledged: &acknowledged,
+            unsure: loads.iter().map(LoadReport::error_count).sum(),
             is_audited: !skip_audit,
         };
         let verified = if self.server.is_own() {

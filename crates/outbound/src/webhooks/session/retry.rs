@@ -7,12 +7,13 @@ use std::{
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
 use dabba_store::{DueFailures, FeedEvent, StoreError, WebhookFailure, WebhookFault};
+use tokio::time::Instant;
 
 use super::{Session, limited, rotated};
 use crate::recorded::RecordedOrder;
 use crate::webhooks::{
     journal::{Key, RowChange},
-    limits::{HISTORY_PAGE, MAX_HANDED_OVER, RETRIES_PER_TURN},
+    limits::{HISTORY_PAGE, MAX_HANDED_OVER, REFILL_TIME, RETRIES_PER_TURN},
     target::{Queued, Source, Target},
 };
 
@@ -121,12 +122,16 @@ impl Session {
         }
     }
 
-    /// Reads the next events of failing orders. A failure whose history is delivered ends.
+    /// Reads the next events of failing orders, for a limited time: other deliveries wait meanwhile. A failure whose history
+    /// is delivered ends.
     ///
     /// Nothing reads the feed between the read of the history and the end of the failure. So an event that the history
     /// does not contain yet comes from the feed afterwards.
     pub(super) async fn refill(&mut self) {
-        for key in std::mem::take(&mut self.refills) {
+        let began_at = Instant::now();
+        for key in rotated(&self.refills, self.turns.refill) {
+            self.turns.refill = Some(key);
+            self.refills.remove(&key);
             let lane = self.targets.get_mut(&key.0).and_then(|target| target.lane(key.1));
             let Some(failure) = lane.and_then(|lane| lane.failure.clone()) else { continue };
             match self.history(key, failure.next_version).await {
@@ -141,6 +146,9 @@ impl Session {
                 Err(error) => self.unreadable(key, failure, &error),
             }
             self.classify(key.0);
+            if began_at.elapsed() >= REFILL_TIME {
+                break;
+            }
         }
     }
 

@@ -89,6 +89,7 @@ impl Session {
             Err(error) => {
                 // The content stays in memory, and the next checkpoint writes it again.
                 tracing::warn!(shard = self.place.name, %error, "a checkpoint of the webhooks failed");
+                self.is_doubtful = true;
                 true
             }
         }

@@ -14,7 +14,7 @@ use tokio::{task::JoinError, time::Instant, time::timeout};
 use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, MAX_BATCH_PAUSE, OWN_WINDOW, SLOW_AFTER},
+    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, MAX_PAUSE, OWN_WINDOW, SLOW_AFTER},
     message::{self, Verdict},
     orders::OrderStates,
     schedule::{after, elapsed, is_dead, pause_after},
@@ -287,8 +287,9 @@ impl Session {
             self.retry_failed(id, &first, fault, verdict.retry_after);
         } else if is_gone || has_opened || is_open || events.len() > 1 {
             let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
-            if events.len() > 1 && verdict.wants_pause() {
-                let pause = pause_after(1, verdict.retry_after, random).min(MAX_BATCH_PAUSE);
+            let is_paused = has_opened || is_open;
+            if events.len() > 1 && verdict.wants_pause() || is_paused && verdict.retry_after.is_some() {
+                let pause = pause_after(1, verdict.retry_after, random).min(MAX_PAUSE);
                 target.pause_until(after(now, pause));
             }
             target.put_back_alone(events);

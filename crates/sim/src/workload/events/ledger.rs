@@ -42,35 +42,54 @@ impl EventHead<'_> {
     }
 }
 
-/// Latencies of the first receipts of a group of endpoints or streams.
+/// Latencies of the first receipts of a group of endpoints or streams. Only the events of the measurement count: those
+/// from [`Latencies::measure_from`] on.
 #[derive(Debug)]
-pub struct Latencies(Mutex<Histogram<u64>>);
+pub struct Latencies(Mutex<Measured>);
+
+#[derive(Debug)]
+struct Measured {
+    from: Timestamp,
+    latencies: Histogram<u64>,
+}
 
 impl Default for Latencies {
     #[expect(clippy::expect_used, reason = "the bounds are constants that the library accepts")]
     fn default() -> Self {
-        Self(Mutex::new(Histogram::new_with_bounds(1, LONGEST_LATENCY_US, 3).expect("constant bounds")))
+        let latencies = Histogram::new_with_bounds(1, LONGEST_LATENCY_US, 3).expect("constant bounds");
+        Self(Mutex::new(Measured { from: Timestamp::MIN, latencies }))
     }
 }
 
 impl Latencies {
-    fn lock(&self) -> MutexGuard<'_, Histogram<u64>> {
+    fn lock(&self) -> MutexGuard<'_, Measured> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, latency: Duration) {
+    /// Counts no event from before this time, and forgets what was counted.
+    pub fn measure_from(&self, at: Timestamp) {
+        let mut measured = self.lock();
+        measured.from = at;
+        measured.latencies.reset();
+    }
+
+    fn record(&self, time: Timestamp, received_at: Timestamp) {
+        let latency = Duration::try_from(received_at.duration_since(time)).unwrap_or_default();
         let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        self.lock().saturating_record(microseconds.max(1));
+        let mut measured = self.lock();
+        if time >= measured.from {
+            measured.latencies.saturating_record(microseconds.max(1));
+        }
     }
 
     /// Returns the latency that this share (0 to 1) of the events did not exceed; zero without events.
     pub fn at(&self, share: f64) -> Duration {
-        Duration::from_micros(self.lock().value_at_quantile(share))
+        Duration::from_micros(self.lock().latencies.value_at_quantile(share))
     }
 
     /// Returns the number of events.
     pub fn count(&self) -> u64 {
-        self.lock().len()
+        self.lock().latencies.len()
     }
 }
 
@@ -130,7 +149,7 @@ impl Ledger {
         received.known.insert(key);
         received.first.push(key);
         drop(received);
-        self.latencies.record(Duration::try_from(at.duration_since(head.time)).unwrap_or_default());
+        self.latencies.record(head.time, at);
         Ok(())
     }
 

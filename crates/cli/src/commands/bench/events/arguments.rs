@@ -66,6 +66,10 @@ pub(crate) struct EventArguments {
     /// Only places orders. Without this flag, each order is delivered: eight events.
     #[arg(long)]
     pub(super) only_place: bool,
+    /// Time for which the load runs before the measurement, in seconds. Its events are verified, and do not count for the
+    /// latencies and the processor time. 0 to 600; default 3.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=MAX_WAIT))]
+    warm_up_seconds: Option<u64>,
     /// Maximum time for events to arrive after the load, in seconds. 1 to 600; default 60.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
     drain_seconds: Option<u64>,
@@ -125,6 +129,11 @@ impl EventArguments {
         self.idle_seconds.unwrap_or(20)
     }
 
+    /// Returns the time for which the load runs before the measurement, in seconds.
+    pub(super) fn warm_up_seconds(&self) -> u64 {
+        self.warm_up_seconds.unwrap_or(3)
+    }
+
     /// Returns the maximum time for events to arrive after the load, in seconds.
     pub(super) fn drain_seconds(&self) -> u64 {
         self.drain_seconds.unwrap_or(60)
@@ -160,10 +169,11 @@ impl EventArguments {
             ));
         }
         let rate = bench.rate.first().map_or(DEFAULT_RATE, |rate| rate.get());
-        let events = u64::from(rate).saturating_mul(bench.seconds).saturating_mul(EVENTS_PER_ORDER);
+        let seconds = bench.seconds.saturating_add(self.warm_up_seconds());
+        let events = u64::from(rate).saturating_mul(seconds).saturating_mul(EVENTS_PER_ORDER);
         if events > MAX_EVENTS as u64 {
             return Err(Failure::new(format!(
-                "--rate and --seconds would cause up to {events} events, and a run has at most {MAX_EVENTS}"
+                "--rate, --seconds and --warm-up-seconds would cause up to {events} events, and a run has at most {MAX_EVENTS}"
             )));
         }
         Ok(())
