@@ -58,13 +58,6 @@ pub const MAX_BACKLOG: usize = 1_024;
 /// Maximum number of queued deliveries of all endpoints of a shard that are behind.
 pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
 
-/// Maximum number of pages that one turn of the loop reads for endpoints that are behind.
-pub const CATCH_UP_READS: usize = 4;
-
-/// Duration of the reads of one turn for endpoints that are behind after which no further one begins. Requests are sent
-/// and the shared reader reads between two turns.
-pub const CATCH_UP_TIME: Duration = Duration::from_millis(5);
-
 /// Maximum number of requests in flight in one process. The shards share them equally.
 pub const MAX_IN_FLIGHT: usize = 256;
 
@@ -90,8 +83,8 @@ pub const MAX_HISTORY_READS: usize = 4;
 /// Maximum number of events read from an order's history at once.
 pub const HISTORY_PAGE: u32 = 100;
 
-/// Duration of the reads of histories of one turn of the loop after which no further one begins.
-pub const REFILL_TIME: Duration = Duration::from_millis(5);
+/// Maximum number of histories of failing orders that are read at the same time.
+pub const MAX_REFILLS: usize = 4;
 
 /// Maximum number of failures that a turn of the loop begins to retry.
 pub const RETRIES_PER_TURN: usize = 32;

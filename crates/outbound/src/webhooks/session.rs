@@ -26,7 +26,9 @@ use tokio::{
 
 pub(super) use self::send::attempt;
 use self::{
+    catch_up::PageRead,
     directory::Visit,
+    retry::HistoryRead,
     revive::Reviving,
     send::{Flight, Tried},
 };
@@ -87,6 +89,15 @@ pub(super) struct Session {
     ready: BTreeSet<WebhookEndpointId>,
     /// The endpoints whose turn was last.
     turns: Turns,
+    /// Reads of the store that are under way in tasks of their own.
+    reads: JoinSet<Done>,
+    /// Whether endpoints that are behind may have events to read.
+    wants_page: bool,
+    /// Whether a page for endpoints that are behind is being read.
+    is_reading_page: bool,
+    /// Number of histories that are being read.
+    histories: usize,
+    next_history: u64,
     journal: Journal,
     flights: HashMap<u64, Flight>,
     tasks: JoinSet<Tried>,
@@ -109,6 +120,13 @@ pub(super) struct Session {
     claim_again: bool,
     age_checks: BTreeSet<WebhookEndpointId>,
     health_written_at: Instant,
+}
+
+/// A read of the store in a task of its own. The session goes on with its deliveries during the read, so it compares the
+/// result with its present state.
+enum Done {
+    Page(PageRead),
+    History(HistoryRead),
 }
 
 /// An endpoint to disable.
@@ -215,6 +233,11 @@ impl Session {
             behind: BTreeSet::new(),
             ready: BTreeSet::new(),
             turns: Turns::default(),
+            reads: JoinSet::new(),
+            wants_page: false,
+            is_reading_page: false,
+            histories: 0,
+            next_history: 0,
             journal: Journal::default(),
             flights: HashMap::new(),
             tasks: JoinSet::new(),
@@ -253,6 +276,17 @@ impl Session {
                     Ok(must_read) => must_read,
                     Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
                 },
+                Some(read) = self.reads.join_next() => match read {
+                    Ok(Done::Page(page)) => {
+                        self.end_page(page).await;
+                        false
+                    }
+                    Ok(Done::History(history)) => {
+                        self.end_history(history);
+                        false
+                    }
+                    Err(error) => return Ended::Failed(format!("a read for webhooks failed: {error}")),
+                },
                 _ = poll.tick() => true,
                 () = sleep_until(next_read.not_before), if next_read.is_wanted => true,
                 () = signal.notified(), if !next_read.is_wanted => {
@@ -271,21 +305,19 @@ impl Session {
                 followed_at = Instant::now();
                 self.claim_again = true;
             }
-            self.refill().await;
+            self.refill();
             if self.claim_again && !self.claim_due().await {
                 return Ended::LeaseLost;
             }
-            let mut is_more = false;
             if must_read {
-                next_read = NextRead::after_gap();
-                is_more = self.read().await;
+                // If more events follow, the next turn begins at once, after the requests that have ended.
+                let is_more = self.read().await;
+                next_read = if is_more { NextRead::now() } else { NextRead::after_gap() };
+                self.wants_page = true;
             }
+            self.catch_up();
             if self.is_restored {
                 return Ended::Restored;
-            }
-            if is_more || !self.refills.is_empty() {
-                // The next turn begins at once, after the requests that have ended.
-                next_read = NextRead::now();
             }
             // Reads of the store may have taken long.
             if self.extended_at.elapsed() < GIVE_UP_AFTER {

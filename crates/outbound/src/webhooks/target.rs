@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use dabba_domain::{OrderId, Timestamp};
+use dabba_domain::{OrderId, Timestamp, order::Version};
 use dabba_store::{AttemptOutcome, FeedEvent, FeedPlace, FeedPosition, WebhookAttempt, WebhookFailure};
 
 use super::{
@@ -43,6 +43,10 @@ pub(super) struct Lane {
     alone: usize,
     /// The failure of the order, while its events come from the history.
     pub(super) failure: Option<WebhookFailure>,
+    /// Number of the read of the history that is under way.
+    pub(super) history: Option<u64>,
+    /// Highest version of the events that the feed had since the start of this read, and left to the history.
+    pub(super) skipped: Version,
 }
 
 /// A position of the endpoint's own.

@@ -4,16 +4,24 @@ use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{Timestamp, WebhookEndpointId};
 use dabba_store::{FeedEvent, FeedPage, FeedPosition, StoreError};
-use tokio::time::Instant;
 
-use super::{Session, rotated};
+use super::{Done, Session, limited, rotated};
 use crate::webhooks::{
     endpoint::Index,
-    limits::{CATCH_UP_READS, CATCH_UP_TIME, MAX_CATCH_UP_BACKLOG, OWN_WINDOW},
+    limits::{MAX_CATCH_UP_BACKLOG, OWN_WINDOW, PAGE},
     target::{Queued, Source, Target},
 };
 
-/// The endpoints that one page is read for.
+/// A page that was read for an endpoint that is behind.
+pub(super) struct PageRead {
+    id: WebhookEndpointId,
+    from: FeedPosition,
+    /// The limit of the page when it was read. See [`Session::limit`].
+    limit: Option<FeedPosition>,
+    page: Result<FeedPage, StoreError>,
+}
+
+/// The endpoints that one page is for.
 #[derive(Default)]
 struct Readers {
     ids: Vec<WebhookEndpointId>,
@@ -21,29 +29,39 @@ struct Readers {
 }
 
 impl Session {
-    /// Reads some pages for endpoints that are behind. Returns whether more can be read at once.
-    pub(super) async fn read_behind(&mut self) -> Result<bool, StoreError> {
-        let now = self.now();
-        let began_at = Instant::now();
-        let mut room = MAX_CATCH_UP_BACKLOG.saturating_sub(self.backlog());
-        let (mut reads, mut is_more) = (0, false);
-        for id in rotated(&self.behind, self.turns.read) {
-            if room == 0 {
-                break;
-            }
-            // A page for an endpoint before it may have been a page for this one, too.
-            if !self.behind.contains(&id) || !self.may_read(id, now) || self.enroll_at_end(id) {
-                continue;
-            }
-            if reads >= CATCH_UP_READS || (reads > 0 && began_at.elapsed() >= CATCH_UP_TIME) {
-                is_more = true;
-                break;
-            }
-            reads += 1;
-            self.turns.read = Some(id);
-            is_more |= self.read_own(id, now, &mut room).await?;
+    /// Begins to read a page for an endpoint that is behind, if there is one. One page at a time is read: the shared reader
+    /// goes on meanwhile.
+    pub(super) fn catch_up(&mut self) {
+        if !self.wants_page || self.is_reading_page || self.is_doubtful {
+            return;
         }
-        Ok(is_more)
+        if self.backlog() < MAX_CATCH_UP_BACKLOG {
+            let now = self.now();
+            for id in rotated(&self.behind, self.turns.read) {
+                if self.may_read(id, now) && !self.enroll_at_end(id) {
+                    self.turns.read = Some(id);
+                    self.begin_page(id);
+                    return;
+                }
+            }
+        }
+        self.wants_page = false;
+    }
+
+    fn begin_page(&mut self, id: WebhookEndpointId) {
+        let Some(from) = self.own_position(id) else { return };
+        self.is_reading_page = true;
+        let (store, shard, limit) = (Arc::clone(&self.ports.store), self.place.shard, self.limit());
+        self.reads.spawn(async move {
+            let page = limited(store.feed(shard, from, PAGE)).await;
+            Done::Page(PageRead { id, from, limit, page })
+        });
+    }
+
+    /// Returns the position up to which endpoints that are behind read by themselves. Without enrolled endpoints the
+    /// shared reader stands still, and follows the first endpoint that reaches the end.
+    fn limit(&self) -> Option<FeedPosition> {
+        (!self.index.is_empty()).then(|| self.shared.read_to())
     }
 
     /// Returns the number of queued deliveries of the endpoints that are behind.
@@ -71,30 +89,45 @@ impl Session {
         has_reached
     }
 
-    /// Reads a page at the position of an endpoint that is behind, up to the shared reader. The page is also for the other
-    /// endpoints with positions within it: endpoints that were created together, or that failed together, would all
-    /// read the same events. Enrolls those that reach the shared reader. `room` is the number of deliveries that may be
-    /// queued. Returns whether more can be read at once.
-    async fn read_own(
+    /// Queues the events of a page, up to the shared reader, for the endpoint for which it was read, and for all others that
+    /// are behind with positions within the page: endpoints that were created together, or that failed together, would
+    /// all read the same events. Enrolls those that reach the shared reader.
+    pub(super) async fn end_page(&mut self, read: PageRead) {
+        self.is_reading_page = false;
+        let queued = match read.page {
+            Ok(page) => self.queue_page(read.id, read.from, read.limit, page).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = queued {
+            self.wants_page = false;
+            self.feed_failed(&error);
+        }
+    }
+
+    async fn queue_page(
         &mut self,
         id: WebhookEndpointId,
-        now: Timestamp,
-        room: &mut usize,
-    ) -> Result<bool, StoreError> {
-        // Without enrolled endpoints the shared reader stands still, and follows the first endpoint that reaches the
-        // end.
-        let limit = (!self.index.is_empty()).then(|| self.shared.read_to());
-        let Some(from) = self.own_position(id) else { return Ok(false) };
-        let Some(page) = self.page(from).await? else { return Ok(false) };
+        from: FeedPosition,
+        limit_before: Option<FeedPosition>,
+        page: FeedPage,
+    ) -> Result<(), StoreError> {
+        let is_in_place = self.behind.contains(&id) && self.own_position(id) == Some(from);
+        if !self.is_of_incarnation(&page) || !is_in_place {
+            return Ok(());
+        }
         let FeedPage { incarnation, mut events, is_at_end } = page;
-        let count = events.len();
+        let (limit, count) = (self.limit(), events.len());
         events.retain(|event| limit.is_none_or(|limit| event.position <= limit));
         let last = events.last().map_or(from, |event| event.position);
+        // What the shared reader has read since then is not in the page.
+        let is_whole = is_at_end && limit == limit_before;
         let reached = match limit {
-            Some(limit) => (is_at_end || events.len() < count).then_some(limit),
-            None => is_at_end.then(|| self.shared.read_to().max(last)),
+            Some(limit) => (is_whole || events.len() < count).then_some(limit),
+            None => is_whole.then(|| self.shared.read_to().max(last)),
         };
         let to = reached.unwrap_or(last);
+        let mut room = MAX_CATCH_UP_BACKLOG.saturating_sub(self.backlog());
+        let now = self.now();
         let mut readers = self.readers(id, from, to, now);
         let receivers: Vec<_> =
             events.iter().map(|event| self.own_receivers(&readers.index, event)).collect();
@@ -111,9 +144,9 @@ impl Session {
                     continue;
                 }
                 let own = self.targets.get_mut(&id).and_then(|target| target.own.as_mut());
-                match own.filter(|own| own.window.len() < OWN_WINDOW && *room > 0) {
+                match own.filter(|own| own.window.len() < OWN_WINDOW && room > 0) {
                     Some(own) => {
-                        *room -= 1;
+                        room -= 1;
                         let number = own.window.push(position, event.at, 1);
                         self.queue(id, Queued { event: Arc::clone(&event), source: Source::Own(number) });
                     }
@@ -140,14 +173,14 @@ impl Session {
                 own.is_at_end = false;
             }
         }
-        Ok(reached.is_none() && !readers.ids.is_empty())
+        Ok(())
     }
 
     fn own_position(&self, id: WebhookEndpointId) -> Option<FeedPosition> {
         Some(self.targets.get(&id)?.own.as_ref()?.window.read_to())
     }
 
-    /// Returns the endpoints for which a page is read: this one, and the others that are behind, whose positions are in
+    /// Returns the endpoints for which a page is: this one, and the others that are behind, whose positions are in
     /// this range, and that can take further events.
     fn readers(
         &mut self,

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use dabba_domain::{OrderId, WebhookEndpointId};
-use dabba_store::{FeedEvent, FeedPage, FeedPosition, MAX_FAILURE_KEYS, StoreError};
+use dabba_store::{FeedEvent, FeedPage, MAX_FAILURE_KEYS, StoreError};
 
 use super::{Session, limited};
 use crate::webhooks::{
@@ -13,24 +13,27 @@ use crate::webhooks::{
 };
 
 impl Session {
-    /// Reads a page of the shared reader, and a page for some endpoints that are behind. Returns whether more events
-    /// can be read at once.
+    /// Reads a page of the shared reader. Returns whether more events can be read at once.
     pub(super) async fn read(&mut self) -> bool {
         let read = async {
             if self.is_doubtful && !self.verify_position().await? {
                 return Ok(false);
             }
-            let is_more = !self.index.is_empty() && self.read_shared().await?;
-            Ok::<_, StoreError>(self.read_behind().await? || is_more)
+            Ok::<_, StoreError>(!self.index.is_empty() && self.read_shared().await?)
         };
         match read.await {
             Ok(is_more) => is_more,
             Err(error) => {
-                tracing::warn!(shard = self.place.name, %error, "the feed cannot be read for webhooks");
-                self.is_doubtful = true;
+                self.feed_failed(&error);
                 false
             }
         }
+    }
+
+    /// Records that the feed could not be read.
+    pub(super) fn feed_failed(&mut self, error: &StoreError) {
+        tracing::warn!(shard = self.place.name, %error, "the feed cannot be read for webhooks");
+        self.is_doubtful = true;
     }
 
     /// Compares the position with the end of the feed, after the store has failed: a server that has taken over may lack
@@ -47,7 +50,11 @@ impl Session {
             self.detach_oldest();
             return Ok(true);
         }
-        let Some(page) = self.page(self.shared.read_to()).await? else { return Ok(false) };
+        let (shard, after) = (self.place.shard, self.shared.read_to());
+        let page = limited(self.ports.store.feed(shard, after, PAGE)).await?;
+        if !self.is_of_incarnation(&page) {
+            return Ok(false);
+        }
         let receivers: Vec<_> = page.events.iter().map(|event| self.enrolled(event)).collect();
         let failing = self.failing(&page.events, &receivers).await?;
         self.shared.advance(page.incarnation, self.shared.read_to());
@@ -100,11 +107,10 @@ impl Session {
         }
     }
 
-    /// Returns the events after a position; `None` if the database was restored.
-    pub(super) async fn page(&mut self, after: FeedPosition) -> Result<Option<FeedPage>, StoreError> {
-        let page = limited(self.ports.store.feed(self.place.shard, after, PAGE)).await?;
+    /// Returns whether a page belongs to the incarnation of the session. Otherwise, the database was restored.
+    pub(super) fn is_of_incarnation(&mut self, page: &FeedPage) -> bool {
         self.is_restored |= page.incarnation != self.incarnation;
-        Ok((!self.is_restored).then_some(page))
+        !self.is_restored
     }
 
     /// Returns which pairs of endpoint and order have a failure.
@@ -137,9 +143,20 @@ impl Session {
 
     /// Returns whether an event of the feed is to be delivered now. The history of a failing order delivers its events,
     /// or has delivered this one.
-    pub(super) fn is_wanted(&self, id: WebhookEndpointId, event: &FeedEvent, failing: &HashSet<Key>) -> bool {
+    pub(super) fn is_wanted(
+        &mut self,
+        id: WebhookEndpointId,
+        event: &FeedEvent,
+        failing: &HashSet<Key>,
+    ) -> bool {
         let key: (WebhookEndpointId, OrderId) = (id, event.order_id);
-        !failing.contains(&key) && self.handed_over.get(&key).is_none_or(|version| event.version > *version)
+        if failing.contains(&key) {
+            if let Some(lane) = self.targets.get_mut(&id).and_then(|target| target.lane(event.order_id)) {
+                lane.skipped = lane.skipped.max(event.version);
+            }
+            return false;
+        }
+        self.handed_over.get(&key).is_none_or(|version| event.version > *version)
     }
 
     pub(super) fn queue(&mut self, id: WebhookEndpointId, queued: Queued) {

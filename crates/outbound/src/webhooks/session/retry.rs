@@ -5,15 +5,15 @@ use std::{
     sync::Arc,
 };
 
-use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{DueFailures, FeedEvent, StoreError, WebhookFailure, WebhookFault};
-use tokio::time::Instant;
+use dabba_domain::{OrderId, Timestamp, WebhookEndpointId, order::Version};
+use dabba_store::{DueFailures, FeedEvent, Store, StoreError, WebhookFailure, WebhookFault};
 
-use super::{Session, limited, rotated};
+use super::{Done, Session, limited, rotated};
 use crate::recorded::RecordedOrder;
 use crate::webhooks::{
+    endpoint::Endpoint,
     journal::{Key, RowChange},
-    limits::{HISTORY_PAGE, MAX_HANDED_OVER, REFILL_TIME, RETRIES_PER_TURN},
+    limits::{HISTORY_PAGE, MAX_HANDED_OVER, MAX_REFILLS, RETRIES_PER_TURN},
     target::{Queued, Source, Target},
 };
 
@@ -58,7 +58,7 @@ impl Session {
                 break;
             }
         }
-        self.refill().await;
+        self.refill();
         true
     }
 
@@ -122,34 +122,54 @@ impl Session {
         }
     }
 
-    /// Reads the next events of failing orders, for a limited time: other deliveries wait meanwhile. A failure whose history
-    /// is delivered ends.
-    ///
-    /// Nothing reads the feed between the read of the history and the end of the failure. So an event that the history
-    /// does not contain yet comes from the feed afterwards.
-    pub(super) async fn refill(&mut self) {
-        let began_at = Instant::now();
+    /// Begins to read the next events of failing orders.
+    pub(super) fn refill(&mut self) {
+        if self.refills.is_empty() {
+            return;
+        }
         for key in rotated(&self.refills, self.turns.refill) {
+            if self.histories >= MAX_REFILLS {
+                return;
+            }
             self.turns.refill = Some(key);
             self.refills.remove(&key);
-            let lane = self.targets.get_mut(&key.0).and_then(|target| target.lane(key.1));
-            let Some(failure) = lane.and_then(|lane| lane.failure.clone()) else { continue };
-            match self.history(key, failure.next_version).await {
-                Ok(History::Delivered(last)) => self.end_failure(key, last),
-                Ok(History::Events(events)) => {
-                    if let Some(target) = self.targets.get_mut(&key.0) {
-                        for event in events {
-                            target.push(Queued { event: Arc::new(event), source: Source::History });
-                        }
-                    }
-                }
-                Err(error) => self.unreadable(key, failure, &error),
-            }
-            self.classify(key.0);
-            if began_at.elapsed() >= REFILL_TIME {
-                break;
-            }
+            let Some(target) = self.targets.get_mut(&key.0) else { continue };
+            let endpoint = target.endpoint.clone();
+            let Some(lane) = target.lane(key.1) else { continue };
+            let Some(from) = lane.failure.as_ref().map(|failure| failure.next_version) else { continue };
+            let number = self.next_history;
+            self.next_history += 1;
+            (lane.history, lane.skipped) = (Some(number), 0);
+            self.histories += 1;
+            let store = Arc::clone(&self.ports.store);
+            self.reads.spawn(async move {
+                let history = history(&*store, endpoint.as_deref(), key.1, from).await;
+                Done::History(HistoryRead { key, number, history })
+            });
         }
+    }
+
+    /// Queues the next events of a failing order. A failure whose history is delivered ends, unless the feed had an event
+    /// after the read of the history: then the history is read again, because the feed's event was left to it.
+    pub(super) fn end_history(&mut self, HistoryRead { key, number, history }: HistoryRead) {
+        self.histories = self.histories.saturating_sub(1);
+        let Some(target) = self.targets.get_mut(&key.0) else { return };
+        // A lane without this number was replaced meanwhile.
+        let Some(lane) = target.lane(key.1).filter(|lane| lane.history == Some(number)) else { return };
+        lane.history = None;
+        let (failure, skipped) = (lane.failure.clone(), lane.skipped);
+        match (history, failure) {
+            (Ok(History::Delivered(last)), _) if skipped > last => drop(self.refills.insert(key)),
+            (Ok(History::Delivered(last)), _) => self.end_failure(key, last),
+            (Ok(History::Events(events)), _) => {
+                for event in events {
+                    target.push(Queued { event: Arc::new(event), source: Source::History });
+                }
+            }
+            (Err(error), Some(failure)) => self.unreadable(key, failure, &error),
+            (Err(_), None) => {}
+        }
+        self.classify(key.0);
     }
 
     fn end_failure(&mut self, key: Key, last: Version) {
@@ -178,28 +198,28 @@ impl Session {
             self.postpone(failure, version, fault, None, random);
         }
     }
+}
 
-    /// Returns the next events of an order that match an endpoint, from a version on.
-    async fn history(&self, key: Key, from: Version) -> Result<History, StoreError> {
-        let (id, order): (WebhookEndpointId, _) = key;
-        let store = &self.ports.store;
-        let Some(order) = limited(store.order(order)).await? else {
-            return Ok(History::Delivered(from.saturating_sub(1)));
-        };
-        let endpoint = self.targets.get(&id).and_then(|target| target.endpoint.clone());
-        let order = RecordedOrder::of(&order);
-        let mut last = from.saturating_sub(1);
-        loop {
-            let recorded = limited(store.public_events(order.id, last, HISTORY_PAGE)).await?;
-            let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
-            last = newest.version;
-            let is_for = |name: &str| endpoint.as_ref().is_some_and(|endpoint| endpoint.has_type(name));
-            let matching = recorded.iter().filter(|recorded| is_for(recorded.event.name()));
-            let events: Vec<FeedEvent> =
-                matching.map(|recorded| order.feed_event(recorded)).collect::<Result<_, _>>()?;
-            if !events.is_empty() {
-                return Ok(History::Events(events));
-            }
+/// Returns the next events of an order that match an endpoint, from a version on.
+async fn history(
+    store: &dyn Store,
+    endpoint: Option<&Endpoint>,
+    order: OrderId,
+    from: Version,
+) -> Result<History, StoreError> {
+    let mut last = from.saturating_sub(1);
+    let Some(order) = limited(store.order(order)).await? else { return Ok(History::Delivered(last)) };
+    let order = RecordedOrder::of(&order);
+    loop {
+        let recorded = limited(store.public_events(order.id, last, HISTORY_PAGE)).await?;
+        let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
+        last = newest.version;
+        let is_for = |name: &str| endpoint.is_some_and(|endpoint| endpoint.has_type(name));
+        let matching = recorded.iter().filter(|recorded| is_for(recorded.event.name()));
+        let events: Vec<FeedEvent> =
+            matching.map(|recorded| order.feed_event(recorded)).collect::<Result<_, _>>()?;
+        if !events.is_empty() {
+            return Ok(History::Events(events));
         }
     }
 }
@@ -207,6 +227,14 @@ impl Session {
 /// Returns a limit for a number of failures.
 fn limit_of(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX).min(DueFailures::MAX_FAILURES)
+}
+
+/// A history that was read for a failing order.
+pub(super) struct HistoryRead {
+    key: Key,
+    /// Number of the read, which its lane has, too.
+    number: u64,
+    history: Result<History, StoreError>,
 }
 
 /// The rest of an order's history.

@@ -282,16 +282,18 @@ impl Session {
             has_opened = target.breaker.failed(first.order_id, verdict.is_unreachable, now, random);
         }
         let is_open = target.breaker.is_open();
+        // A pause of the whole endpoint. Otherwise, only the order of a single event waits.
+        let wants_pause =
+            if is_open { verdict.retry_after.is_some() } else { events.len() > 1 && verdict.wants_pause() };
+        if wants_pause {
+            let pause = pause_after(1, verdict.retry_after, random).min(MAX_PAUSE);
+            target.pause_until(after(now, pause));
+        }
         let is_history = events.iter().all(|queued| queued.source == Source::History);
         if is_history && !is_gone {
             self.retry_failed(id, &first, fault, verdict.retry_after);
-        } else if is_gone || has_opened || is_open || events.len() > 1 {
+        } else if is_gone || is_open || events.len() > 1 {
             let orders: Vec<OrderId> = events.iter().map(|queued| queued.event.order_id).collect();
-            let is_paused = has_opened || is_open;
-            if events.len() > 1 && verdict.wants_pause() || is_paused && verdict.retry_after.is_some() {
-                let pause = pause_after(1, verdict.retry_after, random).min(MAX_PAUSE);
-                target.pause_until(after(now, pause));
-            }
             target.put_back_alone(events);
             for order in orders {
                 self.release(id, order);
