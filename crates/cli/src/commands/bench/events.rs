@@ -45,6 +45,8 @@ const COMPARISON_INTERVAL: Duration = Duration::from_millis(200);
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 /// Number of events per read without HTTP: the page of the sender of webhooks.
 const DIRECT_PAGE: u32 = 500;
+/// The last event of a whole life.
+const LAST_OF_LIFE: &str = "delivered";
 /// Maximum number of events in the feed for each event that the load may cause.
 const FEED_MARGIN: usize = 2;
 
@@ -105,18 +107,20 @@ pub(super) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
     let load = run.load("", run.arguments.seconds).await?;
     let (line, ended) = (run.line(&load), Instant::now());
     line.print(json)?;
-    let expected = run.expected(&mut feed, &cursor).await?;
+    let loads = [load, warmed_up];
+    let (expected, incomplete) = run.expected(&mut feed, &cursor, &loads).await?;
     run.wait_for(&expected).await;
     let drained = ended.elapsed();
     let after = run.processor();
     let caught_up = feed.catch_up(CATCH_UP_LIMIT).await.map_err(feed_failure)?;
     let per_order = |before: Option<Duration>, after: Option<Duration>| {
         let used = after?.checked_sub(before?)?;
-        Some(milliseconds(used) * 1_000.0 / to_float(load.count()))
+        Some(milliseconds(used) * 1_000.0 / to_float(loads[0].count()))
     };
     let report = Report {
         mix: "events",
         events: expected.count(),
+        orders_incomplete: incomplete,
         drained_ms: milliseconds(drained),
         receivers: run.rows(&expected),
         streams_resumed: streams.ended(),
@@ -127,7 +131,7 @@ pub(super) async fn run(arguments: BenchArguments) -> Result<(), Failure> {
         server_us_per_order: per_order(before.0, after.0),
         database_us_per_order: per_order(before.1, after.1),
     };
-    run.finish(&[load, warmed_up], &settings, report).await
+    run.finish(&loads, &settings, report).await
 }
 
 /// Reads the feeds of all shards from their start as senders do, without HTTP. Returns the number of events per second.
@@ -347,19 +351,37 @@ impl Run {
         Line::new(self.mix(), self.arguments.max_connections(), self.rate(), load)
     }
 
-    /// Returns the events that the feed contains after the cursor.
-    async fn expected(&self, feed: &mut FeedReader, cursor: &str) -> Result<Expected, Failure> {
+    /// Returns the events that the feed contains after the cursor, and how many of the acknowledged orders lack some. A
+    /// transaction that is open delays the feed, so the feed is read again until none does, or for the maximum time.
+    async fn expected(
+        &self,
+        feed: &mut FeedReader,
+        cursor: &str,
+        loads: &[LoadReport],
+    ) -> Result<(Expected, u64), Failure> {
         let rate = u64::from(self.rate().map_or(1, NonZeroU32::get));
         let seconds = self.arguments.seconds.saturating_add(self.arguments.events.warm_up_seconds());
         let caused = rate.saturating_mul(seconds).saturating_mul(arguments::EVENTS_PER_ORDER);
         let max = usize::try_from(caused).unwrap_or(usize::MAX).saturating_mul(FEED_MARGIN);
-        feed.read_after(cursor, max).await.map(Expected::new).map_err(feed_failure)
+        let last = (self.mix() == Mix::Life).then_some(LAST_OF_LIFE);
+        let started = Instant::now();
+        loop {
+            let expected = feed.read_after(cursor, max).await.map(Expected::new).map_err(feed_failure)?;
+            let incomplete = loads.iter().map(|load| expected.incomplete(&load.acknowledged, last)).sum();
+            if incomplete == 0 || started.elapsed() >= self.drain_limit() {
+                return Ok((expected, incomplete));
+            }
+            tokio::time::sleep(COMPARISON_INTERVAL).await;
+        }
+    }
+
+    fn drain_limit(&self) -> Duration {
+        Duration::from_secs(self.arguments.events.drain_seconds())
     }
 
     /// Waits until every event has arrived at every healthy endpoint and stream, or for the maximum time.
     async fn wait_for(&self, expected: &Expected) {
-        let limit = Duration::from_secs(self.arguments.events.drain_seconds());
-        let started = Instant::now();
+        let (limit, started) = (self.drain_limit(), Instant::now());
         let lacks = |subject: &Subject| {
             self.groups[subject.group].is_healthy
                 && expected.compare(&subject.ledger, subject.interest()).missing > 0

@@ -58,6 +58,24 @@ impl Expected {
         self.entries.len()
     }
 
+    /// Returns how many of these orders the feed lacks events of: the history of each begins at version 1, has no gap, and
+    /// ends with the event `last` if one is given. The feed is what receipts are compared with, so nothing else would
+    /// show an event that the feed lost.
+    pub fn incomplete(&self, orders: &[String], last: Option<&str>) -> u64 {
+        let mut histories: HashMap<OrderId, (Version, &str, bool)> = HashMap::new();
+        for FeedEntry { key, name, .. } in &self.entries {
+            let (version, newest, has_gap) = histories.entry(key.order).or_insert((0, "", false));
+            *has_gap |= key.version != *version + 1;
+            (*version, *newest) = (key.version, name);
+        }
+        let is_complete = |order: &&String| {
+            let history = order.parse().ok().and_then(|order: OrderId| histories.get(&order));
+            history.is_some_and(|(_, newest, has_gap)| !has_gap && last.is_none_or(|last| *newest == last))
+        };
+        let incomplete = orders.iter().filter(|order| !is_complete(order)).count();
+        u64::try_from(incomplete).unwrap_or(u64::MAX)
+    }
+
     /// Compares the receipts of an endpoint with these events. Ignores receipts of other events, which are older.
     pub fn compare(&self, ledger: &Ledger, interest: Interest<'_>) -> Finding {
         let mut expected = Orders::default();
@@ -193,5 +211,23 @@ mod tests {
         assert_eq!(compare(&[(1, 1), (1, 2), (1, 3)], some), [2, 0, 0, 1], "another type");
         assert_eq!(compare(&[(1, 1), (1, 2), (1, 3), (2, 1)], first), [3, 0, 0, 1], "another restaurant");
         assert_eq!(compare(&[], Interest { restaurant: Some(restaurant(3)), types: &[] }), [0; 4]);
+    }
+
+    /// Proves that a feed without an order, without its last event or with a gap is incomplete.
+    #[test]
+    fn an_incomplete_feed_is_found() {
+        let orders = [1, 2].map(|number| order(number).to_string());
+        assert_eq!(feed().incomplete(&orders, None), 0);
+        assert_eq!(feed().incomplete(&orders, Some("accepted")), 0);
+        assert_eq!(feed().incomplete(&orders, Some("delivered")), 2);
+        assert_eq!(feed().incomplete(&[order(3).to_string()], None), 1);
+        let without = |version| {
+            let Expected { entries, .. } = feed();
+            let is_kept = |entry: &FeedEntry| entry.key != EventKey { order: order(1), version };
+            Expected::new(entries.into_iter().filter(is_kept).collect())
+        };
+        for version in 1..=3 {
+            assert_eq!(without(version).incomplete(&orders, Some("accepted")), 1, "without version {version}");
+        }
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Report {
     pub(super) mix: &'static str,
     /// Events that the run caused.
     pub(super) events: usize,
+    /// Acknowledged orders whose events the feed does not contain completely.
+    pub(super) orders_incomplete: u64,
     /// Time from the end of the load to the last receipt, in steps of 0.2 s.
     pub(super) drained_ms: f64,
     pub(super) receivers: Vec<Row>,
@@ -139,7 +141,10 @@ impl Row {
 impl Report {
     /// Returns a failure that names what violates I10; `Ok` if nothing does.
     pub(super) fn require_clean(&self) -> Result<(), Failure> {
-        let breaches: Vec<String> = self.receivers.iter().filter_map(Row::breach).collect();
+        let lacking = (self.orders_incomplete > 0)
+            .then(|| format!("the feed lacks events of acknowledged orders: {}", self.orders_incomplete));
+        let breaches: Vec<String> =
+            self.receivers.iter().filter_map(Row::breach).chain(lacking).collect();
         if breaches.is_empty() {
             return Ok(());
         }
