@@ -58,6 +58,9 @@ pub const MAX_BACKLOG: usize = 1_024;
 /// Maximum number of queued deliveries of all endpoints of a shard that are behind.
 pub const MAX_CATCH_UP_BACKLOG: usize = 65_536;
 
+/// Maximum number of endpoints with failures that share a page. Each event of theirs is looked up among the failures.
+pub const MAX_FAILING_READERS: usize = 16;
+
 /// Maximum number of requests in flight in one process. The shards share them equally.
 pub const MAX_IN_FLIGHT: usize = 256;
 

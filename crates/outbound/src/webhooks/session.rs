@@ -17,11 +17,11 @@ use std::{
 };
 
 use dabba_domain::{Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{DisabledReason, FeedLease, FeedPlace, Incarnation, StoreError, WebhookRevision};
+use dabba_store::{DisabledReason, FeedEnd, FeedLease, FeedPlace, StoreError, WebhookRevision};
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 pub(super) use self::send::attempt;
@@ -60,9 +60,9 @@ pub(super) struct Session {
     place: Place,
     /// The time of the latest extension of the lease.
     extended_at: Instant,
-    /// Incarnation of the database at the start of the session.
-    incarnation: Incarnation,
-    /// Whether the store has failed since the position was last compared with the end of the feed.
+    /// End of the feed at the start of the session.
+    end: FeedEnd,
+    /// Whether the store has failed since the positions were last compared with the end of the feed.
     is_doubtful: bool,
     /// Whether the database lacks events that the session has read.
     is_restored: bool,
@@ -151,20 +151,24 @@ struct Turns {
     age: Option<WebhookEndpointId>,
 }
 
-/// When the feed is read next, besides at each poll.
+/// When the feed is read next.
 struct NextRead {
+    /// Whether there may be further events.
     is_wanted: bool,
+    /// Time before which no read begins, although one is wanted: one read serves many commits.
     not_before: Instant,
+    /// Time of the next read if none is wanted before.
+    at_latest: Instant,
 }
 
 impl NextRead {
-    fn now() -> Self {
-        Self { is_wanted: true, not_before: Instant::now() }
+    fn after(gap: Duration, poll_interval: Duration) -> Self {
+        let now = Instant::now();
+        Self { is_wanted: false, not_before: now + gap, at_latest: now + poll_interval }
     }
 
-    /// No read is wanted until a signal, and none begins within a short time: one read serves many commits.
-    fn after_gap() -> Self {
-        Self { is_wanted: false, not_before: Instant::now() + READ_GAP }
+    const fn at(&self) -> Instant {
+        if self.is_wanted { self.not_before } else { self.at_latest }
     }
 }
 
@@ -188,6 +192,20 @@ pub(super) async fn limited<T>(
     timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
 }
 
+/// Returns a stored position, or the end of the feed if the position is after it: then the database was replaced by one
+/// without some events that were delivered, and nothing states which events replaced them.
+fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> FeedPlace {
+    if stored.position <= end.position {
+        return stored;
+    }
+    tracing::error!(
+        shard,
+        "a position of the webhooks is after the last event, so the database lacks events that were delivered; replay \
+         the webhook endpoints since the time of the failover"
+    );
+    FeedPlace { incarnation: end.incarnation, position: end.position }
+}
+
 /// A session that has ended reports nothing: the gauges of the shard are those of the next session, which may belong to
 /// another process.
 impl Drop for Session {
@@ -209,7 +227,7 @@ impl Session {
         let end = limited(ports.store.feed_end(place.shard)).await?;
         let (shared, known) = stored.as_ref().map_or_else(
             || (FeedPlace { incarnation: end.incarnation, position: end.position }, 0),
-            |stored| (stored.place, stored.known),
+            |stored| (not_after_end(stored.place, end, &place.name), stored.known),
         );
         let mut session = Self {
             order_states: Arc::new(OrderStates::new(Arc::clone(&ports.store))),
@@ -217,7 +235,7 @@ impl Session {
             metrics,
             place,
             extended_at,
-            incarnation: end.incarnation,
+            end,
             is_doubtful: false,
             is_restored: false,
             shared: Window::new(shared),
@@ -260,40 +278,30 @@ impl Session {
     /// Works until `stop` is ready or the lease is lost. Requests in flight end with the session.
     pub(super) async fn run(&mut self, signal: &Notify, stop: impl Future<Output = ()>) -> Ended {
         let mut stop = std::pin::pin!(stop);
-        let mut poll = interval(self.ports.poll_interval);
-        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut saved_at, mut followed_at) = (Instant::now(), Instant::now());
-        let mut next_read = NextRead::now();
+        let mut next_read = NextRead::after(Duration::ZERO, Duration::ZERO);
         loop {
-            let must_read = tokio::select! {
+            tokio::select! {
                 biased;
                 () = &mut stop => return self.finish().await,
-                Some(visited) = self.visits.join_next() => match self.end_visit(visited).await {
-                    Ok(()) => false,
-                    Err(error) => return Ended::Failed(format!("work on the directory of webhooks failed: {error}")),
-                },
-                Some(tried) = self.tasks.join_next() => match self.complete_all(tried) {
-                    Ok(must_read) => must_read,
-                    Err(error) => return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}")),
-                },
+                Some(visited) = self.visits.join_next() => {
+                    if let Err(error) = self.end_visit(visited).await {
+                        return Ended::Failed(format!("work on the directory of webhooks failed: {error}"));
+                    }
+                }
+                Some(tried) = self.tasks.join_next() => {
+                    if let Err(error) = self.complete_all(tried) {
+                        return Ended::Failed(format!("a request to a webhook endpoint was lost: {error}"));
+                    }
+                }
                 Some(read) = self.reads.join_next() => match read {
-                    Ok(Done::Page(page)) => {
-                        self.end_page(page).await;
-                        false
-                    }
-                    Ok(Done::History(history)) => {
-                        self.end_history(history);
-                        false
-                    }
+                    Ok(Done::Page(page)) => self.end_page(page).await,
+                    Ok(Done::History(history)) => self.end_history(history),
                     Err(error) => return Ended::Failed(format!("a read for webhooks failed: {error}")),
                 },
-                _ = poll.tick() => true,
-                () = sleep_until(next_read.not_before), if next_read.is_wanted => true,
-                () = signal.notified(), if !next_read.is_wanted => {
-                    next_read.is_wanted = true;
-                    continue;
-                }
-            };
+                () = sleep_until(next_read.at()) => {}
+                () = signal.notified(), if !next_read.is_wanted => next_read.is_wanted = true,
+            }
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
             }
@@ -309,13 +317,15 @@ impl Session {
             if self.claim_again && !self.claim_due().await {
                 return Ended::LeaseLost;
             }
-            if must_read {
+            // Whatever ended the wait: requests that end all the time must not prevent reads.
+            if Instant::now() >= next_read.at() {
                 // If more events follow, the next turn begins at once, after the requests that have ended.
                 let is_more = self.read().await;
-                next_read = if is_more { NextRead::now() } else { NextRead::after_gap() };
+                next_read = NextRead::after(if is_more { Duration::ZERO } else { READ_GAP }, self.ports.poll_interval);
+                next_read.is_wanted = is_more;
                 self.wants_page = true;
             }
-            self.catch_up();
+            self.catch_up().await;
             if self.is_restored {
                 return Ended::Restored;
             }
@@ -323,10 +333,10 @@ impl Session {
             if self.extended_at.elapsed() < GIVE_UP_AFTER {
                 self.send();
             }
-            if saved_at.elapsed() >= CHECKPOINT_INTERVAL && !self.is_doubtful {
+            if saved_at.elapsed() >= CHECKPOINT_INTERVAL {
                 saved_at = Instant::now();
                 if !self.save().await {
-                    return Ended::LeaseLost;
+                    return if self.is_restored { Ended::Restored } else { Ended::LeaseLost };
                 }
             }
         }

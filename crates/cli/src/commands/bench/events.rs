@@ -45,8 +45,8 @@ const COMPARISON_INTERVAL: Duration = Duration::from_millis(200);
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(10);
 /// Number of events per read without HTTP: the page of the sender of webhooks.
 const DIRECT_PAGE: u32 = 500;
-/// The last event of a whole life.
-const LAST_OF_LIFE: &str = "delivered";
+/// An event that every whole life has.
+const OF_EVERY_LIFE: &str = "delivered";
 /// Maximum number of events in the feed for each event that the load may cause.
 const FEED_MARGIN: usize = 2;
 
@@ -363,11 +363,11 @@ impl Run {
         let seconds = self.arguments.seconds.saturating_add(self.arguments.events.warm_up_seconds());
         let caused = rate.saturating_mul(seconds).saturating_mul(arguments::EVENTS_PER_ORDER);
         let max = usize::try_from(caused).unwrap_or(usize::MAX).saturating_mul(FEED_MARGIN);
-        let last = (self.mix() == Mix::Life).then_some(LAST_OF_LIFE);
+        let needed = (self.mix() == Mix::Life).then_some(OF_EVERY_LIFE);
         let started = Instant::now();
         loop {
             let expected = feed.read_after(cursor, max).await.map(Expected::new).map_err(feed_failure)?;
-            let incomplete = loads.iter().map(|load| expected.incomplete(&load.acknowledged, last)).sum();
+            let incomplete = loads.iter().map(|load| expected.incomplete(&load.acknowledged, needed)).sum();
             if incomplete == 0 || started.elapsed() >= self.drain_limit() {
                 return Ok((expected, incomplete));
             }

@@ -8,7 +8,7 @@ use dabba_store::{FeedEvent, FeedPage, FeedPosition, StoreError};
 use super::{Done, Session, limited, rotated};
 use crate::webhooks::{
     endpoint::Index,
-    limits::{MAX_CATCH_UP_BACKLOG, OWN_WINDOW, PAGE},
+    limits::{MAX_CATCH_UP_BACKLOG, MAX_FAILING_READERS, OWN_WINDOW, PAGE},
     target::{Queued, Source, Target},
 };
 
@@ -29,33 +29,42 @@ struct Readers {
 }
 
 impl Session {
-    /// Begins to read a page for an endpoint that is behind, if there is one. One page at a time is read: the shared reader
-    /// goes on meanwhile.
-    pub(super) fn catch_up(&mut self) {
-        if !self.wants_page || self.is_reading_page || self.is_doubtful {
+    /// Reads for endpoints that are behind. A page is read in a task of its own, one at a time, and the session goes on
+    /// meanwhile. Only the short rest after a page that was at the end is read at once: in a task, the shared reader could
+    /// move on during every such read.
+    pub(super) async fn catch_up(&mut self) {
+        if !self.wants_page || self.is_reading_page || self.is_doubtful || self.is_restored {
             return;
         }
-        if self.backlog() < MAX_CATCH_UP_BACKLOG {
-            let now = self.now();
-            for id in rotated(&self.behind, self.turns.read) {
-                if self.may_read(id, now) && !self.enroll_at_end(id) {
-                    self.turns.read = Some(id);
-                    self.begin_page(id);
-                    return;
-                }
+        let now = self.now();
+        for id in rotated(&self.behind, self.turns.read) {
+            if self.backlog() + OWN_WINDOW > MAX_CATCH_UP_BACKLOG {
+                break;
+            }
+            // A page for an endpoint before it may have been for this one, too.
+            if !self.behind.contains(&id) || !self.may_read(id, now) || self.enroll_at_end(id) {
+                continue;
+            }
+            let Some(own) = self.targets.get(&id).and_then(|target| target.own.as_ref()) else { continue };
+            self.turns.read = Some(id);
+            let (from, is_at_end, limit) = (own.window.read_to(), own.is_at_end, self.limit());
+            let (store, shard) = (Arc::clone(&self.ports.store), self.place.shard);
+            let reading = async move {
+                let page = limited(store.feed(shard, from, PAGE)).await;
+                PageRead { id, from, limit, page }
+            };
+            if !is_at_end {
+                self.is_reading_page = true;
+                self.reads.spawn(async { Done::Page(reading.await) });
+                return;
+            }
+            let read = reading.await;
+            self.end_page(read).await;
+            if self.is_doubtful || self.is_restored {
+                return;
             }
         }
         self.wants_page = false;
-    }
-
-    fn begin_page(&mut self, id: WebhookEndpointId) {
-        let Some(from) = self.own_position(id) else { return };
-        self.is_reading_page = true;
-        let (store, shard, limit) = (Arc::clone(&self.ports.store), self.place.shard, self.limit());
-        self.reads.spawn(async move {
-            let page = limited(store.feed(shard, from, PAGE)).await;
-            Done::Page(PageRead { id, from, limit, page })
-        });
     }
 
     /// Returns the position up to which endpoints that are behind read by themselves. Without enrolled endpoints the
@@ -181,7 +190,7 @@ impl Session {
     }
 
     /// Returns the endpoints for which a page is: this one, and the others that are behind, whose positions are in
-    /// this range, and that can take further events.
+    /// this range, and that can take further events. Of those with failures, only some: each of their events is looked up.
     fn readers(
         &mut self,
         first: WebhookEndpointId,
@@ -192,11 +201,16 @@ impl Session {
         let is_within = |id: &WebhookEndpointId| {
             self.own_position(*id).is_some_and(|position| from <= position && position < to)
         };
-        let mut ids: Vec<_> = self.behind.iter().copied().filter(is_within).collect();
-        ids.retain(|id| *id != first && self.may_read(*id, now));
-        ids.push(first);
-        let mut readers = Readers::default();
+        let mut ids: Vec<_> = self.behind.iter().copied().filter(|id| *id != first && is_within(id)).collect();
+        ids.insert(0, first);
+        ids.retain(|id| self.may_read(*id, now));
+        let (mut readers, mut failing) = (Readers::default(), 0);
         for id in ids {
+            let has_failures = self.targets.get(&id).is_some_and(|target| target.has_failures);
+            failing += usize::from(has_failures);
+            if has_failures && failing > MAX_FAILING_READERS {
+                continue;
+            }
             if let Some(endpoint) = self.targets.get(&id).and_then(|target| target.receiving()) {
                 readers.index.insert(endpoint);
                 readers.ids.push(id);

@@ -13,7 +13,7 @@ use dabba_store::{
 
 use tokio::time::Instant;
 
-use super::{Disabling, Session, limited, rotated};
+use super::{Disabling, Session, limited, not_after_end, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
     limits::{CHANGES_PER_READ, FORGET_STEP, STEPS_PER_TURN, STEPS_TIME},
@@ -35,7 +35,8 @@ impl Session {
             let page = limited(call).await?;
             let is_last = page.len() < ROWS_PER_READ as usize;
             after = page.last().map(|(name, _)| name.clone());
-            own.extend(page.into_iter().map(|(name, stored)| (name, stored.place)));
+            let places = page.into_iter();
+            own.extend(places.map(|(name, stored)| (name, not_after_end(stored.place, self.end, &self.place.name))));
             self.extend_to_load().await?;
             if is_last {
                 break;

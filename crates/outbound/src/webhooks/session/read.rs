@@ -15,13 +15,10 @@ use crate::webhooks::{
 impl Session {
     /// Reads a page of the shared reader. Returns whether more events can be read at once.
     pub(super) async fn read(&mut self) -> bool {
-        let read = async {
-            if self.is_doubtful && !self.verify_position().await? {
-                return Ok(false);
-            }
-            Ok::<_, StoreError>(!self.index.is_empty() && self.read_shared().await?)
-        };
-        match read.await {
+        if !self.is_valid().await || self.index.is_empty() {
+            return false;
+        }
+        match self.read_shared().await {
             Ok(is_more) => is_more,
             Err(error) => {
                 self.feed_failed(&error);
@@ -36,13 +33,24 @@ impl Session {
         self.is_doubtful = true;
     }
 
-    /// Compares the position with the end of the feed, after the store has failed: a server that has taken over may lack
-    /// events that the session has read. Returns whether the position is valid.
-    async fn verify_position(&mut self) -> Result<bool, StoreError> {
-        let end = limited(self.ports.store.feed_end(self.place.shard)).await?;
-        self.is_doubtful = false;
-        self.is_restored = end.incarnation != self.incarnation || end.position < self.shared.read_to();
-        Ok(!self.is_restored)
+    /// Returns whether the positions in memory are valid. After the store has failed, compares them with the end of the feed:
+    /// a server that has taken over may lack events that the session has read. Until that is known, nothing is read, and
+    /// no position is stored.
+    pub(super) async fn is_valid(&mut self) -> bool {
+        if self.is_doubtful && !self.is_restored {
+            match limited(self.ports.store.feed_end(self.place.shard)).await {
+                Ok(end) => {
+                    let own = self.targets.values().filter_map(|target| target.own.as_ref());
+                    let read_to = own.map(|own| own.window.read_to()).chain([self.shared.read_to()]).max();
+                    self.is_restored = end.incarnation != self.end.incarnation || read_to > Some(end.position);
+                    self.is_doubtful = false;
+                }
+                Err(error) => {
+                    tracing::warn!(shard = self.place.name, %error, "the end of the feed cannot be read for webhooks");
+                }
+            }
+        }
+        !self.is_doubtful && !self.is_restored
     }
 
     async fn read_shared(&mut self) -> Result<bool, StoreError> {
@@ -109,7 +117,7 @@ impl Session {
 
     /// Returns whether a page belongs to the incarnation of the session. Otherwise, the database was restored.
     pub(super) fn is_of_incarnation(&mut self, page: &FeedPage) -> bool {
-        self.is_restored |= page.incarnation != self.incarnation;
+        self.is_restored |= page.incarnation != self.end.incarnation;
         !self.is_restored
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use dabba_domain::{OrderId, Timestamp, WebhookEndpointId, order::Version};
-use dabba_store::{DueFailures, FeedEvent, Store, StoreError, WebhookFailure, WebhookFault};
+use dabba_store::{DueFailures, FeedEvent, Store, StoreError, WebhookFailure, WebhookFault, WebhookRevision};
 
 use super::{Done, Session, limited, rotated};
 use crate::recorded::RecordedOrder;
@@ -134,7 +134,11 @@ impl Session {
             self.turns.refill = Some(key);
             self.refills.remove(&key);
             let Some(target) = self.targets.get_mut(&key.0) else { continue };
-            let endpoint = target.endpoint.clone();
+            let Some(endpoint) = target.endpoint.clone() else {
+                // Only a version that decodes the endpoint knows which events it wants: the row stays.
+                target.drop_lane(key.1);
+                continue;
+            };
             let Some(lane) = target.lane(key.1) else { continue };
             let Some(from) = lane.failure.as_ref().map(|failure| failure.next_version) else { continue };
             let number = self.next_history;
@@ -143,23 +147,27 @@ impl Session {
             self.histories += 1;
             let store = Arc::clone(&self.ports.store);
             self.reads.spawn(async move {
-                let history = history(&*store, endpoint.as_deref(), key.1, from).await;
-                Done::History(HistoryRead { key, number, history })
+                let history = history(&*store, &endpoint, key.1, from).await;
+                Done::History(HistoryRead { key, number, revision: endpoint.stored.revision, history })
             });
         }
     }
 
     /// Queues the next events of a failing order. A failure whose history is delivered ends, unless the feed had an event
-    /// after the read of the history: then the history is read again, because the feed's event was left to it.
-    pub(super) fn end_history(&mut self, HistoryRead { key, number, history }: HistoryRead) {
+    /// after the read of the history: then the history is read again, because the feed's event was left to it. It is also
+    /// read again if the endpoint has changed, and may want other events.
+    pub(super) fn end_history(&mut self, read: HistoryRead) {
+        let HistoryRead { key, number, revision, history } = read;
         self.histories = self.histories.saturating_sub(1);
         let Some(target) = self.targets.get_mut(&key.0) else { return };
+        let is_changed = target.endpoint.as_ref().map(|endpoint| endpoint.stored.revision) != Some(revision);
         // A lane without this number was replaced meanwhile.
         let Some(lane) = target.lane(key.1).filter(|lane| lane.history == Some(number)) else { return };
         lane.history = None;
         let (failure, skipped) = (lane.failure.clone(), lane.skipped);
         match (history, failure) {
             (Ok(History::Delivered(last)), _) if skipped > last => drop(self.refills.insert(key)),
+            (Ok(_), _) if is_changed => drop(self.refills.insert(key)),
             (Ok(History::Delivered(last)), _) => self.end_failure(key, last),
             (Ok(History::Events(events)), _) => {
                 for event in events {
@@ -203,7 +211,7 @@ impl Session {
 /// Returns the next events of an order that match an endpoint, from a version on.
 async fn history(
     store: &dyn Store,
-    endpoint: Option<&Endpoint>,
+    endpoint: &Endpoint,
     order: OrderId,
     from: Version,
 ) -> Result<History, StoreError> {
@@ -214,8 +222,7 @@ async fn history(
         let recorded = limited(store.public_events(order.id, last, HISTORY_PAGE)).await?;
         let Some(newest) = recorded.last() else { return Ok(History::Delivered(last)) };
         last = newest.version;
-        let is_for = |name: &str| endpoint.is_some_and(|endpoint| endpoint.has_type(name));
-        let matching = recorded.iter().filter(|recorded| is_for(recorded.event.name()));
+        let matching = recorded.iter().filter(|recorded| endpoint.has_type(recorded.event.name()));
         let events: Vec<FeedEvent> =
             matching.map(|recorded| order.feed_event(recorded)).collect::<Result<_, _>>()?;
         if !events.is_empty() {
@@ -234,6 +241,8 @@ pub(super) struct HistoryRead {
     key: Key,
     /// Number of the read, which its lane has, too.
     number: u64,
+    /// Revision of the endpoint for which the events were selected.
+    revision: WebhookRevision,
     history: Result<History, StoreError>,
 }
 

@@ -17,6 +17,9 @@ impl Session {
     pub(super) async fn save(&mut self) -> bool {
         self.report();
         self.log_successes(false);
+        if !self.is_valid().await {
+            return !self.is_restored;
+        }
         let shared = (self.shared.decided(), self.known());
         let (checkpoints, joined) = self.checkpoints(shared);
         let started_at = Instant::now();

@@ -14,7 +14,7 @@ use tokio::{task::JoinError, time::Instant, time::timeout};
 use super::{Disabling, Session, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, MAX_PAUSE, OWN_WINDOW, SLOW_AFTER},
+    limits::{AGE_CHECK_INTERVAL, DELIVERY_TIMEOUT, MAX_PAUSE, SLOW_AFTER},
     message::{self, Verdict},
     orders::OrderStates,
     schedule::{after, elapsed, is_dead, pause_after},
@@ -137,22 +137,21 @@ impl Session {
         true
     }
 
-    /// Processes a request that ended, and all others that have ended. Returns whether the feed should be read. After
-    /// an error, the lanes of a request stay busy, so the session must end.
-    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> Result<bool, JoinError> {
-        let mut must_read = false;
+    /// Processes a request that ended, and all others that have ended. After an error, the lanes of a request stay busy,
+    /// so the session must end.
+    pub(super) fn complete_all(&mut self, tried: Result<Tried, JoinError>) -> Result<(), JoinError> {
         let mut next = Some(tried);
         while let Some(tried) = next {
-            must_read |= self.complete(&tried?);
+            self.complete(&tried?);
             next = self.tasks.try_join_next();
         }
-        Ok(must_read)
+        Ok(())
     }
 
-    fn complete(&mut self, Tried { number, sent, verdict }: &Tried) -> bool {
-        let Some(mut flight) = self.flights.remove(number) else { return false };
+    fn complete(&mut self, Tried { number, sent, verdict }: &Tried) {
+        let Some(mut flight) = self.flights.remove(number) else { return };
         let id = flight.endpoint;
-        let Some(target) = self.targets.get_mut(&id) else { return false };
+        let Some(target) = self.targets.get_mut(&id) else { return };
         target.in_flight = target.in_flight.saturating_sub(1);
         target.stale = target.stale.saturating_sub(usize::from(flight.is_stale));
         let is_to_url = flight.is_to_url_of(target);
@@ -177,9 +176,8 @@ impl Session {
             self.release(id, order);
         }
         self.classify(id);
-        let own = self.targets.get(&id).and_then(|target| target.own.as_ref());
-        self.behind.contains(&id)
-            && own.is_some_and(|own| !own.is_at_end && own.window.len() <= OWN_WINDOW / 2)
+        // There may be room for another page.
+        self.wants_page |= self.behind.contains(&id);
     }
 
     /// Processes a success. `is_to_url`: the request was made to the present URL; otherwise, it states nothing about

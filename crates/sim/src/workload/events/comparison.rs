@@ -59,18 +59,19 @@ impl Expected {
     }
 
     /// Returns how many of these orders the feed lacks events of: the history of each begins at version 1, has no gap, and
-    /// ends with the event `last` if one is given. The feed is what receipts are compared with, so nothing else would
+    /// contains the event `needed` if one is given. The feed is what receipts are compared with, so nothing else would
     /// show an event that the feed lost.
-    pub fn incomplete(&self, orders: &[String], last: Option<&str>) -> u64 {
-        let mut histories: HashMap<OrderId, (Version, &str, bool)> = HashMap::new();
+    pub fn incomplete(&self, orders: &[String], needed: Option<&str>) -> u64 {
+        let mut histories: HashMap<OrderId, (Version, bool, bool)> = HashMap::new();
         for FeedEntry { key, name, .. } in &self.entries {
-            let (version, newest, has_gap) = histories.entry(key.order).or_insert((0, "", false));
+            let (version, has_needed, has_gap) = histories.entry(key.order).or_insert((0, false, false));
             *has_gap |= key.version != *version + 1;
-            (*version, *newest) = (key.version, name);
+            *has_needed |= needed == Some(name);
+            *version = key.version;
         }
         let is_complete = |order: &&String| {
             let history = order.parse().ok().and_then(|order: OrderId| histories.get(&order));
-            history.is_some_and(|(_, newest, has_gap)| !has_gap && last.is_none_or(|last| *newest == last))
+            history.is_some_and(|(_, has_needed, has_gap)| !has_gap && (*has_needed || needed.is_none()))
         };
         let incomplete = orders.iter().filter(|order| !is_complete(order)).count();
         u64::try_from(incomplete).unwrap_or(u64::MAX)
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(compare(&[], Interest { restaurant: Some(restaurant(3)), types: &[] }), [0; 4]);
     }
 
-    /// Proves that a feed without an order, without its last event or with a gap is incomplete.
+    /// Proves that a feed without an order, without a needed event or with a gap is incomplete.
     #[test]
     fn an_incomplete_feed_is_found() {
         let orders = [1, 2].map(|number| order(number).to_string());
