@@ -11,5 +11,6 @@ mod messages;
 mod order;
 mod payload;
 mod purge;
+mod reads;
 mod revival;
 mod script;

@@ -85,6 +85,8 @@ impl Session {
                 && target.stale == 0
                 && !target.is_paused(now)
                 && target.breaker.allowed(now) > 0
+                // A probe is one request.
+                && !(target.breaker.is_probing() && target.queued() > 0)
         })
     }
 
