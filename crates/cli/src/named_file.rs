@@ -94,6 +94,16 @@ pub(crate) fn check_regular(path: &Path) -> Result<(), String> {
     Err(unreadable(path)(refused))
 }
 
+/// Checks a file that a library reads several times, without a deadline and without a limit: it must be regular, and not
+/// too large. A missing file is allowed, because it may be created later.
+pub(crate) fn check_regular_and_small(path: &Path) -> Result<(), String> {
+    check_regular(path)?;
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_BYTES => Err(unreadable(path)(too_large(MAX_BYTES))),
+        _ => Ok(()),
+    }
+}
+
 fn read_within(path: &Path, limits: Limits) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
     // Opening a directory or reading a regular file always ends.
@@ -147,12 +157,14 @@ fn read_text(file: impl Read, max_bytes: u64) -> io::Result<String> {
     let mut bytes = Vec::new();
     let count = file.take(max_bytes + 1).read_to_end(&mut bytes)?;
     if u64::try_from(count).unwrap_or(u64::MAX) > max_bytes {
-        return Err(io::Error::other(format!(
-            "it has more than {}, which is the maximum; give another file",
-            size(max_bytes)
-        )));
+        return Err(too_large(max_bytes));
     }
     String::from_utf8(bytes).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn too_large(max_bytes: u64) -> io::Error {
+    let size = size(max_bytes);
+    io::Error::other(format!("it has more than {size}, which is the maximum; give another file"))
 }
 
 /// Returns a size in the largest unit in which it is whole.
@@ -261,7 +273,7 @@ mod tests {
         assert_eq!((size(MAX_BYTES), size(MAX_MENU_BYTES)), ("1 MiB".to_owned(), "256 MiB".to_owned()));
     }
 
-    /// Proves that a file that is read several times must be regular, and may be missing.
+    /// Proves that a file that is read several times must be regular and not too large, and may be missing.
     #[test]
     fn a_file_that_is_read_again_must_be_regular() {
         let directory = tempfile::tempdir().unwrap();
@@ -272,6 +284,11 @@ mod tests {
         assert!(check_regular(directory.path()).unwrap_err().contains("it is a directory"));
         let text = check_regular(&fifo_in(directory.path())).unwrap_err();
         assert!(text.contains("it is not a regular file"), "{text}");
+        File::create(&file).unwrap().set_len(MAX_BYTES).unwrap();
+        assert_eq!(check_regular_and_small(&file), Ok(()));
+        File::create(&file).unwrap().set_len(MAX_BYTES + 1).unwrap();
+        assert!(check_regular_and_small(&file).unwrap_err().contains("it has more than 1 MiB"));
+        assert_eq!(check_regular(&file), Ok(()), "a backup may have any size");
     }
 
     #[test]

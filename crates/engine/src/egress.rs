@@ -7,13 +7,10 @@ use std::{fmt, net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use dabba_domain::Timestamp;
+use dabba_domain::{Timestamp, problem::cut};
 
 /// Maximum length of a URL that a user enters, in bytes, after normalization.
 pub const MAX_TARGET_URL_LENGTH: usize = 2_048;
-
-/// Maximum number of characters of a wrong value in an error text.
-const MAX_SHOWN: usize = 64;
 
 /// Port to servers whose URLs users enter.
 #[async_trait]
@@ -179,7 +176,7 @@ pub enum EgressUrlError {
     #[error("must be a complete URL, such as https://hooks.example.com/dabba")]
     Malformed,
     /// The scheme is not allowed.
-    #[error("must begin with https://, not with {}:{}", shown(.0), hint_for_scheme(.0))]
+    #[error("must begin with https://, not with {}:{}", cut(.0), hint_for_scheme(.0))]
     Scheme(String),
     /// The URL contains a user name or a password. The text does not repeat it.
     #[error("must not contain a user name or a password; remove the @ and everything between :// and the @")]
@@ -188,7 +185,7 @@ pub enum EgressUrlError {
     #[error("must not contain a fragment; remove the # and everything after it")]
     Fragment,
     /// The host's name is not a public domain name.
-    #[error("must name its host by a public domain name, such as hooks.example.com, not {}{ALLOW_HINT}", shown(.0))]
+    #[error("must name its host by a public domain name, such as hooks.example.com, not {}{ALLOW_HINT}", cut(.0))]
     LocalName(String),
     /// The port is not allowed.
     #[error("must use port 443 or 8443, not {0}{ALLOW_HINT}")]
@@ -206,16 +203,6 @@ pub enum EgressUrlError {
 /// Returns what an operator can do about a scheme: an allowed host may use http, and no other scheme.
 fn hint_for_scheme(scheme: &str) -> &'static str {
     if scheme == "http" { ALLOW_HINT } else { "" }
-}
-
-/// Returns a value for a message, cut to its maximum length.
-fn shown(value: &str) -> String {
-    let mut characters = value.chars();
-    let mut shown: String = characters.by_ref().take(MAX_SHOWN).collect();
-    if characters.next().is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -171,12 +171,13 @@ impl ClientResponse {
 }
 
 impl Client {
-    /// Creates a client for the server at this address, for example `http://127.0.0.1:8080`.
+    /// Creates a client for the server at this address, for example `http://127.0.0.1:8080`. With `https://`, the server needs a
+    /// certificate of an authority that the machine trusts.
     pub fn new(address: &str) -> Result<Self, ClientError> {
         let wrong = |reason: String| ClientError::Address { address: address.to_owned(), reason };
         let base = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
-        if base.scheme() != "http" {
-            return Err(wrong("it must begin with http://".into()));
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(wrong("it must begin with http:// or https://".into()));
         }
         let builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
         let mut builder = builder.redirect(redirect::Policy::none());
@@ -254,6 +255,12 @@ impl Call {
     /// Sets the JSON body.
     pub fn json(mut self, body: &(impl Serialize + ?Sized)) -> Self {
         self.request = self.request.json(body);
+        self
+    }
+
+    /// Sets the timeout, by default a minute, of [`Call::send`].
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.request = self.request.timeout(timeout);
         self
     }
 

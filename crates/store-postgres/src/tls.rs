@@ -30,6 +30,9 @@ use tokio_postgres::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+/// Maximum size of the file that `sslrootcert` names: 1 MiB.
+const MAX_ROOT_FILE_BYTES: u64 = 1 << 20;
+
 /// The address of a database, parsed.
 #[derive(Clone)]
 pub(crate) struct ConnectionTarget {
@@ -191,6 +194,9 @@ fn certificates_in(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> 
         }
         Err(error) => return Err(unreadable(&error)),
         Ok(metadata) if !metadata.is_file() => return Err(unreadable(&"it is not a regular file")),
+        Ok(metadata) if metadata.len() > MAX_ROOT_FILE_BYTES => {
+            return Err(unreadable(&"it has more than 1 MiB, which is the maximum; give another file"));
+        }
         Ok(_) => {}
     }
     match CertificateDer::pem_file_iter(file).and_then(Iterator::collect) {
@@ -268,6 +274,17 @@ mod tests {
             TargetSessionAttrs::ReadWrite
         );
         assert_eq!(session_attrs("postgresql://u@one/d"), TargetSessionAttrs::Any);
+    }
+
+    /// Proves that the size of the file with the authorities is limited.
+    #[test]
+    fn a_large_file_of_authorities_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (bytes, is_refused) in [(MAX_ROOT_FILE_BYTES, false), (MAX_ROOT_FILE_BYTES + 1, true)] {
+            file.as_file().set_len(bytes).unwrap();
+            let text = certificates_in(file.path()).err().unwrap_or_default();
+            assert_eq!(text.contains("it has more than 1 MiB"), is_refused, "{bytes} bytes: {text}");
+        }
     }
 
     /// The error for an invalid URL must not contain its password.

@@ -308,10 +308,10 @@ async fn enable_webhook_endpoint(
 ///
 /// The events after a cursor of the feed, or since a time, are sent again, in the order of each order's history; dead
 /// letters are due at once. A replay never skips events that were not delivered: if the endpoint has not received the
-/// events before the cursor or the time, it begins with these. Only of the restored database that led to the
-/// `disabled_reason` `position_lost`, Dabba does not know which earlier events were delivered: the replay contains those
-/// after the cursor or the time, and every event since Dabba noticed the restore. A void cursor gets 410
-/// `cursor_expired`. For the staff of its restaurant and admins.
+/// events before the cursor or the time, it begins with these. After `position_lost`, Dabba does not know which
+/// events of the restored database were delivered: the replay contains the events after the cursor or the time, and
+/// every event since Dabba noticed the restore. A void cursor gets 410 `cursor_expired`. For the staff of its restaurant
+/// and admins.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{endpoint_id}/replay", tag = "webhooks",
     params(WebhookEndpointPath, AtVersion<WebhookEndpointBody>, KeyParameter),

@@ -1,5 +1,7 @@
 //! `dabba audit`
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dabba_domain::OrderId;
 use dabba_gateways::simulated::ledger::Summary;
@@ -11,6 +13,9 @@ use crate::{
     output, sandbox,
     settings::WebUrl,
 };
+
+/// Timeout of one request to the simulated payment provider.
+const PROVIDER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Arguments of the command.
 #[derive(clap::Args)]
@@ -63,7 +68,7 @@ impl SimulatedLedger {
     }
 
     async fn fetch_summary(&self, order_id: OrderId) -> Result<Summary, ClientError> {
-        self.client.get(&format!("/v1/summary/{order_id}")).send().await?.read()
+        self.client.get(&format!("/v1/summary/{order_id}")).timeout(PROVIDER_TIMEOUT).send().await?.read()
     }
 }
 

@@ -22,11 +22,11 @@ pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 /// Parses the URL of a server. Refuses users, passwords and parameters, since a server only needs the token.
 pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
     let url = text.parse::<WebUrl>().ok();
-    let is_plain = text.starts_with("http://") && !text.contains(['@', '?', '#']);
+    let is_plain = !text.contains(['@', '?', '#']);
     url.filter(|_| is_plain).ok_or_else(|| {
         format!(
-            "must be the URL of a server, such as http://127.0.0.1:8080, without user and parameters; https is not supported; \
-             {NOT_REPEATED}"
+            "must be the URL of a server, such as http://127.0.0.1:8080 or https://dabba.example.com, without user and \
+             parameters; {NOT_REPEATED}"
         )
     })
 }

@@ -95,7 +95,7 @@ impl Events {
             ("broker_ca_file", &self.broker_ca_file),
         ] {
             if let Some(file) = file {
-                named_file::check_regular(file).map_err(Failure::during(setting))?;
+                named_file::check_regular_and_small(file).map_err(Failure::during(setting))?;
             }
         }
         let url = self.broker_url.as_ref();

@@ -11,6 +11,7 @@ mod copy;
 mod crashes;
 mod demo;
 mod dependencies;
+mod encrypted;
 mod exposure;
 mod followers;
 mod foreign;

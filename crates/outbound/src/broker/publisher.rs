@@ -53,6 +53,8 @@ pub struct BrokerPublisher {
 struct Progress {
     /// The place of the last event that the broker holds, as far as this process knows.
     confirmed: Option<String>,
+    /// Whether the loss of the event at `confirmed` is counted.
+    is_loss_counted: bool,
     /// Time since when the broker may lack events; `None` while it holds all, or while another process publishes.
     behind_since: Option<Instant>,
     /// Number of failures in a row, and the reason of the last one.
@@ -250,23 +252,28 @@ impl BrokerPublisher {
         if self.config.start == BrokerStart::Now {
             // Without the mark, the next session would begin at the end of that time, and skip the events before it.
             session.mark(&place).await?;
-            self.progress().confirmed = Some(place.clone());
+            let mut progress = self.progress();
+            progress.confirmed = Some(place.clone());
+            progress.is_loss_counted = false;
         }
         Ok(place)
     }
 
     /// Records the place of the last event that the broker holds. Returns the place of the last event that it had confirmed before.
     fn learn(&self, held: Option<&String>) -> Option<String> {
-        let mut progress = self.progress();
-        let before = progress.confirmed.clone();
-        // A publisher that begins now still needs the place if marking it fails.
-        if held.is_some() || self.config.start == BrokerStart::Start {
-            progress.confirmed = held.cloned();
-        }
-        drop(progress);
+        let before = self.progress().confirmed.clone();
         // The broker may hold more: its last acknowledgements may have been lost, and another process may have published meanwhile.
         let lacks = |before: &String| held.is_none_or(|held| self.feed.is_behind(held, before));
-        if before.as_ref().is_some_and(lacks) {
+        let is_lost = before.as_ref().is_some_and(lacks);
+        // A publisher that begins now still needs the place if marking it fails. The next session must not count the loss again.
+        let is_kept = held.is_none() && self.config.start == BrokerStart::Now;
+        let mut progress = self.progress();
+        if !is_kept {
+            progress.confirmed = held.cloned();
+        }
+        let was_counted = std::mem::replace(&mut progress.is_loss_counted, is_lost && is_kept);
+        drop(progress);
+        if is_lost && !was_counted {
             self.metrics.count_rewind();
             tracing::warn!(
                 place = held,

@@ -371,6 +371,8 @@ impl Shared {
                     );
                 }
                 Join::NotFollowed => continue,
+                // The follower has noticed a restore since.
+                Join::Expired if at.position == FeedPosition::START => continue,
                 Join::Expired => return Step::Expired(CursorVoid::OtherIncarnation(shard.name.clone())),
                 Join::Behind(published) => published,
             };
@@ -407,7 +409,7 @@ impl Shared {
     /// Reads the next page of a shard's events for a stream that is behind, and returns the position after them.
     /// `published` is the position up to which events were published before the read. The page ends early after
     /// [`MAX_BEHIND_BYTES`] of events that pass the filter, because it waits in memory until the client has read it. The error is
-    /// `None` if the shard does not answer.
+    /// `None` if the stream must retry: the shard does not answer, or its follower has not noticed a restore yet.
     async fn read_behind(
         &self,
         shard: &Shard,
@@ -421,7 +423,9 @@ impl Shared {
             None
         })?;
         if page.incarnation != at.incarnation {
-            return Err(Some(CursorVoid::OtherIncarnation(shard.name.clone())));
+            // The start precedes every event, whatever became of the database.
+            let is_void = at.position != FeedPosition::START;
+            return Err(is_void.then(|| CursorVoid::OtherIncarnation(shard.name.clone())));
         }
         let (mut events, mut position, mut bytes) = (Vec::new(), at.position, 0);
         let mut following = page.events.into_iter();

@@ -157,6 +157,20 @@ pub const KEEP_DELETED: Duration = Duration::from_hours(30 * 24);
 /// Interval at which each process purges deleted endpoints.
 pub const PURGE_INTERVAL: Duration = Duration::from_hours(6);
 
+/// Minimum time from the start of a process to its first purge.
+pub const FIRST_PURGE_MIN: Duration = Duration::from_mins(1);
+
+/// Maximum time from the start of a process to its first purge. Far below [`PURGE_INTERVAL`], so that a process that is
+/// often restarted purges, too.
+pub const FIRST_PURGE_MAX: Duration = Duration::from_mins(5);
+
+/// Pause after a purge that failed.
+pub const PURGE_RETRY: Duration = Duration::from_mins(1);
+
+/// Time without success after which a purge is reported as stuck. Longer than [`PURGE_RETRY`], so that a single failure
+/// is not reported.
+pub const PURGE_PATIENCE: Duration = Duration::from_secs(90);
+
 /// Maximum number of deleted endpoints that one call purges.
 pub const PURGE_STEP: u32 = 500;
 

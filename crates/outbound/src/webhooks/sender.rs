@@ -23,6 +23,7 @@ use super::{
     message::test_request,
     metrics::WebhookMetrics,
     orders::OrderRenderer,
+    purge::first_pause,
     schedule::after,
     session::{Ended, Place, Session, attempt},
 };
@@ -54,6 +55,8 @@ pub struct WebhookSender {
     holder: ConsumerName,
     /// One per shard. A signal ends the pause between two reads of the feed.
     signals: Vec<Arc<Notify>>,
+    /// Time from the start to the first purge.
+    pub(super) first_purge: Duration,
 }
 
 /// The result of a test event.
@@ -91,6 +94,7 @@ impl WebhookSender {
             // The name has only letters, digits and a hyphen.
             holder: holder.unwrap_or_else(|_| ConsumerName::webhooks()),
             signals,
+            first_purge: first_pause(random),
         })
     }
 

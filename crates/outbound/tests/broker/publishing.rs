@@ -210,6 +210,27 @@ async fn beginning_now_skips_nothing_that_comes_later() {
     assert_eq!(running.metrics.rewinds(), 1);
 }
 
+/// Proves that a publisher that begins now counts a loss once, however often marking the place fails, and counts the next loss.
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_counted_once_if_marks_fail() {
+    let world = World::new();
+    world.feed.commit_up_to(500);
+    let running = world.start(1, BrokerStart::Now);
+    world.holds(1).await;
+    for (count, losses) in [(520, 1), (540, 2)] {
+        world.broker.is_down.store(true, Ordering::SeqCst);
+        is_in(&running, BrokerState::Connecting).await;
+        world.broker.truncate(0);
+        world.broker.failing_marks.store(5, Ordering::SeqCst);
+        world.feed.commit_up_to(count);
+        world.broker.is_down.store(false, Ordering::SeqCst);
+        world.holds(21).await;
+        assert_eq!(world.broker.failing_marks.load(Ordering::SeqCst), 0);
+        assert_eq!(running.metrics.rewinds(), losses);
+    }
+    world.feed.assert_complete(&world.broker.delivered(), 500);
+}
+
 /// Proves that while the broker is down, the publisher reads no events and makes at most one attempt per maximum pause in the mean of
 /// two, that the part is stuck, and that publishing then continues.
 #[tokio::test(start_paused = true)]

@@ -202,6 +202,8 @@ pub(crate) struct MemoryBroker {
     pub(crate) is_down: AtomicBool,
     /// Number of events after which the next publication fails; 0: none fails.
     pub(crate) fail_after: AtomicUsize,
+    /// Number of marks that fail.
+    pub(crate) failing_marks: AtomicUsize,
     pub(crate) connections: AtomicUsize,
 }
 
@@ -289,6 +291,10 @@ impl SinkSession for MemorySession {
     }
 
     async fn mark(&mut self, place: &str) -> Result<(), SinkError> {
+        let failing = &self.broker.failing_marks;
+        if failing.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(SinkError::Unavailable("injected by the test".to_owned()));
+        }
         self.store(String::new(), place.to_owned())
     }
 

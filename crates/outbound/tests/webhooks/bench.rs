@@ -284,6 +284,8 @@ pub(crate) struct Bench {
     pub(crate) orders: BTreeMap<OrderId, Order>,
     pub(crate) probe: Arc<Probe>,
     pub(crate) renderer: Arc<Renderer>,
+    /// The supervisor of the latest sender.
+    pub(crate) supervisor: Arc<Supervisor>,
     keys: Arc<SecretKeys>,
     senders: u64,
     _directories: Vec<tempfile::TempDir>,
@@ -322,6 +324,7 @@ impl Bench {
             restaurant,
             orders: BTreeMap::new(),
             renderer: Arc::default(),
+            supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
             keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
             senders: 0,
             _directories: Vec::new(),
@@ -336,6 +339,7 @@ impl Bench {
     pub(crate) fn sender(&mut self) -> Arc<WebhookSender> {
         self.senders += 1;
         let random = Arc::new(SeededRandom::new(self.senders));
+        self.supervisor = Arc::new(Supervisor::new(Arc::new(|| 7)));
         WebhookSender::new(WebhookPorts {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
@@ -343,7 +347,7 @@ impl Bench {
             egress: Arc::clone(&self.endpoints) as Arc<_>,
             keys: Arc::clone(&self.keys),
             orders: Arc::clone(&self.renderer) as Arc<_>,
-            supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
+            supervisor: Arc::clone(&self.supervisor),
             poll_interval: dabba_outbound::webhooks::limits::POLL_INTERVAL,
         })
     }

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use dabba_domain::WebhookEndpointId;
 use dabba_engine::Clock as _;
-use dabba_outbound::webhooks::limits::{KEEP_DELETED, PURGE_INTERVAL};
+use dabba_outbound::webhooks::limits::{FIRST_PURGE_MAX, KEEP_DELETED, PURGE_INTERVAL, PURGE_RETRY};
 use dabba_store::{ConsumerName, LeaseRequest, LeaseTaken};
 use jiff::SignedDuration;
 use tokio::time::advance;
 
-use crate::{bench::Bench, script::healthy};
+use crate::{
+    bench::{Bench, Fault, Moment},
+    script::healthy,
+};
 
 const DELETED: &str = "https://deleted.example/";
 const KEPT: &str = "https://kept.example/";
@@ -96,5 +99,53 @@ async fn an_endpoint_that_a_shard_has_not_forgotten_stays() {
     bench.pass(CARRIED_OUT).await;
     purge_after(&bench, PURGE_INTERVAL).await;
     assert_eq!(rows(&bench).await, [kept]);
+    sender.abort();
+}
+
+/// Proves that a process purges soon after its start.
+#[tokio::test(start_paused = true)]
+async fn the_first_purge_follows_the_start() {
+    let mut bench = Bench::new(63);
+    let [deleted, kept] = endpoints(&mut bench).await;
+    let sender = bench.start();
+    delete(&bench, deleted).await;
+    bench.pass(CARRIED_OUT).await;
+    sender.abort();
+    bench.clock.advance(SignedDuration::try_from(KEEP_DELETED).unwrap());
+    assert_eq!(bench.calls("purge_webhook_endpoints"), 0);
+    let sender = bench.start();
+    bench.pass(CARRIED_OUT).await;
+    purge_after(&bench, FIRST_PURGE_MAX).await;
+    assert_eq!(rows(&bench).await, [kept]);
+    sender.abort();
+}
+
+/// Proves that a purge that fails is retried every minute, that the part is stuck while the purge fails repeatedly, and
+/// that the interval counts again after a success.
+#[tokio::test(start_paused = true)]
+async fn a_purge_that_fails_is_retried_and_visible() {
+    let mut bench = Bench::new(64);
+    endpoints(&mut bench).await;
+    let sender = bench.start();
+    bench.pass(CARRIED_OUT).await;
+    let is_stuck = |bench: &Bench| {
+        let parts = bench.supervisor.parts();
+        parts.into_iter().find(|part| part.name == "webhook_purge").unwrap().is_stuck
+    };
+    for _ in 0..3 {
+        bench.probe.trap("purge_webhook_endpoints", Moment::Before, Fault::Fails);
+    }
+    purge_after(&bench, FIRST_PURGE_MAX).await;
+    assert!(!is_stuck(&bench), "one failure is no reason to report the part");
+    purge_after(&bench, PURGE_RETRY).await;
+    purge_after(&bench, PURGE_RETRY).await;
+    assert!(is_stuck(&bench));
+    purge_after(&bench, PURGE_RETRY).await;
+    assert!(!is_stuck(&bench));
+    let calls = bench.calls("purge_webhook_endpoints");
+    advance(PURGE_RETRY).await;
+    bench.pass(CARRIED_OUT).await;
+    assert_eq!(bench.calls("purge_webhook_endpoints"), calls);
+    purge_after(&bench, PURGE_INTERVAL).await;
     sender.abort();
 }
