@@ -309,7 +309,7 @@ fn a_bench_refuses_wrong_arguments() {
         (&["--threads", "0"], "from 1 to 64"),
         (&["--mix", "place,events"], "runs alone"),
         (&["--mix", "events", "--rate", "10,20"], "runs alone"),
-        (&["--mix", "events", "--rate", "5000", "--seconds", "600"], "24000000 events"),
+        (&["--mix", "events", "--rate", "5000", "--seconds", "600"], "24120000 events"),
         (&["--mix", "events", "--endpoint-types", "rejected"], "must be one of placed"),
         (&["--mix", "events", "--server", "http://127.0.0.1:1"], "--receiver-port"),
         (&["--streams", "2"], "need --mix events"),

@@ -321,7 +321,10 @@ impl Session {
             if Instant::now() >= next_read.at() {
                 // If more events follow, the next turn begins at once, after the requests that have ended.
                 let is_more = self.read().await;
-                next_read = NextRead::after(if is_more { Duration::ZERO } else { READ_GAP }, self.ports.poll_interval);
+                next_read = NextRead::after(
+                    if is_more { Duration::ZERO } else { READ_GAP },
+                    self.ports.poll_interval,
+                );
                 next_read.is_wanted = is_more;
                 self.wants_page = true;
             }

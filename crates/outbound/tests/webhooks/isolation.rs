@@ -259,7 +259,8 @@ async fn endpoints_that_are_behind_together_share_reads() {
     const ENDPOINTS: usize = 40;
     const ORDERS: usize = 50;
     let mut bench = Bench::new(45);
-    let urls: Vec<String> = (0..ENDPOINTS).map(|number| format!("https://behind-{number}.example/")).collect();
+    let urls: Vec<String> =
+        (0..ENDPOINTS).map(|number| format!("https://behind-{number}.example/")).collect();
     for url in &urls {
         bench.endpoint(url, healthy(), |_| {}).await;
     }

@@ -406,7 +406,12 @@ impl Run {
     }
 
     /// Verifies the acknowledged orders and the receipts.
-    async fn finish(self, loads: &[LoadReport], settings: &Settings, mut report: Report) -> Result<(), Failure> {
+    async fn finish(
+        self,
+        loads: &[LoadReport],
+        settings: &Settings,
+        mut report: Report,
+    ) -> Result<(), Failure> {
         let BenchArguments { json, skip_audit, .. } = self.arguments;
         let acknowledged: Vec<String> =
             loads.iter().flat_map(|load| load.acknowledged.iter().cloned()).collect();

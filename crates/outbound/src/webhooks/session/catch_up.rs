@@ -203,7 +203,8 @@ impl Session {
         let is_within = |id: &WebhookEndpointId| {
             self.own_position(*id).is_some_and(|position| from <= position && position < to)
         };
-        let mut ids: Vec<_> = self.behind.iter().copied().filter(|id| *id != first && is_within(id)).collect();
+        let mut ids: Vec<_> =
+            self.behind.iter().copied().filter(|id| *id != first && is_within(id)).collect();
         ids.insert(0, first);
         ids.retain(|id| self.may_read(*id, now));
         let (mut readers, mut failing) = (Readers::default(), 0);

@@ -36,7 +36,9 @@ impl Session {
             let is_last = page.len() < ROWS_PER_READ as usize;
             after = page.last().map(|(name, _)| name.clone());
             let places = page.into_iter();
-            own.extend(places.map(|(name, stored)| (name, not_after_end(stored.place, self.end, &self.place.name))));
+            own.extend(
+                places.map(|(name, stored)| (name, not_after_end(stored.place, self.end, &self.place.name))),
+            );
             self.extend_to_load().await?;
             if is_last {
                 break;

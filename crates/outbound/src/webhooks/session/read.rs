@@ -42,7 +42,8 @@ impl Session {
                 Ok(end) => {
                     let own = self.targets.values().filter_map(|target| target.own.as_ref());
                     let read_to = own.map(|own| own.window.read_to()).chain([self.shared.read_to()]).max();
-                    self.is_restored = end.incarnation != self.end.incarnation || read_to > Some(end.position);
+                    self.is_restored =
+                        end.incarnation != self.end.incarnation || read_to > Some(end.position);
                     self.is_doubtful = false;
                 }
                 Err(error) => {

@@ -228,7 +228,11 @@ mod tests {
             Expected::new(entries.into_iter().filter(is_kept).collect())
         };
         for version in 1..=3 {
-            assert_eq!(without(version).incomplete(&orders, Some("accepted")), 1, "without version {version}");
+            assert_eq!(
+                without(version).incomplete(&orders, Some("accepted")),
+                1,
+                "without version {version}"
+            );
         }
     }
 }

@@ -143,8 +143,7 @@ impl Report {
     pub(super) fn require_clean(&self) -> Result<(), Failure> {
         let lacking = (self.orders_incomplete > 0)
             .then(|| format!("the feed lacks events of acknowledged orders: {}", self.orders_incomplete));
-        let breaches: Vec<String> =
-            self.receivers.iter().filter_map(Row::breach).chain(lacking).collect();
+        let breaches: Vec<String> = self.receivers.iter().filter_map(Row::breach).chain(lacking).collect();
         if breaches.is_empty() {
             return Ok(());
         }
