@@ -66,8 +66,8 @@ pub(crate) struct EventArguments {
     /// Only places orders. Without this flag, each order is delivered: eight events.
     #[arg(long)]
     pub(super) only_place: bool,
-    /// Time for which the load runs before the measurement, in seconds. Its events are verified, and do not count for the
-    /// latencies and the processor time. 0 to 600; default 3.
+    /// Time for which the load runs before the measurement, in seconds. Its events are verified, but count neither for
+    /// latencies nor for processor time. 0 to 600; default 3.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=MAX_WAIT))]
     warm_up_seconds: Option<u64>,
     /// Maximum time for events to arrive after the load, in seconds. 1 to 600; default 60.
