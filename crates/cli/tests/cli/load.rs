@@ -144,7 +144,7 @@ fn receiver(events: &Value, name: &str) -> [u64; 4] {
 }
 
 /// Arguments of a short run with endpoints of all classes and with streams.
-const EVENTS: [&str; 24] = [
+const EVENTS: [&str; 26] = [
     "--mix",
     "events",
     "--rate",
