@@ -49,6 +49,10 @@ class MissingStream(Exception):
     """The server has no such stream."""
 
 
+class ForeignMessage(Exception):
+    """A message of the stream is not an event of Dabba."""
+
+
 class Reporter:
     """Prints why the consumer connects again: a reason that repeats is printed once."""
 
@@ -63,6 +67,17 @@ class Reporter:
         if text != self.last:
             print(text, file=sys.stderr)
         self.last = text
+
+
+def decode(message) -> dict:
+    """Returns the event that a message contains."""
+    try:
+        event = json.loads(message.data)
+        # These members and the header are read below.
+        _ = event["partitionkey"], event["type"], int(event["sequence"]), message.headers["Nats-Msg-Id"]
+    except (ValueError, KeyError, TypeError):
+        raise ForeignMessage(message.metadata.sequence.stream) from None
+    return event
 
 
 def apply(database: sqlite3.Connection, event: dict) -> None:
@@ -135,7 +150,7 @@ async def follow(options: argparse.Namespace, database: sqlite3.Connection, repo
             # One transaction: the results, and the position after them.
             with database:
                 for message in messages:
-                    apply(database, json.loads(message.data))
+                    apply(database, decode(message))
                 last = messages[-1]
                 place = (last.metadata.sequence.stream, last.headers["Nats-Msg-Id"])
                 database.execute("REPLACE INTO position VALUES (1, ?, ?)", place)
@@ -167,6 +182,12 @@ async def main() -> None:
             await follow(options, database, reporter)
         except MissingStream:
             reporter.report(f"the stream {options.stream} is missing: waiting until Dabba has created it")
+        except ForeignMessage as message:
+            # Events of Dabba may be missing, too: an operator has to decide.
+            sys.exit(
+                f"message {message} of the stream {options.stream} is not an event of Dabba: delete it "
+                f"(nats stream rmm {options.stream} {message}), and start the consumer again"
+            )
         except Interrupted:
             reporter.report("the connection was interrupted: connecting again")
         except (NatsError, OSError) as error:

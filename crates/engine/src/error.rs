@@ -60,9 +60,9 @@ pub enum Error {
     WrittenByNewer,
     /// The secrets key opens none of the stored secrets of webhook endpoints.
     #[error(
-        "the secrets_key_file of this server opens none of the stored secrets of webhook endpoints, so the server seals \
-         no new ones: the operator has to copy the file of the other servers and to restart; if that key is lost, an \
-         admin rotates the secret of each endpoint with overlap_seconds 0"
+        "the secrets_key_file of this server opens none of the stored secrets of webhook endpoints, so the server \
+         cannot seal new secrets: the operator has to copy the file of the other servers and to restart; if that key \
+         is lost, an admin rotates the secret of each endpoint with overlap_seconds 0"
     )]
     SecretsKey,
     /// The machine's clock is off by more than the limit.

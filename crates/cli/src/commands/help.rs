@@ -46,9 +46,9 @@ fn with_default(argument: Arg) -> Arg {
     argument.help(help)
 }
 
-/// Returns whether a help text states the default.
+/// Returns whether a help text states the default, or that the option is required instead of another one.
 fn says_default(help: &str) -> bool {
-    help.contains("default") || help.contains("absent")
+    ["default", "Default", "absent", "Required without"].iter().any(|text| help.contains(text))
 }
 
 /// Prints the parser's error: help to standard output, errors to standard error. Returns the exit status.

@@ -130,7 +130,7 @@ struct CreateArguments {
     /// URL that receives the events.
     #[arg(value_name = "URL")]
     url: String,
-    /// Id of the restaurant that owns the endpoint, and whose events it receives; default the platform, for admins.
+    /// Id of the restaurant that owns the endpoint, and whose events it receives; default: the platform, for admins.
     #[arg(long, value_name = "ID")]
     restaurant: Option<RestaurantId>,
     #[command(flatten)]
@@ -218,7 +218,7 @@ impl Changes {
         body.extend(self.deliveries.members());
         if body.is_empty() {
             return Err(Failure::new(
-                "nothing says what to change: give --url, --type, --all-types, --payload, --content-type, --concurrency, \
+                "at least one option is required: --url, --type, --all-types, --payload, --content-type, --concurrency, \
                  --batch or --disable",
             ));
         }
@@ -322,7 +322,7 @@ impl BeginArguments {
     fn body(self) -> Result<Value, Failure> {
         if self.after.is_none() && self.since.is_none() {
             return Err(Failure::new(
-                "nothing says where the replay begins: give --since TIME, such as --since 2027-01-31T00:00:00Z, or \
+                "--since or --after is required: give --since TIME, such as --since 2027-01-31T00:00:00Z, or \
                  --after CURSOR",
             ));
         }

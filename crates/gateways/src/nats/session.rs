@@ -103,8 +103,14 @@ impl NatsSession {
         let Outstanding { sequence, place, acknowledgement } = outstanding;
         let acknowledged = acknowledgement.await.map_err(|error| self.failure(&error))?;
         if acknowledged.sequence != sequence || acknowledged.stream != self.name {
+            let why = if acknowledged.duplicate {
+                "; the broker still recognizes the message as a duplicate of a deleted one: Dabba retries until the \
+                 stream's duplicate window, by default 2 minutes, has ended"
+            } else {
+                "; Dabba retries"
+            };
             return Err(SinkError::Conflict(format!(
-                "a message has the sequence number {} in the stream {}, expected {sequence} in {}",
+                "a message has the sequence number {} in the stream {}, expected {sequence} in {}{why}",
                 acknowledged.sequence,
                 cut(&acknowledged.stream),
                 self.name

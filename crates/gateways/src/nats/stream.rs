@@ -151,8 +151,8 @@ async fn last_place(
     match last.headers.get(PLACE_HEADER) {
         Some(place) => Ok(Some((last.sequence, place.as_str().to_owned()))),
         None => Err(SinkError::Refused(format!(
-            "message {} of the stream {name} has no header {PLACE_HEADER}, so it is not from Dabba: take the right to publish to \
-             {ALL_SUBJECTS} away from other programs, and delete the message (nats stream rmm {name} {})",
+            "message {} of the stream {name} has no header {PLACE_HEADER}, so it is not from Dabba: revoke the right \
+             of other programs to publish to {ALL_SUBJECTS}, and delete the message (nats stream rmm {name} {})",
             last.sequence, last.sequence
         ))),
     }

@@ -84,7 +84,7 @@ impl WebhookMetrics {
         );
         registry.register(
             "dabba_webhook_disabled",
-            "Endpoints that the server disabled",
+            "Endpoints that the server disabled: gone, failing or position_lost",
             self.disabled_by_sender.clone(),
         );
     }

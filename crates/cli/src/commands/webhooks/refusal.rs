@@ -31,6 +31,10 @@ pub(super) fn refused(what: impl fmt::Display, url: &'static str) -> impl FnOnce
             for entry in errors {
                 rename(entry, &mut problem.detail, url);
             }
+            if problem.body["errors"].is_null() {
+                // A refusal without entries names the member in its text.
+                problem.detail = problem.detail.replace("restaurant_id", "--restaurant");
+            }
         }
         Failure::during(what)(error)
     }
@@ -90,5 +94,7 @@ mod tests {
         assert_eq!(several, format!("E: 422 invalid_request{lines}"));
         let parameter = json!([{"parameter": "limit", "detail": "is 0"}]);
         assert_eq!(shown(&parameter, "limit: is 0"), "E: 422 invalid_request: --limit: is 0");
+        let without = shown(&Value::Null, "staff state restaurant_id, the id");
+        assert_eq!(without, "E: 422 invalid_request: staff state --restaurant, the id");
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn endpoint_text(endpoint: &Value) -> String {
         endpoint["types"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let types = if types.is_empty() { "all types".to_owned() } else { printable(&types.join(" ")) };
     let success = match &endpoint["last_success_at"] {
-        Value::Null => "no success so far".to_owned(),
+        Value::Null => "no success recorded yet".to_owned(),
         _ => format!("last success {}", text_of(endpoint, "last_success_at")),
     };
     let mut text = format!(
@@ -47,7 +47,7 @@ pub(super) fn endpoint_text(endpoint: &Value) -> String {
     if endpoint["disabled_not_before"].is_string() {
         let _ = write!(
             text,
-            "\n  is disabled at {} or later if no delivery succeeds",
+            "\n  will be disabled, not before {}, if no delivery succeeds",
             text_of(endpoint, "disabled_not_before")
         );
     }
@@ -123,7 +123,7 @@ mod tests {
         let mut endpoint = json!({"id": "E", "url": "https://h/\u{1b}[2J", "enabled": true});
         assert_eq!(
             endpoint_text(&endpoint),
-            "E  https://h/[2J\n  platform  enabled  all types  no success so far"
+            "E  https://h/[2J\n  platform  enabled  all types  no success recorded yet"
         );
         endpoint["enabled"] = json!(false);
         endpoint["disabled_reason"] = json!("gone");

@@ -224,7 +224,8 @@ impl Session {
     }
 
     /// Returns the position in this shard at which a new endpoint begins. If its start does not apply, nothing states
-    /// which events it has to receive: the error is a position at which it waits, disabled, until a replay.
+    /// which events it has to receive: the error is the position at which it waits, disabled, and continues if it is only
+    /// enabled.
     fn start_of(&self, endpoint: &WebhookEndpoint, end: FeedEnd) -> Result<FeedPlace, FeedPlace> {
         let sources = self.ports.store.feed_sources();
         let mut ends = vec![None; sources.len()];
@@ -242,7 +243,8 @@ impl Session {
             Err(error) => {
                 tracing::error!(
                     endpoint = %endpoint.id, shard = self.place.name, error,
-                    "the start of a webhook endpoint does not apply, so the endpoint is disabled until a replay"
+                    "the position at which a webhook endpoint was to begin belongs to another database, so the endpoint is \
+                     disabled (position_lost); a replay from a time before the restore is recommended"
                 );
                 Err(self.shared.decided())
             }
