@@ -40,11 +40,6 @@ pub(crate) fn note(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "dabba: {text}");
 }
 
-/// Returns a text of a server without control characters, which would change the terminal.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).collect()
-}
-
 /// Returns a number with its noun, whose plural ends in `s`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

@@ -111,13 +111,18 @@ impl fmt::Display for ProblemResponse {
         // in a list.
         let is_repeated = self.detail == errors.join("; ");
         if !self.detail.is_empty() && (!is_repeated || errors.len() == 1) {
-            write!(formatter, ": {}", self.detail)?;
+            write!(formatter, ": {}", printable(&self.detail))?;
         }
         if is_repeated && errors.len() == 1 {
             return Ok(());
         }
-        errors.iter().try_for_each(|error| write!(formatter, "\n  {error}"))
+        errors.iter().try_for_each(|error| write!(formatter, "\n  {}", printable(error)))
     }
+}
+
+/// Returns a text of a server without control characters, which would change the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().filter(|character| !character.is_control()).collect()
 }
 
 /// Returns an entry of `errors` in the form in which the detail contains it.

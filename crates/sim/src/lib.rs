@@ -17,7 +17,9 @@ pub mod simulation;
 pub mod workload;
 
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
-pub use client::{Call, Client, ClientError, ClientResponse, ForeignResponse, OpenResponse, ProblemResponse};
+pub use client::{
+    Call, Client, ClientError, ClientResponse, ForeignResponse, OpenResponse, ProblemResponse, printable,
+};
 pub use events::{MessageError, MessageParser, StreamMessage};
 pub use simulation::{Mark, Plant, SHARDS, SimulationError, SimulationOptions, SimulationReport, simulate};
 pub use workload::{Dataset, Load, LoadError, LoadReport, Mix, run_load};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dabba_domain::{OrderId, RestaurantId, Timestamp};
 use dabba_engine::{Random as _, SystemRandom};
-use dabba_sim::{Client, ClientError, MessageParser, StreamMessage};
+use dabba_sim::{Client, ClientError, MessageParser, StreamMessage, printable};
 use dabba_store::Backoff;
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -15,7 +15,7 @@ use crate::{
         remote::{DEFAULT_SERVER, TokenArguments, server_url},
     },
     failure::Failure,
-    output::{self, printable},
+    output,
     settings::WebUrl,
 };
 

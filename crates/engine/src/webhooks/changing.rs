@@ -160,7 +160,8 @@ impl Webhooks {
             Begun::New(change) => {
                 let enable = |endpoint: &mut WebhookEndpoint, at| {
                     if !endpoint.settings.enable(at) {
-                        endpoint.settings.attempt_requested_at = Some(at);
+                        endpoint.settings.requested_attempts =
+                            endpoint.settings.requested_attempts.wrapping_add(1);
                     }
                 };
                 self.write_change(principal, change, false, enable).await

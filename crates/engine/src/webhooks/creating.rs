@@ -58,7 +58,7 @@ impl Webhooks {
             batch: request.batch,
             state: WebhookState::Enabled,
             enabled_at: at,
-            attempt_requested_at: None,
+            requested_attempts: 0,
             secrets: vec![SealedSecret { sealed, until: None }],
             start,
         };

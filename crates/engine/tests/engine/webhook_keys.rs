@@ -42,7 +42,7 @@ async fn enabling_an_enabled_endpoint_is_a_change() {
     let enabled = manager.enable(&world.staff, made.id, Conditional::default()).await.unwrap().endpoint;
     assert!(enabled.revision > made.revision);
     assert_eq!(enabled.settings.enabled_at, made.settings.enabled_at);
-    assert_eq!(enabled.settings.attempt_requested_at, Some(world.clock.now()));
+    assert_eq!(enabled.settings.requested_attempts, made.settings.requested_attempts + 1);
     let off = WebhookPatch { enabled: Some(false), ..WebhookPatch::default() };
     manager.change(&world.staff, made.id, off, Conditional::default()).await.unwrap();
     let enabled = manager.enable(&world.staff, made.id, Conditional::default()).await.unwrap().endpoint;

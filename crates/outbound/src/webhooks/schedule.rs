@@ -105,10 +105,11 @@ impl Breaker {
         std::mem::take(self).state != State::Closed
     }
 
-    /// Ends the pause of an open breaker: a probe is due now.
+    /// Ends the pause of an open breaker, because the owner asks for an attempt: a probe is due now. If it fails, the pauses
+    /// begin anew: the owner may be about to repair the endpoint.
     pub(super) const fn end_pause(&mut self) {
-        if let State::Open { probes, .. } = self.state {
-            self.state = State::HalfOpen { probes };
+        if let State::Open { .. } = self.state {
+            self.state = State::HalfOpen { probes: 0 };
         }
     }
 

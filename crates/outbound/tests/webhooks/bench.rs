@@ -384,7 +384,7 @@ impl Bench {
             batch: 1,
             state: WebhookState::Enabled,
             enabled_at: at,
-            attempt_requested_at: None,
+            requested_attempts: 0,
             secrets: vec![SealedSecret { sealed, until: None }],
             start,
         };

@@ -59,8 +59,8 @@ fn run(options: SimulationOptions) -> Result<SimulationReport, SimulationError> 
 /// Returns the number of orders in a simulation that must find this defect.
 const fn orders_to_find(plant: Plant) -> u32 {
     match plant {
-        // Few orders have a refund.
-        Plant::WrongAnswers | Plant::LostReversals => 150,
+        // Few orders have a refund, and few refunds are reported by the provider's dashboard.
+        Plant::WrongAnswers | Plant::LostReversals | Plant::LostDashboardReports => 150,
         _ => 60,
     }
 }

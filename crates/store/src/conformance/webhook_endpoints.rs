@@ -27,7 +27,7 @@ pub(super) fn endpoint(world: &mut World, owner: WebhookOwner) -> WebhookEndpoin
             batch: 100,
             state: WebhookState::Enabled,
             enabled_at: at,
-            attempt_requested_at: None,
+            requested_attempts: 0,
             secrets: vec![
                 SealedSecret { sealed: Box::from([0, 255, 1]), until: None },
                 SealedSecret { sealed: Box::default(), until: Some(at) },

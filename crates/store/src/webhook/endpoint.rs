@@ -77,9 +77,10 @@ pub struct WebhookSettings {
     /// Time since which failures count: the creation, or the latest time at which the endpoint was enabled after it had
     /// been disabled.
     pub enabled_at: Timestamp,
-    /// Latest time at which the owner of the enabled endpoint asked the senders for an attempt at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub attempt_requested_at: Option<Timestamp>,
+    /// How often the owner of the enabled endpoint asked the senders for an attempt at once. A number and not a time, because
+    /// two requests may have the same time.
+    #[serde(default)]
+    pub requested_attempts: u64,
     /// Secrets that sign deliveries, newest first. Sealed: the store cannot read them.
     pub secrets: Vec<SealedSecret>,
     /// Cursor of the feed, over all shards, after which the endpoint receives events.
@@ -217,8 +218,8 @@ impl WebhookSettings {
     }
 
     /// Returns what the senders compare to learn that the owner wants an attempt at once.
-    pub const fn attempt_wanted(&self) -> (Timestamp, Option<Timestamp>) {
-        (self.enabled_at, self.attempt_requested_at)
+    pub const fn attempt_wanted(&self) -> (Timestamp, u64) {
+        (self.enabled_at, self.requested_attempts)
     }
 
     /// Disables the endpoint. Returns `false`, and changes nothing, if it is disabled.
@@ -307,7 +308,7 @@ mod tests {
             batch: 1,
             state: WebhookState::Enabled,
             enabled_at: second(1),
-            attempt_requested_at: None,
+            requested_attempts: 0,
             secrets: vec![SealedSecret { sealed: Box::from(*b"sealed"), until: None }],
             start: "r2".to_owned(),
         }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use dabba_sim::printable;
 use serde_json::Value;
 
-use crate::output::{counted, printable};
+use crate::output::counted;
 
 /// Returns a text member without control characters; a hyphen if it is absent.
 pub(super) fn text_of(value: &Value, name: &str) -> String {
