@@ -36,7 +36,7 @@ macro_rules! api_key_columns {
     };
 }
 
-/// Returns the API key of a row with the columns of [`api_key_columns`](crate::api_key_columns).
+/// Returns the API key of a row with the columns of [`api_key_columns`].
 pub fn api_key_of<'row>(row: impl StoredRow<'row>) -> Result<ApiKey, StoreError> {
     Ok(ApiKey {
         id: row.id(0)?,

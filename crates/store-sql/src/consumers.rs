@@ -15,7 +15,7 @@ macro_rules! position_columns {
     };
 }
 
-/// Returns the position of a row with the columns of [`position_columns`](crate::position_columns), the first of which
+/// Returns the position of a row with the columns of [`position_columns`], the first of which
 /// is `first`.
 pub fn position_of<'row>(row: impl StoredRow<'row>, first: usize) -> Result<StoredPosition, StoreError> {
     let incarnation = row.text(first)?.parse().map_err(corrupt)?;

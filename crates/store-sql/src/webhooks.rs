@@ -31,7 +31,7 @@ macro_rules! webhook_endpoint_columns {
     };
 }
 
-/// Returns the endpoint of a row with the columns of [`webhook_endpoint_columns`](crate::webhook_endpoint_columns). An
+/// Returns the endpoint of a row with the columns of [`webhook_endpoint_columns`]. An
 /// error names the endpoint.
 pub fn endpoint_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookEndpoint, StoreError> {
     let id: WebhookEndpointId = row.id(0)?;
@@ -136,7 +136,7 @@ macro_rules! webhook_failure_columns {
     };
 }
 
-/// Returns the failure of a row with the columns of [`webhook_failure_columns`](crate::webhook_failure_columns).
+/// Returns the failure of a row with the columns of [`webhook_failure_columns`].
 pub fn failure_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookFailure, StoreError> {
     let fault =
         WebhookFault { at: row.timestamp(6)?, status: status_of(row, 7)?, error: row.text(8)?.to_owned() };
@@ -195,7 +195,7 @@ macro_rules! webhook_attempt_columns {
     };
 }
 
-/// Returns the attempt of a row with the columns of [`webhook_attempt_columns`](crate::webhook_attempt_columns). An
+/// Returns the attempt of a row with the columns of [`webhook_attempt_columns`]. An
 /// attempt without `error` succeeded.
 pub fn attempt_of<'row>(row: impl StoredRow<'row>) -> Result<WebhookAttempt, StoreError> {
     let status = status_of(row, 5)?;
