@@ -121,8 +121,7 @@ impl Measured {
 
 /// Returns the options of a durable cluster that counts statements.
 pub(super) fn cluster_options() -> ClusterOptions {
-    let preload = ("shared_preload_libraries", "'pg_stat_statements'");
-    ClusterOptions::default().durable().with_setting(preload.0, preload.1)
+    ClusterOptions::default().durable().with_setting("shared_preload_libraries", "pg_stat_statements")
 }
 
 /// Compares in alternating rounds, and returns tables.
