@@ -16,11 +16,18 @@
 //!
 //! # What a page guarantees
 //!
-//! *Every event is durable* (I11), and so is every event of an order's history that is read for publication. A commit waits for the standbys before it becomes visible, with one exception: after
-//! a crash, the primary shows commits that still waited. Every connection of before a crash is lost. So the store waits
-//! once on each connection, after the connection's first read and before it returns the events, until everything visible
-//! is as durable as an acknowledged commit ([`Connection::confirm`]). The session itself records that the wait is over,
-//! in the parameter `dabba.confirmed`: it belongs to the server process, also behind a pooler.
+//! *Every event is durable* (I11), and so is every event of an order's history that is read for publication. A commit
+//! waits for the standbys before it becomes visible, with two exceptions:
+//!
+//! - After a crash, the primary shows commits that still waited. Every connection of before a crash is lost. So the store
+//!   waits once on each connection, after the connection's first read and before it returns the events, until everything
+//!   visible is as durable as an acknowledged commit ([`Connection::confirm`]). The session itself records that the wait
+//!   is over, in the parameter `dabba.confirmed`: it belongs to the server process, also behind a pooler.
+//! - An operator cancels or terminates a session that waits for the standbys. PostgreSQL then ends the wait, and shows the
+//!   commit although no standby has it. Connections with `dabba.confirmed = yes` do not wait again, so they publish its
+//!   events. If the primary is lost before a standby has the commit, consumers have received events that no history
+//!   contains. The store cannot prevent this without a wait before each page. The guide for operators forbids it
+//!   (`docs/guides/operator/events.md`).
 //!
 //! While no standby answers, that wait does not end. So only one connection at a time waits, in a task of its own, and
 //! not in the call: a caller that stops waiting would leave a server process behind that waits, and the next call
