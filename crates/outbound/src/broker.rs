@@ -12,7 +12,9 @@
 //! | the broker lost events at its end, or they were deleted there | continues after the last event that survived |
 //! | the broker lost everything | begins anew, as [`BrokerStart`] states |
 //! | a database was restored or replaced, or a shard has no position, so the place is void | publishes all events of all shards again: no event is skipped |
-//! | the shards do not answer | waits; events of other shards continue |
+//! | a shard refuses or resets connections | events of other shards continue; those of the shard follow when it answers |
+//! | a shard hangs: it neither answers nor resets connections | the same, with pauses: a read of all shards waits 2 s for the shard, which is then omitted for 5 s. If it is the first shard, each renewal of the lease also waits up to 3 s |
+//! | no shard answers | connects again, with back-off |
 //! | the process dies, or loses its lease | another process takes the lease and continues after the last stored event |
 //!
 //! The lease only keeps processes from publishing the same events at the same time. The broker itself refuses one of two publishers,

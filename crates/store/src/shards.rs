@@ -14,8 +14,10 @@
 //!
 //! **Gathered calls.** Lists of a customer's or courier's orders, restaurants, parked tasks, due tasks,
 //! old keys and the lists of an audit are requested from all shards at once, each with a timeout. Shards that do
-//! not answer are omitted, and the result states so; the call fails only if no shard answers. A slow or dead
-//! shard therefore affects only its own restaurants. The lists of orders, restaurants and parked tasks, and the
+//! not answer are omitted, and the result states so; the call fails only if no shard answers. A shard that
+//! refuses connections therefore affects only its own restaurants. A shard that hangs also delays the gathered
+//! calls: a call waits for the timeout (2 seconds), later calls omit the shard for 5 seconds, and the next call
+//! waits again. Readers of all feeds wait in the same way. The lists of orders, restaurants and parked tasks, and the
 //! lists of tasks, keys and stock for an audit, also fail if a shard cannot decode an entry, as on a single
 //! database: the shard is not down, and the error names the entry.
 //!
