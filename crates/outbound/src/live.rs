@@ -58,7 +58,7 @@ pub struct LiveConfig {
     pub max_streams: usize,
     /// Maximum number of streams and waiting polls of a token or key. Default 64.
     pub max_streams_per_credential: usize,
-    /// Interval between two heartbeats of a stream. Rights are checked twice as often. Default 10 seconds.
+    /// Interval between two heartbeats of a stream. Rights are checked three times per interval. Default 10 seconds.
     pub heartbeat: Duration,
     /// Measurements.
     pub metrics: LiveMetrics,

@@ -24,8 +24,9 @@
 //!
 //! Events of one order go through a *lane* of their endpoint. A lane has at most one request in flight. A failure
 //! empties the lane and becomes a row; while the row exists, events of the order are read from its history, and the
-//! feed's events of this order are skipped. The row ends when a read of the history finds no further event. This read
-//! and the removal of the row happen without a read of the feed in between, so an event after it comes from the feed.
+//! feed's events of this order are skipped. The row ends when a read of the history finds no further event. If the feed
+//! had an event of the order during this read, the history is read again: it may not contain the event yet. So every
+//! event comes from the history or, after the end of the row, from the feed.
 //!
 //! # Endpoints that are behind
 //!

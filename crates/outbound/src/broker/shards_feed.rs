@@ -21,7 +21,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The events of all shards for partners.
 #[derive(Debug)]
 pub struct ShardsFeed {
-    /// Only reads. Its followers do not run: those of the process's streams are the only ones that may wait for commits.
+    /// Only reads, and no followers run: a place needs the events of all shards in turns, from the place of the broker's last
+    /// message on, and a follower begins at the end of one shard.
     live: Live,
 }
 
