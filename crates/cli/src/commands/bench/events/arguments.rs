@@ -74,7 +74,8 @@ pub(crate) struct EventArguments {
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=MAX_WAIT))]
     drain_seconds: Option<u64>,
     /// First of three ports of the receivers on 127.0.0.1: the second hangs, the third refuses connections. The server's
-    /// `webhook_allowed_hosts` must name all three. Required with --server and endpoints.
+    /// `webhook_allowed_hosts` must name all three, such as 127.0.0.1:9000,127.0.0.1:9001,127.0.0.1:9002 for 9000.
+    /// Required with --server and endpoints.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65_533))]
     receiver_port: Option<u16>,
     /// Process of the running server, whose processor time and memory are measured. Only on Linux.
