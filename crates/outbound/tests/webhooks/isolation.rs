@@ -55,7 +55,7 @@ async fn bad_endpoints_do_not_delay_healthy_ones() {
 #[tokio::test(start_paused = true)]
 async fn endpoints_that_begin_to_hang_do_not_delay_healthy_ones() {
     let mut bench = Bench::new(8);
-    let hanging: Vec<String> = (0..40).map(|number| format!("https://hanging-{number}.example/")).collect();
+    let hanging: Vec<String> = (0..100).map(|number| format!("https://hanging-{number}.example/")).collect();
     for url in &hanging {
         bench.endpoint(url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
     }
@@ -66,6 +66,7 @@ async fn endpoints_that_begin_to_hang_do_not_delay_healthy_ones() {
     for url in hanging.iter().map(String::as_str).chain([url]) {
         bench.until_complete(url, Duration::from_secs(5)).await;
     }
+    // The sender reads the feed every 200 ms, and learns after a second that they are slow. 300 requests fit into that.
     for url in &hanging {
         bench.endpoints.script(url, always(14_000, Answer::Status(200)));
     }
