@@ -125,7 +125,8 @@ pub trait WebhookStore: Send + Sync {
     ) -> Result<Option<Vec<WebhookFailure>>, StoreError>;
 
     /// Returns at most `limit` endpoints that have failures or dead letters in a shard, after an id, ordered by id. A
-    /// new lease holder reads them once, and then knows from its own writes which endpoints have failures.
+    /// new lease holder reads them, and then knows from its own writes which endpoints have failures. It reads them again
+    /// to learn that an endpoint has none any longer.
     async fn failing_webhook_endpoints(
         &self,
         shard: usize,

@@ -90,6 +90,14 @@ impl Breaker {
         matches!(self.state, State::Open { .. })
     }
 
+    /// Returns the time until which an open breaker sends nothing.
+    pub(super) const fn open_until(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Open { until, .. } => Some(until),
+            State::Closed | State::HalfOpen { .. } => None,
+        }
+    }
+
     /// Returns whether the next request is a probe.
     pub(super) const fn is_probing(&self) -> bool {
         matches!(self.state, State::HalfOpen { .. })

@@ -83,8 +83,11 @@ pub(super) struct Session {
     targets: HashMap<WebhookEndpointId, Target>,
     /// Endpoints that are enrolled.
     index: Index,
-    /// Endpoints that may receive events and are not enrolled.
+    /// Endpoints that may receive events now and are not enrolled.
     behind: BTreeSet<WebhookEndpointId>,
+    /// Endpoints that are not enrolled, and to which nothing is sent until a time. They are in no other list until then, so
+    /// they cost nothing. An entry whose endpoint no longer rests has no effect.
+    resting: BTreeSet<(Timestamp, WebhookEndpointId)>,
     /// Endpoints with lanes that are ready.
     ready: BTreeSet<WebhookEndpointId>,
     /// The endpoints whose turn was last.
@@ -118,6 +121,9 @@ pub(super) struct Session {
     is_more_due: bool,
     /// Whether due failures must be read again at once.
     claim_again: bool,
+    /// Number of endpoints with failures that have not had their turn in this round of reads. A round begins in each
+    /// [`FOLLOW_INTERVAL`].
+    unclaimed: usize,
     age_checks: BTreeSet<WebhookEndpointId>,
     health_written_at: Instant,
 }
@@ -144,6 +150,7 @@ struct Turns {
     send: Option<WebhookEndpointId>,
     read: Option<WebhookEndpointId>,
     retry: Option<WebhookEndpointId>,
+    recount: Option<WebhookEndpointId>,
     refill: Option<Key>,
     forget: Option<WebhookEndpointId>,
     revive: Option<WebhookEndpointId>,
@@ -249,6 +256,7 @@ impl Session {
             targets: HashMap::new(),
             index: Index::default(),
             behind: BTreeSet::new(),
+            resting: BTreeSet::new(),
             ready: BTreeSet::new(),
             turns: Turns::default(),
             reads: JoinSet::new(),
@@ -268,6 +276,7 @@ impl Session {
             disabling: BTreeMap::new(),
             is_more_due: false,
             claim_again: false,
+            unclaimed: 0,
             age_checks: BTreeSet::new(),
             health_written_at: Instant::now(),
         };
@@ -301,6 +310,7 @@ impl Session {
                 },
                 () = sleep_until(next_read.at()) => {}
                 () = signal.notified(), if !next_read.is_wanted => next_read.is_wanted = true,
+                () = std::future::ready(()), if self.claim_again => {}
             }
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
@@ -310,8 +320,9 @@ impl Session {
                 if !self.forget().await || !self.revive().await {
                     return Ended::LeaseLost;
                 }
+                self.recount().await;
                 followed_at = Instant::now();
-                self.claim_again = true;
+                self.begin_claims();
             }
             self.refill();
             if self.claim_again && !self.claim_due().await {
@@ -328,6 +339,7 @@ impl Session {
                 next_read.is_wanted = is_more;
                 self.wants_page = true;
             }
+            self.wake();
             self.catch_up().await;
             if self.is_restored {
                 return Ended::Restored;
@@ -390,9 +402,11 @@ impl Session {
 
     /// Updates in which lists an endpoint is.
     fn classify(&mut self, id: WebhookEndpointId) {
+        let now = self.now();
         let target = self.targets.get(&id);
-        let is_behind =
-            target.is_some_and(|target| target.receiving().is_some() && target.enrolled_from.is_none());
+        let detached = target.filter(|target| target.is_behind());
+        let rests_until = detached.and_then(|target| target.rests_until(now));
+        let is_behind = detached.is_some() && rests_until.is_none();
         let is_ready = target.is_some_and(|target| target.is_ready() && target.receiving().is_some());
         for (is_in, list) in [(is_behind, &mut self.behind), (is_ready, &mut self.ready)] {
             if is_in {
@@ -400,6 +414,16 @@ impl Session {
             } else {
                 list.remove(&id)
             };
+        }
+        self.resting.extend(rests_until.map(|until| (until, id)));
+    }
+
+    /// Puts the endpoints whose rest is over into the lists again.
+    fn wake(&mut self) {
+        let now = self.now();
+        while let Some((_, id)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
+            self.resting.pop_first();
+            self.classify(id);
         }
     }
 

@@ -120,9 +120,11 @@ pub(super) struct Target {
     pub(super) is_slow: bool,
     /// Whether a request has succeeded. Until then, one request at a time is sent.
     pub(super) is_proven: bool,
-    /// Whether the endpoint may have failures in this shard.
+    /// Whether the endpoint may have failures in this shard. Never `false` while it has.
     pub(super) has_failures: bool,
-    /// Number of failures in this shard. Of an endpoint with many, a session counts only some at its beginning.
+    /// Number of failures in this shard. Of an endpoint with many, only some are counted. See [`Session::recount`].
+    ///
+    /// [`Session::recount`]: super::session::Session::recount
     pub(super) failing: usize,
     /// Time of the first failure since the latest success.
     pub(super) failing_since: Option<Timestamp>,
@@ -141,6 +143,11 @@ impl Target {
         let endpoint = self.endpoint.as_ref().filter(|_| !self.is_halted)?;
         let stored = &endpoint.stored;
         (stored.deleted_at.is_none() && stored.settings.is_enabled()).then_some(endpoint)
+    }
+
+    /// Returns whether the endpoint receives events and has not reached the shared reader.
+    pub(super) fn is_behind(&self) -> bool {
+        self.receiving().is_some() && self.enrolled_from.is_none()
     }
 
     /// Returns how many more requests may be sent now.
@@ -171,6 +178,12 @@ impl Target {
 
     pub(super) fn is_paused(&self, now: Timestamp) -> bool {
         self.paused_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns the time until which nothing is sent, if nothing is queued either: nothing can be done before then.
+    pub(super) fn rests_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = self.paused_until.max(self.breaker.open_until());
+        until.filter(|until| self.queued == 0 && *until > now)
     }
 
     pub(super) const fn queued(&self) -> usize {

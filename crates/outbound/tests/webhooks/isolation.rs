@@ -50,6 +50,79 @@ async fn bad_endpoints_do_not_delay_healthy_ones() {
     sender.abort();
 }
 
+/// Proves that endpoints that begin to hang together, after many successes, do not delay a healthy endpoint, although they
+/// could fill all requests in flight.
+#[tokio::test(start_paused = true)]
+async fn endpoints_that_begin_to_hang_do_not_delay_healthy_ones() {
+    let mut bench = Bench::new(8);
+    let hanging: Vec<String> = (0..100).map(|number| format!("https://hanging-{number}.example/")).collect();
+    for url in &hanging {
+        bench.endpoint(url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
+    }
+    let url = "https://good.example/";
+    bench.endpoint(url, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    for url in hanging.iter().map(String::as_str).chain([url]) {
+        bench.until_complete(url, Duration::from_secs(5)).await;
+    }
+    // The sender reads the feed every 200 ms, and learns after a second that they are slow. 300 requests fit into that.
+    for url in &hanging {
+        bench.endpoints.script(url, always(14_000, Answer::Status(200)));
+    }
+    for _ in 0..20 {
+        bench.place().await;
+        bench.until_complete(url, PROMPT).await;
+    }
+    sender.abort();
+}
+
+/// Proves that an endpoint whose failures are resolved costs no reads of failures any longer.
+#[tokio::test(start_paused = true)]
+async fn resolved_failures_cost_nothing() {
+    let mut bench = Bench::new(9);
+    let url = "https://recovered.example/";
+    let fails_once = |call: &crate::script::Call| {
+        let status = if call.number == 0 { 500 } else { 200 };
+        (Duration::from_millis(5), Answer::Status(status))
+    };
+    bench.endpoint(url, Box::new(fails_once), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(url, Duration::from_secs(5)).await;
+    bench.pass(Duration::from_secs(5)).await;
+    let reads = |bench: &Bench| (bench.calls("webhook_failures_of"), bench.calls("due_webhook_failures"));
+    let before = reads(&bench);
+    for _ in 0..10 {
+        let order = bench.place().await;
+        bench.act(order).await;
+    }
+    bench.until_complete(url, PROMPT).await;
+    bench.pass(Duration::from_secs(5)).await;
+    assert_eq!(reads(&bench), before);
+    sender.abort();
+}
+
+/// Proves that the retries of many endpoints with failures keep their pauses: all of them have a turn in each round.
+#[tokio::test(start_paused = true)]
+async fn many_failing_endpoints_are_retried_in_time() {
+    let mut bench = Bench::new(10);
+    let urls: Vec<String> = (0..1_500).map(|number| format!("https://failing-{number}.example/")).collect();
+    for url in &urls {
+        bench.endpoint(url, always(5, Answer::Status(500)), |_| {}).await;
+    }
+    let sender = bench.start();
+    bench.place().await;
+    let have_attempts = |least: usize| {
+        let counts = bench.endpoints.counts();
+        counts.len() == urls.len() && counts.values().all(|count| *count >= least)
+    };
+    bench.until(Duration::from_secs(10), "the first attempts", || have_attempts(1)).await;
+    // The first retry is due 0.8 to 1.2 s after the first attempt.
+    bench.until(Duration::from_secs(4), "the first retries", || have_attempts(2)).await;
+    sender.abort();
+}
+
 /// Proves that an open breaker writes no rows and makes one request per probe, however many events follow, and that the
 /// endpoint catches up and joins the group when it recovers.
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,15 @@ impl Endpoints {
         self.0.lock().unwrap().calls.iter().filter(|call| call.url == url).cloned().collect()
     }
 
+    /// Returns the number of requests to each URL.
+    pub(crate) fn counts(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for call in &self.0.lock().unwrap().calls {
+            *counts.entry(call.url.clone()).or_default() += 1;
+        }
+        counts
+    }
+
     /// Returns the events that an endpoint accepted, in the order of acceptance.
     pub(crate) fn accepted(&self, url: &str) -> Vec<EventKey> {
         self.accepted_at(url).into_iter().map(|(event, _)| event).collect()

@@ -16,12 +16,9 @@ use tokio::time::Instant;
 use super::{Disabling, Session, limited, not_after_end, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
-    limits::{CHANGES_PER_READ, FORGET_STEP, STEPS_PER_TURN, STEPS_TIME},
+    limits::{CHANGES_PER_READ, FORGET_STEP, ROWS_PER_READ, STEPS_PER_TURN, STEPS_TIME},
     target::{Own, Target},
 };
-
-/// Maximum number of entries in one read of positions and of failing endpoints.
-const ROWS_PER_READ: u32 = 1_000;
 
 impl Session {
     /// Reads the own positions, the failing endpoints and all endpoints.

@@ -13,23 +13,33 @@ use crate::recorded::RecordedOrder;
 use crate::webhooks::{
     endpoint::Endpoint,
     journal::{Key, RowChange},
-    limits::{HISTORY_PAGE, MAX_HANDED_OVER, MAX_REFILLS, RETRIES_PER_TURN},
+    limits::{HISTORY_PAGE, MAX_HANDED_OVER, MAX_REFILLS, RETRIES_PER_TURN, ROWS_PER_READ},
     target::{Queued, Source, Target},
 };
 
 impl Session {
-    /// Begins to retry failures that are due. Returns `false` if the lease is lost.
+    /// Begins a round in which every endpoint with failures has its turn.
+    pub(super) const fn begin_claims(&mut self) {
+        self.unclaimed = usize::MAX;
+        self.claim_again = true;
+    }
+
+    /// Begins to retry failures of some endpoints that are due. Returns `false` if the lease is lost.
     pub(super) async fn claim_due(&mut self) -> bool {
         self.claim_again = false;
+        if self.refills.len() >= RETRIES_PER_TURN {
+            // The end of a history continues the round.
+            return true;
+        }
         let now = self.now();
         let mut free = self.room(now);
         let ids = free.keys().copied().collect();
         let mut ids = rotated(&ids, self.turns.retry);
+        let unclaimed = std::mem::take(&mut self.unclaimed).min(ids.len());
         ids.truncate(DueFailures::MAX_ENDPOINTS);
         if ids.is_empty() {
             return true;
         }
-        self.turns.retry = ids.last().copied();
         let due = self.request(&ids, &free, now);
         let (store, lease) = (&self.ports.store, &self.place.lease);
         let rows = match limited(store.due_webhook_failures(self.place.shard, lease, &due, now)).await {
@@ -46,7 +56,8 @@ impl Session {
         }
         let is_cut =
             |(id, limit): &(WebhookEndpointId, u32)| counts.get(id).is_some_and(|count| count >= limit);
-        self.is_more_due = rows.len() >= due.limit as usize || due.endpoints.iter().any(is_cut);
+        let is_full = rows.len() >= due.limit as usize;
+        self.is_more_due = is_full || due.endpoints.iter().any(is_cut);
         let mut begun = 0;
         for row in rows {
             let Some(room) = free.get_mut(&row.endpoint).filter(|room| **room > 0) else { continue };
@@ -58,8 +69,50 @@ impl Session {
                 break;
             }
         }
+        if begun > 0 && (is_full || begun >= RETRIES_PER_TURN) {
+            // The same endpoints may have more that they have room for.
+            self.unclaimed = unclaimed.max(1);
+        } else {
+            self.turns.retry = ids.last().copied();
+            self.unclaimed = unclaimed.saturating_sub(ids.len());
+        }
+        self.claim_again = self.unclaimed > 0;
         self.refill();
         true
+    }
+
+    /// Compares which endpoints have failures with the stored rows, if no failure of an endpoint is known any longer: each
+    /// event for an endpoint with failures is looked up, and each round of retries reads its rows. Reads one page of the
+    /// endpoints with rows; the next call reads the next one. Endpoints with rows that are about to change wait.
+    pub(super) async fn recount(&mut self) {
+        let is_over = |target: &Target| target.has_failures && target.failing == 0;
+        if self.is_doubtful || self.is_restored || !self.targets.values().any(is_over) {
+            return;
+        }
+        let (store, after) = (&self.ports.store, self.turns.recount);
+        let call = store.failing_webhook_endpoints(self.place.shard, after, ROWS_PER_READ);
+        let page = match limited(call).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::warn!(shard = self.place.name, %error, "the webhook endpoints with failures cannot be read");
+                return;
+            }
+        };
+        let last = page.last().filter(|_| page.len() >= ROWS_PER_READ as usize);
+        let last = last.map(|failing| failing.endpoint);
+        self.turns.recount = last;
+        let stored: HashMap<_, _> =
+            page.iter().map(|failing| (failing.endpoint, failing.failures as usize)).collect();
+        let changing = self.journal.rows();
+        for (id, target) in &mut self.targets {
+            let is_in_page = after.is_none_or(|after| *id > after) && last.is_none_or(|last| *id <= last);
+            let is_changing =
+                changing.contains_key(id) || self.reviving.contains_key(id) || target.retrying() > 0;
+            if is_in_page && target.has_failures && !is_changing {
+                target.failing = stored.get(id).copied().unwrap_or_default();
+                target.has_failures = target.failing > 0;
+            }
+        }
     }
 
     /// Returns how many further failures each endpoint with failures can retry now.
@@ -177,6 +230,7 @@ impl Session {
             (Err(error), Some(failure)) => self.unreadable(key, failure, &error),
             (Err(_), None) => {}
         }
+        self.claim_again |= self.unclaimed > 0;
         self.classify(key.0);
     }
 

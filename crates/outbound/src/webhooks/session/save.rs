@@ -144,7 +144,7 @@ impl Session {
             lag: self.lag(),
             in_flight: self.flights.len(),
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
-            behind: self.behind.len(),
+            behind: targets.clone().filter(|target| target.is_behind()).count(),
             disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
             failing: targets.clone().map(|target| target.failing).sum(),
             disabling_soon: targets.filter(|target| target.is_warned).count(),

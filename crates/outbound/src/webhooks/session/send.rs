@@ -86,6 +86,11 @@ impl Session {
                 if is_slow && slow >= self.place.max_in_flight / 2 {
                     continue;
                 }
+                // Endpoints of which nobody knows yet that they hang must not take what others need meanwhile.
+                let is_reserved = self.flights.len() >= self.place.max_in_flight / 4 * 3;
+                if is_reserved && self.targets.get(&id).is_some_and(|target| target.in_flight > 0) {
+                    continue;
+                }
                 if self.start_request(id) {
                     self.turns.send = Some(id);
                     slow += usize::from(is_slow);
