@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dabba_engine::Clock as _;
+use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_store::AttemptOutcome;
 
 use crate::{
@@ -302,5 +304,31 @@ async fn a_panic_in_a_request_is_retried() {
         AttemptOutcome::Delivered { .. } => None,
     });
     assert_eq!(failed.collect::<Vec<_>>(), ["the request could not be made"]);
+    sender.abort();
+}
+
+/// Proves that the requests to deleted endpoints keep their places until they end: endpoints without a success share half
+/// of the requests in flight also if others are deleted meanwhile.
+#[tokio::test(start_paused = true)]
+async fn deleted_endpoints_keep_their_places_until_their_requests_end() {
+    const SHARE: usize = MAX_IN_FLIGHT / 2;
+    let mut bench = Bench::new(49);
+    let sender = bench.start();
+    for round in 0..2 {
+        let mut endpoints = Vec::new();
+        for number in 0..SHARE {
+            let url = format!("https://slow-{round}-{number}.example/");
+            endpoints.push((bench.endpoint(&url, always(14_000, Answer::Status(200)), |_| {}).await, url));
+        }
+        bench.place().await;
+        let has_request = |(_, url): &(_, String)| !bench.endpoints.calls(url).is_empty();
+        let are_all_sent = || endpoints.iter().all(has_request);
+        bench.until(Duration::from_secs(60), "a request to each endpoint", are_all_sent).await;
+        let now = bench.clock.now();
+        for (id, _) in endpoints {
+            bench.change(id, false, |endpoint| endpoint.delete(now)).await;
+        }
+    }
+    assert_eq!(bench.endpoints.most_active(), SHARE);
     sender.abort();
 }

@@ -142,7 +142,7 @@ impl Session {
         let state = SessionState {
             lag_events: self.shared.len(),
             lag: self.lag(),
-            in_flight: self.flights.len(),
+            in_flight: self.tasks.len(),
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: self.behind.len(),
             disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),
