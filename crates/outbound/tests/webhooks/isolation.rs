@@ -332,3 +332,43 @@ async fn deleted_endpoints_keep_their_places_until_their_requests_end() {
     assert_eq!(bench.endpoints.most_active(), SHARE);
     sender.abort();
 }
+
+/// Proves the same for the limit of all requests in flight: an endpoint that stays waits for the requests to the deleted
+/// ones.
+#[tokio::test(start_paused = true)]
+async fn deleted_endpoints_do_not_raise_the_limit_of_requests() {
+    const EACH: usize = 64;
+    let mut bench = Bench::new(50);
+    let good = "https://good.example/";
+    let mut deleted = Vec::new();
+    for number in 0..MAX_IN_FLIGHT / EACH {
+        let url = format!("https://slow-{number}.example/");
+        let id = bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
+        deleted.push((id, url));
+    }
+    bench.endpoint(good, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
+    let sender = bench.start();
+    // The first success proves an endpoint.
+    bench.place().await;
+    for url in deleted.iter().map(|(_, url)| url.as_str()).chain([good]) {
+        bench.until_complete(url, Duration::from_secs(5)).await;
+    }
+    for (_, url) in &deleted {
+        bench.endpoints.script(url, always(14_000, Answer::Status(200)));
+    }
+    for _ in 0..EACH {
+        bench.place().await;
+    }
+    let is_full = || deleted.iter().all(|(_, url)| bench.endpoints.calls(url).len() >= EACH + 2);
+    bench.until(PROMPT, "requests to all slow endpoints", is_full).await;
+    let (now, visits) = (bench.clock.now(), bench.calls("webhook_changes"));
+    for (id, _) in deleted {
+        bench.change(id, false, |endpoint| endpoint.delete(now)).await;
+    }
+    let are_known = || bench.calls("webhook_changes") >= visits + 2;
+    bench.until(Duration::from_secs(5), "two visits", are_known).await;
+    bench.place().await;
+    bench.until_complete(good, Duration::from_secs(30)).await;
+    assert_eq!(bench.endpoints.most_active(), MAX_IN_FLIGHT);
+    sender.abort();
+}
