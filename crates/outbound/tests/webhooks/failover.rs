@@ -8,7 +8,7 @@ use std::{
 
 use dabba_domain::{OrderId, WebhookEndpointId};
 use dabba_engine::Clock as _;
-use dabba_outbound::webhooks::limits::{LEASE, OWN_WINDOW};
+use dabba_outbound::webhooks::limits::{CHECKPOINT_INTERVAL, LEASE, PAGE};
 use dabba_store::{
     Checkpoint, ConsumerName, DisabledReason, FeedPlace, FeedPosition, LeaseRequest, LeaseTaken,
     StoredPosition, WebhookEndpoint,
@@ -77,9 +77,12 @@ async fn a_session_ends_if_the_database_lacks_events_that_it_has_read() {
     until_saved(&bench, |stored, end| stored == end).await;
     let standby = bench.standby();
     let before = shared(&bench).await;
+    // The session has something to store when the primary dies.
+    let failed = bench.probe.trap("checkpoint_feed", Moment::Before, Fault::Fails);
     let lost = [bench.place().await, bench.place().await];
     bench.until_complete(URL, SOON).await;
-    // A read is under way while the primary dies.
+    timeout(SOON, failed.notified()).await.unwrap();
+    // A read is under way while the primary dies, until a checkpoint is due.
     let released = Arc::<Notify>::default();
     let sprung = bench.probe.trap("feed", Moment::Before, Fault::Waits(Arc::clone(&released)));
     bench.probe.trap("feed", Moment::After, Fault::Fails);
@@ -90,6 +93,7 @@ async fn a_session_ends_if_the_database_lacks_events_that_it_has_read() {
     bench.place().await;
     let checkpoints = bench.calls("checkpoint_feed");
     let ended = bench.probe.trap("take_feed_lease", Moment::Before, Fault::Waits(Arc::clone(&released)));
+    bench.pass(2 * CHECKPOINT_INTERVAL).await;
     released.notify_one();
     timeout(SOON, ended.notified()).await.expect("the session should end");
     assert_eq!(bench.calls("checkpoint_feed"), checkpoints);
@@ -113,9 +117,9 @@ async fn a_session_ends_if_the_database_lacks_events_that_an_endpoint_has_read()
     let sender = bench.start();
     until_saved(&bench, |_, _| true).await;
     let standby = bench.standby();
-    // More than the endpoint reads ahead, so that it stays behind. Each order has two events.
+    // More than one page, so that the shared reader does not reach the end. Each order has two events.
     let mut lost = Vec::new();
-    for _ in 0..OWN_WINDOW {
+    for _ in 0..=PAGE / 2 {
         lost.push(bench.place().await);
     }
     enable(&bench, id).await;
