@@ -86,30 +86,27 @@ const FIND_OWN_POSITIONS: &str = concat!(
 );
 
 macro_rules! set_positions {
-    ($known:literal) => {
-        concat!(
-            "INSERT INTO feed_consumers \
-                 (group_name, consumer, incarnation, transaction_number, sequence, known, updated_at_ns) \
-             SELECT $1, consumer, incarnation, transaction_number, sequence, $6::bigint, $7::bigint \
-             FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
-                 AS given (consumer, incarnation, transaction_number, sequence) \
-             ON CONFLICT (group_name, consumer) DO UPDATE SET incarnation = excluded.incarnation, \
-                 transaction_number = excluded.transaction_number, sequence = excluded.sequence, known = ",
-            $known,
-            ", updated_at_ns = excluded.updated_at_ns"
-        )
+    () => {
+        "INSERT INTO feed_consumers \
+             (group_name, consumer, incarnation, transaction_number, sequence, known, updated_at_ns) \
+         SELECT $1, consumer, incarnation, transaction_number, sequence, $6::bigint, $7::bigint \
+         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
+             AS given (consumer, incarnation, transaction_number, sequence) \
+         ON CONFLICT (group_name, consumer) DO UPDATE SET incarnation = excluded.incarnation, \
+             transaction_number = excluded.transaction_number, sequence = excluded.sequence, \
+             known = greatest(feed_consumers.known, excluded.known), updated_at_ns = excluded.updated_at_ns"
     };
 }
 
 /// Never goes back under the same incarnation.
 const ADVANCE: &str = concat!(
-    set_positions!("greatest(feed_consumers.known, excluded.known)"),
+    set_positions!(),
     " WHERE feed_consumers.incarnation <> excluded.incarnation \
         OR (feed_consumers.transaction_number, feed_consumers.sequence) \
             <= (excluded.transaction_number, excluded.sequence)"
 );
 
-const REWIND: &str = set_positions!("excluded.known");
+const REWIND: &str = set_positions!();
 
 /// Removes the positions of consumers that are not after the position of their group.
 const JOIN: &str = "\
@@ -290,7 +287,8 @@ async fn write_positions(
 ) -> Result<(), Failure> {
     let now_ns = exact_nanoseconds(now)?;
     if let Some((place, known)) = checkpoint.shared {
-        set_positions(connection, ADVANCE, group, &[(SHARED, place)], known, now_ns).await?;
+        let sql = if checkpoint.is_shared_rewound { REWIND } else { ADVANCE };
+        set_positions(connection, sql, group, &[(SHARED, place)], known, now_ns).await?;
     }
     set_positions(connection, ADVANCE, group, &checkpoint.advanced, 0, now_ns).await?;
     set_positions(connection, REWIND, group, &checkpoint.rewound, 0, now_ns).await?;

@@ -53,28 +53,25 @@ pub(crate) const FIND_OWN_POSITIONS: &str = concat!(
 );
 
 macro_rules! set_position {
-    ($known:literal) => {
-        concat!(
-            "INSERT INTO feed_consumers \
-                 (group_name, consumer, incarnation, transaction_number, sequence, known, updated_at_ns) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
-             ON CONFLICT (group_name, consumer) DO UPDATE SET incarnation = excluded.incarnation, \
-                 transaction_number = excluded.transaction_number, sequence = excluded.sequence, known = ",
-            $known,
-            ", updated_at_ns = excluded.updated_at_ns"
-        )
+    () => {
+        "INSERT INTO feed_consumers \
+             (group_name, consumer, incarnation, transaction_number, sequence, known, updated_at_ns) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         ON CONFLICT (group_name, consumer) DO UPDATE SET incarnation = excluded.incarnation, \
+             transaction_number = excluded.transaction_number, sequence = excluded.sequence, \
+             known = max(feed_consumers.known, excluded.known), updated_at_ns = excluded.updated_at_ns"
     };
 }
 
 /// Never goes back under the same incarnation.
 pub(crate) const ADVANCE: &str = concat!(
-    set_position!("max(feed_consumers.known, excluded.known)"),
+    set_position!(),
     " WHERE feed_consumers.incarnation <> excluded.incarnation \
         OR (feed_consumers.transaction_number, feed_consumers.sequence) \
             <= (excluded.transaction_number, excluded.sequence)"
 );
 
-pub(crate) const REWIND: &str = set_position!("excluded.known");
+pub(crate) const REWIND: &str = set_position!();
 
 /// Removes the position of a consumer that is not after the position of its group.
 pub(crate) const JOIN: &str = "\
@@ -243,7 +240,7 @@ fn write_positions(
         Ok(())
     };
     if let Some((place, known)) = checkpoint.shared {
-        set(ADVANCE, SHARED, place, known)?;
+        set(if checkpoint.is_shared_rewound { REWIND } else { ADVANCE }, SHARED, place, known)?;
     }
     for (consumer, place) in &checkpoint.advanced {
         set(ADVANCE, consumer.as_str(), *place, 0)?;

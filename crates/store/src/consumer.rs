@@ -233,10 +233,13 @@ pub struct Checkpoint {
     /// New position of the group, and the revision of the list of consumers that it takes into account. Neither goes
     /// back: with a lower position under the same incarnation, both stay.
     pub shared: Option<(FeedPlace, WebhookRevision)>,
+    /// Whether the position in `shared` is set whatever it was, because the stored one is after the end of the feed. The
+    /// revision does not go back then either.
+    pub is_shared_rewound: bool,
     /// Own positions of consumers that are behind, which are created or advanced. A lower position under the same
     /// incarnation leaves the consumer's position unchanged.
     pub advanced: Vec<(ConsumerName, FeedPlace)>,
-    /// Own positions that are set whatever they were, for a replay.
+    /// Own positions that are set whatever they were: for a replay, or because the stored one is after the end of the feed.
     pub rewound: Vec<(ConsumerName, FeedPlace)>,
     /// Consumers that have caught up: their own positions are removed. A position that is still after the group's
     /// position, as this checkpoint leaves it, stays.

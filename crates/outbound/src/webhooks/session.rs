@@ -67,6 +67,8 @@ pub(super) struct Session {
     /// Whether the database lacks events that the session has read.
     is_restored: bool,
     shared: Window,
+    /// Whether the next checkpoint sets the shared position, whatever it was.
+    is_shared_rewound: bool,
     saved_shared: Option<(FeedPlace, WebhookRevision)>,
     /// Work on the directory that is under way: at most one task.
     visits: JoinSet<Visit>,
@@ -199,17 +201,30 @@ pub(super) async fn limited<T>(
     timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
 }
 
+/// The position at which a session resumes.
+#[derive(Clone, Copy)]
+struct Resumed {
+    place: FeedPlace,
+    /// Whether the stored position is after `place`. The next checkpoint then sets it back: the next session would
+    /// otherwise skip the events up to the end that it finds.
+    is_rewound: bool,
+}
+
 /// Returns a stored position, or the end of the feed if the position is after it: then the database was replaced by one
 /// without some events that were delivered, and nothing states which events replaced them.
-fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> FeedPlace {
+fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> Resumed {
     if stored.position <= end.position {
-        return stored;
+        return Resumed { place: stored, is_rewound: false };
     }
     tracing::error!(
         shard,
         "a position of the webhooks is after the last event, so the database lacks events that were delivered; replay \
          the webhook endpoints since the time of the failover"
     );
+    Resumed { place: end_of(end), is_rewound: true }
+}
+
+const fn end_of(end: FeedEnd) -> FeedPlace {
     FeedPlace { incarnation: end.incarnation, position: end.position }
 }
 
@@ -233,7 +248,7 @@ impl Session {
         let stored = limited(ports.store.feed_position(place.shard, group, None)).await?;
         let end = limited(ports.store.feed_end(place.shard)).await?;
         let (shared, known) = stored.as_ref().map_or_else(
-            || (FeedPlace { incarnation: end.incarnation, position: end.position }, 0),
+            || (Resumed { place: end_of(end), is_rewound: false }, 0),
             |stored| (not_after_end(stored.place, end, &place.name), stored.known),
         );
         let mut session = Self {
@@ -245,7 +260,8 @@ impl Session {
             end,
             is_doubtful: false,
             is_restored: false,
-            shared: Window::new(shared),
+            shared: Window::new(shared.place),
+            is_shared_rewound: shared.is_rewound,
             saved_shared: stored.map(|stored| (stored.place, stored.known)),
             visits: JoinSet::new(),
             visited_at: Instant::now(),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -87,6 +87,8 @@ pub(crate) struct Probe {
     refused: AtomicUsize,
     /// Number of due failures in the first answer that had any.
     first_due: AtomicUsize,
+    /// The store that has taken over.
+    standby: OnceLock<Arc<dyn Store>>,
 }
 
 /// A fault in the next call of a method.
@@ -130,6 +132,11 @@ impl Probe {
     /// Removes all faults that have not happened.
     pub(crate) fn clear(&self) {
         self.traps.lock().unwrap().clear();
+    }
+
+    /// Lets a standby take over: all further calls go to it.
+    pub(crate) fn fail_over(&self, standby: Arc<dyn Store>) {
+        assert!(self.standby.set(standby).is_ok(), "a standby has taken over before");
     }
 
     pub(crate) fn refused(&self) -> usize {
@@ -176,7 +183,7 @@ struct Still(Arc<dyn Store>, Arc<Probe>);
 #[async_trait]
 impl StoreLayer for Still {
     fn inner(&self) -> &dyn Store {
-        &*self.0
+        &**self.1.standby.get().unwrap_or(&self.0)
     }
 
     async fn checkpoint_feed(
@@ -254,13 +261,19 @@ impl OrderRenderer for Renderer {
     }
 }
 
+/// Name of the file of an embedded store.
+const DATABASE: &str = "dabba.db";
+
 /// Returns a new embedded store, with its directory.
 fn embedded() -> (tempfile::TempDir, Arc<dyn Store>) {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("dabba.db");
-    SqliteStore::migrate(&path).unwrap();
-    let store = SqliteStore::open(&path, &SqliteOptions::default()).unwrap();
-    (directory, Arc::new(store))
+    SqliteStore::migrate(&directory.path().join(DATABASE)).unwrap();
+    let store = open(&directory);
+    (directory, store)
+}
+
+fn open(directory: &tempfile::TempDir) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(&directory.path().join(DATABASE), &SqliteOptions::default()).unwrap())
 }
 
 /// Returns a store of two shards: `north` with the lower half of the buckets, and `south`.
@@ -288,20 +301,20 @@ pub(crate) struct Bench {
     pub(crate) supervisor: Arc<Supervisor>,
     keys: Arc<SecretKeys>,
     senders: u64,
-    _directories: Vec<tempfile::TempDir>,
+    directories: Vec<tempfile::TempDir>,
 }
 
 impl Bench {
     pub(crate) fn new(seed: u64) -> Self {
         let (directory, store) = embedded();
-        Self { _directories: vec![directory], ..Self::on(store, seed) }
+        Self { directories: vec![directory], ..Self::on(store, seed) }
     }
 
     /// Returns a bench on two shards: `north` with the lower half of the buckets, and `south`.
     pub(crate) fn with_two_shards(seed: u64) -> Self {
         let ((north_directory, north), (south_directory, south)) = (embedded(), embedded());
         let store = two_shards(north, south);
-        Self { _directories: vec![north_directory, south_directory], ..Self::on(store, seed) }
+        Self { directories: vec![north_directory, south_directory], ..Self::on(store, seed) }
     }
 
     /// Returns a bench on a store.
@@ -327,8 +340,20 @@ impl Bench {
             supervisor: Arc::new(Supervisor::new(Arc::new(|| 7))),
             keys: Arc::new(SecretKeys::parse(&"ab".repeat(32)).unwrap()),
             senders: 0,
-            _directories: Vec::new(),
+            directories: Vec::new(),
         }
+    }
+
+    /// Returns a standby with the content that the embedded store has now. A standby has the incarnation of its primary,
+    /// unlike a backup.
+    pub(crate) fn standby(&mut self) -> Arc<dyn Store> {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join(DATABASE);
+        let primary = rusqlite::Connection::open(self.directories[0].path().join(DATABASE)).unwrap();
+        primary.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+        let standby = open(&directory);
+        self.directories.push(directory);
+        standby
     }
 
     /// Returns how often a method of the store was called.

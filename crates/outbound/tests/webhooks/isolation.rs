@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dabba_engine::Clock as _;
+use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_store::AttemptOutcome;
 
 use crate::{
@@ -375,5 +377,71 @@ async fn a_panic_in_a_request_is_retried() {
         AttemptOutcome::Delivered { .. } => None,
     });
     assert_eq!(failed.collect::<Vec<_>>(), ["the request could not be made"]);
+    sender.abort();
+}
+
+/// Proves that the requests to deleted endpoints keep their places until they end: endpoints without a success share half
+/// of the requests in flight also if others are deleted meanwhile.
+#[tokio::test(start_paused = true)]
+async fn deleted_endpoints_keep_their_places_until_their_requests_end() {
+    const SHARE: usize = MAX_IN_FLIGHT / 2;
+    let mut bench = Bench::new(49);
+    let sender = bench.start();
+    for round in 0..2 {
+        let mut endpoints = Vec::new();
+        for number in 0..SHARE {
+            let url = format!("https://slow-{round}-{number}.example/");
+            endpoints.push((bench.endpoint(&url, always(14_000, Answer::Status(200)), |_| {}).await, url));
+        }
+        bench.place().await;
+        let has_request = |(_, url): &(_, String)| !bench.endpoints.calls(url).is_empty();
+        let are_all_sent = || endpoints.iter().all(has_request);
+        bench.until(Duration::from_secs(60), "a request to each endpoint", are_all_sent).await;
+        let now = bench.clock.now();
+        for (id, _) in endpoints {
+            bench.change(id, false, |endpoint| endpoint.delete(now)).await;
+        }
+    }
+    assert_eq!(bench.endpoints.most_active(), SHARE);
+    sender.abort();
+}
+
+/// Proves the same for the limit of all requests in flight: an endpoint that stays waits for the requests to the deleted
+/// ones.
+#[tokio::test(start_paused = true)]
+async fn deleted_endpoints_do_not_raise_the_limit_of_requests() {
+    const EACH: usize = 64;
+    let mut bench = Bench::new(50);
+    let good = "https://good.example/";
+    let mut deleted = Vec::new();
+    for number in 0..MAX_IN_FLIGHT / EACH {
+        let url = format!("https://slow-{number}.example/");
+        let id = bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
+        deleted.push((id, url));
+    }
+    bench.endpoint(good, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
+    let sender = bench.start();
+    // The first success proves an endpoint.
+    bench.place().await;
+    for url in deleted.iter().map(|(_, url)| url.as_str()).chain([good]) {
+        bench.until_complete(url, Duration::from_secs(5)).await;
+    }
+    for (_, url) in &deleted {
+        bench.endpoints.script(url, always(14_000, Answer::Status(200)));
+    }
+    for _ in 0..EACH {
+        bench.place().await;
+    }
+    let is_full = || deleted.iter().all(|(_, url)| bench.endpoints.calls(url).len() >= EACH + 2);
+    bench.until(PROMPT, "requests to all slow endpoints", is_full).await;
+    let (now, visits) = (bench.clock.now(), bench.calls("webhook_changes"));
+    for (id, _) in deleted {
+        bench.change(id, false, |endpoint| endpoint.delete(now)).await;
+    }
+    let are_known = || bench.calls("webhook_changes") >= visits + 2;
+    bench.until(Duration::from_secs(5), "two visits", are_known).await;
+    bench.place().await;
+    bench.until_complete(good, Duration::from_secs(30)).await;
+    assert_eq!(bench.endpoints.most_active(), MAX_IN_FLIGHT);
     sender.abort();
 }

@@ -5,6 +5,7 @@
 mod bench;
 mod changes;
 mod crashes;
+mod failover;
 mod isolation;
 mod lifecycle;
 mod messages;

@@ -57,6 +57,8 @@ struct State {
     /// Orders with a request in flight, per endpoint.
     active: HashSet<(String, String)>,
     overlaps: Vec<(String, String)>,
+    /// Maximum number of entries of `active` so far.
+    most_active: usize,
 }
 
 /// The endpoints.
@@ -109,6 +111,11 @@ impl Endpoints {
         self.0.lock().unwrap().overlaps.clone()
     }
 
+    /// Returns the maximum number of pairs of endpoint and order with a request in flight so far.
+    pub(crate) fn most_active(&self) -> usize {
+        self.0.lock().unwrap().most_active
+    }
+
     fn begin(&self, request: &EgressRequest) -> (Call, Arc<Script>, Active<'_>) {
         let mut state = self.0.lock().unwrap();
         let url = request.url.as_str().to_owned();
@@ -125,6 +132,7 @@ impl Endpoints {
                 state.overlaps.push(key.clone());
             }
         }
+        state.most_active = state.most_active.max(state.active.len());
         let script = state.scripts.get(&url).cloned().unwrap_or_else(|| Arc::new(healthy()));
         drop(state);
         (call, script, Active(self, keys))

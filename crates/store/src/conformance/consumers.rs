@@ -167,7 +167,7 @@ pub async fn a_checkpoint_of_a_stale_holder_is_refused(store: Arc<dyn Store>) {
     assert!(held_until(&store, shard, now).await > before + LEASE / 2);
 }
 
-/// Neither the position of a group nor that of a consumer goes back, except by a replay or under another incarnation.
+/// Neither the position of a group nor that of a consumer goes back, except by a rewind or under another incarnation.
 /// The same checkpoint twice is the same as once.
 pub async fn a_checkpoint_never_goes_back(store: Arc<dyn Store>) {
     let (mut world, shard) = (World::new(604), last_shard(&store));
@@ -194,6 +194,10 @@ pub async fn a_checkpoint_never_goes_back(store: Arc<dyn Store>) {
     let replay = Checkpoint { rewound: vec![(name("behind"), place(2, 2))], ..Checkpoint::default() };
     assert!(write(&store, &lease, &replay, later).await);
     assert_eq!(own(&store).await, [("behind".to_owned(), place(2, 2))]);
+    let failed_over = Checkpoint { is_shared_rewound: true, ..at(place(3, 3), 5, place(2, 2)) };
+    assert!(write(&store, &lease, &failed_over, later).await);
+    let stored = shared(&store).await.unwrap();
+    assert_eq!((stored.place, stored.known), (place(3, 3), 6));
     let restored = FeedPlace { incarnation: Incarnation::new(1), position: place(4, 4).position };
     assert!(write(&store, &lease, &at(restored, 6, restored), later).await);
     assert_eq!((shared(&store).await.unwrap().place, own(&store).await[0].1), (restored, restored));

@@ -36,9 +36,9 @@ impl Session {
         if !self.wants_page || self.is_reading_page || self.is_doubtful || self.is_restored {
             return;
         }
-        let now = self.now();
+        let (now, mut room) = (self.now(), self.catch_up_room());
         for id in rotated(&self.behind, self.turns.read) {
-            if self.backlog() + OWN_WINDOW > MAX_CATCH_UP_BACKLOG {
+            if room < OWN_WINDOW {
                 break;
             }
             // A page for an endpoint before it may have been for this one, too.
@@ -59,7 +59,7 @@ impl Session {
                 return;
             }
             let read = reading.await;
-            self.end_page(read).await;
+            self.take_page(read, &mut room).await;
             if self.is_doubtful || self.is_restored {
                 return;
             }
@@ -73,9 +73,11 @@ impl Session {
         (!self.index.is_empty()).then(|| self.shared.read_to())
     }
 
-    /// Returns the number of queued deliveries of the endpoints that are behind.
-    fn backlog(&self) -> usize {
-        self.behind.iter().filter_map(|id| self.targets.get(id)).map(Target::queued).sum()
+    /// Returns how many further deliveries the endpoints that are behind may queue. Counts the queued ones, so a turn calls
+    /// this once, and the pages of the turn reduce the result.
+    fn catch_up_room(&self) -> usize {
+        let queued = self.behind.iter().filter_map(|id| self.targets.get(id)).map(Target::queued).sum();
+        MAX_CATCH_UP_BACKLOG.saturating_sub(queued)
     }
 
     /// Returns whether an endpoint that is behind can take further events now.
@@ -100,13 +102,19 @@ impl Session {
         has_reached
     }
 
-    /// Queues the events of a page, up to the shared reader, for the endpoint for which it was read, and for all others that
-    /// are behind with positions within the page: endpoints that were created together, or that failed together, would
-    /// all read the same events. Enrolls those that reach the shared reader.
+    /// Processes a page that was read in a task of its own.
     pub(super) async fn end_page(&mut self, read: PageRead) {
         self.is_reading_page = false;
+        let mut room = self.catch_up_room();
+        self.take_page(read, &mut room).await;
+    }
+
+    /// Queues the events of a page, up to the shared reader, for the endpoint for which it was read, and for all others that
+    /// are behind with positions within the page: endpoints that were created together, or that failed together, would
+    /// all read the same events. Enrolls those that reach the shared reader. Reduces `room` by the number of deliveries.
+    async fn take_page(&mut self, read: PageRead, room: &mut usize) {
         let queued = match read.page {
-            Ok(page) => self.queue_page(read.id, read.from, read.limit, page).await,
+            Ok(page) => self.queue_page(read.id, read.from, read.limit, page, room).await,
             Err(error) => Err(error),
         };
         if let Err(error) = queued {
@@ -121,6 +129,7 @@ impl Session {
         from: FeedPosition,
         limit_before: Option<FeedPosition>,
         page: FeedPage,
+        room: &mut usize,
     ) -> Result<(), StoreError> {
         let is_in_place = self.behind.contains(&id) && self.own_position(id) == Some(from);
         if !self.is_of_incarnation(&page) || !is_in_place {
@@ -137,7 +146,6 @@ impl Session {
             None => is_whole.then(|| self.shared.read_to().max(last)),
         };
         let to = reached.unwrap_or(last);
-        let mut room = MAX_CATCH_UP_BACKLOG.saturating_sub(self.backlog());
         let now = self.now();
         let mut readers = self.readers(id, from, to, now);
         let receivers: Vec<_> =
@@ -155,9 +163,9 @@ impl Session {
                     continue;
                 }
                 let own = self.targets.get_mut(&id).and_then(|target| target.own.as_mut());
-                match own.filter(|own| own.window.len() < OWN_WINDOW && room > 0) {
+                match own.filter(|own| own.window.len() < OWN_WINDOW && *room > 0) {
                     Some(own) => {
-                        room -= 1;
+                        *room -= 1;
                         let number = own.window.push(position, event.at, 1);
                         self.queue(id, Queued { event: Arc::clone(&event), source: Source::Own(number) });
                     }

@@ -13,7 +13,7 @@ use dabba_store::{
 
 use tokio::time::Instant;
 
-use super::{Disabling, Session, limited, not_after_end, rotated};
+use super::{Disabling, Resumed, Session, limited, not_after_end, rotated};
 use crate::webhooks::{
     endpoint::Endpoint,
     limits::{CHANGES_PER_READ, FORGET_STEP, ROWS_PER_READ, STEPS_PER_TURN, STEPS_TIME},
@@ -61,7 +61,7 @@ impl Session {
     }
 
     /// Reads all endpoints.
-    async fn read_all(&mut self, own: &BTreeMap<ConsumerName, FeedPlace>) -> Result<(), StoreError> {
+    async fn read_all(&mut self, own: &BTreeMap<ConsumerName, Resumed>) -> Result<(), StoreError> {
         let applied = self.applied;
         let mut after = 0;
         loop {
@@ -83,7 +83,7 @@ impl Session {
         &mut self,
         changes: Vec<WebhookChange>,
         applied: WebhookRevision,
-        own: &BTreeMap<ConsumerName, FeedPlace>,
+        own: &BTreeMap<ConsumerName, Resumed>,
     ) -> Result<(), StoreError> {
         let is_new = |unknown: &BTreeMap<WebhookEndpointId, WebhookRevision>, change: &WebhookChange| {
             let positioned = change.endpoint.as_ref().map_or(0, |endpoint| endpoint.positioned);
@@ -104,7 +104,7 @@ impl Session {
         &mut self,
         change: WebhookChange,
         applied: WebhookRevision,
-        stored: Option<FeedPlace>,
+        stored: Option<Resumed>,
         end: Option<FeedEnd>,
     ) {
         let WebhookChange { id, revision, endpoint } = change;
@@ -166,13 +166,13 @@ impl Session {
         if start.is_some() {
             target.end_pause();
         }
-        let saved = target.own.as_ref().map_or(stored, |own| own.saved);
+        let saved = target.own.as_ref().map_or(stored.map(|stored| stored.place), |own| own.saved);
         if let Some(place) = start {
             let place = place.unwrap_or_else(|stand_in| stand_in);
             target.own = Some(Own { is_rewound: true, ..Own::new(place, saved) });
             target.has_failures = has_past;
-        } else if !is_known && let Some(place) = stored {
-            target.own = Some(Own::new(place, saved));
+        } else if !is_known && let Some(stored) = stored {
+            target.own = Some(resumed(stored));
         }
         // Also an endpoint that its owner has disabled gets this reason: the owner has to replay before enabling it.
         if let Some(lost) = lost.filter(|_| !is_recorded) {
@@ -200,13 +200,12 @@ impl Session {
         id: WebhookEndpointId,
         revision: WebhookRevision,
         applied: WebhookRevision,
-        stored: Option<FeedPlace>,
+        stored: Option<Resumed>,
     ) {
         match self.targets.entry(id) {
             Entry::Occupied(_) => self.detach(id),
             Entry::Vacant(entry) if stored.is_some() || revision <= applied => {
-                let own = stored.map(|place| Own::new(place, Some(place)));
-                entry.insert(Target::new(false, own));
+                entry.insert(Target::new(false, stored.map(resumed)));
                 self.place_target(id);
             }
             // Only a version that decodes the endpoint knows where it begins.
@@ -296,6 +295,11 @@ impl Session {
             self.forgetting.values().chain(self.unknown.values()).copied().chain(reviving).chain(lost);
         pending.map(|revision| revision - 1).min().map_or(self.applied, |least| least.min(self.applied))
     }
+}
+
+/// Returns an own position at which a session resumes.
+fn resumed(Resumed { place, is_rewound }: Resumed) -> Own {
+    Own { is_rewound, ..Own::new(place, Some(place)) }
 }
 
 /// Replaces the settings of an endpoint.

@@ -37,6 +37,7 @@ impl Session {
         }
         self.extended_at = started_at;
         self.saved_shared = Some(shared);
+        self.is_shared_rewound = false;
         self.journal.written();
         for id in joined {
             if let Some(target) = self.targets.get_mut(&id) {
@@ -110,7 +111,9 @@ impl Session {
         for (id, target) in &self.targets {
             let Some(own) = &target.own else { continue };
             let (name, place) = (ConsumerName::from(*id), own.window.decided());
-            let has_joined = target.enrolled_from.is_some()
+            // The stored position may be after the end of the feed, and would stay.
+            let has_joined = !own.is_rewound
+                && target.enrolled_from.is_some()
                 && own.window.len() == 0
                 && place.position <= shared.0.position
                 && joined.len() < Checkpoint::MAX_ENTRIES;
@@ -131,6 +134,7 @@ impl Session {
         }
         if let Some(last) = checkpoints.last_mut() {
             last.shared = Some(shared);
+            last.is_shared_rewound = self.is_shared_rewound;
             last.joined = joined.iter().map(|id| ConsumerName::from(*id)).collect();
         }
         (checkpoints, joined)
@@ -142,7 +146,7 @@ impl Session {
         let state = SessionState {
             lag_events: self.shared.len(),
             lag: self.lag(),
-            in_flight: self.flights.len(),
+            in_flight: self.tasks.len(),
             open_breakers: targets.clone().filter(|target| target.breaker.is_open()).count(),
             behind: targets.clone().filter(|target| target.is_behind()).count(),
             disabled: targets.clone().filter(|target| target.receiving().is_none()).count(),

@@ -79,7 +79,7 @@ impl Session {
         loop {
             let mut has_started = false;
             for id in rotated(&self.ready, self.turns.send) {
-                if self.flights.len() >= self.place.max_in_flight {
+                if self.tasks.len() >= self.place.max_in_flight {
                     return;
                 }
                 let is_slow = self.targets.get(&id).is_some_and(|target| target.is_slow || !target.is_proven);
@@ -103,9 +103,10 @@ impl Session {
         }
     }
 
-    /// Returns the number of requests in flight to slow endpoints. An endpoint is slow as soon as a request takes long.
+    /// Returns the number of requests in flight to slow endpoints. An endpoint is slow as soon as a request takes long. The
+    /// requests to deleted endpoints count as slow: they have no effect, and take their places until they end.
     fn slow_in_flight(&mut self) -> usize {
-        let mut slow = 0;
+        let mut slow = self.tasks.len().saturating_sub(self.flights.len());
         for flight in self.flights.values() {
             let Some(target) = self.targets.get_mut(&flight.endpoint) else { continue };
             target.is_slow |= flight.started_at.elapsed() >= SLOW_AFTER && flight.is_to_url_of(target);
