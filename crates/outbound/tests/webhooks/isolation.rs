@@ -396,7 +396,7 @@ async fn deleted_endpoints_keep_their_places_until_their_requests_end() {
         bench.place().await;
         let has_request = |(_, url): &(_, String)| !bench.endpoints.calls(url).is_empty();
         let are_all_sent = || endpoints.iter().all(has_request);
-        bench.until(Duration::from_secs(60), "a request to each endpoint", are_all_sent).await;
+        bench.until(Duration::from_mins(1), "a request to each endpoint", are_all_sent).await;
         let now = bench.clock.now();
         for (id, _) in endpoints {
             bench.change(id, false, |endpoint| endpoint.delete(now)).await;

@@ -166,7 +166,7 @@ impl Change {
             Self::Deleted => endpoint.delete(now),
             Self::Wider => endpoint.settings.types.clear(),
             Self::Narrower => endpoint.settings.types = vec![narrow.to_owned()],
-            Self::Url => endpoint.settings.url = NEW.to_owned(),
+            Self::Url => NEW.clone_into(&mut endpoint.settings.url),
         };
         bench.change(id, false, change).await;
         changes_are_known(bench).await;
