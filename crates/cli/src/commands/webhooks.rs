@@ -14,14 +14,9 @@ use self::{
     text::{attempt_text, endpoint_text, failure_text, text_of, whole_endpoint_text},
 };
 use crate::{
-    commands::{
-        block_on,
-        keys::time,
-        remote::{DEFAULT_SERVER, TokenArguments, server_url},
-    },
+    commands::{block_on, keys::time, remote::RequiredServerArguments},
     failure::Failure,
     output,
-    settings::WebUrl,
 };
 
 /// Members of every endpoint in the API's responses, from which the command recognizes one.
@@ -108,11 +103,8 @@ struct PlaceArguments {
     /// Prints JSON, one object in each line.
     #[arg(long)]
     json: bool,
-    /// URL of the running server.
-    #[arg(long, value_name = "URL", value_parser = server_url, default_value = DEFAULT_SERVER)]
-    server: WebUrl,
     #[command(flatten)]
-    token: TokenArguments,
+    server: RequiredServerArguments,
 }
 
 /// An endpoint at a server.
@@ -319,7 +311,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 impl BeginArguments {
     /// Returns the body of the request.
-    fn body(self) -> Result<Value, Failure> {
+    fn body(&self) -> Result<Value, Failure> {
         if self.after.is_none() && self.since.is_none() {
             return Err(Failure::new(
                 "--since or --after is required: give --since TIME, such as --since 2027-01-31T00:00:00Z, or \
@@ -327,7 +319,7 @@ impl BeginArguments {
             ));
         }
         Ok(Value::Object(members([
-            ("after", self.after.map(|cursor| json!(cursor))),
+            ("after", self.after.as_ref().map(|cursor| json!(cursor))),
             ("since", self.since.map(|time| json!(time))),
         ])))
     }
@@ -341,7 +333,7 @@ impl PlaceArguments {
         url: &'static str,
         call: impl FnOnce(&Client) -> Call,
     ) -> Result<ClientResponse, Failure> {
-        let client = self.token.client(&self.server)?;
+        let client = self.server.client()?;
         block_on(async { call(&client).send().await.map_err(refused(what, url)) })
     }
 
@@ -353,7 +345,7 @@ impl PlaceArguments {
         text: fn(&Value) -> String,
         none: &str,
     ) -> Result<(), Failure> {
-        let client = self.token.client(&self.server)?;
+        let client = self.server.client()?;
         block_on(async {
             let (mut next, mut is_empty) = (path.trim_end_matches(['?', '&']).to_owned(), true);
             loop {
