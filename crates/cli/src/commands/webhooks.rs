@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 
 use self::{
     refusal::refused,
-    text::{attempt_text, endpoint_text, failure_text, text_of, whole_endpoint_text},
+    text::{
+        attempt_text, enabled_text, endpoint_text, failure_text, replayed_text, text_of, whole_endpoint_text,
+    },
 };
 use crate::{
     commands::{block_on, keys::time, remote::RequiredServerArguments},
@@ -288,11 +290,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Enable { place } => {
             let endpoint = place.post("/enable", None, &ENDPOINT)?;
-            output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
+            output::either(place.place.json, &endpoint, enabled_text(&endpoint))
         }
         Command::Replay(ReplayArguments { begin, place }) => {
             let endpoint = place.post("/replay", Some(&begin.body()?), &ENDPOINT)?;
-            output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
+            output::either(place.place.json, &endpoint, replayed_text(&endpoint, &begin.in_words()))
         }
         Command::RotateSecret { overlap_seconds, place } => {
             let body = members([("overlap_seconds", overlap_seconds.map(|seconds| json!(seconds)))]);
@@ -322,6 +324,15 @@ impl BeginArguments {
             ("after", self.after.as_ref().map(|cursor| json!(cursor))),
             ("since", self.since.map(|time| json!(time))),
         ])))
+    }
+
+    /// Returns where the replay begins, in words.
+    fn in_words(&self) -> String {
+        match (&self.after, self.since) {
+            (Some(cursor), _) => format!("after the cursor {cursor}"),
+            (None, Some(time)) => format!("since {time}"),
+            (None, None) => String::new(),
+        }
     }
 }
 

@@ -77,7 +77,11 @@ fn endpoints_are_managed_at_the_command_line() {
     assert_eq!(disabled["enabled"], false);
     assert_eq!(disabled["types"], serde_json::json!(["accepted"]));
     webhooks(&server, &["change", id, "--batch", "1"]);
-    assert!(webhooks(&server, &["enable", id]).contains("  enabled  "));
+    let waits = webhooks(&server, &["replay", id, "--since", "2026-01-01T00:00:00Z"]);
+    assert!(waits.contains(&format!("as soon as `dabba webhooks enable {id}` enables it")), "{waits}");
+    let enabled = webhooks(&server, &["enable", id]);
+    let done = format!("{id} is enabled: it receives the events since it was disabled");
+    assert!(enabled.starts_with(&done) && enabled.contains("  enabled  "), "{enabled}");
 
     let rotated = webhooks(&server, &["rotate-secret", id, "--overlap-seconds", "60"]);
     assert!(rotated.starts_with("whsec_") && rotated.trim() != secret, "{rotated}");
@@ -85,7 +89,8 @@ fn endpoints_are_managed_at_the_command_line() {
     webhooks(&server, &["test", id]);
     receiver.wait_for("both secrets sign", |received| two(&received.headers["webhook-signature"]));
     let replayed = webhooks(&server, &["replay", id, "--since", "2026-01-01T00:00:00Z"]);
-    assert!(replayed.contains("  enabled  "), "{replayed}");
+    let done = format!("{id} receives the events since 2026-01-01T00:00:00Z again; ");
+    assert!(replayed.starts_with(&done) && replayed.contains("  enabled  "), "{replayed}");
     assert!(webhooks(&server, &["enable", id]).contains("  enabled  "));
     assert_eq!(webhooks(&server, &["delete", id]), format!("{id} is deleted\n"));
     assert_eq!(webhooks(&server, &["list", "--json"]), "");
