@@ -4,6 +4,9 @@ usage: consumer.py URL FILE [--stream NAME] [--credentials FILE] [--until COUNT]
 
 FILE is an SQLite database. Replace `apply` with your own work, and write its result in the same transaction.
 
+exit status: 0 after COUNT events, 1 for a message or a FILE that cannot be used, 2 for wrong arguments, 3 for a gap in
+the events of an order, 130 after Ctrl-C. Standard error states the reason.
+
 The stream is a copy that Dabba can regenerate: a server that lost messages receives them again, perhaps under the
 sequence numbers of other events. So this consumer keeps its position itself, in the transaction that contains its
 results, and checks at each connection that the stream still holds the same message there. If not, it reads the stream
@@ -34,6 +37,12 @@ FETCH_SECONDS = 5
 # Seconds before the next attempt to connect.
 RETRY_SECONDS = 0.5
 
+# Exit status after a gap in the events of an order.
+EXIT_GAP = 3
+
+# Exit status after SIGINT, as shells report it.
+EXIT_INTERRUPTED = 130
+
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS orders (id TEXT PRIMARY KEY, version INTEGER NOT NULL, last_type TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS position (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), sequence INTEGER NOT NULL,
@@ -51,6 +60,14 @@ class MissingStream(Exception):
 
 class ForeignMessage(Exception):
     """A message of the stream is not an event of Dabba."""
+
+
+class Gap(Exception):
+    """The next event of an order is missing."""
+
+    def __init__(self, order: str, known: int, version: int) -> None:
+        super().__init__(f"order {order}: version {version} follows version {known}, and the events between are missing")
+        self.order = order
 
 
 class Reporter:
@@ -87,9 +104,10 @@ def apply(database: sqlite3.Connection, event: dict) -> None:
     known = row[0] if row else 0
     if version <= known:
         return
-    # An order whose first events are older than the stream begins later; after that, a gap would be a defect.
+    # An order whose first events are older than the stream begins later. After that, a gap means that the stream dropped
+    # events before this consumer read them.
     if known and version != known + 1:
-        raise AssertionError(f"order {order}: version {version} after {known}")
+        raise Gap(order, known, version)
     database.execute("REPLACE INTO orders VALUES (?, ?, ?)", (order, version, event["type"]))
 
 
@@ -174,8 +192,11 @@ async def main() -> None:
     parser.add_argument("--credentials")
     parser.add_argument("--until", type=int, help="end after this number of events")
     options = parser.parse_args()
-    database = sqlite3.connect(options.file)
-    database.executescript(SCHEMA)
+    try:
+        database = sqlite3.connect(options.file)
+        database.executescript(SCHEMA)
+    except sqlite3.Error as error:
+        sys.exit(f"{options.file} cannot be used as an SQLite database: {error}; give another file")
     reporter = Reporter()
     while not is_done(options, database):
         try:
@@ -188,6 +209,17 @@ async def main() -> None:
                 f"message {message} of the stream {options.stream} is not an event of Dabba: delete it "
                 f"(nats stream rmm {options.stream} {message}), and start the consumer again"
             )
+        except Gap as gap:
+            # The transaction is rolled back, so a restart reads the same messages again.
+            print(
+                f"{gap}: the stream {options.stream} dropped them before they were read. Read them from Dabba "
+                f"(GET /v1/orders/{gap.order}/events), apply them to {options.file}, and start the consumer again; or "
+                f"delete {options.file} to begin with the first message of the stream",
+                file=sys.stderr,
+            )
+            sys.exit(EXIT_GAP)
+        except sqlite3.Error as error:
+            sys.exit(f"{options.file} cannot be written: {error}")
         except Interrupted:
             reporter.report("the connection was interrupted: connecting again")
         except (NatsError, OSError) as error:
@@ -196,4 +228,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    try:
+        asyncio.run(main())
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

@@ -109,9 +109,16 @@ def main() -> None:
     secret = os.environ.get("WEBHOOK_SECRET", "")
     if not secret.startswith("whsec_"):
         parser.error("WEBHOOK_SECRET must be the secret of the endpoint, which begins with whsec_")
-    database = sqlite3.connect(options.file, check_same_thread=False)
-    database.executescript(SCHEMA)
-    server = Receiver(options.port, Webhook(secret), database)
+    try:
+        database = sqlite3.connect(options.file, check_same_thread=False)
+        database.executescript(SCHEMA)
+        server = Receiver(options.port, Webhook(secret), database)
+    except sqlite3.Error as error:
+        sys.exit(f"{options.file} cannot be used as an SQLite database: {error}; give another file")
+    except OSError as error:
+        sys.exit(f"cannot listen on port {options.port}: {error}; give another port with --port")
+    except ValueError as error:
+        sys.exit(f"WEBHOOK_SECRET is malformed: {error}")
     print(f"listening on http://127.0.0.1:{server.server_port}", flush=True)
     try:
         server.serve_forever()

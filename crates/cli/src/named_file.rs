@@ -17,6 +17,9 @@ use std::{
 
 use crate::redaction::without_secrets;
 
+/// What a message about an unsuitable file recommends.
+const REMEDY: &str = "give a regular file, or a pipe such as <(command)";
+
 /// Maximum size of a file with settings, a key, a token or a password: 1 MiB.
 const MAX_BYTES: u64 = 1 << 20;
 
@@ -86,10 +89,12 @@ pub(crate) fn check_regular(path: &Path) -> Result<(), String> {
     let Ok(metadata) = fs::metadata(path) else { return Ok(()) };
     let refused = if metadata.is_dir() {
         io::Error::from(io::ErrorKind::IsADirectory)
-    } else if metadata.is_file() {
-        return Ok(());
-    } else {
+    } else if !metadata.is_file() {
         io::Error::other("it is not a regular file, and it is read more than once; give a regular file")
+    } else if is_of_kernel(path) {
+        io::Error::other("it shows data of the kernel and is not stored; give a regular file")
+    } else {
+        return Ok(());
     };
     Err(unreadable(path)(refused))
 }
@@ -106,21 +111,40 @@ pub(crate) fn check_regular_and_small(path: &Path) -> Result<(), String> {
 
 fn read_within(path: &Path, limits: Limits) -> io::Result<String> {
     let metadata = fs::metadata(path)?;
-    // Opening a directory or reading a regular file always ends.
+    if metadata.is_file() && is_of_kernel(path) {
+        return Err(io::Error::other(format!("it shows data of the kernel and is not stored; {REMEDY}")));
+    }
+    // Opening a directory or reading a stored file always ends.
     if metadata.is_file() || metadata.is_dir() {
         return read_text(File::open(path)?, limits.bytes);
     }
     let is_null = || fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == metadata.rdev());
     if is_device(metadata.file_type()) && !is_null() {
-        return Err(io::Error::other(
-            "it is a device or a terminal; give a file, or a pipe such as <(command)",
-        ));
+        return Err(io::Error::other(format!("it is a device or a terminal; {REMEDY}")));
+    }
+    if metadata.file_type().is_socket() {
+        return Err(io::Error::other(format!("it is a socket; {REMEDY}")));
     }
     let mut streams = STREAMS.lock().unwrap_or_else(PoisonError::into_inner);
     let read = streams
         .entry(path.to_owned())
         .or_insert_with(|| read_pipe(path, limits).map_err(|error| (error.kind(), error.to_string())));
     read.clone().map_err(|(kind, text)| io::Error::new(kind, text))
+}
+
+/// Returns whether a file that claims to be regular shows data of the kernel, such as `/proc/self/mem`. Reading such a
+/// file fails or blocks in its own way, and its size is unknown.
+#[cfg(target_os = "linux")]
+fn is_of_kernel(path: &Path) -> bool {
+    /// Type of the file system below `/sys`.
+    const SYSFS_MAGIC: rustix::fs::FsWord = 0x6265_6572;
+    let found = rustix::fs::statfs(path);
+    found.is_ok_and(|found| [rustix::fs::PROC_SUPER_MAGIC, SYSFS_MAGIC].contains(&found.f_type))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_of_kernel(_: &Path) -> bool {
+    false
 }
 
 fn is_device(kind: FileType) -> bool {
@@ -191,7 +215,9 @@ fn reason(error: &io::Error) -> String {
         }
         io::ErrorKind::IsADirectory => "it is a directory; give a file in it".to_owned(),
         io::ErrorKind::InvalidData => "it is not text in UTF-8; give another file".to_owned(),
-        _ => error.to_string(),
+        // An error of this module, which contains the remedy.
+        io::ErrorKind::Other => error.to_string(),
+        _ => format!("{error}; {REMEDY}"),
     }
 }
 
@@ -249,6 +275,45 @@ mod tests {
             );
         }
         assert_eq!(read(Path::new("/dev/null")), Ok(String::new()));
+    }
+
+    /// Proves that a socket, and files of the kernel that look like regular files, are refused with what is wrong and what
+    /// is allowed, also where a library reads the file; and that a stored file that the kernel's directory refers to is
+    /// read.
+    #[test]
+    fn what_is_no_stored_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let text = read(&socket).unwrap_err();
+        assert!(
+            text.ends_with(
+                "cannot be read: it is a socket; give a regular file, or a pipe such as <(command)"
+            ),
+            "{text}"
+        );
+        let text = check_regular(&socket).unwrap_err();
+        assert!(text.contains("it is not a regular file"), "{text}");
+        for path in ["/proc/self/mem", "/proc/version", "/sys/kernel/uevent_seqnum"].map(Path::new) {
+            let text = read(path).unwrap_err();
+            assert!(text.contains("data of the kernel") && text.ends_with(REMEDY), "{text}");
+            let text = check_regular(path).unwrap_err();
+            assert!(text.contains("data of the kernel") && text.ends_with("; give a regular file"), "{text}");
+        }
+        let file = File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(&file);
+        let text = read(Path::new(&format!("/proc/self/fd/{descriptor}"))).unwrap();
+        assert!(text.starts_with("[package]"), "{text}");
+    }
+
+    /// Proves that every error of the system is followed by the remedy.
+    #[test]
+    fn an_unknown_error_is_followed_by_the_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        let looped = directory.path().join("loop");
+        std::os::unix::fs::symlink(&looped, &looped).unwrap();
+        let text = read(&looped).unwrap_err();
+        assert!(text.contains("cannot be read: ") && text.ends_with(REMEDY), "{text}");
     }
 
     /// Proves that the size of files and of pipes is limited, exactly, also if the limit is within a character.

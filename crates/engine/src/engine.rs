@@ -61,94 +61,26 @@ impl Engine {
     /// Creates the engine and starts the committers on the current Tokio runtime.
     pub fn start(ports: Ports, config: EngineConfig) -> Arc<Self> {
         let Ports { store, clock, random, gateway } = ports;
-        let metrics = Arc::new(EngineMetrics::default());
-        let gateway = gateway.map(|port| Gateway::new(port, &config.payments, &metrics));
-        let supervisor = new_supervisor(Arc::clone(&random));
-        let catalogue_cache = Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues));
-        let recent = Arc::new(RecentOrders::new(config.cached_orders));
-        let open = Arc::new(OpenOrders::new(config.max_open_orders));
-        let followers = Followers::start(store.shard_count(), &catalogue_cache, &supervisor);
-        let post_commits = new_post_commits(&store, &metrics, &recent, &open, followers);
-        let signals = Arc::clone(&post_commits.signals);
-        let commit_signals = Arc::clone(&post_commits.commit_signals);
-        let writer = Arc::new(OrderWriter {
-            committers: Committers::start(&post_commits, &config, &supervisor),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            open_orders: Arc::clone(&open),
-            max_attempts: config.max_decision_attempts,
-        });
-        let unattended = Arc::new(Unattended {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            catalogue_cache: Arc::clone(&catalogue_cache),
-            writer: Arc::clone(&writer),
-        });
-        let accounts = Arc::new(Accounts {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            metrics: Arc::clone(&metrics),
-            supervisor: Arc::clone(&supervisor),
-            catalogue_cache: Arc::clone(&catalogue_cache),
-            passwords: Passwords::new(&config, Arc::clone(&random)),
-            memberships: MembershipCache::new(&config),
-            revocations: Arc::new(Revocations::new(&config)),
-            keys: ApiKeys::new(config.key_use_write_interval),
-        });
-        let payments = Arc::new(Payments {
-            store: Arc::clone(&store),
-            clock: Arc::clone(&clock),
-            random: Arc::clone(&random),
-            metrics: Arc::clone(&metrics),
-            unattended: Arc::clone(&unattended),
-            gateway,
-            config: config.payments.clone(),
-        });
+        let shared = Shared::new(store, clock, random, &config);
+        let gateway = gateway.map(|port| Gateway::new(port, &config.payments, &shared.metrics));
+        let post_commits = shared.post_commits(&config);
+        let writer = shared.writer(&post_commits, &config);
+        let unattended = shared.unattended(&writer);
+        let accounts = shared.accounts(&config);
+        let payments = shared.payments(&unattended, gateway, &config);
+        let orders = shared.orders(&post_commits, &writer, &accounts, &payments);
+        let catalogue = shared.catalogues(&post_commits, &accounts, &config);
+        let work = shared.work(&post_commits, unattended, &payments, &config);
+        let Shared { store, clock, random, metrics, supervisor, .. } = shared;
         Arc::new(Self {
-            orders: Arc::new(Orders {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                random: Arc::clone(&random),
-                metrics: Arc::clone(&metrics),
-                catalogue_cache: Arc::clone(&catalogue_cache),
-                recent,
-                open,
-                writer: Arc::clone(&writer),
-                accounts: Arc::clone(&accounts),
-                payments: Arc::clone(&payments),
-            }),
-            catalogue: Arc::new(Catalogues {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                random: Arc::clone(&random),
-                metrics: Arc::clone(&metrics),
-                supervisor: Arc::clone(&supervisor),
-                catalogue_cache,
-                accounts: Arc::clone(&accounts),
-                signals: Arc::clone(&signals),
-                commit_signals: Arc::clone(&commit_signals),
-                max_attempts: config.max_decision_attempts,
-                poll_interval: config.catalogue_poll_interval,
-            }),
-            work: Arc::new(Work {
-                store: Arc::clone(&store),
-                clock: Arc::clone(&clock),
-                random: Arc::clone(&random),
-                metrics: Arc::clone(&metrics),
-                supervisor: Arc::clone(&supervisor),
-                signals,
-                post_commits,
-                unattended,
-                payments: Arc::clone(&payments),
-                config: config.tasks.clone(),
-                maintenance: MaintenanceConfig::of(&config),
-            }),
+            orders,
+            catalogue,
             accounts,
             payments,
+            work,
             probe: Probe::start(&store, &supervisor),
             measurements: Arc::new(Measurements::new(store.shard_count())),
-            commit_signals,
+            commit_signals: Arc::clone(&post_commits.commit_signals),
             store,
             clock,
             random,
@@ -205,24 +137,160 @@ impl Engine {
     }
 }
 
-fn new_supervisor(random: Arc<dyn Random>) -> Arc<Supervisor> {
-    Arc::new(Supervisor::new(Arc::new(move || random.next_u64())))
+/// What several parts of an engine use.
+struct Shared {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    metrics: Arc<EngineMetrics>,
+    supervisor: Arc<Supervisor>,
+    catalogue_cache: Arc<CatalogueCache>,
 }
 
-fn new_post_commits(
-    store: &Arc<dyn Store>,
-    metrics: &Arc<EngineMetrics>,
-    recent: &Arc<RecentOrders>,
-    open_orders: &Arc<OpenOrders>,
-    followers: Followers,
-) -> Arc<PostCommits> {
-    Arc::new(PostCommits {
-        store: Arc::clone(store),
-        metrics: Arc::clone(metrics),
-        recent: Arc::clone(recent),
-        open_orders: Arc::clone(open_orders),
-        signals: Arc::<WorkerSignals>::default(),
-        commit_signals: CommitSignals::new(store),
-        followers,
-    })
+impl Shared {
+    fn new(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        config: &EngineConfig,
+    ) -> Self {
+        let of_supervisor = Arc::clone(&random);
+        Self {
+            catalogue_cache: Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues)),
+            store,
+            clock,
+            random,
+            metrics: Arc::new(EngineMetrics::default()),
+            supervisor: Arc::new(Supervisor::new(Arc::new(move || of_supervisor.next_u64()))),
+        }
+    }
+
+    /// Starts the followers of commits.
+    fn post_commits(&self, config: &EngineConfig) -> Arc<PostCommits> {
+        Arc::new(PostCommits {
+            store: Arc::clone(&self.store),
+            metrics: Arc::clone(&self.metrics),
+            recent: Arc::new(RecentOrders::new(config.cached_orders)),
+            open_orders: Arc::new(OpenOrders::new(config.max_open_orders)),
+            signals: Arc::<WorkerSignals>::default(),
+            commit_signals: CommitSignals::new(&self.store),
+            followers: Followers::start(self.store.shard_count(), &self.catalogue_cache, &self.supervisor),
+        })
+    }
+
+    /// Starts the committers.
+    fn writer(&self, post_commits: &Arc<PostCommits>, config: &EngineConfig) -> Arc<OrderWriter> {
+        Arc::new(OrderWriter {
+            committers: Committers::start(post_commits, config, &self.supervisor),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            open_orders: Arc::clone(&post_commits.open_orders),
+            max_attempts: config.max_decision_attempts,
+        })
+    }
+
+    fn unattended(&self, writer: &Arc<OrderWriter>) -> Arc<Unattended> {
+        Arc::new(Unattended {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            writer: Arc::clone(writer),
+        })
+    }
+
+    fn accounts(&self, config: &EngineConfig) -> Arc<Accounts> {
+        Arc::new(Accounts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            supervisor: Arc::clone(&self.supervisor),
+            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            passwords: Passwords::new(config, Arc::clone(&self.random)),
+            memberships: MembershipCache::new(config),
+            revocations: Arc::new(Revocations::new(config)),
+            keys: ApiKeys::new(config.key_use_write_interval),
+        })
+    }
+
+    fn payments(
+        &self,
+        unattended: &Arc<Unattended>,
+        gateway: Option<Gateway>,
+        config: &EngineConfig,
+    ) -> Arc<Payments> {
+        Arc::new(Payments {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            unattended: Arc::clone(unattended),
+            gateway,
+            config: config.payments.clone(),
+        })
+    }
+
+    fn orders(
+        &self,
+        post_commits: &PostCommits,
+        writer: &Arc<OrderWriter>,
+        accounts: &Arc<Accounts>,
+        payments: &Arc<Payments>,
+    ) -> Arc<Orders> {
+        Arc::new(Orders {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            recent: Arc::clone(&post_commits.recent),
+            open: Arc::clone(&post_commits.open_orders),
+            writer: Arc::clone(writer),
+            accounts: Arc::clone(accounts),
+            payments: Arc::clone(payments),
+        })
+    }
+
+    fn catalogues(
+        &self,
+        post_commits: &PostCommits,
+        accounts: &Arc<Accounts>,
+        config: &EngineConfig,
+    ) -> Arc<Catalogues> {
+        Arc::new(Catalogues {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            supervisor: Arc::clone(&self.supervisor),
+            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            accounts: Arc::clone(accounts),
+            signals: Arc::clone(&post_commits.signals),
+            commit_signals: Arc::clone(&post_commits.commit_signals),
+            max_attempts: config.max_decision_attempts,
+            poll_interval: config.catalogue_poll_interval,
+        })
+    }
+
+    fn work(
+        &self,
+        post_commits: &Arc<PostCommits>,
+        unattended: Arc<Unattended>,
+        payments: &Arc<Payments>,
+        config: &EngineConfig,
+    ) -> Arc<Work> {
+        Arc::new(Work {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            supervisor: Arc::clone(&self.supervisor),
+            signals: Arc::clone(&post_commits.signals),
+            post_commits: Arc::clone(post_commits),
+            unattended,
+            payments: Arc::clone(payments),
+            config: config.tasks.clone(),
+            maintenance: MaintenanceConfig::of(config),
+        })
+    }
 }

@@ -6,6 +6,7 @@ mod foreign;
 use std::{
     error::Error,
     fmt,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -23,8 +24,40 @@ use self::foreign::Origin;
 /// Time after which a stream ends in any case: longer than any run of a program.
 const STREAM_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
-/// Timeout of one request.
+/// Default timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Maximum size of a response's body, in bytes, except the body of a stream. The largest response of Dabba is a page
+/// of parked tasks, with up to 20 MB of error texts.
+const MAX_BODY_BYTES: usize = 32 << 20;
+
+/// Reports a request to a person who waits for it, once per request.
+#[derive(Clone, Copy, Debug)]
+struct SlowNote {
+    after: Duration,
+    /// Takes the URL of the request and its timeout.
+    note: fn(&str, Duration),
+}
+
+impl SlowNote {
+    /// Waits for the response to a request, and reports the request if that takes long.
+    async fn wait<T>(
+        note: Option<Self>,
+        url: &str,
+        timeout: Duration,
+        response: impl Future<Output = T>,
+    ) -> T {
+        let Some(Self { after, note }) = note.filter(|slow| slow.after < timeout) else {
+            return response.await;
+        };
+        let mut response = pin!(response);
+        if let Ok(response) = tokio::time::timeout(after, &mut response).await {
+            return response;
+        }
+        note(url, timeout);
+        response.await
+    }
+}
 
 /// A client of one server, with or without a token.
 #[derive(Clone)]
@@ -32,6 +65,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     token: Option<String>,
+    slow: Option<SlowNote>,
 }
 
 /// Shows only the address of the server, because the token is a secret.
@@ -184,21 +218,27 @@ impl Client {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong("it must begin with http:// or https://".into()));
         }
-        let builder = reqwest::Client::builder().timeout(REQUEST_TIMEOUT);
-        let mut builder = builder.redirect(redirect::Policy::none());
+        let mut builder = reqwest::Client::builder().redirect(redirect::Policy::none());
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
         if is_loopback {
             builder = builder.no_proxy(); // The loopback address of a proxy is another machine.
         }
         let http = builder.build().map_err(|error| wrong(error.to_string()))?;
-        Ok(Self { http, base, token: None })
+        Ok(Self { http, base, token: None, slow: None })
     }
 
     /// Returns the same client with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    /// Returns the same client, which calls `note` once for each request without a complete response after this time,
+    /// with the URL and the timeout of the request.
+    #[must_use]
+    pub fn with_slow_note(&self, after: Duration, note: fn(&str, Duration)) -> Self {
+        Self { slow: Some(SlowNote { after, note }), ..self.clone() }
     }
 
     /// Creates a GET request.
@@ -232,7 +272,7 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
-        Call { request, url }
+        Call { request, url, timeout: REQUEST_TIMEOUT, slow: self.slow }
     }
 }
 
@@ -242,6 +282,8 @@ impl Client {
 pub struct Call {
     request: reqwest::RequestBuilder,
     url: String,
+    timeout: Duration,
+    slow: Option<SlowNote>,
 }
 
 impl Call {
@@ -265,7 +307,7 @@ impl Call {
 
     /// Sets the timeout, by default a minute, of [`Call::send`].
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.request = self.request.timeout(timeout);
+        self.timeout = timeout;
         self
     }
 
@@ -277,7 +319,12 @@ impl Call {
 
     /// Sends the request and returns the response, a stream of events, before its body, which may go on for any time.
     pub async fn open(self) -> Result<OpenResponse, ClientError> {
-        let Self { request, url } = self;
+        let (slow, url) = (self.slow, self.url.clone());
+        SlowNote::wait(slow, &url, REQUEST_TIMEOUT, self.open_silently()).await
+    }
+
+    async fn open_silently(self) -> Result<OpenResponse, ClientError> {
+        let Self { request, url, .. } = self;
         let started = Instant::now();
         let transport = |reason: String| ClientError::Transport { url: url.clone(), reason };
         let sending = tokio::time::timeout(REQUEST_TIMEOUT, request.timeout(STREAM_TIMEOUT).send());
@@ -292,27 +339,35 @@ impl Call {
                 Err(origin.without("a stream of events (text/event-stream)"))
             };
         }
-        let text = tokio::time::timeout(REQUEST_TIMEOUT, response.text()).await;
-        let text = text.ok().and_then(Result::ok).unwrap_or_default();
+        let text = tokio::time::timeout(REQUEST_TIMEOUT, text_of(response)).await;
+        let text = text.ok().and_then(Result::ok).flatten().unwrap_or_default();
         Err(refusal(&origin, &text, started.elapsed()))
     }
 
     /// Sends the request and waits for the whole response.
     pub async fn send(self) -> Result<ClientResponse, ClientError> {
-        let Self { request, url } = self;
+        let (slow, timeout, url) = (self.slow, self.timeout, self.url.clone());
+        SlowNote::wait(slow, &url, timeout, self.send_silently()).await
+    }
+
+    async fn send_silently(self) -> Result<ClientResponse, ClientError> {
+        let Self { request, url, timeout, .. } = self;
         let started = Instant::now();
         let transport = |error: reqwest::Error| ClientError::Transport {
             url: url.clone(),
             reason: innermost(&error).to_string(),
         };
-        let response = request.send().await.map_err(transport)?;
+        let response = request.timeout(timeout).send().await.map_err(transport)?;
         let (status, origin) = (response.status(), Origin::of(&response, &url));
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
         let etag = header(ETAG.as_str());
         let replayed = header("idempotency-replayed").as_deref() == Some("true");
-        let text = response.text().await.map_err(transport)?;
+        let text = text_of(response)
+            .await
+            .map_err(transport)?
+            .ok_or_else(|| origin.without(format!("a body of at most {} MiB", MAX_BODY_BYTES >> 20)))?;
         let elapsed = started.elapsed();
         if !status.is_success() {
             return Err(refusal(&origin, &text, elapsed));
@@ -325,6 +380,19 @@ impl Call {
         };
         Ok(ClientResponse { status: status.as_u16(), body, etag, replayed, elapsed, origin })
     }
+}
+
+/// Returns the body of a response; `None` if it is larger than [`MAX_BODY_BYTES`].
+async fn text_of(mut response: reqwest::Response) -> Result<Option<String>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let text = String::from_utf8(body);
+    Ok(Some(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())))
 }
 
 /// Returns the object in a response with one of these media types; `None` for any other content.
@@ -377,9 +445,44 @@ fn innermost(error: &dyn Error) -> &dyn Error {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        net::TcpListener,
+        sync::{Mutex, PoisonError},
+    };
+
     use serde_json::json;
 
     use super::*;
+
+    /// Requests that were reported as slow.
+    static NOTED: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
+
+    fn note(url: &str, timeout: Duration) {
+        NOTED.lock().unwrap_or_else(PoisonError::into_inner).push((url.to_owned(), timeout));
+    }
+
+    /// Proves that each request to a server that never answers is reported once, with its timeout, before it fails, and
+    /// that a request that fails earlier is not reported.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_request_is_reported_once() {
+        // The system accepts the connections, and nothing reads from them.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", silent.local_addr().unwrap());
+        let (after, short) = (Duration::from_secs(3), Duration::from_secs(10));
+        let client = Client::new(&base).unwrap().with_slow_note(after, note);
+        for error in [
+            client.get("/default").send().await.unwrap_err(),
+            client.get("/short").timeout(short).send().await.unwrap_err(),
+            client.get("/early").timeout(after).send().await.unwrap_err(),
+            client.get("/stream").open().await.unwrap_err(),
+        ] {
+            assert!(matches!(error, ClientError::Transport { .. }), "{error}");
+        }
+        let noted = |path: &str, timeout: Duration| (format!("{base}{path}"), timeout);
+        let expected =
+            [noted("/default", REQUEST_TIMEOUT), noted("/short", short), noted("/stream", REQUEST_TIMEOUT)];
+        assert_eq!(*NOTED.lock().unwrap(), expected);
+    }
 
     /// Proves that the text of a problem states each error once.
     #[test]

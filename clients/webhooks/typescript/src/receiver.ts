@@ -118,4 +118,8 @@ const server = createServer((request: IncomingMessage, response: ServerResponse)
   );
 });
 const number = Number(port ?? 9000);
+server.on("error", (error) => {
+  console.error(`cannot listen on port ${number}: ${error.message}; give another port`);
+  process.exit(1);
+});
 server.listen(number, "127.0.0.1", () => console.log(`listening on http://127.0.0.1:${number}`));

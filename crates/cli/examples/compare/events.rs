@@ -19,78 +19,45 @@ const OF_WEBHOOKS: &str = "query ~* 'webhook|feed_leases|feed_consumers'";
 /// A run of the comparison.
 struct Scenario {
     name: &'static str,
-    flags: &'static [&'static str],
+    /// Options of the load.
+    load: &'static [&'static str],
+    /// Options of the endpoints, where they differ from the load's.
+    endpoints: &'static [&'static str],
 }
 
 /// Whole lives at 250 per second are about 2,000 events per second.
-const HEALTHY: Scenario = Scenario {
-    name: "1,000 endpoints of restaurants, 1 of the platform",
-    flags: &["--rate", "250", "--restaurants", "1000", "--restaurant-endpoints", "1000"],
-};
+const LIVES: &[&str] = &["--rate", "250", "--restaurants", "1000", "--restaurant-endpoints", "1000"];
+/// Only new orders, and no receiver but the endpoints of restaurants.
+const PLACING: &[&str] = &[
+    "--only-place",
+    "--rate",
+    "1000",
+    "--restaurants",
+    "600",
+    "--platform-endpoints",
+    "0",
+    "--streams",
+    "0",
+];
+
+const HEALTHY: Scenario =
+    Scenario { name: "1,000 endpoints of restaurants, 1 of the platform", load: LIVES, endpoints: &[] };
 const WITH_BAD: Scenario = Scenario {
     name: "the same, 10 that hang and 100 that refuse connections",
-    flags: &[
-        "--rate",
-        "250",
-        "--restaurants",
-        "1000",
-        "--restaurant-endpoints",
-        "1000",
-        "--hanging-endpoints",
-        "10",
-        "--dead-endpoints",
-        "100",
-    ],
+    load: LIVES,
+    endpoints: &["--hanging-endpoints", "10", "--dead-endpoints", "100"],
 };
-const NONE: Scenario = Scenario {
-    name: "no endpoint",
-    flags: &[
-        "--only-place",
-        "--rate",
-        "1000",
-        "--restaurants",
-        "600",
-        "--restaurant-endpoints",
-        "0",
-        "--platform-endpoints",
-        "0",
-        "--streams",
-        "0",
-    ],
-};
+const NONE: Scenario =
+    Scenario { name: "no endpoint", load: PLACING, endpoints: &["--restaurant-endpoints", "0"] };
 const TENTH: Scenario = Scenario {
     name: "endpoints that match 10 % of the events",
-    flags: &[
-        "--only-place",
-        "--rate",
-        "1000",
-        "--restaurants",
-        "600",
-        "--restaurant-endpoints",
-        "60",
-        "--platform-endpoints",
-        "0",
-        "--streams",
-        "0",
-    ],
+    load: PLACING,
+    endpoints: &["--restaurant-endpoints", "60"],
 };
 const UNMATCHED: Scenario = Scenario {
     name: "10,000 endpoints that match nothing",
-    flags: &[
-        "--only-place",
-        "--rate",
-        "1000",
-        "--restaurants",
-        "600",
-        "--restaurant-endpoints",
-        "0",
-        "--platform-endpoints",
-        "0",
-        "--streams",
-        "0",
-        "--unmatched-endpoints",
-        "10000",
-    ],
+    load: PLACING,
+    endpoints: &["--restaurant-endpoints", "0", "--unmatched-endpoints", "10000"],
 };
 
 const SCENARIOS: [Scenario; 5] = [HEALTHY, WITH_BAD, NONE, TENTH, UNMATCHED];
@@ -154,7 +121,7 @@ fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path, scenario: &Sc
     let mut command = Command::new(dabba);
     command.args(["bench", "--mix", "events", "--json", "--skip-audit", "--connections", "64"]);
     command.args(["--seconds", &arguments.seconds.to_string(), "--database", &cluster.url(&database)]);
-    command.args(["--database-pid", &postmaster(cluster)?]).args(scenario.flags);
+    command.args(["--database-pid", &postmaster(cluster)?]).args(scenario.load).args(scenario.endpoints);
     let text = run(&mut command)?;
     let counted = |condition: &str| -> Result<f64> {
         let sql = format!(

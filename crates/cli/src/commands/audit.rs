@@ -8,7 +8,7 @@ use dabba_gateways::simulated::ledger::Summary;
 use dabba_sim::{AuditOptions, Client, ClientError, GatewayLedger, GatewaySummary, audit};
 
 use crate::{
-    commands::{DataArguments, block_on},
+    commands::{DataArguments, block_on, remote::client_of},
     failure::Failure,
     output, sandbox,
     settings::WebUrl,
@@ -63,7 +63,7 @@ struct SimulatedLedger {
 
 impl SimulatedLedger {
     fn new(url: &WebUrl) -> Result<Self, Failure> {
-        let client = Client::new(url.as_str()).map_err(Failure::during("--simulated-payments"))?;
+        let client = client_of(url.as_str()).map_err(Failure::during("--simulated-payments"))?;
         Ok(Self { client })
     }
 

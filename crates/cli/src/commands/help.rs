@@ -111,6 +111,8 @@ fn with_order_of_options(error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use dabba_testkit::WITH_SECRET;
+
     use super::*;
 
     fn walk(command: &Command, path: &str, visit: &mut impl FnMut(&str, &Command)) {
@@ -168,28 +170,14 @@ mod tests {
     /// the option.
     #[test]
     fn no_wrong_argument_repeats_a_secret() {
-        let secrets = [
-            "u:hush@h:80",
-            "postgresql://u:hush@h/d",
-            "http://h/x?token=hush",
-            "password=hush",
-            "mysql://u:hush",
-            "http://u:hush",
-            "Bearer hush",
-            "pwd=hush",
-            "pass=hush",
-            "key=hush",
-            "authorization=hush",
-            "password: hush",
-            "file://u:hush@h/x",
-        ];
         let (mut whole, mut refused) = (command(), 0);
         walk(&command(), "", &mut |path, command| {
             let words: Vec<&str> = path.split_whitespace().skip(1).collect();
             let options = command.get_opts().filter_map(|option| option.get_long());
             let options =
                 options.map(|option| format!("--{option}")).chain([String::new(), "--nothing".to_owned()]);
-            for (option, secret) in options.flat_map(|option| secrets.map(|secret| (option.clone(), secret)))
+            for (option, secret) in
+                options.flat_map(|option| WITH_SECRET.map(|secret| (option.clone(), secret)))
             {
                 let mut arguments = [&["dabba"][..], &words].concat();
                 let given = if option.is_empty() { secret.to_owned() } else { format!("{option}={secret}") };

@@ -1,10 +1,10 @@
 //! Commands that work through a running server or directly in the databases.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use dabba_domain::Role;
 use dabba_engine::{Engine, Principal};
-use dabba_sim::Client;
+use dabba_sim::{Client, ClientError};
 
 use super::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on};
 use crate::{
@@ -12,12 +12,15 @@ use crate::{
     databases::{Databases, Opened},
     demo_data,
     failure::Failure,
-    named_file, sandbox,
+    named_file, output, sandbox,
     settings::{NOT_REPEATED, WebUrl},
 };
 
 /// Server of a command without `--server` that always needs one.
-pub(super) const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// Time without a response after which a command states on standard error what it waits for.
+const SLOW_RESPONSE: Duration = Duration::from_secs(3);
 
 /// Parses the URL of a server. Refuses users, passwords and parameters, since a server only needs the token.
 pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
@@ -33,7 +36,7 @@ pub(super) fn server_url(text: &str) -> Result<WebUrl, String> {
 
 /// The token for a server.
 #[derive(clap::Args)]
-pub(super) struct TokenArguments {
+struct TokenArguments {
     /// Token for the server; default: the environment variable `DABBA_TOKEN`. Other users of the machine can read it in
     /// the arguments: prefer --token-file or the environment.
     // The parser does not read the variable: it would show --token in the usage of a wrong command, as if it were
@@ -43,6 +46,16 @@ pub(super) struct TokenArguments {
     /// File with the token for the server.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+}
+
+/// The server of a command that always needs one, and its token.
+#[derive(clap::Args)]
+pub(super) struct RequiredServerArguments {
+    /// URL of the running server.
+    #[arg(long, value_name = "URL", value_parser = server_url, default_value = DEFAULT_SERVER)]
+    server: WebUrl,
+    #[command(flatten)]
+    token: TokenArguments,
 }
 
 /// A server and its token.
@@ -110,6 +123,18 @@ impl PlaceArguments {
     }
 }
 
+impl RequiredServerArguments {
+    /// Returns the URL of the server.
+    pub(super) fn url(&self) -> &str {
+        self.server.as_str()
+    }
+
+    /// Returns a client of the server with the token.
+    pub(super) fn client(&self) -> Result<Client, Failure> {
+        self.token.client(&self.server)
+    }
+}
+
 impl ServerArguments {
     /// Returns a client of the server; `None` if no server is given.
     pub(super) fn client(&self) -> Result<Option<Client>, Failure> {
@@ -125,7 +150,7 @@ impl ServerArguments {
 
 impl TokenArguments {
     /// Returns a client of the server with the token.
-    pub(super) fn client(&self, server: &WebUrl) -> Result<Client, Failure> {
+    fn client(&self, server: &WebUrl) -> Result<Client, Failure> {
         let token = if let Some(file) = &self.token_file {
             named_file::read(file).map_err(Failure::during("--token-file"))?
         } else {
@@ -140,7 +165,18 @@ impl TokenArguments {
                  (`dabba token --role admin` prints a token)"
             )));
         }
-        let client = Client::new(server.as_str()).map_err(Failure::during("--server"))?;
+        let client = client_of(server.as_str()).map_err(Failure::during("--server"))?;
         Ok(client.with_token(token))
     }
+}
+
+/// Returns a client without a token for a command. A command that waits for a response states this on standard error.
+pub(super) fn client_of(address: &str) -> Result<Client, ClientError> {
+    let client = Client::new(address)?;
+    Ok(client.with_slow_note(SLOW_RESPONSE, |url, timeout| {
+        output::note(format_args!(
+            "waiting for a response from {url}; the request fails after {} s without one",
+            timeout.as_secs()
+        ));
+    }))
 }

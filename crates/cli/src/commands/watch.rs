@@ -10,13 +10,9 @@ use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    commands::{
-        block_on,
-        remote::{DEFAULT_SERVER, TokenArguments, server_url},
-    },
+    commands::{block_on, remote::RequiredServerArguments},
     failure::Failure,
     output,
-    settings::WebUrl,
 };
 
 /// Time without any message after which the command reconnects. The server sends a heartbeat every 10 s.
@@ -44,11 +40,8 @@ pub(crate) struct Arguments {
     /// Prints each event as one line of JSON.
     #[arg(long)]
     json: bool,
-    /// URL of the running server.
-    #[arg(long, value_name = "URL", value_parser = server_url, default_value = DEFAULT_SERVER)]
-    server: WebUrl,
     #[command(flatten)]
-    token: TokenArguments,
+    server: RequiredServerArguments,
 }
 
 fn order_id(text: &str) -> Result<OrderId, String> {
@@ -61,8 +54,8 @@ fn order_id(text: &str) -> Result<OrderId, String> {
 /// Prints events until the command is interrupted, or the server refuses the stream. Fails if the server cannot be
 /// reached at first; later it reconnects for as long as that takes.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { restaurant, order, json, server, token } = arguments;
-    let client = token.client(&server)?;
+    let Arguments { restaurant, order, json, server } = arguments;
+    let client = server.client()?;
     let path = match (order, restaurant) {
         (Some(order), _) => format!("/v1/orders/{order}/stream"),
         (None, Some(restaurant)) => format!("/v1/events/stream?restaurant={restaurant}"),
@@ -75,7 +68,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 struct Watch {
     client: Client,
-    server: WebUrl,
+    server: RequiredServerArguments,
     path: String,
     json: bool,
     /// Id of the last message, after which a new stream resumes.
@@ -159,7 +152,7 @@ impl Watch {
     /// Notes that a stream is open. Without the note, a reader cannot tell a quiet platform from a lost connection.
     fn note_connection(&mut self) {
         let what = if self.connected { "connected again to" } else { "connected to" };
-        output::note(format_args!("{what} {}", self.server.as_str()));
+        output::note(format_args!("{what} {}", self.server.url()));
         (self.answered, self.connected) = (true, true);
     }
 

@@ -11,17 +11,14 @@ use serde_json::{Map, Value, json};
 
 use self::{
     refusal::refused,
-    text::{attempt_text, endpoint_text, failure_text, text_of, whole_endpoint_text},
+    text::{
+        attempt_text, enabled_text, endpoint_text, failure_text, replayed_text, text_of, whole_endpoint_text,
+    },
 };
 use crate::{
-    commands::{
-        block_on,
-        keys::time,
-        remote::{DEFAULT_SERVER, TokenArguments, server_url},
-    },
+    commands::{block_on, keys::time, remote::RequiredServerArguments},
     failure::Failure,
     output,
-    settings::WebUrl,
 };
 
 /// Members of every endpoint in the API's responses, from which the command recognizes one.
@@ -108,11 +105,8 @@ struct PlaceArguments {
     /// Prints JSON, one object in each line.
     #[arg(long)]
     json: bool,
-    /// URL of the running server.
-    #[arg(long, value_name = "URL", value_parser = server_url, default_value = DEFAULT_SERVER)]
-    server: WebUrl,
     #[command(flatten)]
-    token: TokenArguments,
+    server: RequiredServerArguments,
 }
 
 /// An endpoint at a server.
@@ -296,11 +290,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Command::Enable { place } => {
             let endpoint = place.post("/enable", None, &ENDPOINT)?;
-            output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
+            output::either(place.place.json, &endpoint, enabled_text(&endpoint))
         }
         Command::Replay(ReplayArguments { begin, place }) => {
             let endpoint = place.post("/replay", Some(&begin.body()?), &ENDPOINT)?;
-            output::either(place.place.json, &endpoint, endpoint_text(&endpoint))
+            output::either(place.place.json, &endpoint, replayed_text(&endpoint, &begin.in_words()))
         }
         Command::RotateSecret { overlap_seconds, place } => {
             let body = members([("overlap_seconds", overlap_seconds.map(|seconds| json!(seconds)))]);
@@ -319,7 +313,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 impl BeginArguments {
     /// Returns the body of the request.
-    fn body(self) -> Result<Value, Failure> {
+    fn body(&self) -> Result<Value, Failure> {
         if self.after.is_none() && self.since.is_none() {
             return Err(Failure::new(
                 "--since or --after is required: give --since TIME, such as --since 2027-01-31T00:00:00Z, or \
@@ -327,9 +321,18 @@ impl BeginArguments {
             ));
         }
         Ok(Value::Object(members([
-            ("after", self.after.map(|cursor| json!(cursor))),
+            ("after", self.after.as_ref().map(|cursor| json!(cursor))),
             ("since", self.since.map(|time| json!(time))),
         ])))
+    }
+
+    /// Returns where the replay begins, in words.
+    fn in_words(&self) -> String {
+        match (&self.after, self.since) {
+            (Some(cursor), _) => format!("after the cursor {cursor}"),
+            (None, Some(time)) => format!("since {time}"),
+            (None, None) => String::new(),
+        }
     }
 }
 
@@ -341,7 +344,7 @@ impl PlaceArguments {
         url: &'static str,
         call: impl FnOnce(&Client) -> Call,
     ) -> Result<ClientResponse, Failure> {
-        let client = self.token.client(&self.server)?;
+        let client = self.server.client()?;
         block_on(async { call(&client).send().await.map_err(refused(what, url)) })
     }
 
@@ -353,7 +356,7 @@ impl PlaceArguments {
         text: fn(&Value) -> String,
         none: &str,
     ) -> Result<(), Failure> {
-        let client = self.token.client(&self.server)?;
+        let client = self.server.client()?;
         block_on(async {
             let (mut next, mut is_empty) = (path.trim_end_matches(['?', '&']).to_owned(), true);
             loop {

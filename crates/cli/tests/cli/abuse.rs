@@ -60,7 +60,7 @@ fn abuse_does_not_affect_other_clients() {
     let address: SocketAddr =
         server.announced_text("/address").trim_start_matches("http://").parse().unwrap();
     let (stop, attempts) = (AtomicBool::new(false), AtomicU64::new(0));
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let path = server.orders_path();
     let menu = format!(
         "GET /v1/restaurants/{}/menu HTTP/1.1\r\nHost: dabba\r\n\r\n",
         server.announced_text("/restaurant_id")

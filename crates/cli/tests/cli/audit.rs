@@ -10,7 +10,7 @@ use super::{
 
 /// Places this many orders; the first one is accepted, the second one cancelled. Returns their ids.
 fn place(server: &Server, count: usize) -> Vec<String> {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let path = server.orders_path();
     let (customer, kitchen) = (server.client("customer"), server.client("restaurant"));
     let order = &server.announcement["order"];
     block_on(async {

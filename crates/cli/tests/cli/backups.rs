@@ -17,21 +17,13 @@ use super::support::{Server, StopWhenDropped, becomes, block_on, dabba, failure,
 /// Number of orders before a backup.
 const ORDERS: usize = 60;
 
-/// Places an order under a key. Returns its id.
-async fn place(server: &Server, key: &str) -> String {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-    let order = &server.announcement["order"];
-    let placed = server.client("customer").post(&path).idempotency_key(key).json(order).send().await;
-    placed.unwrap().body["id"].as_str().unwrap().to_owned()
-}
-
 /// Returns a data directory with this many orders, and the announcement of its server.
 fn data_with_orders(count: usize) -> (tempfile::TempDir, Value) {
     let directory = tempfile::tempdir().unwrap();
     let server = Server::start(directory.path(), &[]);
     block_on(async {
         for number in 0..count {
-            place(&server, &format!("order-{number}")).await;
+            server.place(&format!("order-{number}")).await;
         }
     });
     let announcement = server.announcement.clone();
@@ -89,7 +81,7 @@ fn a_backup_under_load_is_restored_completely() {
                         return;
                     }
                     let key = format!("order-{number}");
-                    let id = place(server, &key).await;
+                    let id = server.place_for_id(&key).await;
                     placing.send_modify(|placed| placed.push((key, id)));
                 }
             });
@@ -119,9 +111,9 @@ fn a_backup_under_load_is_restored_completely() {
     let server = Server::start_without_demo(&announcement, &restored, &[]);
     block_on(async {
         for (key, id) in &before {
-            assert_eq!(place(&server, key).await, *id);
+            assert_eq!(server.place_for_id(key).await, *id);
         }
-        place(&server, "new").await;
+        server.place("new").await;
     });
     server.stop();
 }
@@ -143,7 +135,7 @@ fn a_restore_keeps_what_it_replaces() {
     let file = data.join("backup.db");
     back_up(data, &file);
     let server = Server::start_without_demo(&announcement, data, &[]);
-    block_on(place(&server, "later"));
+    block_on(server.place("later"));
     let text = refused(data, &["restore", file.to_str().unwrap(), "--replace"]);
     assert!(text.contains("stop the server"), "{text}");
     server.stop();
@@ -264,7 +256,7 @@ fn a_restore_over_a_killed_server_loses_nothing() {
     let server = Server::start(killed.path(), &[]);
     block_on(async {
         for number in 0..3 {
-            place(&server, &format!("order-{number}")).await;
+            server.place(&format!("order-{number}")).await;
         }
     });
     server.kill();

@@ -333,11 +333,7 @@ fn a_demo_is_not_added_among_real_orders() {
     let data = tempfile::tempdir().unwrap();
     let path = data.path().to_str().unwrap();
     let server = Server::start(data.path(), &[]);
-    block_on(async {
-        let orders = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-        let call = server.client("customer").post(&orders).idempotency_key("one");
-        call.json(&server.announcement["order"]).send().await.unwrap();
-    });
+    block_on(server.place("one"));
     server.stop();
     // An existing demo is found again.
     Server::start(data.path(), &[]).stop();

@@ -96,7 +96,7 @@ fn hosts_and_origins_are_settings() {
 fn a_customer_is_limited_by_default() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start_with_limits(data.path());
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let path = server.orders_path();
     let codes = block_on(async {
         let mut codes = Vec::new();
         for number in 0..125 {

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_sim::{Client, ClientError, MessageParser};
 use dabba_testkit::eventually;
 use serde_json::{Value, json};
@@ -14,10 +13,10 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::{
     placing::Placing,
-    postgres::{a_restaurant_in_each, order},
+    postgres::order,
     receiver::Receiver,
-    split::{RANGES, aside, orders_by_shard},
-    support::{Server, free_address, stdout},
+    split::{Unsplit, aside, orders_by_shard},
+    support::{Server, stdout},
 };
 
 /// Number of customers of each restaurant.
@@ -112,14 +111,9 @@ fn check(arrivals: &[String], versions: &BTreeMap<String, u64>) -> Result<(), St
 /// split continue to apply.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn consumers_miss_nothing_across_a_split() {
-    let primary = Cluster::start(&ClusterOptions::default()).unwrap();
-    let database = primary.create_database().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path();
-    let (address, url) = (free_address(), primary.url(&database));
-    let old = aside(|| Server::start_at(&address, data, &["--database", &url]));
-    let restaurants = a_restaurant_in_each(&old, &RANGES).await;
-    let admin = old.client("admin");
+    let unsplit = Unsplit::start().await;
+    let data = unsplit.directory.path();
+    let admin = unsplit.server.client("admin");
 
     let receiver = Receiver::start();
     admin.post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()})).send().await.unwrap();
@@ -130,10 +124,10 @@ async fn consumers_miss_nothing_across_a_split() {
     consumers.spawn(poll(admin.clone(), cursor.to_owned(), polled.clone()));
     consumers.spawn(stream(admin.clone(), cursor.to_owned(), streamed.clone()));
 
-    let placing = Placing::start("order", CUSTOMERS, &old.client("customer"), &restaurants, &order());
+    let customer = unsplit.server.client("customer");
+    let placing = Placing::start("order", CUSTOMERS, &customer, &unsplit.restaurants, &order());
     placing.wait_for(ORDERS).await;
-    let standby = aside(|| primary.start_standby("south", &ClusterOptions::default())).unwrap();
-    let urls = [url.clone(), standby.url(&database)];
+    let (_standby, urls) = unsplit.start_standby();
     placing.wait_for(ORDERS).await;
     let file = data.join("new.toml");
     let file = file.to_str().unwrap();
@@ -141,8 +135,8 @@ async fn consumers_miss_nothing_across_a_split() {
     let to = ["--new-name", "south", "--new-url", &urls[1], "--apply", "--write", file];
     aside(|| stdout(data, &[&split[..], &to].concat()));
     let new = aside(|| {
-        old.stop();
-        Server::start_at(&address, data, &["--shards", file])
+        unsplit.server.stop();
+        Server::start_at(&unsplit.address, data, &["--shards", file])
     });
     placing.wait_for(ORDERS).await;
     let acknowledged = placing.finish().await;

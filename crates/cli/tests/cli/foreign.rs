@@ -1,11 +1,15 @@
 //! Commands whose server is no Dabba server, but a proxy or another program.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    path::Path,
+};
 
-use dabba_testkit::CannedServer;
+use dabba_testkit::{CannedServer, eventually_blocking};
 use serde_json::json;
 
-use super::support::failure;
+use super::support::{dabba, failure};
 
 const ID: &str = "0198b2f4-0000-7000-8000-000000000001";
 
@@ -70,6 +74,38 @@ fn a_response_of_another_program_is_a_failure() {
             assert!(text.contains(&status) && text.contains(&server.url()), "{text}");
             assert!(!text.contains("secret-token"), "{text}");
         }
+    }
+}
+
+/// Proves that commands state on standard error what they wait for, long before the request to a silent server fails.
+#[test]
+fn a_silent_server_is_reported() {
+    let directory = tempfile::tempdir().unwrap();
+    // The system accepts the connections, and nothing reads from them.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let calls = [
+        &["watch"][..],
+        &["webhooks", "list"],
+        &["keys", "list", "--account", ID],
+        &["tasks"],
+        &["accounts", "list"],
+    ];
+    let start = |(number, call): (usize, &&[&str])| {
+        let notes = directory.path().join(number.to_string());
+        let mut command = dabba(directory.path(), &[*call, &["--server", &url, "--token", "t"]].concat());
+        (command.stderr(File::create(&notes).unwrap()).spawn().unwrap(), notes)
+    };
+    let started: Vec<_> = calls.iter().enumerate().map(start).collect();
+    for (mut process, notes) in started {
+        let note = format!("waiting for a response from {url}/v1/");
+        let text = eventually_blocking("the command says what it waits for", || {
+            let text = fs::read_to_string(&notes).unwrap();
+            if text.contains(&note) && text.ends_with('\n') { Ok(text) } else { Err(text) }
+        });
+        assert!(text.ends_with("; the request fails after 60 s without one\n"), "{text}");
+        process.kill().unwrap();
+        process.wait().unwrap();
     }
 }
 

@@ -270,13 +270,7 @@ fn a_bench_refuses_a_database_with_data() {
 
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url]);
-    let placed = block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-        let call =
-            server.client("customer").post(&path).idempotency_key("one").json(&server.announcement["order"]);
-        call.send().await.unwrap()
-    });
-    assert_eq!(placed.status, 201);
+    block_on(server.place("one"));
     let data_path = data.path().to_str().unwrap();
     let running = ["--server", &server.announced_text("/address"), "--data", data_path];
     let text = failure(directory.path(), &[&short[..], &running].concat());

@@ -22,7 +22,7 @@ async fn lose(server: &Server, file: &Path, aside: &Path, replacement: Option<&P
         fs::copy(replacement, file).unwrap();
     }
     assert_eq!(server.readiness().await, 503);
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let path = server.orders_path();
     let order = &server.announcement["order"];
     let refused =
         server.client("customer").post(&path).idempotency_key("lost").json(order).send().await.unwrap_err();
@@ -82,12 +82,7 @@ fn a_server_that_is_killed_while_it_starts_loses_nothing() {
     for round in 0..ROUNDS {
         if round % 10 == 0 {
             let server = Server::start(data.path(), &[]);
-            block_on(async {
-                let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-                let key = format!("order-{round}");
-                let order = &server.announcement["order"];
-                server.client("customer").post(&path).idempotency_key(&key).json(order).send().await.unwrap();
-            });
+            block_on(server.place(&format!("order-{round}")));
             orders += 1;
             server.kill();
         }

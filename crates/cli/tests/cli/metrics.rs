@@ -111,10 +111,7 @@ fn everything() -> Vec<MetricFamily> {
         servers[1].client("admin").post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()}));
     assert_eq!(block_on(endpoint.send()).unwrap().status, 201);
     for server in &servers {
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-        let order = &server.announcement["order"];
-        let placed = server.client("customer").post(&path).idempotency_key("1").json(order);
-        assert_eq!(block_on(placed.send()).unwrap().status, 201);
+        block_on(server.place("1"));
     }
     eventually_blocking("an attempt is counted, and a session reports", || {
         let families = measured(&servers[1].announced_text("/address"));

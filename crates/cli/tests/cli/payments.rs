@@ -187,9 +187,7 @@ fn orders_continue_while_the_provider_does_not_answer() {
             (&waiting["status"], &waiting["payment"]["status"]),
             (&json!("created"), &json!("pending"))
         );
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-        let request = server.client("customer").post(&path).idempotency_key("cash");
-        let in_cash = request.json(&server.announcement["order"]).send().await.unwrap().body;
+        let in_cash = server.place("cash").await;
         assert_eq!(in_cash["status"], "confirmed");
 
         advance(PAYMENT_DEADLINE_SECONDS).await;
@@ -246,7 +244,7 @@ fn without_a_provider_cards_are_refused() {
     demo.stop();
     let server = Server::start_without_demo(&announcement, data.path(), &[]);
     block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+        let path = server.orders_path();
         let order = super::provider::by_card(&server, "tok_succeed");
         let request = server.client("customer").post(&path).idempotency_key("card").json(&order);
         let error = request.send().await.unwrap_err();

@@ -78,7 +78,7 @@ pub(crate) fn by_card(server: &Server, token: &str) -> Value {
 
 /// Places an order that is paid with this token, under a key of the same name. Returns the order.
 pub(crate) async fn place_by_card(server: &Server, token: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+    let path = server.orders_path();
     let request = server.client("customer").post(&path).idempotency_key(token);
     request.json(&by_card(server, token)).send().await.unwrap().body
 }

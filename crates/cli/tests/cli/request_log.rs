@@ -53,11 +53,7 @@ fn each_refusal_is_logged_with_its_id_and_the_caller() {
     let directory = tempfile::tempdir().unwrap();
     let (data, log) = (directory.path().join("data"), directory.path().join("log"));
     let server = Server::start_logging(&data, &log, &[]);
-    let order = block_on(async {
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-        let request = server.client("customer").post(&path).idempotency_key("1");
-        request.json(&server.announcement["order"]).send().await.unwrap().body
-    });
+    let order = block_on(server.place("1"));
     let (order, customer) = (order["id"].as_str().unwrap(), order["customer_id"].as_str().unwrap());
     let restaurant = server.announced_text("/restaurant_id");
     let token = server.announced_text("/tokens/customer");

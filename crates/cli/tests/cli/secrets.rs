@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Permissions},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -297,6 +297,7 @@ fn a_password_in_a_file_causes_no_warning() {
 #[test]
 fn a_secret_comes_from_a_pipe_but_not_from_a_device() {
     let directory = tempfile::tempdir().unwrap();
+    let _listener = UnixListener::bind(directory.path().join("socket")).unwrap();
     let binary = env!("CARGO_BIN_EXE_dabba");
     let tasks = format!("{binary} tasks --server http://127.0.0.1:1");
     let key = "07".repeat(32);
@@ -311,6 +312,18 @@ fn a_secret_comes_from_a_pipe_but_not_from_a_device() {
         ),
         (format!("{binary} work --secrets-key-file /dev/zero"), "it is a device or a terminal"),
         (format!("{binary} serve --secrets-key-file /dev/zero"), "it is a device or a terminal"),
+        (
+            format!("{binary} serve --secrets-key-file socket"),
+            "the file socket cannot be read: it is a socket; give a regular file, or a pipe",
+        ),
+        (
+            format!("{binary} work --secrets-key-file /proc/self/mem"),
+            "the file /proc/self/mem cannot be read: it shows data of the kernel and is not stored; give a regular file",
+        ),
+        (
+            format!("{tasks} --token-file socket"),
+            "--token-file: the file socket cannot be read: it is a socket",
+        ),
         (
             format!(
                 "{binary} serve --broker nats --broker-url nats://127.0.0.1:1 --broker-ca-file /dev/zero"

@@ -12,13 +12,6 @@ use serde_json::{Value, json};
 
 use super::support::{Server, block_on, dabba, failure, stdout};
 
-/// Places the order that the server printed. Returns the order.
-async fn place(server: &Server, key: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-    let order = &server.announcement["order"];
-    server.client("customer").post(&path).idempotency_key(key).json(order).send().await.unwrap().body
-}
-
 async fn read(server: &Server, id: &str) -> Value {
     server.client("customer").get(&format!("/v1/orders/{id}")).send().await.unwrap().body
 }
@@ -28,7 +21,7 @@ fn the_printed_order_is_delivered_and_survives_a_restart() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &[]);
     let delivered = block_on(async {
-        let order = place(&server, "walk").await;
+        let order = server.place("walk").await;
         assert_eq!(order["status"], "confirmed");
         let path = |command: &str| format!("/v1/orders/{}/{command}", order["id"].as_str().unwrap());
         let (kitchen, courier) = (server.client("restaurant"), server.client("courier"));
@@ -64,7 +57,7 @@ fn a_killed_server_loses_no_acknowledged_order() {
     let placed = block_on(async {
         let mut placed = Vec::new();
         for number in 0..20 {
-            placed.push(place(&server, &format!("kill-{number}")).await);
+            placed.push(server.place(&format!("kill-{number}")).await);
         }
         placed
     });
@@ -74,7 +67,7 @@ fn a_killed_server_loses_no_acknowledged_order() {
     block_on(async {
         for (number, order) in placed.iter().enumerate() {
             assert_eq!(read(&server, order["id"].as_str().unwrap()).await, *order);
-            let again = place(&server, &format!("kill-{number}")).await;
+            let again = server.place(&format!("kill-{number}")).await;
             assert_eq!(again["id"], order["id"], "the key must still return the same order");
         }
     });
@@ -87,7 +80,7 @@ fn a_second_server_on_the_same_data_is_refused_with_the_reason() {
     let path = data.path().to_str().unwrap();
     let text = failure(data.path(), &["serve", "--listen", "127.0.0.1:0", "--data", path]);
     assert!(text.contains("dabba.db") && text.contains("one process at a time"), "{text}");
-    block_on(place(&server, "the-first-one-still-serves"));
+    block_on(server.place("the-first-one-still-serves"));
 }
 
 #[test]
@@ -158,7 +151,7 @@ fn both_signals_end_the_server_in_order() {
     for signal in ["INT", "TERM"] {
         let data = tempfile::tempdir().unwrap();
         let mut server = Server::start(data.path(), &[]);
-        block_on(place(&server, "before-the-end"));
+        block_on(server.place("before-the-end"));
         server.signal(signal);
         assert!(server.wait().success(), "{signal}");
     }

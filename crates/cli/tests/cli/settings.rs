@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt as _};
 
-use dabba_testkit::eventually_blocking;
+use dabba_testkit::{WITH_SECRET, eventually_blocking};
 
 use super::support::{dabba, failure, stdout};
 
@@ -231,21 +231,7 @@ fn no_wrong_setting_repeats_a_secret() {
         template.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" =").map(|(name, _)| name));
     let names: Vec<&str> = names.filter(|name| !name.contains(' ')).collect();
     assert!(names.len() > 40, "{names:?}");
-    for secret in [
-        "u:hush@h:80",
-        "postgresql://u:hush@h:x/d",
-        "http://h/x?token=hush",
-        "password=hush",
-        "mysql://u:hush",
-        "http://u:hush",
-        "Bearer hush",
-        "pwd=hush",
-        "pass=hush",
-        "key=hush",
-        "authorization=hush",
-        "password: hush",
-        "file://u:hush@h/x",
-    ] {
+    for secret in WITH_SECRET {
         let lines: Vec<String> = names.iter().map(|name| format!("{name} = \"{secret}\"\n")).collect();
         let file = lines.concat();
         fs::write(directory.path().join("all.toml"), file).unwrap();

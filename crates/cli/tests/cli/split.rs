@@ -8,6 +8,7 @@ use dabba_store::BucketRange;
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use dabba_testkit::{eventually_blocking, http_client};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{
     placing::{Placing, whole_orders},
@@ -25,6 +26,35 @@ pub(crate) const RANGES: [(u16, u16); 2] = [(0, 2_047), (2_048, 4_095)];
 /// Runs a blocking command while the load continues.
 pub(crate) fn aside<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
+}
+
+/// A server with one shard and a restaurant in each of [`RANGES`], before the split.
+pub(crate) struct Unsplit {
+    pub(crate) directory: TempDir,
+    pub(crate) address: String,
+    pub(crate) server: Server,
+    pub(crate) restaurants: Vec<String>,
+    primary: Cluster,
+    database: String,
+}
+
+impl Unsplit {
+    pub(crate) async fn start() -> Self {
+        let primary = Cluster::start(&ClusterOptions::default()).unwrap();
+        let database = primary.create_database().unwrap();
+        let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
+        let url = primary.url(&database);
+        let server = aside(|| Server::start_at(&address, directory.path(), &["--database", &url]));
+        let restaurants = a_restaurant_in_each(&server, &RANGES).await;
+        Self { directory, address, server, restaurants, primary, database }
+    }
+
+    /// Starts the standby that becomes the new shard. Returns it, and the URLs of the databases of both shards.
+    pub(crate) fn start_standby(&self) -> (Cluster, [String; 2]) {
+        let standby = aside(|| self.primary.start_standby("south", &ClusterOptions::default())).unwrap();
+        let urls = [self.primary.url(&self.database), standby.url(&self.database)];
+        (standby, urls)
+    }
 }
 
 /// Returns the output of `dabba shards`, by the name of the shard.
@@ -53,21 +83,15 @@ pub(crate) async fn orders_by_shard(urls: &[String; 2]) -> [Vec<String>; 2] {
 /// acknowledged order is replayed under its key afterwards. A purge then removes exactly the data of the other shard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_split_under_load_loses_and_duplicates_nothing() {
-    let primary = Cluster::start(&ClusterOptions::default()).unwrap();
-    let database = primary.create_database().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let data = directory.path();
-    let (address, url) = (free_address(), primary.url(&database));
-    let old = aside(|| Server::start_at(&address, data, &["--database", &url]));
-    let restaurants = a_restaurant_in_each(&old, &RANGES).await;
-    let customer = old.client("customer");
+    let unsplit = Unsplit::start().await;
+    let (data, restaurants) = (unsplit.directory.path(), &unsplit.restaurants);
+    let customer = unsplit.server.client("customer");
     let place = |name, restaurant: &String| {
         Placing::start(name, CUSTOMERS, &customer, std::slice::from_ref(restaurant), &order())
     };
     let (staying, moving) = (place("stay", &restaurants[0]), place("move", &restaurants[1]));
     moving.wait_for(ORDERS).await;
-    let standby = aside(|| primary.start_standby("south", &ClusterOptions::default())).unwrap();
-    let urls = [url.clone(), standby.url(&database)];
+    let (_standby, urls) = unsplit.start_standby();
     staying.wait_for(ORDERS).await;
 
     let file = data.join("new.toml");
@@ -88,7 +112,7 @@ async fn a_split_under_load_loses_and_duplicates_nothing() {
     // The old server continues for its buckets, refuses the others, and reports that its map is outdated.
     staying.wait_for(ORDERS).await;
     let readiness: Value = http_client()
-        .get(format!("{}/readyz", old.announced_text("/address")))
+        .get(format!("{}/readyz", unsplit.server.announced_text("/address")))
         .send()
         .await
         .unwrap()
@@ -113,8 +137,8 @@ async fn a_split_under_load_loses_and_duplicates_nothing() {
     assert!(text.contains("0-2047"), "the old map is refused by now: {text}");
 
     let new = aside(|| {
-        old.stop();
-        Server::start_at(&address, data, &["--shards", file])
+        unsplit.server.stop();
+        Server::start_at(&unsplit.address, data, &["--shards", file])
     });
     moving.wait_for(ORDERS).await;
     staying.wait_for(ORDERS).await;
@@ -135,7 +159,7 @@ async fn a_split_under_load_loses_and_duplicates_nothing() {
         assert_eq!((&row["foreign_restaurants"], &row["orders"]), (&0.into(), &ids.len().into()), "{row}");
     }
 
-    for ((acknowledged, ids), restaurant) in acknowledged.iter().zip(&before).zip(&restaurants) {
+    for ((acknowledged, ids), restaurant) in acknowledged.iter().zip(&before).zip(restaurants) {
         let path = format!("/v1/restaurants/{restaurant}/orders");
         for (key, id) in acknowledged {
             assert_eq!(ids.iter().filter(|found| *found == id).count(), 1, "{key}: lost or doubled");
@@ -238,7 +262,7 @@ struct Pair {
     standby: Cluster,
     database: String,
     urls: [String; 2],
-    directory: tempfile::TempDir,
+    directory: TempDir,
 }
 
 impl Pair {

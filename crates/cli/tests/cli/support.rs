@@ -225,6 +225,22 @@ impl Server {
         found.unwrap_or_else(|| panic!("no {pointer} in {}", self.announcement)).to_owned()
     }
 
+    /// Returns the path of the orders of the demo's restaurant.
+    pub(crate) fn orders_path(&self) -> String {
+        format!("/v1/restaurants/{}/orders", self.announced_text("/restaurant_id"))
+    }
+
+    /// Places the order of the announcement under a key. Returns the order.
+    pub(crate) async fn place(&self, key: &str) -> Value {
+        let call = self.client("customer").post(&self.orders_path()).idempotency_key(key);
+        call.json(&self.announcement["order"]).send().await.unwrap().body
+    }
+
+    /// Places the order of the announcement under a key. Returns the id of the order.
+    pub(crate) async fn place_for_id(&self, key: &str) -> String {
+        self.place(key).await["id"].as_str().unwrap().to_owned()
+    }
+
     /// Returns a client with the token of this role.
     pub(crate) fn client(&self, role: &str) -> Client {
         Client::new(&self.announced_text("/address"))

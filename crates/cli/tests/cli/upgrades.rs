@@ -37,7 +37,7 @@ impl Load {
     fn start(server: &Server, name: &'static str) -> Self {
         let (stop, (placing, placed)) = (Arc::new(AtomicBool::new(false)), watch::channel(Vec::new()));
         let (client, order) = (server.client("customer"), server.announcement["order"].clone());
-        let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
+        let path = server.orders_path();
         let running = thread::spawn({
             let stop = Arc::clone(&stop);
             move || {

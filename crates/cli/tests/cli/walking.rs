@@ -108,7 +108,7 @@ impl Walking {
         let walks = Walks { to_place: (0..orders).map(walk).collect(), ..Walks::default() };
         let shared = Arc::new(Shared {
             clients: ROLES.map(|role| server.client(role)),
-            orders_path: format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id")),
+            orders_path: server.orders_path(),
             order: server.announcement["order"].clone(),
             walks: Mutex::new(walks),
             acknowledged: watch::Sender::new(0),

@@ -51,14 +51,6 @@ impl Drop for Watching {
     }
 }
 
-/// Places an order, and returns its id.
-fn place(server: &Server, key: &str) -> String {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-    let client = server.client("customer");
-    let call = client.post(&path).idempotency_key(key).json(&server.announcement["order"]);
-    block_on(call.send()).unwrap().body["id"].as_str().unwrap().to_owned()
-}
-
 /// Proves that the command prints the events with the ids of their orders, that it states each connection and the
 /// reason of an interruption, and that it goes on after a restart of the server.
 #[test]
@@ -68,7 +60,7 @@ fn events_are_printed_across_a_restart() {
     let server = Server::start_at(&address, data.path(), &[]);
     let watching = Watching::start(&server);
     watching.wait_for("notes", "connected to http://", 1);
-    let first = place(&server, "1");
+    let first = block_on(server.place_for_id("1"));
     watching.wait_for("events", &format!("  order {first}  restaurant "), 2);
     watching.wait_for("events", "  placed", 1);
     server.stop();
@@ -76,7 +68,7 @@ fn events_are_printed_across_a_restart() {
 
     let server = Server::start_at(&address, data.path(), &[]);
     watching.wait_for("notes", "connected again to http://", 1);
-    let second = place(&server, "2");
+    let second = block_on(server.place_for_id("2"));
     watching.wait_for("events", &format!("  order {second}  restaurant "), 2);
     watching.wait_for("events", "  placed", 2);
     assert_eq!(watching.count("events", "  placed"), 2, "{}", watching.printed("events"));

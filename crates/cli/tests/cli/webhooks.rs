@@ -27,14 +27,6 @@ fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// Places an order, and returns its id.
-fn place(server: &Server, key: &str) -> String {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-    let client = server.client("customer");
-    let call = client.post(&path).idempotency_key(key).json(&server.announcement["order"]);
-    block_on(call.send()).unwrap().body["id"].as_str().unwrap().to_owned()
-}
-
 /// Waits until a receiver has the first event of an order.
 fn wait_for_order(receiver: &Receiver, order: &str) {
     let id = format!("{order}-1");
@@ -59,10 +51,10 @@ fn endpoints_are_managed_at_the_command_line() {
     assert!(listed.starts_with(&format!("{id}  {url}\n  platform  enabled  placed  ")), "{listed}");
     assert!(!listed.contains(secret), "{listed}");
     assert!(webhooks(&server, &["test", id]).contains("delivered, status 204"));
-    wait_for_order(&receiver, &place(&server, "1"));
+    wait_for_order(&receiver, &block_on(server.place_for_id("1")));
 
     receiver.respond_with(500);
-    let order = place(&server, "2");
+    let order = block_on(server.place_for_id("2"));
     eventually_blocking("the failure is listed", || {
         let listed = webhooks(&server, &["failures", id]);
         if listed.contains(&order) { Ok(()) } else { Err(listed) }
@@ -85,7 +77,11 @@ fn endpoints_are_managed_at_the_command_line() {
     assert_eq!(disabled["enabled"], false);
     assert_eq!(disabled["types"], serde_json::json!(["accepted"]));
     webhooks(&server, &["change", id, "--batch", "1"]);
-    assert!(webhooks(&server, &["enable", id]).contains("  enabled  "));
+    let waits = webhooks(&server, &["replay", id, "--since", "2026-01-01T00:00:00Z"]);
+    assert!(waits.contains(&format!("as soon as `dabba webhooks enable {id}` enables it")), "{waits}");
+    let enabled = webhooks(&server, &["enable", id]);
+    let done = format!("{id} is enabled: it receives the events since it was disabled");
+    assert!(enabled.starts_with(&done) && enabled.contains("  enabled  "), "{enabled}");
 
     let rotated = webhooks(&server, &["rotate-secret", id, "--overlap-seconds", "60"]);
     assert!(rotated.starts_with("whsec_") && rotated.trim() != secret, "{rotated}");
@@ -93,7 +89,8 @@ fn endpoints_are_managed_at_the_command_line() {
     webhooks(&server, &["test", id]);
     receiver.wait_for("both secrets sign", |received| two(&received.headers["webhook-signature"]));
     let replayed = webhooks(&server, &["replay", id, "--since", "2026-01-01T00:00:00Z"]);
-    assert!(replayed.contains("  enabled  "), "{replayed}");
+    let done = format!("{id} receives the events since 2026-01-01T00:00:00Z again; ");
+    assert!(replayed.starts_with(&done) && replayed.contains("  enabled  "), "{replayed}");
     assert!(webhooks(&server, &["enable", id]).contains("  enabled  "));
     assert_eq!(webhooks(&server, &["delete", id]), format!("{id} is deleted\n"));
     assert_eq!(webhooks(&server, &["list", "--json"]), "");
@@ -145,7 +142,7 @@ fn keys_and_allowed_hosts_come_from_the_settings() {
     let id = json(&webhooks(&server, &["create", &receiver.url(), "--json"]))["id"].clone();
     server.stop();
     let server = Server::start_without_demo(&before, data.path(), &allowed);
-    wait_for_order(&receiver, &place(&server, "1"));
+    wait_for_order(&receiver, &block_on(server.place_for_id("1")));
     assert!(webhooks(&server, &["list"]).contains(id.as_str().unwrap()));
     server.stop();
 
@@ -192,7 +189,7 @@ fn a_server_with_another_key_leaves_webhooks_to_others() {
         if body.contains("webhook_keys") { Ok(()) } else { Err(body) }
     });
     let worker = Working::start(first.path(), &database);
-    wait_for_order(&receiver, &place(&server, "1"));
+    wait_for_order(&receiver, &block_on(server.place_for_id("1")));
     worker.stop("TERM");
 
     let empty = tempfile::tempdir().unwrap();

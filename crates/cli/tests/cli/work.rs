@@ -5,12 +5,6 @@ use serde_json::{Value, json};
 
 use super::support::{Server, Working, block_on, failure, stdout};
 
-async fn place(server: &Server, key: &str) -> Value {
-    let path = format!("/v1/restaurants/{}/orders", server.announced_text("/restaurant_id"));
-    let order = &server.announcement["order"];
-    server.client("customer").post(&path).idempotency_key(key).json(order).send().await.unwrap().body
-}
-
 /// Proves that a server can leave its tasks to other processes, and that such a process handles them on the same
 /// database: the task of an accepted order is completed and removed; the task of a waiting order is postponed to the
 /// order's deadline, whatever the writer's clock was.
@@ -22,8 +16,8 @@ fn a_worker_processes_the_tasks_of_a_server_without_workers() {
     let data = tempfile::tempdir().unwrap();
     let server = Server::start(data.path(), &["--database", &url, "--work", "false"]);
     block_on(async {
-        let accepted = place(&server, "accepted").await;
-        place(&server, "waiting").await;
+        let accepted = server.place("accepted").await;
+        server.place("waiting").await;
         let path = format!("/v1/orders/{}/accept", accepted["id"].as_str().unwrap());
         let minutes = json!({"preparation_minutes": 10});
         server.client("restaurant").post(&path).json(&minutes).send().await.unwrap();
@@ -65,7 +59,7 @@ fn parked_tasks_are_listed_retried_and_resolved() {
     let server = Server::start(data.path(), &["--database", &url, "--work", "false"]);
     block_on(async {
         for key in ["one", "two"] {
-            place(&server, key).await;
+            server.place(key).await;
         }
     });
     cluster

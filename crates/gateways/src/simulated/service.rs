@@ -148,8 +148,7 @@ async fn capture(
     IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<PaymentRequest>,
 ) -> Response {
-    let PaymentRequest { order_id, reference, amount, currency } = request;
-    let payment = Payment { order_id, key, amount, currency };
+    let (payment, reference) = request.into_payment(key);
     shared.respond(shared.provider.capture(&payment, &reference, shared.clock.now())).await
 }
 
@@ -158,8 +157,7 @@ async fn void(
     IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<PaymentRequest>,
 ) -> Response {
-    let PaymentRequest { order_id, reference, amount, currency } = request;
-    let payment = Payment { order_id, key, amount, currency };
+    let (payment, reference) = request.into_payment(key);
     shared.respond(shared.provider.void(&payment, &reference, shared.clock.now())).await
 }
 

@@ -7,7 +7,7 @@ use dabba_domain::{
         RefundNumber,
     },
 };
-use dabba_engine::GatewayAnswer;
+use dabba_engine::{GatewayAnswer, Payment};
 use serde::{Deserialize, Serialize};
 
 /// The header with the idempotency key of a request.
@@ -46,6 +46,14 @@ pub struct PaymentRequest {
     pub amount: Amount,
     /// The currency.
     pub currency: Currency,
+}
+
+impl PaymentRequest {
+    /// Returns the payment under this key, and its reference.
+    pub(super) fn into_payment(self, key: String) -> (Payment, PaymentReference) {
+        let Self { order_id, reference, amount, currency } = self;
+        (Payment { order_id, key, amount, currency }, reference)
+    }
 }
 
 /// The request for a refund: `POST /v1/refunds`.

@@ -1,56 +1,15 @@
 //! Tests of encrypted connections.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpListener,
-    sync::Arc,
-    thread,
-};
-
 use dabba_engine::EgressFailureKind;
 use dabba_gateways::egress::EgressOptions;
-use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
-use rustls::{ServerConfig, ServerConnection, StreamOwned, pki_types::PrivateKeyDer};
+use dabba_testkit::{CannedServer, TlsIdentity};
 
-use super::world::{BODY, Scripted, allowing, ample, client_with, failure, reply, response};
+use super::world::{Scripted, allowing, ample, client_with, failure, reply};
 
 const NAME: &str = "hooks.example.com";
 
-/// Starts a server with this certificate. Returns its port.
-fn start(identity: &CertifiedKey<KeyPair>) -> u16 {
-    let key = PrivateKeyDer::try_from(identity.signing_key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![identity.cert.der().clone()], key)
-        .unwrap();
-    let config = Arc::new(config);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream =
-                StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
-            let (mut request, mut part) = (Vec::new(), [0; 1024]);
-            while !request.ends_with(BODY.as_bytes()) {
-                // A client that does not trust the certificate closes the connection.
-                match stream.read(&mut part) {
-                    Ok(length) if length > 0 => request.extend_from_slice(&part[..length]),
-                    _ => break,
-                }
-            }
-            if request.ends_with(BODY.as_bytes()) {
-                let _ = stream.write_all(response("204 Done\r\nconnection: close", "").as_bytes());
-            }
-        }
-    });
-    port
-}
-
-fn options(trusted: &CertifiedKey<KeyPair>) -> EgressOptions {
-    let authority = reqwest::Certificate::from_der(trusted.cert.der()).unwrap();
+fn options(trusted: &TlsIdentity) -> EgressOptions {
+    let authority = reqwest::Certificate::from_der(trusted.certificate_der()).unwrap();
     EgressOptions { authorities: vec![authority], ..ample() }
 }
 
@@ -58,8 +17,8 @@ fn options(trusted: &CertifiedKey<KeyPair>) -> EgressOptions {
 /// connects to.
 #[tokio::test]
 async fn the_certificate_must_be_trusted_and_have_the_name_of_the_url() {
-    let identity = generate_simple_self_signed([NAME.to_owned()]).unwrap();
-    let port = start(&identity);
+    let identity = TlsIdentity::new(NAME);
+    let port = CannedServer::start_encrypted(&identity, "204 Done", &[], "").port();
     let names = || Scripted::new(&[&["127.0.0.1"]]);
     let hosts = [format!("{NAME}:{port}"), format!("other.example.com:{port}"), format!("127.0.0.1:{port}")];
     let trusting = client_with(allowing(&hosts), &options(&identity), names());

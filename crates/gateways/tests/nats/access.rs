@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use dabba_engine::{EventSink as _, SinkError};
 use dabba_gateways::nats::{NatsConfig, NatsSink};
-use dabba_testkit::NatsServer;
+use dabba_testkit::{NatsServer, TlsIdentity};
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
@@ -134,10 +134,10 @@ async fn a_wrong_credentials_file_is_refused() {
 /// A server with a certificate for `localhost`, and the file with that certificate.
 fn server_with_tls() -> (NatsServer, std::path::PathBuf, tempfile::TempDir) {
     let files = tempfile::tempdir().unwrap();
-    let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let issued = TlsIdentity::new("localhost");
     let (certificate, key) = (files.path().join("certificate.pem"), files.path().join("key.pem"));
-    fs::write(&certificate, issued.cert.pem()).unwrap();
-    fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
+    fs::write(&certificate, issued.certificate_pem()).unwrap();
+    fs::write(&key, issued.key_pem()).unwrap();
     let server = NatsServer::start_with(|_| {
         format!("tls {{ cert_file: \"{}\", key_file: \"{}\" }}", certificate.display(), key.display())
     });

@@ -232,12 +232,7 @@ impl FeedStream {
 
     /// Ends the stream. Returns its last item; `None` if it has ended before.
     pub fn finish(&mut self, reason: EndReason) -> Option<Item> {
-        if self.end.is_some() {
-            return None;
-        }
-        self.mailbox.end(reason);
-        self.end = Some(reason);
-        Some(Item::End(reason))
+        self.mailbox.end_stream(&mut self.end, reason)
     }
 
     async fn advance(&mut self) -> Turn {

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::event::LiveEvent;
+use super::{Item, event::LiveEvent};
 
 /// Maximum number of events that wait for a stream. A stream that reads more slowly ends as lagging.
 pub const MAX_WAITING: usize = 256;
@@ -87,6 +87,16 @@ impl Mailbox {
     /// that it received, and after the end of a session it receives nothing.
     pub(super) fn end(&self, reason: EndReason) {
         Self::finish(self.lock(), reason);
+    }
+
+    /// Ends the stream whose end is `end`. Returns its last item; `None` if it has ended before.
+    pub(super) fn end_stream(&self, end: &mut Option<EndReason>, reason: EndReason) -> Option<Item> {
+        if end.is_some() {
+            return None;
+        }
+        self.end(reason);
+        *end = Some(reason);
+        Some(Item::End(reason))
     }
 
     /// Returns the reason for which the stream ends, if it does.

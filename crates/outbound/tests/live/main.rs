@@ -172,9 +172,14 @@ pub(crate) fn name(event: &LiveEvent) -> String {
 
 /// Returns the next item that is no heartbeat.
 pub(crate) async fn next(stream: &mut FeedStream) -> Item {
+    first_item(async || stream.next().await).await
+}
+
+/// Returns the first item that is no heartbeat. `next` reads a stream.
+pub(crate) async fn first_item(mut next: impl AsyncFnMut() -> Option<Item>) -> Item {
     let item = async {
         loop {
-            match stream.next().await.unwrap() {
+            match next().await.unwrap() {
                 Item::Heartbeat { .. } => {}
                 item => return item,
             }

@@ -2,10 +2,10 @@
 
 use dabba_domain::OrderId;
 use dabba_outbound::live::{EndReason, Item, OrderStream};
-use dabba_testkit::{PATIENCE, TestAccount, TestServer};
+use dabba_testkit::{TestAccount, TestServer};
 use serde_json::{Value, json};
 
-use crate::World;
+use crate::{World, first_item};
 
 async fn open(world: &World, order: &str, account: &TestAccount, after: u32) -> OrderStream {
     let id: OrderId = order.parse().unwrap();
@@ -18,15 +18,7 @@ async fn open(world: &World, order: &str, account: &TestAccount, after: u32) -> 
 }
 
 async fn next(stream: &mut OrderStream) -> Item {
-    let item = async {
-        loop {
-            match stream.next().await.unwrap() {
-                Item::Heartbeat { .. } => {}
-                item => return item,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, item).await.unwrap()
+    first_item(async || stream.next().await).await
 }
 
 async fn command(world: &World, order: &str, command: &str, account: &TestAccount, body: &Value) {

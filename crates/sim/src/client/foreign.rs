@@ -115,7 +115,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::{Client, ClientResponse};
+    use crate::{Client, ClientResponse, client::MAX_BODY_BYTES};
 
     async fn get(server: &CannedServer) -> Result<ClientResponse, ClientError> {
         Client::new(&server.url()).unwrap().with_token("T").get("/v1/orders").send().await
@@ -193,6 +193,21 @@ mod tests {
         let stream = CannedServer::start("200 OK", &[("content-type", html.0)], html.1);
         let error = Client::new(&stream.url()).unwrap().get("/s").open().await.unwrap_err();
         assert!(error.to_string().contains("expected a stream of events"), "{error}");
+    }
+
+    /// Proves that a response is read up to the maximum size, and is an error above it, also if its status is an error.
+    #[tokio::test]
+    async fn a_response_has_a_maximum_size() {
+        let typed = [("content-type", "application/json")];
+        let largest = format!(r#"{{"text": "{}"}}"#, "x".repeat(MAX_BODY_BYTES - 12));
+        assert_eq!(largest.len(), MAX_BODY_BYTES);
+        let response = get(&CannedServer::start("200 OK", &typed, &largest)).await.unwrap();
+        assert_eq!(response.body["text"].as_str().map(str::len), Some(MAX_BODY_BYTES - 12));
+        for status in ["200 OK", "500 Failed"] {
+            let server = CannedServer::start(status, &typed, &format!("{largest} "));
+            let text = get(&server).await.unwrap_err().to_string();
+            assert!(text.contains("/v1/orders responded with status ") && text.contains("32 MiB"), "{text}");
+        }
     }
 
     /// Proves that an object without the members that a caller needs is an error, and so is content where none is

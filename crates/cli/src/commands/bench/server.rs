@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     child::ChildServer,
-    commands::{DataArguments, token::fresh_account_id},
+    commands::{DataArguments, remote::client_of, token::fresh_account_id},
     databases::Databases,
     failure::Failure,
     sandbox,
@@ -104,7 +104,7 @@ impl Server {
 
     /// Returns a client without a token.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        Client::new(&format!("http://{}", self.address)).map_err(Failure::during("connecting"))
+        client_of(&format!("http://{}", self.address)).map_err(Failure::during("connecting"))
     }
 
     /// Kills the server with SIGKILL, so that it cannot finish anything: all acknowledged orders must exist nevertheless. A

@@ -48,9 +48,7 @@ impl Target for EngineTarget<'_> {
             let page = self.catalogue.restaurants(after, Some(false), PageSize::DEFAULT).await;
             let page = page.map_err(plain)?;
             if page.incomplete {
-                return Err(Failure::new(
-                    "a shard does not answer, so the list of restaurants is incomplete: try again later",
-                ));
+                return Err(incomplete_list());
             }
             if page.restaurants.is_empty() {
                 return Ok(all);
@@ -83,6 +81,11 @@ impl Target for EngineTarget<'_> {
         }
         Ok(after.catalogue.guard() != before.catalogue.guard())
     }
+}
+
+/// Returns the failure of a list of restaurants that lacks those of a shard.
+fn incomplete_list() -> Failure {
+    Failure::new("a shard does not answer, so the list of restaurants is incomplete: try again later")
 }
 
 /// A server, as the target.
@@ -127,9 +130,7 @@ impl Target for ServerTarget {
         loop {
             let page = self.get(&format!("/v1/restaurants?closed=false&limit=100{cursor}"), &[]).await?;
             if page.body["incomplete"] == true {
-                return Err(Failure::new(
-                    "a shard does not answer, so the list of restaurants is incomplete: try again later",
-                ));
+                return Err(incomplete_list());
             }
             for restaurant in page.list("restaurants").map_err(plain)? {
                 let name = restaurant["name"].as_str().unwrap_or_default().to_owned();

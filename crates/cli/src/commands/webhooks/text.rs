@@ -55,6 +55,30 @@ pub(super) fn endpoint_text(endpoint: &Value) -> String {
     text
 }
 
+/// Returns what `enable` did, and the lines of the endpoint.
+pub(super) fn enabled_text(endpoint: &Value) -> String {
+    format!(
+        "{} is enabled: it receives the events since it was disabled, and a pause after failures has ended\n{}",
+        text_of(endpoint, "id"),
+        endpoint_text(endpoint)
+    )
+}
+
+/// Returns what `replay` did, and the lines of the endpoint. `begin` is where the replay begins, in words.
+pub(super) fn replayed_text(endpoint: &Value, begin: &str) -> String {
+    let id = text_of(endpoint, "id");
+    let condition = if endpoint["enabled"] == true {
+        String::new()
+    } else {
+        format!(", as soon as `dabba webhooks enable {id}` enables it")
+    };
+    format!(
+        "{id} receives the events {} again{condition}; its dead letters are retried\n{}",
+        printable(begin),
+        endpoint_text(endpoint)
+    )
+}
+
 /// Returns the line of an attempt, or of a test.
 pub(super) fn attempt_text(attempt: &Value) -> String {
     let mut text = text_of(attempt, "at");
@@ -138,6 +162,21 @@ mod tests {
             "E  https://h/[2J\n  restaurant R  disabled at T1 (gone)  placed accepted  last success T0\n  \
              last failure T1: the endpoint responded with 410"
         );
+    }
+
+    /// Proves that `enable` and `replay` say what they did before the endpoint, and what a disabled endpoint needs.
+    #[test]
+    fn what_was_done_is_said() {
+        let mut endpoint = json!({"id": "E", "url": "https://h/", "enabled": true});
+        let shown = endpoint_text(&endpoint);
+        let enabled = "E is enabled: it receives the events since it was disabled, and a pause after failures has ended";
+        assert_eq!(enabled_text(&endpoint), format!("{enabled}\n{shown}"));
+        let replayed = "E receives the events since T again; its dead letters are retried";
+        assert_eq!(replayed_text(&endpoint, "since T"), format!("{replayed}\n{shown}"));
+        endpoint["enabled"] = json!(false);
+        let text = replayed_text(&endpoint, "after the cursor C\u{1b}");
+        let begin = "E receives the events after the cursor C again, as soon as `dabba webhooks enable E` enables it; ";
+        assert!(text.starts_with(begin), "{text}");
     }
 
     /// Proves that attempts and failures are shown with what happens next.
