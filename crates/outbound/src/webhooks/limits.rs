@@ -68,7 +68,8 @@ pub const MAX_IN_FLIGHT: usize = 256;
 pub const MIN_IN_FLIGHT: usize = 8;
 
 /// Duration of a request from which its endpoint is slow. Slow endpoints, and endpoints without a success so far, share
-/// half of the requests in flight. The last quarter of the requests in flight is for endpoints without another one.
+/// half of the requests in flight. While three quarters of the requests are in flight, an endpoint with a request in flight
+/// begins no further one, because an endpoint that begins to hang is not known as slow before this time.
 pub const SLOW_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum duration of a request. The client ends requests itself; this limit holds whatever the client does.
@@ -89,11 +90,14 @@ pub const HISTORY_PAGE: u32 = 100;
 /// Maximum number of entries in one read of positions and of failing endpoints.
 pub const ROWS_PER_READ: u32 = 1_000;
 
+/// Maximum number of endpoints in one read that compares which endpoints have failures.
+pub const RECOUNT_PER_READ: u32 = 100;
+
 /// Maximum number of histories of failing orders that are read at the same time.
 pub const MAX_REFILLS: usize = 4;
 
-/// Maximum number of failures that a turn of the loop begins to retry. No turn begins any while as many histories wait to
-/// be read.
+/// Maximum number of failures that a turn of the loop begins to retry. While as many histories wait to be read, no turn
+/// begins to retry further ones.
 pub const RETRIES_PER_TURN: usize = 32;
 
 /// Time after the first failed attempt after which an event is a dead letter.

@@ -213,7 +213,7 @@ struct Resumed {
 /// Returns a stored position, or the end of the feed if the position is after it: then the database was replaced by one
 /// without some events that were delivered, and nothing states which events replaced them.
 fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> Resumed {
-    if stored.position <= end.position {
+    if !is_after(stored, end) {
         return Resumed { place: stored, is_rewound: false };
     }
     tracing::error!(
@@ -222,6 +222,10 @@ fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> Resumed {
          the webhook endpoints since the time of the failover"
     );
     Resumed { place: end_of(end), is_rewound: true }
+}
+
+fn is_after(place: FeedPlace, end: FeedEnd) -> bool {
+    place.position > end.position
 }
 
 const fn end_of(end: FeedEnd) -> FeedPlace {
@@ -297,7 +301,19 @@ impl Session {
             health_written_at: Instant::now(),
         };
         session.load().await?;
+        // A crash before the first checkpoint would lose that a position is after the end of the feed.
+        if session.is_rewound() && !session.save().await {
+            return Err(StoreError::Unavailable(
+                "the lease ended before the first checkpoint of the webhooks".into(),
+            ));
+        }
         Ok(session)
+    }
+
+    /// Returns whether the next checkpoint sets a position back.
+    fn is_rewound(&self) -> bool {
+        let mut own = self.targets.values().filter_map(|target| target.own.as_ref());
+        self.is_shared_rewound || own.any(|own| own.is_rewound)
     }
 
     /// Works until `stop` is ready or the lease is lost. Requests in flight end with the session.
@@ -326,7 +342,7 @@ impl Session {
                 },
                 () = sleep_until(next_read.at()) => {}
                 () = signal.notified(), if !next_read.is_wanted => next_read.is_wanted = true,
-                () = std::future::ready(()), if self.claim_again => {}
+                () = std::future::ready(()), if self.may_claim() => {}
             }
             if self.extended_at.elapsed() >= GIVE_UP_AFTER {
                 return Ended::LeaseLost;
@@ -341,7 +357,7 @@ impl Session {
                 self.begin_claims();
             }
             self.refill();
-            if self.claim_again && !self.claim_due().await {
+            if self.may_claim() && !self.claim_due().await {
                 return Ended::LeaseLost;
             }
             // Whatever ended the wait: requests that end all the time must not prevent reads.
@@ -418,7 +434,10 @@ impl Session {
 
     /// Updates in which lists an endpoint is.
     fn classify(&mut self, id: WebhookEndpointId) {
-        let now = self.now();
+        self.classify_at(id, self.now());
+    }
+
+    fn classify_at(&mut self, id: WebhookEndpointId, now: Timestamp) {
         let target = self.targets.get(&id);
         let detached = target.filter(|target| target.is_behind());
         let rests_until = detached.and_then(|target| target.rests_until(now));
@@ -439,7 +458,7 @@ impl Session {
         let now = self.now();
         while let Some((_, id)) = self.resting.first().copied().filter(|(until, _)| *until <= now) {
             self.resting.pop_first();
-            self.classify(id);
+            self.classify_at(id, now);
         }
     }
 

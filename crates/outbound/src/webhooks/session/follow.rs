@@ -280,6 +280,7 @@ impl Session {
                 Ok(None) => return false,
                 Err(error) => {
                     tracing::warn!(endpoint = %id, %error, "a deleted webhook endpoint cannot be forgotten yet");
+                    self.is_doubtful = true;
                     break;
                 }
             }

@@ -42,9 +42,13 @@ impl Session {
                 Ok(end) => {
                     let own = self.targets.values().filter_map(|target| target.own.as_ref());
                     let read_to = own.map(|own| own.window.read_to()).chain([self.shared.read_to()]).max();
-                    self.is_restored =
-                        end.incarnation != self.end.incarnation || read_to > Some(end.position);
+                    let is_shorter = read_to > Some(end.position);
+                    self.is_restored = end.incarnation != self.end.incarnation || is_shorter;
                     self.is_doubtful = false;
+                    if is_shorter && let Err(error) = self.set_back(end).await {
+                        tracing::warn!(shard = self.place.name, %error, "the positions of the webhooks cannot be set back yet");
+                        (self.is_doubtful, self.is_restored) = (true, false);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(shard = self.place.name, %error, "the end of the feed cannot be read for webhooks");

@@ -13,7 +13,7 @@ use crate::recorded::RecordedOrder;
 use crate::webhooks::{
     endpoint::Endpoint,
     journal::{Key, RowChange},
-    limits::{HISTORY_PAGE, MAX_HANDED_OVER, MAX_REFILLS, RETRIES_PER_TURN, ROWS_PER_READ},
+    limits::{HISTORY_PAGE, MAX_HANDED_OVER, MAX_REFILLS, RECOUNT_PER_READ, RETRIES_PER_TURN},
     target::{Queued, Source, Target},
 };
 
@@ -21,16 +21,17 @@ impl Session {
     /// Begins a round in which every endpoint with failures has its turn.
     pub(super) const fn begin_claims(&mut self) {
         self.unclaimed = usize::MAX;
-        self.claim_again = true;
+        self.is_more_due = false;
+    }
+
+    /// Returns whether due failures are to be read now. Histories that wait to be read come first.
+    pub(super) fn may_claim(&self) -> bool {
+        (self.claim_again || self.unclaimed > 0) && self.refills.len() < RETRIES_PER_TURN
     }
 
     /// Begins to retry failures of some endpoints that are due. Returns `false` if the lease is lost.
     pub(super) async fn claim_due(&mut self) -> bool {
         self.claim_again = false;
-        if self.refills.len() >= RETRIES_PER_TURN {
-            // The end of a history continues the round.
-            return true;
-        }
         let now = self.now();
         let mut free = self.room(now);
         let ids = free.keys().copied().collect();
@@ -40,6 +41,7 @@ impl Session {
         if ids.is_empty() {
             return true;
         }
+        self.turns.retry = ids.last().copied();
         let due = self.request(&ids, &free, now);
         let (store, lease) = (&self.ports.store, &self.place.lease);
         let rows = match limited(store.due_webhook_failures(self.place.shard, lease, &due, now)).await {
@@ -47,6 +49,7 @@ impl Session {
             Ok(None) => return false,
             Err(error) => {
                 tracing::warn!(shard = self.place.name, %error, "due webhook failures cannot be read");
+                self.is_doubtful = true;
                 return true;
             }
         };
@@ -57,7 +60,7 @@ impl Session {
         let is_cut =
             |(id, limit): &(WebhookEndpointId, u32)| counts.get(id).is_some_and(|count| count >= limit);
         let is_full = rows.len() >= due.limit as usize;
-        self.is_more_due = is_full || due.endpoints.iter().any(is_cut);
+        self.is_more_due |= is_full || due.endpoints.iter().any(is_cut);
         let mut begun = 0;
         for row in rows {
             let Some(room) = free.get_mut(&row.endpoint).filter(|room| **room > 0) else { continue };
@@ -69,36 +72,34 @@ impl Session {
                 break;
             }
         }
+        self.unclaimed = unclaimed.saturating_sub(ids.len());
         if begun > 0 && (is_full || begun >= RETRIES_PER_TURN) {
-            // The same endpoints may have more that they have room for.
-            self.unclaimed = unclaimed.max(1);
-        } else {
-            self.turns.retry = ids.last().copied();
-            self.unclaimed = unclaimed.saturating_sub(ids.len());
+            // These endpoints may have further due failures and room for them.
+            self.unclaimed = self.unclaimed.max(1);
         }
-        self.claim_again = self.unclaimed > 0;
         self.refill();
         true
     }
 
-    /// Compares which endpoints have failures with the stored rows, if no failure of an endpoint is known any longer: each
-    /// event for an endpoint with failures is looked up, and each round of retries reads its rows. Reads one page of the
-    /// endpoints with rows; the next call reads the next one. Endpoints with rows that are about to change wait.
+    /// Compares which endpoints have failures with the stored rows, while an endpoint has failures of which none is known.
+    /// Reads one page of the endpoints with rows; the next call reads the next page. Skips endpoints whose rows are
+    /// about to change. Without this, each later event for an endpoint would be looked up among the failures.
     pub(super) async fn recount(&mut self) {
         let is_over = |target: &Target| target.has_failures && target.failing == 0;
         if self.is_doubtful || self.is_restored || !self.targets.values().any(is_over) {
             return;
         }
         let (store, after) = (&self.ports.store, self.turns.recount);
-        let call = store.failing_webhook_endpoints(self.place.shard, after, ROWS_PER_READ);
+        let call = store.failing_webhook_endpoints(self.place.shard, after, RECOUNT_PER_READ);
         let page = match limited(call).await {
             Ok(page) => page,
             Err(error) => {
                 tracing::warn!(shard = self.place.name, %error, "the webhook endpoints with failures cannot be read");
+                self.is_doubtful = true;
                 return;
             }
         };
-        let last = page.last().filter(|_| page.len() >= ROWS_PER_READ as usize);
+        let last = page.last().filter(|_| page.len() >= RECOUNT_PER_READ as usize);
         let last = last.map(|failing| failing.endpoint);
         self.turns.recount = last;
         let stored: HashMap<_, _> =
@@ -230,7 +231,6 @@ impl Session {
             (Err(error), Some(failure)) => self.unreadable(key, failure, &error),
             (Err(_), None) => {}
         }
-        self.claim_again |= self.unclaimed > 0;
         self.classify(key.0);
     }
 

@@ -106,6 +106,7 @@ impl Session {
                 Ok(None) => return false,
                 Err(error) => {
                     tracing::warn!(endpoint = %id, %error, "webhook failures cannot be revived yet");
+                    self.is_doubtful = true;
                     break;
                 }
             }

@@ -86,8 +86,8 @@ impl Session {
                 if is_slow && slow >= self.place.max_in_flight / 2 {
                     continue;
                 }
-                // Endpoints of which nobody knows yet that they hang must not take what others need meanwhile.
-                let is_reserved = self.flights.len() >= self.place.max_in_flight / 4 * 3;
+                // An endpoint is not slow before its first slow request. Until then, some that hang could fill all slots.
+                let is_reserved = self.tasks.len() >= self.place.max_in_flight / 4 * 3;
                 if is_reserved && self.targets.get(&id).is_some_and(|target| target.in_flight > 0) {
                     continue;
                 }
