@@ -413,8 +413,10 @@ async fn deleted_endpoints_do_not_raise_the_limit_of_requests() {
     const EACH: usize = 64;
     let mut bench = Bench::new(50);
     let good = "https://good.example/";
+    // The last quarter is for endpoints with one request each.
+    let (busy, single) = (3 * MAX_IN_FLIGHT / 4 / EACH, MAX_IN_FLIGHT / 4);
     let mut deleted = Vec::new();
-    for number in 0..MAX_IN_FLIGHT / EACH {
+    for number in 0..busy + single {
         let url = format!("https://slow-{number}.example/");
         let id = bench.endpoint(&url, healthy(), |endpoint| endpoint.settings.concurrency = 64).await;
         deleted.push((id, url));
@@ -426,14 +428,20 @@ async fn deleted_endpoints_do_not_raise_the_limit_of_requests() {
     for url in deleted.iter().map(|(_, url)| url.as_str()).chain([good]) {
         bench.until_complete(url, Duration::from_secs(5)).await;
     }
-    for (_, url) in &deleted {
-        bench.endpoints.script(url, always(14_000, Answer::Status(200)));
+    for (slow, orders) in [(&deleted[..busy], EACH), (&deleted[busy..], 1)] {
+        let before: Vec<usize> = slow.iter().map(|(_, url)| bench.endpoints.calls(url).len()).collect();
+        for (_, url) in slow {
+            bench.endpoints.script(url, always(14_000, Answer::Status(200)));
+        }
+        for _ in 0..orders {
+            bench.place().await;
+        }
+        let is_full = || {
+            let counts = bench.endpoints.counts();
+            slow.iter().zip(&before).all(|((_, url), before)| counts[url] >= before + orders)
+        };
+        bench.until(PROMPT, "requests to all slow endpoints", is_full).await;
     }
-    for _ in 0..EACH {
-        bench.place().await;
-    }
-    let is_full = || deleted.iter().all(|(_, url)| bench.endpoints.calls(url).len() >= EACH + 2);
-    bench.until(PROMPT, "requests to all slow endpoints", is_full).await;
     let (now, visits) = (bench.clock.now(), bench.calls("webhook_changes"));
     for (id, _) in deleted {
         bench.change(id, false, |endpoint| endpoint.delete(now)).await;
