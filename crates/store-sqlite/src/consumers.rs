@@ -13,7 +13,7 @@ use dabba_store_sql::{
     consumers::{EncodedPlace, SHARED, own_position_of, position_of},
     position_columns,
 };
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::{
     SqliteStore,
@@ -38,6 +38,9 @@ pub(crate) const EXTEND: &str = "\
 
 pub(crate) const RELEASE: &str =
     "UPDATE feed_leases SET until_ns = ?3 WHERE group_name = ?1 AND token = ?2 AND until_ns > ?3";
+
+/// Ends all leases. Reads the whole table, which has one row per group.
+const END_ALL: &str = "UPDATE feed_leases SET until_ns = 0 WHERE until_ns > 0";
 
 /// Finds a row if the lease is held. Parameters: group, token, time.
 pub(crate) const IS_HELD: &str =
@@ -82,6 +85,12 @@ pub(crate) const JOIN: &str = "\
                     <= (shared.transaction_number, shared.sequence)))";
 
 pub(crate) const DELETE_POSITION: &str = "DELETE FROM feed_consumers WHERE group_name = ?1 AND consumer = ?2";
+
+/// Ends the leases of the process that had the database open before.
+pub(crate) fn end_leases(connection: &Connection) -> Result<(), Failure> {
+    connection.execute(END_ALL, [])?;
+    Ok(())
+}
 
 #[async_trait]
 impl ConsumerStore for SqliteStore {
@@ -217,11 +226,7 @@ fn extend(
 }
 
 /// Returns whether a lease is held at this time.
-pub(crate) fn is_held(
-    connection: &rusqlite::Connection,
-    lease: &FeedLease,
-    now: Timestamp,
-) -> Result<bool, Failure> {
+pub(crate) fn is_held(connection: &Connection, lease: &FeedLease, now: Timestamp) -> Result<bool, Failure> {
     let parameters = params![lease.group.as_str(), lease.token, clamped_nanoseconds(now)];
     Ok(connection.prepare_cached(IS_HELD)?.exists(parameters)?)
 }

@@ -117,6 +117,9 @@ impl SqliteStore {
             let connection = open_writer(path, options)?;
             let generations = renew_generation(&connection, &lock)?;
             connection.busy_timeout(options.busy_timeout)?;
+            // Only one process at a time opens the database, so the holders of leases have ended, even if they were
+            // killed and released nothing. If the write fails, the leases expire.
+            let _ = consumers::end_leases(&connection);
             let files = DatabaseFiles::new(lock, generations)?;
             let damage = Arc::<Damage>::default();
             let readers = Readers::open(path, options, files.clone(), Arc::clone(&damage))?;

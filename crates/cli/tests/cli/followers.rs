@@ -1,4 +1,4 @@
-//! Consumers of events across a split of a shard.
+//! Consumers of events across a split of a shard, and across a failover.
 
 use std::{
     collections::BTreeMap,
@@ -6,23 +6,28 @@ use std::{
     time::Duration,
 };
 
+use dabba_pg_cluster::{Cluster, ClusterOptions};
 use dabba_sim::{Client, ClientError, MessageParser};
-use dabba_testkit::eventually;
+use dabba_store_postgres::Ownership;
+use dabba_testkit::{PATIENCE, eventually};
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::sleep};
 
 use super::{
-    placing::Placing,
+    placing::{Placing, whole_orders},
     postgres::order,
     receiver::Receiver,
-    split::{Unsplit, aside, orders_by_shard},
+    split::{Unsplit, aside, orders_by_shard, store},
     support::{Server, stdout},
+    walking::{Walking, check_delivered},
 };
 
 /// Number of customers of each restaurant.
 const CUSTOMERS: usize = 2;
 /// Number of orders between two steps.
 const ORDERS: u64 = 15;
+/// Number of orders that are walked to their delivery across a failover.
+const WALKS: usize = 40;
 /// Pause of a consumer before a retry.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
@@ -84,9 +89,56 @@ async fn stream(client: Client, mut cursor: String, arrivals: Arrivals) {
     }
 }
 
+/// Running consumers of all kinds.
+struct Consumers {
+    polled: Arrivals,
+    streamed: Arrivals,
+    receiver: Receiver,
+    running: JoinSet<()>,
+}
+
+impl Consumers {
+    /// Creates a webhook endpoint, and starts a consumer with long polls and a consumer of the stream.
+    async fn start(admin: &Client) -> Self {
+        let receiver = Receiver::start();
+        admin.post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()})).send().await.unwrap();
+        let now = admin.get("/v1/events?limit=1").send().await.unwrap().body;
+        let cursor = now["next_cursor"].as_str().unwrap();
+        let (polled, streamed) = (Arrivals::default(), Arrivals::default());
+        let mut running = JoinSet::new();
+        running.spawn(poll(admin.clone(), cursor.to_owned(), polled.clone()));
+        running.spawn(stream(admin.clone(), cursor.to_owned(), streamed.clone()));
+        Self { polled, streamed, receiver, running }
+    }
+
+    /// Waits until each consumer has the events of all orders, whose versions these are, in the order of their history.
+    async fn check(mut self, versions: &BTreeMap<String, u64>) {
+        let Self { polled, streamed, receiver, .. } = &self;
+        eventually("the consumer with long polls has every event", async || check(&polled.ids(), versions))
+            .await;
+        eventually("the consumer of the stream has every event", async || check(&streamed.ids(), versions))
+            .await;
+        eventually("the webhook endpoint has every event", async || check(&receiver.ids(), versions)).await;
+        assert!(self.running.try_join_next().is_none(), "a consumer has failed");
+    }
+}
+
+/// Returns the versions of these orders.
+pub(crate) async fn versions_of(
+    admin: &Client,
+    orders: impl IntoIterator<Item = String>,
+) -> BTreeMap<String, u64> {
+    let mut versions = BTreeMap::new();
+    for id in orders {
+        let stored = admin.get(&format!("/v1/orders/{id}")).send().await.unwrap().body;
+        versions.insert(id, stored["version"].as_u64().unwrap());
+    }
+    versions
+}
+
 /// Checks I10: the first arrivals of each order are its events, in their order. `versions` are the versions of all
 /// orders.
-fn check(arrivals: &[String], versions: &BTreeMap<String, u64>) -> Result<(), String> {
+pub(crate) fn check(arrivals: &[String], versions: &BTreeMap<String, u64>) -> Result<(), String> {
     let mut first: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for id in arrivals {
         let (order, version) = id.rsplit_once('-').unwrap();
@@ -115,15 +167,7 @@ async fn consumers_miss_nothing_across_a_split() {
     let data = unsplit.directory.path();
     let admin = unsplit.server.client("admin");
 
-    let receiver = Receiver::start();
-    admin.post("/v1/webhook-endpoints").json(&json!({"url": receiver.url()})).send().await.unwrap();
-    let now = admin.get("/v1/events?limit=1").send().await.unwrap().body;
-    let cursor = now["next_cursor"].as_str().unwrap();
-    let (polled, streamed) = (Arrivals::default(), Arrivals::default());
-    let mut consumers = JoinSet::new();
-    consumers.spawn(poll(admin.clone(), cursor.to_owned(), polled.clone()));
-    consumers.spawn(stream(admin.clone(), cursor.to_owned(), streamed.clone()));
-
+    let consumers = Consumers::start(&admin).await;
     let customer = unsplit.server.client("customer");
     let placing = Placing::start("order", CUSTOMERS, &customer, &unsplit.restaurants, &order());
     placing.wait_for(ORDERS).await;
@@ -141,22 +185,52 @@ async fn consumers_miss_nothing_across_a_split() {
     placing.wait_for(ORDERS).await;
     let acknowledged = placing.finish().await;
 
-    let mut versions = BTreeMap::new();
-    for id in orders_by_shard(&urls).await.into_iter().flatten() {
-        let stored = admin.get(&format!("/v1/orders/{id}")).send().await.unwrap().body;
-        versions.insert(id, stored["version"].as_u64().unwrap());
-    }
+    let stored = orders_by_shard(&urls).await.into_iter().flatten();
+    let versions = versions_of(&admin, stored).await;
     assert!(acknowledged.values().all(|id| versions.contains_key(id)));
-    let received = || receiver.bodies().iter().map(|body| body["id"].as_str().unwrap().to_owned()).collect();
-    eventually("the consumer with long polls has every event", async || check(&polled.ids(), &versions))
-        .await;
-    eventually("the consumer of the stream has every event", async || check(&streamed.ids(), &versions))
-        .await;
-    eventually("the webhook endpoint has every event", async || {
-        let ids: Vec<String> = received();
-        check(&ids, &versions)
-    })
-    .await;
-    assert!(consumers.try_join_next().is_none(), "a consumer has failed");
+    consumers.check(&versions).await;
     aside(|| new.stop());
+}
+
+/// Proves I10 and I11 across a failover under load, from a primary whose machine fails to its synchronous standby: every
+/// acknowledged order exists, each of a number of orders is walked to its delivery, and a consumer with long polls, a
+/// consumer of the stream and a webhook endpoint receive every event of every order, in the order of its history, and no
+/// event that the new primary lacks. The cursors of the time before the failover continue to apply.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn consumers_miss_nothing_across_a_failover() {
+    let options = ClusterOptions::default().with_tcp();
+    let primary = Cluster::start(&options).unwrap();
+    let database = primary.create_database().unwrap();
+    let standby = aside(|| primary.start_standby("second", &options)).unwrap();
+    primary.set("synchronous_standby_names", "ANY 1 (second)").unwrap();
+    primary.wait_until_synchronous("second").unwrap();
+    let url = Cluster::url_of_primary(&[&primary, &standby], &database);
+    let data = tempfile::tempdir().unwrap();
+    let server = aside(|| Server::start(data.path(), &["--database", &url]));
+    let admin = server.client("admin");
+    let consumers = Consumers::start(&admin).await;
+
+    let (customer, restaurant) = (server.client("customer"), server.announced_text("/restaurant_id"));
+    let placing = Placing::start("order", CUSTOMERS, &customer, &[restaurant], &server.announcement["order"]);
+    let mut walking = Walking::in_cash(&server, 0..WALKS);
+    placing.wait_for(ORDERS).await;
+    assert!(walking.ended() < WALKS, "no order is open at the failover");
+    // People whose requests fail wait until the standby is promoted; the customers go on trying.
+    walking.set_served(false);
+    aside(|| {
+        primary.kill().unwrap();
+        standby.promote().unwrap();
+    });
+    walking.set_served(true);
+    placing.wait_for(ORDERS).await;
+    let walks = walking.finish(PATIENCE).await.expect("all orders are delivered");
+    let acknowledged = placing.finish().await;
+
+    let stored = whole_orders(&store(&url, Ownership::sole()).await).await;
+    let versions = versions_of(&admin, stored).await;
+    assert!(acknowledged.values().all(|id| versions.contains_key(id)));
+    assert_eq!(walks.len(), WALKS);
+    check_delivered(&admin, &walks).await;
+    consumers.check(&versions).await;
+    aside(|| server.stop());
 }

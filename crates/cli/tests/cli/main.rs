@@ -32,6 +32,7 @@ mod receiver;
 mod request_log;
 mod sandbox;
 mod secrets;
+mod senders;
 mod serve;
 mod settings;
 mod split;

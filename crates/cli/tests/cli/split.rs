@@ -64,7 +64,8 @@ fn shown(directory: &Path, file: &str) -> BTreeMap<String, Value> {
     rows.map(|row| (row["name"].as_str().unwrap().to_owned(), row)).collect()
 }
 
-async fn store(url: &str, ownership: Ownership) -> PostgresStore {
+/// Opens the store of a database.
+pub(crate) async fn store(url: &str, ownership: Ownership) -> PostgresStore {
     let random = SeededRandom::new(1);
     let options = PostgresOptions::default();
     PostgresStore::open(url, &ownership, &options, Arc::new(move || random.next_u64())).await.unwrap()

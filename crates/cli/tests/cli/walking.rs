@@ -1,7 +1,8 @@
-//! Card orders, placed and moved to their ends by people who retry every unanswered request under the same key.
+//! Orders, placed and moved to their ends by people who retry every unanswered request under the same key.
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -57,7 +58,8 @@ const COURSES: [Course; 8] = [
 pub(crate) struct Walk {
     /// Part of the keys under which the order is placed and moved.
     number: usize,
-    pub(crate) token: &'static str,
+    /// Token of the card; `None` for an order in cash.
+    pub(crate) token: Option<&'static str>,
     pub(crate) course: Course,
     /// Empty until the order is placed.
     pub(crate) id: String,
@@ -103,9 +105,20 @@ impl Walking {
         let drawn = |count: usize| usize::try_from(random.next_u64() % count as u64).unwrap();
         let walk = |number| {
             let (token, course) = (TOKENS[drawn(TOKENS.len())], COURSES[drawn(COURSES.len())]);
-            Walk { number, token, course, id: String::new() }
+            Walk { number, token: Some(token), course, id: String::new() }
         };
-        let walks = Walks { to_place: (0..orders).map(walk).collect(), ..Walks::default() };
+        Self::walk(server, (0..orders).map(walk).collect())
+    }
+
+    /// Starts people who walk orders in cash to their delivery. `numbers` are part of the keys of the requests, so the
+    /// ranges of several calls must not overlap. The server must keep its address.
+    pub(crate) fn in_cash(server: &Server, numbers: Range<usize>) -> Self {
+        let walk = |number| Walk { number, token: None, course: Course::Delivered, id: String::new() };
+        Self::walk(server, numbers.map(walk).collect())
+    }
+
+    fn walk(server: &Server, to_place: Vec<Walk>) -> Self {
+        let walks = Walks { to_place, ..Walks::default() };
         let shared = Arc::new(Shared {
             clients: ROLES.map(|role| server.client(role)),
             orders_path: server.orders_path(),
@@ -175,8 +188,10 @@ impl Shared {
         let number = walk.number;
         if walk.id.is_empty() {
             let mut order = self.order.clone();
-            order["payment_method"] = json!("card");
-            order["payment_token"] = json!(walk.token);
+            if let Some(token) = walk.token {
+                order["payment_method"] = json!("card");
+                order["payment_token"] = json!(token);
+            }
             let placed = self.send("customer", &self.orders_path, &format!("walk-{number}"), &order).await;
             placed.as_ref().map(id_of).unwrap().clone_into(&mut walk.id);
             return false;
@@ -262,5 +277,13 @@ fn next(course: Course, order: &Value) -> Next {
         ("cancelled", _) if payment == "voided" || payment == "failed" => Next::Nothing,
         ("refunded", _) => Next::Nothing,
         _ => Next::Wait,
+    }
+}
+
+/// Proves that orders are delivered.
+pub(crate) async fn check_delivered(admin: &Client, walks: &[Walk]) {
+    for walk in walks {
+        let order = admin.get(&format!("/v1/orders/{}", walk.id)).send().await.unwrap().body;
+        assert_eq!(order["status"], "delivered", "{walk:?}: {order}");
     }
 }

@@ -8,13 +8,15 @@ mod restore;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use dabba_domain::Role;
 use dabba_domain::task::TaskQueue;
 use dabba_store::{
-    AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, FeedPosition, FeedStore as _,
-    OrderStore as _, Store as _, StoreError, TaskStore as _,
+    AccountStore as _, CatalogueStore as _, Commit, CommitOutcome, ConsumerName, ConsumerStore as _,
+    FeedLease, FeedPosition, FeedStore as _, LeaseRequest, LeaseTaken, OrderStore as _, Store as _,
+    StoreError, TaskStore as _,
     conformance::builders::{World, menu, menu_at, order_of, slug},
 };
 use dabba_store_sqlite::{MAX_STORED_MENUS, SqliteOptions, SqliteStore};
@@ -69,6 +71,31 @@ async fn a_reopened_database_has_everything() {
     assert_eq!(store.commit(vec![commit]).await.unwrap(), [replayed]);
     let far = world.in_seconds(1_000_000);
     assert_eq!(store.claim_due_tasks(TaskQueue::Deadlines, far, far, 10).await.unwrap().len(), 1);
+    store.close().await;
+}
+
+/// A process that opens the database takes leases at once: the holder has ended without a release, as after `kill -9`,
+/// because only one process at a time opens the database. The token increases, and the earlier lease is void.
+#[tokio::test]
+async fn leases_end_with_the_process() {
+    let (_directory, path) = new_database();
+    let now = World::new(104).now();
+    let until = now + Duration::from_hours(1);
+    let take = async |store: &SqliteStore, holder: &str| -> FeedLease {
+        let request =
+            LeaseRequest { group: ConsumerName::webhooks(), holder: ConsumerName::new(holder).unwrap() };
+        match store.take_feed_lease(0, &request, now, until).await.unwrap() {
+            LeaseTaken::Taken(lease) => lease,
+            held @ LeaseTaken::Held { .. } => panic!("{held:?}"),
+        }
+    };
+    let store = open(&path);
+    let killed = take(&store, "killed").await;
+    store.close().await;
+
+    let store = open(&path);
+    assert!(!store.renew_feed_lease(0, &killed, now, until).await.unwrap());
+    assert!(take(&store, "next").await.token > killed.token);
     store.close().await;
 }
 
