@@ -1,5 +1,6 @@
 //! Connection limits of the listeners.
 
+use dabba_gateways::egress::MAX_LOOKUPS;
 use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_web::ServeOptions;
 
@@ -17,7 +18,8 @@ const OPERATOR_CONNECTIONS: usize = 64;
 pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
     let wanted = settings.listening.connection_limit.size();
     let open_files = open_files::raise_limit();
-    let others = OTHER_FILES + OPERATOR_CONNECTIONS + MAX_IN_FLIGHT + databases.open_files(settings);
+    let others =
+        OTHER_FILES + OPERATOR_CONNECTIONS + MAX_IN_FLIGHT + MAX_LOOKUPS + databases.open_files(settings);
     let max_connections = open_files.map_or(wanted, |limit| room(wanted, limit, others));
     if max_connections < wanted {
         tracing::warn!(

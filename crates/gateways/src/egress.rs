@@ -8,7 +8,7 @@
 //! | [`EgressPolicy`]: scheme, port, host, literal address | when the URL is entered, and at each request | internal services; unusual spellings; rules that changed |
 //! | resolver: every address of a name | at each connection | names of internal addresses; names that change their addresses |
 //! | no redirect, no proxy | always | connections that nothing checked |
-//! | timeouts; limits of body, headers and lookups | always | servers that occupy the client |
+//! | timeouts; limits of body, headers, and lookups | always | servers that occupy the client |
 //!
 //! A connection that is used again was checked when it was made.
 //!
@@ -18,6 +18,7 @@
 mod addresses;
 mod client;
 mod failure;
+mod lookups;
 mod policy;
 mod resolver;
 
@@ -26,5 +27,6 @@ pub use client::{
     MAX_HEADERS, MAX_IDLE_PER_HOST, TOTAL_TIMEOUT,
 };
 pub use failure::MAX_EXCERPT_LENGTH;
+pub use lookups::MAX_LOOKUPS;
 pub use policy::{AllowedHost, AllowedHostError, EgressPolicy, PORTS};
-pub use resolver::{MAX_ADDRESSES, MAX_LOOKUPS, NameResolver, SystemResolver};
+pub use resolver::{MAX_ADDRESSES, NameResolver, SystemResolver};

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     failure::{MAX_EXCERPT_LENGTH, classify, excerpt, failure, refused},
+    lookups::Lookups,
     policy::EgressPolicy,
     resolver::{GuardedResolver, NameResolver},
 };
@@ -81,8 +82,9 @@ impl EgressClient {
         names: Arc<dyn NameResolver>,
     ) -> Result<Self, EgressSetupError> {
         let policy = Arc::new(policy);
-        let guarded = GuardedResolver { names: Arc::clone(&names), policy: Some(Arc::clone(&policy)) };
-        let unguarded = GuardedResolver { names, policy: None };
+        let lookups = Lookups::new(names);
+        let guarded = GuardedResolver { lookups: lookups.clone(), policy: Some(Arc::clone(&policy)) };
+        let unguarded = GuardedResolver { lookups, policy: None };
         Ok(Self {
             policy,
             total_timeout: options.total_timeout,

@@ -4,5 +4,6 @@
 
 mod addresses;
 mod encrypted;
+mod lookups;
 mod responses;
 mod world;

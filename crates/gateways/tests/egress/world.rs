@@ -173,7 +173,7 @@ pub(crate) fn demo() -> EgressPolicy {
 pub(crate) fn client_with(
     policy: EgressPolicy,
     options: &EgressOptions,
-    names: Arc<Scripted>,
+    names: Arc<impl NameResolver>,
 ) -> EgressClient {
     EgressClient::new(policy, options, names).unwrap()
 }
@@ -183,7 +183,7 @@ pub(crate) fn client(policy: EgressPolicy, names: Arc<Scripted>) -> EgressClient
 }
 
 pub(crate) fn ample() -> EgressOptions {
-    EgressOptions { connect_timeout: AMPLE, total_timeout: AMPLE, authorities: Vec::new() }
+    EgressOptions { connect_timeout: AMPLE, total_timeout: AMPLE, ..EgressOptions::default() }
 }
 
 /// Sends a request to a URL without a check by the caller, as to a stored URL.
