@@ -1,5 +1,6 @@
 //! Connection limits of the listeners.
 
+use dabba_gateways::egress::{MAX_KEPT, MAX_LOOKUPS};
 use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_web::ServeOptions;
 
@@ -9,6 +10,10 @@ use crate::{databases::Databases, open_files, settings::Settings};
 /// connections to the payment provider.
 const OTHER_FILES: usize = 256;
 
+/// Maximum number of open files of webhooks: connections of requests in flight, connections that are kept for further
+/// requests, and lookups of names.
+const WEBHOOK_FILES: usize = MAX_IN_FLIGHT + MAX_KEPT + MAX_LOOKUPS;
+
 /// Maximum number of connections to a listener for operators.
 const OPERATOR_CONNECTIONS: usize = 64;
 
@@ -17,7 +22,7 @@ const OPERATOR_CONNECTIONS: usize = 64;
 pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
     let wanted = settings.listening.connection_limit.size();
     let open_files = open_files::raise_limit();
-    let others = OTHER_FILES + OPERATOR_CONNECTIONS + MAX_IN_FLIGHT + databases.open_files(settings);
+    let others = OTHER_FILES + OPERATOR_CONNECTIONS + WEBHOOK_FILES + databases.open_files(settings);
     let max_connections = open_files.map_or(wanted, |limit| room(wanted, limit, others));
     if max_connections < wanted {
         tracing::warn!(
@@ -45,9 +50,10 @@ pub(crate) fn max_streams(options: &ServeOptions) -> usize {
     (options.max_connections - options.max_connections / 4).min(MAX_STREAMS)
 }
 
-/// Returns how many of the wanted connections fit into the limit on open files beside the other files; at least 1.
+/// Returns how many of the wanted connections fit into the limit on open files beside the other files; at least a
+/// quarter of the limit, because the other files are hardly ever all open.
 fn room(wanted: usize, limit: usize, others: usize) -> usize {
-    wanted.min(limit.saturating_sub(others).max(1))
+    wanted.min(limit.saturating_sub(others).max(limit / 4).max(1))
 }
 
 #[cfg(test)]
@@ -58,7 +64,8 @@ mod tests {
     fn connections_leave_room_for_other_files() {
         assert_eq!(room(4_096, 65_536, 336), 4_096);
         assert_eq!(room(4_096, 1_024, 336), 688);
-        assert_eq!(room(4_096, 256, 336), 1);
+        assert_eq!(room(4_096, 256, 336), 64);
+        assert_eq!(room(4_096, 2, 336), 1);
     }
 
     /// Proves that streams leave a quarter of the connections to requests, and that their maximum holds.

@@ -40,7 +40,7 @@ impl WebhookAccess {
             allowed_hosts: settings.events.webhook_allowed_hosts.to_vec(),
             allow_loopback: with_demo,
         };
-        match EgressClient::new(policy, &EgressOptions::default(), Arc::<SystemResolver>::default()) {
+        match EgressClient::new(policy, &EgressOptions::default(), Arc::new(SystemResolver)) {
             Ok(client) => Some(Self { egress: Arc::new(client), keys: Arc::new(keys) }),
             Err(error) => {
                 tracing::warn!(%error, "this process offers and sends no webhooks");

@@ -8,7 +8,7 @@
 //! | [`EgressPolicy`]: scheme, port, host, literal address | when the URL is entered, and at each request | internal services; unusual spellings; rules that changed |
 //! | resolver: every address of a name | at each connection | names of internal addresses; names that change their addresses |
 //! | no redirect, no proxy | always | connections that nothing checked |
-//! | timeouts; limits of body, headers and lookups | always | servers that occupy the client |
+//! | timeouts; limits of body, headers, lookups and kept connections | always | servers that occupy the client |
 //!
 //! A connection that is used again was checked when it was made.
 //!
@@ -18,13 +18,16 @@
 mod addresses;
 mod client;
 mod failure;
+mod kept;
+mod lookups;
 mod policy;
 mod resolver;
 
 pub use client::{
     CONNECT_TIMEOUT, EgressClient, EgressOptions, EgressSetupError, IDLE_TIMEOUT, MAX_BODY_LENGTH,
-    MAX_HEADERS, MAX_IDLE_PER_HOST, TOTAL_TIMEOUT,
+    MAX_HEADERS, MAX_IDLE_PER_HOST, MAX_KEPT, TOTAL_TIMEOUT,
 };
 pub use failure::MAX_EXCERPT_LENGTH;
+pub use lookups::MAX_LOOKUPS;
 pub use policy::{AllowedHost, AllowedHostError, EgressPolicy, PORTS};
-pub use resolver::{MAX_ADDRESSES, MAX_LOOKUPS, NameResolver, SystemResolver};
+pub use resolver::{MAX_ADDRESSES, NameResolver, SystemResolver};

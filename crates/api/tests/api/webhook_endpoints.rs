@@ -20,9 +20,7 @@ const ENDPOINTS: &str = "/v1/webhook-endpoints";
 /// Returns a client that may connect to this machine, and otherwise has the rules of a production server.
 pub(super) fn egress() -> Arc<dyn Egress> {
     let policy = EgressPolicy { allow_loopback: true, ..EgressPolicy::default() };
-    Arc::new(
-        EgressClient::new(policy, &EgressOptions::default(), Arc::new(SystemResolver::default())).unwrap(),
-    )
+    Arc::new(EgressClient::new(policy, &EgressOptions::default(), Arc::new(SystemResolver)).unwrap())
 }
 
 async fn start() -> TestServer {

@@ -12,7 +12,7 @@ use crate::{
     data,
     databases::{Databases, Opened},
     failure::Failure,
-    logging, output,
+    logging, open_files, output,
     payments::Payments,
     process_metrics, sandbox, secrets_key, serving,
     settings::{Layer, Settings},
@@ -46,6 +46,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
 
 async fn work(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
+    // The connections of webhooks and of the pools may exceed the usual soft limit.
+    open_files::raise_limit();
     let databases = Databases::from_settings(&settings)?;
     let admin = match &settings.listening.admin_listen {
         Some(address) => {

@@ -244,11 +244,8 @@ pub(crate) fn webhooks(world: &World) -> Arc<Webhooks> {
 /// Returns the use cases with a key, given by its byte.
 pub(crate) fn webhooks_with(world: &World, byte: &str) -> Arc<Webhooks> {
     let keys = SecretKeys::parse(&byte.repeat(32)).unwrap();
-    let client = EgressClient::new(
-        EgressPolicy::default(),
-        &EgressOptions::default(),
-        Arc::new(SystemResolver::default()),
-    );
+    let client =
+        EgressClient::new(EgressPolicy::default(), &EgressOptions::default(), Arc::new(SystemResolver));
     Webhooks::new(&world.engine, Arc::new(client.unwrap()), Arc::new(keys))
 }
 

@@ -10,14 +10,17 @@ use dabba_engine::{
 };
 use dabba_store::chain;
 use reqwest::{
-    Certificate, Client, Response,
-    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    Certificate, Client, Response, Version,
+    header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect, retry,
 };
 use tokio::time::{Instant, timeout_at};
+use tower::util::MapFutureLayer;
 
 use super::{
     failure::{MAX_EXCERPT_LENGTH, classify, excerpt, failure, refused},
+    kept::{Host, Kept, Lease, counted},
+    lookups::Lookups,
     policy::EgressPolicy,
     resolver::{GuardedResolver, NameResolver},
 };
@@ -34,26 +37,39 @@ pub const MAX_HEADERS: usize = 100;
 /// Maximum number of unused connections per host. Many endpoints may share a host, for example those of a provider of
 /// points of sale. With fewer connections than requests in flight, most requests would open one of their own.
 pub const MAX_IDLE_PER_HOST: usize = 256;
+/// Maximum number of connections that the client keeps for further requests, of all hosts together. Includes those that
+/// a request is using.
+pub const MAX_KEPT: usize = 1_024;
 /// Time after which the client closes an unused connection.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Value of the header `connection` that requests the end of a connection.
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 /// The `User-Agent` header of the client.
 const USER_AGENT: &str = concat!("dabba/", env!("CARGO_PKG_VERSION"));
 
-/// Timeouts and trusted certificates of the client.
+/// Limits and trusted certificates of the client.
 #[derive(Clone, Debug)]
 pub struct EgressOptions {
     /// Timeout of a connection. Default [`CONNECT_TIMEOUT`].
     pub connect_timeout: Duration,
     /// Timeout of a request. Default [`TOTAL_TIMEOUT`].
     pub total_timeout: Duration,
+    /// Maximum number of connections that are kept. Default [`MAX_KEPT`].
+    pub max_kept: usize,
     /// Certificate authorities that are trusted in addition to those of the machine. Default: none.
     pub authorities: Vec<Certificate>,
 }
 
 impl Default for EgressOptions {
     fn default() -> Self {
-        Self { connect_timeout: CONNECT_TIMEOUT, total_timeout: TOTAL_TIMEOUT, authorities: Vec::new() }
+        Self {
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TOTAL_TIMEOUT,
+            max_kept: MAX_KEPT,
+            authorities: Vec::new(),
+        }
     }
 }
 
@@ -67,6 +83,7 @@ pub struct EgressSetupError(String);
 pub struct EgressClient {
     policy: Arc<EgressPolicy>,
     total_timeout: Duration,
+    kept: Arc<Kept>,
     guarded: Client,
     /// The client for allowed hosts. It has its own resolver and its own connections, because a resolver learns the
     /// name without the port: the permission for one port must not open the other ports of the host.
@@ -81,11 +98,13 @@ impl EgressClient {
         names: Arc<dyn NameResolver>,
     ) -> Result<Self, EgressSetupError> {
         let policy = Arc::new(policy);
-        let guarded = GuardedResolver { names: Arc::clone(&names), policy: Some(Arc::clone(&policy)) };
-        let unguarded = GuardedResolver { names, policy: None };
+        let lookups = Lookups::new(names);
+        let guarded = GuardedResolver { lookups: lookups.clone(), policy: Some(Arc::clone(&policy)) };
+        let unguarded = GuardedResolver { lookups, policy: None };
         Ok(Self {
             policy,
             total_timeout: options.total_timeout,
+            kept: Kept::new(options.max_kept),
             guarded: client(options, guarded)?,
             unguarded: client(options, unguarded)?,
         })
@@ -94,16 +113,31 @@ impl EgressClient {
     async fn send(&self, request: EgressRequest, deadline: Instant) -> Result<EgressReply, EgressFailure> {
         let target = self.policy.check(request.url.as_str()).map_err(|error| refused(&error))?;
         let client = if target.is_allowed_host { &self.unguarded } else { &self.guarded };
-        let headers = headers(request.headers)?;
+        let mut headers = headers(request.headers)?;
+        let origin = target.url.origin().ascii_serialization();
+        let lease = self.kept.lease(Host { origin, is_allowed: target.is_allowed_host });
+        if !lease.may_keep {
+            headers.insert(CONNECTION, CLOSE);
+        }
         let sending = client.post(target.url).headers(headers).body(request.body).send();
-        let response = match timeout_at(deadline, sending).await {
-            Ok(response) => response.map_err(classify)?,
-            Err(_) => return Err(failure(EgressFailureKind::Timeout, self.timeout_text("no response"))),
+        let reply = match timeout_at(deadline, lease.scope(sending)).await {
+            Ok(Ok(response)) => self.reply(response, &lease, deadline).await,
+            Ok(Err(error)) => Err(classify(error)),
+            Err(_) => Err(failure(EgressFailureKind::Timeout, self.timeout_text("no response"))),
         };
-        self.reply(response, deadline).await
+        if reply.is_err() {
+            lease.closed();
+        }
+        reply
     }
 
-    async fn reply(&self, mut response: Response, deadline: Instant) -> Result<EgressReply, EgressFailure> {
+    async fn reply(
+        &self,
+        mut response: Response,
+        lease: &Lease,
+        deadline: Instant,
+    ) -> Result<EgressReply, EgressFailure> {
+        let is_last = is_last(&response);
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(retry_after);
         let mut first = Vec::new();
@@ -126,6 +160,9 @@ impl EgressClient {
                 break true;
             }
         };
+        if is_last || is_body_cut {
+            lease.closed();
+        }
         Ok(EgressReply { status, retry_after, excerpt: excerpt(&first), is_body_cut })
     }
 
@@ -150,6 +187,7 @@ impl Egress for EgressClient {
 fn client(options: &EgressOptions, resolver: GuardedResolver) -> Result<Client, EgressSetupError> {
     let client = Client::builder()
         .dns_resolver(resolver)
+        .connector_layer(MapFutureLayer::new(counted))
         // A proxy would connect to addresses that nothing checked.
         .no_proxy()
         .redirect(redirect::Policy::none())
@@ -177,6 +215,16 @@ fn headers(headers: Vec<(&'static str, String)>) -> Result<HeaderMap, EgressFail
         map.insert(parsed, value);
     }
     Ok(map)
+}
+
+/// Returns whether the server closes the connection after the response (RFC 9112, section 9.3).
+fn is_last(response: &Response) -> bool {
+    let values = response.headers().get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    let mut options = values.flat_map(|value| value.split(',')).map(str::trim);
+    if response.version() < Version::HTTP_11 {
+        return !options.any(|option| option.eq_ignore_ascii_case("keep-alive"));
+    }
+    options.any(|option| option.eq_ignore_ascii_case("close"))
 }
 
 /// Parses the header `retry-after` (RFC 9110, section 10.2.3): seconds, or a date.

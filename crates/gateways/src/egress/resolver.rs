@@ -11,17 +11,13 @@ use std::{
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 
-use super::policy::EgressPolicy;
+use super::{lookups::Lookups, policy::EgressPolicy};
 
-/// Maximum number of lookups at a time. A lookup of the operating system occupies a thread, also after its request has
-/// timed out.
-pub const MAX_LOOKUPS: usize = 64;
 /// Maximum number of addresses of a name that are used.
 pub const MAX_ADDRESSES: usize = 16;
 
-/// Port to the resolver of names, which tests replace.
+/// Port to the resolver of names, which tests replace. The client limits the lookups.
 #[async_trait]
 pub trait NameResolver: Send + Sync + 'static {
     /// Returns the addresses of a name, unchecked.
@@ -29,26 +25,15 @@ pub trait NameResolver: Send + Sync + 'static {
 }
 
 /// The resolver of the operating system.
-#[derive(Debug)]
-pub struct SystemResolver {
-    lookups: Arc<Semaphore>,
-}
-
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self { lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)) }
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct SystemResolver;
 
 #[async_trait]
 impl NameResolver for SystemResolver {
     async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let permit = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
         let name = name.to_owned();
         let lookup = tokio::task::spawn_blocking(move || {
-            let addresses = (name.as_str(), 0).to_socket_addrs();
-            drop(permit);
-            Ok(addresses?.map(|address| address.ip()).collect())
+            Ok((name.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
         });
         lookup.await.map_err(io::Error::other)?
     }
@@ -59,7 +44,7 @@ impl NameResolver for SystemResolver {
 pub(super) enum LookupError {
     /// The lookup failed.
     #[error("the host's name could not be resolved")]
-    Failed(#[source] io::Error),
+    Failed(#[source] Arc<io::Error>),
     /// The name has no address.
     #[error("the host's name has no address")]
     Empty,
@@ -73,7 +58,7 @@ pub(super) enum LookupError {
 
 /// The resolver of a client. It passes only allowed addresses on.
 pub(super) struct GuardedResolver {
-    pub(super) names: Arc<dyn NameResolver>,
+    pub(super) lookups: Lookups,
     /// The rules for addresses; `None` for the client of allowed hosts.
     pub(super) policy: Option<Arc<EgressPolicy>>,
 }
@@ -81,11 +66,11 @@ pub(super) struct GuardedResolver {
 impl GuardedResolver {
     /// Returns the allowed addresses of a name.
     pub(super) async fn allowed(
-        names: Arc<dyn NameResolver>,
+        lookups: &Lookups,
         policy: Option<Arc<EgressPolicy>>,
         name: &str,
     ) -> Result<Vec<IpAddr>, LookupError> {
-        let mut addresses = names.resolve(name).await.map_err(LookupError::Failed)?;
+        let mut addresses = lookups.resolve(name).await.map_err(LookupError::Failed)?.to_vec();
         if addresses.is_empty() {
             return Err(LookupError::Empty);
         }
@@ -102,9 +87,9 @@ impl GuardedResolver {
 
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let (names, policy) = (Arc::clone(&self.names), self.policy.clone());
+        let (lookups, policy) = (self.lookups.clone(), self.policy.clone());
         Box::pin(async move {
-            let addresses = Self::allowed(names, policy, name.as_str()).await;
+            let addresses = Self::allowed(&lookups, policy, name.as_str()).await;
             let addresses = addresses.map_err(|error| Box::new(error) as Box<dyn Error + Send + Sync>)?;
             // The client replaces port 0 by that of the URL.
             Ok(Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0))) as Addrs)
@@ -131,7 +116,8 @@ mod tests {
         found: &[&str],
     ) -> Result<Vec<String>, String> {
         let found = found.iter().map(|address| address.parse().unwrap()).collect();
-        let allowed = GuardedResolver::allowed(Arc::new(Fixed(found)), policy.map(Arc::new), name).await;
+        let lookups = Lookups::new(Arc::new(Fixed(found)));
+        let allowed = GuardedResolver::allowed(&lookups, policy.map(Arc::new), name).await;
         let allowed = allowed.map_err(|error| error.to_string())?;
         Ok(allowed.iter().map(ToString::to_string).collect())
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod addresses;
+mod connections;
 mod encrypted;
+mod lookups;
 mod responses;
 mod world;

@@ -18,6 +18,7 @@ use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, NameReso
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    sync::Semaphore,
 };
 
 /// Timeout of the requests that must succeed.
@@ -32,6 +33,8 @@ pub(crate) const BODY: &str = "the-body";
 pub(crate) enum Then {
     /// Sends the bytes and keeps the connection for the next request.
     Send(String),
+    /// Waits for a permit and does what `Send` does.
+    Hold(Arc<Semaphore>, String),
     /// Sends the bytes, then the chunk over and over until the client closes the connection.
     Repeat(String, Vec<u8>),
     /// Sends the bytes and waits until the client closes the connection.
@@ -98,6 +101,10 @@ async fn serve(mut stream: TcpStream, then: &Then, seen: &Mutex<Vec<String>>) ->
         seen.lock().unwrap().push(String::from_utf8(request).unwrap());
         match then {
             Then::Send(bytes) => stream.write_all(bytes.as_bytes()).await?,
+            Then::Hold(permits, bytes) => {
+                permits.acquire().await.unwrap().forget();
+                stream.write_all(bytes.as_bytes()).await?;
+            }
             Then::Repeat(bytes, chunk) => {
                 stream.write_all(bytes.as_bytes()).await?;
                 loop {
@@ -173,7 +180,7 @@ pub(crate) fn demo() -> EgressPolicy {
 pub(crate) fn client_with(
     policy: EgressPolicy,
     options: &EgressOptions,
-    names: Arc<Scripted>,
+    names: Arc<impl NameResolver>,
 ) -> EgressClient {
     EgressClient::new(policy, options, names).unwrap()
 }
@@ -183,7 +190,7 @@ pub(crate) fn client(policy: EgressPolicy, names: Arc<Scripted>) -> EgressClient
 }
 
 pub(crate) fn ample() -> EgressOptions {
-    EgressOptions { connect_timeout: AMPLE, total_timeout: AMPLE, authorities: Vec::new() }
+    EgressOptions { connect_timeout: AMPLE, total_timeout: AMPLE, ..EgressOptions::default() }
 }
 
 /// Sends a request to a URL without a check by the caller, as to a stored URL.
