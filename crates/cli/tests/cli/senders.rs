@@ -1,6 +1,6 @@
 //! Webhooks while the servers that send them are killed.
 
-use std::{collections::BTreeMap, path::Path, time::Instant};
+use std::{collections::BTreeMap, path::Path};
 
 use dabba_engine::{Random, SeededRandom};
 use dabba_pg_cluster::Cluster;
@@ -108,7 +108,6 @@ struct Endpoints {
 
 impl Endpoints {
     async fn create(admin: &Client) -> Self {
-        println!("seed {SEED}");
         let (reliable, unreliable) = (Receiver::start(), Receiver::start());
         unreliable.refuse_every(REFUSED_EVERY);
         let create = async |receiver: &Receiver| {
@@ -221,27 +220,16 @@ impl Endpoints {
             check(&ids, &versions).map(|()| feed.into_iter().collect::<BTreeMap<_, _>>())
         })
         .await;
-        let (mut received, mut attempts) = (0, 0);
         for (name, receiver) in [("reliable", &self.reliable), ("unreliable", &self.unreliable)] {
             let what = format!("the {name} endpoint has every event");
             eventually(&what, async || check(&receiver.ids(), &versions)).await;
             for body in receiver.bodies() {
                 assert_eq!(Some(&body), feed.get(body["id"].as_str().unwrap()), "{name}");
-                received += 1;
             }
-            attempts += receiver.requests();
         }
         assert!(self.certain.iter().all(Repetition::has_happened), "an event was never confirmed");
-        let repeated = self.likely.iter().filter(|repetition| repetition.has_happened()).count();
-        assert!(repeated > 0, "no kill was between a receipt and its checkpoint");
-        println!(
-            "{} kills, {} orders, {} events, {received} received by both endpoints with {attempts} requests; {repeated} of \
-             {} kills after a receipt were before its checkpoint",
-            self.kills,
-            walks.len(),
-            feed.len(),
-            self.likely.len(),
-        );
+        let is_repeated = self.likely.iter().any(Repetition::has_happened);
+        assert!(is_repeated, "no kill was between a receipt and its checkpoint");
     }
 }
 
@@ -266,7 +254,6 @@ async fn feed(admin: &Client) -> Vec<(String, Value)> {
 /// its history. The server continues at once after a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_kills_of_a_sender_lose_no_event() {
-    let begun = Instant::now();
     let (address, data) = (free_address(), tempfile::tempdir().unwrap());
     let start = || aside(|| Server::start_at(&address, data.path(), &[]));
     let mut server = start();
@@ -283,7 +270,6 @@ async fn twenty_kills_of_a_sender_lose_no_event() {
         walks.extend(walking.finish(PATIENCE).await.expect("all orders are delivered"));
     }
     endpoints.check(&admin, &walks).await;
-    println!("{:?}", begun.elapsed());
 }
 
 /// Proves I10 for two servers on one PostgreSQL database, of which one is killed with `kill -9` while it sends and the
@@ -292,7 +278,6 @@ async fn twenty_kills_of_a_sender_lose_no_event() {
 /// lease expires by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_other_server_sends_after_a_kill() {
-    let begun = Instant::now();
     let cluster = Cluster::shared().unwrap();
     let database = cluster.create_database().unwrap();
     let (url, data) = (cluster.url(&database), tempfile::tempdir().unwrap());
@@ -325,5 +310,4 @@ async fn the_other_server_sends_after_a_kill() {
         sending = serving;
     }
     endpoints.check(&sending.client("admin"), &walks).await;
-    println!("{:?}", begun.elapsed());
 }
