@@ -4,6 +4,7 @@ mod catch_up;
 mod directory;
 mod follow;
 mod read;
+mod resumed;
 mod retry;
 mod revive;
 mod save;
@@ -28,6 +29,7 @@ pub(super) use self::send::attempt;
 use self::{
     catch_up::PageRead,
     directory::Visit,
+    resumed::{Resumed, end_of, not_after_end},
     retry::HistoryRead,
     revive::Reviving,
     send::{Flight, Tried},
@@ -201,37 +203,6 @@ pub(super) async fn limited<T>(
     timeout(STORE_TIMEOUT, call).await.unwrap_or_else(|_| Err(unavailable()))
 }
 
-/// The position at which a session resumes.
-#[derive(Clone, Copy)]
-struct Resumed {
-    place: FeedPlace,
-    /// Whether the stored position is after `place`. The next checkpoint then sets it back: the next session would
-    /// otherwise skip the events up to the end that it finds.
-    is_rewound: bool,
-}
-
-/// Returns a stored position, or the end of the feed if the position is after it: then the database was replaced by one
-/// without some events that were delivered, and nothing states which events replaced them.
-fn not_after_end(stored: FeedPlace, end: FeedEnd, shard: &str) -> Resumed {
-    if !is_after(stored, end) {
-        return Resumed { place: stored, is_rewound: false };
-    }
-    tracing::error!(
-        shard,
-        "a position of the webhooks is after the last event, so the database lacks events that were delivered; replay \
-         the webhook endpoints since the time of the failover"
-    );
-    Resumed { place: end_of(end), is_rewound: true }
-}
-
-fn is_after(place: FeedPlace, end: FeedEnd) -> bool {
-    place.position > end.position
-}
-
-const fn end_of(end: FeedEnd) -> FeedPlace {
-    FeedPlace { incarnation: end.incarnation, position: end.position }
-}
-
 /// A session that has ended reports nothing: the gauges of the shard are those of the next session, which may belong to
 /// another process.
 impl Drop for Session {
@@ -308,12 +279,6 @@ impl Session {
             ));
         }
         Ok(session)
-    }
-
-    /// Returns whether the next checkpoint sets a position back.
-    fn is_rewound(&self) -> bool {
-        let mut own = self.targets.values().filter_map(|target| target.own.as_ref());
-        self.is_shared_rewound || own.any(|own| own.is_rewound)
     }
 
     /// Works until `stop` is ready or the lease is lost. Requests in flight end with the session.

@@ -33,31 +33,6 @@ impl Session {
         self.is_doubtful = true;
     }
 
-    /// Returns whether the positions in memory are valid. After the store has failed, compares them with the end of the feed:
-    /// a server that has taken over may lack events that the session has read. Until that is known, nothing is read, and
-    /// no position is stored.
-    pub(super) async fn is_valid(&mut self) -> bool {
-        if self.is_doubtful && !self.is_restored {
-            match limited(self.ports.store.feed_end(self.place.shard)).await {
-                Ok(end) => {
-                    let own = self.targets.values().filter_map(|target| target.own.as_ref());
-                    let read_to = own.map(|own| own.window.read_to()).chain([self.shared.read_to()]).max();
-                    let is_shorter = read_to > Some(end.position);
-                    self.is_restored = end.incarnation != self.end.incarnation || is_shorter;
-                    self.is_doubtful = false;
-                    if is_shorter && let Err(error) = self.set_back(end).await {
-                        tracing::warn!(shard = self.place.name, %error, "the positions of the webhooks cannot be set back yet");
-                        (self.is_doubtful, self.is_restored) = (true, false);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(shard = self.place.name, %error, "the end of the feed cannot be read for webhooks");
-                }
-            }
-        }
-        !self.is_doubtful && !self.is_restored
-    }
-
     async fn read_shared(&mut self) -> Result<bool, StoreError> {
         if self.shared.len() >= WINDOW {
             self.detach_oldest();

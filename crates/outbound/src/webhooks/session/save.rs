@@ -1,13 +1,13 @@
 //! Checkpoints.
 
 use dabba_domain::WebhookEndpointId;
-use dabba_store::{Checkpoint, ConsumerName, FeedEnd, StoreError};
+use dabba_store::{Checkpoint, ConsumerName, StoreError};
 use tokio::time::Instant;
 
-use super::{Session, end_of, is_after, limited};
+use super::{Session, limited};
 use crate::webhooks::{
     journal::with_room,
-    limits::{EXTEND_AFTER, GIVE_UP_AFTER, LEASE, ROWS_PER_READ},
+    limits::{EXTEND_AFTER, GIVE_UP_AFTER, LEASE},
     metrics::SessionState,
     schedule::after,
 };
@@ -49,36 +49,6 @@ impl Session {
             own.saved = Some(own.window.decided());
         }
         true
-    }
-
-    /// Sets stored positions that are after the end of the feed back to the end, before the session ends: the next session
-    /// finds a later end, and would take them for positions in the present feed.
-    pub(super) async fn set_back(&self, end: FeedEnd) -> Result<(), StoreError> {
-        let (store, shard, lease) = (&self.ports.store, self.place.shard, &self.place.lease);
-        let mut checkpoint = Checkpoint::default();
-        let stored = limited(store.feed_position(shard, &lease.group, None)).await?;
-        if let Some(stored) = stored.filter(|stored| is_after(stored.place, end)) {
-            checkpoint.shared = Some((end_of(end), stored.known));
-            checkpoint.is_shared_rewound = true;
-        }
-        let mut after_name = None;
-        loop {
-            let call = store.own_feed_positions(shard, &lease.group, after_name.as_ref(), ROWS_PER_READ);
-            let page = limited(call).await?;
-            let is_last = page.len() < ROWS_PER_READ as usize;
-            after_name = page.last().map(|(name, _)| name.clone());
-            let late = page.into_iter().filter(|(_, stored)| is_after(stored.place, end));
-            checkpoint.rewound.extend(late.map(|(name, _)| (name, end_of(end))));
-            if checkpoint.shared.is_some() || checkpoint.entries() > 0 {
-                let now = self.now();
-                // If the lease is lost, its next holder sets them back.
-                limited(store.checkpoint_feed(shard, lease, &checkpoint, now, after(now, LEASE))).await?;
-                checkpoint = Checkpoint::default();
-            }
-            if is_last {
-                return Ok(());
-            }
-        }
     }
 
     /// Adds the entries about successes that are due to the log. `is_last`: the session ends.
