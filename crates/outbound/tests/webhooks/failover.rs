@@ -137,6 +137,36 @@ async fn a_session_ends_if_the_database_lacks_events_that_an_endpoint_has_read()
     sender.abort();
 }
 
+/// Proves that a session whose first call after a failover is a checkpoint, and whose next call fails, sets the stored
+/// position back before it ends: the next session delivers what is committed meanwhile, although the feed is then longer
+/// than the position.
+#[tokio::test(start_paused = true)]
+async fn a_session_sets_its_position_back_before_it_ends() {
+    let mut bench = Bench::new(83);
+    bench.endpoint(URL, healthy(), |_| {}).await;
+    let sender = bench.start();
+    bench.place().await;
+    bench.until_complete(URL, SOON).await;
+    until_saved(&bench, |stored, end| stored == end).await;
+    let standby = bench.standby();
+    let lost = [bench.place().await, bench.place().await];
+    bench.until_complete(URL, SOON).await;
+    bench.probe.fail_over(standby);
+    bench.orders.retain(|id, _| !lost.contains(id));
+    until_saved(&bench, |stored, end| stored > end).await;
+    let released = Arc::<Notify>::default();
+    let ended = bench.probe.trap("take_feed_lease", Moment::Before, Fault::Waits(Arc::clone(&released)));
+    bench.probe.trap("feed", Moment::Before, Fault::Fails);
+    timeout(SOON, ended.notified()).await.expect("the session should end");
+    until_saved(&bench, |stored, end| stored == end).await;
+    for _ in 0..5 {
+        bench.place().await;
+    }
+    released.notify_one();
+    until_complete_without(&bench, URL, &lost).await;
+    sender.abort();
+}
+
 /// Stores positions after the end of the feed: that of the group, and an own position of an endpoint. A session whose
 /// first call after a failover is a checkpoint stores such positions.
 async fn store_positions_after_the_end(bench: &Bench, id: WebhookEndpointId) {
