@@ -6,7 +6,7 @@
 //!   is not used again: each later connection causes a new one.
 //! - A lookup that takes [`SLOW_LOOKUP`] moves from the places of quick lookups to those of hanging lookups.
 //! - Names whose latest lookup was slow are suspects, which have places of their own.
-//! - A failure is the answer to further requests for [`FAILURE_MEMORY`].
+//! - A failure is cached for [`FAILURE_MEMORY`].
 
 use std::{
     collections::HashMap,
@@ -49,7 +49,7 @@ const FAILURE_MEMORY: Duration = Duration::from_secs(2);
 /// Time for which a name is a suspect. Longer than the longest pause between two attempts of an endpoint whose breaker
 /// is open.
 const SUSPECT_MEMORY: Duration = Duration::from_mins(10);
-/// Maximum number of names whose failed or slow lookups are kept. The least recently used name is evicted first.
+/// Maximum number of names whose failed or slow lookups are recorded. The least recently used name is evicted first.
 const MAX_TROUBLES: usize = 16_384;
 
 /// The outcome of a lookup, which its waiting connections share.
@@ -260,7 +260,7 @@ mod tests {
 
     /// Proves that a failure is the answer for a short time only.
     #[tokio::test(start_paused = true)]
-    async fn a_failure_is_remembered_for_a_short_time() {
+    async fn a_failure_is_cached_for_a_short_time() {
         let (gated, lookups) = Gated::start(true);
         for _ in 0..10 {
             assert_eq!(lookups.resolve("nowhere").await.unwrap_err().to_string(), "no such name");
