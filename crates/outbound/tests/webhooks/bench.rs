@@ -352,6 +352,17 @@ impl Bench {
         let primary = rusqlite::Connection::open(self.directories[0].path().join(DATABASE)).unwrap();
         primary.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
         let standby = open(&directory);
+        // To open an embedded database ends its leases; a standby that takes over has them.
+        let lease = "SELECT group_name, until_ns FROM feed_leases";
+        let lease = primary.query_row(lease, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (group, until): (String, i64) = lease.unwrap();
+        let promoted = rusqlite::Connection::open(copy).unwrap();
+        promoted
+            .execute(
+                "UPDATE feed_leases SET until_ns = ?2 WHERE group_name = ?1",
+                rusqlite::params![group, until],
+            )
+            .unwrap();
         self.directories.push(directory);
         standby
     }
