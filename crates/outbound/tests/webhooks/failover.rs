@@ -158,7 +158,8 @@ async fn a_session_sets_its_position_back_before_it_ends() {
     let ended = bench.probe.trap("take_feed_lease", Moment::Before, Fault::Waits(Arc::clone(&released)));
     bench.probe.trap("feed", Moment::Before, Fault::Fails);
     timeout(SOON, ended.notified()).await.expect("the session should end");
-    until_saved(&bench, |stored, end| stored == end).await;
+    let end = bench.store.feed_end(0).await.unwrap().position;
+    assert_eq!(shared(&bench).await.map(|stored| stored.place.position), Some(end));
     for _ in 0..5 {
         bench.place().await;
     }
