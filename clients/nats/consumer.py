@@ -71,14 +71,14 @@ class Gap(Exception):
 
 
 class Reporter:
-    """Prints why the consumer connects again: a reason that repeats is printed once."""
+    """Prints why the consumer connects again, and that it reads again: a text that repeats is printed once."""
 
     def __init__(self) -> None:
         self.last = None
 
     async def on_error(self, error: Exception) -> None:
         """Receives the errors of the library, which would otherwise print each one with a traceback."""
-        self.report(f"no connection: {error or type(error).__name__}")
+        self.report(f"no connection: {str(error) or type(error).__name__}")
 
     def report(self, text: str) -> None:
         if text != self.last:
@@ -148,7 +148,9 @@ async def follow(options: argparse.Namespace, database: sqlite3.Connection, repo
             await js.stream_info(options.stream)
         except NotFoundError:
             raise MissingStream(options.stream) from None
-        reporter.last = None
+        if reporter.last is not None:
+            reporter.report(f"reading the stream {options.stream} again")
+            reporter.last = None
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=await first_sequence(js, options.stream, database),
@@ -223,7 +225,7 @@ async def main() -> None:
         except Interrupted:
             reporter.report("the connection was interrupted: connecting again")
         except (NatsError, OSError) as error:
-            reporter.report(f"connecting again: {error or type(error).__name__}")
+            reporter.report(f"connecting again: {str(error) or type(error).__name__}")
         await asyncio.sleep(RETRY_SECONDS)
 
 
