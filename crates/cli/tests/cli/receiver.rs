@@ -124,6 +124,11 @@ impl Receiver {
         wait
     }
 
+    /// Returns the number of requests so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+
     /// Returns the ids of the events that were accepted so far, in the order of their arrival.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.bodies().iter().map(|body| body["id"].as_str().unwrap().to_owned()).collect()
