@@ -39,7 +39,7 @@ pub(crate) struct Attempt {
 /// Stage of a request at which a trap springs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// The webhook is received, and its sender waits for the response in vain.
+    /// The webhook is received, and its sender gets no response.
     Received,
     /// The response is sent.
     Answered,
