@@ -60,7 +60,7 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
         (name = "restaurants", description = "Restaurants, their settings and their members."),
         (name = "menus", description = "Menus, availability of items, and stock."),
         (name = "orders", description = "Quotes, orders and their histories."),
-        (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
+        (name = "commands", description = "Commands that change an order. Each responds with the changed order; with `preview=true`, with what it would do."),
         (
             name = "events",
             description = "The feed of events, and live streams. `/events.schema.json` describes the events, `/asyncapi.json` the \
@@ -108,7 +108,7 @@ fn description() -> String {
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
          - Lists have pages of at most 100 entries. `next_cursor` leads to the next page; the last page has none. If \
          entries may be missing in a page, the page has `incomplete` and the response has `Dabba-Incomplete: true`.\n\
-         - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
+         - Unknown members in a body and unknown parameters in the query of a list or a command are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
          - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
            member means the same as omitting it, except for `delivery` of a restaurant's settings \

@@ -13,7 +13,7 @@
 //!
 //! | part | its type | use cases |
 //! |---|---|---|
-//! | `engine.orders` | [`Orders`] | quote, place, act, read and list orders |
+//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read and list orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
@@ -83,7 +83,7 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
+pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Preview, Quote};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

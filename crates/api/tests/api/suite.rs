@@ -17,6 +17,7 @@ mod menus;
 mod operations;
 mod payments;
 mod placing;
+mod preview;
 mod protocol;
 mod reading;
 mod refusals;

@@ -71,6 +71,14 @@ const ORDERS: &[(Scope, UseCase)] = &[
         }
         .boxed()
     }),
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let order_id = order(world).await.id;
+            let request = CommandRequest { order_id, command: accept(), key: None, expected_versions: None };
+            world.engine.orders.preview(caller, &request).await.map(drop)
+        }
+        .boxed()
+    }),
     (Scope::ReadOrders, |world, caller| {
         async move { world.engine.orders.order(caller, order(world).await.id).await.map(drop) }.boxed()
     }),

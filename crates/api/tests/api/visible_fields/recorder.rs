@@ -4,6 +4,9 @@ use dabba_testkit::{HttpResponse, TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::Value;
 
+/// Query of the preview of a command.
+pub(super) const PREVIEW: &str = "?preview=true";
+
 /// Prefix of every idempotency key that the recorder sends.
 pub(super) const KEY_PREFIX: &str = "visible-fields-key-";
 
@@ -67,7 +70,7 @@ impl Caller {
 /// A recorded response.
 pub(super) struct Response {
     pub(super) caller: Caller,
-    /// Method and path template, as in the API description.
+    /// Method and path template, as in the API description; for a preview with its query.
     pub(super) operation: &'static str,
     pub(super) answer: HttpResponse,
 }
@@ -104,7 +107,9 @@ impl Recorder {
         values: &[&str],
         body: &Value,
     ) -> HttpResponse {
-        let operation = request.split('?').next().unwrap();
+        // A preview has a body of its own.
+        let is_preview = request.ends_with(PREVIEW);
+        let operation = if is_preview { request } else { request.split('?').next().unwrap() };
         let (method, template) = request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         let is_write = method != Method::GET;
