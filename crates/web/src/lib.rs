@@ -63,8 +63,9 @@ pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};
 pub use schema::{NotJson, Schemas};
 pub use serve::{
-    ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, ServeOptions,
-    Stopping, Timeouts, serve,
+    CONNECTION_WINDOW, Certificate, CertificateError, ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS,
+    MAX_RECEIVED_BYTES, MAX_STREAMS, MAX_UNSENT_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW,
+    ServeOptions, Stopping, Timeouts, Tls, Transport, serve,
 };
 pub use token::{SigningKey, SigningKeyError, issue_token};
 
