@@ -97,6 +97,11 @@ impl Background {
         Self { engine: Arc::clone(engine), worker, webhooks, publisher, others }
     }
 
+    /// Runs another part that can be aborted at any moment.
+    pub(crate) fn spawn(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.others.spawn(part);
+    }
+
     /// Shuts down in order: finishes the running tasks and the webhooks in flight, writes the queued commits, closes the
     /// store. The grace period for all of this began at the first signal.
     pub(crate) async fn close(

@@ -28,6 +28,7 @@ use crate::{
     settings::{Layer, Settings},
     signals::Signals,
     signing_key,
+    tls::ServerTls,
     webhooks::{self, WebhookAccess, Webhooks},
 };
 
@@ -69,6 +70,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let broker = Broker::from_settings(&settings)?;
     let keys = FoundKeys::read(&settings)?;
+    let tls = ServerTls::from_settings(&settings)?;
     let listeners = Listeners::bind(&settings).await?;
     data::make_directory(&settings)?;
     let sandbox_clock = sandbox_clock(&settings, &databases, is_sandbox)?;
@@ -90,6 +92,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     }
     server_clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
+    ServerTls::register(tls.as_deref(), &mut metrics);
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // The start does not wait for the warm-up, which an unreachable database would delay.
     let warmed_up = Arc::clone(&engine);
@@ -99,6 +102,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let (address, admin_address) = listeners.addresses()?;
     let announcement = Announcement {
         address: reachable(address),
+        is_encrypted: tls.is_some(),
         admin_address: admin_address.map(reachable),
         demo: demo.as_ref(),
         signing_key: &signing_key,
@@ -109,13 +113,13 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // Connections that arrived before are served as well, so a reader of the announcement can use the address at once.
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
-    let grace = settings.listening.shutdown_grace_seconds.seconds();
     let publisher = broker.publisher(&engine, &mut metrics)?;
     let sending =
         webhooks.as_ref().map(|access| access.sender(&engine, &server_clock, is_sandbox, &mut metrics));
-    let background =
+    let mut background =
         Background::start(&engine, &server_clock, &store, publisher, sending.clone(), settings.tasks.work);
-    let options = serving::options(&settings, &databases);
+    background.spawn(ServerTls::watch(tls.clone(), Arc::clone(engine.supervisor())));
+    let options = serving::options(&settings, &databases, tls.as_deref());
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
         webhooks: payments.webhooks,
@@ -124,11 +128,10 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         live: live_config(&options, &mut metrics),
     };
     let connections = ConnectionMetrics::new(&mut metrics);
-    let web = Web::new(engine, web_config(&settings, signing_key), metrics);
-    let apps = dabba_api::apps(web, api);
+    let apps = dabba_api::apps(Web::new(engine, web_config(&settings, signing_key), metrics), api);
     let stopping_since = signals.stopping_since();
     listeners.serve(apps, signals.first(), options, connections, &settings).await?;
-    background.close(grace, &stopping_since).await
+    background.close(settings.listening.shutdown_grace_seconds.seconds(), &stopping_since).await
 }
 
 /// Returns the clock of a sandbox. Without a sandbox, refuses the database of one.

@@ -2,6 +2,8 @@
 
 mod lists;
 
+use std::path::{Path, PathBuf};
+
 use confique::Config;
 use dabba_web::{ServeOptions, SigningKey, WebConfig};
 
@@ -26,6 +28,18 @@ pub(crate) struct Listening {
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) admin_listen: Option<ListenAddress>,
+
+    /// PEM file with the certificate of the server for `listen`, followed by those of intermediate authorities; default none.
+    /// Needs `tls_key_file`. With both, `listen` accepts only HTTPS, with HTTP/2 and HTTP/1.1. `dabba serve` notices within 10
+    /// seconds that one of the files has changed. `admin_listen` and `dabba work` serve plain HTTP in any case.
+    #[config(env = "DABBA_TLS_CERTIFICATE_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) tls_certificate_file: Option<PathBuf>,
+
+    /// PEM file with the private key of `tls_certificate_file`, without a password; default none.
+    #[config(env = "DABBA_TLS_KEY_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) tls_key_file: Option<PathBuf>,
 
     /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
     /// for other hosts are refused with 421. This protects a server in a private network from pages that rebind their name to its
@@ -77,6 +91,20 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
+    /// Returns the files of the certificate and of its key; `None` without TLS. Refuses one file without the other.
+    pub(crate) fn tls_files(&self) -> Result<Option<(&Path, &Path)>, Failure> {
+        match (&self.tls_certificate_file, &self.tls_key_file) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(Failure::new(
+                "tls_certificate_file needs the setting tls_key_file, the file with the private key of the certificate",
+            )),
+            (None, Some(_)) => Err(Failure::new(
+                "tls_key_file needs the setting tls_certificate_file, the file with the certificate of the key",
+            )),
+        }
+    }
+
     /// Refuses the same port for the two listeners of a server.
     pub(crate) fn refuse_shared_port(&self) -> Result<(), Failure> {
         match &self.admin_listen {

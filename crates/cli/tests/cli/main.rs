@@ -37,6 +37,7 @@ mod serve;
 mod settings;
 mod split;
 mod support;
+mod tls;
 mod token;
 mod upgrades;
 mod walking;
