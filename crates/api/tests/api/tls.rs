@@ -7,7 +7,7 @@ use dabba_testkit::{TestServer, TlsIdentity, eventually};
 use dabba_web::{Certificate, CertificateError, ConnectionMetrics, ServeOptions, Transport, serve};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpSocket, TcpStream},
+    net::{TcpListener, TcpStream},
     sync::oneshot,
     time::timeout,
 };
@@ -227,38 +227,38 @@ async fn a_head_that_does_not_end_is_closed() {
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_closed() {
     let identity = identity();
-    // A kernel reports to the server that its client reads only after it has read some 32 KiB.
-    let server = serving(&identity, |options| options.timeouts.stall = 3 * SOON).await;
+    // The kernels pass on what a client reads in pieces of some 100 KiB. The slow client reads them in half a second, and the
+    // whole response in more than the timeout.
+    let stall = 6 * SOON;
+    let server = serving(&identity, |options| options.timeouts.stall = stall).await;
     let mut silent = connect(server.address(), &identity).await;
     let ask = async {
         while silent.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n").await.is_ok() {
             silent.flush().await.ok();
         }
     };
-    // With a small buffer, the client's kernel reports each read to the server.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(16 * 1024).unwrap();
-    let stream = socket.connect(server.address()).await.unwrap();
-    let mut slow = identity.connect(stream, &["http/1.1"]).await.unwrap();
+    let mut slow = connect(server.address(), &identity).await;
     let read_slowly = async {
         slow.write_all(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .await
             .unwrap();
         let mut interval = tokio::time::interval(SOON / 5);
+        let began = interval.tick().await;
         let (mut response, mut piece) = (Vec::new(), vec![0; 16 * 1024]);
         loop {
             interval.tick().await;
             let length = slow.read(&mut piece).await.unwrap();
             if length == 0 {
-                return response;
+                return (response, began.elapsed());
             }
             response.extend_from_slice(&piece[..length]);
         }
     };
     let (closed, response) = tokio::join!(timeout(PATIENCE, ask), timeout(PATIENCE, read_slowly));
     closed.expect("the server must close the connection of a client that reads nothing");
-    let response = response.expect("a slow client must get its response");
+    let (response, took) = response.expect("a slow client must get its response");
     assert!(response.ends_with(b"}\n"), "{} bytes", response.len());
+    assert!(took > stall, "{took:?}");
 }
 
 /// Proves that a server stops at once although clients are within their handshakes, or connected and silent.

@@ -192,8 +192,7 @@ fn files_that_cannot_be_used_are_refused() {
 fn a_ca_file_without_a_certificate_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("ca.pem"), "nothing").unwrap();
-    let arguments =
-        ["tasks", "--server", "https://127.0.0.1:1", "--token", "t", "--ca-file", "ca.pem"];
+    let arguments = ["tasks", "--server", "https://127.0.0.1:1", "--token", "t", "--ca-file", "ca.pem"];
     let refused = failure(directory.path(), &arguments);
     assert!(refused.contains("--ca-file ca.pem contains no certificate"), "{refused}");
 }
