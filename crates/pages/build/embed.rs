@@ -91,12 +91,14 @@ pub(crate) fn embed(dist: &Path, out: &Path) -> Result<(), String> {
             Some(compressed) => format!("Some({})", write(format!("{index}.br"), compressed)?),
             None => "None".to_owned(),
         };
-        let digest = &hex(&Sha256::digest(&content))[..32];
+        // Groups of digits, as in code that people write.
+        let digest: Vec<String> = Sha256::digest(&content)[..16].chunks(2).map(hex).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(
             table,
-            "    File {{ path: {path:?}, content_type: {:?}, digest: 0x{digest}, identity: {identity}, brotli: {brotli} }},",
-            kind.content_type
+            "    File {{ path: {path:?}, content_type: {:?}, digest: 0x{}, identity: {identity}, brotli: {brotli} }},",
+            kind.content_type,
+            digest.join("_")
         );
     }
     table.push_str("])\n");

@@ -12,7 +12,7 @@ const UI: &str = "ui";
 /// The description of the API, from which the build generates the types of its client.
 const DESCRIPTION: &str = "docs/reference/openapi.json";
 /// Directories of [`UI`] that are not sources: what npm and the build write there for developers of the pages, and the tests.
-const EXCLUDED: [&str; 5] = ["node_modules", "dist", "coverage", "tests", "src/generated"];
+const EXCLUDED: [&str; 6] = ["node_modules", "dist", "coverage", "test-results", "tests", "src/generated"];
 /// The hidden file that belongs to the sources. Others, such as `.env`, are of one developer.
 const NPM_SETTINGS: &str = ".npmrc";
 /// Maximum number of files of the sources, so that a mistaken directory ends the build at once.

@@ -14,12 +14,14 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
     frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types svelte-trusted-html dabba 'allow-duplicates'";
 
-/// Features of browsers that the pages use: the board rings, fills the screen and keeps it on. Everything else that browsers
-/// know is off, so that a script that gets into a page cannot use it.
-const PERMISSIONS_POLICY: &str = "autoplay=(self), fullscreen=(self), screen-wake-lock=(self), accelerometer=(), \
-    bluetooth=(), camera=(), display-capture=(), encrypted-media=(), geolocation=(), gyroscope=(), hid=(), \
-    idle-detection=(), magnetometer=(), microphone=(), midi=(), payment=(), picture-in-picture=(), \
-    publickey-credentials-get=(), serial=(), usb=(), xr-spatial-tracking=()";
+/// Features of browsers that the pages use: the board rings, fills the screen and keeps it on. The other powerful features are
+/// off, so that a script that gets into a page cannot use them. Chromium writes a warning into its console about a name that it
+/// does not know, so this list has only names that it knows.
+const PERMISSIONS_POLICY: &str = "autoplay=(self), fullscreen=(self), screen-wake-lock=(self), accelerometer=(), camera=(), \
+    clipboard-read=(), display-capture=(), encrypted-media=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), \
+    idle-detection=(), keyboard-map=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), \
+    picture-in-picture=(), publickey-credentials-create=(), publickey-credentials-get=(), serial=(), storage-access=(), \
+    sync-xhr=(), usb=(), window-management=(), xr-spatial-tracking=()";
 
 /// Permissions of a page (W3C, Permissions Policy).
 static PERMISSIONS: HeaderName = HeaderName::from_static("permissions-policy");
