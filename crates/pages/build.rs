@@ -22,11 +22,14 @@ mod sources;
 
 use plan::{Plan, Report, Wanted};
 
+/// Variable that builders of documentation set. They have no network, and nobody reads the pages.
+const DOCS_VARIABLE: &str = "DOCS_RS";
+
 fn main() -> ExitCode {
     for path in ["build.rs", "build"] {
         println!("cargo::rerun-if-changed={path}");
     }
-    for variable in [plan::BUILD_VARIABLE, plan::DIST_VARIABLE, plan::DOCS_VARIABLE] {
+    for variable in [plan::BUILD_VARIABLE, plan::DIST_VARIABLE, DOCS_VARIABLE] {
         println!("cargo::rerun-if-env-changed={variable}");
     }
     match plan_of_environment().and_then(|plan| plan.run()) {
@@ -53,7 +56,7 @@ fn main() -> ExitCode {
 fn plan_of_environment() -> Result<Plan, String> {
     let path = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let of_cargo = |name: &str| path(name).ok_or_else(|| format!("cargo did not set {name}"));
-    let wanted = match env::var_os(plan::DOCS_VARIABLE) {
+    let wanted = match env::var_os(DOCS_VARIABLE) {
         Some(_) => Wanted::None,
         None => Wanted::read(env::var_os(plan::BUILD_VARIABLE).as_deref())?,
     };

@@ -16,8 +16,6 @@ use crate::{
 pub(crate) const BUILD_VARIABLE: &str = "DABBA_PAGES_BUILD";
 /// Variable with the directory of a finished build of the pages, for packagers.
 pub(crate) const DIST_VARIABLE: &str = "DABBA_PAGES_DIST";
-/// Variable that builders of documentation set. They have no network, and nobody reads the pages.
-pub(crate) const DOCS_VARIABLE: &str = "DOCS_RS";
 
 /// File that Cargo writes into the root of its target directory.
 const TARGET_MARK: &str = "CACHEDIR.TAG";

@@ -184,11 +184,14 @@ fn the_checkout_stays_as_it_is() {
     assert!(!workshop.path("target/dabba-pages/ui/pages/old.html").exists());
 }
 
+/// What makes a machine unable to build the pages, a part of the warning, and a part of the table.
+type Absence = (fn(&Workshop), &'static str, &'static str);
+
 /// Proves that a machine that cannot build the pages builds the server without them and warns, unless the pages are required.
 /// The table states the reason.
 #[test]
 fn pages_may_be_missing_unless_they_are_required() {
-    let absences: [(fn(&Workshop), &str, &str); 5] = [
+    let absences: [Absence; 5] = [
         (|shop| shop.remove("npm"), "npm is missing", "Node or npm was missing"),
         (|shop| shop.remove("node"), "node is missing", "Node or npm was missing"),
         (

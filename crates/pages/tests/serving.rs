@@ -74,7 +74,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn header(&self, name: impl axum::http::header::AsHeaderName) -> Option<&str> {
+    fn header(&self, name: impl header::AsHeaderName) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
