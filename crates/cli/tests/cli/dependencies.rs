@@ -226,9 +226,8 @@ fn every_named_dependency_is_used() {
     for package in metadata().packages {
         let directory = package.manifest_path.parent().unwrap().as_std_path();
         // The modules of a build script are in `build`.
-        let build =
-            [directory.join("build.rs"), directory.join("build")].iter().flat_map(|path| words_below(path));
-        let build: BTreeSet<String> = build.collect();
+        let mut build = words_below(&directory.join("build.rs"));
+        build.extend(words_below(&directory.join("build")));
         let (own, all) = (words_below(&directory.join("src")), words_below(directory));
         for dependency in &package.dependencies {
             let name = dependency.rename.as_ref().unwrap_or(&dependency.name).replace('-', "_");
