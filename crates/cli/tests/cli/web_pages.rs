@@ -7,7 +7,7 @@ use dabba_testkit::http_client;
 
 use super::support::{Server, block_on};
 
-/// A token of a tracking link, as long as a real one.
+/// A token of a tracking link. It is shorter than a real one, so the log recognizes it by its route only, or by the lack of one.
 const TOKEN: &str = "3f0aB1cD2eF3gH4iJ5kL6mN7oP8qR9sT0uV1";
 
 /// Returns the status and the text of a response, and the value of its `Content-Type`.
