@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dabba_api::{ApiConfig, Apps, LiveConfig, LiveMetrics};
 use dabba_engine::{AdjustableClock, Clock, SystemClock, sealing::SecretKeys};
+use dabba_pages::Content;
 use dabba_web::{ConnectionMetrics, ServeOptions, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
@@ -128,7 +129,8 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         live: live_config(&options, &mut metrics),
     };
     let connections = ConnectionMetrics::new(&mut metrics);
-    let apps = dabba_api::apps(Web::new(engine, web_config(&settings, signing_key), metrics), api);
+    let web = Web::new(engine, web_config(&settings, signing_key), metrics);
+    let apps = with_pages(dabba_api::apps(Arc::clone(&web), api), web, &settings);
     let stopping_since = signals.stopping_since();
     listeners.serve(apps, signals.first(), options, connections, &settings).await?;
     background.close(settings.listening.shutdown_grace_seconds.seconds(), &stopping_since).await
@@ -145,6 +147,21 @@ fn sandbox_clock(
     }
     sandbox::refuse(settings, databases)?;
     Ok(None)
+}
+
+/// Adds the pages to what everyone may use, unless a setting switches them off.
+fn with_pages(apps: Apps, web: Arc<Web>, settings: &Settings) -> Apps {
+    if !settings.listening.pages {
+        return apps;
+    }
+    if let Content::Missing(reason) = Content::EMBEDDED {
+        tracing::warn!(
+            reason,
+            "this binary was built without the web pages; with pages = false, this warning ends"
+        );
+    }
+    let pages = dabba_pages::router(web, Content::EMBEDDED);
+    Apps { public: apps.public.fallback_service(pages), ..apps }
 }
 
 fn live_config(options: &ServeOptions, metrics: &mut Registry) -> LiveConfig {

@@ -23,7 +23,7 @@ pub(crate) struct Listening {
 
     /// Host (name or address) and port of a listener for operators; default none. Port 0 selects any free port. `dabba serve`
     /// then serves `/metrics`, `/docs`, `/openapi.json`, `/asyncapi.json`, `/events.schema.json` and the probes there, and only
-    /// the API and the probes on `listen`; without it, one listener serves everything. `dabba work` serves `/metrics` and the
+    /// the API, the pages and the probes on `listen`; without it, one listener serves everything. `dabba work` serves `/metrics` and the
     /// probes there; without it, `dabba work` does not listen.
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
@@ -41,7 +41,13 @@ pub(crate) struct Listening {
     #[config(layer_attr(arg(long, value_name = "FILE")))]
     pub(crate) tls_key_file: Option<PathBuf>,
 
-    /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
+    /// Whether the server serves the web pages (board of the kitchen, tracking, ordering, console) on `listen`, beside the API.
+    /// Default true. With `false`, their paths respond with 404.
+    #[config(env = "DABBA_PAGES", default = true)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) pages: bool,
+
+    /// Hosts under which the API and the pages are served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
     /// for other hosts are refused with 421. This protects a server in a private network from pages that rebind their name to its
     /// address. The probes and `admin_listen` are served under any host. Empty by default: any host.
     #[config(env = "DABBA_ALLOWED_HOSTS", default = "")]

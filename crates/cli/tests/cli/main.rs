@@ -42,5 +42,6 @@ mod token;
 mod upgrades;
 mod walking;
 mod watch;
+mod web_pages;
 mod webhooks;
 mod work;

@@ -15,6 +15,7 @@ use dabba_domain::{OrderId, RestaurantId};
 use dabba_engine::Principal;
 use percent_encoding::percent_decode;
 use tracing::Span;
+use uuid::Uuid;
 
 use crate::{problem::Problem, quota::Report, seen::Seen};
 
@@ -22,6 +23,9 @@ use crate::{problem::Problem, quota::Report, seen::Seen};
 const MAX_PATH_LENGTH: usize = 256;
 /// Maximum length of a path segment that is logged, in bytes. An id has 36; tokens and keys are longer.
 const MAX_SEGMENT_LENGTH: usize = 40;
+/// Maximum length of a segment of a path without a route, in bytes, unless it is an id. Such a path may be a misspelt path with a
+/// secret, such as a link with a token and one character too many; tokens are longer.
+const MAX_UNKNOWN_SEGMENT_LENGTH: usize = 24;
 /// Replaces a masked part of a path.
 const MASK: &str = "…";
 
@@ -121,8 +125,8 @@ fn may_be_personal(segment: &str) -> bool {
 }
 
 /// Returns the path for the log. Fixed segments of the route are not masked. Other segments can contain anything, so this
-/// function masks long segments, segments that may be an e-mail address or have a parameter, and the value of a route parameter
-/// named `token`.
+/// function masks long segments, segments that may be an e-mail address or have a parameter, the value of a route parameter
+/// named `token`, and without a route everything that may be a token.
 fn shown(route: Option<&str>, path: &str) -> String {
     let mut template = route.unwrap_or_default().split('/');
     let mut shown = String::with_capacity(path.len());
@@ -132,7 +136,10 @@ fn shown(route: Option<&str>, path: &str) -> String {
         }
         let place = template.next().unwrap_or_default();
         let is_masked = place.contains("token") && place.starts_with('{')
-            || place != segment && (segment.len() > MAX_SEGMENT_LENGTH || may_be_personal(segment));
+            || place != segment && (segment.len() > MAX_SEGMENT_LENGTH || may_be_personal(segment))
+            || route.is_none()
+                && segment.len() > MAX_UNKNOWN_SEGMENT_LENGTH
+                && Uuid::try_parse(segment).is_err();
         shown.push_str(if is_masked { MASK } else { segment });
         if shown.len() > MAX_PATH_LENGTH {
             let end = shown.floor_char_boundary(MAX_PATH_LENGTH);
@@ -157,6 +164,12 @@ mod tests {
         assert_eq!(shown(None, "/wp-admin/setup.php"), "/wp-admin/setup.php");
         assert_eq!(shown(Some("/v1/tracking/{token}"), "/v1/tracking/abc"), "/v1/tracking/…");
         assert_eq!(shown(None, &format!("/v1/{}/x", "s".repeat(41))), "/v1/…/x");
+        // A token in a path that is not quite a route.
+        let token = "3f0".to_owned() + &"a7Q".repeat(10) + "xy";
+        for path in ["/t/TOKEN/", "//t/TOKEN", "/T/TOKEN", "/v1/tracking/TOKEN/cancle"] {
+            assert_eq!(shown(None, &path.replace("TOKEN", &token)), path.replace("TOKEN", MASK));
+        }
+        assert_eq!(shown(None, &format!("/v1/order/{id}")), format!("/v1/order/{id}"));
         for address in [
             "asha@example.org",
             "asha%40example.org",

@@ -1,0 +1,3 @@
+export { api, onUnauthenticated, reportUnauthenticated, send, unwrap } from './client';
+export { ApiError, type InputProblem } from './error';
+export type * from './contract';

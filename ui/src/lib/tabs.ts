@@ -1,0 +1,216 @@
+// One stream for all tabs of a browser: the leader receives it and passes every message on to the other tabs.
+//
+// A Web Lock elects the leader; when the leader closes, the next tab takes over and connects. A leader in the background
+// may be throttled, so a visible tab that hears nothing for 25 s takes the lock away. A browser without Web Locks gets a
+// stream per tab.
+import { ApiError } from './api/error';
+import { type EventStream, openEventStream, SILENCE_LIMIT, CHECK_INTERVAL, SUSPENSION, type StreamState } from './sse';
+import type { StreamEvent } from './sse-parser';
+import { uuid } from './random';
+import { browserTimers } from './timers';
+
+export interface SharedStreamOptions {
+  /** Identifies the stream and the account: tabs with the same name share it. */
+  name: string;
+  url: string;
+  onMessage: (event: StreamEvent) => void;
+  onState: (state: StreamState) => void;
+  /** Called before the first message of a connection, also when another tab connects: the state begins anew. */
+  onConnect?: () => void;
+  /** Returns messages that bring a tab to this tab's state, such as one `snapshot`. Called in the leader. */
+  replay: () => StreamEvent[];
+}
+
+type Notice =
+  | { kind: 'hello'; from: string }
+  | { kind: 'replay'; to: string; events: StreamEvent[]; status: Shared }
+  | { kind: 'message'; event: StreamEvent }
+  | { kind: 'connect' }
+  | { kind: 'state'; status: Shared }
+  | { kind: 'reconnect' };
+/** A state without monotonic times, which differ between tabs; `age` is the time since the last message. */
+type Shared =
+  | { status: Exclude<StreamState['status'], 'ended'>; age: number | undefined }
+  | { status: 'ended'; code: number; problem: ApiError['problem'] };
+
+export interface SharedStream {
+  /** Reconnects, for example after a checksum that does not match. */
+  reconnect(): void;
+  close(): void;
+  readonly leader: boolean;
+}
+
+/** Opens the stream of `name`, or joins the tab that has it. */
+export function openSharedStream(options: SharedStreamOptions): SharedStream {
+  const locks = navigator.locks as LockManager | undefined;
+  if (locks === undefined) {
+    const stream = openEventStream(options);
+    return { reconnect: () => stream.reconnect(), close: () => stream.close(), leader: true };
+  }
+  return new Member(options, locks);
+}
+
+class Member implements SharedStream {
+  readonly #options: SharedStreamOptions;
+  readonly #locks: LockManager;
+  readonly #channel: BroadcastChannel;
+  readonly #id = uuid();
+  #closed = false;
+  #candidacy: AbortController | undefined;
+  #stream: EventStream | undefined;
+  #resign: (() => void) | undefined;
+  #lastHeard = browserTimers.monotonic();
+  #lastCheck = this.#lastHeard;
+  #excused = false;
+  #synchronized = false;
+  #cancelCheck: () => void;
+
+  constructor(options: SharedStreamOptions, locks: LockManager) {
+    this.#options = options;
+    this.#locks = locks;
+    this.#channel = new BroadcastChannel(`dabba-stream-${options.name}`);
+    this.#channel.onmessage = (event: MessageEvent<Notice>) => this.#hear(event.data);
+    this.#candidate(false);
+    this.#tell({ kind: 'hello', from: this.#id });
+    this.#cancelCheck = browserTimers.after(CHECK_INTERVAL, () => this.#check());
+  }
+
+  get leader(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  reconnect(): void {
+    if (this.#stream === undefined) this.#tell({ kind: 'reconnect' });
+    else this.#stream.reconnect();
+  }
+
+  close(): void {
+    this.#cancelCheck();
+    this.#closed = true;
+    this.#candidacy?.abort();
+    this.#stepDown();
+    this.#channel.close();
+  }
+
+  #tell(notice: Notice): void {
+    this.#channel.postMessage(notice);
+  }
+
+  /** Waits for the lock, or takes it away. Holds it until this tab closes, or until another tab takes it away. */
+  #candidate(steal: boolean): void {
+    this.#candidacy?.abort();
+    const candidacy = new AbortController();
+    this.#candidacy = candidacy;
+    const lock: LockOptions = steal ? { steal } : { signal: candidacy.signal };
+    this.#locks
+      .request(`dabba-stream-${this.#options.name}`, lock, () => {
+        if (candidacy.signal.aborted) return undefined;
+        this.#lead();
+        return new Promise<void>((resolve) => {
+          this.#resign = resolve;
+        });
+      })
+      .catch(() => {
+        // Another tab took the lock away, or this candidacy has ended.
+        if (this.#closed || candidacy.signal.aborted) return;
+        this.#stepDown();
+        this.#candidate(false);
+      });
+  }
+
+  #lead(): void {
+    const { onMessage, onState, onConnect, url } = this.#options;
+    this.#stream = openEventStream({
+      url,
+      lastMessage: this.#synchronized ? this.#lastHeard : undefined,
+      onConnect: () => {
+        this.#tell({ kind: 'connect' });
+        onConnect?.();
+      },
+      onMessage: (event) => {
+        this.#heard();
+        this.#synchronized = true;
+        onMessage(event);
+        this.#tell({ kind: 'message', event });
+      },
+      onState: (state) => {
+        onState(state);
+        this.#tell({ kind: 'state', status: this.#shared(state) });
+      },
+    });
+  }
+
+  #stepDown(): void {
+    this.#stream?.close();
+    this.#stream = undefined;
+    this.#resign?.();
+    this.#resign = undefined;
+  }
+
+  #heard(): void {
+    this.#lastHeard = browserTimers.monotonic();
+    this.#excused = false;
+  }
+
+  #shared(state: StreamState): Shared {
+    if (state.status === 'ended') return { status: 'ended', code: state.error.status, problem: state.error.problem };
+    const since = 'since' in state ? state.since : undefined;
+    return { status: state.status, age: since === undefined ? undefined : browserTimers.monotonic() - since };
+  }
+
+  #hear(notice: Notice): void {
+    if (this.#stream !== undefined) {
+      if (notice.kind === 'reconnect') this.#stream.reconnect();
+      if (notice.kind === 'hello') {
+        const status = this.#shared(this.#stream.state);
+        this.#tell({ kind: 'replay', to: notice.from, events: this.#options.replay(), status });
+      }
+      return;
+    }
+    if (notice.kind === 'connect') {
+      this.#synchronized = true;
+      this.#options.onConnect?.();
+    } else if (notice.kind === 'message' && this.#synchronized) {
+      // A tab that has no snapshot yet must not apply changes.
+      this.#heard();
+      this.#options.onMessage(notice.event);
+    } else if (notice.kind === 'replay' && notice.to === this.#id) {
+      this.#heard();
+      this.#synchronized = true;
+      this.#options.onConnect?.();
+      for (const event of notice.events) this.#options.onMessage(event);
+      this.#follow(notice.status);
+    } else if (notice.kind === 'state') {
+      this.#follow(notice.status);
+    }
+  }
+
+  #follow(shared: Shared): void {
+    const now = browserTimers.monotonic();
+    if (shared.status === 'ended') {
+      this.#options.onState({ status: 'ended', error: new ApiError(shared.code, shared.problem) });
+    } else if (shared.status === 'stale') this.#options.onState({ status: 'stale', since: now - (shared.age ?? 0) });
+    else if (shared.status === 'offline') {
+      const since = shared.age === undefined ? undefined : now - shared.age;
+      this.#options.onState({ status: 'offline', since });
+    } else this.#options.onState({ status: shared.status });
+  }
+
+  /** Takes the lead of a silent leader, as `EventStream` reconnects a silent connection. */
+  #check(): void {
+    this.#cancelCheck = browserTimers.after(CHECK_INTERVAL, () => this.#check());
+    const now = browserTimers.monotonic();
+    const suspended = now - this.#lastCheck > CHECK_INTERVAL + SUSPENSION;
+    this.#lastCheck = now;
+    if (suspended && !this.#excused) {
+      this.#excused = true;
+      return;
+    }
+    if (this.#stream !== undefined || now - this.#lastHeard < SILENCE_LIMIT) return;
+    this.#options.onState({ status: 'stale', since: this.#lastHeard });
+    if (document.visibilityState === 'visible') {
+      this.#lastHeard = now;
+      this.#candidate(true);
+    }
+  }
+}

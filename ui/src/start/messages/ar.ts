@@ -1,0 +1,48 @@
+import { common } from '../../lib/i18n/common/ar';
+import type { Translation } from '../../lib/i18n/types';
+import type { start as en } from './en';
+
+const start: Translation<typeof en> = {
+  'page.title': 'نظرة عامة',
+  'start.signed_out.title': 'كل طلب، من المطبخ إلى الباب',
+  'start.signed_out.lead': 'سجّل الدخول لفتح لوحة المطبخ أو لوحة التحكم، أو اختر مطعمًا لتطلب منه.',
+  'start.hello': 'مرحبًا، {name}',
+  'start.role.admin': 'مدير',
+  'start.role.courier': 'مندوب توصيل',
+  'start.role.customer': 'زبون',
+  'start.role.restaurant': 'مطعم',
+  'start.unconfirmed': 'تعذّر الوصول إلى الخادم. ترى آخر ما عرفه هذا الجهاز.',
+  'start.pages': 'صفحاتك',
+  'start.kitchen': 'لوحة المطبخ',
+  'start.kitchen.lead': 'ترنّ الطلبات الجديدة هنا، ويعمل المطبخ عليها.',
+  'start.console': 'لوحة التحكم',
+  'start.console.lead': 'ابحث عن الطلبات، وردّ المبالغ، وأوقف المطاعم مؤقتًا، وراقب المنصة.',
+  'start.order': 'اطلب',
+  'start.restaurants': 'المطاعم',
+  'start.restaurants.empty': 'لا يوجد مطعم بعد',
+  'start.restaurants.empty.lead': 'يظهر المطعم هنا بمجرد إعداده.',
+  'start.restaurants.closed': 'مغلق الآن',
+  'start.restaurants.open': 'مفتوح',
+  'start.members.none': 'لا مطعم بعد',
+  'start.members.none.lead': 'حسابك ليس عضوًا في مطعم. يستطيع المدير إضافته.',
+  'start.courier.none': 'لا توجد صفحة للمندوبين بعد',
+  'start.courier.none.lead': 'يستخدم تطبيق المندوب واجهة API. يمكنك إدارة جلسات دخولك أدناه.',
+  'sessions.title': 'أين سجّلت الدخول',
+  'sessions.lead': 'ألغِ أي تسجيل دخول لا تعرفه. ينتهي خلال ثوانٍ قليلة.',
+  'sessions.device': 'الجهاز',
+  'sessions.created': 'تسجيل الدخول',
+  'sessions.used': 'آخر استخدام',
+  'sessions.expires': 'ينتهي',
+  'sessions.actions': 'إجراءات',
+  'sessions.current': 'هذا الجهاز',
+  'sessions.revoke': 'إلغاء',
+  'sessions.revoke.named': 'إلغاء تسجيل الدخول على {device}',
+  'sessions.revoked': 'أُلغي تسجيل الدخول على {device}.',
+  'sessions.never': 'ليس بعد',
+  'sessions.unknown_device': 'جهاز غير معروف',
+  'sessions.device_of': '{browser} على {system}',
+  'sessions.confirm.title': 'إلغاء تسجيل الدخول هذا؟',
+  'sessions.confirm': 'يجب تسجيل الدخول من جديد على {device}. تبقى الأوامر التي لم تُرسل هناك حتى ذلك الحين.',
+};
+
+export default { ...common, ...start };

@@ -1,0 +1,48 @@
+import { common } from '../../lib/i18n/common/hi';
+import type { Translation } from '../../lib/i18n/types';
+import type { start as en } from './en';
+
+const start: Translation<typeof en> = {
+  'page.title': 'अवलोकन',
+  'start.signed_out.title': 'हर ऑर्डर, रसोई से दरवाज़े तक',
+  'start.signed_out.lead': 'अपना रसोई बोर्ड या कंसोल खोलने के लिए साइन इन करें, या ऑर्डर करने के लिए रेस्तराँ चुनें।',
+  'start.hello': 'नमस्ते, {name}',
+  'start.role.admin': 'प्रशासक',
+  'start.role.courier': 'कूरियर',
+  'start.role.customer': 'ग्राहक',
+  'start.role.restaurant': 'रेस्तराँ',
+  'start.unconfirmed': 'सर्वर से संपर्क नहीं हो पा रहा है। आप वही देख रहे हैं जो इस डिवाइस को पिछली बार पता था।',
+  'start.pages': 'आपके पेज',
+  'start.kitchen': 'रसोई बोर्ड',
+  'start.kitchen.lead': 'नए ऑर्डर यहाँ बजते हैं, और रसोई उन्हें पूरा करती है।',
+  'start.console': 'कंसोल',
+  'start.console.lead': 'ऑर्डर खोजें, पैसे लौटाएँ, रेस्तराँ रोकें और प्लेटफ़ॉर्म पर नज़र रखें।',
+  'start.order': 'ऑर्डर करें',
+  'start.restaurants': 'रेस्तराँ',
+  'start.restaurants.empty': 'अभी कोई रेस्तराँ नहीं है',
+  'start.restaurants.empty.lead': 'जैसे ही कोई रेस्तराँ जोड़ा जाएगा, वह यहाँ दिखेगा।',
+  'start.restaurants.closed': 'अभी बंद',
+  'start.restaurants.open': 'खुला',
+  'start.members.none': 'अभी कोई रेस्तराँ नहीं',
+  'start.members.none.lead': 'आपका खाता किसी रेस्तराँ का सदस्य नहीं है। प्रशासक उसे जोड़ सकता है।',
+  'start.courier.none': 'कूरियर के लिए अभी कोई पेज नहीं है',
+  'start.courier.none.lead': 'आपका कूरियर ऐप API का उपयोग करता है। नीचे आप अपने साइन-इन देख सकते हैं।',
+  'sessions.title': 'आप कहाँ साइन इन हैं',
+  'sessions.lead': 'जिस साइन-इन को आप नहीं पहचानते, उसे रद्द करें। वह कुछ सेकंड में समाप्त हो जाता है।',
+  'sessions.device': 'डिवाइस',
+  'sessions.created': 'साइन इन',
+  'sessions.used': 'पिछला उपयोग',
+  'sessions.expires': 'समाप्ति',
+  'sessions.actions': 'कार्रवाई',
+  'sessions.current': 'यह डिवाइस',
+  'sessions.revoke': 'रद्द करें',
+  'sessions.revoke.named': '{device} का साइन-इन रद्द करें',
+  'sessions.revoked': '{device} का साइन-इन रद्द कर दिया गया।',
+  'sessions.never': 'अभी नहीं',
+  'sessions.unknown_device': 'अज्ञात डिवाइस',
+  'sessions.device_of': '{system} पर {browser}',
+  'sessions.confirm.title': 'यह साइन-इन रद्द करें?',
+  'sessions.confirm': '{device} को फिर से साइन इन करना होगा। जो आदेश अभी नहीं भेजे गए, वे तब तक वहीं रहेंगे।',
+};
+
+export default { ...common, ...start };

@@ -1,0 +1,104 @@
+/// <reference lib="webworker" />
+// The service worker: keeps the pages that were opened, and their files, for a reload without a network.
+//
+// - A page comes from the network, and from the cache if the network does not answer in time.
+// - Files in /assets have digests in their names and never change, so the cache comes first.
+// - Nothing of /v1 is kept: the API's data belongs to an account, and the page itself keeps what it needs.
+//
+// A new version waits until every page of the old one is closed, or until the user chooses to reload. It never reloads a
+// page by itself, because a page may be ringing.
+
+declare const __BUILD__: string;
+const worker = self as unknown as ServiceWorkerGlobalScope;
+
+const PREFIX = 'dabba-pages-';
+const CACHE = PREFIX + __BUILD__;
+/** Time after which a kept page is shown instead of a slow network's, in milliseconds. */
+const PAGE_TIMEOUT = 4_000;
+
+/** Messages from the pages (`src/lib/update.svelte.ts`). */
+type PageMessage = { kind: 'keep'; urls: string[] } | { kind: 'activate' };
+
+/**
+ * Key under which a page is kept. All kitchens are the same page, and a tracking link's token is nothing to keep.
+ * `undefined`: the path is no page.
+ */
+function pageKey(path: string): string | undefined {
+  const [, first, ...rest] = path.split('/');
+  if (first === '') return '/';
+  if (first === 'login' && rest.length === 0) return '/login';
+  if (first === 'kitchen' && rest.length === 1) return '/kitchen/-';
+  if (first === 'console') return '/console';
+  return undefined;
+}
+
+function isFile(path: string): boolean {
+  return path.startsWith('/assets/') || path === '/icon.svg' || path.endsWith('.webmanifest');
+}
+
+async function keep(key: string, response: Response): Promise<void> {
+  if (response.ok && !response.redirected) await (await caches.open(CACHE)).put(key, response);
+}
+
+async function servePage(key: string, request: Request): Promise<Response> {
+  const cache = await caches.open(CACHE);
+  const kept = await cache.match(key);
+  const timeout = kept === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
+  try {
+    const response = await fetch(request, timeout === undefined ? {} : { signal: timeout });
+    // A proxy without a server behind it answers with its own page.
+    if (response.status >= 500 && kept !== undefined) return kept;
+    if (response.ok && !response.redirected) await cache.put(key, response.clone());
+    return response;
+  } catch (cause) {
+    if (kept !== undefined) return kept;
+    throw cause;
+  }
+}
+
+async function serveFile(path: string, request: Request): Promise<Response> {
+  const kept = await caches.match(path);
+  if (kept !== undefined) return kept;
+  const response = await fetch(request);
+  await keep(path, response.clone());
+  return response;
+}
+
+worker.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== 'GET' || url.origin !== worker.location.origin) return;
+  if (request.mode === 'navigate') {
+    const key = pageKey(url.pathname);
+    if (key !== undefined) event.respondWith(servePage(key, request));
+  } else if (isFile(url.pathname)) {
+    event.respondWith(serveFile(url.pathname, request));
+  }
+});
+
+worker.addEventListener('activate', (event) => {
+  async function activate() {
+    for (const name of await caches.keys()) {
+      if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name);
+    }
+    await worker.clients.claim();
+  }
+  event.waitUntil(activate());
+});
+
+/** Keeps a page that was loaded before the worker controlled it, with its files. */
+async function keepLoaded(urls: string[]): Promise<void> {
+  for (const url of urls) {
+    const path = new URL(url, worker.location.origin).pathname;
+    const key = pageKey(path) ?? (isFile(path) ? path : undefined);
+    if (key === undefined) continue;
+    if ((await (await caches.open(CACHE)).match(key)) !== undefined) continue;
+    await keep(key, await fetch(path));
+  }
+}
+
+worker.addEventListener('message', (event) => {
+  const message = event.data as PageMessage;
+  if (message.kind === 'activate') event.waitUntil(worker.skipWaiting());
+  else event.waitUntil(keepLoaded(message.urls).catch(() => undefined));
+});
