@@ -13,6 +13,8 @@ const UI: &str = "ui";
 const DESCRIPTION: &str = "docs/reference/openapi.json";
 /// Directories of [`UI`] that are not sources: what npm and the build write there for developers of the pages, and the tests.
 const EXCLUDED: [&str; 6] = ["node_modules", "dist", "coverage", "test-results", "tests", "src/generated"];
+/// Part of the names of unit tests, which are beside what they test.
+const UNIT_TEST: &str = ".test.";
 /// The hidden file that belongs to the sources. Others, such as `.env`, are of one developer.
 const NPM_SETTINGS: &str = ".npmrc";
 /// Maximum number of files of the sources, so that a mistaken directory ends the build at once.
@@ -89,7 +91,8 @@ fn is_source(path: &Path) -> bool {
     let Ok(inside) = path.strip_prefix(UI) else { return false };
     let name = path.file_name().unwrap_or_default();
     let is_hidden = name.as_encoded_bytes().starts_with(b".") && name != NPM_SETTINGS;
-    !is_hidden && !EXCLUDED.iter().any(|excluded| inside == Path::new(excluded))
+    let is_test = name.to_str().is_some_and(|name| name.contains(UNIT_TEST));
+    !is_hidden && !is_test && !EXCLUDED.iter().any(|excluded| inside == Path::new(excluded))
 }
 
 fn collect(repository: &Path, directory: &Path, found: &mut Vec<PathBuf>) -> io::Result<()> {

@@ -143,9 +143,14 @@ fn npm_runs_only_after_changes() {
     assert_eq!(workshop.steps(), ["ci", "build"]);
 
     // What developers and tests write beside the sources does not count.
-    for other in
-        ["ui/node_modules/a.js", "ui/dist/a.js", "ui/src/generated/a.ts", "ui/tests/a.ts", "ui/.env.local"]
-    {
+    for other in [
+        "ui/node_modules/a.js",
+        "ui/dist/a.js",
+        "ui/src/generated/a.ts",
+        "ui/tests/a.ts",
+        "ui/pages/a.test.ts",
+        "ui/.env.local",
+    ] {
         workshop.write(other, "other");
     }
     workshop.build().unwrap();
