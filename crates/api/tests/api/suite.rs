@@ -22,6 +22,7 @@ mod reading;
 mod refusals;
 mod registering;
 mod restaurants;
+mod sessions;
 mod shutdown;
 mod stock;
 mod texts;
