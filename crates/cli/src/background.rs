@@ -133,7 +133,7 @@ impl Background {
         };
         tokio::join!(closing_worker, closing_webhooks);
         // What is not written in this time is lost: the times of the last uses of some API keys.
-        let writing = self.engine.accounts.write_pending_key_uses();
+        let writing = self.engine.accounts.write_pending_uses();
         if tokio::time::timeout(left().min(KEY_USES_TIME), writing).await.is_err() {
             tracing::warn!("the times of the last uses of API keys are not recorded");
         }

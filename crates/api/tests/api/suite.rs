@@ -23,6 +23,7 @@ mod reading;
 mod refusals;
 mod registering;
 mod restaurants;
+mod sessions;
 mod shutdown;
 mod stock;
 mod texts;

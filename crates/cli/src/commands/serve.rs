@@ -16,6 +16,7 @@ use self::announcement::Announcement;
 use crate::{
     background::Background,
     broker::Broker,
+    build::BUILD,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -126,6 +127,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
+        build: BUILD.commit,
         live: live_config(&options, &mut metrics),
     };
     let connections = ConnectionMetrics::new(&mut metrics);

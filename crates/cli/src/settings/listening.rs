@@ -73,6 +73,14 @@ pub(crate) struct Listening {
     #[config(layer_attr(arg(long, value_name = "NETWORKS")))]
     pub(crate) trusted_proxies: Networks,
 
+    /// Whether login with a session (`POST /v1/session`) is allowed over plain HTTP from other machines: `true` or `false`; default
+    /// `false`. Anyone on the network between can then read passwords and sessions, so allow it only in a network that you trust.
+    /// Logins over HTTPS and from the server's own machine (`http://localhost…`) are always allowed. A request counts as HTTPS if a
+    /// proxy in `trusted_proxies` sends `X-Forwarded-Proto: https`.
+    #[config(env = "DABBA_INSECURE_SESSIONS", default = false)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) insecure_sessions: bool,
+
     /// Maximum number of connections from clients. 1 to 1,000,000; default 4,096. A connection beyond it replaces an idle
     /// connection, or is closed if all connections are busy. The limit on open files of the process may lower this limit.
     #[config(env = "DABBA_CONNECTION_LIMIT", default = 4096)]
@@ -140,6 +148,7 @@ impl Listening {
             cors_origins: self.cors_origins.to_rule(),
             allowed_hosts: self.allowed_hosts.to_vec(),
             hsts_seconds: self.hsts_seconds.small(),
+            insecure_sessions: self.insecure_sessions,
             ..WebConfig::new(signing_key)
         }
     }

@@ -19,6 +19,7 @@ mod import;
 mod keys;
 mod kills;
 mod load;
+mod login_links;
 mod lost_files;
 mod metrics;
 mod old_databases;

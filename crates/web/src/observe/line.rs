@@ -11,8 +11,8 @@ use axum::{
     http::{HeaderValue, Method, Uri, header},
     response::Response,
 };
-use dabba_domain::{OrderId, RestaurantId};
-use dabba_engine::Principal;
+use dabba_domain::{ApiKeyId, OrderId, RestaurantId, SessionId};
+use dabba_engine::{CredentialId, Principal};
 use percent_encoding::percent_decode;
 use tracing::Span;
 use uuid::Uuid;
@@ -67,7 +67,8 @@ impl Line {
                     path = shown(route, self.uri.path()),
                     client = display(self.client),
                     account_id = self.caller().map(|caller| display(caller.account_id)),
-                    api_key_id = self.caller().and_then(|caller| caller.api_key).map(display),
+                    api_key_id = self.api_key_id().map(display),
+                    session_id = self.session_id().map(display),
                     role = self.caller().map(|caller| caller.role.as_str()),
                     order_id = self.named::<OrderId>(route, "order_id").map(display),
                     restaurant_id = self.named::<RestaurantId>(route, "restaurant_id").map(display),
@@ -89,6 +90,20 @@ impl Line {
 
     fn caller(&self) -> Option<&Principal> {
         self.seen.caller()
+    }
+
+    fn api_key_id(&self) -> Option<ApiKeyId> {
+        match self.caller()?.kept? {
+            CredentialId::ApiKey(id) => Some(id),
+            CredentialId::Session(_) => None,
+        }
+    }
+
+    fn session_id(&self) -> Option<SessionId> {
+        match self.caller()?.kept? {
+            CredentialId::ApiKey(_) => None,
+            CredentialId::Session(id) => Some(id),
+        }
     }
 
     /// Returns the remaining budgets, if the request has spent from any.

@@ -97,6 +97,18 @@ impl Recorder {
         self.send_if("*", server, caller, request, values, body).await
     }
 
+    /// Reads the session of a cookie and records the response.
+    pub(super) async fn read_session(
+        &mut self,
+        server: &TestServer,
+        caller: Caller,
+        cookie: &str,
+    ) -> HttpResponse {
+        let answer = server.request(Method::GET, "/v1/session").session(cookie).send().await;
+        self.responses.push(Response { caller, operation: "GET /v1/session", answer: answer.clone() });
+        answer
+    }
+
     /// Sends a request with this `If-Match` and records the response.
     pub(super) async fn send_if(
         &mut self,
@@ -113,7 +125,7 @@ impl Recorder {
         let (method, template) = request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         let is_write = method != Method::GET;
-        let mut sent = server.request(method, &fill(template, values));
+        let mut sent = server.request(method, &fill(template, values)).header("user-agent", "Browser");
         if is_write {
             let key = format!("{KEY_PREFIX}{}", self.responses.len());
             sent = sent.header("if-match", condition).key(key);
