@@ -43,8 +43,8 @@ export interface StreamOptions {
   onState: (state: StreamState) => void;
   /** Called whenever a connection is established, before its first message. */
   onConnect?: () => void;
-  /** Time of the last message that the page has from an earlier stream (monotonic milliseconds). */
-  lastMessage?: number | undefined;
+  /** What the page shows already, if another stream came before this one. */
+  initial?: { state: StreamState; lastMessage: number };
   timers?: Timers;
   random?: () => number;
   open?: (url: string, signal: AbortSignal) => Promise<Response>;
@@ -95,9 +95,9 @@ export class EventStream {
     this.#random = options.random ?? Math.random;
     this.#open = options.open ?? openStream;
     this.#online = options.online ?? (() => navigator.onLine);
-    if (options.lastMessage !== undefined) {
-      this.#lastMessage = options.lastMessage;
-      this.#state = { status: 'live' };
+    if (options.initial !== undefined) {
+      this.#lastMessage = options.initial.lastMessage;
+      this.#state = options.initial.state;
     }
     this.#lastCheck = this.#timers.monotonic();
     this.#lastSign = this.#lastCheck;
