@@ -7,6 +7,7 @@
 // stream reconnects. A suspended tab and a print dialog stop the page's timers, but not the messages: they wait in the
 // browser. So the first check after such a stop only gives them time to arrive.
 import { ApiError } from './api/error';
+import { anySignal } from './signals';
 import { EventParser, type StreamEvent } from './sse-parser';
 import { browserTimers, type Timers } from './timers';
 
@@ -63,7 +64,7 @@ async function openStream(url: string, signal: AbortSignal): Promise<Response> {
   const timer = setTimeout(() => timeout.abort(), CONNECT_TIMEOUT);
   try {
     return await fetch(request, {
-      signal: AbortSignal.any([signal, timeout.signal]),
+      signal: anySignal(signal, timeout.signal),
       credentials: 'same-origin',
       cache: 'no-store',
     });
