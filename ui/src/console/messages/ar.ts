@@ -1,5 +1,5 @@
 import { common } from '../../lib/i18n/common/ar';
-import { admin } from './admin/en';
+import { admin } from './admin/ar';
 import { orders } from './orders/ar';
 
 export default { ...common, ...orders, ...admin };
