@@ -30,7 +30,7 @@ afterAll(async () => {
 
 const open = (path: string) => site.open({ role: 'admin', path });
 
-async function own(role: 'restaurant' | 'customer'): Promise<{ id: string }> {
+async function own(role: 'restaurant' | 'courier'): Promise<{ id: string }> {
   return site.dabba.call(role, 'GET', '/v1/accounts/me');
 }
 
@@ -148,19 +148,19 @@ describe('accounts', () => {
     expect(await accessibilityProblems(page, 'sessions')).toEqual([]);
     await other.reload();
     await other.getByRole('link', { name: 'Sign in' }).waitFor();
-    const third = await site.open({ role: 'customer' });
-    await third.getByText('This device').waitFor();
-    await page.goto(`/console/accounts/${(await own('customer')).id}`);
+    const third = await site.open({ role: 'courier' });
+    await third.getByText('No page for couriers yet').waitFor();
+    await page.goto(`/console/accounts/${(await own('courier')).id}`);
     await page.getByRole('button', { name: 'Revoke tokens' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke tokens' }).click();
-    await page.getByText('The tokens of Asha Rao are revoked.').waitFor();
+    await page.getByText('The tokens of Bo Lind are revoked.').waitFor();
     await third.reload();
     await third.getByRole('link', { name: 'Sign in' }).waitFor();
   });
 
   it('of services get keys, whose secret is shown once, and which can be revoked', async () => {
     const body = { name: 'Till <b>one</b>', role: 'restaurant' };
-    const { id } = await site.dabba.placeOrder();
+    const { id } = await site.dabba.call<{ id: string }>('admin', 'POST', '/v1/service-accounts', body);
     const page = await open(`/console/accounts/${id}`);
     await page.getByRole('heading', { level: 2, name: 'Till <b>one</b>' }).waitFor();
     await page.getByRole('button', { name: 'Create key' }).click();
