@@ -166,7 +166,7 @@ describe('accounts', () => {
     await page.getByRole('button', { name: 'Create key' }).click();
     const dialog = page.getByRole('dialog', { name: 'Create an API key' });
     await dialog.getByLabel('Name').fill('till');
-    await dialog.getByLabel('orders:read').check();
+    await dialog.getByLabel('accounts:read').check();
     expect(await accessibilityProblems(page, 'new key')).toEqual([]);
     await dialog.getByRole('button', { name: 'Create key' }).click();
     const secretDialog = page.getByRole('dialog', { name: 'The new key' });

@@ -6,6 +6,7 @@ interface Task {
   id: string;
   kind: string;
   order_id?: string;
+  parked_at: string;
 }
 
 let site: Site;
@@ -52,36 +53,54 @@ it('a review is resolved with a reason', async () => {
 });
 
 it('a parked task is retried alone, and with others', async () => {
-  // The simulated provider forgets its payments when the server ends, so these captures fail.
+  // The simulated provider forgets its payments when the server ends, so these captures fail, and fail again when retried.
   const orders = [await placeByCard('tok_succeed'), await placeByCard('tok_succeed')];
   await site.dabba.restart();
   for (const order of orders) await accept(order);
-  const parked = async () => (await Promise.all(orders.map(tasksOf))).flat().length;
+  const parked = async () => (await Promise.all(orders.map(tasksOf))).flat();
   // Pauses between attempts grow to five minutes of the sandbox's clock.
-  await expect
-    .poll(
-      async () => {
-        await site.dabba.call('admin', 'POST', '/v1/sandbox/clock/advance', { seconds: 300 });
-        return parked();
-      },
-      { timeout: 50_000, interval: 300 },
-    )
-    .toBe(2);
+  const advance = () => site.dabba.call('admin', 'POST', '/v1/sandbox/clock/advance', { seconds: 300 });
+  const waitUntilParked = (known: Task[]) =>
+    expect
+      .poll(
+        async () => {
+          await advance();
+          const earlier = known.map((task) => task.parked_at);
+          return (await parked()).filter((task) => !earlier.includes(task.parked_at)).length;
+        },
+        { timeout: 50_000, interval: 300 },
+      )
+      .toBe(2);
+  await waitUntilParked([]);
   const page = await site.open({ role: 'admin', path: '/console/tasks?kind=capture_payment' });
   const cards = page.getByRole('article', { name: 'Capture payment' });
-  await cards.first().getByText(/attempts/).waitFor();
+  await cards.first().getByText(/attempt/).waitFor();
   expect(await cards.count()).toBe(2);
   expect(await accessibilityProblems(page, 'parked captures')).toEqual([]);
+
+  const [first] = await parked();
   await cards.first().getByRole('button', { name: 'Retry' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).click();
   await page.getByText('Capture payment: Dabba tries again.').waitFor();
-  await expect.poll(() => cards.count()).toBe(1);
+  expect(site.front.requests).toContain(`POST /v1/tasks/${first?.id}/retry`);
+  // The task of the card that was retried is gone, or parked again later.
+  await expect.poll(async () => (await parked()).map((task) => task.parked_at)).not.toContain(first?.parked_at);
+
+  await expect
+    .poll(async () => {
+      await advance();
+      return (await parked()).length;
+    }, { timeout: 50_000, interval: 300 })
+    .toBe(2);
+  const before = await parked();
+  await page.getByRole('button', { name: 'Reload' }).click();
+  await expect.poll(() => cards.count()).toBe(2);
   await page.getByRole('button', { name: 'Select all for retry' }).click();
-  await page.getByRole('button', { name: 'Retry 1 task' }).click();
-  const dialog = page.getByRole('dialog', { name: 'Retry 1 task?' });
+  await page.getByRole('button', { name: 'Retry 2 tasks' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Retry 2 tasks?' });
   await dialog.getByRole('button', { name: 'Retry' }).click();
-  await dialog.getByText('Done: 1. Failed: 0.').waitFor();
+  await dialog.getByText('Done: 2. Failed: 0.').waitFor();
   expect(await accessibilityProblems(page, 'outcomes')).toEqual([]);
   await dialog.getByRole('button', { name: 'Close' }).last().click();
-  await page.getByText('No parked tasks').waitFor();
+  await waitUntilParked(before);
 });
