@@ -42,7 +42,7 @@ pub use account::{
     ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, MAX_KEY_USES,
     MembershipChange, NewApiKey, scopes_of, stored_scopes,
 };
-pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
+pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
@@ -65,7 +65,7 @@ pub use feed::{
 pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
+pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
 pub use revocation::{ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, least_revision};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
