@@ -64,7 +64,8 @@ pub use accounts::{
     check_email, check_key_expiry,
 };
 pub use catalogue::{
-    CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
+    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
+    RestaurantAnswer, StockAdjustment, StockAnswer,
 };
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
@@ -83,7 +84,9 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
+pub use orders::{
+    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, Obstacle, OrderAnswer, Orders, Quote, is_on_board,
+};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

@@ -1,6 +1,7 @@
 //! Use cases of orders: quote, place, act, read, list.
 
 mod act;
+mod board;
 mod open;
 mod place;
 mod quote;
@@ -16,6 +17,7 @@ use dabba_domain::{
 use dabba_store::{Claim, CommitOutcome, Store};
 
 pub use act::CommandRequest;
+pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
