@@ -21,6 +21,8 @@ pub struct ApiConfig {
     pub webhook_endpoints: Option<WebhookEndpoints>,
     /// Limits, heartbeats and measurements of streams.
     pub live: LiveConfig,
+    /// Name of the build of the server. Pages compare it to learn that the server was upgraded. Default empty.
+    pub build: &'static str,
 }
 
 /// What the operations on webhook endpoints use.

@@ -39,6 +39,21 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ),
     ("GET /v1/orders", INCOMPLETE, &["/incomplete"]),
     ("GET /v1/restaurants/{restaurant_id}/orders", INCOMPLETE, &["/incomplete"]),
+    (
+        "GET /v1/restaurants/{restaurant_id}/board",
+        "the tests of dabba-outbound show a board with too many orders",
+        &["/truncated"],
+    ),
+    (
+        "GET /v1/restaurants/{restaurant_id}/board",
+        "an order that has ended or waits for its payment is not on a board",
+        &["/orders/*/closure", "/orders/*/payment/deadline"],
+    ),
+    (
+        "GET /v1/restaurants/{restaurant_id}/board",
+        "boards.rs shows a warned order",
+        &["/orders/*/acceptance_due"],
+    ),
     ("GET /v1/restaurants", INCOMPLETE, &["/incomplete"]),
     ("GET /v1/tasks", INCOMPLETE, &["/incomplete"]),
     (

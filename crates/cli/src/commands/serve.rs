@@ -15,6 +15,7 @@ use self::announcement::Announcement;
 use crate::{
     background::Background,
     broker::Broker,
+    build::BUILD_NAME,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -122,6 +123,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
         live: live_config(&options, &mut metrics),
+        build: BUILD_NAME,
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);

@@ -107,7 +107,7 @@ mod tests {
     /// subscription.
     #[test]
     fn a_change_reaches_the_listeners_of_its_restaurant() {
-        let id = |random| RestaurantId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, random << 2);
+        let id = |random: u64| RestaurantId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, random << 2);
         let signals = Arc::<CatalogueSignals>::default();
         let counters = [(); 3].map(|()| Arc::<Counter>::default());
         let listen = |counter: &Arc<Counter>, restaurant| {
