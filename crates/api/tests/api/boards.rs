@@ -301,11 +301,8 @@ async fn a_board_shows_whether_the_restaurant_takes_orders() {
     assert_eq!((&resumed["accepting"], resumed.get("pause")), (&json!(true), None));
     // A Monday, 13:31 in London.
     let mut settings = dabba_testkit::settings("Curry Mile Kitchen");
-    settings["opening_hours"] = json!(
-        ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-            .map(|day| { json!({"day": day, "opens": "00:00", "closes": "23:00"}) })
-    );
-    server.put(&server.restaurant_path(""), Some(&server.admin), &settings).send().await.expect(200);
+    settings["opening_hours"] = json!([{"day": "monday", "opens": "10:00", "closes": "14:00"}]);
+    replace(&server, &settings).await;
     let open = next(&mut stream, "restaurant").await;
     assert_eq!(open["accepting"], true);
     server.advance(SignedDuration::from_mins(30));
@@ -433,7 +430,7 @@ async fn key(server: &TestServer, scopes: &Value) -> String {
     server.request(Method::PUT, &member).by(&server.admin).send().await.expect(200);
     let body = json!({"name": "Screen", "scopes": scopes});
     let path = format!("/v1/accounts/{account}/keys");
-    server.post(&path, Some(&server.admin), &body).send().await.text_at("/key")
+    server.post(&path, Some(&server.admin), &body).send().await.text_at("/secret")
 }
 
 /// Proves that a board ends with the membership of its caller, and with its tokens.

