@@ -2,7 +2,7 @@
 //!
 //! `utoipa` derives schemas and operations. The submodules add what `utoipa` cannot derive: limits (`limits`),
 //! corrections of shapes (`shapes`), headers of responses (`headers`), rate limits (`rate_limits`), named one-ofs and
-//! open enums (`unions`), and examples (`examples`).
+//! open enums (`unions`), members that not every role sees (`visibility`), and examples (`examples`).
 
 mod documents;
 mod examples;
@@ -12,6 +12,7 @@ mod rate_limits;
 mod shapes;
 mod texts;
 mod unions;
+mod visibility;
 
 use std::sync::{Arc, LazyLock};
 
@@ -139,6 +140,7 @@ fn describe() -> serde_json::Result<Value> {
         .build();
     document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
     let mut document = serde_json::to_value(&document)?;
+    visibility::apply(&mut document);
     limits::set_limits(&mut document);
     limits::set_key_limits(&mut document);
     shapes::close_variants(&mut document);

@@ -12,6 +12,7 @@ use axum::{
 };
 use dabba_domain::{OrderId, order::Command};
 use dabba_engine::{CommandRequest, Principal};
+use dabba_outbound::public::Audience;
 use dabba_store::IdempotencyKey;
 use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey};
 use utoipa::IntoParams;
@@ -25,7 +26,7 @@ use crate::{
             AcceptanceBody, AssignmentBody, CancellationBody, CommandBody, DeliveryBody, RefundBody,
             RejectionBody,
         },
-        orders::OrderBody,
+        orders::OrderDocument,
     },
     problem::{
         ApiProblem, NotAccepted, NotAssigned, NotCancelled, NotDelivered, NotMoved, NotRefunded, NotRejected,
@@ -88,7 +89,7 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
     let Envelope { caller, order_id, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
     let done = app.engine.orders.act(&caller, &request).await?;
-    answer(StatusCode::OK, &done)
+    answer(StatusCode::OK, &done, Audience::of_caller(&caller))
 }
 
 /// Defines the operation of a command: its documentation, name, path and own refusals, and either the command or the extractor
@@ -122,7 +123,7 @@ macro_rules! command {
             params(OrderPath, CommandHeaders),
             $($request_body)*
             responses(
-                (status = 200, description = "The order.", body = OrderBody,
+                (status = 200, description = "The order.", body = OrderDocument,
                     headers(("ETag" = String), ("Idempotency-Replayed" = String))),
                 NotWritten, $refusals,
             ),

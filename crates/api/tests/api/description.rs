@@ -208,7 +208,10 @@ fn every_one_of_has_a_name_and_a_discriminator() {
         }
         named.push(name);
     }
-    assert_eq!(named, ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "ReviewReason"]);
+    assert_eq!(
+        named,
+        ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "OrderFulfilment", "ReviewReason"]
+    );
 }
 
 /// Proves that a client that follows the description accepts additions of a newer server to responses, and that requests accept

@@ -1,4 +1,5 @@
-//! The table of the public events: every member, the audiences that see it, and why the others do not.
+//! The table of the public events and of the bodies of orders: every member, the audiences that see it, and why the others
+//! do not.
 //!
 //! | letter | audience | sees, in short |
 //! |---|---|---|
@@ -9,6 +10,8 @@
 //! | `P` | partner | everything that is neither personal nor an internal matter of the platform |
 //!
 //! In doubt a member is hidden: adding an audience later breaks nobody, removing one does.
+
+mod orders;
 
 use dabba_domain::{
     AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
@@ -23,6 +26,10 @@ use dabba_domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use self::orders::{
+    Closure, ClosureCancelled, ClosureExpired, ClosureKind, ClosurePaymentFailed, ClosureRejected, Order,
+    Payment, RefundOfOrder,
+};
 use super::{
     Audience,
     shape::{Always, WholeOrder, Words, Yes, public, reason_of},

@@ -1,4 +1,4 @@
-//! I9: no audience's form of an event contains a value that is not meant for the audience.
+//! I9: no audience's form of an order or of an event contains a value that is not meant for the audience.
 //!
 //! The expectations are written here by hand, independently of the table in the code.
 
@@ -8,18 +8,19 @@ use dabba_domain::{
     AccountId, Actor, Amount, Currency, Money, Timestamp,
     menu::UnavailableItem,
     order::{
-        Address, CancelReason, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
-        Fulfilment, InterventionReason, OrderDetails, PaymentMethod, PaymentReference, PaymentStep,
-        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
-        RejectReason, StockDraw,
+        Address, CancelReason, Closure, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
+        Fulfilment, InterventionReason, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentReference,
+        PaymentStatus, PaymentStep, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine,
+        RefundNumber, RefundReason, RefundState, RefundStatus, RejectReason, StockDraw, UnknownEvent,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::Location,
     text::{Name, Note, Phone, Slug},
 };
-use dabba_outbound::public::{Audience, TYPES, public_event};
+use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent, TYPES, public_event};
 use dabba_store::conformance::builders::World;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::lives::{Marker, feed_event, random};
 
@@ -204,6 +205,76 @@ impl Values {
         }
     }
 
+    /// Returns the order of this number with a unique value in every field; `None` after the last one. The number decides how
+    /// the order ended.
+    fn order(&mut self, index: usize) -> Option<Order> {
+        let method = if index == 0 { PaymentMethod::Cash } else { PaymentMethod::Card };
+        let mut details = self.details(method);
+        // The order shows the deadline of a payment only while it waits, and never the draws from stock.
+        self.markers.retain(|marker| {
+            Some(&marker.text) != details.payment_deadline.map(|at| at.to_string()).as_ref()
+        });
+        details.payment_deadline = None;
+        for draw in std::mem::take(&mut details.stock_drawn) {
+            let drawn = [draw.item.to_string(), draw.quantity.to_string()];
+            self.markers.retain(|marker| !drawn.contains(&marker.text));
+        }
+        let closure = match index {
+            0 => None,
+            1 => Some(self.cancellation("O", |account_id| Actor::Admin { account_id })),
+            2 => {
+                let restaurant_id = details.restaurant_id;
+                Some(self.cancellation("CRO", |account_id| Actor::Restaurant { account_id, restaurant_id }))
+            }
+            3 => Some(Closure::Rejected {
+                reason: self.fragment("CRKOP", "too_busy", RejectReason::TooBusy),
+                note: self.note("CRO"),
+                items: self.items(),
+            }),
+            4 => {
+                let waited_for =
+                    self.fragment("CRKOP", r#""waited_for":"restaurant""#, ExpiryReason::Restaurant);
+                Some(Closure::Expired { waited_for })
+            }
+            5 => Some(Closure::PaymentFailed {
+                reason: self.fragment("CO", "expired_card", DeclineReason::ExpiredCard),
+            }),
+            _ => return None,
+        };
+        let mut refunded = RefundState::new(RefundStatus::Paid, self.refund("O"));
+        let insufficient = RefundFailureReason::InsufficientFunds;
+        refunded.failure = Some(self.fragment("O", "insufficient_funds", insufficient));
+        let (placed_at, updated_at) = (self.time("CRKOP"), self.time("CRKOP"));
+        Some(Order {
+            id: self.world.order_id(details.restaurant_id),
+            version: self.count("CRKOP"),
+            details: Arc::new(details),
+            status: if closure.is_some() { OrderStatus::Cancelled } else { OrderStatus::OutForDelivery },
+            payment_status: PaymentStatus::PartiallyRefunded,
+            captured: self.amount("CROP"),
+            refunded: self.amount("CROP"),
+            payment_reference: Some(self.reference("O")),
+            refunds: vec![refunded],
+            courier_id: Some(self.account("RO")),
+            acceptance_deadline: Some(self.time("CROP")),
+            ready_by: Some(self.time("CRKOP")),
+            closure,
+            placed_at,
+            updated_at,
+            is_written_by_newer: false,
+        })
+    }
+
+    fn cancellation(&mut self, note: &'static str, by: impl FnOnce(AccountId) -> Actor) -> Closure {
+        Closure::Cancelled {
+            by: by(self.account("O")),
+            reason: self.fragment("CRKOP", "no_courier", CancelReason::NoCourier),
+            note: self.note(note),
+            items: self.items(),
+            borne_by: self.fragment("RO", r#""borne_by":"everyone""#, RefundBearer::Everyone),
+        }
+    }
+
     fn stock_returned(&mut self) -> bool {
         self.fragment("ROP", r#""stock_returned""#, true)
     }
@@ -317,19 +388,59 @@ fn each_value_reaches_exactly_its_audiences() {
         let recorded = RecordedEvent { order_id, version: 7, at: values.world.now(), actor, event };
         let stored = feed_event(&details, &recorded);
         for audience in Audience::ALL {
+            let history = PublicRecordedEvent::new(recorded.clone(), audience);
+            assert_shows(audience, &serde_json::to_string(&history).unwrap(), &values.markers);
             let text = serde_json::to_string(&public_event(&stored, audience)).unwrap();
-            for Marker { text: marker, letters } in &values.markers {
-                let is_meant = letters.contains(letter(audience));
-                assert_eq!(
-                    text.contains(marker.as_str()),
-                    is_meant,
-                    "{audience:?} sees {marker}, which is for {letters:?}: {text}"
-                );
-            }
+            assert_shows(audience, &text, &values.markers);
         }
     }
     let all: BTreeSet<String> = TYPES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(names, all, "every event is examined");
+}
+
+/// Asserts that a text contains exactly the values that are meant for an audience.
+fn assert_shows(audience: Audience, text: &str, markers: &[Marker]) {
+    for Marker { text: marker, letters } in markers {
+        let is_meant = letters.contains(letter(audience));
+        assert_eq!(
+            text.contains(marker.as_str()),
+            is_meant,
+            "{audience:?} sees {marker}, which is for {letters:?}: {text}"
+        );
+    }
+}
+
+/// Proves that the history shows the content of an event that only a newer version knows to operations only.
+#[test]
+fn the_content_of_an_unknown_event_is_for_operations() {
+    let mut world = World::new(92);
+    let restaurant = world.restaurant_id();
+    let unknown = UnknownEvent { name: "held_back".into(), data: Some(json!({"secret": "marker"})) };
+    let recorded = RecordedEvent {
+        order_id: world.order_id(restaurant),
+        version: 2,
+        at: world.now(),
+        actor: Actor::System,
+        event: Event::Unknown(unknown),
+    };
+    for audience in Audience::ALL {
+        let history = serde_json::to_value(PublicRecordedEvent::new(recorded.clone(), audience)).unwrap();
+        assert_eq!(history["type"], "held_back");
+        assert_eq!(history.get("data").is_some(), audience == Audience::Operations, "{audience:?} {history}");
+    }
+}
+
+/// Proves for every field of an order that exactly the intended audiences see its value.
+#[test]
+fn each_value_of_an_order_reaches_exactly_its_audiences() {
+    for index in 0.. {
+        let mut values = Values::new();
+        let Some(order) = values.order(index) else { break };
+        for audience in Audience::ALL {
+            let text = serde_json::to_string(&PublicOrder::new(&order, Vec::new(), audience)).unwrap();
+            assert_shows(audience, &text, &values.markers);
+        }
+    }
 }
 
 /// Proves that an event never names its customer outside the content: neither a courier nor a restaurant or partner finds the
