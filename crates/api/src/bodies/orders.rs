@@ -1,7 +1,7 @@
 //! Bodies of orders, their histories and their ledgers.
 
 use dabba_domain::{
-    AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Actor, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     ledger::LedgerPosting,
     order::{
         AllowedAction, Closure, Contact, Event, Fulfilment, OrderStatus, PaymentMethod, PaymentReference,
@@ -22,6 +22,10 @@ use utoipa::ToSchema;
 #[expect(dead_code, reason = "it describes what dabba_outbound::public::PublicOrder writes")]
 pub(crate) struct OrderDocument {
     id: OrderId,
+    /// The short name of the order for people: five characters of the random end of its id, without I, L, O and U.
+    /// Other orders may have the same code.
+    #[schema(value_type = String, pattern = "^[0-9A-HJKMNP-TV-Z]{5}$")]
+    display_code: DisplayCode,
     restaurant_id: RestaurantId,
     /// Name of the restaurant when the order was placed.
     restaurant_name: Name,

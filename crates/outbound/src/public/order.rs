@@ -119,6 +119,7 @@ fn body(order: &order::Order, allowed_actions: Vec<AllowedAction>) -> table::Ord
     } = &**details;
     table::Order {
         id: *id,
+        display_code: id.display_code(),
         restaurant_id: *restaurant_id,
         restaurant_name: restaurant_name.clone(),
         customer_id: *customer_id,

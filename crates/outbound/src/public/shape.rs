@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use dabba_domain::{
-    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     order::{
         AllowedAction, CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason,
         OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, RefundBearer,
@@ -340,5 +340,6 @@ values! {
     f64 => json!({"type": "number"}),
     bool => json!({"type": "boolean"}),
     Timestamp => json!({"type": "string", "format": "date-time"}),
+    DisplayCode => json!({"type": "string"}),
     WholeOrder => json!({"type": "object"}),
 }

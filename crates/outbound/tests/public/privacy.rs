@@ -255,7 +255,7 @@ impl Values {
             refunded: self.amount("CROP"),
             payment_reference: Some(self.reference("O")),
             refunds: vec![refunded],
-            courier_id: Some(self.account("RO")),
+            courier_id: Some(self.account("RKO")),
             acceptance_deadline: Some(self.time("CROP")),
             ready_by: Some(self.time("CRKOP")),
             closure,

@@ -4,7 +4,7 @@
 //! follow.
 
 use dabba_domain::{
-    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     order::{
         AllowedAction, CancelReason, DeclineReason, ExpiryReason, OrderStatus, PaymentMethod,
         PaymentReference, PaymentStatus, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
@@ -31,14 +31,16 @@ public! {
     Order {
         /// Id of the order.
         id: OrderId = [C R K O P];
+        /// Short name of the order for people: the random end of its id. Other orders may have the same code.
+        display_code: DisplayCode = [C R K O P];
         /// Id of the restaurant.
         restaurant_id: RestaurantId = [C R K O P];
         /// Name of the restaurant when the order was placed.
         restaurant_name: Name = [C R K O P];
         /// Account of the customer.
         customer_id: AccountId = [C O] ACCOUNT;
-        /// Account of the courier.
-        courier_id: Option<AccountId> = [R O] ACCOUNT;
+        /// Account of the courier who carries the order.
+        courier_id: Option<AccountId> = [R K O] ACCOUNT;
         /// Status.
         status: OrderStatus = [C R K O P];
         /// Number of the latest event.
