@@ -15,4 +15,5 @@ pub(crate) mod sandbox;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod tracking;
 pub(crate) mod webhook_endpoints;

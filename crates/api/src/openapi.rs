@@ -71,6 +71,10 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
             name = "webhooks",
             description = "Webhook endpoints: servers to which Dabba sends events, signed as Standard Webhooks specifies."
         ),
+        (
+            name = "tracking",
+            description = "Tracking links: whoever has the link follows an order without an account, and may cancel it."
+        ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
         (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),

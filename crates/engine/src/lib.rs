@@ -13,7 +13,7 @@
 //!
 //! | part | its type | use cases |
 //! |---|---|---|
-//! | `engine.orders` | [`Orders`] | quote, place, act, read and list orders |
+//! | `engine.orders` | [`Orders`] | quote, place, act, read, list and track orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
@@ -29,6 +29,7 @@
 //! message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
+mod base62;
 mod catalogue;
 mod claims;
 mod clock;
@@ -83,7 +84,10 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
+pub use orders::{
+    CommandRequest, MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders, Quote, TRACKED_AFTER_END, Tracked,
+    TrackedRestaurant, TrackingToken, link_valid_until,
+};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

@@ -1,4 +1,4 @@
-//! Use cases of orders: quote, place, act, read, list.
+//! Use cases of orders: quote, place, act, read, list, track.
 
 mod act;
 mod open;
@@ -6,6 +6,8 @@ mod place;
 mod quote;
 mod read;
 mod recent;
+mod track;
+mod tracking_token;
 
 use std::sync::Arc;
 
@@ -19,6 +21,9 @@ pub use act::CommandRequest;
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
+pub(crate) use track::LINK_CHECK_INTERVAL;
+pub use track::{MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until};
+pub use tracking_token::TrackingToken;
 
 use crate::{
     Clock, EngineMetrics, Error, Random,

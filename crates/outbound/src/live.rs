@@ -12,6 +12,7 @@
 //! | `index` | finds the streams of an event |
 //! | `mailbox` | the bounded buffer of a stream |
 //! | `feed_stream`, `order_stream` | the streams of the feed and of an order |
+//! | `tracking_stream` | the states of an order, for whoever has a tracking link |
 //! | `open` | limits of the number of streams, heartbeats, checks of rights |
 //! | `metrics` | measurements |
 
@@ -25,6 +26,7 @@ mod open;
 mod order_stream;
 mod ring;
 pub(crate) mod shard;
+mod tracking_stream;
 
 use std::{
     fmt,
@@ -45,6 +47,7 @@ pub use self::{
     open::{Full, Session},
     order_stream::OrderStream,
     ring::{MAX_RECENT, MAX_RECENT_BYTES},
+    tracking_stream::{TrackingItem, TrackingStream},
 };
 use self::{follower::Follower, open::OpenStreams, shard::Shard};
 

@@ -9,7 +9,7 @@
 //! fields, so a new field of a stored event does not compile until its author decides who sees it.
 //!
 //! The API and the webhooks show an order through [`PublicOrder`], and its history through [`PublicRecordedEvent`]: the
-//! same table decides.
+//! same table decides. [`PublicTracking`] is what a tracking link shows.
 //!
 //! To add an event: add its members to the table, its conversion in `public/content.rs` (the compiler names it), and its
 //! line in `public/describe.rs`. Then regenerate the pages:
@@ -24,6 +24,7 @@ mod report;
 mod schema;
 mod shape;
 mod table;
+mod tracking;
 
 use dabba_domain::{Actor, Role};
 use dabba_engine::Principal;
@@ -37,6 +38,7 @@ pub use envelope::{
 pub use order::{PublicOrder, PublicRecordedEvent};
 pub use schema::schema;
 pub use shape::{Member, ObjectShape, Shape};
+pub use tracking::PublicTracking;
 
 /// The group of readers for which an order or an event is represented. The role of a caller, or of the owner of a webhook
 /// endpoint, determines the audience.

@@ -126,13 +126,14 @@ impl Limits {
         }
     }
 
-    /// Refuses a client that has sent too many API keys that do not exist, before a key is looked up in a database.
-    pub(crate) fn check_unknown_keys(&self, client: ClientAddress) -> Result<(), Problem> {
+    /// Refuses a client that has sent too many secrets that do not exist, such as API keys and the tokens of links, before a
+    /// secret is looked up in a database.
+    pub fn check_unknown_secrets(&self, client: ClientAddress) -> Result<(), Problem> {
         self.logins.check(client).map_err(Problem::from)
     }
 
-    /// Counts an API key that does not exist.
-    pub(crate) fn count_unknown_key(&self, client: ClientAddress) {
+    /// Counts a secret that does not exist.
+    pub fn count_unknown_secret(&self, client: ClientAddress) {
         self.logins.count_failure(client);
     }
 

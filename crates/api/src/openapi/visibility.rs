@@ -11,12 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::unions::{SCHEMAS, reference, replace_references};
 
-/// Schemas that requests and quotes share with the bodies of orders: the schemas that use the copy, the name, and the name
-/// of the copy. Requests and quotes have every member.
+/// Schemas that requests, quotes and tracking links share with the bodies of orders: the schemas that use the copy, the name,
+/// and the name of the copy.
 const COPIES: [(&[&str], &str, &str); 3] = [
-    (&["Order", "OrderDetails"], "Fulfilment", "OrderFulfilment"),
-    (&["QuoteLine"], "OrderLineOption", "QuoteLineOption"),
-    (&["Quote"], "OrderLine", "QuoteLine"),
+    (&["Order", "OrderDetails", "TrackedOrder"], "Fulfilment", "OrderFulfilment"),
+    (&["PricedLine"], "OrderLineOption", "PricedLineOption"),
+    (&["Quote", "TrackedOrder"], "OrderLine", "PricedLine"),
 ];
 
 /// Makes optional what some role does not see.

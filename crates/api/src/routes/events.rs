@@ -1,6 +1,6 @@
 //! The feed of events, and the streams of events (server-sent events).
 
-mod sse;
+pub(super) mod sse;
 
 use std::{
     sync::Arc,
@@ -202,13 +202,13 @@ impl From<FeedError> for ApiProblem {
 }
 
 /// Returns the problem of a stream or poll that cannot be opened.
-fn not_opened(app: &App, error: OpenError) -> ApiProblem {
+pub(super) fn not_opened(app: &App, error: OpenError) -> ApiProblem {
     let problem = match error {
         OpenError::Feed(error) => return error.into(),
         OpenError::Full(Full::Credential) => Problem::new(
             code::TOO_MANY_REQUESTS,
             format!(
-                "The token or API key has {} streams and waiting requests, which is the maximum; close one, or share a stream.",
+                "The token, the API key or the link has {} streams and waiting requests, which is the maximum; close one, or share a stream.",
                 app.live.max_streams_per_credential()
             ),
         ),

@@ -132,6 +132,12 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ("POST /v1/webhook-endpoints/{endpoint_id}/enable", NOT_FAILING, &["/disabled_not_before"]),
     ("POST /v1/webhook-endpoints/{endpoint_id}/replay", NOT_FAILING, &["/disabled_not_before"]),
     ("POST /v1/webhook-endpoints/{endpoint_id}/rotate-secret", NOT_FAILING, &["/disabled_not_before"]),
+    (
+        "POST /v1/orders/{order_id}/tracking-link",
+        "the server has no public URL; tracking.rs has a server with one",
+        &["/url"],
+    ),
+    (PROBLEM, "tracking.rs reaches the limit of tracking links", &["/tracking_links_limit"]),
     (PROBLEM, "webhook_endpoints.rs reaches the limit of webhook endpoints", &["/webhook_endpoints_limit"]),
     (PROBLEM, "keys.rs reaches the limit of active keys", &["/api_keys_limit"]),
     (

@@ -1,11 +1,15 @@
 //! Listeners, the clients that may use them, and the proxies in front of them.
 
 mod lists;
+mod public_url;
 
 use confique::Config;
 use dabba_web::{ServeOptions, SigningKey, WebConfig};
 
-pub(crate) use self::lists::{Hosts, Networks, Origins};
+pub(crate) use self::{
+    lists::{Hosts, Networks, Origins},
+    public_url::PublicUrl,
+};
 use super::Bounded;
 use crate::{failure::Failure, listening::ListenAddress};
 
@@ -26,6 +30,13 @@ pub(crate) struct Listening {
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) admin_listen: Option<ListenAddress>,
+
+    /// URL under which people reach the server, such as `https://orders.example.org`; default none. Responses with links for
+    /// people, such as tracking links, then contain absolute links; without it, only the path. A path is allowed; user, query and
+    /// fragment are not.
+    #[config(env = "DABBA_PUBLIC_URL")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) public_url: Option<PublicUrl>,
 
     /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
     /// for other hosts are refused with 421. This protects a server in a private network from pages that rebind their name to its

@@ -7,10 +7,16 @@ use dabba_store::Need;
 use jiff::SignedDuration;
 
 use super::Work;
-use crate::{EngineConfig, Error};
+use crate::{
+    EngineConfig, Error,
+    orders::{LINK_CHECK_INTERVAL, TRACKED_AFTER_END},
+};
 
 /// Maximum number of keys deleted in one transaction, so that no order waits long for the transaction.
 const KEYS_PER_STEP: u32 = 1_000;
+
+/// Maximum number of tracking links checked in one transaction.
+const LINKS_PER_STEP: u32 = 1_000;
 
 /// Configuration of the maintenance.
 pub(crate) struct MaintenanceConfig {
@@ -27,7 +33,7 @@ impl MaintenanceConfig {
 }
 
 impl Work {
-    /// Deletes expired idempotency keys at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
+    /// Deletes expired idempotency keys, and tracking links that are no longer valid, at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
     /// dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
@@ -41,6 +47,27 @@ impl Work {
             interval.tick().await;
             if let Err(error) = self.delete_expired_keys().await {
                 tracing::warn!(%error, "expired idempotency keys could not be deleted");
+            }
+            if let Err(error) = self.check_tracking_links().await {
+                tracing::warn!(%error, "tracking links that are no longer valid could not be deleted");
+            }
+        }
+    }
+
+    /// Deletes the tracking links of orders that ended so long ago that the links are no longer valid. Checks each link
+    /// once a day. Returns the number of checked links.
+    pub async fn check_tracking_links(&self) -> Result<u64, Error> {
+        let now = self.clock.now();
+        // An order changes at its end or later, so its links are not valid after this time.
+        let unchanged_since = now.checked_sub(TRACKED_AFTER_END).unwrap_or(Timestamp::MIN);
+        let next_check_at = now.checked_add(LINK_CHECK_INTERVAL).unwrap_or(Timestamp::MAX);
+        let mut checked = 0;
+        loop {
+            let step =
+                self.store.check_tracking_links(now, unchanged_since, next_check_at, LINKS_PER_STEP).await?;
+            checked += u64::from(step);
+            if step < LINKS_PER_STEP {
+                return Ok(checked);
             }
         }
     }

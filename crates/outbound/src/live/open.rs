@@ -62,9 +62,13 @@ pub enum Full {
     Process,
 }
 
+/// The streams whose callers must be staff of a restaurant, by account and restaurant.
+type StreamsOfMembers = HashMap<(AccountId, RestaurantId), Vec<(Principal, Arc<Open>)>>;
+
 #[derive(Debug)]
 struct Open {
-    session: Session,
+    /// The caller; `None` for a stream that needs no credential, such as that of a tracking link.
+    session: Option<Session>,
     /// The restaurant whose staff the caller must be; `None` if the caller needs no membership.
     restaurant: Option<RestaurantId>,
     mailbox: Arc<Mailbox>,
@@ -116,7 +120,28 @@ impl OpenStreams {
         restaurant: Option<RestaurantId>,
         mailbox: &Arc<Mailbox>,
     ) -> Result<Place, Full> {
-        let Session { credential, principal, .. } = session;
+        let restaurant = restaurant.filter(|_| session.principal.role == Role::Restaurant);
+        self.open_for(kind, session.credential, Some(session), restaurant, mailbox)
+    }
+
+    /// Opens a stream that needs no credential. `credential` identifies what counts like one, such as a link.
+    pub(super) fn open_without_session(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Place, Full> {
+        self.open_for(kind, credential, None, None, mailbox)
+    }
+
+    fn open_for(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        session: Option<Session>,
+        restaurant: Option<RestaurantId>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Place, Full> {
         let mut by_credential = lock(&self.by_credential);
         if self.count.load(Ordering::Relaxed) >= self.max_streams {
             self.metrics.refused(FOR_ALL);
@@ -133,7 +158,6 @@ impl OpenStreams {
         let gauge = self.metrics.open(kind);
         gauge.inc();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let restaurant = restaurant.filter(|_| principal.role == Role::Restaurant);
         let open = Arc::new(Open { session, restaurant, mailbox: Arc::clone(mailbox) });
         lock(self.group(id)).insert(id, open);
         Ok(Place { id, streams: Arc::clone(self), credential, gauge })
@@ -195,7 +219,7 @@ impl Shared {
     }
 
     fn end_if_invalid(&self, open: &Open) -> bool {
-        let is_invalid = !open.session.is_valid(&self.engine);
+        let is_invalid = open.session.is_some_and(|session| !session.is_valid(&self.engine));
         if is_invalid {
             open.mailbox.end(EndReason::SessionEnded);
         }
@@ -208,20 +232,19 @@ impl Shared {
         let mut ticker = self.ticker();
         for group in (0..GROUPS).cycle() {
             ticker.tick().await;
-            let mut by_member: HashMap<(AccountId, RestaurantId), Vec<Arc<Open>>> = HashMap::new();
+            let mut by_member = StreamsOfMembers::new();
             let checked = std::iter::once(0).chain(CHECKED_AFTER);
             for open in checked.flat_map(|after| self.streams.of_group(group + after)) {
-                if let Some(restaurant) = open.restaurant {
-                    let member = (open.session.principal.account_id, restaurant);
-                    by_member.entry(member).or_default().push(open);
+                if let (Some(restaurant), Some(session)) = (open.restaurant, open.session) {
+                    let member = (session.principal.account_id, restaurant);
+                    by_member.entry(member).or_default().push((session.principal, open));
                 }
             }
             stream::iter(by_member)
                 .for_each_concurrent(CHECKS_AT_ONCE, async |((_, restaurant), streams)| {
-                    for open in streams {
-                        let principal = &open.session.principal;
+                    for (principal, open) in streams {
                         // A check that is not possible for longer than a stale membership is used ends the stream too.
-                        if self.engine.accounts.authorize_feed(principal, Some(restaurant)).await.is_err() {
+                        if self.engine.accounts.authorize_feed(&principal, Some(restaurant)).await.is_err() {
                             open.mailbox.end(EndReason::SessionEnded);
                         }
                     }

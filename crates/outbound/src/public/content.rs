@@ -8,6 +8,7 @@ use dabba_domain::{
     menu::UnavailableItem,
     order::{self, Event, OrderDetails, RecordedEvent},
     pricing::{self, OrderLine, OrderLineOption},
+    restaurant,
     text::Note,
 };
 use dabba_store::FeedEvent;
@@ -232,7 +233,11 @@ pub(super) fn actor_of(actor: &Actor) -> table::Actor {
         Actor::Admin { .. } => table::ActorRole::Admin,
         Actor::System => table::ActorRole::System,
     };
-    table::Actor { role, account_id: actor.account_id() }
+    let via = match actor {
+        Actor::Customer { account_id: _, via } => *via,
+        Actor::Restaurant { .. } | Actor::Courier { .. } | Actor::Admin { .. } | Actor::System => None,
+    };
+    table::Actor { role, account_id: actor.account_id(), via }
 }
 
 fn placed(details: &OrderDetails) -> table::Placed {
@@ -309,12 +314,14 @@ fn address_of(address: &order::Address) -> table::Address {
         line2: line2.clone(),
         city: city.clone(),
         postal_code: postal_code.clone(),
-        location: location.map(|location| {
-            let dabba_domain::restaurant::Location { lat, lng } = location;
-            table::Location { lat, lng }
-        }),
+        location: location.map(location_of),
         instructions: instructions.clone(),
     }
+}
+
+pub(super) const fn location_of(location: restaurant::Location) -> table::Location {
+    let restaurant::Location { lat, lng } = location;
+    table::Location { lat, lng }
 }
 
 pub(super) fn unavailable(items: &[UnavailableItem]) -> Vec<table::UnavailableItem> {

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 use dabba_domain::{
-    AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp, Via,
     order::{
         AllowedAction, CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason,
         OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, RefundBearer,
         RefundFailureReason, RefundNumber, RefundReason, RefundStatus, RejectReason,
     },
     pricing::FulfilmentKind,
+    restaurant::Zone,
     text::{Name, Note, Phone, Slug},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -334,12 +335,15 @@ values! {
     OrderId, RestaurantId, AccountId, Amount, Currency, Name, Note, Phone, Slug, PaymentReference, PaymentMethod,
     FulfilmentKind, CancelReason, RejectReason, InterventionReason, ExpiryReason, DeclineReason, RefundReason,
     RefundFailureReason, RefundBearer, ExternalKind, PaymentStep, OrderStatus, PaymentStatus, RefundStatus, AllowedAction,
-    super::table::ActorRole, super::table::ClosureKind;
+    Via, super::table::ActorRole, super::table::ClosureKind;
     u32 => json!({"type": "integer", "minimum": 0}),
     RefundNumber => json!({"type": "integer", "minimum": 1}),
     f64 => json!({"type": "number"}),
     bool => json!({"type": "boolean"}),
     Timestamp => json!({"type": "string", "format": "date-time"}),
     DisplayCode => json!({"type": "string"}),
+    Zone => json!({"type": "string"}),
+    super::table::ReasonName => json!({"type": "string"}),
+    super::table::CountryCode => json!({"type": "string"}),
     WholeOrder => json!({"type": "object"}),
 }

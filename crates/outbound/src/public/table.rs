@@ -12,9 +12,10 @@
 //! In doubt a member is hidden: adding an audience later breaks nobody, removing one does.
 
 mod orders;
+mod tracking;
 
 use dabba_domain::{
-    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp, Via,
     order::{
         CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason, PaymentMethod,
         PaymentReference, PaymentStep, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
@@ -29,6 +30,9 @@ use utoipa::ToSchema;
 pub(super) use self::orders::{
     Closure, ClosureCancelled, ClosureExpired, ClosureKind, ClosurePaymentFailed, ClosureRejected, Order,
     Payment, RefundOfOrder,
+};
+pub(super) use self::tracking::{
+    CountryCode, ReasonName, TrackedClosure, TrackedOrder, TrackedPayment, TrackedRestaurant, Tracking,
 };
 use super::{
     Audience,
@@ -110,6 +114,8 @@ public! {
         role: ActorRole = [C R K O P];
         /// Account of the actor. Absent if Dabba itself acted.
         account_id: Option<AccountId> = [O] ACCOUNT;
+        /// `link` if somebody acted for the customer with a tracking link instead of the customer's account.
+        via: Option<Via> = [C R K O P];
     }
 
     /// Terms agreed when the order was placed.

@@ -13,9 +13,12 @@ use dabba_testkit::{HttpResponse, TestServer};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::recorder::{
-    Caller::{self, Admin, Courier, Customer, Staff},
-    Recorder,
+use super::{
+    reads::{CANCEL_BY_LINK, LINK},
+    recorder::{
+        Caller::{self, Admin, Courier, Customer, Staff},
+        Recorder,
+    },
 };
 use crate::suite::payments::{self, until};
 
@@ -217,6 +220,11 @@ impl Scene {
         let order = self.confirmed("cancelled by the customer", Some(PAYMENT_TOKEN)).await;
         self.done(Customer, CANCEL, &[id(&order)], json!({"reason": "changed_mind"})).await;
         until(&self.server, &order, |order| order["payment"]["status"] == "voided").await;
+
+        let order = self.confirmed("cancelled by link", None).await;
+        let token = self.done(Staff, LINK, &[id(&order)], Value::Null).await["token"].clone();
+        let token = token.as_str().unwrap();
+        self.done(Customer, CANCEL_BY_LINK, &[token], json!({"reason": "too_slow"})).await;
 
         let order = self.confirmed("cancelled by staff", None).await;
         let note = STAFF_CANCELLATION_NOTE;
