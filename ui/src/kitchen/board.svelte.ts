@@ -1,3 +1,4 @@
+/* eslint-disable svelte/prefer-svelte-reactivity -- Sets, maps and dates here are private: no component reads them. */
 // The board of a restaurant in this tab: connects stream, state, outbox, cache and ringing, and shows the result.
 import { api, unwrap } from '../lib/api';
 import { clock } from '../lib/clock';

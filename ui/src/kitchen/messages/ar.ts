@@ -4,7 +4,6 @@ import type { kitchen as en } from './en';
 
 const kitchen: Translation<typeof en> = {
   'page.title': 'المطبخ',
-  'page.title_new': '({count}) {name}',
   'board.label': 'الطلبات',
   'column.new': 'جديدة',
   'column.preparing': 'قيد التحضير',
@@ -234,7 +233,6 @@ const kitchen: Translation<typeof en> = {
   'settings.name_hint': 'يراه فريق الدعم في لوحة التحكم، مثل «الكاونتر».',
   'settings.sound': 'الصوت',
   'settings.volume': 'مستوى الصوت',
-  'settings.percent': '{count} %',
   'settings.test': 'تجربة الصوت',
   'settings.tickets': 'التذاكر',
   'settings.width': 'عرض الورق',

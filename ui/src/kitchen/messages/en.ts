@@ -2,7 +2,6 @@ import { common } from '../../lib/i18n/common/en';
 
 export const kitchen = {
   'page.title': 'Kitchen',
-  'page.title_new': '({count}) {name}',
   'board.label': 'Orders',
   'column.new': 'New',
   'column.preparing': 'Preparing',
@@ -197,7 +196,6 @@ export const kitchen = {
   'settings.name_hint': 'Support sees it in the console, for example “Counter”.',
   'settings.sound': 'Sound',
   'settings.volume': 'Volume',
-  'settings.percent': '{count} %',
   'settings.test': 'Test the sound',
   'settings.tickets': 'Tickets',
   'settings.width': 'Paper width',

@@ -4,7 +4,6 @@ import type { kitchen as en } from './en';
 
 const kitchen: Translation<typeof en> = {
   'page.title': 'रसोई',
-  'page.title_new': '({count}) {name}',
   'board.label': 'ऑर्डर',
   'column.new': 'नए',
   'column.preparing': 'बन रहे हैं',
@@ -199,7 +198,6 @@ const kitchen: Translation<typeof en> = {
   'settings.name_hint': 'सहायता टीम इसे कंसोल में देखती है, जैसे “काउंटर”।',
   'settings.sound': 'आवाज़',
   'settings.volume': 'आवाज़ का स्तर',
-  'settings.percent': '{count} %',
   'settings.test': 'आवाज़ जाँचें',
   'settings.tickets': 'पर्चियाँ',
   'settings.width': 'काग़ज़ की चौड़ाई',
