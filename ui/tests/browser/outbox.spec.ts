@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { openOutbox as OpenOutbox, TabOutbox } from '../../src/lib/outbox-tabs';
 import type { Entry } from '../../src/lib/outbox';
 import type { openAccountStorage as OpenStorage } from '../../src/lib/storage';
-import { FIXTURE, serveFixture } from './fixture';
+import { serveFixture } from './fixture';
 import { openSite, WAIT, type Site } from './site';
 
 /** What the fixture and `openTab` put into the page. */
@@ -19,10 +19,11 @@ interface Scope {
 }
 
 let site: Site;
+let fixture: string;
 
 beforeAll(async () => {
   site = await openSite();
-  await serveFixture(site.front);
+  fixture = await serveFixture(site.front, 'library');
 });
 afterEach(() => {
   site.front.connect();
@@ -32,7 +33,7 @@ afterAll(() => site.close());
 
 /** Opens a tab with the outbox of the restaurant's account. */
 async function openTab(context?: BrowserContext): Promise<Page> {
-  const page = await site.open({ path: FIXTURE, ...(context === undefined ? { role: 'restaurant' } : { context }) });
+  const page = await site.open({ path: fixture, ...(context === undefined ? { role: 'restaurant' } : { context }) });
   await startOutbox(page);
   return page;
 }

@@ -2,7 +2,7 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { openSharedStream as OpenStream, SharedStream } from '../../src/lib/tabs';
 import type { StreamEvent } from '../../src/lib/sse-parser';
-import { FIXTURE, serveFixture } from './fixture';
+import { serveFixture } from './fixture';
 import { openSite, type Site } from './site';
 
 interface Scope {
@@ -14,10 +14,11 @@ interface Scope {
 }
 
 let site: Site;
+let fixture: string;
 
 beforeAll(async () => {
   site = await openSite();
-  await serveFixture(site.front);
+  fixture = await serveFixture(site.front, 'library');
 });
 afterEach(() => {
   site.front.connect();
@@ -26,7 +27,7 @@ afterEach(() => {
 afterAll(() => site.close());
 
 async function openTab(context?: BrowserContext): Promise<Page> {
-  const page = await site.open({ path: FIXTURE, ...(context === undefined ? { role: 'restaurant' } : { context }) });
+  const page = await site.open({ path: fixture, ...(context === undefined ? { role: 'restaurant' } : { context }) });
   await page.locator('body[data-ready]').waitFor({ state: 'attached' });
   await page.evaluate((restaurant) => {
     const scope = globalThis as unknown as Scope;
