@@ -30,6 +30,8 @@ export class KitchenMock {
   refuse: (received: Received) => Refusal | undefined = () => undefined;
   signedIn = true;
   build = 'mock-1';
+  /** Whether the server says nothing, although the connections are open. */
+  silent = false;
   /** Added to the server's clock. */
   ahead = 0;
   readonly #streams = new Set<ServerResponse>();
@@ -101,6 +103,7 @@ export class KitchenMock {
   }
 
   #send(event: string, data: unknown): void {
+    if (this.silent) return;
     const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     for (const stream of this.#streams) stream.write(text);
   }

@@ -8,6 +8,9 @@ import { KitchenMock } from './kitchen';
 import { RESTAURANT_ID } from './orders';
 
 const BROWSER = process.env.DABBA_CHROMIUM ?? '/usr/bin/chromium';
+/** Name of this machine that the browser does not trust. */
+export const OTHER_HOST = 'kitchen.test';
+
 const FLAGS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -16,6 +19,8 @@ const FLAGS = [
   '--disable-background-networking',
   '--disable-component-update',
   '--disable-sync',
+  // A host that is not this one, for pages without a secure context.
+  `--host-resolver-rules=MAP ${OTHER_HOST} 127.0.0.1`,
   '--autoplay-policy=document-user-activation-required',
 ];
 

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, it } from 'vitest';
-import { Stage } from './open';
+import { Stage } from '../mock/open';
 
 const directory = process.env.DABBA_SHOTS;
 
