@@ -30,10 +30,10 @@ export class KitchenMock {
   refuse: (received: Received) => Refusal | undefined = () => undefined;
   signedIn = true;
   build = 'mock-1';
-  /** Whether the server says nothing, although the connections are open. */
-  silent = false;
   /** Added to the server's clock. */
   ahead = 0;
+  #silent = false;
+  #held: (() => void)[] = [];
   readonly #streams = new Set<ServerResponse>();
   readonly #answers = new Map<string, unknown>();
   readonly #maker: Orders;
@@ -47,6 +47,16 @@ export class KitchenMock {
 
   get now(): number {
     return Date.now() + this.ahead;
+  }
+
+  get silent(): boolean {
+    return this.#silent;
+  }
+
+  /** Whether the server says nothing, although the connections are open, as a stopped process does. */
+  set silent(silent: boolean) {
+    this.#silent = silent;
+    if (!silent) for (const answer of this.#held.splice(0)) answer();
   }
 
   get streams(): number {
@@ -103,7 +113,7 @@ export class KitchenMock {
   }
 
   #send(event: string, data: unknown): void {
-    if (this.silent) return;
+    if (this.#silent) return;
     const text = `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
     for (const stream of this.#streams) stream.write(text);
   }
@@ -114,7 +124,8 @@ export class KitchenMock {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const text = Buffer.concat(chunks).toString();
     const body: unknown = text === '' ? undefined : JSON.parse(text);
-    this.#answer(request, response, url, body);
+    if (this.#silent) this.#held.push(() => this.#answer(request, response, url, body));
+    else this.#answer(request, response, url, body);
     return true;
   };
 

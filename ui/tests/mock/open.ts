@@ -63,7 +63,8 @@ export class Stage {
     page.setDefaultTimeout(15_000);
     page.on('pageerror', (error) => this.#problems.push(`error: ${error.stack ?? error.message}`));
     page.on('console', (message) => {
-      const expected = /^Failed to load resource: /.test(message.text());
+      // The browser reports refusals that tests provoke, and headers that need a secure context.
+      const expected = /^Failed to load resource: |^The Cross-Origin-Opener-Policy header/.test(message.text());
       if (message.type() === 'error' && !expected) this.#problems.push(`console: ${message.text()}`);
     });
     return page;
