@@ -227,8 +227,8 @@ describe('keys', () => {
     await card(page, second.display_code).waitFor({ state: 'detached' });
     await page.keyboard.press('Escape');
     await card(page, second.display_code).waitFor();
-    await page.keyboard.press('2');
-    await page.waitForFunction(() => document.activeElement?.closest('[data-column="preparing"]') !== null);
+    // Escape leads from the search to the order that was found.
+    await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, cooking.display_code);
     await page.keyboard.press('End');
     await page.keyboard.press('Home');
     await page.keyboard.press('d');
