@@ -12,8 +12,8 @@ const SOURCES = {
 import { openOutbox } from '/src/lib/outbox-tabs.ts';
 import { openAccountStorage } from '/src/lib/storage.ts';
 import { openSharedStream } from '/src/lib/tabs.ts';
-import { signOut, onSignOut, loadSession } from '/src/lib/session.svelte.ts';
-Object.assign(globalThis, { openOutbox, openAccountStorage, openSharedStream, signOut, onSignOut, loadSession });
+import { signOut, loadSession } from '/src/lib/session.svelte.ts';
+Object.assign(globalThis, { openOutbox, openAccountStorage, openSharedStream, signOut, loadSession });
 document.body.dataset.ready = 'true';
 `,
   components: "import '/tests/browser/components/main.ts';",

@@ -5,6 +5,7 @@
 // `unwrap` returns the body or throws an `ApiError`. Every call has a timeout. A POST gets an idempotency key unless the
 // caller gives one; a command that must survive a reload belongs in the outbox (`outbox.ts`) instead.
 import { uuid } from '../random';
+import { anySignal } from '../signals';
 import { ApiError } from './error';
 import { clientOf } from './request';
 
@@ -26,7 +27,7 @@ export function reportUnauthenticated(error: ApiError): void {
 
 /** Sends a request with a timeout. Rejects with an `ApiError` if there is no response. */
 export async function send(request: Request, timeout = CALL_TIMEOUT): Promise<Response> {
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeout)]);
+  const signal = anySignal(request.signal, AbortSignal.timeout(timeout));
   try {
     return await fetch(request, { signal, credentials: 'same-origin', cache: 'no-store' });
   } catch (cause) {
