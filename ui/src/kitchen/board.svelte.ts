@@ -138,7 +138,8 @@ export class Board {
 
   /** Keeps what the board shows for a reload without a network. Call it when the page may end. */
   keep(): void {
-    this.#cache.write(() => this.#snapshot(), true);
+    // After a sign-out nothing of the account may be written again.
+    if (!this.#closed) this.#cache.write(() => this.#snapshot(), true);
   }
 
   order(id: string): BoardOrder | undefined {
@@ -157,7 +158,7 @@ export class Board {
 
   /** Whether commands wait that a closed page would not send. */
   get unsent(): boolean {
-    return this.entries.some((entry) => entry.state !== 'refused');
+    return !this.#closed && this.entries.some((entry) => entry.state !== 'refused');
   }
 
   /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
