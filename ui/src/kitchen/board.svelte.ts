@@ -44,7 +44,9 @@ export class Board {
   /** Number of orders by column, whatever the search shows. */
   counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
   restaurant = $state.raw<Restaurant | undefined>();
-  items = $state.raw<BoardItem[]>([]);
+  /** The items that are unavailable or whose stock is limited, by id. */
+  items = $state.raw<ReadonlyMap<string, BoardItem>>(new Map());
+  truncated = $state(false);
   connection = $state.raw<StreamState>({ status: 'connecting' });
   /** The server's time of the last message, in milliseconds. */
   updated = $state.raw<number | undefined>();
@@ -370,7 +372,8 @@ export class Board {
     }
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
     this.restaurant = this.#state.restaurant;
-    this.items = [...this.#state.items.values()];
+    this.items = this.#state.items;
+    this.truncated = this.#state.truncated;
     this.updated = this.#lastUpdate;
   }
 }

@@ -79,6 +79,15 @@ describe('a snapshot', () => {
     expect(effects.at(-1)).toEqual({ kind: 'vanished', orders: [a] });
   });
 
+  it('says that there are more orders than a board shows, and passes that on', () => {
+    const first = snapshot([order()], 1, 2);
+    Object.assign(first.data, { truncated: true });
+    const { state } = play([first, snapshot([order()], 2, 2)]);
+    expect(state.truncated).toBe(true);
+    expect(toSnapshot(state, '', '')?.truncated).toBe(true);
+    expect(play([snapshot([])], state).state.truncated).toBe(false);
+  });
+
   it('replaces a newer version: a restored database has older ones', () => {
     const a = order({ version: 8 });
     const { state } = play([snapshot([a]), snapshot([{ ...a, version: 5 }])]);

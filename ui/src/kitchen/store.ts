@@ -21,6 +21,8 @@ interface Contents {
   restaurant: Restaurant | undefined;
   items: ReadonlyMap<string, BoardItem>;
   orders: ReadonlyMap<string, BoardOrder>;
+  /** Whether the restaurant has more open orders than a board shows; the orders are the newest. */
+  truncated: boolean;
   /** How orders left the board, so that an older message does not bring them back. */
   left: ReadonlyMap<string, Gone>;
 }
@@ -55,7 +57,13 @@ export interface Step {
   effects: Effect[];
 }
 
-const EMPTY: Contents = { restaurant: undefined, items: new Map(), orders: new Map(), left: new Map() };
+const EMPTY: Contents = {
+  restaurant: undefined,
+  items: new Map(),
+  orders: new Map(),
+  truncated: false,
+  left: new Map(),
+};
 
 export function emptyState(): BoardState {
   return { ...EMPTY, incoming: undefined, synchronized: false, answers: new Map() };
@@ -154,19 +162,21 @@ function addPart(state: BoardState, part: Snapshot): Step {
     restaurant: begun.restaurant ?? part.restaurant,
     items,
     orders,
+    truncated: begun.truncated || part.truncated === true,
     received: part.part,
   };
   if (incoming.received < incoming.parts) return { state: { ...state, incoming }, effects: [] };
   return replace(state, incoming);
 }
 
-function replace(state: BoardState, { restaurant, items, orders, left }: Incoming): Step {
+function replace(state: BoardState, incoming: Incoming): Step {
+  const { restaurant, items, orders, truncated, left } = incoming;
   const arrived = [...orders.values()].filter((order) => !state.orders.has(order.id));
   const vanished = [...state.orders.values()].filter((order) => !orders.has(order.id));
   const effects: Effect[] = [];
   if (arrived.length > 0) effects.push({ kind: 'arrived', orders: arrived });
   if (vanished.length > 0) effects.push({ kind: 'vanished', orders: vanished });
-  const contents = { restaurant: restaurant ?? state.restaurant, items, orders, left };
+  const contents = { restaurant: restaurant ?? state.restaurant, items, orders, truncated, left };
   return { state: forgetAnswers({ ...state, ...contents, incoming: undefined, synchronized: true }), effects };
 }
 
@@ -214,7 +224,8 @@ export function statusOf(state: BoardState, id: string): { status: string; closu
 
 /** Returns one snapshot of the whole state: for another tab, and for a reload without a network. */
 export function toSnapshot(state: BoardState, now: string, build: string): Snapshot | undefined {
-  const { restaurant, items, orders } = state;
+  const { restaurant, items, orders, truncated } = state;
   if (restaurant === undefined) return undefined;
-  return { part: 1, parts: 1, now, build, restaurant, items: [...items.values()], orders: [...orders.values()] };
+  const rest = { restaurant, items: [...items.values()], orders: [...orders.values()] };
+  return { part: 1, parts: 1, now, build, ...(truncated ? { truncated } : {}), ...rest };
 }

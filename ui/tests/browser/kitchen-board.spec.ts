@@ -365,7 +365,7 @@ describe('the page', () => {
   it('runs no script that a text contains', async () => {
     const evil = '<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>';
     mock.restaurant = { ...mock.restaurant, name: evil };
-    mock.items.set('evil', { item: 'evil', name: evil, available: true });
+    mock.additional.push({ id: 'evil', name: evil });
     const order = mock.place({ collection: false, lines: 1, changes: { note: evil, contact: { name: evil } } });
     const line = { ...order.lines[0], name: evil, note: evil, options: [{ group: 'g', option: 'o', name: evil, price: 0 }] };
     mock.change(order.id, { lines: [line] as typeof order.lines });

@@ -1,8 +1,6 @@
 // The board and the real server: orders that arrive, commands that arrive once, and everything that can fail between them.
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { BoardStandIn } from './board-stand-in';
-import { describes } from './operations';
 import { openSite, type Site } from './site';
 
 let site: Site;
@@ -11,9 +9,6 @@ let path: string;
 beforeAll(async () => {
   site = await openSite();
   path = `/kitchen/${site.dabba.restaurant_id}`;
-  if (!describes('/v1/restaurants/{restaurant_id}/board/stream')) {
-    site.front.intercept = new BoardStandIn(site.dabba.address).before(site.front.intercept);
-  }
 });
 afterEach(() => {
   site.front.connect();
@@ -166,6 +161,9 @@ describe('without a connection', () => {
     const page = await openBoard();
     const order = await place();
     await card(page, order).waitFor();
+    const { acceptance_deadline: deadline } = await site.dabba.call<{ acceptance_deadline: string }>('restaurant', 'GET', `/v1/orders/${order.id}`);
+    const { now } = await site.dabba.call<{ now: string }>('admin', 'GET', '/v1/sandbox/clock');
+    await advance(Math.floor((Date.parse(deadline) - Date.parse(now)) / 1_000) - 300);
     site.front.disconnect();
     await tap(page, order, /^Accept/);
     await page.getByText(/^Not up to date since/).waitFor();

@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { checksum } from '../../src/kitchen/store';
 import type { BoardItem, BoardOrder, Restaurant } from '../../src/kitchen/types';
-import { actionsOf, items, Orders, restaurant, RESTAURANT_ID, type Wanted } from './orders';
+import { actionsOf, items, MENU, Orders, restaurant, RESTAURANT_ID, type Wanted } from './orders';
 
 const PART = 100;
 const ACCOUNT = '019b0000-0000-7000-8000-0000000000bb';
@@ -24,6 +24,8 @@ export class KitchenMock {
   readonly ended: BoardOrder[] = [];
   readonly items = new Map<string, BoardItem>(items().map((item) => [item.item, item]));
   restaurant: Restaurant;
+  /** Further items of the menu. */
+  readonly additional: { id: string; name: string }[] = [];
   /** Commands in the order of their arrival. */
   readonly received: Received[] = [];
   /** Decides what the next requests get instead of an answer. */
@@ -141,6 +143,7 @@ export class KitchenMock {
     const board = `/v1/restaurants/${RESTAURANT_ID}`;
     if (path.startsWith('/v1/restaurants/') && !path.startsWith(board)) return problem({ status: 404, code: 'not_found' });
     if (path === `${board}/board/stream`) return this.#stream(response);
+    if (path === `${board}/menu`) return json(200, { categories: [{ items: [...MENU, ...this.additional] }] });
     if (path === `${board}/orders`) return json(200, { orders: this.ended.slice(0, 50) });
     if (request.method === 'GET') {
       const id = path.split('/')[3] ?? '';
@@ -198,7 +201,9 @@ export class KitchenMock {
       this.#send('restaurant', paused);
       return paused;
     }
-    const item = { ...(this.items.get(rest[2] ?? '') as BoardItem) };
+    const slug = rest[2] ?? '';
+    const known = this.items.get(slug);
+    const item: BoardItem = { ...(known ?? { item: slug, name: MENU.find((entry) => entry.id === slug)?.name ?? slug, available: true }) };
     if (rest[3] === 'availability') {
       item.available = body['status'] === 'available';
       delete item.until;

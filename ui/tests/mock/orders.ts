@@ -27,14 +27,16 @@ const NAMES = ['Asha Patel', 'Tom Berry', 'Zainab Yusuf', 'Lukas Meyer', 'Mei Ch
 const NOTES = ['No peanuts, please: allergy.', 'Cut the naan in half.', 'Extra hot!'];
 const CODES = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 
+/** The items of the menu. */
+export const MENU = DISHES.map(([id, name]) => ({ id, name }));
+
+/** The items that are unavailable or limited. */
 export function items(): BoardItem[] {
-  return DISHES.map(([item, name], index) => {
-    const made: BoardItem = { item, name, available: index !== 2 };
-    if (index === 2) made.until = '2026-06-01T21:00:00Z';
-    if (index === 3) made.remaining = 14;
-    if (index === 6) made.remaining = 0;
-    return made;
-  });
+  return [
+    { item: 'dal-makhani', name: 'Dal Makhani', available: false, until: '2026-06-01T21:00:00Z' },
+    { item: 'garlic-naan', name: 'Garlic Naan', available: true, remaining: 14 },
+    { item: 'mango-lassi', name: 'Mango Lassi', available: true, remaining: 0 },
+  ];
 }
 
 export function restaurant(now: number): Restaurant {

@@ -5,6 +5,7 @@ import type { kitchen as en } from './en';
 const kitchen: Translation<typeof en> = {
   'page.title': 'المطبخ',
   'board.label': 'الطلبات',
+  'board.truncated': 'للمطعم طلبات مفتوحة أكثر مما تعرضه اللوحة. هذه أحدثها.',
   'column.new': 'جديدة',
   'column.preparing': 'قيد التحضير',
   'column.ready': 'جاهزة',

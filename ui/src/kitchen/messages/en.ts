@@ -3,6 +3,7 @@ import { common } from '../../lib/i18n/common/en';
 export const kitchen = {
   'page.title': 'Kitchen',
   'board.label': 'Orders',
+  'board.truncated': 'The restaurant has more open orders than the board shows. These are the newest.',
   'column.new': 'New',
   'column.preparing': 'Preparing',
   'column.ready': 'Ready',

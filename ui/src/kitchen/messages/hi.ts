@@ -5,6 +5,7 @@ import type { kitchen as en } from './en';
 const kitchen: Translation<typeof en> = {
   'page.title': 'रसोई',
   'board.label': 'ऑर्डर',
+  'board.truncated': 'रेस्तराँ के खुले ऑर्डर बोर्ड की सीमा से अधिक हैं। ये सबसे नए हैं।',
   'column.new': 'नए',
   'column.preparing': 'बन रहे हैं',
   'column.ready': 'तैयार',
