@@ -20,6 +20,8 @@ import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type Colu
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
 const MAXIMUM_LOOKUPS = 20;
+/** Maximum number of ended orders that the board still knows by their answers. */
+const MAXIMUM_ENDS = 100;
 /** Minimum time between two reconnections because the state differs from the server's, in milliseconds. */
 const RESYNCHRONIZE_INTERVAL = 5_000;
 
@@ -56,6 +58,8 @@ export class Board {
   /** Whether the session ended under the open board. */
   signedOut = $state(false);
   search = $state('');
+  /** How orders ended that the board had to ask for, by id. */
+  ends = $state.raw<ReadonlyMap<string, Order>>(new Map());
   /** Number of orders that ring. */
   ringing = $state(0);
 
@@ -150,7 +154,7 @@ export class Board {
 
   /** What the board knows of an order: its status, or how it left. */
   status(id: string): ReturnType<typeof store.statusOf> {
-    return store.statusOf(this.#state, id);
+    return this.ends.get(id) ?? store.statusOf(this.#state, id);
   }
 
   /** Whether a command to an order is on its way. */
@@ -255,7 +259,9 @@ export class Board {
 
   async #fetch(id: string): Promise<Order | undefined> {
     try {
-      return (await unwrap(api.GET('/v1/orders/{order_id}', { params: { path: { order_id: id } } }))) as Order;
+      const order = await unwrap(api.GET('/v1/orders/{order_id}', { params: { path: { order_id: id } } }));
+      if (columnOf(order.status) === undefined) this.ends = new Map([...this.ends, [id, order] as const].slice(-MAXIMUM_ENDS));
+      return order;
     } catch {
       return undefined;
     }
