@@ -192,6 +192,23 @@ describe('ringing', () => {
   });
 });
 
+describe('a warning of the server', () => {
+  it('is shown by word, shape and colour, and announced', async () => {
+    const order = mock.place({ age: 30 });
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    expect(await card(page, order.display_code).getByText('Answer now').count()).toBe(0);
+    mock.change(order.id, { acceptance_due: true });
+    await card(page, order.display_code).getByText('Answer now').waitFor();
+    await page.getByText(`Order ${order.display_code} must be answered now.`).waitFor();
+    mock.change(order.id, { acceptance_deadline: new Date(Date.now() - 1_000).toISOString() });
+    await card(page, order.display_code).getByText('Late').waitFor();
+    // It may still be accepted, as long as it has not expired.
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+  });
+});
+
 describe('keys', () => {
   it('work the whole board', async () => {
     const first = mock.place({ age: URGENT, lines: 1 });
