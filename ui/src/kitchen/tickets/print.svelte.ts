@@ -35,10 +35,24 @@ async function printJob(orders: BoardOrder[]): Promise<void> {
   await tick();
   const heights = [...document.querySelectorAll<HTMLElement>('[data-ticket]')].map((ticket) => ticket.offsetHeight);
   setPage(pageRule(settings.values.ticket, Math.max(0, ...heights)));
-  const finished = new Promise<void>((resolve) => addEventListener('afterprint', () => resolve(), { once: true }));
+  const finished = printed();
   print();
   await finished;
   tickets = [];
+}
+
+/** Resolves when the print dialog has closed. A browser that does not say so says it with the next tap on the page. */
+function printed(): Promise<void> {
+  const ended = new AbortController();
+  return new Promise((resolve) => {
+    for (const event of ['afterprint', 'pointerdown', 'keydown']) {
+      const finish = () => {
+        ended.abort();
+        resolve();
+      };
+      addEventListener(event, finish, { capture: true, signal: ended.signal });
+    }
+  });
 }
 
 function setPage(rule: string): void {
