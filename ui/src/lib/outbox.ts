@@ -73,7 +73,8 @@ export class Outbox {
   #closed = false;
   readonly #active = new Set<string>();
   readonly #pausedUntil = new Map<string, number>();
-  #failures = new Map<string, number>();
+  readonly #readyAt = new Map<string, number>();
+  readonly #failures = new Map<string, number>();
   #cancelWake: (() => void) | undefined;
   #signedOut = false;
 
@@ -171,6 +172,8 @@ export class Outbox {
   #schedule(entries: Entry[]): void {
     this.#cancelWake?.();
     this.#cancelWake = undefined;
+    const states = new Set(entries.map(stateOf));
+    for (const state of this.#readyAt.keys()) if (!states.has(state)) this.#readyAt.delete(state);
     if (this.#signedOut) return;
     const first = new Map<string, Entry>();
     for (const entry of entries) {
@@ -186,14 +189,28 @@ export class Outbox {
     if (Number.isFinite(next)) this.#cancelWake = this.#timers.after(next, () => void this.changed());
   }
 
+  /** Milliseconds until an entry may be sent. */
   #waitOf(entry: Entry): number {
-    const now = this.#timers.wall();
-    // A device clock that went back must not keep a command for hours: no delay is longer than the chosen one.
-    const delay = Math.min(entry.due - now, entry.due - entry.created);
-    const pause = (this.#pausedUntil.get(entry.group) ?? 0) - this.#timers.monotonic();
-    const foreign = entry.state === 'sending' && !this.#options.exclusive;
-    const claim = foreign ? Math.min(entry.claimed + CLAIM_DURATION - now, CLAIM_DURATION) : 0;
-    return Math.max(delay, pause, claim);
+    const now = this.#timers.monotonic();
+    return Math.max(this.#ready(entry), this.#pausedUntil.get(entry.group) ?? 0) - now;
+  }
+
+  /**
+   * Returns the monotonic time from which an entry may be sent. It is fixed when this tab first sees the entry in its
+   * state, so that a change of the device's clock keeps no command back.
+   */
+  #ready(entry: Entry): number {
+    const state = stateOf(entry);
+    const known = this.#readyAt.get(state);
+    if (known !== undefined) return known;
+    const wall = this.#timers.wall();
+    const foreign = entry.state === 'sending' && entry.claimed > 0 && !this.#options.exclusive;
+    const rest = foreign
+      ? Math.min(entry.claimed + CLAIM_DURATION - wall, CLAIM_DURATION)
+      : Math.min(entry.due - wall, entry.due - entry.created);
+    const ready = this.#timers.monotonic() + Math.max(0, rest);
+    this.#readyAt.set(state, ready);
+    return ready;
   }
 
   async #deliver(entry: Entry): Promise<void> {
@@ -288,6 +305,10 @@ export class Outbox {
     store.put(entry);
     await committed(store.transaction);
   }
+}
+
+function stateOf(entry: Entry): string {
+  return `${entry.key} ${entry.state} ${entry.attempts} ${entry.claimed}`;
 }
 
 function requestOf(entry: Entry): Request {

@@ -37,7 +37,9 @@ export async function send(request: Request, timeout = CALL_TIMEOUT): Promise<Re
 }
 
 const conventions: Middleware = {
-  onRequest({ request }) {
+  onRequest({ request, schemaPath }) {
+    // A sign-in creates a session each time.
+    if (schemaPath === '/v1/session') return request;
     if (request.method === 'POST' && !request.headers.has('Idempotency-Key')) {
       request.headers.set('Idempotency-Key', uuid());
     }

@@ -1,6 +1,7 @@
 export { default as Alert } from './Alert.svelte';
 export { default as Badge } from './Badge.svelte';
 export { default as Button } from './Button.svelte';
+export { default as Card } from './Card.svelte';
 export { default as Dialog } from './Dialog.svelte';
 export { default as EmptyState } from './EmptyState.svelte';
 export { default as ErrorPanel } from './ErrorPanel.svelte';
@@ -9,6 +10,7 @@ export { default as Icon } from './Icon.svelte';
 export { default as IconButton } from './IconButton.svelte';
 export { default as LanguageSwitch } from './LanguageSwitch.svelte';
 export { default as Select } from './Select.svelte';
+export { default as Shell } from './Shell.svelte';
 export { default as Spinner } from './Spinner.svelte';
 export { default as Stepper } from './Stepper.svelte';
 export { default as Table } from './Table.svelte';

@@ -7,6 +7,7 @@ export const common: Translation<typeof en> = {
   'action.close': 'إغلاق',
   'action.dismiss': 'إخفاء',
   'action.less': 'أقل',
+  'action.load_more': 'عرض المزيد',
   'action.more': 'أكثر',
   'action.reload': 'إعادة التحميل',
   'action.retry': 'حاول مرة أخرى',

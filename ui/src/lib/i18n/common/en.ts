@@ -4,6 +4,7 @@ export const common = {
   'action.close': 'Close',
   'action.dismiss': 'Dismiss',
   'action.less': 'Less',
+  'action.load_more': 'Show more',
   'action.more': 'More',
   'action.reload': 'Reload',
   'action.retry': 'Try again',

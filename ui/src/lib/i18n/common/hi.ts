@@ -7,6 +7,7 @@ export const common: Translation<typeof en> = {
   'action.close': 'बंद करें',
   'action.dismiss': 'हटाएँ',
   'action.less': 'कम',
+  'action.load_more': 'और दिखाएँ',
   'action.more': 'अधिक',
   'action.reload': 'फिर से लोड करें',
   'action.retry': 'फिर कोशिश करें',

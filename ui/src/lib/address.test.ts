@@ -1,0 +1,39 @@
+import { describe, expect, it } from 'vitest';
+import { ownPath, parseLoginFragment } from './address';
+
+const ORIGIN = 'https://dabba.example';
+
+describe('the next page', () => {
+  it.each([
+    ['/kitchen/1', '/kitchen/1'],
+    ['/console/orders?status=new#top', '/console/orders?status=new#top'],
+    ['/../login', '/login'],
+  ])('%s is a path of this server', (next, path) => {
+    expect(ownPath(next, ORIGIN)).toBe(path);
+  });
+
+  it.each([
+    'https://evil.example/',
+    '//evil.example/',
+    '/\\evil.example/',
+    '/\t/evil.example',
+    'javascript:alert(1)',
+    'kitchen/1',
+    '',
+    null,
+  ])('%j leads elsewhere', (next) => {
+    expect(ownPath(next, ORIGIN)).toBeUndefined();
+  });
+});
+
+describe('the fragment of the sign-in page', () => {
+  it.each([
+    ['', {}],
+    ['#abc-_9', { token: 'abc-_9' }],
+    ['#abc&next=/kitchen/1', { token: 'abc', next: '/kitchen/1' }],
+    ['#next=%2Fkitchen%2F1%3Fa%3Db', { next: '/kitchen/1?a=b' }],
+    ['#abc&next=//evil.example', { token: 'abc' }],
+  ])('%j is %j', (hash, parsed) => {
+    expect(parseLoginFragment(hash, ORIGIN)).toEqual(parsed);
+  });
+});

@@ -1,0 +1,26 @@
+// Addresses within this server's pages.
+
+/**
+ * Returns `next` as a path of this origin, or `undefined` if it leads elsewhere. A link must not be able to send a person
+ * who has just signed in to another server.
+ */
+export function ownPath(next: string | null | undefined, origin = location.origin): string | undefined {
+  if (next === null || next === undefined || !next.startsWith('/')) return undefined;
+  try {
+    const url = new URL(next, origin);
+    return url.origin === origin ? url.pathname + url.search + url.hash : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** What the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. */
+export function parseLoginFragment(hash: string, origin = location.origin): { token?: string; next?: string } {
+  const [first = '', ...rest] = hash.replace(/^#/, '').split('&');
+  const parts = first.includes('=') ? [first, ...rest] : rest;
+  const next = ownPath(new URLSearchParams(parts.join('&')).get('next'), origin);
+  return {
+    ...(first === '' || first.includes('=') ? {} : { token: first }),
+    ...(next === undefined ? {} : { next }),
+  };
+}

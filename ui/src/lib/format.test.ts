@@ -1,0 +1,76 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { countdown, dateTime, decimal, duration, money, relative, time } from './format';
+import { setMessages } from './i18n/index.svelte';
+import type { Locale } from './i18n/types';
+
+const speak = (locale: Locale) => setMessages(locale, {});
+/** The text without the characters that only control direction and spacing. */
+const plain = (text: string) => text.replace(/[\u2066-\u2069\u200e\u200f\u061c]/g, '').replace(/[\u00a0\u202f]/g, ' ');
+
+beforeEach(() => speak('en'));
+
+describe('money', () => {
+  it.each([
+    [1250, 'EUR', '€12.50'],
+    [5, 'GBP', '£0.05'],
+    [0, 'USD', '$0.00'],
+    [-1999, 'USD', '-$19.99'],
+    [1500, 'JPY', '¥1,500'],
+    [12345, 'KWD', 'KWD 12.345'],
+    // Daily use has no digits for these, but their minor unit is a hundredth or a thousandth.
+    [12345, 'IQD', 'IQD 12.345'],
+    [250000, 'IDR', 'IDR 2,500.00'],
+    [129900, 'HUF', 'HUF 1,299.00'],
+    [1000000000000, 'EUR', '€10,000,000,000.00'],
+  ])('of %i %s is %s', (amount, currency, text) => {
+    expect(plain(money(amount, currency))).toBe(text);
+  });
+
+  it('is written as the language writes it', () => {
+    speak('hi');
+    expect(plain(money(12345600, 'INR'))).toBe('₹1,23,456.00');
+    speak('ar');
+    expect(plain(money(1250, 'EGP'))).toMatch(/12[.,٫]50|١٢٫٥٠/);
+  });
+
+  it('is exact beyond the precision of floating-point numbers', () => {
+    expect(decimal(9007199254740991, 'EUR')).toBe('90071992547409.91');
+    expect(decimal(-7, 'BHD')).toBe('-0.007');
+  });
+});
+
+describe('times', () => {
+  it('are in the zone of the restaurant', () => {
+    const at = '2026-11-30T18:45:00.000Z';
+    expect(plain(time(at, 'Asia/Kolkata'))).toBe('12:15 AM');
+    expect(plain(time(at, 'Europe/Berlin'))).toBe('07:45 PM');
+    expect(plain(dateTime(at, 'Asia/Kolkata'))).toBe('Dec 1, 2026, 12:15 AM');
+  });
+
+  it('are in UTC, and say so, if the browser does not know the zone', () => {
+    expect(plain(time('2026-11-30T18:45:00Z', 'Mars/Olympus'))).toBe('06:45 PM UTC');
+  });
+});
+
+describe('durations', () => {
+  it.each([
+    [65_000, '1:05'],
+    [64_001, '1:05'],
+    [1, '0:01'],
+    [0, '0:00'],
+    [-500, '0:00'],
+    [-61_000, '−1:01'],
+    [3_725_000, '1:02:05'],
+  ])('of %i ms count down as %s', (milliseconds, text) => {
+    expect(plain(countdown(milliseconds))).toBe(text);
+  });
+
+  it('have one unit', () => {
+    expect(plain(duration(12 * 60_000))).toBe('12 min');
+    expect(plain(duration(3 * 3_600_000))).toBe('3 hr');
+    expect(relative(-5 * 60_000)).toBe('5 minutes ago');
+    expect(relative(86_400_000)).toBe('tomorrow');
+    speak('ar');
+    expect(relative(-2 * 3_600_000)).toBe('قبل ساعتين');
+  });
+});
