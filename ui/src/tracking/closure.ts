@@ -1,5 +1,5 @@
 // Why an order ended early, and what happens with the money: as keys of messages, so that tests need no language.
-import type { TrackedOrder } from '../lib/api';
+import type { TrackedOrder } from '../lib/api/contract';
 import { endedEarly, isOver } from './steps';
 
 const REJECTED = ['item_unavailable', 'too_busy', 'closing_soon', 'cannot_deliver', 'other'] as const;

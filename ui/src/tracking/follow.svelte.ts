@@ -2,15 +2,14 @@
 //
 // The link is the whole authorization, so nothing here needs a session. The last state is kept for the life of the tab, so
 // that a reload without a network shows it, marked as old.
-import { api, ApiError, unwrap, type Tracking } from '../lib/api';
+import type { Tracking } from '../lib/api/contract';
+import type { ApiError } from '../lib/api/error';
 import { clock } from '../lib/clock';
 import { openEventStream, type StreamState } from '../lib/sse';
 import type { StreamEvent } from '../lib/sse-parser';
-import { uuid } from '../lib/random';
+import { cancelOrder, type CancelReason } from './calls';
 
 const KEPT = 'dabba.tracking.';
-
-export type CancelReason = 'changed_mind' | 'duplicate' | 'wrong_address' | 'too_slow' | 'other';
 
 /** Returns the token of `/t/TOKEN`, or `undefined` if the address has none. */
 export function tokenOf(path: string): string | undefined {
@@ -70,22 +69,7 @@ export class Follow {
 
   /** Cancels the order, recorded as the customer's. A repetition of the same cancellation changes nothing. */
   async cancel(reason: CancelReason, note: string): Promise<void> {
-    const text = note.trim();
-    this.#accept(
-      await unwrap(
-        api.POST('/v1/tracking/{token}/cancel', {
-          params: { path: { token: this.token }, header: { 'Idempotency-Key': uuid() } },
-          body: text === '' ? { reason } : { reason, note: text },
-        }),
-      ),
-    );
-  }
-
-  /** Reads the order once, for example because a command was refused. */
-  async refresh(): Promise<void> {
-    this.#accept(
-      await unwrap(api.GET('/v1/tracking/{token}', { params: { path: { token: this.token } } })),
-    );
+    this.#accept(await cancelOrder(this.token, reason, note));
   }
 
   #receive(event: StreamEvent): void {

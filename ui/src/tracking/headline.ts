@@ -1,5 +1,5 @@
 // What the page says first: one sentence about where the order is, and one about what comes next.
-import type { TrackedOrder } from '../lib/api';
+import type { TrackedOrder } from '../lib/api/contract';
 import { closureTitle, type ClosureTitle } from './closure';
 import { endedEarly } from './steps';
 

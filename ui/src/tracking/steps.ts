@@ -1,5 +1,5 @@
 // The steps of an order as the customer sees them, each with the time at which it happened.
-import type { TrackedOrder } from '../lib/api';
+import type { TrackedOrder } from '../lib/api/contract';
 
 export type StepKey = 'placed' | 'confirmed' | 'accepted' | 'ready' | 'picked_up' | 'delivered' | 'collected' | 'ended';
 
