@@ -1,0 +1,96 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { accessibilityProblems, smallTargets } from './accessible';
+import type { Role } from './dabba';
+import { openSite, type Site } from './site';
+
+let site: Site;
+
+beforeAll(async () => {
+  site = await openSite();
+});
+afterEach(() => site.check());
+afterAll(() => site.close());
+
+describe('the start page', () => {
+  it('offers sign-in and the restaurants to a stranger', async () => {
+    const page = await site.open({ path: '/' });
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    await page.locator('a[href^="/order/"]').first().waitFor();
+    expect(await page.getByRole('link', { name: 'Sign in' }).getAttribute('href')).toBe('/login');
+    expect(await accessibilityProblems(page, 'signed out')).toEqual([]);
+    expect(await smallTargets(page, 44)).toEqual([]);
+  });
+
+  it.each<[Role, string]>([
+    ['restaurant', 'a[href="/kitchen/RESTAURANT"]'],
+    ['admin', 'a[href="/console"]'],
+    ['admin', 'a[href="/kitchen/RESTAURANT"]'],
+    ['customer', 'a[href="/order/RESTAURANT"]'],
+    ['courier', 'text=No page for couriers yet'],
+  ])('shows the role %s its pages: %s', async (role, selector) => {
+    const page = await site.open({ role });
+    await page.locator(selector.replace('RESTAURANT', site.dabba.restaurant_id)).waitFor();
+    await page.getByText('This device').waitFor();
+    expect(await accessibilityProblems(page, role)).toEqual([]);
+    expect(await smallTargets(page, 44)).toEqual([]);
+  });
+
+  it('revokes the session of another device after a confirmation', async () => {
+    const other = await site.open({ role: 'restaurant', options: { userAgent: 'Mozilla/5.0 (iPad) Safari/604.1' } });
+    await other.getByText('Where you are signed in').waitFor();
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByRole('button', { name: 'Revoke the sign-in on Safari on iPad' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Revoke this sign-in?' });
+    await dialog.waitFor();
+    expect(await accessibilityProblems(page, 'confirmation')).toEqual([]);
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    await page.getByRole('button', { name: 'Revoke the sign-in on Safari on iPad' }).click();
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await page.getByText('The sign-in on Safari on iPad was revoked.').waitFor();
+    await other.reload();
+    await other.getByRole('link', { name: 'Sign in' }).waitFor();
+  });
+
+  it('signs out, and this browser keeps nothing of the account', async () => {
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+    expect(await page.evaluate(async () => (await indexedDB.databases()).map((database) => database.name))).toEqual([]);
+    await page.reload();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+  });
+
+  it('signs out without a network, and the server follows when there is one', async () => {
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByText('This device').waitFor();
+    const context = page.context();
+    site.front.disconnect();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+    site.front.connect();
+    const next = await site.open({ context });
+    await next.getByRole('link', { name: 'Sign in' }).waitFor();
+    expect(site.front.requests).toContain('DELETE /v1/session');
+    const cookies = await context.cookies();
+    expect(cookies.filter((cookie) => cookie.name.endsWith('dabba'))).toEqual([]);
+  });
+
+  it('starts without the server after a reload, and says that it is not confirmed', async () => {
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByText('This device').waitFor();
+    // The worker keeps the page in the background; the page is complete once its style sheet is kept.
+    await page.waitForFunction(async () => {
+      const names = await caches.keys();
+      const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
+      return kept.reduce((sum, count) => sum + count, 0) >= 4;
+    });
+    site.front.disconnect();
+    await page.reload();
+    await page.getByText('You see what this device last knew.').waitFor();
+    expect(await accessibilityProblems(page, 'unconfirmed')).toEqual([]);
+    site.front.connect();
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByText('This device').waitFor();
+  });
+});
