@@ -45,9 +45,10 @@ export class Placing {
   readonly #onPlaced: (path: string) => void;
   readonly #timers: Timers;
   #attempt: Attempt | undefined;
-  #session: Session | undefined;
   #cancelRetry: (() => void) | undefined;
   #retryUntil = 0;
+  /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
+  #resumed = false;
 
   constructor(restaurant: string, onPlaced: (path: string) => void, timers: Timers = browserTimers) {
     this.#restaurant = restaurant;
@@ -62,25 +63,27 @@ export class Placing {
 
   /** Takes up an attempt of before the reload. Call it once the session is known. */
   resume(session: Session | undefined): void {
-    this.#session = session;
     const kept = keptAttempt(this.#restaurant);
+    if (kept === undefined && this.state.status === 'sign_in' && session !== undefined) this.state = { status: 'idle' };
     if (kept === undefined || this.busy) return;
     if (session !== undefined && kept.account !== session.account.id) {
       // Somebody else ordered here. The order, if there is one, is in that account.
       forgetAttempt(this.#restaurant);
       return;
     }
+    const asked = this.state.status === 'sign_in';
     this.#attempt = kept;
+    this.#resumed = true;
     const age = Math.abs(clock.now() - kept.startedAt);
     if (session === undefined) this.state = { status: 'sign_in' };
-    else if (kept.order !== undefined || age < RETRY_LIMIT) this.#start();
+    // After a sign-in the cart may be another one, so the customer decides.
+    else if (kept.order !== undefined || (age < RETRY_LIMIT && !asked)) this.#start();
     else this.state = { status: 'unsettled', error: undefined, mayResend: age < RESEND_LIMIT };
   }
 
   /** Places an order. Does nothing while an attempt is under way: a double tap orders once. */
   place(session: Session, body: OrderRequest): void {
     if (this.busy) return;
-    this.#session = session;
     // Another tab may be at it: its attempt goes first.
     const kept = keptAttempt(this.#restaurant);
     if (kept !== undefined && kept.account === session.account.id) {
@@ -137,6 +140,7 @@ export class Placing {
   #begin(attempt: Attempt): void {
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
+    this.#resumed = false;
     this.#start();
   }
 
@@ -168,6 +172,8 @@ export class Placing {
   #judge(error: ApiError, retries: number): void {
     switch (verdictOf(error)) {
       case 'sign_in':
+        // If no earlier request is without an answer, nothing was written, and there is nothing to settle.
+        if (retries === 0 && !this.#resumed) this.reset();
         this.state = { status: 'sign_in' };
         return;
       case 'price':

@@ -3,7 +3,7 @@ import { api, ApiError, unwrap } from '../lib/api';
 import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
 import { EMPTY_DETAILS, parseDetails, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
-import type { FulfilmentKind, Menu, Restaurant } from './types';
+import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
 
 /** Returns the id of `/order/ID`, or `undefined` if the address has none. */
 export function restaurantOf(path: string): string | undefined {
@@ -21,7 +21,8 @@ export class Shop {
   dropped = $state.raw<string[]>([]);
   details = $state<Details>({ ...EMPTY_DETAILS });
   readonly quote: LiveQuote;
-  readonly #names = new Map<string, string>();
+  /** Names of all items that this page has seen, also of those that the menu has lost since. */
+  readonly #names: Record<string, string> = {};
 
   constructor(id: string) {
     this.id = id;
@@ -30,16 +31,29 @@ export class Shop {
     this.details = parseDetails(sessionStorage.getItem(this.#detailsKey));
   }
 
-  readonly items = $derived(this.menu === undefined ? new Map() : itemsOf(this.menu));
-  readonly count = $derived(countOf(this.cart));
-  readonly offersCards = $derived(this.quote.quote !== undefined && takesCards(this.quote.quote));
-  readonly obstacles = $derived(
-    this.quote.quote === undefined ? [] : obstaclesFor(this.quote.quote, this.details.payment === 'cash' ? 'cash' : 'card'),
-  );
+  readonly #items = $derived(this.menu === undefined ? undefined : itemsOf(this.menu));
+
+  /** Number of items in the cart. */
+  get count(): number {
+    return countOf(this.cart);
+  }
+
+  /** Whether the server takes cards. Unknown, and so `false`, without a quote. */
+  get offersCards(): boolean {
+    return this.quote.quote !== undefined && takesCards(this.quote.quote);
+  }
+
+  /** What keeps from ordering this cart with the chosen payment. */
+  get obstacles(): Obstacle[] {
+    if (this.quote.quote === undefined) return [];
+    return obstaclesFor(this.quote.quote, this.details.payment === 'cash' ? 'cash' : 'card');
+  }
+
   /** Whether the shown price is the one of the cart, and nothing keeps from ordering. */
-  readonly orderable = $derived(
-    this.quote.quote !== undefined && !this.quote.pending && this.quote.error === undefined && this.obstacles.length === 0,
-  );
+  get orderable(): boolean {
+    const { quote, pending, error } = this.quote;
+    return quote !== undefined && !pending && error === undefined && this.obstacles.length === 0;
+  }
 
   get #cartKey(): string {
     return `dabba.order.cart.${this.id}`;
@@ -70,14 +84,18 @@ export class Shop {
   #take(menu: Menu): void {
     this.menu = menu;
     const { cart, dropped } = reconcile(this.cart, menu);
-    for (const category of menu.categories) for (const item of category.items) this.#names.set(item.id, item.name);
+    for (const category of menu.categories) for (const item of category.items) this.#names[item.id] = item.name;
     if (dropped.length === 0) return;
-    this.dropped = dropped.map((line) => this.#names.get(line.item) ?? line.item);
+    this.dropped = dropped.map((line) => this.nameOf(line.item));
     this.#setCart(cart);
   }
 
   nameOf(item: string): string {
-    return this.#names.get(item) ?? item;
+    return this.#names[item] ?? item;
+  }
+
+  item(id: string): MenuItem | undefined {
+    return this.#items?.get(id);
   }
 
   add(selection: Selection, quantity: number): void {
