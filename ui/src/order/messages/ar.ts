@@ -13,6 +13,7 @@ const order: Translation<typeof en> = {
   'account.new': 'أنا جديد هنا',
   'account.password': 'كلمة المرور',
   'account.password.hint': '8 أحرف على الأقل',
+  'account.question': 'هل سبق أن طلبت هنا؟',
   'account.signed_in': 'الطلب باسم {name}',
   'account.staff': 'سجّلت الدخول كموظف. تحتاج الطلبات إلى حساب عميل.',
   'account.title': 'الحساب',

@@ -11,6 +11,7 @@ export const order = {
   'account.new': 'I am new here',
   'account.password': 'Password',
   'account.password.hint': 'At least 8 characters',
+  'account.question': 'Have you ordered here before?',
   'account.signed_in': 'Ordering as {name}',
   'account.staff': 'You are signed in as staff. Orders need a customer’s account.',
   'account.title': 'Account',

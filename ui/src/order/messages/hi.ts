@@ -13,6 +13,7 @@ const order: Translation<typeof en> = {
   'account.new': 'मैं यहाँ पहली बार हूँ',
   'account.password': 'पासवर्ड',
   'account.password.hint': 'कम से कम 8 अक्षर',
+  'account.question': 'क्या आपने पहले यहाँ ऑर्डर किया है?',
   'account.signed_in': '{name} के नाम से ऑर्डर',
   'account.staff': 'आप कर्मचारी के रूप में साइन इन हैं। ऑर्डर के लिए ग्राहक का खाता चाहिए।',
   'account.title': 'खाता',

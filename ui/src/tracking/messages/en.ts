@@ -17,7 +17,7 @@ export const tracking = {
   'cancel.effect.cash': 'You pay nothing.',
   'cancel.note': 'Anything to add? (optional)',
   'cancel.offer': 'You can cancel until the restaurant accepts the order.',
-  'cancel.question': 'The restaurant does not make your food. A cancellation cannot be undone.',
+  'cancel.question': 'The restaurant will not make your food. You cannot undo this.',
   'cancel.reason.label': 'Why do you cancel?',
   'cancel.reason.changed_mind': 'I changed my mind',
   'cancel.reason.duplicate': 'I ordered twice',
