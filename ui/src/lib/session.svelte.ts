@@ -87,6 +87,17 @@ export async function loadSession(): Promise<Session | undefined> {
   }
 }
 
+/**
+ * Returns the session of a page that needs one. If nobody is signed in, it leads to the sign-in page, which leads back, and
+ * never resolves. Call it when the page starts: a board that rings must not leave by itself when its session ends.
+ */
+export async function requireSession(): Promise<Session> {
+  const session = await loadSession();
+  if (session !== undefined) return session;
+  location.replace(signInAddress());
+  return new Promise(() => undefined);
+}
+
 /** Signs in with a password or a one-time link. */
 export async function signIn(
   credentials: { email: string; password: string } | { link_token: string },

@@ -45,6 +45,10 @@ export class Front {
   /** Whether the network between browser and server works. */
   #up = true;
   intercept: Interceptor = () => false;
+  /** Further files, by path: scripts that only tests use. */
+  readonly files = new Map<string, { type: string; content: string }>();
+  /** Text after the service worker's script, with which it counts as a new version. */
+  serviceWorkerSuffix = '';
 
   private constructor(target: string) {
     this.#target = new URL(target);
@@ -104,6 +108,11 @@ export class Front {
   }
 
   #serveFile(path: string, response: ServerResponse): void {
+    const further = this.files.get(path);
+    if (further !== undefined) {
+      response.writeHead(200, { 'content-type': further.type, 'content-security-policy': POLICY }).end(further.content);
+      return;
+    }
     const page = PAGES.find(([pattern]) => pattern.test(path))?.[1];
     const name = page === undefined ? normalize(path).replace(/^\/+/, '') : `${page}.html`;
     const file = join(DIST, name);
@@ -119,7 +128,8 @@ export class Front {
       'x-content-type-options': 'nosniff',
       'cache-control': name.startsWith('assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     });
-    response.end(readFileSync(file));
+    const content = readFileSync(file);
+    response.end(name === 'sw.js' ? content + this.serviceWorkerSuffix : content);
   }
 
   #forward(request: IncomingMessage, response: ServerResponse): void {

@@ -67,8 +67,8 @@ export class SessionStandIn {
       this.#links.delete(body['link_token']);
     } else {
       token = await this.#dabba
-        .call<{ token: string }>(undefined, 'POST', '/v1/tokens', body)
-        .then((answer) => answer.token)
+        .call<{ access_token: string }>(undefined, 'POST', '/v1/tokens', body)
+        .then((answer) => answer.access_token)
         .catch(() => undefined);
     }
     if (token === undefined) {

@@ -1,0 +1,93 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { PAGES } from '../../scripts/pages.mjs';
+import { POLICY } from './front';
+import { describes } from './operations';
+import { openSite, type Site } from './site';
+
+let site: Site;
+
+beforeAll(async () => {
+  site = await openSite();
+});
+afterEach(() => site.check());
+afterAll(() => site.close());
+
+/** Address of each page. */
+const ADDRESSES: Record<string, string> = {
+  start: '/',
+  login: '/login',
+  kitchen: '/kitchen/00000000-0000-7000-8000-000000000000',
+  tracking: '/t/unknown',
+  order: '/order/00000000-0000-7000-8000-000000000000',
+  console: '/console',
+};
+
+describe.each(PAGES)('the page %s', (name) => {
+  it('obeys the policy, and asks for at most six files, all from this server', async () => {
+    // `site.check` fails on errors of the console, which include violations of the policy.
+    const page = await site.open({ path: ADDRESSES[name] ?? '/' });
+    await page.locator('#app > *').first().waitFor({ state: 'attached' });
+    const files = await page.evaluate(() =>
+      performance
+        .getEntriesByType('resource')
+        .map((entry) => new URL(entry.name).pathname)
+        .filter((path) => !path.startsWith('/v1/')),
+    );
+    // The page itself and its icon are no entries of this list.
+    expect(files.length + 2, files.join('\n')).toBeLessThanOrEqual(6);
+    expect(await page.locator('[style]').count()).toBe(0);
+  });
+});
+
+describe('the server', () => {
+  it('gives its pages the policy with which these tests run', async () => {
+    const response = await fetch(`${site.dabba.address}/login`);
+    expect(response.headers.get('content-security-policy')).toBe(POLICY);
+  });
+
+  it('has the session in its description, so that no stand-in answers for it', () => {
+    expect(describes('/v1/session')).toBe(true);
+  });
+});
+
+describe('the service worker', () => {
+  it('keeps pages and their files, and nothing of the API', async () => {
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByText('This device').waitFor();
+    await page.waitForFunction(async () => (await caches.match('/')) !== undefined);
+    const kept = await page.evaluate(async () => {
+      const names = await caches.keys();
+      const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return requests.flat().map((request) => new URL(request.url).pathname);
+    });
+    expect(kept).toContain('/');
+    expect(kept.filter((path) => path.startsWith('/v1/'))).toEqual([]);
+  });
+
+  it('comes from a script URL that only the policy of the pages can create', async () => {
+    const page = await site.open({ path: '/login' });
+    const refused = await page.evaluate(async () => {
+      const text = await navigator.serviceWorker.register('/sw.js').then(String, String);
+      return text.split(':')[0];
+    });
+    expect(refused).toBe('TypeError');
+    // The browser reports the refusal, which this test provokes, as an error of the console.
+    await expect(site.check()).rejects.toThrow(/TrustedScriptURL/);
+  });
+
+  it('offers a new version, and never reloads the page by itself', async () => {
+    const page = await site.open({ role: 'restaurant' });
+    await page.getByText('This device').waitFor();
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    await page.evaluate(() => Object.assign(globalThis, { loadedOnce: true }));
+    site.front.serviceWorkerSuffix = '\n// The next build.';
+    await page.evaluate(async () => (await navigator.serviceWorker.ready).update());
+    await page.getByText('A new version is ready.').waitFor();
+    expect(await page.evaluate(() => 'loadedOnce' in globalThis)).toBe(true);
+    await page.getByRole('button', { name: 'Reload' }).click();
+    await page.waitForFunction(() => !('loadedOnce' in globalThis));
+    await page.getByText('This device').waitFor();
+    await page.getByText('A new version is ready.').waitFor({ state: 'detached' });
+    site.front.serviceWorkerSuffix = '';
+  });
+});
