@@ -27,3 +27,10 @@ export function exampleOrder(changes: Partial<TrackedOrder> = {}): TrackedOrder 
     ...changes,
   };
 }
+
+/** Returns an order without one of its optional members. */
+export function without(order: TrackedOrder, member: keyof TrackedOrder): TrackedOrder {
+  const copy: Partial<TrackedOrder> = { ...order };
+  delete copy[member];
+  return copy as TrackedOrder;
+}

@@ -39,8 +39,11 @@ const order: Translation<typeof en> = {
   'cart.change': 'تغيير {item}',
   'cart.checkout': 'إتمام الطلب',
   'cart.count': {
+    zero: 'لا شيء في سلتك',
     one: 'واحد في سلتك',
     two: 'اثنان في سلتك',
+    few: '{count} في سلتك',
+    many: '{count} في سلتك',
     other: '{count} في سلتك',
   },
   'cart.dropped': 'لم تعد في القائمة فأُزيلت من سلتك: {items}',
