@@ -30,7 +30,5 @@ export function exampleOrder(changes: Partial<TrackedOrder> = {}): TrackedOrder 
 
 /** Returns an order without one of its optional members. */
 export function without(order: TrackedOrder, member: keyof TrackedOrder): TrackedOrder {
-  const copy: Partial<TrackedOrder> = { ...order };
-  delete copy[member];
-  return copy as TrackedOrder;
+  return Object.fromEntries(Object.entries(order).filter(([name]) => name !== member)) as unknown as TrackedOrder;
 }
