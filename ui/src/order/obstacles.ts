@@ -4,7 +4,7 @@ import { dateTime, money, time } from '../lib/format';
 import { t } from './text';
 import type { Obstacle } from './types';
 
-export interface ObstacleContext {
+interface ObstacleContext {
   zone: string;
   currency: string;
   subtotal: number;
@@ -55,4 +55,9 @@ export function obstacleTexts(obstacle: Obstacle, context: ObstacleContext): str
     default:
       return [obstacle.detail];
   }
+}
+
+/** Returns the sentences about all obstacles, each once. */
+export function allObstacleTexts(obstacles: readonly Obstacle[], context: ObstacleContext): string[] {
+  return [...new Set(obstacles.flatMap((obstacle) => obstacleTexts(obstacle, context)))];
 }

@@ -187,6 +187,11 @@ describe('the cart', () => {
       ([selector, old]) => document.querySelector(selector ?? '')?.textContent !== old,
       ['dialog dl .subtotal dd', quoted],
     );
+    // The keyboard goes on at the line that is left.
+    expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe('Remove Masala Dosa');
+    await page.keyboard.press('Enter');
+    await cart.getByText('Your cart is empty').waitFor();
+    expect(await accessibilityProblems(page, 'empty cart')).toEqual([]);
   });
 
   it('says what is missing to the minimum, and that a restaurant is paused until when', async () => {
@@ -343,9 +348,12 @@ describe('an order', () => {
     const page = await openMenu(site, { signedIn: true });
     await fillCart(page);
     await openCheckout(page);
-    await placeButton(page).click();
+    // The account's name is there already.
     const name = page.getByLabel('Name', { exact: true });
-    expect(await name.getAttribute('aria-invalid')).toBe('true');
+    expect(await name.inputValue()).not.toBe('');
+    await name.fill('');
+    await placeButton(page).click();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('aria-invalid') === 'true');
     expect(await name.evaluate((input) => input === document.activeElement)).toBe(true);
     await fillAddress(page);
     await page.getByLabel('Phone (optional)').fill('x');

@@ -18,7 +18,6 @@ const order: Translation<typeof en> = {
   'account.staff': 'سجّلت الدخول كموظف. تحتاج الطلبات إلى حساب عميل.',
   'account.title': 'الحساب',
   'account.wrong': 'البريد الإلكتروني أو كلمة المرور غير صحيحة.',
-  'add': 'إضافة',
   'add.for': 'إضافة مقابل {price}',
   'add.item': 'إضافة {item}',
   'added': 'أُضيف {item} إلى سلتك.',

@@ -16,7 +16,6 @@ export const order = {
   'account.staff': 'You are signed in as staff. Orders need a customer’s account.',
   'account.title': 'Account',
   'account.wrong': 'The e-mail address or the password is wrong.',
-  'add': 'Add',
   'add.for': 'Add for {price}',
   'add.item': 'Add {item}',
   'added': '{item} is in your cart.',

@@ -18,7 +18,6 @@ const order: Translation<typeof en> = {
   'account.staff': 'आप कर्मचारी के रूप में साइन इन हैं। ऑर्डर के लिए ग्राहक का खाता चाहिए।',
   'account.title': 'खाता',
   'account.wrong': 'ई-मेल पता या पासवर्ड गलत है।',
-  'add': 'जोड़ें',
   'add.for': '{price} में जोड़ें',
   'add.item': '{item} जोड़ें',
   'added': '{item} आपके कार्ट में है।',
