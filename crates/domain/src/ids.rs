@@ -201,6 +201,47 @@ id_kinds! {
     WebhookEndpointKind, WebhookEndpointId, "webhook endpoint";
 }
 
+/// The short name of an order for people: five characters of Crockford's base 32, without I, L, O and U. It is made of
+/// the random end of the order's id, so orders can have the same code: it identifies an order on a counter, and not in
+/// a store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DisplayCode([u8; Self::LENGTH]);
+
+impl DisplayCode {
+    /// Number of characters.
+    pub const LENGTH: usize = 5;
+    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+}
+
+impl OrderId {
+    /// Returns the display code: the lowest 25 bits of the id.
+    pub fn display_code(self) -> DisplayCode {
+        let bits = self.uuid.as_u64_pair().1;
+        let digit = |place: usize| {
+            DisplayCode::DIGITS[((bits >> (5 * (DisplayCode::LENGTH - 1 - place))) & 31) as usize]
+        };
+        DisplayCode(std::array::from_fn(digit))
+    }
+}
+
+impl fmt::Display for DisplayCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|digit| fmt::Write::write_char(formatter, char::from(*digit)))
+    }
+}
+
+impl fmt::Debug for DisplayCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+impl Serialize for DisplayCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -240,6 +281,36 @@ mod tests {
             ("0198b2f4-0000-7000-0000-000000000000", IdError::NotVersion7),
         ] {
             assert_eq!(text.parse::<OrderId>(), Err(error), "{text}");
+        }
+    }
+
+    /// Proves that a display code states the last 25 bits of an id, the highest ones first, and no other bits.
+    #[test]
+    fn a_display_code_is_the_random_end_of_an_id() {
+        for (id, code) in [
+            ("0198b2f4-0000-7000-8000-000000000000", "00000"),
+            ("0198b2f4-0000-7000-8000-000000000001", "00001"),
+            ("0198b2f4-0000-7000-8000-000000000012", "0000J"),
+            ("0198b2f4-0000-7000-8000-000000000400", "00100"),
+            ("0198b2f4-0000-7000-8000-0000001fffff", "1ZZZZ"),
+            ("0198b2f4-0000-7000-8000-000001ffffff", "ZZZZZ"),
+            ("0198b2f4-0000-7000-8000-000002000000", "00000"),
+            ("ffffffff-ffff-7fff-bfff-fffffe000000", "00000"),
+            ("0198b2f4-1234-7abc-9def-0123456789ab", "PF2DB"),
+        ] {
+            let order: OrderId = id.parse().unwrap();
+            assert_eq!(order.display_code().to_string(), code, "{id}");
+            assert_eq!(serde_json::to_value(order.display_code()).unwrap(), code, "{id}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_display_code_has_no_ambiguous_characters(random: u64) {
+            let code = OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, random).display_code().to_string();
+            prop_assert_eq!(code.len(), DisplayCode::LENGTH);
+            prop_assert!(code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z')), "{}", code);
+            prop_assert!(!code.contains(['I', 'L', 'O', 'U']), "{}", code);
         }
     }
 

@@ -47,6 +47,11 @@ describe('times', () => {
     expect(plain(dateTime(at, 'Asia/Kolkata'))).toBe('Dec 1, 2026, 12:15 AM');
   });
 
+  it('are written as in the region of the user', () => {
+    setMessages('en', {}, 'en-GB');
+    expect(plain(dateTime('2026-11-30T18:45:00Z', 'Europe/London'))).toBe('30 Nov 2026, 18:45');
+  });
+
   it('are in UTC, and say so, if the browser does not know the zone', () => {
     expect(plain(time('2026-11-30T18:45:00Z', 'Mars/Olympus'))).toBe('06:45 PM UTC');
   });

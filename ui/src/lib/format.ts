@@ -37,10 +37,10 @@ function cached<T extends Intl.NumberFormat | Intl.DateTimeFormat | Intl.Relativ
   key: string,
   create: (locale: string) => T,
 ): T {
-  const whole = `${language.locale} ${key}`;
+  const whole = `${language.region} ${key}`;
   const existing = formats.get(whole);
   if (existing !== undefined) return existing as T;
-  const created = create(language.locale);
+  const created = create(language.region);
   formats.set(whole, created);
   return created;
 }

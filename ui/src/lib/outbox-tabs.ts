@@ -1,6 +1,7 @@
 // The outbox of an account in this tab, together with those of the other tabs: one tab sends, all tabs show.
 import type { ApiError } from './api/error';
 import { Outbox, type Entry } from './outbox';
+import { onSignIn, onSignOut } from './session.svelte';
 
 export interface TabOutboxOptions {
   account: string;
@@ -15,7 +16,10 @@ export interface TabOutbox {
   close(): void;
 }
 
-/** Opens the account's outbox. The first tab sends; when it closes, the next one takes over. */
+/**
+ * Opens the account's outbox. The first tab sends; when it closes, the next one takes over. A sign-out in any tab closes it,
+ * and a sign-in in another tab continues what a 401 has stopped.
+ */
 export function openOutbox(options: TabOutboxOptions): TabOutbox {
   const name = `dabba-outbox-${options.account}`;
   const channel = new BroadcastChannel(name);
@@ -28,7 +32,7 @@ export function openOutbox(options: TabOutboxOptions): TabOutbox {
     onChange(entries) {
       // Other tabs read the outbox again whenever this tab changed it, and a tab that only read does not answer.
       const state = entries.map((entry) => `${entry.key}:${entry.state}:${entry.attempts}`).join();
-      if (state !== last) channel.postMessage('changed');
+      if (state !== last && !release.signal.aborted) channel.postMessage('changed');
       last = state;
       options.onChange(entries);
     },
@@ -36,6 +40,7 @@ export function openOutbox(options: TabOutboxOptions): TabOutbox {
   channel.onmessage = () => void outbox.changed();
   const online = () => outbox.retryNow();
   addEventListener('online', online);
+  const endings = [onSignIn(online), onSignOut(close)];
   if (locks === undefined) {
     outbox.start();
   } else {
@@ -46,13 +51,14 @@ export function openOutbox(options: TabOutboxOptions): TabOutbox {
       })
       .catch(() => undefined);
   }
-  return {
-    outbox,
-    close() {
-      removeEventListener('online', online);
-      channel.close();
-      outbox.close();
-      release.abort();
-    },
-  };
+
+  function close() {
+    for (const end of endings) end();
+    removeEventListener('online', online);
+    channel.close();
+    outbox.close();
+    release.abort();
+  }
+
+  return { outbox, close };
 }

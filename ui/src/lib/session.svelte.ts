@@ -24,8 +24,16 @@ const state = $state<State>({ session: undefined, unconfirmed: false });
 const channel = typeof BroadcastChannel === 'undefined' ? undefined : new BroadcastChannel(CHANNEL);
 // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing shows the listeners
 const signOutListeners = new Set<() => void>();
+// eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing shows the listeners
+const signInListeners = new Set<() => void>();
 
-channel?.addEventListener('message', () => {
+type Notice = 'signed-in' | 'signed-out';
+
+channel?.addEventListener('message', (event: MessageEvent<Notice>) => {
+  if (event.data === 'signed-in') {
+    for (const listener of signInListeners) listener();
+    return;
+  }
   state.session = undefined;
   for (const listener of signOutListeners) listener();
 });
@@ -105,8 +113,19 @@ export async function signIn(
   const session = await unwrap(api.POST('/v1/session', { body: credentials }));
   localStorage.removeItem(SIGN_OUT_PENDING);
   const earlier = readKept();
-  if (earlier !== undefined && earlier.account.id !== session.account.id) await clearAccount(earlier.account.id);
+  if (earlier !== undefined && earlier.account.id !== session.account.id) {
+    // Tabs of the earlier account must not send its commands with this account's cookie.
+    channel?.postMessage('signed-out' satisfies Notice);
+    await clearAccount(earlier.account.id);
+  }
+  channel?.postMessage('signed-in' satisfies Notice);
   return keep(session);
+}
+
+/** Calls `listener` when another tab signs in: what waited for a session can go on. */
+export function onSignIn(listener: () => void): () => void {
+  signInListeners.add(listener);
+  return () => signInListeners.delete(listener);
 }
 
 /** Calls `listener` when this tab or another one signs out: streams and the outbox must close at once. */
@@ -122,7 +141,7 @@ export async function signOut(): Promise<void> {
   localStorage.removeItem(SESSION);
   state.session = undefined;
   for (const listener of signOutListeners) listener();
-  channel?.postMessage('signed-out');
+  channel?.postMessage('signed-out' satisfies Notice);
   if (account !== undefined) await clearAccount(account);
   await finishPendingSignOut().catch(() => undefined);
 }

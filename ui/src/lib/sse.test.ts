@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { EventStream, reconnectDelay, SILENCE_LIMIT, type StreamState } from './sse';
+import { EventStream, reconnectDelay, SILENCE_LIMIT, type StreamOptions, type StreamState } from './sse';
 import type { StreamEvent } from './sse-parser';
 import { FakeStreamServer } from './testing/stream';
 import { ManualTimers, settle } from './testing/timers';
 
-function start(options: { lastMessage?: number } = {}) {
+function start(options: Pick<StreamOptions, 'initial'> = {}) {
   const timers = new ManualTimers();
   const server = new FakeStreamServer();
   const states: StreamState[] = [];
@@ -155,11 +155,19 @@ describe('a stream', () => {
   });
 
   it('counts the messages of an earlier stream for its silence', async () => {
-    const { timers, stream } = start({ lastMessage: 1_000 });
+    const { timers, stream } = start({ initial: { state: { status: 'live' }, lastMessage: 1_000 } });
     await timers.advance(SILENCE_LIMIT - 1_000);
     expect(stream.state.status).toBe('live');
     await timers.advance(1_000);
     expect(stream.state).toEqual({ status: 'stale', since: 1_000 });
+  });
+
+  it('says that it is live again if an earlier stream was stale', async () => {
+    const { server, states } = start({ initial: { state: { status: 'stale', since: 1 }, lastMessage: 1 } });
+    await settle();
+    server.last.send('snapshot', {});
+    await settle();
+    expect(states).toEqual([{ status: 'live' }]);
   });
 
   it('calls nothing after it was closed', async () => {

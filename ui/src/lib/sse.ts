@@ -7,6 +7,7 @@
 // stream reconnects. A suspended tab and a print dialog stop the page's timers, but not the messages: they wait in the
 // browser. So the first check after such a stop only gives them time to arrive.
 import { ApiError } from './api/error';
+import { anySignal } from './signals';
 import { EventParser, type StreamEvent } from './sse-parser';
 import { browserTimers, type Timers } from './timers';
 
@@ -42,8 +43,8 @@ export interface StreamOptions {
   onState: (state: StreamState) => void;
   /** Called whenever a connection is established, before its first message. */
   onConnect?: () => void;
-  /** Time of the last message that the page has from an earlier stream (monotonic milliseconds). */
-  lastMessage?: number | undefined;
+  /** What the page shows already, if another stream came before this one. */
+  initial?: { state: StreamState; lastMessage: number };
   timers?: Timers;
   random?: () => number;
   open?: (url: string, signal: AbortSignal) => Promise<Response>;
@@ -63,7 +64,7 @@ async function openStream(url: string, signal: AbortSignal): Promise<Response> {
   const timer = setTimeout(() => timeout.abort(), CONNECT_TIMEOUT);
   try {
     return await fetch(request, {
-      signal: AbortSignal.any([signal, timeout.signal]),
+      signal: anySignal(signal, timeout.signal),
       credentials: 'same-origin',
       cache: 'no-store',
     });
@@ -94,9 +95,9 @@ export class EventStream {
     this.#random = options.random ?? Math.random;
     this.#open = options.open ?? openStream;
     this.#online = options.online ?? (() => navigator.onLine);
-    if (options.lastMessage !== undefined) {
-      this.#lastMessage = options.lastMessage;
-      this.#state = { status: 'live' };
+    if (options.initial !== undefined) {
+      this.#lastMessage = options.initial.lastMessage;
+      this.#state = options.initial.state;
     }
     this.#lastCheck = this.#timers.monotonic();
     this.#lastSign = this.#lastCheck;

@@ -59,7 +59,12 @@ class Member implements SharedStream {
   #candidacy: AbortController | undefined;
   #stream: EventStream | undefined;
   #resign: (() => void) | undefined;
+  /** What the page shows. */
+  #shown: StreamState = { status: 'connecting' };
+  /** Time of the last message, from the server or from the leader. */
   #lastHeard = browserTimers.monotonic();
+  /** Time at which this tab began to wait for the leader's next message. */
+  #quietSince = this.#lastHeard;
   #lastCheck = this.#lastHeard;
   #excused = false;
   #synchronized = false;
@@ -115,14 +120,20 @@ class Member implements SharedStream {
         if (this.#closed || candidacy.signal.aborted) return;
         this.#stepDown();
         this.#candidate(false);
+        // What the new leader has said until now, this tab ignored because it led itself.
+        this.#quietSince = browserTimers.monotonic();
+        this.#synchronized = false;
+        this.#tell({ kind: 'hello', from: this.#id });
       });
   }
 
   #lead(): void {
-    const { onMessage, onState, onConnect, url } = this.#options;
+    const { onMessage, onConnect, url } = this.#options;
+    if (this.#shown.status === 'ended') this.#show({ status: 'connecting' });
+    const initial = { state: this.#shown, lastMessage: this.#lastHeard };
     this.#stream = openEventStream({
       url,
-      lastMessage: this.#synchronized ? this.#lastHeard : undefined,
+      ...(this.#shown.status === 'connecting' ? {} : { initial }),
       onConnect: () => {
         this.#tell({ kind: 'connect' });
         onConnect?.();
@@ -134,7 +145,7 @@ class Member implements SharedStream {
         this.#tell({ kind: 'message', event });
       },
       onState: (state) => {
-        onState(state);
+        this.#show(state);
         this.#tell({ kind: 'state', status: this.#shared(state) });
       },
     });
@@ -147,8 +158,14 @@ class Member implements SharedStream {
     this.#resign = undefined;
   }
 
+  #show(state: StreamState): void {
+    this.#shown = state;
+    this.#options.onState(state);
+  }
+
   #heard(): void {
     this.#lastHeard = browserTimers.monotonic();
+    this.#quietSince = this.#lastHeard;
     this.#excused = false;
   }
 
@@ -174,6 +191,7 @@ class Member implements SharedStream {
       // A tab that has no snapshot yet must not apply changes.
       this.#heard();
       this.#options.onMessage(notice.event);
+      if (this.#shown.status !== 'live') this.#show({ status: 'live' });
     } else if (notice.kind === 'replay' && notice.to === this.#id) {
       this.#heard();
       this.#synchronized = true;
@@ -188,12 +206,13 @@ class Member implements SharedStream {
   #follow(shared: Shared): void {
     const now = browserTimers.monotonic();
     if (shared.status === 'ended') {
-      this.#options.onState({ status: 'ended', error: new ApiError(shared.code, shared.problem) });
-    } else if (shared.status === 'stale') this.#options.onState({ status: 'stale', since: now - (shared.age ?? 0) });
-    else if (shared.status === 'offline') {
+      this.#show({ status: 'ended', error: new ApiError(shared.code, shared.problem) });
+    } else if (shared.status === 'stale') {
+      this.#show({ status: 'stale', since: now - (shared.age ?? 0) });
+    } else if (shared.status === 'offline') {
       const since = shared.age === undefined ? undefined : now - shared.age;
-      this.#options.onState({ status: 'offline', since });
-    } else this.#options.onState({ status: shared.status });
+      this.#show({ status: 'offline', since });
+    } else if (shared.status !== this.#shown.status) this.#show({ status: shared.status });
   }
 
   /** Takes the lead of a silent leader, as `EventStream` reconnects a silent connection. */
@@ -206,10 +225,13 @@ class Member implements SharedStream {
       this.#excused = true;
       return;
     }
-    if (this.#stream !== undefined || now - this.#lastHeard < SILENCE_LIMIT) return;
-    this.#options.onState({ status: 'stale', since: this.#lastHeard });
-    if (document.visibilityState === 'visible') {
-      this.#lastHeard = now;
+    // A leader whose stream has ended says nothing more, and another leader would hear the same refusal.
+    if (this.#stream !== undefined || this.#shown.status === 'ended') return;
+    if (now - this.#lastHeard >= SILENCE_LIMIT && this.#shown.status === 'live') {
+      this.#show({ status: 'stale', since: this.#lastHeard });
+    }
+    if (now - this.#quietSince >= SILENCE_LIMIT && document.visibilityState === 'visible') {
+      this.#quietSince = now;
       this.#candidate(true);
     }
   }

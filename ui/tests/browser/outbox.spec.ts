@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { openOutbox as OpenOutbox, TabOutbox } from '../../src/lib/outbox-tabs';
 import type { Entry } from '../../src/lib/outbox';
 import type { openAccountStorage as OpenStorage } from '../../src/lib/storage';
-import { FIXTURE, serveFixture } from './fixture';
+import { serveFixture } from './fixture';
 import { openSite, WAIT, type Site } from './site';
 
 /** What the fixture and `openTab` put into the page. */
@@ -12,17 +12,17 @@ interface Scope {
   openAccountStorage: typeof OpenStorage;
   signOut: () => Promise<void>;
   loadSession: () => Promise<unknown>;
-  onSignOut: (listener: () => void) => void;
   tab: TabOutbox;
   entries: Entry[];
   done: string[];
 }
 
 let site: Site;
+let fixture: string;
 
 beforeAll(async () => {
   site = await openSite();
-  await serveFixture(site.front);
+  fixture = await serveFixture(site.front, 'library');
 });
 afterEach(() => {
   site.front.connect();
@@ -32,7 +32,7 @@ afterAll(() => site.close());
 
 /** Opens a tab with the outbox of the restaurant's account. */
 async function openTab(context?: BrowserContext): Promise<Page> {
-  const page = await site.open({ path: FIXTURE, ...(context === undefined ? { role: 'restaurant' } : { context }) });
+  const page = await site.open({ path: fixture, ...(context === undefined ? { role: 'restaurant' } : { context }) });
   await startOutbox(page);
   return page;
 }
@@ -51,7 +51,6 @@ async function startOutbox(page: Page): Promise<void> {
       onChange: (entries) => (scope.entries = entries),
       onDone: (entry) => scope.done.push(entry.path),
     });
-    scope.onSignOut(() => scope.tab.close());
   });
 }
 
@@ -160,6 +159,32 @@ describe('two tabs', () => {
     await first.close();
     site.front.connect();
     await waitForStatus(order, 'preparing');
+  });
+});
+
+describe('a session that ended', () => {
+  it('stops the outbox until a sign-in in another tab', async () => {
+    const order = (await site.dabba.placeOrder()).id;
+    const page = await openTab();
+    await page.context().clearCookies();
+    await put(page, order, 'accept');
+    await page.waitForFunction(() => (globalThis as unknown as Scope).entries[0]?.attempts === 1);
+    await site.open({ context: page.context(), role: 'restaurant' });
+    await waitForStatus(order, 'preparing');
+  });
+
+  it('of one account leaves nothing that a tab could send for another account', async () => {
+    const order = (await site.dabba.placeOrder()).id;
+    const page = await openTab();
+    await page.context().clearCookies();
+    await put(page, order, 'accept');
+    await page.waitForFunction(() => (globalThis as unknown as Scope).entries[0]?.attempts === 1);
+    const sent = commands(order).length;
+    const other = await site.open({ context: page.context(), role: 'admin' });
+    await other.getByText('This device').waitFor();
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    expect(await other.evaluate(async () => (await indexedDB.databases()).length)).toBe(0);
+    expect(commands(order)).toHaveLength(sent);
   });
 });
 

@@ -2,7 +2,7 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { openSharedStream as OpenStream, SharedStream } from '../../src/lib/tabs';
 import type { StreamEvent } from '../../src/lib/sse-parser';
-import { FIXTURE, serveFixture } from './fixture';
+import { serveFixture } from './fixture';
 import { openSite, type Site } from './site';
 
 interface Scope {
@@ -14,10 +14,11 @@ interface Scope {
 }
 
 let site: Site;
+let fixture: string;
 
 beforeAll(async () => {
   site = await openSite();
-  await serveFixture(site.front);
+  fixture = await serveFixture(site.front, 'library');
 });
 afterEach(() => {
   site.front.connect();
@@ -26,7 +27,7 @@ afterEach(() => {
 afterAll(() => site.close());
 
 async function openTab(context?: BrowserContext): Promise<Page> {
-  const page = await site.open({ path: FIXTURE, ...(context === undefined ? { role: 'restaurant' } : { context }) });
+  const page = await site.open({ path: fixture, ...(context === undefined ? { role: 'restaurant' } : { context }) });
   await page.locator('body[data-ready]').waitFor({ state: 'attached' });
   await page.evaluate((restaurant) => {
     const scope = globalThis as unknown as Scope;
@@ -52,6 +53,9 @@ const knows = (page: Page, orders: string[]) =>
     const scope = globalThis as unknown as Scope;
     return JSON.stringify(scope.orders) === JSON.stringify(expected);
   }, orders);
+
+/** Silence of 25 s, and a reconnection. */
+const SILENCE = { timeout: 40_000 };
 
 const streams = () => site.front.requests.filter((request) => request.endsWith('/stream')).length;
 
@@ -96,3 +100,40 @@ it('a tab may ask for a new connection although another tab has the stream', asy
   await second.evaluate(() => (globalThis as unknown as Scope).stream.reconnect());
   await expect.poll(streams).toBe(before + 1);
 });
+
+it('a visible tab takes over from a leader that stands still, which follows once it goes on', async () => {
+  const first = await openTab();
+  const second = await openTab(first.context());
+  const last = (page: Page, expected: string) =>
+    page.waitForFunction((status) => (globalThis as unknown as Scope).states.at(-1) === status, expected);
+  await last(second, 'live');
+  expect(await first.evaluate(() => (globalThis as unknown as Scope).stream.leader)).toBe(true);
+  const before = streams();
+  const session = await first.context().newCDPSession(first);
+  await second.bringToFront();
+  // A debugger stops the page as a print dialog does: no script runs, and messages wait in the browser.
+  await session.send('Debugger.enable');
+  const stopped = new Promise((done) => session.once('Debugger.paused', done));
+  await session.send('Debugger.pause');
+  await stopped;
+  // The new stream may be live at once, so the state in between is short.
+  await second.waitForFunction(
+    () => (globalThis as unknown as Scope).states.slice(-2).join() === 'stale,live',
+    undefined,
+    SILENCE,
+  );
+  expect(await second.evaluate(() => (globalThis as unknown as Scope).stream.leader)).toBe(true);
+  expect(streams() - before).toBe(1);
+  const order = (await site.dabba.placeOrder()).id;
+  const learns = (page: Page) =>
+    page.waitForFunction((id) => (globalThis as unknown as Scope).orders.at(-1) === id, order);
+  await learns(second);
+
+  await session.send('Debugger.resume');
+  await learns(first);
+  await last(first, 'live');
+  expect(await first.evaluate(() => (globalThis as unknown as Scope).stream.leader)).toBe(false);
+  const orders = await second.evaluate(() => (globalThis as unknown as Scope).orders);
+  await knows(first, orders);
+  expect(streams() - before).toBe(1);
+}, 120_000);

@@ -1,7 +1,7 @@
 //! Bodies of orders, their histories and their ledgers.
 
 use dabba_domain::{
-    AccountId, Actor, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Actor, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     ledger::LedgerPosting,
     order::{
         AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderStatus, PaymentMethod,
@@ -20,6 +20,10 @@ use utoipa::ToSchema;
 #[schema(as = Order)]
 pub(crate) struct OrderBody<'a> {
     id: OrderId,
+    /// The short name of the order for people: five characters of the random end of its id, without I, L, O and U.
+    /// Other orders may have the same code.
+    #[schema(value_type = String, pattern = "^[0-9A-HJKMNP-TV-Z]{5}$")]
+    display_code: DisplayCode,
     restaurant_id: RestaurantId,
     /// Name of the restaurant when the order was placed.
     restaurant_name: &'a Name,
@@ -89,6 +93,7 @@ impl<'a> OrderBody<'a> {
         let details = &*order.details;
         Self {
             id: order.id,
+            display_code: order.id.display_code(),
             restaurant_id: details.restaurant_id,
             restaurant_name: &details.restaurant_name,
             customer_id: details.customer_id,

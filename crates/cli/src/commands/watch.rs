@@ -188,19 +188,12 @@ fn may_pass(error: &ClientError, answered: bool) -> bool {
 fn line(event: &str, public: &Value) -> String {
     let text = |name: &str| public[name].as_str().unwrap_or("-");
     let (order, restaurant) = (text("partitionkey"), text("subject"));
-    let code = order.parse().ok().map_or_else(|| "-----".to_owned(), display_code);
+    let code =
+        order.parse::<OrderId>().ok().map_or_else(|| "-----".to_owned(), |id| id.display_code().to_string());
     let time = text("time").parse::<Timestamp>();
     let time = time.map_or_else(|_| text("time").to_owned(), |time| format!("{time:.3}"));
     let reason = public["data"]["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
     printable(&format!("{time}  {code}  order {order}  restaurant {restaurant}  {event}{reason}"))
-}
-
-/// Returns the display code of an order: five characters of Crockford's base 32 for the last 25 bits of its id.
-fn display_code(id: OrderId) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let bits = id.uuid().as_u128();
-    let digit = |place: u32| char::from(DIGITS[usize::try_from((bits >> (5 * place)) & 31).unwrap_or(0)]);
-    (0..5).rev().map(digit).collect()
 }
 
 #[cfg(test)]

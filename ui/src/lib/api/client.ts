@@ -6,6 +6,7 @@
 // caller gives one; a command that must survive a reload belongs in the outbox (`outbox.ts`) instead.
 import createClient, { type Middleware } from 'openapi-fetch';
 import { uuid } from '../random';
+import { anySignal } from '../signals';
 import type { Paths } from './contract';
 import { ApiError } from './error';
 
@@ -27,7 +28,7 @@ export function reportUnauthenticated(error: ApiError): void {
 
 /** Sends a request with a timeout. Rejects with an `ApiError` if there is no response. */
 export async function send(request: Request, timeout = CALL_TIMEOUT): Promise<Response> {
-  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(timeout)]);
+  const signal = anySignal(request.signal, AbortSignal.timeout(timeout));
   try {
     return await fetch(request, { signal, credentials: 'same-origin', cache: 'no-store' });
   } catch (cause) {

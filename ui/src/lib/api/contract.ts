@@ -1,12 +1,12 @@
 // Bodies and operations that the pages use and that docs/reference/openapi.json does not describe yet. As soon as the
 // description contains an operation or a schema, the generated type replaces the one here: `Paths` and `Body` prefer it.
+// Messages of streams, which the description does not contain, stay here.
 import type { components, paths } from '../../generated/api';
 
 type Schemas = components['schemas'];
 type Account = Schemas['Account'];
-type Order = Schemas['Order'] & { display_code: string };
 
-export interface Session {
+interface PendingSession {
   id: string;
   account: Account;
   /** Memberships, at most 100. */
@@ -15,7 +15,7 @@ export interface Session {
   server: { version: string; build: string; now: string };
 }
 
-export interface SessionInfo {
+interface PendingSessionInfo {
   id: string;
   created_at: string;
   last_used_at?: string;
@@ -25,14 +25,14 @@ export interface SessionInfo {
   current: boolean;
 }
 
-export interface SessionInfoList {
+interface PendingSessionList {
   sessions: SessionInfo[];
   next_cursor?: string;
 }
 
-export type BoardOrder = Order & { acceptance_due?: boolean };
+type PendingBoardOrder = Order & { acceptance_due?: boolean };
 
-export interface BoardItem {
+interface PendingBoardItem {
   item: string;
   name: string;
   available: boolean;
@@ -40,12 +40,15 @@ export interface BoardItem {
   remaining?: number;
 }
 
-export interface Board {
+interface PendingBoard {
   part: number;
   parts: number;
   now: string;
   build: string;
+  /** Present and `true` if the restaurant has more open orders than a board shows; these are the newest. */
+  truncated?: boolean;
   restaurant: Schemas['Restaurant'];
+  /** The items that are unavailable or whose stock is limited. All others are available without a limit. */
   items?: BoardItem[];
   orders: BoardOrder[];
 }
@@ -67,7 +70,7 @@ export interface Bye {
   retry_after_ms: number;
 }
 
-export interface TrackedOrder {
+interface PendingTrackedOrder {
   id: string;
   display_code: string;
   status: Order['status'];
@@ -83,17 +86,17 @@ export interface TrackedOrder {
   acceptance_deadline?: string;
   ready_by?: string;
   currency: string;
-  amounts: Order['amounts'];
+  amounts: Schemas['Amounts'];
   lines: Order['lines'];
   fulfilment: Order['fulfilment'];
-  payment: Pick<Order['payment'], 'method' | 'status' | 'captured' | 'refunded'>;
-  closure?: { how: string; reason?: string; items?: Schemas['UnavailableItem'][] };
+  payment: { method: string; status: string; captured: number; refunded: number };
+  closure?: { how: string; reason?: string; waited_for?: string; items?: Schemas['UnavailableItem'][] };
   allowed_actions: Order['allowed_actions'];
 }
 
-export interface Tracking {
+interface PendingTracking {
   order: TrackedOrder;
-  restaurant: { id: string; name: string; time_zone: string; location?: Schemas['Location']; country?: string };
+  restaurant: { id: string; name: string; time_zone: string; location?: { lat: number; lng: number }; country?: string };
   now: string;
 }
 
@@ -103,33 +106,42 @@ export interface TrackingMessages {
   bye: Bye;
 }
 
-export interface TrackingLink {
+interface PendingTrackingLink {
   token: string;
   path: string;
   url?: string;
 }
 
 interface Pending {
-  Session: Session;
-  SessionInfo: SessionInfo;
-  SessionInfoList: SessionInfoList;
-  Board: Board;
-  BoardOrder: BoardOrder;
-  BoardItem: BoardItem;
-  Tracking: Tracking;
-  TrackedOrder: TrackedOrder;
-  TrackingLink: TrackingLink;
-  Order: Order;
+  Session: PendingSession;
+  SessionInfo: PendingSessionInfo;
+  SessionList: PendingSessionList;
+  Board: PendingBoard;
+  BoardOrder: PendingBoardOrder;
+  BoardItem: PendingBoardItem;
+  Tracking: PendingTracking;
+  TrackedOrder: PendingTrackedOrder;
+  TrackingLink: PendingTrackingLink;
 }
 
 /** Body of the API with this name: the described one, or the one of this file. */
-export type Body<Name extends keyof Schemas | keyof Pending> = Name extends 'Order'
-  ? Order
-  : Name extends keyof Schemas
-    ? Schemas[Name]
-    : Name extends keyof Pending
-      ? Pending[Name]
-      : never;
+export type Body<Name extends keyof Schemas | keyof Pending> = Name extends keyof Schemas
+  ? Schemas[Name]
+  : Name extends keyof Pending
+    ? Pending[Name]
+    : never;
+
+export type Session = Body<'Session'>;
+export type SessionInfo = Body<'SessionInfo'>;
+export type SessionList = Body<'SessionList'>;
+export type Board = Body<'Board'>;
+export type BoardOrder = Body<'BoardOrder'>;
+export type BoardItem = Body<'BoardItem'>;
+export type Tracking = Body<'Tracking'>;
+export type TrackedOrder = Body<'TrackedOrder'>;
+export type TrackingLink = Body<'TrackingLink'>;
+export type Restaurant = Body<'Restaurant'>;
+export type Order = Body<'Order'>;
 
 type Operation<Success, Status extends number, Path = undefined, Query = undefined, Request = undefined> = {
   parameters: {
@@ -156,7 +168,7 @@ interface PendingPaths {
     delete: NoContent;
   };
   '/v1/accounts/{account_id}/sessions': {
-    get: Operation<SessionInfoList, 200, { account_id: string }, { limit?: number; cursor?: string }>;
+    get: Operation<SessionList, 200, { account_id: string }, { limit?: number; cursor?: string }>;
   };
   '/v1/accounts/{account_id}/sessions/{session_id}': {
     delete: NoContent<{ account_id: string; session_id: string }>;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { known, preferredLocale, setMessages, translator } from './index.svelte';
+import { known, preferredLocale, regionOf, setMessages, translator } from './index.svelte';
 import { LOCALES, type Locale, type Message, type Messages } from './types';
 
 type Module = { default: Messages };
@@ -95,6 +95,16 @@ describe('a message', () => {
     // @ts-expect-error the message has no parameters
     t('plain', { code: 'A' });
     expect(t('plain')).toBe('Text');
+  });
+});
+
+describe('the region of a language', () => {
+  it.each([
+    ['en', ['hi-IN', 'en-GB', 'en-US'], 'en-GB'],
+    ['ar', ['ar-EG'], 'ar-EG'],
+    ['hi', ['en-IN'], 'hi'],
+  ] as const)('%s among %j is %s', (locale, languages, region) => {
+    expect(regionOf(locale, languages)).toBe(region);
   });
 });
 

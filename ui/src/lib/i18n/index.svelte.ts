@@ -20,6 +20,8 @@ export const LANGUAGE_NAMES: Record<Locale, string> = { en: 'English', hi: 'เคนเ
 export type Loaders = Record<Locale, () => Promise<{ default: Messages }>>;
 
 let locale = $state<Locale>('en');
+/** The locale of numbers, dates and amounts: the page's language as it is written where the user lives, such as `en-GB`. */
+let region = $state('en');
 let messages = $state.raw<Messages>({});
 let rules = new Intl.PluralRules('en');
 let numbers = new Intl.NumberFormat('en');
@@ -28,6 +30,10 @@ let loaders: Loaders | undefined;
 export const language = {
   get locale(): Locale {
     return locale;
+  },
+  /** Locale for `Intl`. */
+  get region(): string {
+    return region;
   },
   get direction(): 'ltr' | 'rtl' {
     return directionOf(locale);
@@ -46,6 +52,11 @@ export function preferredLocale(languages: readonly string[]): Locale {
     if (found !== undefined) return found;
   }
   return 'en';
+}
+
+/** Returns the first entry of a list such as `navigator.languages` in a language, with its region. */
+export function regionOf(of: Locale, languages: readonly string[]): string {
+  return languages.find((tag) => tag.toLowerCase().split('-')[0] === of) ?? of;
 }
 
 function chosenLocale(): Locale {
@@ -67,15 +78,16 @@ export async function chooseLanguage(choice: Locale): Promise<void> {
 
 async function load(choice: Locale): Promise<void> {
   if (loaders === undefined) throw new Error('startLanguage was not called.');
-  setMessages(choice, (await loaders[choice]()).default);
+  setMessages(choice, (await loaders[choice]()).default, regionOf(choice, navigator.languages));
   document.documentElement.lang = choice;
   document.documentElement.dir = directionOf(choice);
 }
 
 /** Sets the messages directly. Only `load` and tests call it. */
-export function setMessages(choice: Locale, loaded: Messages): void {
+export function setMessages(choice: Locale, loaded: Messages, inRegion: string = choice): void {
   rules = new Intl.PluralRules(choice);
-  numbers = new Intl.NumberFormat(choice);
+  numbers = new Intl.NumberFormat(inRegion);
+  region = inRegion;
   locale = choice;
   messages = loaded;
 }

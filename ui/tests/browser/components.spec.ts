@@ -1,0 +1,70 @@
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { accessibilityProblems, smallTargets } from './accessible';
+import { serveFixture } from './fixture';
+import { openSite, type Site } from './site';
+
+let site: Site;
+let path: string;
+
+beforeAll(async () => {
+  site = await openSite();
+  path = await serveFixture(site.front, 'components');
+});
+afterEach(() => site.check());
+afterAll(() => site.close());
+
+async function open(locale: string): Promise<Page> {
+  const page = await site.open({ path, options: { locale } });
+  await page.getByRole('heading', { name: 'Components' }).waitFor();
+  return page;
+}
+
+it.each(['en-GB', 'ar-EG'])('every component is accessible in every appearance, in %s', async (locale) => {
+  const page = await open(locale);
+  expect(await accessibilityProblems(page, 'all components')).toEqual([]);
+  expect(await smallTargets(page, 44)).toEqual([]);
+});
+
+it('a dialog takes the focus, closes with Escape, and gives the focus back', async () => {
+  const page = await open('en-GB');
+  const button = page.getByRole('button', { name: 'Open the dialog' });
+  await button.click();
+  const dialog = page.getByRole('dialog', { name: 'Reject order K7M3Q?' });
+  await dialog.waitFor();
+  expect(await dialog.evaluate((element) => element.contains(document.activeElement))).toBe(true);
+  expect(await accessibilityProblems(page, 'dialog')).toEqual([]);
+  await page.keyboard.press('Escape');
+  await dialog.waitFor({ state: 'hidden' });
+  expect(await button.evaluate((element) => element === document.activeElement)).toBe(true);
+});
+
+it('a tap outside closes a dialog, and a tap inside does not', async () => {
+  const page = await open('en-GB');
+  await page.getByRole('button', { name: 'Open the dialog' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('The customer gets the money back.').click();
+  expect(await dialog.isVisible()).toBe(true);
+  await page.mouse.click(5, 5);
+  await dialog.waitFor({ state: 'hidden' });
+});
+
+it('a toast without a duration stays until it is dismissed', async () => {
+  const page = await open('en-GB');
+  await page.getByRole('button', { name: 'Show a toast' }).click();
+  await page.getByText('Order K7M3Q was accepted.').waitFor();
+  expect(await accessibilityProblems(page, 'toast')).toEqual([]);
+  await page.getByRole('button', { name: 'Dismiss' }).click();
+  await page.getByText('Order K7M3Q was accepted.').waitFor({ state: 'detached' });
+});
+
+it('a stepper stays within its limits, and announces its value', async () => {
+  const page = await open('en-GB');
+  const stepper = page.getByRole('group', { name: 'Minutes until ready' });
+  const less = stepper.getByRole('button', { name: 'Less' });
+  for (let tap = 0; tap < 3; tap += 1) await less.click();
+  await stepper.getByText(/^5\smin/).waitFor();
+  expect(await less.isDisabled()).toBe(true);
+  await stepper.getByRole('button', { name: 'More' }).click();
+  await stepper.getByText(/^10\smin/).waitFor();
+});
