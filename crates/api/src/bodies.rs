@@ -12,6 +12,7 @@ pub(crate) mod orders;
 pub(crate) mod quotes;
 pub(crate) mod restaurants;
 pub(crate) mod sandbox;
+pub(crate) mod sessions;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;

@@ -19,6 +19,8 @@ pub struct ApiConfig {
     pub sandbox: Option<Arc<dyn AdjustableClock>>,
     /// The webhook endpoints. `None`: the server has no webhook endpoints.
     pub webhook_endpoints: Option<WebhookEndpoints>,
+    /// Commit of the build, as the pages show it. Default empty.
+    pub build: &'static str,
     /// Limits, heartbeats and measurements of streams.
     pub live: LiveConfig,
 }

@@ -1,14 +1,15 @@
 //! The API description (`OpenAPI`), generated from the code.
 //!
 //! `utoipa` derives schemas and operations. The submodules add what `utoipa` cannot derive: limits (`limits`),
-//! corrections of shapes (`shapes`), headers of responses (`headers`), rate limits (`rate_limits`), named one-ofs and
-//! open enums (`unions`), and examples (`examples`).
+//! corrections of shapes (`shapes`), headers of responses (`headers`), rate limits (`rate_limits`), sessions (`sessions`), named
+//! one-ofs and open enums (`unions`), and examples (`examples`).
 
 mod documents;
 mod examples;
 mod headers;
 mod limits;
 mod rate_limits;
+mod sessions;
 mod shapes;
 mod texts;
 mod unions;
@@ -25,13 +26,13 @@ use axum::{
 use dabba_domain::limits::MAX_TIME;
 use dabba_engine::EngineConfig;
 use dabba_outbound::public;
-use dabba_web::{MAX_BODY_BYTES, Schemas};
+use dabba_web::{MAX_BODY_BYTES, PLAIN_COOKIE, SECURE_COOKIE, Schemas};
 use serde_json::Value;
 use utoipa::{
     OpenApi as _,
     openapi::{
         License, OpenApi, Server,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 use utoipa_axum::router::OpenApiRouter;
@@ -56,11 +57,11 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 #[openapi(
     components(schemas(ProblemDocument, TaskState, WebhookEndpointWithSecretBody)),
     tags(
-        (name = "accounts", description = "Accounts and their tokens."),
+        (name = "accounts", description = "Accounts, their tokens, API keys and sessions."),
         (name = "restaurants", description = "Restaurants, their settings and their members."),
         (name = "menus", description = "Menus, availability of items, and stock."),
         (name = "orders", description = "Quotes, orders and their histories."),
-        (name = "commands", description = "Commands that change an order. Each responds with the changed order."),
+        (name = "commands", description = "Commands that change an order. Each responds with the changed order; with `preview=true`, with what it would do."),
         (
             name = "events",
             description = "The feed of events, and live streams. `/events.schema.json` describes the events, `/asyncapi.json` the \
@@ -108,7 +109,7 @@ fn description() -> String {
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
          - Lists have pages of at most 100 entries. `next_cursor` leads to the next page; the last page has none. If \
          entries may be missing in a page, the page has `incomplete` and the response has `Dabba-Incomplete: true`.\n\
-         - Unknown members in a body and unknown parameters in the query of a list are refused. A parameter with several values \
+         - Unknown members in a body and unknown parameters in the query of a list or a command are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
          - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
            member means the same as omitting it, except for `delivery` of a restaurant's settings \
@@ -137,7 +138,15 @@ fn describe() -> serde_json::Result<Value> {
              restricted to scopes; an operation outside them gets 403 `forbidden`.",
         ))
         .build();
-    document.components.get_or_insert_default().add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    let text = format!(
+        "The cookie of a session, for Dabba's own pages (`POST /v1/session`). On plain HTTP its name is `{PLAIN_COOKIE}`. Unsafe \
+         methods and streams need `Sec-Fetch-Site: same-origin` or, without that header, `Origin` with the server's scheme and \
+         host; else they get 403 `cross_site_request`. A request with `Authorization` does not use its cookie."
+    );
+    let cookie = ApiKeyValue::with_description(SECURE_COOKIE, &text);
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    components.add_security_scheme(sessions::SCHEME, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     let mut document = serde_json::to_value(&document)?;
     limits::set_limits(&mut document);
     limits::set_key_limits(&mut document);
@@ -148,6 +157,7 @@ fn describe() -> serde_json::Result<Value> {
     shapes::remove_code_artefacts(&mut document);
     shapes::describe_null(&mut document);
     rate_limits::describe(&mut document);
+    sessions::describe(&mut document);
     headers::describe(&mut document);
     unions::name_variants(&mut document);
     unions::open_enums(&mut document);

@@ -24,6 +24,8 @@ mod quotes;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod restaurants;
 mod sandbox;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod sessions;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -52,6 +54,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(access::router())
         .merge(keys::router())
         .merge(tokens::router())
+        .merge(sessions::router())
         .merge(restaurants::router())
         .merge(menus::router())
         .merge(stock::router())

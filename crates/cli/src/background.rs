@@ -97,6 +97,11 @@ impl Background {
         Self { engine: Arc::clone(engine), worker, webhooks, publisher, others }
     }
 
+    /// Runs another part that can be aborted at any moment.
+    pub(crate) fn spawn(&mut self, part: impl Future<Output = ()> + Send + 'static) {
+        self.others.spawn(part);
+    }
+
     /// Shuts down in order: finishes the running tasks and the webhooks in flight, writes the queued commits, closes the
     /// store. The grace period for all of this began at the first signal.
     pub(crate) async fn close(
@@ -128,7 +133,7 @@ impl Background {
         };
         tokio::join!(closing_worker, closing_webhooks);
         // What is not written in this time is lost: the times of the last uses of some API keys.
-        let writing = self.engine.accounts.write_pending_key_uses();
+        let writing = self.engine.accounts.write_pending_uses();
         if tokio::time::timeout(left().min(KEY_USES_TIME), writing).await.is_err() {
             tracing::warn!("the times of the last uses of API keys are not recorded");
         }

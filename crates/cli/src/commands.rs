@@ -10,6 +10,7 @@ pub(crate) mod demo;
 pub(crate) mod help;
 pub(crate) mod import_menu;
 pub(crate) mod keys;
+pub(crate) mod login_link;
 mod migrate;
 pub(crate) mod openapi;
 mod remote;
@@ -93,6 +94,8 @@ enum Command {
     Accounts(Box<accounts::Arguments>),
     /// Creates, lists and revokes API keys, and the service accounts that programs use with them.
     Keys(Box<keys::Arguments>),
+    /// Prints a link that logs a person in once, within ten minutes, without a password.
+    LoginLink(Box<login_link::Arguments>),
     /// Load-tests a new or a running server and verifies that every acknowledged order exists.
     Bench(Box<bench::Arguments>),
     /// Simulates orders, users and failures from a seed, in virtual time, and verifies all invariants.
@@ -136,6 +139,7 @@ impl Cli {
             Command::Webhooks(arguments) => webhooks::run(*arguments),
             Command::Accounts(arguments) => accounts::run(*arguments),
             Command::Keys(arguments) => keys::run(*arguments),
+            Command::LoginLink(arguments) => login_link::run(*arguments),
             Command::Bench(arguments) => bench::run(*arguments),
             Command::Simulate(arguments) => simulate::run(&arguments),
             Command::SimulatePayments(arguments) => simulate_payments::run(arguments),

@@ -28,6 +28,7 @@ mod serving;
 mod settings;
 mod signals;
 mod signing_key;
+mod tls;
 mod webhooks;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use dabba_gateways::egress::{MAX_KEPT, MAX_LOOKUPS};
 use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_web::ServeOptions;
 
-use crate::{databases::Databases, open_files, settings::Settings};
+use crate::{databases::Databases, open_files, settings::Settings, tls::ServerTls};
 
 /// Number of open files besides the connections to clients and databases: standard streams, listeners, settings files,
 /// connections to the payment provider.
@@ -17,9 +17,9 @@ const WEBHOOK_FILES: usize = MAX_IN_FLIGHT + MAX_KEPT + MAX_LOOKUPS;
 /// Maximum number of connections to a listener for operators.
 const OPERATOR_CONNECTIONS: usize = 64;
 
-/// Returns the options of the listener for clients. Each connection needs a file descriptor, so the limit on open files also
+/// Returns the options of the listener for clients, with TLS if there is any. Each connection needs a file descriptor, so the limit on open files also
 /// limits the connections.
-pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOptions {
+pub(crate) fn options(settings: &Settings, databases: &Databases, tls: Option<&ServerTls>) -> ServeOptions {
     let wanted = settings.listening.connection_limit.size();
     let open_files = open_files::raise_limit();
     let others = OTHER_FILES + OPERATOR_CONNECTIONS + WEBHOOK_FILES + databases.open_files(settings);
@@ -33,7 +33,7 @@ pub(crate) fn options(settings: &Settings, databases: &Databases) -> ServeOption
              LimitNOFILE of systemd)"
         );
     }
-    ServeOptions { max_connections, ..settings.listening.serve_options() }
+    ServeOptions { max_connections, tls: tls.map(ServerTls::tls), ..settings.listening.serve_options() }
 }
 
 /// Returns the options of a listener for operators.

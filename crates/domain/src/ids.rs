@@ -197,6 +197,8 @@ id_kinds! {
     TaskKind, TaskId, "task";
     /// Identifies an API key of a service account. Its bucket has no meaning.
     ApiKeyKind, ApiKeyId, "API key";
+    /// Identifies a session of a person's account. Its bucket has no meaning.
+    SessionKind, SessionId, "session";
     /// Identifies a webhook endpoint. Its bucket has no meaning: endpoints are in the directory.
     WebhookEndpointKind, WebhookEndpointId, "webhook endpoint";
 }

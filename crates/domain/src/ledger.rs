@@ -91,11 +91,40 @@ pub fn ledger(history: &[RecordedEvent]) -> Vec<LedgerPosting> {
     let Some(Event::Placed(details)) = history.first().map(|recorded| &recorded.event) else {
         return Vec::new();
     };
+    post(details, history)
+}
+
+/// Money that the customer pays and gets back. An amount that is zero is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CustomerMovements {
+    /// Amount that the customer pays.
+    pub paid: Option<Amount>,
+    /// Amount that the customer gets back.
+    pub returned: Option<Amount>,
+}
+
+/// Returns the customer's side of the postings of these events, which follow from a command. The history before them is
+/// not needed: what a capture or a refund takes from the customer or returns does not depend on earlier postings.
+pub fn customer_movements(details: &OrderDetails, events: &[RecordedEvent]) -> CustomerMovements {
+    let postings = post(details, events);
+    let sum = |account: LedgerAccount| -> i64 {
+        let entries = postings.iter().flat_map(|posting| &posting.entries);
+        entries.filter(|entry| entry.account == account).map(|entry| entry.amount).sum()
+    };
+    let amount = |minor| Amount::from_minor(minor).ok().filter(|amount| !amount.is_zero());
+    CustomerMovements {
+        paid: amount(-sum(LedgerAccount::Customer)),
+        returned: amount(sum(LedgerAccount::Refunds)),
+    }
+}
+
+/// Returns the postings of events of an order.
+fn post(details: &OrderDetails, events: &[RecordedEvent]) -> Vec<LedgerPosting> {
     let mut books = Books::new(details);
     let mut refunds: HashMap<RefundNumber, Vec<LedgerEntry>> = HashMap::new();
     let mut chargebacks: HashMap<RefundNumber, &Refund> = HashMap::new();
     let mut postings = Vec::new();
-    for recorded in history {
+    for recorded in events {
         let entries = match &recorded.event {
             Event::PaymentCaptured { amount } => books.sale(*amount),
             Event::Refunded(refund) => {

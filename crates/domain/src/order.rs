@@ -12,12 +12,14 @@
 //! | `validation` | the problems of a request and of a command's content |
 //! | [`lifecycle`], `permission`, `repeat` | who may give a command and when; commands that were carried out before |
 //! | `decide`, `rejection` | the decision on a command, or the reason why it is refused |
+//! | `effect` | what a decision does to the order's status and money |
 //! | `payment`, `settle`, `external`, `reversal` | a payment provider's reports, and the decisions on them |
 //! | `review` | reasons why an admin must review what a decision leaves open; [`crate::task`] describes the tasks of decisions |
 
 mod command;
 mod decide;
 mod details;
+mod effect;
 mod event;
 mod evolve;
 mod external;
@@ -40,6 +42,7 @@ mod validation;
 pub use command::{Command, CommandKind};
 pub use decide::{Decision, TaskSpec, decide, place};
 pub use details::{Address, Contact, Fulfilment, OrderDetails, PaymentMethod, StockDraw};
+pub use effect::{Effect, MoneyEffect};
 pub use event::{Event, RecordedEvent, UnknownEvent};
 pub use evolve::{evolve, fold};
 pub use external::{ChargebackOutcome, PaymentStep};

@@ -1,4 +1,4 @@
-//! Accounts: registration, passwords, changes, API keys, revocation of credentials, and memberships of restaurants.
+//! Accounts: registration, passwords, changes, API keys, sessions, revocation of credentials, and memberships of restaurants.
 
 mod changing;
 mod keys;
@@ -6,8 +6,10 @@ mod members;
 mod passwords;
 mod registering;
 mod revoked;
+mod sessions;
+mod uses;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dabba_store::{Store, Supervisor};
 
@@ -22,6 +24,11 @@ pub(crate) use passwords::Passwords;
 pub use passwords::{MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH};
 pub use registering::{EmailError, MAX_EMAIL_LENGTH, Registered, Registration, check_email};
 pub(crate) use revoked::Revocations;
+pub(crate) use sessions::{ENDED_SESSIONS_KEPT_FOR, Sessions};
+pub use sessions::{
+    FoundSession, LOGIN_LINK_LIFETIME, LoggedIn, MAX_LOGIN_LINKS, MAX_SESSION_RESTAURANTS, MAX_SESSIONS,
+    MAX_USER_AGENT_LENGTH, NewLink, SecretToken, SessionRestaurant, session_lifetime,
+};
 
 use crate::{Clock, EngineMetrics, Random, catalogue::CatalogueCache};
 
@@ -37,4 +44,6 @@ pub struct Accounts {
     pub(crate) memberships: MembershipCache,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) keys: ApiKeys,
+    pub(crate) sessions: Sessions,
+    pub(crate) use_write_interval: Duration,
 }

@@ -45,7 +45,7 @@ pub struct EngineConfig {
     /// Maximum age of a cached membership while the database that keeps the accounts does not answer, so that staff can
     /// continue to work. A server that has read no revocations for this time refuses all tokens as unavailable.
     pub membership_max_stale_age: Duration,
-    /// Interval at which the times of uses of API keys are written.
+    /// Interval at which the times of uses of API keys and sessions are written.
     pub key_use_write_interval: Duration,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
     /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.

@@ -8,7 +8,7 @@ use dabba_store::{Store, Supervisor};
 use crate::{
     Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
     Payments, Random, Work,
-    accounts::{ApiKeys, MembershipCache, Passwords, Revocations},
+    accounts::{ApiKeys, MembershipCache, Passwords, Revocations, Sessions},
     catalogue::CatalogueCache,
     committer::Committers,
     measure::Measurements,
@@ -209,7 +209,9 @@ impl Shared {
             passwords: Passwords::new(config, Arc::clone(&self.random)),
             memberships: MembershipCache::new(config),
             revocations: Arc::new(Revocations::new(config)),
-            keys: ApiKeys::new(config.key_use_write_interval),
+            keys: ApiKeys::new(),
+            sessions: Sessions::new(),
+            use_write_interval: config.key_use_write_interval,
         })
     }
 

@@ -28,6 +28,9 @@ pub enum Error {
     /// The e-mail address or the password is wrong.
     #[error("the e-mail address or the password is wrong")]
     WrongCredentials,
+    /// The token of a login link is unknown, was used, has expired, or is void because the account changed.
+    #[error("the login link is not valid: it was used, has expired, or was replaced; ask for a new link")]
+    VoidLink,
     /// The caller's token was revoked, or its account was disabled, deleted or given another role.
     #[error("the token was revoked; log in again")]
     TokenRevoked,

@@ -13,7 +13,7 @@
 //!
 //! | part | its type | use cases |
 //! |---|---|---|
-//! | `engine.orders` | [`Orders`] | quote, place, act, read and list orders |
+//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read and list orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
@@ -59,9 +59,10 @@ pub use dabba_store::panic_text;
 
 pub use accounts::{
     AccountAnswer, AccountFilter, AccountPatch, Accounts, ApiKeyFormatError, ApiKeySecret, EmailError,
-    FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, MAX_EMAIL_LENGTH, MAX_KEY_SCOPES,
-    MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH, NewPassword, Registered, Registration, ServiceRegistration,
-    check_email, check_key_expiry,
+    FoundKey, FoundSession, KeyAnswer, KeyRequest, KeyUse, LOGIN_LINK_LIFETIME, LoggedIn, MAX_ACTIVE_KEYS,
+    MAX_EMAIL_LENGTH, MAX_KEY_SCOPES, MAX_LOGIN_LINKS, MAX_PASSWORD_LENGTH, MAX_SESSION_RESTAURANTS,
+    MAX_SESSIONS, MAX_USER_AGENT_LENGTH, MIN_PASSWORD_LENGTH, NewLink, NewPassword, Registered, Registration,
+    SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
 pub use catalogue::{
     CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
@@ -72,7 +73,7 @@ pub use clock::{
 };
 pub use commit_signals::{CommitListener, CommitSignals};
 pub use config::{EngineConfig, PasswordCost, TaskConfig};
-pub use dabba_store::AccountHolder;
+pub use dabba_store::{AccountHolder, CredentialId};
 pub use egress::{
     Egress, EgressAttempt, EgressFailure, EgressFailureKind, EgressReply, EgressRequest, EgressUrlError,
     MAX_TARGET_URL_LENGTH, RetryAfter, TargetUrl,
@@ -83,7 +84,7 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Quote};
+pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Preview, Quote};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

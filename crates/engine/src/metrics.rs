@@ -170,6 +170,8 @@ pub struct EngineMetrics {
     pub breaker_state: Family<StateLabel, Gauge>,
     /// Number of requests with API keys, by outcome.
     pub key_uses: Family<KeyUseLabel, Counter>,
+    /// Number of requests with sessions, by outcome.
+    pub session_uses: Family<KeyUseLabel, Counter>,
 }
 
 impl Default for EngineMetrics {
@@ -193,9 +195,12 @@ impl Default for EngineMetrics {
             }),
             breaker_state: Family::default(),
             key_uses: Family::default(),
+            session_uses: Family::default(),
         };
         for outcome in KeyUse::ALL {
-            metrics.key_uses.get_or_create_owned(&KeyUseLabel { outcome: outcome.as_str() });
+            let label = KeyUseLabel { outcome: outcome.as_str() };
+            metrics.key_uses.get_or_create_owned(&label);
+            metrics.session_uses.get_or_create_owned(&label);
         }
         for status in OrderStatus::ALL {
             metrics.orders.get_or_create_owned(&StatusLabel { status: status.as_str() });
@@ -272,11 +277,21 @@ impl EngineMetrics {
             self.breaker_state.clone(),
         );
         registry.register("dabba_api_key_uses", "Requests with API keys by outcome", self.key_uses.clone());
+        registry.register(
+            "dabba_session_uses",
+            "Requests with sessions by outcome",
+            self.session_uses.clone(),
+        );
     }
 
     /// Counts a request with an API key.
     pub(crate) fn count_key_use(&self, outcome: KeyUse) {
         self.key_uses.get_or_create(&KeyUseLabel { outcome: outcome.as_str() }).inc();
+    }
+
+    /// Counts a request with a session.
+    pub(crate) fn count_session_use(&self, outcome: KeyUse) {
+        self.session_uses.get_or_create(&KeyUseLabel { outcome: outcome.as_str() }).inc();
     }
 
     /// Counts an order that reached a status.

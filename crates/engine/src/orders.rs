@@ -1,8 +1,9 @@
-//! Use cases of orders: quote, place, act, read, list.
+//! Use cases of orders: quote, place, act, preview, read, list.
 
 mod act;
 mod open;
 mod place;
+mod preview;
 mod quote;
 mod read;
 mod recent;
@@ -17,6 +18,7 @@ use dabba_store::{Claim, CommitOutcome, Store};
 
 pub use act::CommandRequest;
 pub(crate) use open::{OpenChange, OpenOrders};
+pub use preview::Preview;
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
 

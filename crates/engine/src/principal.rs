@@ -6,8 +6,8 @@
 
 use std::fmt;
 
-use dabba_domain::{AccountId, ApiKeyId, Role, Timestamp};
-use dabba_store::{AccountHolder, ApiKeyUse, Credential, RevocationRevision, Subject};
+use dabba_domain::{AccountId, Role, Timestamp};
+use dabba_store::{AccountHolder, Credential, CredentialId, KeptCredential, RevocationRevision, Subject};
 
 use crate::Error;
 
@@ -24,8 +24,8 @@ pub struct Principal {
     pub as_of: RevocationRevision,
     /// The scopes of the credential.
     pub scopes: Scopes,
-    /// The API key, if the credential is one.
-    pub api_key: Option<ApiKeyId>,
+    /// The API key or the session; `None` for a signed token.
+    pub kept: Option<CredentialId>,
 }
 
 impl Principal {
@@ -33,20 +33,25 @@ impl Principal {
     /// operator's token).
     pub const fn new(account_id: AccountId, role: Role) -> Self {
         let (holder, scopes) = (AccountHolder::Person, Scopes::ALL);
-        Self { account_id, holder, role, as_of: 0, scopes, api_key: None }
+        Self { account_id, holder, role, as_of: 0, scopes, kept: None }
     }
 
     /// Returns the subjects whose revocations end the credential.
     pub(crate) fn revocation_subjects(&self) -> impl Iterator<Item = Subject> {
-        [Some(Subject::Account(self.account_id)), self.api_key.map(Subject::ApiKey)].into_iter().flatten()
+        [Some(Subject::Account(self.account_id)), self.kept.map(CredentialId::subject)].into_iter().flatten()
     }
 
     /// Returns the credential that the store checks in a write that a revocation must prevent. `at` is the time of the
     /// write.
     pub(crate) fn credential(&self, at: Timestamp) -> Credential {
         let Self { account_id, role, as_of, .. } = *self;
-        let api_key = self.api_key.map(|id| ApiKeyUse { id, at });
-        Credential { account_id, role, as_of, api_key }
+        let kept = self.kept.map(|id| KeptCredential { id, at });
+        Credential { account_id, role, as_of, kept }
+    }
+
+    /// Returns whether the credential is a session.
+    pub const fn is_session(&self) -> bool {
+        matches!(self.kept, Some(CredentialId::Session(_)))
     }
 
     /// Refuses a credential without this scope.

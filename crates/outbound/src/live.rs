@@ -58,6 +58,8 @@ pub struct LiveConfig {
     pub max_streams: usize,
     /// Maximum number of streams and waiting polls of a token or key. Default 64.
     pub max_streams_per_credential: usize,
+    /// Maximum number of streams and waiting polls of a session. The tabs of a browser share one. Default 8.
+    pub max_streams_per_session: usize,
     /// Interval between two heartbeats of a stream. Rights are checked three times per interval. Default 10 seconds.
     pub heartbeat: Duration,
     /// Measurements.
@@ -69,6 +71,7 @@ impl Default for LiveConfig {
         Self {
             max_streams: 10_000,
             max_streams_per_credential: 64,
+            max_streams_per_session: 8,
             heartbeat: Duration::from_secs(10),
             metrics: LiveMetrics::default(),
         }
@@ -163,11 +166,6 @@ impl Live {
         }
         run!("stream_heartbeats", beat);
         run!("stream_memberships", check_memberships);
-    }
-
-    /// Returns the limit of streams and waiting polls per token or key.
-    pub fn max_streams_per_credential(&self) -> usize {
-        self.shared.config.max_streams_per_credential
     }
 }
 

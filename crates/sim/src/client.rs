@@ -1,12 +1,13 @@
 //! An API client that sends one request at a time. It follows no redirect, because a redirect would send the token to
 //! another address, and takes nothing for a success that Dabba does not send.
 
+mod authorities;
 mod foreign;
+mod slow;
 
 use std::{
     error::Error,
     fmt,
-    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -18,8 +19,8 @@ use reqwest::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-pub use self::foreign::ForeignResponse;
-use self::foreign::Origin;
+pub use self::{authorities::Authorities, foreign::ForeignResponse};
+use self::{foreign::Origin, slow::SlowNote};
 
 /// Time after which a stream ends in any case: longer than any run of a program.
 const STREAM_TIMEOUT: Duration = Duration::from_hours(365 * 24);
@@ -30,34 +31,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Maximum size of a response's body, in bytes, except the body of a stream. The largest response of Dabba is a page
 /// of parked tasks, with up to 20 MB of error texts.
 const MAX_BODY_BYTES: usize = 32 << 20;
-
-/// Reports a request to a person who waits for it, once per request.
-#[derive(Clone, Copy, Debug)]
-struct SlowNote {
-    after: Duration,
-    /// Takes the URL of the request and its timeout.
-    note: fn(&str, Duration),
-}
-
-impl SlowNote {
-    /// Waits for the response to a request, and reports the request if that takes long.
-    async fn wait<T>(
-        note: Option<Self>,
-        url: &str,
-        timeout: Duration,
-        response: impl Future<Output = T>,
-    ) -> T {
-        let Some(Self { after, note }) = note.filter(|slow| slow.after < timeout) else {
-            return response.await;
-        };
-        let mut response = pin!(response);
-        if let Ok(response) = tokio::time::timeout(after, &mut response).await {
-            return response;
-        }
-        note(url, timeout);
-        response.await
-    }
-}
 
 /// A client of one server, with or without a token.
 #[derive(Clone)]
@@ -213,12 +186,18 @@ impl Client {
     /// Creates a client for the server at this address, for example `http://127.0.0.1:8080`. With `https://`, the server needs a
     /// certificate of an authority that the machine trusts.
     pub fn new(address: &str) -> Result<Self, ClientError> {
+        Self::with_authorities(address, &Authorities::default())
+    }
+
+    /// Creates a client as [`Self::new`] does. With `https://`, it also trusts these authorities.
+    pub fn with_authorities(address: &str, authorities: &Authorities) -> Result<Self, ClientError> {
         let wrong = |reason: String| ClientError::Address { address: address.to_owned(), reason };
         let base = Url::parse(address).map_err(|error| wrong(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") {
             return Err(wrong("it must begin with http:// or https://".into()));
         }
         let mut builder = reqwest::Client::builder().redirect(redirect::Policy::none());
+        builder = authorities.trusted_by(builder);
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let is_loopback = host.parse::<std::net::IpAddr>().map_or(host == "localhost", |ip| ip.is_loopback());
         if is_loopback {
@@ -226,6 +205,11 @@ impl Client {
         }
         let http = builder.build().map_err(|error| wrong(error.to_string()))?;
         Ok(Self { http, base, token: None, slow: None })
+    }
+
+    /// Returns the address of the server.
+    pub fn address(&self) -> &str {
+        self.base.as_str()
     }
 
     /// Returns the same client with a token.

@@ -18,7 +18,8 @@ pub mod workload;
 
 pub use audit::{AuditError, AuditOptions, GatewayLedger, GatewaySummary, audit};
 pub use client::{
-    Call, Client, ClientError, ClientResponse, ForeignResponse, OpenResponse, ProblemResponse, printable,
+    Authorities, Call, Client, ClientError, ClientResponse, ForeignResponse, OpenResponse, ProblemResponse,
+    printable,
 };
 pub use events::{MessageError, MessageParser, StreamMessage};
 pub use simulation::{Mark, Plant, SHARDS, SimulationError, SimulationOptions, SimulationReport, simulate};

@@ -1,8 +1,9 @@
-//! Accounts, memberships and API keys. Each read is one statement, and each write one transaction.
+//! Accounts, memberships, API keys and sessions. Each read is one statement, and each write one transaction.
 
 mod edits;
 mod keys;
 mod revocations;
+mod sessions;
 
 use std::borrow::Cow;
 
@@ -149,6 +150,20 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("revoke_keys_of_account", keys::REVOKE_KEYS_OF_ACCOUNT),
     ("is_usable", keys::IS_USABLE),
     ("record_uses", keys::RECORD_USES),
+    ("find_active_sessions", sessions::FIND_ACTIVE_SESSIONS),
+    ("find_session", sessions::FIND_SESSION),
+    ("find_session_by_hash", sessions::FIND_SESSION_BY_HASH),
+    ("find_sessions", sessions::FIND_SESSIONS),
+    ("revoke_session", sessions::REVOKE_SESSION),
+    ("revoke_sessions_of_account", sessions::REVOKE_SESSIONS_OF_ACCOUNT),
+    ("is_session_usable", sessions::IS_SESSION_USABLE),
+    ("record_session_uses", sessions::RECORD_SESSION_USES),
+    ("delete_expired_sessions", sessions::DELETE_EXPIRED_SESSIONS),
+    ("delete_revocations", sessions::DELETE_REVOCATIONS),
+    ("delete_excess_links", sessions::DELETE_EXCESS_LINKS),
+    ("find_link", sessions::FIND_LINK),
+    ("consume_link", sessions::CONSUME_LINK),
+    ("delete_expired_links", sessions::DELETE_EXPIRED_LINKS),
 ];
 
 impl PostgresStore {

@@ -58,6 +58,8 @@ const NOT_COPIED: &[(&str, &[&str])] = &[
     ("shard", &[]),
     ("copies", &[]),
     ("feed_state", &[]),
+    // A login link lasts some minutes only.
+    ("login_links", &[]),
     // The source refuses to be copied while it has webhook endpoints.
     ("webhook_endpoints", &[]),
     ("webhook_counter", &[]),

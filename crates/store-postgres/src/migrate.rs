@@ -53,6 +53,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V13__feed_state", include_str!("../migrations/V13__feed_state.sql")),
     ("V14__api_keys", include_str!("../migrations/V14__api_keys.sql")),
     ("V15__webhooks", include_str!("../migrations/V15__webhooks.sql")),
+    ("V16__sessions", include_str!("../migrations/V16__sessions.sql")),
 ]);
 
 /// Version of the newest migration.

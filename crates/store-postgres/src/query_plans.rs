@@ -26,6 +26,12 @@ const FILL: &str = "\
     INSERT INTO api_keys (id, account_id, hash, name, as_of, created_at_ns, created_by) \
         SELECT id_of(6, n), id_of(5, n % 100 + 1), decode(lpad(to_hex(n), 64, '0'), 'hex'), 'K', 0, 0, id_of(2, 1) \
         FROM generate_series(1, 10000) n; \
+    INSERT INTO sessions (id, account_id, hash, as_of, created_at_ns, expires_at_ns) \
+        SELECT id_of(7, n), id_of(2, n % 1000 + 1), decode(lpad(to_hex(n), 64, '0'), 'hex'), 0, 0, n \
+        FROM generate_series(1, 10000) n; \
+    INSERT INTO login_links SELECT decode(lpad(to_hex(n), 64, '0'), 'hex'), id_of(2, n % 100 + 1), 0, n, id_of(2, 1), n \
+        FROM generate_series(1, 10000) n; \
+    INSERT INTO revocations SELECT 'session', id_of(7, n), n, 0 FROM generate_series(1, 10000) n; \
     INSERT INTO memberships SELECT id_of(1, n % 100 + 1), id_of(2, n) FROM generate_series(1, 10000) n; \
     INSERT INTO orders SELECT id_of(3, n), id_of(1, n % 100), id_of(2, n % 1000), \
         CASE WHEN n % 3 = 0 THEN id_of(2, n % 50) END, 2, 1000, 0, 0, NULL, NULL, n, n, n % 100 <> 0, \

@@ -2,10 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use dabba_domain::{AccountId, Role, text::Name};
+use dabba_domain::{AccountId, Role, SessionId, text::Name};
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey, ApiKeyCreation,
-    EditedAccount, Resource, Revocation, StoreError, Subject, scopes_of,
+    EditedAccount, LoginLink, LoginLinkCreation, Resource, Revocation, RevocationRevision, Session,
+    StoreError, Subject, scopes_of,
 };
 
 use crate::{StoredRow, claims::Written};
@@ -67,6 +68,77 @@ pub fn check_key_account(found: Option<Account>) -> Result<Account, ApiKeyCreati
 pub fn key_creation_of(key: ApiKey) -> (ApiKeyCreation, Written) {
     let written = (Resource::ApiKey(key.id), 1);
     (ApiKeyCreation::Created(Box::new(key)), Some(written))
+}
+
+/// Columns of [`session_of`](crate::accounts::session_of), in its order.
+#[macro_export]
+macro_rules! session_columns {
+    () => {
+        "id, account_id, as_of, created_at_ns, expires_at_ns, last_used_at_ns, revoked_at_ns, user_agent"
+    };
+}
+
+/// Returns the session of a row with the columns of [`session_columns`].
+pub fn session_of<'row>(row: impl StoredRow<'row>) -> Result<Session, StoreError> {
+    Ok(Session {
+        id: row.id(0)?,
+        account_id: row.id(1)?,
+        as_of: row.integer(2)?,
+        created_at: row.timestamp(3)?,
+        expires_at: row.timestamp(4)?,
+        last_used_at: row.optional_timestamp(5)?,
+        revoked_at: row.optional_timestamp(6)?,
+        user_agent: row.optional_text(7)?.map(str::to_owned),
+    })
+}
+
+/// Returns whether a session may be created for an account that was authenticated as of a revision.
+pub fn may_log_in(account: &Account, as_of: RevocationRevision) -> bool {
+    account.holder == AccountHolder::Person
+        && account.deleted_at.is_none()
+        && account.disabled_at.is_none()
+        && account.revocation <= as_of
+}
+
+/// Returns the sessions that must end so that an account with a new session has at most `max_active`: those that have been unused
+/// for the longest time. `active` contains, for each active session, the time since which it is unused, in nanoseconds.
+pub fn excess_sessions(
+    mut active: Vec<(i64, SessionId)>,
+    max_active: u32,
+) -> impl Iterator<Item = SessionId> {
+    active.sort_unstable();
+    let kept = usize::try_from(max_active.saturating_sub(1)).unwrap_or(usize::MAX);
+    let count = active.len().saturating_sub(kept);
+    active.into_iter().take(count).map(|(_, id)| id)
+}
+
+/// Columns of [`login_link_of`](crate::accounts::login_link_of), in its order.
+#[macro_export]
+macro_rules! login_link_columns {
+    () => {
+        "account_id, as_of, created_at_ns, created_by, expires_at_ns"
+    };
+}
+
+/// Returns the login link of a row with the columns of [`login_link_columns`].
+pub fn login_link_of<'row>(row: impl StoredRow<'row>) -> Result<LoginLink, StoreError> {
+    Ok(LoginLink {
+        account_id: row.id(0)?,
+        as_of: row.integer(1)?,
+        created_at: row.timestamp(2)?,
+        created_by: row.id(3)?,
+        expires_at: row.timestamp(4)?,
+    })
+}
+
+/// Returns the account for which a login link is created, or the outcome that refuses the link.
+pub fn check_link_account(found: Option<Account>) -> Result<Account, LoginLinkCreation> {
+    match found.filter(|account| account.deleted_at.is_none()) {
+        None => Err(LoginLinkCreation::NotFound),
+        Some(account) if account.holder == AccountHolder::Service => Err(LoginLinkCreation::Service),
+        Some(account) if account.disabled_at.is_some() => Err(LoginLinkCreation::Disabled),
+        Some(account) => Ok(account),
+    }
 }
 
 /// Returns the revocation of a row with these columns: `revision`, `subject_kind`, `subject_id`, `revoked_at_ns`.

@@ -3,6 +3,7 @@
 mod edits;
 mod keys;
 mod revocations;
+mod sessions;
 
 use std::path::Path;
 
@@ -38,6 +39,11 @@ pub(crate) use self::{
         REVOKE_KEYS_OF_ACCOUNT,
     },
     revocations::{FIND_REVOCATION, FIND_REVOCATIONS, IS_VOID},
+    sessions::{
+        CONSUME_LINK, DELETE_EXCESS_LINKS, DELETE_EXPIRED_LINKS, DELETE_EXPIRED_SESSIONS, DELETE_REVOCATION,
+        FIND_ACTIVE_SESSIONS, FIND_LINK, FIND_SESSION, FIND_SESSION_BY_HASH, FIND_SESSIONS,
+        IS_SESSION_USABLE, RECORD_SESSION_USE, REVOKE_SESSION, REVOKE_SESSIONS_OF_ACCOUNT,
+    },
 };
 
 /// Columns that [`account_of`] reads, in its order.

@@ -24,6 +24,8 @@ const APART: &[(&str, &[&str])] = &[
     ("feed_state", &[]),
     ("schema_versions", &[]),
     ("refinery_schema_history", &[]),
+    // A login link lasts some minutes only.
+    ("login_links", &[]),
     ("webhook_endpoints", &[]),
     ("webhook_counter", &[]),
     ("feed_leases", &[]),

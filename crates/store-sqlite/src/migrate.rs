@@ -40,6 +40,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V10__feed_state", include_str!("../migrations/V10__feed_state.sql")),
     ("V11__api_keys", include_str!("../migrations/V11__api_keys.sql")),
     ("V12__webhooks", include_str!("../migrations/V12__webhooks.sql")),
+    ("V13__sessions", include_str!("../migrations/V13__sessions.sql")),
 ]);
 
 /// The version of the newest migration.

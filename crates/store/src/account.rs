@@ -2,6 +2,7 @@
 
 mod edit;
 mod keys;
+mod sessions;
 
 use std::fmt;
 
@@ -12,6 +13,10 @@ pub use edit::{AccountChange, AccountEdit, AccountEditOutcome, EditedAccount};
 pub use keys::{
     ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of,
     stored_scopes,
+};
+pub use sessions::{
+    LoginLink, LoginLinkCreation, MAX_SESSION_USES, NewLoginLink, NewSession, SecretHash, Session,
+    SessionCreation, SessionRevocation, SessionStore, SessionUse,
 };
 
 use crate::{

@@ -42,6 +42,7 @@ pub mod past;
 mod payments;
 mod queues;
 mod registering;
+mod sessions;
 mod stock;
 mod stock_edits;
 mod store;
@@ -246,6 +247,20 @@ properties! { $
         the_keys_of_an_account_end_with_it,
         a_void_key_writes_nothing,
         the_latest_use_of_a_key_is_kept,
+    }
+    sessions {
+        a_session_is_found_by_its_hash,
+        active_sessions_are_limited,
+        a_session_is_created_for_the_account_that_was_authenticated,
+        a_session_is_revoked_once,
+        the_sessions_of_an_account_end_with_it,
+        a_void_session_writes_nothing,
+        uses_extend_a_session,
+        expired_sessions_are_deleted_up_to_the_limit,
+        a_login_link_creates_one_session,
+        a_login_link_ends_with_the_credentials_of_its_account,
+        login_links_are_for_enabled_persons,
+        expired_login_links_are_deleted_up_to_the_limit,
     }
     accounts {
         a_created_account_is_stored_exactly,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, SessionId, TaskId, Timestamp,
     WebhookEndpointId,
     menu::{Availability, Menu},
     order::{Order, RecordedEvent, Version},
@@ -20,13 +20,14 @@ use crate::{
     CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
     CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures, FailingEndpoint, FeedEnd, FeedLease,
     FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, LeaseRequest, LeaseTaken,
-    Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery,
-    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
-    Revived, Revocation, RevocationRevision, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
-    StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation,
-    WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision,
-    WebhookStore, WebhookUpdate, WebhookUpdated,
+    Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange, MenuRevisions, NewApiKey,
+    NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
+    Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation, RevocationRevision,
+    ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StockEdit,
+    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask,
+    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
+    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
+    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -271,6 +272,20 @@ layer! {
             account_id: AccountId, id: ApiKeyId, by: Option<Credential>, at: Timestamp
         ) -> ApiKeyRevocation;
         Other record_key_uses(uses: &[(ApiKeyId, Timestamp)]) -> ();
+    }
+    SessionStore {
+        Other create_session(new: &NewSession) -> SessionCreation;
+        Other session(id: SessionId) -> Option<Session>;
+        Other session_by_hash(hash: &SecretHash) -> Option<(Session, Account)>;
+        Other sessions(account_id: AccountId, after: Option<SessionId>, limit: PageSize) -> Vec<Session>;
+        Other revoke_session(
+            account_id: AccountId, id: SessionId, by: Option<Credential>, at: Timestamp
+        ) -> SessionRevocation;
+        Other record_session_uses(uses: &[SessionUse]) -> ();
+        Other delete_expired_sessions(expired_before: Timestamp, limit: u32) -> u32;
+        Other create_login_link(new: &NewLoginLink, by: Option<Credential>) -> LoginLinkCreation;
+        Other login_link(hash: &SecretHash) -> Option<(LoginLink, Account)>;
+        Other delete_expired_login_links(expired_before: Timestamp, limit: u32) -> u32;
     }
     ConsumerStore {
         Other take_feed_lease(shard: usize, request: &LeaseRequest, now: Timestamp, until: Timestamp) -> LeaseTaken;

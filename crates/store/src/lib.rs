@@ -39,8 +39,10 @@ mod webhook;
 
 pub use account::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore,
-    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, MAX_KEY_USES,
-    MembershipChange, NewApiKey, scopes_of, stored_scopes,
+    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, LoginLink,
+    LoginLinkCreation, MAX_KEY_USES, MAX_SESSION_USES, MembershipChange, NewApiKey, NewLoginLink, NewSession,
+    SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, scopes_of,
+    stored_scopes,
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
 pub use backoff::Backoff;
@@ -66,7 +68,9 @@ pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
-pub use revocation::{ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, least_revision};
+pub use revocation::{
+    Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
+};
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
@@ -96,6 +100,7 @@ pub trait Store:
     + CatalogueStore
     + AccountStore
     + ApiKeyStore
+    + SessionStore
     + ConsumerStore
     + WebhookStore
     + AuditStore

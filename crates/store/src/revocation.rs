@@ -1,10 +1,10 @@
 //! Revocations: they make earlier credentials of a subject void.
 //!
 //! A revocation names a subject and has a revision. A credential states the revision as of which it was issued. It is void if its
-//! subject has a later revocation. Servers follow the revocations by revision. An API key ends with its own revocation and with that
-//! of its account. To add a kind of subject, add a variant to [`Subject`].
+//! subject has a later revocation. Servers follow the revocations by revision. An API key and a session end with their own revocation
+//! and with that of their account. To add a kind of subject, add a variant to [`Subject`].
 
-use dabba_domain::{AccountId, ApiKeyId, Role, Timestamp};
+use dabba_domain::{AccountId, ApiKeyId, Role, SessionId, Timestamp};
 use uuid::Uuid;
 
 /// Number of a revocation. Increases in commit order; 0 precedes the first revocation.
@@ -20,21 +20,25 @@ pub fn least_revision(at: Timestamp) -> RevocationRevision {
 /// Owner of the credentials that a revocation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
-    /// The tokens and API keys of an account.
+    /// The tokens, API keys and sessions of an account.
     Account(AccountId),
     /// An API key.
     ApiKey(ApiKeyId),
+    /// A session. Its revocation is deleted with the session, some time after the session has ended.
+    Session(SessionId),
 }
 
 impl Subject {
     const ACCOUNT: &'static str = "account";
     const API_KEY: &'static str = "api_key";
+    const SESSION: &'static str = "session";
 
     /// Returns the kind of the subject as stores keep it.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Account(_) => Self::ACCOUNT,
             Self::ApiKey(_) => Self::API_KEY,
+            Self::Session(_) => Self::SESSION,
         }
     }
 
@@ -43,6 +47,7 @@ impl Subject {
         match self {
             Self::Account(id) => id.uuid(),
             Self::ApiKey(id) => id.uuid(),
+            Self::Session(id) => id.uuid(),
         }
     }
 
@@ -51,6 +56,7 @@ impl Subject {
         match kind {
             Self::ACCOUNT => AccountId::from_uuid(id).ok().map(Self::Account),
             Self::API_KEY => ApiKeyId::from_uuid(id).ok().map(Self::ApiKey),
+            Self::SESSION => SessionId::from_uuid(id).ok().map(Self::Session),
             _ => None,
         }
     }
@@ -67,7 +73,7 @@ pub struct Revocation {
     pub revoked_at: Timestamp,
 }
 
-/// Content of a caller's token or API key. A write that must not succeed after a revocation checks the credential in its own transaction.
+/// Content of a caller's token, API key or session. A write that must not succeed after a revocation checks the credential in its own transaction.
 ///
 /// A credential of an account that no store knows is accepted: the operator signs tokens for such accounts, and revokes them by
 /// account id.
@@ -77,17 +83,37 @@ pub struct Credential {
     pub account_id: AccountId,
     /// The account's role.
     pub role: Role,
-    /// Revision of the account's latest revocation when the token or the key was issued.
+    /// Revision of the account's latest revocation when the credential was issued.
     pub as_of: RevocationRevision,
-    /// The API key, if the credential is one. A key that is unknown, revoked or expired is void.
-    pub api_key: Option<ApiKeyUse>,
+    /// The API key or the session; `None` for a signed token, which no store knows.
+    pub kept: Option<KeptCredential>,
 }
 
-/// The use of an API key.
+/// The use of a credential that the store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ApiKeyUse {
-    /// The key.
-    pub id: ApiKeyId,
-    /// Time of the use, with which the expiry of the key is compared.
+pub struct KeptCredential {
+    /// The credential. It is void if it is unknown, revoked, or belongs to another account.
+    pub id: CredentialId,
+    /// Time of the use. An API key that has expired at this time is void. The caller has checked the expiry of a session, because
+    /// the store learns later than the caller that a use has extended the session.
     pub at: Timestamp,
+}
+
+/// Id of a credential that the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialId {
+    /// An API key of a service account.
+    ApiKey(ApiKeyId),
+    /// A session of a person.
+    Session(SessionId),
+}
+
+impl CredentialId {
+    /// Returns the subject whose revocation ends only this credential.
+    pub const fn subject(self) -> Subject {
+        match self {
+            Self::ApiKey(id) => Subject::ApiKey(id),
+            Self::Session(id) => Subject::Session(id),
+        }
+    }
 }

@@ -30,6 +30,11 @@ impl Request {
         Self(self.0.bearer_auth(token))
     }
 
+    /// Adds the cookie of a session ([`crate::TestServer::log_in`]), as a page of the server does.
+    pub fn session(self, cookie: &str) -> Self {
+        self.header("cookie", cookie).header("sec-fetch-site", "same-origin")
+    }
+
     /// Adds this idempotency key.
     pub fn key(self, key: impl AsRef<str>) -> Self {
         self.header("idempotency-key", key.as_ref())

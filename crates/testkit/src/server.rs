@@ -16,7 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
-use crate::{HttpResponse, Request, StoreFactory, TestAccount, http_client, sqlite_in, webhooks::webhooks};
+use crate::{
+    HttpResponse, PASSWORD, Request, StoreFactory, TestAccount, http_client, sqlite_in, webhooks::webhooks,
+};
 
 /// Initial time of every server's clock: noon on a Monday.
 const START: &str = "2026-06-01T12:00:00Z";
@@ -361,6 +363,15 @@ impl TestServer {
     pub fn put(&self, path: &str, account: Option<&TestAccount>, body: &Value) -> Request {
         let request = self.request(Method::PUT, path).json(body);
         if let Some(account) = account { request.by(account) } else { request }
+    }
+
+    /// Logs an account in with a session. Returns the cookie of the session, as name and value.
+    pub async fn log_in(&self, account: &TestAccount) -> String {
+        let body = json!({"email": account.email, "password": PASSWORD});
+        let logged_in = self.post("/v1/session", None, &body).send().await;
+        let cookie = logged_in.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        logged_in.expect(200);
+        cookie
     }
 
     /// Returns a path below the restaurant.

@@ -11,6 +11,8 @@ use axum::{
     http::{Extensions, HeaderMap},
 };
 
+use crate::headers::FORWARDED_FOR;
+
 /// A network, such as `10.0.0.0/8`, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -89,6 +91,12 @@ pub(crate) fn client(extensions: &Extensions, headers: &HeaderMap, proxies: &[Ne
     forwarded(peer, headers, proxies).to_canonical()
 }
 
+/// Returns whether a trusted proxy has sent a request.
+pub(crate) fn is_from_proxy(extensions: &Extensions, proxies: &[Network]) -> bool {
+    let connection = extensions.get::<ConnectInfo<SocketAddr>>();
+    connection.is_some_and(|ConnectInfo(peer)| proxies.iter().any(|network| network.contains(peer.ip())))
+}
+
 /// Returns the client's address behind trusted proxies. Each proxy appends the address of its own client to the header, so the
 /// last address that is not a proxy's is the client's. The client may have forged the addresses before it.
 fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
@@ -97,7 +105,7 @@ fn forwarded(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
         return peer;
     }
     let mut client = peer;
-    let values = headers.get_all("x-forwarded-for").iter().rev();
+    let values = headers.get_all(&FORWARDED_FOR).iter().rev();
     let mut addresses = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(','));
     while is_proxy(client) {
         // A text that is not an address hides all addresses before it.

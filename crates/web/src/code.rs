@@ -67,6 +67,10 @@ codes! {
     WRONG_CREDENTIALS, "wrong_credentials", UNAUTHORIZED, "The credentials are wrong";
     /// The caller may not do this.
     FORBIDDEN, "forbidden", FORBIDDEN, "The caller may not do this";
+    /// Login with a session is refused over plain HTTP.
+    INSECURE_LOGIN, "insecure_login", FORBIDDEN, "Login over an unencrypted connection is refused";
+    /// Another site may have caused a request with a session cookie.
+    CROSS_SITE_REQUEST, "cross_site_request", FORBIDDEN, "The request does not come from this server's own pages";
     /// The path names nothing, or something that the caller may not see.
     NOT_FOUND, "not_found", NOT_FOUND, "Not found";
     /// The path does not support this method.

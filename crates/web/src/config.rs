@@ -19,6 +19,9 @@ pub struct WebConfig {
     /// proxy. Empty: the client's address is the connection's address, because any client can write any `X-Forwarded-For`.
     /// Default empty.
     pub trusted_proxies: Vec<Network>,
+    /// Whether login with a session is allowed over plain HTTP from other machines, where the network can read the session. Default
+    /// no.
+    pub insecure_sessions: bool,
     /// Origins whose pages may call this server from a browser. Default none.
     pub cors_origins: CorsOrigins,
     /// Hosts under which the faces are served, without ports. Empty: any host. An admin listener is served under any host. Default
@@ -50,6 +53,7 @@ impl WebConfig {
             request_timeout: Duration::from_secs(30),
             rate_limits: RateLimits::default(),
             trusted_proxies: Vec::new(),
+            insecure_sessions: false,
             cors_origins: CorsOrigins::None,
             allowed_hosts: Vec::new(),
             hsts_seconds: 0,

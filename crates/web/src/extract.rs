@@ -9,6 +9,7 @@ mod idempotency;
 mod parameters;
 mod path;
 mod principal;
+mod session;
 mod strict;
 
 use std::str::FromStr;
@@ -20,6 +21,7 @@ pub use idempotency::{MaybeKey, RequiredKey};
 pub use parameters::{FromParameters, Parameters, QueryOf};
 pub use path::InPath;
 pub use principal::{Caller, CallerOrRevoked, CallerSession, MaybeCaller};
+pub use session::{CurrentSession, EndingSession, LoginRequest};
 
 /// Reads a number in Dabba's only format: digits without a sign or leading zeros. Returns `None`
 /// for other texts.

@@ -10,6 +10,14 @@ pub static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-ke
 pub static IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The id of the last message that the client of a stream received (HTML, server-sent events).
 pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// Where a browser's request comes from, relative to its target (Fetch Metadata).
+pub static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Addresses of the clients of proxies.
+pub static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The host that the client of a proxy calls.
+pub static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The scheme that the client of a proxy uses.
+pub static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 /// Marks a list in which entries may be missing because a shard did not answer in time. For software that reads headers only,
 /// such as caches and monitoring.
 pub static INCOMPLETE: HeaderName = HeaderName::from_static("dabba-incomplete");

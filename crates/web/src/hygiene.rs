@@ -59,7 +59,7 @@ fn bad_host(detail: &str) -> Problem {
 }
 
 /// Returns the host in a value of `Host` without its port (RFC 9110, section 7.2); `None` if the value is not valid.
-fn host_name(value: &str) -> Option<&str> {
+pub(crate) fn host_name(value: &str) -> Option<&str> {
     let (host, port) = match value.strip_prefix('[') {
         Some(rest) => {
             let (address, port) = rest.split_once(']')?;

@@ -12,6 +12,7 @@
 //! | [`address`](ClientAddress) | addresses of clients, behind trusted proxies |
 //! | [`body_limit`](MAX_BODY_BYTES) | limits of the sizes of bodies |
 //! | `config`, `token` | configuration; issues and verifies bearer tokens |
+//! | `cookie` | the cookie of a session: its flags, and which requests may use it |
 //! | `quota` | rates, and the headers that report what remains of them |
 //! | [`code`], [`problem`] | every refusal, as RFC 9457 problem details |
 //! | `seen` | what extractors find out about a request, for the layer around it |
@@ -30,6 +31,7 @@ mod address;
 mod body_limit;
 pub mod code;
 mod config;
+mod cookie;
 pub mod extract;
 mod face;
 pub mod headers;
@@ -55,6 +57,7 @@ pub use address::{ClientAddress, Network};
 pub use body_limit::MAX_BODY_BYTES;
 pub use code::Code;
 pub use config::{CorsOrigins, WebConfig};
+pub use cookie::{OverTls, PLAIN_COOKIE, SECURE_COOKIE};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
 pub use limit::{Attempt, Limits};
@@ -63,8 +66,9 @@ pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};
 pub use schema::{NotJson, Schemas};
 pub use serve::{
-    ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS, MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, ServeOptions,
-    Stopping, Timeouts, serve,
+    CONNECTION_WINDOW, Certificate, CertificateError, ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS,
+    MAX_RECEIVED_BYTES, MAX_STREAMS, MAX_UNSENT_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW,
+    ServeOptions, Stopping, Timeouts, Tls, Transport, serve,
 };
 pub use token::{SigningKey, SigningKeyError, issue_token};
 

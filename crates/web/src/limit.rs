@@ -126,13 +126,14 @@ impl Limits {
         }
     }
 
-    /// Refuses a client that has sent too many API keys that do not exist, before a key is looked up in a database.
-    pub(crate) fn check_unknown_keys(&self, client: ClientAddress) -> Result<(), Problem> {
+    /// Refuses a client that has sent too many API keys, sessions or tokens of links that do not exist, before one is looked up in a
+    /// database.
+    pub fn check_unknown_keys(&self, client: ClientAddress) -> Result<(), Problem> {
         self.logins.check(client).map_err(Problem::from)
     }
 
-    /// Counts an API key that does not exist.
-    pub(crate) fn count_unknown_key(&self, client: ClientAddress) {
+    /// Counts an API key, a session or a token of a link that does not exist.
+    pub fn count_unknown_key(&self, client: ClientAddress) {
         self.logins.count_failure(client);
     }
 
@@ -145,6 +146,11 @@ impl Limits {
     /// too. Reads are not limited. Admins are not limited either, because they import menus and restaurants.
     pub(crate) fn check_account(&self, caller: &Principal, parts: &Parts) -> Result<(), Problem> {
         self.budgets.check_account(caller, parts)
+    }
+
+    /// Counts a login that creates a session as a write by the account, or refuses it: sessions are stored.
+    pub fn check_session(&self, caller: &Principal) -> Result<(), Problem> {
+        self.budgets.check_session(caller)
     }
 
     /// Counts a request for a quote, or refuses it. Quotes need no account and write nothing, but cost time.

@@ -123,7 +123,7 @@ impl Problem {
             Error::Forbidden(_) => Self::new(code::FORBIDDEN, text),
             Error::ForbiddenChange(problems) => Self::new(code::FORBIDDEN, text).with("errors", problems),
             Error::Invalid(problems) => Self::invalid(&problems),
-            Error::WrongCredentials => Self::new(code::WRONG_CREDENTIALS, text),
+            Error::WrongCredentials | Error::VoidLink => Self::new(code::WRONG_CREDENTIALS, text),
             Error::TokenRevoked => Self::new(code::TOKEN_REVOKED, text),
             Error::Conflict(conflict) => return Err(conflict),
             Error::KeyReused => Self::new(code::IDEMPOTENCY_KEY_REUSED, text),
@@ -234,6 +234,10 @@ impl Problem {
                 Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer")))
             }
             StatusCode::UNAUTHORIZED => Some(HeaderValue::from_static("Bearer")),
+            // No other token would help here.
+            StatusCode::FORBIDDEN if matches!(self.code, code::INSECURE_LOGIN | code::CROSS_SITE_REQUEST) => {
+                None
+            }
             StatusCode::FORBIDDEN => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
             _ => None,
         }

@@ -6,6 +6,9 @@
 //! | `activity` | the state of a connection, and its deadlines |
 //! | `stream` | the socket of a connection; reports what is read and what cannot be written |
 //! | `body` | bodies of requests and responses; count the bytes in memory |
+//! | `tls`, `transport` | TLS and its certificate; whether a request arrived encrypted |
+//! | `drive` | ends what runs on a connection at the connection's deadlines and limits |
+//! | `multiplexed` | HTTP/2: its limits, and the bodies of responses that share a connection |
 //! | `connection` | the life of one connection |
 //! | `metrics` | measurements of connections |
 //! | `stopping` | tells long responses that the server stops |
@@ -13,10 +16,14 @@
 mod activity;
 mod body;
 mod connection;
+mod drive;
 mod metrics;
+mod multiplexed;
 mod registry;
 mod stopping;
 mod stream;
+mod tls;
+mod transport;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,13 +36,21 @@ use tokio::{
 pub(crate) use self::body::BodyMemoryFull;
 pub use self::metrics::ConnectionMetrics;
 use self::registry::{Refused, Registry};
-pub use self::stopping::Stopping;
+pub use self::{
+    multiplexed::{CONNECTION_WINDOW, MAX_STREAMS, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW},
+    stopping::Stopping,
+    tls::{Certificate, CertificateError, Tls},
+    transport::Transport,
+};
 use crate::Network;
 
 /// Timeouts of a connection's client.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
-    /// Time for the head of a request to arrive, from its first byte; on a new connection, from the connection's beginning.
+    /// Time for the handshake of TLS, from the connection's beginning. Default 10 seconds.
+    pub handshake: Duration,
+    /// Time for the head of a request to arrive, from its first byte; on a new connection, from the connection's beginning or
+    /// from the end of the handshake. Over HTTP/2, only for the first head of a connection; a later one counts as idle time.
     /// Default 10 seconds.
     pub head: Duration,
     /// Time after which a connection without a request is closed. Default 90 seconds, so that clients that poll every 30 seconds
@@ -47,7 +62,12 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { head: Duration::from_secs(10), idle: Duration::from_secs(90), stall: Duration::from_secs(30) }
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(90),
+            stall: Duration::from_secs(30),
+        }
     }
 }
 
@@ -91,6 +111,8 @@ pub struct ServeOptions {
     pub trusted_proxies: Vec<Network>,
     /// Timeouts of clients.
     pub timeouts: Timeouts,
+    /// TLS, with HTTP/2 and HTTP/1.1. Default: unencrypted HTTP/1.1.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServeOptions {
@@ -103,6 +125,7 @@ impl Default for ServeOptions {
             max_unsent_bytes: MAX_UNSENT_BYTES,
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
+            tls: None,
         }
     }
 }
@@ -116,11 +139,11 @@ pub async fn serve(
     options: ServeOptions,
     metrics: ConnectionMetrics,
 ) -> io::Result<()> {
-    let grace = options.grace;
+    let (grace, tls) = (options.grace, options.tls.clone());
     let registry = Arc::new(Registry::new(options, metrics));
     tokio::select! {
         () = shutdown => {}
-        never = accept(&listener, &app, &registry) => match never {},
+        never = accept(&listener, &app, tls.as_ref(), &registry) => match never {},
     }
     drop(listener);
     registry.stop();
@@ -132,11 +155,16 @@ pub async fn serve(
 }
 
 /// Accepts connections forever.
-async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) -> std::convert::Infallible {
+async fn accept(
+    listener: &TcpListener,
+    app: &Router,
+    tls: Option<&Tls>,
+    registry: &Arc<Registry>,
+) -> std::convert::Infallible {
     let mut logged_at: Option<Instant> = None;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => begin(stream, address, app, registry),
+            Ok((stream, address)) => begin(stream, address, app, tls, registry),
             // The client has already disconnected, so the error is no reason to pause.
             Err(error) if is_caused_by_client(&error) => {}
             Err(error) => {
@@ -151,7 +179,7 @@ async fn accept(listener: &TcpListener, app: &Router, registry: &Arc<Registry>) 
     }
 }
 
-fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Registry>) {
+fn begin(stream: TcpStream, address: SocketAddr, app: &Router, tls: Option<&Tls>, registry: &Arc<Registry>) {
     let slot = match registry.enter(address.ip()) {
         Ok(slot) => slot,
         Err(Refused { reason }) => {
@@ -162,7 +190,10 @@ fn begin(stream: TcpStream, address: SocketAddr, app: &Router, registry: &Arc<Re
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "cannot set the options of a connection's socket");
     }
-    tokio::spawn(connection::run(stream, address, slot, app.clone()));
+    match tls {
+        None => tokio::spawn(connection::run(stream, address, slot, app.clone())),
+        Some(tls) => tokio::spawn(connection::run_tls(stream, address, slot, app.clone(), tls.clone())),
+    };
 }
 
 /// Sets the options of a connection's socket.

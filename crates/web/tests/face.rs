@@ -9,16 +9,19 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{FromRequestParts, State},
-    http::{HeaderMap, HeaderValue, Request, StatusCode, request::Parts},
-    routing::post,
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
 };
 use dabba_domain::{AccountId, Bucket, Role, Timestamp};
-use dabba_engine::{Engine, EngineConfig, ManualClock, Ports, Principal, SeededRandom};
+use dabba_engine::{
+    Engine, EngineConfig, ManualClock, PasswordCost, Ports, Principal, Registration, SeededRandom,
+};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use dabba_web::{
     Admission, Face, Hosts, JsonFace, Problem, ProblemBody, Rate, Registry, Result, Schemas, SigningKey, Web,
     WebConfig, code,
-    extract::{Caller, JsonBody},
+    extract::{Caller, CurrentSession, EndingSession, JsonBody, LoginRequest},
     issue_token, layered,
 };
 use serde::Deserialize;
@@ -26,6 +29,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 use utoipa::ToSchema;
+
+/// Password of each account.
+const PASSWORD: &str = "long enough to be a password";
 
 /// Media type of this face's problems.
 const PROBLEM: &str = "application/vnd.kiosk.problem+json";
@@ -107,6 +113,28 @@ impl FromRequestParts<Arc<Kiosk>> for Badge {
     }
 }
 
+/// Logs in with a session: the face decides who may. Here everyone is a customer whose name is the body.
+async fn open(State(kiosk): State<Arc<Kiosk>>, login: LoginRequest, email: String) -> Result<Response> {
+    let accounts = &kiosk.web.engine().accounts;
+    let account = accounts.authenticate(&email, PASSWORD.to_owned()).await;
+    let account = account.map_err(|error| Problem::of_error(error).unwrap())?;
+    let logged_in = accounts.log_in(account, login.user_agent.as_deref()).await;
+    let logged_in = logged_in.map_err(|error| Problem::of_error(error).unwrap())?;
+    Ok(([(header::SET_COOKIE, login.set_cookie(&logged_in.secret)?)], ()).into_response())
+}
+
+async fn read(current: CurrentSession) -> Result<Response> {
+    let account = current.session.principal.account_id.to_string();
+    Ok(([(header::SET_COOKIE, current.renew_cookie()?)], account).into_response())
+}
+
+async fn close(State(kiosk): State<Arc<Kiosk>>, ending: EndingSession) -> Result<Response> {
+    if let Some(session) = &ending.session {
+        kiosk.web.engine().accounts.log_out(session).await.unwrap();
+    }
+    Ok(([(header::SET_COOKIE, ending.clear_cookie()?)], ()).into_response())
+}
+
 async fn ring(Badge(caller): Badge) -> String {
     caller.account_id.to_string()
 }
@@ -147,7 +175,10 @@ impl Server {
             random: Arc::new(SeededRandom::new(1)),
             gateway: None,
         };
-        let engine = Engine::start(ports, EngineConfig::default());
+        let engine = Engine::start(
+            ports,
+            EngineConfig { password_cost: PasswordCost::MIN, ..EngineConfig::default() },
+        );
         let key = SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).unwrap();
         let mut config = WebConfig::new(key.clone());
         change(&mut config);
@@ -155,7 +186,10 @@ impl Server {
         let bell = Arc::new(Bell(Arc::clone(&web)));
         let bell = layered(Router::new().route("/bell", post(ring_bell)), &bell, Hosts::default());
         let kiosk = Arc::new(Kiosk { web, schemas: schemas() });
-        let routes = Router::new().route("/kiosk/labels", post(print)).route("/kiosk/bell", post(ring));
+        let routes = Router::new()
+            .route("/kiosk/labels", post(print))
+            .route("/kiosk/bell", post(ring))
+            .route("/kiosk/session", get(read).post(open).delete(close));
         let app = layered(routes, &kiosk, Hosts::default()).fallback_service(bell);
         Self { app, engine, key, _directory: directory }
     }
@@ -170,12 +204,22 @@ impl Server {
         headers: &[(&'static str, String)],
         body: &Value,
     ) -> (StatusCode, HeaderMap, String) {
-        let mut request =
-            Request::post(path).header("host", "kiosk").header("content-type", "application/json");
+        self.send_text(Method::POST, path, headers, body.to_string()).await
+    }
+
+    async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> (StatusCode, HeaderMap, String) {
+        let request = Request::builder().method(method).uri(path);
+        let mut request = request.header("host", "localhost").header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let request = request.body(Body::from(body.to_string())).unwrap();
+        let request = request.body(Body::from(body)).unwrap();
         let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
         let body = to_bytes(body, 1_000_000).await.unwrap();
         (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
@@ -300,4 +344,45 @@ async fn revoked_credentials_are_refused() {
         assert_eq!(status, StatusCode::UNAUTHORIZED);
         assert!(text.contains("token_revoked"), "{text}");
     }
+}
+
+/// Proves that sessions work with a face of its own: its route logs in, every extractor of a caller accepts the cookie, unsafe
+/// methods need the proof of their origin, both faces share the session, and the logout ends it.
+#[tokio::test]
+async fn a_session_works_with_every_face() {
+    let server = Server::start(|_| {});
+    let registration = Registration {
+        email: "ada@example.org".into(),
+        name: "Ada".into(),
+        password: PASSWORD.into(),
+        role: Role::Customer,
+    };
+    let id = server.engine.accounts.register(None, registration).await.unwrap().id.to_string();
+    let (status, headers, _) =
+        server.send_text(Method::POST, "/kiosk/session", &[], "ada@example.org".into()).await;
+    assert_eq!(status, StatusCode::OK);
+    let set = headers["set-cookie"].to_str().unwrap();
+    assert!(set.starts_with("dabba=") && set.ends_with("; HttpOnly; SameSite=Strict"), "{set}");
+    let cookie = ("cookie", set.split(';').next().unwrap().to_owned());
+    let same_origin = ("sec-fetch-site", "same-origin".to_owned());
+
+    let (status, headers, text) =
+        server.send_text(Method::GET, "/kiosk/session", std::slice::from_ref(&cookie), String::new()).await;
+    assert_eq!((status, text), (StatusCode::OK, id.clone()));
+    assert_eq!(headers["set-cookie"], set);
+    let (status, _, text) = server.send("/kiosk/labels", std::slice::from_ref(&cookie), &label()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(text.contains("cross_site_request"), "{text}");
+    let own = [cookie.clone(), same_origin];
+    let (status, _, text) = server.send("/kiosk/labels", &own, &label()).await;
+    assert_eq!((status, text), (StatusCode::OK, format!("2 red for {id}")));
+    let (status, _, text) = server.send("/bell", &own, &label()).await;
+    assert_eq!((status, text), (StatusCode::OK, id));
+
+    let (status, headers, _) = server.send_text(Method::DELETE, "/kiosk/session", &own, String::new()).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(headers["set-cookie"].to_str().unwrap().starts_with("dabba=; "), "{headers:?}");
+    let (status, _, text) = server.send("/kiosk/labels", &own, &label()).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(text.contains("token_revoked"), "{text}");
 }

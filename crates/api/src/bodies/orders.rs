@@ -4,7 +4,7 @@ use dabba_domain::{
     AccountId, Actor, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     ledger::LedgerPosting,
     order::{
-        AllowedAction, Closure, Contact, Event, Fulfilment, Order, OrderStatus, PaymentMethod,
+        AllowedAction, Closure, Contact, Effect, Event, Fulfilment, Order, OrderStatus, PaymentMethod,
         PaymentReference, PaymentStatus, RecordedEvent, RefundState,
     },
     pricing::{Amounts, OrderLine},
@@ -13,7 +13,10 @@ use dabba_domain::{
 use dabba_store::OrderPage;
 use dabba_web::extract::Cursor;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, ObjectBuilder, Type},
+};
 
 /// An order at one version, with the fields that its caller may see.
 #[derive(Debug, Serialize, ToSchema)]
@@ -124,6 +127,36 @@ impl<'a> OrderBody<'a> {
             allowed_actions,
         }
     }
+}
+
+/// What a command would do. Nothing is changed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CommandPreview)]
+pub(crate) struct CommandPreviewBody<'a> {
+    /// The order as it would be after the command.
+    pub(crate) order: OrderBody<'a>,
+    pub(crate) effect: Effect,
+    /// Always `true`.
+    #[schema(schema_with = only_true)]
+    pub(crate) preview: bool,
+}
+
+fn only_true() -> Object {
+    ObjectBuilder::new()
+        .schema_type(Type::Boolean)
+        .enum_values(Some([true]))
+        .description(Some("Always `true`."))
+        .build()
+}
+
+/// The response to a command: the order; to a preview, which has the member `preview`: what the command would do.
+#[derive(ToSchema)]
+#[schema(as = CommandResult)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes the responses of two kinds")]
+pub(crate) enum CommandResultBody<'a> {
+    Order(OrderBody<'a>),
+    Preview(CommandPreviewBody<'a>),
 }
 
 /// A page of orders.

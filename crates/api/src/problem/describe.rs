@@ -240,6 +240,12 @@ refusals! {
     NotDeleted: BAD_REQUEST LAST_ADMIN PRECONDITION_FAILED;
     /// Refusals of the revocation of tokens.
     NotRevoked: IDEMPOTENCY_KEY_INVALID IDEMPOTENCY_KEY_REUSED;
+    /// Refusals of a login with a session.
+    NotLoggedIn: WRONG_CREDENTIALS TOO_MANY_REQUESTS INSECURE_LOGIN CROSS_SITE_REQUEST;
+    /// Refusals of a logout.
+    NotLoggedOut: CROSS_SITE_REQUEST TOO_MANY_REQUESTS;
+    /// Refusals of the creation of a login link.
+    NoLoginLink: INVALID;
     /// Refusals of a login.
     NotAuthenticated: WRONG_CREDENTIALS TOO_MANY_REQUESTS;
 }

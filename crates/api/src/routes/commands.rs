@@ -2,6 +2,9 @@
 //!
 //! A command that repeats an earlier one with the same content succeeds without a change. With the idempotency key of
 //! the earlier command, the response is the earlier response, even if the order has changed since then.
+//!
+//! With `?preview=true`, a command is decided and not carried out. The preview passes the same extractors and the same
+//! decision, so it is refused like the command.
 
 use std::sync::Arc;
 
@@ -13,11 +16,16 @@ use axum::{
 use dabba_domain::{OrderId, order::Command};
 use dabba_engine::{CommandRequest, Principal};
 use dabba_store::IdempotencyKey;
-use dabba_web::extract::{Caller, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey};
+use dabba_web::extract::{
+    Caller, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters, QueryOf,
+};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{orders::answer, paths::OrderPath};
+use super::{
+    orders::{answer, preview},
+    paths::OrderPath,
+};
 use crate::{
     app::App,
     bodies::{
@@ -25,7 +33,7 @@ use crate::{
             AcceptanceBody, AssignmentBody, CancellationBody, CommandBody, DeliveryBody, RefundBody,
             RejectionBody,
         },
-        orders::OrderBody,
+        orders::CommandResultBody,
     },
     problem::{
         ApiProblem, NotAccepted, NotAssigned, NotCancelled, NotDelivered, NotMoved, NotRefunded, NotRejected,
@@ -45,10 +53,11 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(refund_order))
 }
 
-/// The parts that all commands have: the caller, the order, the idempotency key and the condition.
+/// The parts that all commands have: the caller, the order, whether it is a preview, the idempotency key and the condition.
 struct Envelope {
     caller: Principal,
     order_id: OrderId,
+    is_preview: bool,
     key: Option<IdempotencyKey>,
     condition: IfMatch,
 }
@@ -59,9 +68,24 @@ impl FromRequestParts<Arc<App>> for Envelope {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
         let Caller(caller) = Caller::from_request_parts(parts, app).await?;
         let InPath(order_id) = InPath::from_request_parts(parts, app).await?;
+        let QueryOf(CommandQuery { preview }) = QueryOf::from_request_parts(parts, app).await?;
         let MaybeKey(key) = MaybeKey::from_request_parts(parts, app).await?;
         let condition = IfMatch::from_request_parts(parts, app).await?;
-        Ok(Self { caller, order_id, key, condition })
+        Ok(Self { caller, order_id, is_preview: preview.unwrap_or(false), key, condition })
+    }
+}
+
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CommandQuery {
+    /// `true`: the response states what the command would do, as a `CommandPreview`; nothing is changed, and the
+    /// idempotency key is ignored. Default: `false`.
+    preview: Option<bool>,
+}
+
+impl FromParameters for CommandQuery {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        Self { preview: parameters.take_bool("preview") }
     }
 }
 
@@ -83,10 +107,13 @@ async fn act_by(app: &App, envelope: Envelope, body: impl CommandBody) -> Result
     act(app, envelope, command).await
 }
 
-/// Carries out the command and responds with the order.
+/// Carries out the command and responds with the order, or previews the command.
 async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response> {
-    let Envelope { caller, order_id, key, condition } = envelope;
+    let Envelope { caller, order_id, is_preview, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
+    if is_preview {
+        return preview(&app.engine.orders.preview(&caller, &request).await?);
+    }
     let done = app.engine.orders.act(&caller, &request).await?;
     answer(StatusCode::OK, &done)
 }
@@ -119,10 +146,10 @@ macro_rules! command {
         $(#[doc = $doc])*
         #[utoipa::path(
             post, path = $path, tag = "commands",
-            params(OrderPath, CommandHeaders),
+            params(OrderPath, CommandQuery, CommandHeaders),
             $($request_body)*
             responses(
-                (status = 200, description = "The order.", body = OrderBody,
+                (status = 200, description = "The order; with `preview=true`, the preview.", body = CommandResultBody,
                     headers(("ETag" = String), ("Idempotency-Replayed" = String))),
                 NotWritten, $refusals,
             ),

@@ -216,14 +216,14 @@ impl From<FeedError> for ApiProblem {
 }
 
 /// Returns the problem of a stream or poll that cannot be opened.
-fn not_opened(app: &App, error: OpenError) -> ApiProblem {
+fn not_opened(error: OpenError) -> ApiProblem {
     let problem = match error {
         OpenError::Feed(error) => return error.into(),
-        OpenError::Full(Full::Credential) => Problem::new(
+        OpenError::Full(Full::Credential { limit }) => Problem::new(
             code::TOO_MANY_REQUESTS,
             format!(
-                "The token or API key has {} streams and waiting requests, which is the maximum; close one, or share a stream.",
-                app.live.max_streams_per_credential()
+                "The token, API key or session has {limit} streams and waiting requests, which is the maximum; close one, or share \
+                 a stream."
             ),
         ),
         OpenError::Full(Full::Process) => {
@@ -268,7 +268,7 @@ async fn read_feed(
         let until = (wait, stopping.begun());
         // Boxed, because most requests do not wait, and every request would contain the future.
         let waited = app.live.wait(session(&caller), start, filter, limit, until).boxed().await;
-        waited.map_err(|error| not_opened(&app, error))?
+        waited.map_err(not_opened)?
     };
     let content_type = HeaderValue::from_static("application/json");
     let body = page(&read, audience(&caller.principal));
@@ -312,7 +312,7 @@ async fn stream_feed(
     app.engine.accounts.authorize_feed(&caller.principal, restaurant).await?;
     let start = last_event_id(&given, start)?.or(after).unwrap_or(Start::Now);
     let opened = app.live.feed_stream(session(&caller), start, Filter { restaurant, types }).boxed().await;
-    let stream = opened.map_err(|error| not_opened(&app, error))?;
+    let stream = opened.map_err(not_opened)?;
     Ok(sse::respond(&app, stream.into(), audience(&caller.principal), stopping))
 }
 
@@ -354,6 +354,6 @@ async fn stream_order(
         return Err(Problem::new(code::CURSOR_EXPIRED, text).into());
     }
     let opened = app.live.order_stream(session(&caller), &order, after).boxed().await;
-    let stream = opened.map_err(|error| not_opened(&app, error))?;
+    let stream = opened.map_err(not_opened)?;
     Ok(sse::respond(&app, stream.into(), audience(&caller.principal), stopping))
 }

@@ -12,7 +12,7 @@ use dabba_domain::{
     OrderId, RestaurantId,
     order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
-use dabba_engine::{OrderAnswer, Principal};
+use dabba_engine::{OrderAnswer, Preview, Principal};
 use dabba_store::{OrderCursor, OrderPage, PageSize};
 use dabba_web::{
     Problem,
@@ -21,6 +21,7 @@ use dabba_web::{
     },
     headers,
 };
+use serde::Serialize;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::orders::{EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
+    bodies::orders::{CommandPreviewBody, EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
     problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotWritten, Result, Unauthenticated},
 };
 
@@ -60,14 +61,23 @@ pub(super) fn answer(status: StatusCode, answer: &OrderAnswer) -> Result<Respons
     Ok(response)
 }
 
+/// Makes the response to a preview. It has no `ETag`, because the order does not have the version.
+pub(super) fn preview(preview: &Preview) -> Result<Response> {
+    let order = OrderBody::new(&preview.order, preview.allowed_actions.clone());
+    in_json(&CommandPreviewBody { order, effect: preview.effect, preview: true })
+}
+
 fn represent(order: &Order, allowed_actions: Vec<AllowedAction>) -> Result<Response> {
-    let body = OrderBody::new(order, allowed_actions);
-    let mut json = Vec::with_capacity(ORDER_BYTES);
-    serde_json::to_writer(&mut json, &body).map_err(|error| Problem::internal(error.to_string()))?;
-    let content_type = HeaderValue::from_static("application/json");
-    let mut response = ([(header::CONTENT_TYPE, content_type)], json).into_response();
+    let mut response = in_json(&OrderBody::new(order, allowed_actions))?;
     set_version_headers(&mut response, order);
     Ok(response)
+}
+
+fn in_json(body: &impl Serialize) -> Result<Response> {
+    let mut json = Vec::with_capacity(ORDER_BYTES);
+    serde_json::to_writer(&mut json, body).map_err(|error| Problem::internal(error.to_string()))?;
+    let content_type = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, content_type)], json).into_response())
 }
 
 fn set_version_headers(response: &mut Response, order: &Order) {

@@ -1,6 +1,8 @@
 //! The parameters of paths in the description. `InPath` reads them.
 
-use dabba_domain::{AccountId, ApiKeyId, OrderId, RestaurantId, TaskId, WebhookEndpointId, text::Slug};
+use dabba_domain::{
+    AccountId, ApiKeyId, OrderId, RestaurantId, SessionId, TaskId, WebhookEndpointId, text::Slug,
+};
 use utoipa::IntoParams;
 
 #[derive(IntoParams)]
@@ -47,6 +49,16 @@ pub(super) struct ApiKeyPath {
     account_id: AccountId,
     /// The key.
     key_id: ApiKeyId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "it describes what InPath reads")]
+pub(super) struct SessionPath {
+    /// The account.
+    account_id: AccountId,
+    /// The session.
+    session_id: SessionId,
 }
 
 #[derive(IntoParams)]

@@ -126,11 +126,7 @@ struct RestaurantListQuery {
 
 impl FromParameters for RestaurantListQuery {
     fn take_from(parameters: &mut Parameters) -> Self {
-        let is_closed = parameters.take("closed", |value| match value {
-            "true" => Ok(true),
-            "false" => Ok(false),
-            _ => Err("must be true or false".to_owned()),
-        });
+        let is_closed = parameters.take_bool("closed");
         let external_id =
             parameters.take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()));
         let (limit, cursor) = (parameters.take_limit(), parameters.take_cursor());

@@ -10,6 +10,7 @@ use axum::{
 };
 use dabba_domain::Problems;
 use dabba_engine::{Error, MAX_EMAIL_LENGTH, Principal};
+use dabba_store::Account;
 use dabba_web::{ClientAddress, Problem, extract::JsonBody, issue_token};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -41,14 +42,7 @@ async fn create_token(
     client: ClientAddress,
     JsonBody(CredentialsBody { email, password }): JsonBody<CredentialsBody>,
 ) -> Result<Response> {
-    if email.len() > MAX_EMAIL_LENGTH {
-        let text = format!("must be at most {MAX_EMAIL_LENGTH} characters");
-        return Err(Problem::invalid(&Problems::one("/email", text)).into());
-    }
-    let attempt = app.web.limits().begin_login(client, &email)?;
-    let authenticated = app.engine.accounts.authenticate(&email, password).await;
-    app.web.limits().end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
-    let account = authenticated?;
+    let account = authenticate(&app, client, &email, password).await?;
     let lifetime = app.web.config().token_lifetime;
     let body = TokenBody {
         access_token: issue_token(
@@ -65,4 +59,21 @@ async fn create_token(
     let mut response = Json(body).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Returns the account with this address and password. Wrong passwords are limited.
+pub(super) async fn authenticate(
+    app: &App,
+    client: ClientAddress,
+    email: &str,
+    password: String,
+) -> Result<Account> {
+    if email.len() > MAX_EMAIL_LENGTH {
+        let text = format!("must be at most {MAX_EMAIL_LENGTH} characters");
+        return Err(Problem::invalid(&Problems::one("/email", text)).into());
+    }
+    let attempt = app.web.limits().begin_login(client, email)?;
+    let authenticated = app.engine.accounts.authenticate(email, password).await;
+    app.web.limits().end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
+    Ok(authenticated?)
 }

@@ -343,16 +343,8 @@ struct WebhookAttemptListQuery {
 
 impl FromParameters for WebhookAttemptListQuery {
     fn take_from(parameters: &mut Parameters) -> Self {
-        Self { limit: parameters.take_limit(), failed: take_bool(parameters, "failed") }
+        Self { limit: parameters.take_limit(), failed: parameters.take_bool("failed") }
     }
-}
-
-fn take_bool(parameters: &mut Parameters, name: &'static str) -> Option<bool> {
-    parameters.take(name, |value| match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("must be true or false".to_owned()),
-    })
 }
 
 /// Lists the latest attempts of a webhook endpoint
@@ -398,7 +390,7 @@ struct WebhookFailureListQuery {
 
 impl FromParameters for WebhookFailureListQuery {
     fn take_from(parameters: &mut Parameters) -> Self {
-        let dead = take_bool(parameters, "dead");
+        let dead = parameters.take_bool("dead");
         Self { dead, limit: parameters.take_limit(), cursor: parameters.take_cursor() }
     }
 }

@@ -56,6 +56,10 @@ GET    /metrics                                                          200   2
 POST   /v1/accounts                                                      201   201   201   201   201   201   201   201   Any
 GET    /v1/accounts/me                                                   401   200   200   200   200   200   200   200   Any
 POST   /v1/tokens                                                        200   200   200   200   200   200   200   200   Any
+POST   /v1/session                                                       200   200   200   200   200   200   200   200   Any
+# A request with a token has no session.
+GET    /v1/session                                                       401   401   401   401   401   401   401   401   Any
+DELETE /v1/session                                                       204   204   204   204   204   204   204   204   Any
 POST   /v1/restaurants                                                   401   403   403   403   403   403   403   201   Any
 GET    /v1/restaurants                                                   200   200   200   200   200   200   200   200   Any
 GET    /v1/restaurants/{restaurant_id}                                   200   200   200   200   200   200   200   200   Any
@@ -125,6 +129,10 @@ POST   /v1/accounts/{account_id}/keys                                    401   4
 GET    /v1/accounts/{account_id}/keys                                    401   403   403   403   403   403   403   404   Any
 GET    /v1/accounts/{account_id}/keys/{key_id}                           401   403   403   403   403   403   403   404   Any
 DELETE /v1/accounts/{account_id}/keys/{key_id}                           401   403   403   403   403   403   403   404   Any
+# The account of these rows has no session with this id, so an admin gets 404; sessions.rs has sessions.
+GET    /v1/accounts/{account_id}/sessions                                401   404   404   404   404   404   404   200   Any
+DELETE /v1/accounts/{account_id}/sessions/{session_id}                   401   404   404   404   404   404   404   404   Any
+POST   /v1/accounts/{account_id}/login-links                             401   403   403   403   403   403   403   201   Any
 # Last, because it deletes the account that the rows above use.
 DELETE /v1/accounts/{account_id}                                         401   404   404   404   404   404   404   204   Any
 ";
@@ -171,6 +179,24 @@ fn the_table_names_every_operation() {
 /// Proves each cell of the table with a real request.
 #[tokio::test]
 async fn every_operation_authorizes_exactly_the_specified_callers() {
+    check_every_cell(Credentials::Tokens).await;
+}
+
+/// Proves that a session has the rights of a token, in each cell of the table.
+#[tokio::test]
+async fn sessions_have_the_rights_of_tokens() {
+    check_every_cell(Credentials::Sessions).await;
+}
+
+/// The credentials of the callers.
+#[derive(Clone, Copy, PartialEq)]
+enum Credentials {
+    Tokens,
+    /// A session of its own for each request, because some of the requests end it.
+    Sessions,
+}
+
+async fn check_every_cell(credentials: Credentials) {
     let server = crate::builder().webhooks(webhook_endpoints::egress()).start().await;
     let receiver = WebhookReceiver::start().await;
     let colleague = colleague(&server).await;
@@ -188,6 +214,8 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
                 // Any id that is not a task's.
                 .replace("{task_id}", &server.restaurant.to_string())
                 .replace("{account_id}", &colleague)
+                // Any id that is not a session's.
+                .replace("{session_id}", &server.restaurant.to_string())
                 // Any id that is not a key's.
                 .replace("{key_id}", &server.restaurant.to_string())
                 .replace("{endpoint_id}", &endpoint)
@@ -195,8 +223,16 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
             let method: Method = row.method.parse().unwrap();
             let mut request =
                 server.request(method, &path).header("if-match", "*").key(format!("cell-{name}"));
-            if let Some(person) = person(&server, column) {
-                request = request.by(person);
+            let mut expected = row.expected[column];
+            match (person(&server, column), credentials) {
+                (Some(person), Credentials::Tokens) => request = request.by(person),
+                (Some(person), Credentials::Sessions) => {
+                    request = request.session(&server.log_in(person).await);
+                    if (row.method, row.path) == ("GET", "/v1/session") {
+                        expected = 200;
+                    }
+                }
+                (None, _) => {}
             }
             if let Some(body) = body(&server, row, &name) {
                 request = request.json(&body);
@@ -206,7 +242,7 @@ async fn every_operation_authorizes_exactly_the_specified_callers() {
                 let path = format!("/v1/webhook-endpoints/{endpoint}");
                 server.request(Method::DELETE, &path).by(&server.admin).send().await;
             }
-            if answer.status != row.expected[column] {
+            if answer.status != expected {
                 let Row { method, path, .. } = row;
                 wrong.push(format!("{method} {path} by {caller}: {} {}", answer.status, answer.text));
             }
@@ -239,7 +275,7 @@ fn body(server: &TestServer, row: &Row, name: &str) -> Option<Value> {
         ("POST", "service-accounts") => json!({"name": "Till", "role": "restaurant"}),
         ("POST", "keys") => json!({"name": "Front desk"}),
         ("POST", "password") => json!({"password": "a better password"}),
-        ("POST", "tokens") => json!({"email": server.customer.email, "password": PASSWORD}),
+        ("POST", "tokens" | "session") => json!({"email": server.customer.email, "password": PASSWORD}),
         ("POST", "restaurants") | ("PUT", "{restaurant_id}") => settings("Curry Mile Kitchen"),
         ("POST", "pause") => json!({"until": "2026-06-01T13:00:00Z"}),
         ("PUT", "menu") => menu(),

@@ -16,6 +16,8 @@ use crate::{
 const EXAMPLE_RESTAURANT: &str = "01977d7c-1180-7c3f-9a11-0f1e2d3c4b5a";
 /// The cursor in the examples.
 const EXAMPLE_CURSOR: &str = "r2~main.0123456789abcdef.740-17";
+/// The token of a login link in the examples.
+const EXAMPLE_LINK_TOKEN: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// The courier in the examples.
 const EXAMPLE_COURIER: &str = "01977d7b-9c70-7c30-8d00-334455667788";
@@ -31,6 +33,9 @@ async fn every_example_of_a_request_works() {
     let server = builder.api(|api| api.sandbox = Some(sandbox)).start().await;
     let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
     let cursor = server.get("/v1/events", Some(&server.admin)).await.text_at("/next_cursor");
+    let link = format!("/v1/accounts/{}/login-links", server.courier.id);
+    let login_token =
+        server.request(Method::POST, &link).by(&server.admin).send().await.text_at("/link_token");
     let (mut refused, mut arrays) = (Vec::new(), 0);
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -42,7 +47,8 @@ async fn every_example_of_a_request_works() {
                 let text = text
                     .replace(EXAMPLE_COURIER, &server.courier.id.to_string())
                     .replace(EXAMPLE_RESTAURANT, &server.restaurant.to_string())
-                    .replace(EXAMPLE_CURSOR, &cursor);
+                    .replace(EXAMPLE_CURSOR, &cursor)
+                    .replace(EXAMPLE_LINK_TOKEN, &login_token);
                 let value = serde_json::from_str(&text);
                 let path = place(&server, path, &name).await;
                 let value: Value = value.unwrap();

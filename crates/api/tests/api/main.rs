@@ -9,11 +9,13 @@
 mod connections;
 mod damaged;
 mod description;
+mod http2;
 mod hygiene;
 mod limits;
 mod shards;
 mod statements;
 mod supervised;
+mod tls;
 // The explicit path makes the compiler find the submodules beside the file, as for the other test
 // target.
 #[path = "suite.rs"]

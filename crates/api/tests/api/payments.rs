@@ -40,7 +40,7 @@ pub(super) async fn start() -> (TestServer, Arc<Provider>) {
 }
 
 /// Returns an order by card: 9.45 twice, 20 % tax, 2.50 for the delivery, 1.00 for the courier.
-fn by_card(token: &str) -> Value {
+pub(super) fn by_card(token: &str) -> Value {
     let mut order = TestServer::order();
     order["payment_method"] = json!("card");
     order["payment_token"] = json!(token);

@@ -14,6 +14,7 @@ mod probes;
 mod reads;
 mod recorder;
 mod scene;
+mod sessions;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use dabba_testkit::{PASSWORD, TestServer};
 use serde_json::Value;
 
 use self::{
-    recorder::{Caller, KEY_PREFIX, Response},
+    recorder::{Caller, KEY_PREFIX, PREVIEW, Response},
     scene::Scene,
     table::{PROBLEM, Section, VALUES},
 };
@@ -68,6 +69,8 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ),
     ("GET /v1/accounts/me", "the owner of an ended account cannot log in", &["/deleted_at", "/disabled_at"]),
     ("GET /v1/accounts/me", "none of the callers uses an API key; keys.rs has such a caller", &["/holder"]),
+    ("GET /v1/session", ONLY_PERSONS, &["/account/deleted_at", "/account/disabled_at", "/account/holder"]),
+    ("POST /v1/session", ONLY_PERSONS, &["/account/deleted_at", "/account/disabled_at", "/account/holder"]),
     ("POST /v1/accounts", "a new account has not ended", &["/deleted_at", "/disabled_at"]),
     ("POST /v1/accounts", "only persons register", &["/holder"]),
     (
@@ -156,6 +159,9 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
 /// Reason why no key was used.
 const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";
 
+/// Reason why an account that is logged in is neither ended nor a service account.
+const ONLY_PERSONS: &str = "only persons whose account is enabled have sessions";
+
 /// Reason why no delivery failed.
 const NOT_FAILING: &str = "no delivery to the endpoint fails here; a unit test of dabba-store has every case";
 const ONLY_SENDERS: &str = "senders write the entries while events are delivered; webhook_endpoints.rs shows them, and who may read them";
@@ -174,6 +180,7 @@ async fn each_caller_sees_exactly_the_fields_of_the_table() {
     scene.create_orders().await;
     let catalogue = scene.create_catalogue().await;
     scene.request_as_each_caller(&catalogue).await;
+    scene.use_sessions().await;
     let endpoint = scene.create_webhooks().await;
     scene.read_everything(&catalogue).await;
     scene.read_webhooks(&endpoint).await;
@@ -361,13 +368,17 @@ fn the_table_has_every_field_of_the_description() {
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
             let name = format!("{} {path}", method.to_uppercase());
+            let preview = format!("{name}{PREVIEW}");
             operations.remove(&name);
+            operations.remove(&preview);
             let responses = operation["responses"].as_object().unwrap();
             let successes = responses.iter().filter(|(status, _)| status.starts_with('2'));
             let schema = successes.map(|(_, response)| &response["content"]["application/json"]["schema"]);
             let described: BTreeSet<_> =
                 schema.flat_map(|schema| paths::of_schema(&description, schema)).collect();
-            compare_with_description(&name, described, &fields_of(&sections, &name), &mut findings);
+            let mut fields = fields_of(&sections, &name);
+            fields.extend(fields_of(&sections, &preview));
+            compare_with_description(&name, described, &fields, &mut findings);
         }
     }
     let problems = paths::of_schema(&description, &description["components"]["schemas"]["Problem"]);

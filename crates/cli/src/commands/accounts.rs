@@ -304,7 +304,7 @@ async fn without_content(id: AccountId, call: Call) -> Result<(), Failure> {
 }
 
 /// Returns the path of a page of the list.
-fn list_path(
+pub(super) fn list_path(
     email: Option<&str>,
     holder: Option<AccountHolder>,
     role: Option<Role>,

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use dabba_domain::Role;
 use dabba_engine::{Engine, Principal};
-use dabba_sim::{Client, ClientError};
+use dabba_sim::{Authorities, Client, ClientError};
 
 use super::{CLOSING_TIME, DataArguments, TOKEN_VARIABLE, block_on};
 use crate::{
@@ -46,6 +46,10 @@ struct TokenArguments {
     /// File with the token for the server.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// PEM file with the certificate of the authority that issued the server's certificate, for a server with `https://`. It is
+    /// trusted in addition to the authorities of the machine.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
 }
 
 /// The server of a command that always needs one, and its token.
@@ -143,12 +147,28 @@ impl ServerArguments {
             None if self.token.token_file.is_some() => {
                 Err(Failure::new("--token-file is for a server: name the server with --server URL"))
             }
+            None if self.token.ca_file.is_some() => {
+                Err(Failure::new("--ca-file is for a server: name the server with --server URL"))
+            }
             None => Ok(None),
         }
     }
 }
 
 impl TokenArguments {
+    /// Returns the authorities of `--ca-file`.
+    fn authorities(&self) -> Result<Authorities, Failure> {
+        let Some(file) = &self.ca_file else { return Ok(Authorities::default()) };
+        let text = named_file::read(file).map_err(Failure::during("--ca-file"))?;
+        Authorities::from_pem(&text).ok_or_else(|| {
+            Failure::new(format!(
+                "--ca-file {} contains no certificate: name a PEM file with the certificate of the authority that issued the \
+                 server's",
+                file.display()
+            ))
+        })
+    }
+
     /// Returns a client of the server with the token.
     fn client(&self, server: &WebUrl) -> Result<Client, Failure> {
         let token = if let Some(file) = &self.token_file {
@@ -165,18 +185,22 @@ impl TokenArguments {
                  (`dabba token --role admin` prints a token)"
             )));
         }
-        let client = client_of(server.as_str()).map_err(Failure::during("--server"))?;
-        Ok(client.with_token(token))
+        let client = Client::with_authorities(server.as_str(), &self.authorities()?);
+        Ok(with_note(&client.map_err(Failure::during("--server"))?).with_token(token))
     }
 }
 
-/// Returns a client without a token for a command. A command that waits for a response states this on standard error.
+/// Returns a client without a token for a command.
 pub(super) fn client_of(address: &str) -> Result<Client, ClientError> {
-    let client = Client::new(address)?;
-    Ok(client.with_slow_note(SLOW_RESPONSE, |url, timeout| {
+    Client::new(address).map(|client| with_note(&client))
+}
+
+/// Returns the client of a command. A command that waits for a response states this on standard error.
+fn with_note(client: &Client) -> Client {
+    client.with_slow_note(SLOW_RESPONSE, |url, timeout| {
         output::note(format_args!(
             "waiting for a response from {url}; the request fails after {} s without one",
             timeout.as_secs()
         ));
-    }))
+    })
 }

@@ -6,6 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dabba_api::{ApiConfig, Apps, LiveConfig, LiveMetrics};
 use dabba_engine::{AdjustableClock, Clock, SystemClock, sealing::SecretKeys};
+use dabba_pages::Content;
 use dabba_web::{ConnectionMetrics, ServeOptions, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
 use prometheus_client::registry::Registry;
@@ -15,6 +16,7 @@ use self::announcement::Announcement;
 use crate::{
     background::Background,
     broker::Broker,
+    build::BUILD,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -28,6 +30,7 @@ use crate::{
     settings::{Layer, Settings},
     signals::Signals,
     signing_key,
+    tls::ServerTls,
     webhooks::{self, WebhookAccess, Webhooks},
 };
 
@@ -69,6 +72,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let payments = Payments::for_server(&settings, with_demo, is_sandbox)?;
     let broker = Broker::from_settings(&settings)?;
     let keys = FoundKeys::read(&settings)?;
+    let tls = ServerTls::from_settings(&settings)?;
     let listeners = Listeners::bind(&settings).await?;
     data::make_directory(&settings)?;
     let sandbox_clock = sandbox_clock(&settings, &databases, is_sandbox)?;
@@ -90,6 +94,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     }
     server_clock.register(&mut metrics);
     process_metrics::register(&mut metrics);
+    ServerTls::register(tls.as_deref(), &mut metrics);
     let engine = data::start_engine(&store, clock, payments.gateway, &databases, &settings);
     // The start does not wait for the warm-up, which an unreachable database would delay.
     let warmed_up = Arc::clone(&engine);
@@ -99,6 +104,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let (address, admin_address) = listeners.addresses()?;
     let announcement = Announcement {
         address: reachable(address),
+        is_encrypted: tls.is_some(),
         admin_address: admin_address.map(reachable),
         demo: demo.as_ref(),
         signing_key: &signing_key,
@@ -109,26 +115,27 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // Connections that arrived before are served as well, so a reader of the announcement can use the address at once.
     announcement.publish(json)?;
     tracing::info!(%address, place, "serving");
-    let grace = settings.listening.shutdown_grace_seconds.seconds();
     let publisher = broker.publisher(&engine, &mut metrics)?;
     let sending =
         webhooks.as_ref().map(|access| access.sender(&engine, &server_clock, is_sandbox, &mut metrics));
-    let background =
+    let mut background =
         Background::start(&engine, &server_clock, &store, publisher, sending.clone(), settings.tasks.work);
-    let options = serving::options(&settings, &databases);
+    background.spawn(ServerTls::watch(tls.clone(), Arc::clone(engine.supervisor())));
+    let options = serving::options(&settings, &databases, tls.as_deref());
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
+        build: BUILD.commit,
         live: live_config(&options, &mut metrics),
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);
-    let apps = dabba_api::apps(web, api);
+    let apps = with_pages(dabba_api::apps(Arc::clone(&web), api), web, &settings);
     let stopping_since = signals.stopping_since();
     listeners.serve(apps, signals.first(), options, connections, &settings).await?;
-    background.close(grace, &stopping_since).await
+    background.close(settings.listening.shutdown_grace_seconds.seconds(), &stopping_since).await
 }
 
 /// Returns the clock of a sandbox. Without a sandbox, refuses the database of one.
@@ -142,6 +149,21 @@ fn sandbox_clock(
     }
     sandbox::refuse(settings, databases)?;
     Ok(None)
+}
+
+/// Adds the pages to what everyone may use, unless a setting switches them off.
+fn with_pages(apps: Apps, web: Arc<Web>, settings: &Settings) -> Apps {
+    if !settings.listening.pages {
+        return apps;
+    }
+    if let Content::Missing(reason) = Content::EMBEDDED {
+        tracing::warn!(
+            reason,
+            "this binary was built without the web pages; with pages = false, this warning ends"
+        );
+    }
+    let pages = dabba_pages::router(web, Content::EMBEDDED);
+    Apps { public: apps.public.fallback_service(pages), ..apps }
 }
 
 fn live_config(options: &ServeOptions, metrics: &mut Registry) -> LiveConfig {

@@ -21,6 +21,8 @@ struct Json {
     target: &'static str,
     rustc: &'static str,
     schemas: Schemas,
+    /// Whether the binary contains the web pages.
+    pages: bool,
 }
 
 /// The newest schema that the binary knows, per store.
@@ -37,12 +39,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         sqlite: dabba_store_sqlite::SqliteStore::NEWEST_SCHEMA,
         postgresql: dabba_store_postgres::PostgresOptions::NEWEST_SCHEMA,
     };
+    let pages = dabba_pages::Content::EMBEDDED.is_built();
     let text = format!(
         "dabba {version} ({profile} build for {target})\n\
          commit   {commit}\n\
          rustc    {rustc}\n\
-         schemas  SQLite {}, PostgreSQL {}",
-        schemas.sqlite, schemas.postgresql
+         schemas  SQLite {}, PostgreSQL {}\n\
+         pages    {}",
+        schemas.sqlite,
+        schemas.postgresql,
+        if pages { "contained" } else { "missing" }
     );
-    output::either(arguments.json, &Json { version, commit, profile, target, rustc, schemas }, text)
+    output::either(arguments.json, &Json { version, commit, profile, target, rustc, schemas, pages }, text)
 }

@@ -72,8 +72,8 @@ fn page() -> String {
     page += &rows_of_flags(&help::command());
     page += "\n\n\
          All these commands accept `--config`. The other commands have no settings, and neither have `dabba import-menu`,\n\
-         `dabba tasks`, `dabba accounts` and `dabba keys` with `--server`. A command ignores settings of parts that it does\n\
-         not run: `dabba work` ignores `listen`, for example.\n\n\
+         `dabba tasks`, `dabba accounts`, `dabba keys` and `dabba login-link` with `--server`. A command ignores settings of\n\
+         parts that it does not run: `dabba work` ignores `listen`, for example.\n\n\
          Relative paths start at the current directory. Times are whole numbers in the unit at the end of\n\
          the setting's name.\n";
     for (title, fields) in topics() {

@@ -2,6 +2,8 @@
 
 mod lists;
 
+use std::path::{Path, PathBuf};
+
 use confique::Config;
 use dabba_web::{ServeOptions, SigningKey, WebConfig};
 
@@ -21,13 +23,31 @@ pub(crate) struct Listening {
 
     /// Host (name or address) and port of a listener for operators; default none. Port 0 selects any free port. `dabba serve`
     /// then serves `/metrics`, `/docs`, `/openapi.json`, `/asyncapi.json`, `/events.schema.json` and the probes there, and only
-    /// the API and the probes on `listen`; without it, one listener serves everything. `dabba work` serves `/metrics` and the
+    /// the API, the pages and the probes on `listen`; without it, one listener serves everything. `dabba work` serves `/metrics` and the
     /// probes there; without it, `dabba work` does not listen.
     #[config(env = "DABBA_ADMIN_LISTEN")]
     #[config(layer_attr(arg(long, value_name = "ADDRESS")))]
     pub(crate) admin_listen: Option<ListenAddress>,
 
-    /// Hosts under which the API is served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
+    /// PEM file with the certificate of the server for `listen`, followed by those of intermediate authorities; default none.
+    /// Needs `tls_key_file`. With both, `listen` accepts only HTTPS, with HTTP/2 and HTTP/1.1. `dabba serve` notices within 10
+    /// seconds that one of the files has changed. `admin_listen` and `dabba work` serve plain HTTP in any case.
+    #[config(env = "DABBA_TLS_CERTIFICATE_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) tls_certificate_file: Option<PathBuf>,
+
+    /// PEM file with the private key of `tls_certificate_file`, without a password; default none.
+    #[config(env = "DABBA_TLS_KEY_FILE")]
+    #[config(layer_attr(arg(long, value_name = "FILE")))]
+    pub(crate) tls_key_file: Option<PathBuf>,
+
+    /// Whether the server serves the web pages (board of the kitchen, tracking, ordering, console) on `listen`, beside the API.
+    /// Default true. With `false`, their paths respond with 404.
+    #[config(env = "DABBA_PAGES", default = true)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) pages: bool,
+
+    /// Hosts under which the API and the pages are served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
     /// for other hosts are refused with 421. This protects a server in a private network from pages that rebind their name to its
     /// address. The probes and `admin_listen` are served under any host. Empty by default: any host.
     #[config(env = "DABBA_ALLOWED_HOSTS", default = "")]
@@ -53,6 +73,14 @@ pub(crate) struct Listening {
     #[config(layer_attr(arg(long, value_name = "NETWORKS")))]
     pub(crate) trusted_proxies: Networks,
 
+    /// Whether login with a session (`POST /v1/session`) is allowed over plain HTTP from other machines: `true` or `false`; default
+    /// `false`. Anyone on the network between can then read passwords and sessions, so allow it only in a network that you trust.
+    /// Logins over HTTPS and from the server's own machine (`http://localhost…`) are always allowed. A request counts as HTTPS if a
+    /// proxy in `trusted_proxies` sends `X-Forwarded-Proto: https`.
+    #[config(env = "DABBA_INSECURE_SESSIONS", default = false)]
+    #[config(layer_attr(arg(long, value_name = "true|false")))]
+    pub(crate) insecure_sessions: bool,
+
     /// Maximum number of connections from clients. 1 to 1,000,000; default 4,096. A connection beyond it replaces an idle
     /// connection, or is closed if all connections are busy. The limit on open files of the process may lower this limit.
     #[config(env = "DABBA_CONNECTION_LIMIT", default = 4096)]
@@ -77,6 +105,20 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
+    /// Returns the files of the certificate and of its key; `None` without TLS. Refuses one file without the other.
+    pub(crate) fn tls_files(&self) -> Result<Option<(&Path, &Path)>, Failure> {
+        match (&self.tls_certificate_file, &self.tls_key_file) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(Failure::new(
+                "tls_certificate_file needs the setting tls_key_file, the file with the private key of the certificate",
+            )),
+            (None, Some(_)) => Err(Failure::new(
+                "tls_key_file needs the setting tls_certificate_file, the file with the certificate of the key",
+            )),
+        }
+    }
+
     /// Refuses the same port for the two listeners of a server.
     pub(crate) fn refuse_shared_port(&self) -> Result<(), Failure> {
         match &self.admin_listen {
@@ -106,6 +148,7 @@ impl Listening {
             cors_origins: self.cors_origins.to_rule(),
             allowed_hosts: self.allowed_hosts.to_vec(),
             hsts_seconds: self.hsts_seconds.small(),
+            insecure_sessions: self.insecure_sessions,
             ..WebConfig::new(signing_key)
         }
     }

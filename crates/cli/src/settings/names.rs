@@ -3,11 +3,13 @@
 use super::{ENVIRONMENT_PREFIX, documentation};
 
 /// Known variables that are not settings: variables that commands read, and variables of tests and builds.
-const OTHER_VARIABLES: [&str; 5] = [
+const OTHER_VARIABLES: [&str; 7] = [
     crate::commands::TOKEN_VARIABLE,
     crate::databases::TEST_KNOWN_SCHEMA,
     crate::commands::copy::TEST_PAGE_ROWS,
     "DABBA_COMMIT",
+    "DABBA_PAGES_BUILD",
+    "DABBA_PAGES_DIST",
     "DABBA_WRITE_DOCS",
 ];
 

@@ -171,6 +171,7 @@ fn the_version_is_printed_as_json() {
     for store in ["sqlite", "postgresql"] {
         assert!(version["schemas"][store].as_u64().unwrap() > 0, "{version}");
     }
+    assert_eq!(version["pages"], dabba_pages::Content::EMBEDDED.is_built());
     let text = stdout(directory.path(), &["version"]);
     for part in [version["commit"].as_str().unwrap(), version["rustc"].as_str().unwrap()] {
         assert!(text.contains(part), "{text}");

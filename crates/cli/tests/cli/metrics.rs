@@ -8,7 +8,7 @@ use std::{
 };
 
 use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
-use dabba_testkit::{Exposition, MetricFamily, equal, eventually_blocking, http_client};
+use dabba_testkit::{Exposition, MetricFamily, TlsIdentity, equal, eventually_blocking, http_client};
 use saphyr::{LoadableYamlNode as _, Yaml};
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ use super::{
     postgres::write_shards,
     receiver::Receiver,
     support::{Server, Working, block_on, stdout},
+    tls::TlsFiles,
 };
 
 /// Returns status and body of a response.
@@ -119,7 +120,14 @@ fn everything() -> Vec<MetricFamily> {
         let is_reported = value(&families, "dabba_webhook_lag_seconds", &[]).is_some();
         (is_reported && delivered.is_some_and(|count| count > 0.0)).then_some(()).ok_or("no attempt")
     });
+    // Only a server with TLS has an expiry of its certificate. The metrics are on its listener for operators.
+    let (data, files) = (tempfile::tempdir().unwrap(), TlsFiles::new(&TlsIdentity::new("127.0.0.1")));
+    let arguments = files.arguments();
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.extend(["--admin-listen", "127.0.0.1:0"]);
+    let encrypted = Server::start(data.path(), &arguments);
     let addresses = [
+        encrypted.announced_text("/admin_address"),
         servers[0].announced_text("/address"),
         servers[1].announced_text("/address"),
         worker.address().to_owned(),

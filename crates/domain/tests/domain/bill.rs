@@ -62,9 +62,14 @@ impl Bill {
         }
     }
 
+    /// Returns the decision that places the order.
+    pub(crate) fn placed(&self) -> Decision {
+        placed_with(self.details())
+    }
+
     /// Returns the order after its delivery and payment.
     pub(crate) fn delivered(&self) -> Life {
-        let Decision { order, events, .. } = placed_with(self.details());
+        let Decision { order, events, .. } = self.placed();
         let mut life = Life { order, history: events };
         let is_card = self.method == PaymentMethod::Card;
         if is_card {

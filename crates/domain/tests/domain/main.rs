@@ -7,6 +7,7 @@ mod bearers;
 mod bill;
 mod common;
 mod deadlines;
+mod effects;
 mod external;
 mod free;
 mod histories;

@@ -354,7 +354,7 @@ fn password_claim(principal: &Principal, key: IdempotencyKey, id: AccountId) -> 
 
 /// Checks that an account is the caller's own, or that the caller is an admin. Other callers must not learn whether the
 /// account exists.
-fn check_owner(principal: &Principal, id: AccountId) -> Result<(), Error> {
+pub(super) fn check_owner(principal: &Principal, id: AccountId) -> Result<(), Error> {
     if principal.role == Role::Admin || principal.account_id == id {
         Ok(())
     } else {

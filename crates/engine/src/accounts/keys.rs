@@ -190,7 +190,7 @@ impl Accounts {
     ) -> Result<ApiKey, Error> {
         principal.require(Scope::ReadAccounts)?;
         principal.require_admin("read API keys")?;
-        self.write_pending_key_uses().await;
+        self.write_pending_uses().await;
         self.stored_key(account_id, id).await
     }
 
@@ -215,7 +215,7 @@ impl Accounts {
         if account.is_none_or(|account| account.holder != AccountHolder::Service) {
             return Err(Error::NotFound("service account"));
         }
-        self.write_pending_key_uses().await;
+        self.write_pending_uses().await;
         Ok(self.store.api_keys(account_id, after, limit).await?)
     }
 
@@ -245,7 +245,7 @@ impl Accounts {
             }
         })
         .await?;
-        self.write_pending_key_uses().await;
+        self.write_pending_uses().await;
         Ok(())
     }
 }

@@ -93,7 +93,7 @@ impl Accounts {
     }
 
     /// Returns the restaurants for which an account works.
-    async fn memberships_of(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
+    pub(super) async fn memberships_of(&self, account_id: AccountId) -> Result<Arc<[RestaurantId]>, Error> {
         Ok(self.memberships.get(account_id, &*self.store).await?)
     }
 

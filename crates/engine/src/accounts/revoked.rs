@@ -14,7 +14,7 @@ use std::{
 };
 
 use dabba_domain::{AccountId, Timestamp};
-use dabba_store::{Need, Revocation, RevocationRevision, Store, StoreError, Subject};
+use dabba_store::{CredentialId, Need, Revocation, RevocationRevision, Store, StoreError, Subject};
 use tokio::{
     sync::Mutex,
     time::{Instant, MissedTickBehavior, interval},
@@ -29,6 +29,11 @@ use crate::{
 /// Maximum number of subjects whose revocation is cached: about 25 MB. Beyond it, the oldest revocation is evicted, and
 /// every token issued at or before that revocation counts as revoked.
 const MAX_REVOCATIONS: usize = 200_000;
+
+/// Maximum number of sessions whose revocation is cached: about 25 MB. They are apart from the others, because people log out
+/// often, and evicted revocations of sessions must not make tokens void. If the oldest are evicted, sessions that were read
+/// before are read again.
+const MAX_SESSION_REVOCATIONS: usize = 200_000;
 
 /// Maximum number of revocations per read.
 const PAGE: u32 = 1_000;
@@ -59,7 +64,15 @@ impl Accounts {
 
     /// Refuses a caller whose token is revoked, like [`Accounts::admit`], from memory alone: if this server has not read the
     /// revocations for too long, the caller is refused as unavailable.
+    ///
+    /// Also refuses a session that has expired as far as this server knows: uses extend a session, so its caller does not know
+    /// the expiry in advance.
     pub fn is_still_admitted(&self, principal: &Principal, issued_at: Timestamp) -> Result<(), Error> {
+        if let Some(CredentialId::Session(id)) = principal.kept
+            && self.sessions.has_expired(id, self.clock.now())
+        {
+            return Err(Error::TokenRevoked);
+        }
         match self.revocations.verdict(principal, issued_at) {
             Verdict::Valid => Ok(()),
             Verdict::Revoked => Err(Error::TokenRevoked),
@@ -127,19 +140,27 @@ impl fmt::Debug for Revocations {
 struct Known {
     /// The revision up to which all revocations are known.
     cursor: RevocationRevision,
+    /// The revocations of accounts and API keys.
+    lasting: Latest,
+    /// The revocations of sessions.
+    of_sessions: Latest,
+    /// Time of the last successful read.
+    caught_up_at: Option<Instant>,
+}
+
+/// The latest revocations of subjects, a bounded number.
+struct Latest {
     by_subject: HashMap<Subject, RevocationRevision>,
     by_revision: BTreeMap<RevocationRevision, (Subject, Timestamp)>,
     max_count: usize,
-    /// Tokens issued at or before this time count as revoked, because revocations were evicted.
+    /// Credentials issued or read at or before this time count as revoked, because revocations were evicted.
     evicted_until: Option<Timestamp>,
-    /// Time of the last successful read.
-    caught_up_at: Option<Instant>,
 }
 
 impl Revocations {
     pub(crate) fn new(config: &EngineConfig) -> Self {
         Self {
-            known: RwLock::new(Known::new(MAX_REVOCATIONS)),
+            known: RwLock::new(Known::new(MAX_REVOCATIONS, MAX_SESSION_REVOCATIONS)),
             reading: Mutex::default(),
             // With a lower limit, a server that polls on time would refuse tokens between two polls.
             max_stale_age: config.membership_max_stale_age.max(config.revocation_poll_interval * 3),
@@ -170,10 +191,9 @@ impl Revocations {
         self.known.write().unwrap_or_else(PoisonError::into_inner).add(subject, revision, at);
     }
 
-    /// Returns whether revocations after this time may have been evicted.
-    pub(super) fn forgot_since(&self, at: Timestamp) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.evicted_until.is_some_and(|evicted| at <= evicted)
+    /// Returns whether revocations of this caller after this time may have been evicted.
+    pub(super) fn forgot_since(&self, principal: &Principal, at: Timestamp) -> bool {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).forgot_since(principal, at)
     }
 
     /// Reads new revocations. Returns the revoked accounts.
@@ -210,7 +230,7 @@ impl Revocations {
             let subjects = page.iter().filter_map(|revocation| revocation.subject);
             accounts.extend(subjects.filter_map(|subject| match subject {
                 Subject::Account(id) => Some(id),
-                Subject::ApiKey(_) => None,
+                Subject::ApiKey(_) | Subject::Session(_) => None,
             }));
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
             known.follow(&page);
@@ -223,23 +243,35 @@ impl Revocations {
 }
 
 impl Known {
-    fn new(max_count: usize) -> Self {
+    fn new(max_count: usize, max_sessions: usize) -> Self {
         Self {
             cursor: 0,
-            by_subject: HashMap::new(),
-            by_revision: BTreeMap::new(),
-            max_count,
-            evicted_until: None,
+            lasting: Latest::new(max_count),
+            of_sessions: Latest::new(max_sessions),
             caught_up_at: None,
+        }
+    }
+
+    const fn latest(&self, subject: Subject) -> &Latest {
+        match subject {
+            Subject::Account(_) | Subject::ApiKey(_) => &self.lasting,
+            Subject::Session(_) => &self.of_sessions,
         }
     }
 
     fn revokes(&self, principal: &Principal, issued_at: Timestamp) -> bool {
         principal
             .revocation_subjects()
-            .filter_map(|subject| self.by_subject.get(&subject))
+            .filter_map(|subject| self.latest(subject).by_subject.get(&subject))
             .any(|revision| principal.as_of < *revision)
-            || self.evicted_until.is_some_and(|evicted| issued_at <= evicted)
+            || self.forgot_since(principal, issued_at)
+    }
+
+    fn forgot_since(&self, principal: &Principal, at: Timestamp) -> bool {
+        principal
+            .revocation_subjects()
+            .filter_map(|subject| self.latest(subject).evicted_until)
+            .any(|evicted| at <= evicted)
     }
 
     fn follow(&mut self, page: &[Revocation]) {
@@ -249,6 +281,19 @@ impl Known {
             }
             self.cursor = self.cursor.max(revocation.revision);
         }
+    }
+
+    fn add(&mut self, subject: Subject, revision: RevocationRevision, at: Timestamp) {
+        match subject {
+            Subject::Account(_) | Subject::ApiKey(_) => self.lasting.add(subject, revision, at),
+            Subject::Session(_) => self.of_sessions.add(subject, revision, at),
+        }
+    }
+}
+
+impl Latest {
+    fn new(max_count: usize) -> Self {
+        Self { by_subject: HashMap::new(), by_revision: BTreeMap::new(), max_count, evicted_until: None }
     }
 
     fn add(&mut self, subject: Subject, revision: RevocationRevision, at: Timestamp) {
@@ -271,7 +316,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use dabba_domain::{Bucket, Role};
+    use dabba_domain::{Bucket, Role, SessionId};
 
     use super::*;
 
@@ -300,7 +345,7 @@ mod tests {
     /// that a token issued after the revocation is valid.
     #[test]
     fn a_token_is_revoked_by_a_later_revision() {
-        let mut known = Known::new(10);
+        let mut known = Known::new(10, 10);
         assert!(!is_revoked(&known, 1, 0, 0));
         known.follow(&[revocation(1, 5), revocation(2, 6)]);
         for (as_of, revoked) in [(0, true), (4, true), (5, false), (6, false)] {
@@ -311,7 +356,10 @@ mod tests {
         known.add(Subject::Account(account(1)), 9, second(9));
         known.follow(&[revocation(3, 7), revocation(1, 8)]);
         assert!(is_revoked(&known, 1, 8, 0) && is_revoked(&known, 3, 0, 0));
-        assert_eq!((known.cursor, known.by_subject.len(), known.by_revision.len()), (8, 3, 3));
+        assert_eq!(
+            (known.cursor, known.lasting.by_subject.len(), known.lasting.by_revision.len()),
+            (8, 3, 3)
+        );
     }
 
     /// Proves that the age is the time since the last successful read.
@@ -332,21 +380,46 @@ mod tests {
     /// Proves that a subject of a kind added by a newer version is ignored.
     #[test]
     fn a_newer_kind_of_subject_is_ignored() {
-        let mut known = Known::new(10);
+        let mut known = Known::new(10, 10);
         known.follow(&[Revocation { subject: None, ..revocation(1, 3) }, revocation(2, 4)]);
-        assert_eq!((known.cursor, known.by_subject.len()), (4, 1));
+        assert_eq!((known.cursor, known.lasting.by_subject.len()), (4, 1));
     }
 
     /// Proves that the cache is bounded, and that a token whose revocation may have been evicted is refused.
     #[test]
     fn an_evicted_revocation_revokes_every_token_of_its_time() {
-        let mut known = Known::new(3);
+        let mut known = Known::new(3, 3);
         known.follow(&(1..=5).map(|number| revocation(number, number.cast_signed())).collect::<Vec<_>>());
-        assert_eq!((known.by_subject.len(), known.by_revision.len()), (3, 3));
+        assert_eq!((known.lasting.by_subject.len(), known.lasting.by_revision.len()), (3, 3));
         // The revocations of accounts 1 and 2 are evicted.
         for (issued_at, revoked) in [(1, true), (2, true), (3, false)] {
             assert_eq!(is_revoked(&known, 9, 0, issued_at), revoked, "{issued_at}");
         }
         assert!(is_revoked(&known, 3, 0, 9));
+    }
+
+    /// Proves that evicted revocations of sessions void sessions of their time, and no tokens, and that those of accounts void
+    /// both.
+    #[test]
+    fn evicted_revocations_of_sessions_void_only_sessions() {
+        let session = |number| SessionId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, number << 2);
+        let by_session = Principal {
+            kept: Some(CredentialId::Session(session(9))),
+            ..Principal::new(account(1), Role::Customer)
+        };
+        let by_token = Principal::new(account(1), Role::Customer);
+        let mut known = Known::new(2, 3);
+        for (number, revision) in (1..=5).zip(1_i64..) {
+            known.add(Subject::Session(session(number)), revision, second(revision));
+        }
+        for (read_at, revoked) in [(1, true), (2, true), (3, false)] {
+            assert_eq!(known.revokes(&by_session, second(read_at)), revoked, "{read_at}");
+            assert!(!known.revokes(&by_token, second(read_at)), "{read_at}");
+        }
+        let ended = Principal { kept: Some(CredentialId::Session(session(5))), ..by_session };
+        assert!(known.revokes(&ended, second(9)));
+        known.follow(&[revocation(6, 6), revocation(7, 7), revocation(8, 8)]);
+        assert!(known.revokes(&by_session, second(6)) && known.revokes(&by_token, second(6)));
+        assert!(!known.revokes(&by_session, second(7)) && !known.revokes(&by_token, second(7)));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Actor, OrderId,
-    order::{Command, Order, Rejection, Version, decide, is_repeat},
+    order::{Command, Decision, Order, Rejection, Version, decide, is_repeat},
 };
 use dabba_store::{Claim, IdempotencyKey};
 
@@ -30,8 +30,8 @@ pub struct CommandRequest {
 }
 
 /// Result of deciding a command on one version of an order.
-enum Considered {
-    Write(Box<Proposal>, Reply),
+pub(super) enum Considered {
+    Write(Box<Decision>, Viewer),
     /// The order already has the requested state.
     NothingToWrite(Viewer),
     Refused(Error, Viewer),
@@ -63,10 +63,9 @@ impl Decide for Acting<'_> {
             let stored = orders.store.order(self.request.order_id).await?;
             Arc::new(stored.ok_or(Error::NotFound("order"))?)
         };
-        let considered =
-            orders.consider(self.principal, self.request, self.claim.as_ref(), &order, is_fresh).await;
-        let (unwritten, viewer) = match considered {
-            Ok(Considered::Write(proposal, reply)) => return Ok(Verdict::Write(proposal, reply)),
+        let (unwritten, viewer) = match orders.consider(self.principal, self.request, &order, is_fresh).await
+        {
+            Ok(Considered::Write(decision, viewer)) => return Ok(self.propose(&order, *decision, viewer)),
             // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
             _ if !is_fresh => return Ok(Verdict::Again),
             Ok(Considered::NothingToWrite(viewer)) => (Ok(Reply::new(Arc::clone(&order), viewer)), viewer),
@@ -83,6 +82,16 @@ impl Decide for Acting<'_> {
             self.orders.recent.mark_stale(self.request.order_id, version);
         }
         Ok(())
+    }
+}
+
+impl Acting<'_> {
+    fn propose(&self, order: &Order, decision: Decision, viewer: Viewer) -> Verdict<Reply> {
+        let written = Arc::new(decision.order.clone());
+        let conditions = Conditions { claim: self.claim.clone(), ..Conditions::on(order) };
+        let cache_change = CacheChange::Insert(Arc::clone(&written));
+        let proposal = Box::new(Proposal { decision, conditions, cache_change });
+        Verdict::Write(proposal, Reply::new(written, viewer))
     }
 }
 
@@ -103,12 +112,11 @@ impl Orders {
         self.answer(outcome).await
     }
 
-    /// Decides a command on one version of an order.
-    async fn consider(
+    /// Decides a command on one version of an order. Writes nothing.
+    pub(super) async fn consider(
         &self,
         principal: &Principal,
         request: &CommandRequest,
-        claim: Option<&Claim>,
         order: &Arc<Order>,
         is_fresh: bool,
     ) -> Result<Considered, Error> {
@@ -147,11 +155,7 @@ impl Orders {
         {
             Box::pin(self.accounts.check_courier(*courier_id)).await?;
         }
-        let written = Arc::new(decision.order.clone());
-        let conditions = Conditions { claim: claim.cloned(), ..Conditions::on(order) };
-        let cache_change = CacheChange::Insert(Arc::clone(&written));
-        let proposal = Box::new(Proposal { decision, conditions, cache_change });
-        Ok(Considered::Write(proposal, Reply::new(written, viewer)))
+        Ok(Considered::Write(Box::new(decision), viewer))
     }
 
     /// Returns whether the order's history contains the same command with the same content. Called only if the order

@@ -7,10 +7,13 @@ use dabba_store::Need;
 use jiff::SignedDuration;
 
 use super::Work;
-use crate::{EngineConfig, Error};
+use crate::{EngineConfig, Error, accounts::ENDED_SESSIONS_KEPT_FOR};
 
 /// Maximum number of keys deleted in one transaction, so that no order waits long for the transaction.
 const KEYS_PER_STEP: u32 = 1_000;
+
+/// Maximum number of sessions or login links deleted in one transaction.
+const SESSIONS_PER_STEP: u32 = 1_000;
 
 /// Configuration of the maintenance.
 pub(crate) struct MaintenanceConfig {
@@ -27,8 +30,8 @@ impl MaintenanceConfig {
 }
 
 impl Work {
-    /// Deletes expired idempotency keys at each [`crate::EngineConfig::maintenance_interval`]. Runs until the future is
-    /// dropped.
+    /// Deletes expired idempotency keys, sessions and login links at each [`crate::EngineConfig::maintenance_interval`]. Runs until
+    /// the future is dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
         self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
@@ -41,6 +44,24 @@ impl Work {
             interval.tick().await;
             if let Err(error) = self.delete_expired_keys().await {
                 tracing::warn!(%error, "expired idempotency keys could not be deleted");
+            }
+            if let Err(error) = self.delete_expired_sessions().await {
+                tracing::warn!(%error, "expired sessions could not be deleted");
+            }
+        }
+    }
+
+    /// Deletes the sessions that ended more than seven days ago, and the expired login links. Returns their number.
+    pub async fn delete_expired_sessions(&self) -> Result<u64, Error> {
+        let now = self.clock.now();
+        let ended_before = now.checked_sub(ENDED_SESSIONS_KEPT_FOR).unwrap_or(Timestamp::MIN);
+        let mut deleted = 0;
+        loop {
+            let sessions = self.store.delete_expired_sessions(ended_before, SESSIONS_PER_STEP).await?;
+            let links = self.store.delete_expired_login_links(now, SESSIONS_PER_STEP).await?;
+            deleted += u64::from(sessions) + u64::from(links);
+            if sessions.max(links) < SESSIONS_PER_STEP {
+                return Ok(deleted);
             }
         }
     }

@@ -26,8 +26,9 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountEdit, AccountEditOutcome, ApiKey, ApiKeyHash, Catalogue, CatalogueGuard, CatalogueUpdate,
     ClaimAt, ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
-    MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, StockEdit, StockUpdate, Store,
-    StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey, layer::StoreLayer,
+    MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, SecretHash, Session, SessionUse,
+    StockEdit, StockUpdate, Store, StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey,
+    layer::StoreLayer,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -409,6 +410,20 @@ impl StoreLayer for FaultyStore {
             return Err(StoreError::Unavailable("injected by the test".to_owned()));
         }
         self.inner.record_key_uses(uses).await
+    }
+
+    async fn session_by_hash(&self, hash: &SecretHash) -> Result<Option<(Session, Account)>, StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
+        }
+        self.inner.session_by_hash(hash).await
+    }
+
+    async fn record_session_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+        if self.hides_accounts.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("injected by the test".to_owned()));
+        }
+        self.inner.record_session_uses(uses).await
     }
 
     async fn revocations(

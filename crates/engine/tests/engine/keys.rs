@@ -7,8 +7,9 @@ use std::{
 
 use dabba_domain::{Role, Timestamp};
 use dabba_engine::{
-    AccountHolder, AccountPatch, ApiKeySecret, Conditional, Conflict, Engine, EngineConfig, Error, FoundKey,
-    KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, Principal, Registration, Scope, ServiceRegistration,
+    AccountHolder, AccountPatch, ApiKeySecret, Conditional, Conflict, CredentialId, Engine, EngineConfig,
+    Error, FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS, Principal, Registration, Scope,
+    ServiceRegistration,
 };
 use dabba_store::{ApiKeyStore as _, PageSize};
 use futures::future::join_all;
@@ -63,7 +64,7 @@ async fn a_key_has_the_role_and_its_scopes() {
     let principal = caller(&world.engine, &secret).await.unwrap();
     assert_eq!(principal.account_id, answer.key.account_id);
     assert_eq!((principal.holder, principal.role), (AccountHolder::Service, Role::Restaurant));
-    assert_eq!(principal.api_key, Some(answer.key.id));
+    assert_eq!(principal.kept, Some(CredentialId::ApiKey(answer.key.id)));
     let contained: Vec<Scope> =
         Scope::ALL.into_iter().filter(|scope| principal.scopes.contains(*scope)).collect();
     assert_eq!(contained, [Scope::WriteCatalogue, Scope::ReadAccounts]);
@@ -337,10 +338,10 @@ async fn a_use_that_cannot_be_written_stays_pending() {
     let (answer, secret) = service(&world, Role::Restaurant, request()).await;
     caller(&world.engine, &secret).await.unwrap();
     world.store.hides_accounts.store(true, Ordering::SeqCst);
-    world.engine.accounts.write_pending_key_uses().await;
+    world.engine.accounts.write_pending_uses().await;
     world.store.hides_accounts.store(false, Ordering::SeqCst);
     assert_eq!(world.store.api_key(answer.key.id).await.unwrap().unwrap().last_used_at, None);
-    world.engine.accounts.write_pending_key_uses().await;
+    world.engine.accounts.write_pending_uses().await;
     let stored = world.store.api_key(answer.key.id).await.unwrap().unwrap();
     assert_eq!(stored.last_used_at, Some(world.engine.now()));
 }

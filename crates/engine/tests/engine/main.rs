@@ -21,6 +21,7 @@ mod payments;
 mod recent;
 mod registering;
 mod scopes;
+mod sessions;
 mod signals;
 mod stock;
 mod storm;

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use dabba_domain::{
-    AccountId, ApiKeyId, Bucket, TaskId, WebhookEndpointId,
+    AccountId, ApiKeyId, Bucket, SessionId, TaskId, WebhookEndpointId,
     menu::Availability,
     text::{Note, Slug},
 };
@@ -28,6 +28,10 @@ fn account() -> AccountId {
 
 fn api_key() -> ApiKeyId {
     ApiKeyId::generate(start_of_time(), Bucket::from_random(0), 98 << 2)
+}
+
+fn session() -> SessionId {
+    SessionId::generate(start_of_time(), Bucket::from_random(0), 97 << 2)
 }
 
 fn page() -> PageSize {
@@ -68,6 +72,14 @@ const ORDERS: &[(Scope, UseCase)] = &[
             let order_id = order(world).await.id;
             let request = CommandRequest { order_id, command: accept(), key: None, expected_versions: None };
             world.engine.orders.act(caller, &request).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let order_id = order(world).await.id;
+            let request = CommandRequest { order_id, command: accept(), key: None, expected_versions: None };
+            world.engine.orders.preview(caller, &request).await.map(drop)
         }
         .boxed()
     }),
@@ -214,6 +226,21 @@ const KEYS: &[(Scope, UseCase)] = &[
     }),
     (Scope::WriteAccounts, |world, caller| {
         world.engine.accounts.revoke_api_key(caller, account(), api_key()).boxed()
+    }),
+];
+
+const SESSIONS: &[(Scope, UseCase)] = &[
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.sessions(caller, account(), None, page()).map_ok(drop).boxed()
+    }),
+    (Scope::ReadAccounts, |world, caller| {
+        world.engine.accounts.session(caller, account(), session()).map_ok(drop).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.revoke_session(caller, account(), session()).boxed()
+    }),
+    (Scope::WriteAccounts, |world, caller| {
+        world.engine.accounts.create_login_link(caller, account()).map_ok(drop).boxed()
     }),
 ];
 
@@ -370,6 +397,7 @@ async fn each_use_case_requires_its_scope() {
         ("catalogue", CATALOGUE),
         ("accounts", ACCOUNTS),
         ("keys", KEYS),
+        ("sessions", SESSIONS),
         ("events", EVENTS),
         ("work", WORK),
         ("webhooks", WEBHOOKS),

@@ -39,9 +39,9 @@ pub struct Session {
     pub principal: Principal,
     /// Time at which the caller's credential was issued.
     pub issued_at: Timestamp,
-    /// Time at which the credential expires; `None` if it does not.
+    /// Time at which the credential expires; `None` if it does not, and for a session, whose expiry the engine knows.
     pub expires_at: Option<Timestamp>,
-    /// Number that is equal for streams of the same token or key.
+    /// Number that is equal for streams of the same token, key or session.
     pub credential: u64,
 }
 
@@ -56,8 +56,11 @@ impl Session {
 /// A stream was refused because of a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// The token or key has too many streams.
-    Credential,
+    /// The token, key or session has too many streams.
+    Credential {
+        /// The maximum.
+        limit: usize,
+    },
     /// The process has too many streams.
     Process,
 }
@@ -79,6 +82,7 @@ pub(super) struct OpenStreams {
     next_id: AtomicU64,
     max_streams: usize,
     max_per_credential: usize,
+    max_per_session: usize,
     metrics: LiveMetrics,
 }
 
@@ -104,6 +108,7 @@ impl OpenStreams {
             next_id: AtomicU64::new(0),
             max_streams: config.max_streams,
             max_per_credential: config.max_streams_per_credential,
+            max_per_session: config.max_streams_per_session,
             metrics: config.metrics.clone(),
         })
     }
@@ -123,9 +128,10 @@ impl OpenStreams {
             return Err(Full::Process);
         }
         let count = by_credential.entry(credential).or_insert(0);
-        if *count >= self.max_per_credential {
+        let limit = if principal.is_session() { self.max_per_session } else { self.max_per_credential };
+        if *count >= limit {
             self.metrics.refused(FOR_CREDENTIAL);
-            return Err(Full::Credential);
+            return Err(Full::Credential { limit });
         }
         *count += 1;
         self.count.fetch_add(1, Ordering::Relaxed);

@@ -223,7 +223,7 @@ async fn the_number_of_streams_is_limited() {
     };
     let first = open(1).await.ok().unwrap();
     let _second = open(1).await.ok().unwrap();
-    assert!(matches!(open(1).await.err(), Some(OpenError::Full(Full::Credential))));
+    assert!(matches!(open(1).await.err(), Some(OpenError::Full(Full::Credential { limit: 2 }))));
     let _third = open(2).await.ok().unwrap();
     assert!(matches!(open(3).await.err(), Some(OpenError::Full(Full::Process))));
     drop(first);

@@ -2,12 +2,12 @@
 
 use dabba_domain::Timestamp;
 use dabba_store::{
-    ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds,
-    least_revision,
+    Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject,
+    encoding::exact_nanoseconds, least_revision,
 };
 use dabba_store_sql::{StoredRow as _, accounts::revocation_of};
 
-use super::keys;
+use super::{keys, sessions};
 use crate::{
     codec::{collect, first},
     failure::Failure,
@@ -41,11 +41,15 @@ pub(super) const FIND_REVOCATION: &str =
     "SELECT revision FROM revocations WHERE subject_kind = $1 AND subject_id = $2";
 
 pub(super) async fn is_void(connection: &Connection, by: Credential) -> Result<bool, Failure> {
-    let Credential { account_id, role, as_of, api_key } = by;
-    if let Some(ApiKeyUse { id, at }) = api_key
-        && !keys::is_usable(connection, account_id, id, at).await?
-    {
-        return Ok(true);
+    let Credential { account_id, role, as_of, kept } = by;
+    if let Some(KeptCredential { id, at }) = kept {
+        let is_usable = match id {
+            CredentialId::ApiKey(id) => keys::is_usable(connection, account_id, id, at).await?,
+            CredentialId::Session(id) => sessions::is_usable(connection, account_id, id).await?,
+        };
+        if !is_usable {
+            return Ok(true);
+        }
     }
     let rows = connection.query(IS_VOID, &[&account_id.uuid(), &role.as_str(), &as_of]).await?;
     Ok(!rows.is_empty())

@@ -119,13 +119,15 @@ const RECORD_LAST_EVENT: &str = concat!(
 );
 
 /// Tables that only the directory uses. A table that references another one comes before it.
-const DIRECTORY: [(&str, &str); 7] = [
+const DIRECTORY: [(&str, &str); 9] = [
     ("webhook_endpoints", purge_outside_directory!("webhook_endpoints", "id")),
     ("webhook_counter", purge_outside_directory!("webhook_counter", "id")),
     ("memberships", purge_outside_directory!("memberships", "restaurant_id, account_id")),
     ("revocations", purge_outside_directory!("revocations", "revision")),
     ("revocation_counter", purge_outside_directory!("revocation_counter", "id")),
     ("api_keys", purge_outside_directory!("api_keys", "id")),
+    ("sessions", purge_outside_directory!("sessions", "id")),
+    ("login_links", purge_outside_directory!("login_links", "hash")),
     ("accounts", purge_outside_directory!("accounts", "id")),
 ];
 

@@ -21,6 +21,8 @@ use crate::{
 const TABLES: &[&str] = &[
     "accounts",
     "api_keys",
+    "sessions",
+    "login_links",
     "revocations",
     "revocation_counter",
     "idempotency_keys",

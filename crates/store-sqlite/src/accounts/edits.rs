@@ -10,7 +10,7 @@ use dabba_store_sql::{
 };
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
-use super::{FIND_ACCOUNT, find_account, keys, revocations};
+use super::{FIND_ACCOUNT, find_account, keys, revocations, sessions};
 use crate::{codec::id_bytes, failure::Failure};
 
 pub(crate) const UPDATE_ACCOUNT: &str = "\
@@ -51,8 +51,9 @@ pub(super) fn edit(
     ])?;
     if edited.revokes {
         account.revocation = revocations::revoke(transaction, Subject::Account(account.id), edit.at)?;
-        if account.holder == AccountHolder::Service {
-            keys::revoke_all(transaction, account.id, edit.at)?;
+        match account.holder {
+            AccountHolder::Person => sessions::revoke_all(transaction, account.id, edit.at)?,
+            AccountHolder::Service => keys::revoke_all(transaction, account.id, edit.at)?,
         }
     }
     if edited.leaves_restaurants {

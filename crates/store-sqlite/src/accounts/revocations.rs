@@ -2,13 +2,13 @@
 
 use dabba_domain::Timestamp;
 use dabba_store::{
-    ApiKeyUse, Credential, Revocation, RevocationRevision, Subject, encoding::exact_nanoseconds,
-    least_revision,
+    Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject,
+    encoding::exact_nanoseconds, least_revision,
 };
 use dabba_store_sql::accounts::revocation_of;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::keys;
+use super::{keys, sessions};
 use crate::{
     codec::{collect, id_bytes},
     failure::Failure,
@@ -40,11 +40,15 @@ pub(crate) const FIND_REVOCATION: &str =
 
 /// Returns whether a caller's credential is void. A missing credential is never void.
 pub(crate) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> Result<bool, Failure> {
-    let Some(Credential { account_id, role, as_of, api_key }) = by else { return Ok(false) };
-    if let Some(ApiKeyUse { id, at }) = api_key
-        && !keys::is_usable(transaction, account_id, id, at)?
-    {
-        return Ok(true);
+    let Some(Credential { account_id, role, as_of, kept }) = by else { return Ok(false) };
+    if let Some(KeptCredential { id, at }) = kept {
+        let is_usable = match id {
+            CredentialId::ApiKey(id) => keys::is_usable(transaction, account_id, id, at)?,
+            CredentialId::Session(id) => sessions::is_usable(transaction, account_id, id)?,
+        };
+        if !is_usable {
+            return Ok(true);
+        }
     }
     let mut statement = transaction.prepare_cached(IS_VOID)?;
     let parameters = params![id_bytes(account_id), role.as_str(), as_of];

@@ -29,7 +29,7 @@ fn demoted(role: Role) -> AccountChange {
 }
 
 fn credential(account: &Account) -> Credential {
-    Credential { account_id: account.id, role: account.role, as_of: account.revocation, api_key: None }
+    Credential { account_id: account.id, role: account.role, as_of: account.revocation, kept: None }
 }
 
 async fn done(store: &Arc<dyn Store>, edit: &AccountEdit) -> Account {

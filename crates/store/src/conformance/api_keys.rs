@@ -7,8 +7,8 @@ use dabba_domain::{ApiKeyId, Bucket, Role, Timestamp, text::Name};
 use super::builders::World;
 use crate::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyUse, Claim, ClaimAt, Credential, Fingerprint,
-    NewApiKey, PageSize, Resource, Store, Subject, UnderKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, Claim, ClaimAt, Credential, CredentialId, Fingerprint,
+    KeptCredential, NewApiKey, PageSize, Resource, Store, Subject, UnderKey,
 };
 
 async fn service(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -236,7 +236,12 @@ pub async fn a_void_key_writes_nothing(store: Arc<dyn Store>) {
     let now = world.now();
     let by = |account: &Account, id, at| {
         let Account { id: account_id, role, revocation: as_of, .. } = *account;
-        Some(Credential { account_id, role, as_of, api_key: Some(ApiKeyUse { id, at }) })
+        Some(Credential {
+            account_id,
+            role,
+            as_of,
+            kept: Some(KeptCredential { id: CredentialId::ApiKey(id), at }),
+        })
     };
     let written = async |by| store.revoke(Subject::Account(other.id), by, now).await.unwrap().is_some();
     assert!(written(by(&account, key.id, now)).await);

@@ -212,7 +212,7 @@ pub async fn a_revoked_caller_writes_no_webhook_endpoint(store: Arc<dyn Store>) 
     let fresh = endpoint(&mut world, WebhookOwner::Platform);
     let stored = created(&store, fresh).await;
     let account = world.account_id();
-    let by = Some(Credential { account_id: account, role: Role::Admin, as_of: 0, api_key: None });
+    let by = Some(Credential { account_id: account, role: Role::Admin, as_of: 0, kept: None });
     store.revoke(crate::Subject::Account(account), None, world.now()).await.unwrap();
     let other = endpoint(&mut world, WebhookOwner::Platform);
     let creation = store.create_webhook_endpoint_under(&other, 10, by, None).await.unwrap();

@@ -1,14 +1,15 @@
-//! Accounts, memberships and API keys: all are on the directory shard.
+//! Accounts, memberships, API keys and sessions: all are on the directory shard.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, Timestamp, order::Version};
+use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, SessionId, Timestamp, order::Version};
 
 use super::router::ShardedStore;
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
     ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord,
-    Credential, IdempotencyKey, MembershipChange, NewApiKey, PageSize, Resource, Revocation,
-    RevocationRevision, StoreError, Subject, UnderKey,
+    Credential, IdempotencyKey, LoginLink, LoginLinkCreation, MembershipChange, NewApiKey, NewLoginLink,
+    NewSession, PageSize, Resource, Revocation, RevocationRevision, SecretHash, Session, SessionCreation,
+    SessionRevocation, SessionStore, SessionUse, StoreError, Subject, UnderKey,
 };
 
 #[async_trait]
@@ -170,5 +171,81 @@ impl ApiKeyStore for ShardedStore {
     async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().record_key_uses(uses)).await
+    }
+}
+
+#[async_trait]
+impl SessionStore for ShardedStore {
+    async fn create_session(&self, new: &NewSession) -> Result<SessionCreation, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().create_session(new)).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().session(id)).await
+    }
+
+    async fn session_by_hash(&self, hash: &SecretHash) -> Result<Option<(Session, Account)>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().session_by_hash(hash)).await
+    }
+
+    async fn sessions(
+        &self,
+        account_id: AccountId,
+        after: Option<SessionId>,
+        limit: PageSize,
+    ) -> Result<Vec<Session>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().sessions(account_id, after, limit)).await
+    }
+
+    async fn revoke_session(
+        &self,
+        account_id: AccountId,
+        id: SessionId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<SessionRevocation, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revoke_session(account_id, id, by, at)).await
+    }
+
+    async fn record_session_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().record_session_uses(uses)).await
+    }
+
+    async fn delete_expired_sessions(
+        &self,
+        expired_before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().delete_expired_sessions(expired_before, limit)).await
+    }
+
+    async fn create_login_link(
+        &self,
+        new: &NewLoginLink,
+        by: Option<Credential>,
+    ) -> Result<LoginLinkCreation, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().create_login_link(new, by)).await
+    }
+
+    async fn login_link(&self, hash: &SecretHash) -> Result<Option<(LoginLink, Account)>, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().login_link(hash)).await
+    }
+
+    async fn delete_expired_login_links(
+        &self,
+        expired_before: Timestamp,
+        limit: u32,
+    ) -> Result<u32, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().delete_expired_login_links(expired_before, limit)).await
     }
 }

@@ -47,6 +47,22 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "sessions",
+        key: &["id"],
+        is_feed: false,
+        columns: &[
+            column("id", Kind::Id),
+            column("account_id", Kind::Id),
+            column("hash", Kind::Bytes),
+            column("as_of", Kind::Number),
+            column("created_at_ns", Kind::Number),
+            column("expires_at_ns", Kind::Number),
+            column("last_used_at_ns", Kind::Number),
+            column("revoked_at_ns", Kind::Number),
+            column("user_agent", Kind::Text),
+        ],
+    },
+    Table {
         name: "restaurants",
         key: &["id"],
         is_feed: false,

@@ -1,6 +1,7 @@
 //! A store that holds nothing and accepts every call.
 
 mod consumers;
+mod sessions;
 
 use std::sync::Arc;
 

@@ -51,6 +51,15 @@ impl Parameters {
         values.filter_map(|value| self.read(name, value, &parse)).collect()
     }
 
+    /// Removes a parameter that is `true` or `false`.
+    pub fn take_bool(&mut self, name: &'static str) -> Option<bool> {
+        self.take(name, |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("must be true or false".to_owned()),
+        })
+    }
+
     /// Removes `limit` and returns the size of the page.
     pub fn take_limit(&mut self) -> PageSize {
         let limit = self.take("limit", |value| {

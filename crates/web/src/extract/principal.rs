@@ -1,4 +1,5 @@
-//! The caller, identified by a bearer token (RFC 6750): a signed token of a person, or an API key of a service account.
+//! The caller, identified by a bearer token (RFC 6750), which is a signed token of a person or an API key of a service account, or
+//! by the cookie of a session.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -7,12 +8,16 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{header, request::Parts},
+    http::{StatusCode, header, request::Parts},
 };
 use dabba_domain::Timestamp;
 use dabba_engine::{ApiKeySecret, Error, FoundKey, KeyUse, Principal};
+use dabba_store::CredentialId;
 
-use crate::{Admission, ClientAddress, Face, address, code, problem::Problem, seen::Seen, token::Verified};
+use super::session::{self, ByCookie};
+use crate::{
+    Admission, ClientAddress, Face, address, code, cookie, problem::Problem, seen::Seen, token::Verified,
+};
 
 /// The caller; a request without a valid token is refused.
 #[derive(Clone, Copy, Debug)]
@@ -22,11 +27,14 @@ impl<F: Face> FromRequestParts<Arc<F>> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        Session::required(parts, &**face).await?.unless_revoked().map(|session| Self(session.principal))
+        let session = Session::required(parts, &**face, false).await?.unless_revoked()?;
+        Ok(Self(session.principal))
     }
 }
 
-/// The caller, if the request has a token. A token that is not valid is refused and never ignored.
+/// The caller, if the request has a credential. A token that is not valid is refused and never ignored. A session that is not valid
+/// is refused, too, except by a safe method: browsers send a cookie that has ended without being asked, and everyone may read what
+/// needs no caller.
 #[derive(Clone, Copy, Debug)]
 pub struct MaybeCaller(pub Option<Principal>);
 
@@ -34,9 +42,23 @@ impl<F: Face> FromRequestParts<Arc<F>> for MaybeCaller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        let session = Session::of(parts, &**face).await?.map(Session::unless_revoked).transpose()?;
-        Ok(Self(session.map(|session| session.principal)))
+        let session = match Session::of(parts, &**face, false).await {
+            Ok(session) => session.map(Session::unless_revoked).transpose(),
+            Err(problem) => Err(problem),
+        };
+        match session {
+            Ok(session) => Ok(Self(session.map(|session| session.principal))),
+            Err(problem) if is_ignored(&problem, parts) => Ok(Self(None)),
+            Err(problem) => Err(problem),
+        }
     }
+}
+
+/// Returns whether a request goes on without its credential: a session that is not valid, and a safe method.
+fn is_ignored(problem: &Problem, parts: &Parts) -> bool {
+    problem.status() == StatusCode::UNAUTHORIZED
+        && parts.method.is_safe()
+        && !parts.headers.contains_key(header::AUTHORIZATION)
 }
 
 /// The caller, whose credential may be revoked. For retries of a request that has revoked the caller's
@@ -53,20 +75,21 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerOrRevoked {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        let Session { principal, is_revoked, .. } = Session::required(parts, &**face).await?;
+        let Session { principal, is_revoked, .. } = Session::required(parts, &**face, false).await?;
         Ok(Self { principal, is_revoked })
     }
 }
 
 /// The caller with what a long response needs to notice the end of the caller's rights; a request without a valid token is
-/// refused.
+/// refused, and so is a request by the cookie of a session that another site may have caused.
 #[derive(Clone, Copy, Debug)]
 pub struct CallerSession {
     /// The caller.
     pub principal: Principal,
-    /// Time from which the server follows the revocations of the credential: its issue, or the read of an API key.
+    /// Time from which the server follows the revocations of the credential: its issue, or the read of an API key or a session.
     pub issued_at: Timestamp,
-    /// Time at which the credential expires; `None` if it does not.
+    /// Time at which the credential expires; `None` if it does not. `None` for a session, which uses extend: the engine knows its expiry
+    /// ([`dabba_engine::Accounts::is_still_admitted`]).
     pub expires_at: Option<Timestamp>,
     /// Number that is equal for requests with the same credential. It is different in each process.
     pub credential: u64,
@@ -79,9 +102,12 @@ impl<F: Face> FromRequestParts<Arc<F>> for CallerSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Problem> {
-        let session = Session::required(parts, &**face).await?.unless_revoked()?;
+        let session = Session::required(parts, &**face, true).await?.unless_revoked()?;
         let Session { principal, issued_at, expires_at, .. } = session;
-        let credential = CREDENTIALS.hash_one(bearer_token(parts, &**face)?);
+        let credential = match principal.kept {
+            Some(id @ CredentialId::Session(_)) => CREDENTIALS.hash_one(id),
+            _ => CREDENTIALS.hash_one(bearer_token(parts, &**face)?),
+        };
         Ok(Self { principal, issued_at, expires_at, credential })
     }
 }
@@ -112,9 +138,21 @@ struct Session {
 }
 
 impl Session {
-    /// Verifies the credential of a request, and counts the request in the caller's budget. `None` if the request has none.
-    async fn of<F: Face>(parts: &Parts, face: &F) -> Result<Option<Self>, Problem> {
-        let Some(token) = bearer_token(parts, face)? else { return Ok(None) };
+    /// Verifies the credential of a request, and counts the request in the caller's budget. `None` if the request has none. A
+    /// request with an `Authorization` header does not use its cookie.
+    async fn of<F: Face>(parts: &Parts, face: &F, is_stream: bool) -> Result<Option<Self>, Problem> {
+        let Some(token) = bearer_token(parts, face)? else {
+            let Some(text) = cookie::session_cookie(parts, face.web().config()) else { return Ok(None) };
+            // Boxed, because most requests have a token, and every request would contain the future.
+            let verified = Box::pin(ByCookie::verify(text, parts, face, is_stream)).await?;
+            let (principal, issued_at) = (verified.session.principal, verified.session.read_at);
+            return Ok(Some(Self {
+                principal,
+                issued_at,
+                expires_at: None,
+                is_revoked: verified.is_revoked,
+            }));
+        };
         if ApiKeySecret::is_claimed_by(token) {
             return Self::of_key(token, parts, face).await.map(Some);
         }
@@ -128,8 +166,8 @@ impl Session {
     }
 
     /// Like [`Self::of`], and refuses a request without a credential.
-    async fn required<F: Face>(parts: &Parts, face: &F) -> Result<Self, Problem> {
-        Self::of(parts, face).await?.ok_or_else(|| no_token(face))
+    async fn required<F: Face>(parts: &Parts, face: &F, is_stream: bool) -> Result<Self, Problem> {
+        Self::of(parts, face, is_stream).await?.ok_or_else(|| no_token(face))
     }
 
     /// Refuses a revoked credential.
@@ -197,11 +235,13 @@ async fn find_key<F: Face>(
 
 /// Returns the problem of a revoked credential.
 fn revoked(principal: &Principal) -> Problem {
-    let text = match principal.api_key {
-        Some(_) => "the API key was revoked; ask an admin for a new one".to_owned(),
-        None => Error::TokenRevoked.to_string(),
-    };
-    Problem::new(code::TOKEN_REVOKED, text)
+    match principal.kept {
+        Some(CredentialId::ApiKey(_)) => {
+            Problem::new(code::TOKEN_REVOKED, "the API key was revoked; ask an admin for a new one")
+        }
+        Some(CredentialId::Session(_)) => session::revoked(),
+        None => Problem::new(code::TOKEN_REVOKED, Error::TokenRevoked.to_string()),
+    }
 }
 
 fn no_token<F: Face>(face: &F) -> Problem {

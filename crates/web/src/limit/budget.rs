@@ -118,11 +118,7 @@ impl Budgets {
     /// Counts a request by this account, or refuses it. A write counts as soon as its caller is known, so refused writes count
     /// too. Reads are not limited. Admins are not limited either, because they import menus and restaurants.
     pub(super) fn check_account(&self, caller: &Principal, parts: &Parts) -> Result<(), Problem> {
-        let Accounts { writes, body_bytes } = match caller.role {
-            Role::Customer => &self.customers,
-            Role::Restaurant | Role::Courier => &self.staff,
-            Role::Admin => return Ok(()),
-        };
+        let Some(Accounts { writes, body_bytes }) = self.of(caller) else { return Ok(()) };
         if parts.method.is_safe() {
             return Ok(());
         }
@@ -134,6 +130,21 @@ impl Budgets {
             spend(writes, 1, &mut report).and_then(|()| spend(body_bytes, body_length(parts), &mut report));
         store(report, parts);
         spent
+    }
+
+    /// Counts a login that creates a session as a write by the account, or refuses it.
+    pub(super) fn check_session(&self, caller: &Principal) -> Result<(), Problem> {
+        let Some(Accounts { writes: Some(writes), .. }) = self.of(caller) else { return Ok(()) };
+        writes.spend(&caller.account_id, 1, &mut Report::default())
+    }
+
+    /// Returns the budgets of a caller's role; `None` for admins.
+    const fn of(&self, caller: &Principal) -> Option<&Accounts> {
+        match caller.role {
+            Role::Customer => Some(&self.customers),
+            Role::Restaurant | Role::Courier => Some(&self.staff),
+            Role::Admin => None,
+        }
     }
 
     /// Counts a request for a quote, or refuses it. Quotes need no account and write nothing, but cost time.

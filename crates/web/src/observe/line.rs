@@ -11,10 +11,11 @@ use axum::{
     http::{HeaderValue, Method, Uri, header},
     response::Response,
 };
-use dabba_domain::{OrderId, RestaurantId};
-use dabba_engine::Principal;
+use dabba_domain::{ApiKeyId, OrderId, RestaurantId, SessionId};
+use dabba_engine::{CredentialId, Principal};
 use percent_encoding::percent_decode;
 use tracing::Span;
+use uuid::Uuid;
 
 use crate::{problem::Problem, quota::Report, seen::Seen};
 
@@ -22,6 +23,9 @@ use crate::{problem::Problem, quota::Report, seen::Seen};
 const MAX_PATH_LENGTH: usize = 256;
 /// Maximum length of a path segment that is logged, in bytes. An id has 36; tokens and keys are longer.
 const MAX_SEGMENT_LENGTH: usize = 40;
+/// Maximum length of a segment of a path without a route, in bytes, unless it is an id. Such a path may be a misspelt path with a
+/// secret, such as a link with a token and one character too many; tokens are longer.
+const MAX_UNKNOWN_SEGMENT_LENGTH: usize = 24;
 /// Replaces a masked part of a path.
 const MASK: &str = "…";
 
@@ -63,7 +67,8 @@ impl Line {
                     path = shown(route, self.uri.path()),
                     client = display(self.client),
                     account_id = self.caller().map(|caller| display(caller.account_id)),
-                    api_key_id = self.caller().and_then(|caller| caller.api_key).map(display),
+                    api_key_id = self.api_key_id().map(display),
+                    session_id = self.session_id().map(display),
                     role = self.caller().map(|caller| caller.role.as_str()),
                     order_id = self.named::<OrderId>(route, "order_id").map(display),
                     restaurant_id = self.named::<RestaurantId>(route, "restaurant_id").map(display),
@@ -85,6 +90,20 @@ impl Line {
 
     fn caller(&self) -> Option<&Principal> {
         self.seen.caller()
+    }
+
+    fn api_key_id(&self) -> Option<ApiKeyId> {
+        match self.caller()?.kept? {
+            CredentialId::ApiKey(id) => Some(id),
+            CredentialId::Session(_) => None,
+        }
+    }
+
+    fn session_id(&self) -> Option<SessionId> {
+        match self.caller()?.kept? {
+            CredentialId::ApiKey(_) => None,
+            CredentialId::Session(id) => Some(id),
+        }
     }
 
     /// Returns the remaining budgets, if the request has spent from any.
@@ -121,8 +140,8 @@ fn may_be_personal(segment: &str) -> bool {
 }
 
 /// Returns the path for the log. Fixed segments of the route are not masked. Other segments can contain anything, so this
-/// function masks long segments, segments that may be an e-mail address or have a parameter, and the value of a route parameter
-/// named `token`.
+/// function masks long segments, segments that may be an e-mail address or have a parameter, the value of a route parameter
+/// named `token`, and without a route everything that may be a token.
 fn shown(route: Option<&str>, path: &str) -> String {
     let mut template = route.unwrap_or_default().split('/');
     let mut shown = String::with_capacity(path.len());
@@ -132,7 +151,10 @@ fn shown(route: Option<&str>, path: &str) -> String {
         }
         let place = template.next().unwrap_or_default();
         let is_masked = place.contains("token") && place.starts_with('{')
-            || place != segment && (segment.len() > MAX_SEGMENT_LENGTH || may_be_personal(segment));
+            || place != segment && (segment.len() > MAX_SEGMENT_LENGTH || may_be_personal(segment))
+            || route.is_none()
+                && segment.len() > MAX_UNKNOWN_SEGMENT_LENGTH
+                && Uuid::try_parse(segment).is_err();
         shown.push_str(if is_masked { MASK } else { segment });
         if shown.len() > MAX_PATH_LENGTH {
             let end = shown.floor_char_boundary(MAX_PATH_LENGTH);
@@ -157,6 +179,12 @@ mod tests {
         assert_eq!(shown(None, "/wp-admin/setup.php"), "/wp-admin/setup.php");
         assert_eq!(shown(Some("/v1/tracking/{token}"), "/v1/tracking/abc"), "/v1/tracking/…");
         assert_eq!(shown(None, &format!("/v1/{}/x", "s".repeat(41))), "/v1/…/x");
+        // A token in a path that is not quite a route.
+        let token = "3f0".to_owned() + &"a7Q".repeat(10) + "xy";
+        for path in ["/t/TOKEN/", "//t/TOKEN", "/T/TOKEN", "/v1/tracking/TOKEN/cancle"] {
+            assert_eq!(shown(None, &path.replace("TOKEN", &token)), path.replace("TOKEN", MASK));
+        }
+        assert_eq!(shown(None, &format!("/v1/order/{id}")), format!("/v1/order/{id}"));
         for address in [
             "asha@example.org",
             "asha%40example.org",

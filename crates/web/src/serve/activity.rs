@@ -39,7 +39,18 @@ pub(super) struct Activity {
     receiving_since: AtomicU64,
     /// Time at which the client stopped reading, in milliseconds since `born`; [`NEVER`] while the client reads.
     stalled_since: AtomicU64,
-    /// Bytes in memory for the body of the request in flight.
+    /// Number of bodies that are arriving.
+    receiving: AtomicU32,
+    /// Time since which the client of a multiplexed connection has read nothing of one of its responses, in milliseconds since
+    /// `born`; [`NEVER`] if it reads them all.
+    unread_since: AtomicU64,
+    /// Number of requests whose response was abandoned, on a multiplexed connection.
+    abandoned: AtomicU64,
+    /// Whether the handshake of TLS is in progress.
+    is_handshaking: AtomicBool,
+    /// Whether the connection carries several requests at once (HTTP/2).
+    is_multiplexed: AtomicBool,
+    /// Bytes in memory for the bodies of the requests in flight.
     pub(super) received: AtomicUsize,
     /// Bytes of responses that the socket has not accepted.
     pub(super) unsent: AtomicUsize,
@@ -83,6 +94,11 @@ impl Activity {
             waiting_since: AtomicU64::new(0),
             receiving_since: AtomicU64::new(NEVER),
             stalled_since: AtomicU64::new(NEVER),
+            receiving: AtomicU32::new(0),
+            unread_since: AtomicU64::new(NEVER),
+            abandoned: AtomicU64::new(0),
+            is_handshaking: AtomicBool::new(false),
+            is_multiplexed: AtomicBool::new(false),
             received: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
@@ -93,13 +109,41 @@ impl Activity {
         }
     }
 
-    fn now(&self) -> u64 {
+    /// Returns the milliseconds since the connection began.
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_millis()).unwrap_or(NEVER - 1)
     }
 
-    /// Records that bytes have arrived.
+    /// Records that the handshake of TLS begins. Until it ends, it has a timeout of its own.
+    pub(super) fn begin_handshake(&self) {
+        self.is_handshaking.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the handshake of TLS is complete. The time for the first head begins.
+    pub(super) fn end_handshake(&self) {
+        self.is_handshaking.store(false, Ordering::Relaxed);
+        self.has_head_begun.store(false, Ordering::Relaxed);
+        self.waiting_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Records that the connection carries several requests at once.
+    pub(super) fn multiplex(&self) {
+        self.is_multiplexed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the connection carries several requests at once.
+    pub(super) fn is_multiplexed(&self) -> bool {
+        self.is_multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// Records that bytes have arrived. On a multiplexed connection, they need not belong to a request: so the wait for a later
+    /// request has the timeout of idle connections, however many bytes arrive, and the first request that of a head.
     pub(super) fn read(&self) {
-        if self.in_flight.load(Ordering::Relaxed) == 0 && !self.has_head_begun.swap(true, Ordering::Relaxed) {
+        if self.in_flight.load(Ordering::Relaxed) == 0
+            && !self.is_multiplexed()
+            && !self.is_handshaking.load(Ordering::Relaxed)
+            && !self.has_head_begun.swap(true, Ordering::Relaxed)
+        {
             self.waiting_since.store(self.now(), Ordering::Relaxed);
         }
     }
@@ -130,12 +174,35 @@ impl Activity {
 
     /// Records that the body of a request begins to arrive.
     pub(super) fn begin_body(&self) {
-        self.receiving_since.store(self.now(), Ordering::Relaxed);
+        if self.receiving.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.receiving_since.store(self.now(), Ordering::Relaxed);
+        }
     }
 
-    /// Records that the body of a request is complete or no longer needed.
+    /// Records that the body of a request is complete or no longer needed. Called once for each body that began.
     pub(super) fn end_body(&self) {
-        self.receiving_since.store(NEVER, Ordering::Relaxed);
+        if self.receiving.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.receiving_since.store(NEVER, Ordering::Relaxed);
+        }
+    }
+
+    /// Records that a response is abandoned before its end. Returns whether the client abandons too many: more than `allowed`,
+    /// and more than it lets complete.
+    pub(super) fn abandon(&self, allowed: u64) -> bool {
+        let abandoned = self.abandoned.fetch_add(1, Ordering::Relaxed) + 1;
+        let ended = self.completed.load(Ordering::Relaxed);
+        abandoned > allowed.saturating_add(ended.saturating_sub(abandoned))
+    }
+
+    /// Sets the time since which the client has read nothing of one of its responses; `None` if it reads them all. Returns
+    /// whether the client did read them all before.
+    pub(super) fn set_unread_since(&self, since: Option<u64>) -> bool {
+        self.unread_since.swap(since.unwrap_or(NEVER), Ordering::Relaxed) == NEVER
+    }
+
+    /// Returns the time since which the client has read nothing, or nothing of one of its responses; [`NEVER`] while it reads.
+    fn stalled_since(&self) -> u64 {
+        self.stalled_since.load(Ordering::Relaxed).min(self.unread_since.load(Ordering::Relaxed))
     }
 
     /// Returns the cost of the arriving body: its bytes so far, multiplied by the milliseconds since it began. `None` if no body
@@ -160,12 +227,14 @@ impl Activity {
     /// Returns the time at which the connection is closed if nothing changes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let at = |since: u64, limit: Duration| self.born + Duration::from_millis(since) + limit;
-        let stalled_since = self.stalled_since.load(Ordering::Relaxed);
+        let stalled_since = self.stalled_since();
         let stall =
             if self.is_stopping() { self.timeouts.stall.min(STALL_AT_STOP) } else { self.timeouts.stall };
         let stalled = (stalled_since != NEVER).then(|| at(stalled_since, stall));
         let is_new = self.completed.load(Ordering::Relaxed) == 0;
-        let limit = if is_new || self.has_head_begun.load(Ordering::Relaxed) {
+        let limit = if self.is_handshaking.load(Ordering::Relaxed) {
+            self.timeouts.handshake
+        } else if is_new || self.has_head_begun.load(Ordering::Relaxed) {
             self.timeouts.head
         } else {
             self.timeouts.idle
@@ -178,7 +247,7 @@ impl Activity {
     /// Returns the priority for keeping the connection, and the time since which it has been in this state.
     pub(super) fn keep_priority(&self) -> (KeepPriority, Instant) {
         let since = |milliseconds: u64| self.born + Duration::from_millis(milliseconds);
-        let stalled_since = self.stalled_since.load(Ordering::Relaxed);
+        let stalled_since = self.stalled_since();
         let waiting_since = since(self.waiting_since.load(Ordering::Relaxed));
         let is_new = self.completed.load(Ordering::Relaxed) == 0;
         if stalled_since != NEVER {
@@ -196,7 +265,7 @@ impl Activity {
     pub(super) fn is_at_rest(&self) -> bool {
         self.in_flight.load(Ordering::Relaxed) == 0
             && self.unsent.load(Ordering::Relaxed) == 0
-            && self.stalled_since.load(Ordering::Relaxed) == NEVER
+            && self.stalled_since() == NEVER
     }
 
     /// Ends the connection at once.

@@ -2,7 +2,10 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -45,8 +48,20 @@ pub(crate) struct BodyMemoryFull;
 struct Received {
     inner: Incoming,
     slot: Arc<ConnectionSlot>,
+    /// Bytes in memory for this body, if the connection carries several.
+    own: Option<Arc<AtomicUsize>>,
     /// Whether a frame has arrived.
     has_begun: bool,
+    /// Whether the whole body has arrived.
+    has_ended: bool,
+}
+
+impl Received {
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.slot.activity.end_body();
+        }
+    }
 }
 
 /// Returns the same bytes, copied if they are few, so that they do not keep a larger buffer in memory.
@@ -54,13 +69,14 @@ fn compact(bytes: Bytes) -> Bytes {
     if bytes.len() < MAX_COPIED { Bytes::copy_from_slice(&bytes) } else { bytes }
 }
 
-/// Returns the body of a request on this connection.
-pub(super) fn received(inner: Incoming, slot: &Arc<ConnectionSlot>) -> Body {
+/// Returns the body of a request on this connection. On a connection that carries several bodies, `own` counts the bytes of
+/// this one.
+pub(super) fn received(inner: Incoming, slot: &Arc<ConnectionSlot>, own: Option<Arc<AtomicUsize>>) -> Body {
     if inner.is_end_stream() {
         return Body::empty();
     }
     slot.activity.begin_body();
-    Body::new(Received { inner, slot: Arc::clone(slot), has_begun: false })
+    Body::new(Received { inner, slot: Arc::clone(slot), own, has_begun: false, has_ended: false })
 }
 
 impl HttpBody for Received {
@@ -76,11 +92,14 @@ impl HttpBody for Received {
             Some(Ok(frame)) => {
                 let first = if std::mem::replace(&mut self.has_begun, true) { 0 } else { BODY_COST };
                 let cost = first + FRAME_COST + frame.data_ref().map_or(0, Bytes::len);
+                if let Some(own) = &self.own {
+                    own.fetch_add(cost, Ordering::Relaxed);
+                }
                 if !self.slot.hold_received(cost) {
                     return Poll::Ready(Some(Err(BodyMemoryFull.into())));
                 }
             }
-            _ => self.slot.activity.end_body(),
+            _ => self.end(),
         }
         Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(compact)).map_err(Into::into)))
     }
@@ -96,7 +115,7 @@ impl HttpBody for Received {
 
 impl Drop for Received {
     fn drop(&mut self) {
-        self.slot.activity.end_body();
+        self.end();
     }
 }
 

@@ -1,32 +1,49 @@
-//! The life of one connection.
+//! The life of one connection: the handshake of TLS if there is one, and the protocol.
 
-use std::{future::poll_fn, net::SocketAddr, pin::pin, sync::Arc, task::Poll};
+use std::{
+    convert::Infallible,
+    error::Error,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use axum::{
     Router,
+    body::{Body, HttpBody},
     extract::{ConnectInfo, Request},
     http::StatusCode,
+    response::{IntoResponse as _, Response},
 };
 use futures::TryFutureExt as _;
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::{Read, Write},
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
+    server::conn::auto::{self, HttpServerConnExec},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    task::coop::has_budget_remaining,
-    time::{Instant, sleep_until},
-};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{Accept, server::TlsStream};
 use tower::Service as _;
 
 use super::{
     MAX_HEAD_BYTES, MAX_HEADERS,
     body::{InFlight, Sent, received},
+    drive::{Serving, drive},
+    multiplexed,
     registry::ConnectionSlot,
     stopping::Stopping,
     stream::Watched,
+    tls::{Tls, is_http2},
+    transport::Transport,
 };
+
+/// Error of a connection.
+type ConnectionError = Box<dyn Error + Send + Sync>;
 
 /// Serves a connection until the client closes it, it exceeds a limit, or the server stops.
 pub(super) async fn run(
@@ -36,18 +53,107 @@ pub(super) async fn run(
     app: Router,
 ) {
     let slot = Arc::new(slot);
-    let for_requests = Arc::clone(&slot);
+    let stream = Watched::new(stream, Arc::clone(&slot));
+    serve_http1(stream, address, &slot, app, Transport::Plain).await;
+}
+
+/// Serves a connection with TLS: the handshake, and then the protocol that the client has chosen.
+///
+/// The socket below TLS reports what is read and what cannot be written, so that the deadlines mean the same as without TLS.
+pub(super) async fn run_tls(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    slot: ConnectionSlot,
+    app: Router,
+    tls: Tls,
+) {
+    let slot = Arc::new(slot);
+    slot.activity.begin_handshake();
+    let handshake = Handshake(tls.accept(Watched::new(stream, Arc::clone(&slot))));
+    match drive(handshake, &slot, address).await {
+        Some(Ok(stream)) => {
+            slot.activity.end_handshake();
+            if is_http2(&stream) {
+                serve_http2(stream, address, &slot, app).await;
+            } else {
+                serve_http1(stream, address, &slot, app, Transport::Tls).await;
+            }
+        }
+        Some(Err(error)) => {
+            slot.fail_handshake();
+            tracing::debug!(client = %address.ip(), %error, "a TLS handshake failed");
+        }
+        None if slot.activity.is_closed() || slot.activity.is_stopping() => {}
+        None => slot.fail_handshake(),
+    }
+}
+
+/// The handshake of TLS.
+struct Handshake<S>(Accept<S>);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Serving for Handshake<S> {
+    type Output = std::io::Result<TlsStream<S>>;
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(context)
+    }
+
+    // The connection is at rest, so it is dropped.
+    fn shut_down(&mut self) {}
+}
+
+impl<I, S, B, E> Serving for Pin<&mut auto::Connection<'_, I, S, E>>
+where
+    I: Read + Write + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Future: 'static,
+    S::Error: Into<ConnectionError>,
+    B: HttpBody + 'static,
+    B::Error: Into<ConnectionError>,
+    E: HttpServerConnExec<S::Future, B>,
+{
+    type Output = Result<(), ConnectionError>;
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.as_mut().poll(context)
+    }
+
+    fn shut_down(&mut self) {
+        self.as_mut().graceful_shutdown();
+    }
+}
+
+/// Adds what a request's handlers know about its connection.
+fn describe<B>(
+    request: &mut Request<B>,
+    address: SocketAddr,
+    slot: &Arc<ConnectionSlot>,
+    transport: Transport,
+) {
+    request.extensions_mut().insert(ConnectInfo(address));
+    request.extensions_mut().insert(Stopping::of(slot));
+    if transport.is_encrypted() {
+        request.extensions_mut().insert(transport);
+    }
+}
+
+async fn serve_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    slot: &Arc<ConnectionSlot>,
+    app: Router,
+    transport: Transport,
+) {
+    let for_requests = Arc::clone(slot);
     let service = service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::begin(&for_requests);
-        let mut request = request.map(|body| received(body, &for_requests));
-        request.extensions_mut().insert(ConnectInfo(address));
-        request.extensions_mut().insert(Stopping::of(&for_requests));
+        let mut request = request.map(|body| received(body, &for_requests, None));
+        describe(&mut request, address, &for_requests, transport);
         // An async block would keep its own copy of the future, so this is none.
         app.clone().call(request).map_ok(|response| response.map(|body| Sent::new(body, in_flight)))
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    // This module implements the timeouts of the head and of idle connections itself, because the builder has one timeout for
-    // both.
+    // `drive` implements the timeouts of the head and of idle connections, because the builder has one timeout for both.
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -56,61 +162,50 @@ pub(super) async fn run(
         .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
-    let stream = TokioIo::new(Watched::new(stream, Arc::clone(&slot)));
-    let mut serving = pin!(builder.serve_connection(stream, service));
-    let activity = &slot.activity;
-    let mut timer = pin!(sleep_until(activity.deadline().unwrap_or_else(Instant::now)));
-    let mut is_timer_polled = false;
-    let mut is_shutdown_begun = false;
-    poll_fn(|context| {
-        activity.register(context.waker());
-        activity.begin_turn();
-        if activity.is_closed() {
-            return Poll::Ready(());
+    let serving = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    if let Some(Err(error)) = drive(serving, slot, address).await {
+        log(address, &*error);
+    }
+}
+
+async fn serve_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    slot: &Arc<ConnectionSlot>,
+    app: Router,
+) {
+    slot.activity.multiplex();
+    let responses = Arc::new(multiplexed::Responses::default());
+    let (for_requests, for_responses) = (Arc::clone(slot), Arc::clone(&responses));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let in_flight = multiplexed::InFlight::begin(&for_requests);
+        let mut request = request.map(|body| received(body, &for_requests, Some(in_flight.received())));
+        describe(&mut request, address, &for_requests, Transport::Tls);
+        multiplexed::move_host(&mut request);
+        let (mut app, responses) = (app.clone(), Arc::clone(&for_responses));
+        async move {
+            let response = if request.headers().len() > MAX_HEADERS {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response()
+            } else {
+                app.call(request).await?
+            };
+            let sent = |body: Body| multiplexed::Sent::new(body, in_flight, &responses);
+            Ok::<_, Infallible>(response.map(sent))
         }
-        if activity.is_stopping() && !is_shutdown_begun {
-            is_shutdown_begun = true;
-            serving.as_mut().graceful_shutdown();
-        }
-        if let Poll::Ready(served) = serving.as_mut().poll(context) {
-            if let Err(error) = served {
-                log(address, &*error);
-            }
-            return Poll::Ready(());
-        }
-        if is_shutdown_begun && activity.is_at_rest() {
-            return Poll::Ready(());
-        }
-        // If a deadline moves to a later time, the task notices that when the timer fires. So most requests neither set nor poll
-        // the timer; the timer keeps this task's waker.
-        while let Some(deadline) = activity.deadline() {
-            if deadline < timer.deadline() {
-                timer.as_mut().reset(deadline);
-                is_timer_polled = false;
-            }
-            if is_timer_polled && !timer.is_elapsed() {
-                break;
-            }
-            // Without coop budget, the timer yields and does not keep the waker.
-            is_timer_polled = has_budget_remaining();
-            if timer.as_mut().poll(context).is_pending() {
-                break;
-            }
-            if deadline <= Instant::now() {
-                tracing::debug!(%address, "a connection is closed: its client is too slow or makes no requests");
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(deadline);
-            is_timer_polled = false;
-        }
-        Poll::Pending
-    })
-    .await;
+    });
+    let builder = multiplexed::builder();
+    let connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let serving = multiplexed::Checked { connection, responses: &responses, slot };
+    if let Some(Err(error)) = drive(serving, slot, address).await {
+        log(address, &*error);
+    }
+    // Responses that end with the connection are not abandoned by the client.
+    slot.activity.close();
 }
 
 /// Logs why a connection ended early. If the parser refused a head that is not a request, it has sent an empty body, and no
 /// handler has seen the request. So the line has neither a request id nor a problem code.
-fn log(address: SocketAddr, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+fn log(address: SocketAddr, error: &(dyn Error + Send + Sync + 'static)) {
     let status = error.downcast_ref().and_then(status_of_refusal);
     let (client, error) = (address.ip(), dabba_store::chain(error));
     if let Some(status) = status {
@@ -133,7 +228,10 @@ fn status_of_refusal(error: &hyper::Error) -> Option<StatusCode> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        future::poll_fn,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use axum::routing::get;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -18,11 +18,13 @@ pub(super) const FOR_ALL: &str = "too_many";
 pub(super) const FOR_ROOM: &str = "made_room";
 pub(super) const FOR_UNSENT: &str = "unsent_bytes";
 pub(super) const FOR_RECEIVED: &str = "received_bytes";
+pub(super) const FOR_ABANDONED: &str = "abandoned_responses";
 
 /// Measurements of a server's connections.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionMetrics {
     pub(super) open: Gauge,
+    pub(super) failed_handshakes: Counter,
     closed: Family<ReasonLabel, Counter>,
 }
 
@@ -36,7 +38,12 @@ impl ConnectionMetrics {
             "Connections that were refused or closed to protect the others, by reason",
             metrics.closed.clone(),
         );
-        for reason in [FOR_ADDRESS, FOR_ALL, FOR_ROOM, FOR_UNSENT, FOR_RECEIVED] {
+        registry.register(
+            "dabba_tls_handshakes_failed",
+            "Connections whose TLS handshake failed or took too long",
+            metrics.failed_handshakes.clone(),
+        );
+        for reason in [FOR_ADDRESS, FOR_ALL, FOR_ROOM, FOR_UNSENT, FOR_RECEIVED, FOR_ABANDONED] {
             metrics.closed.get_or_create_owned(&ReasonLabel { reason });
         }
         metrics

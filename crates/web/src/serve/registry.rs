@@ -15,12 +15,16 @@ use tokio::sync::{Notify, watch};
 use super::{
     ServeOptions,
     activity::{Activity, KeepPriority},
-    metrics::{ConnectionMetrics, FOR_ADDRESS, FOR_ALL, FOR_RECEIVED, FOR_ROOM, FOR_UNSENT},
+    metrics::{ConnectionMetrics, FOR_ABANDONED, FOR_ADDRESS, FOR_ALL, FOR_RECEIVED, FOR_ROOM, FOR_UNSENT},
 };
 use crate::ClientAddress;
 
 /// Maximum number of connections that are compared to choose the one to close.
 const COMPARED: usize = 64;
+
+/// Number of responses that the client of an HTTP/2 connection may abandon beyond those that it lets complete. A browser
+/// abandons a page's requests when the person leaves the page; an attacker (CVE-2023-44487) abandons nearly all.
+const MAX_ABANDONED: u64 = 128;
 
 /// Reason why a connection gets no slot.
 pub(super) struct Refused {
@@ -164,6 +168,19 @@ impl Registry {
         true
     }
 
+    /// Stops counting these bytes, which are a part of those of a connection. If the connection was closed for others, they do
+    /// not count already.
+    fn release_part(of_connection: &AtomicUsize, total: &AtomicUsize, bytes: usize) {
+        let mut released = 0;
+        let _ = of_connection.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            released = held.min(bytes);
+            Some(held - released)
+        });
+        if released > 0 {
+            total.fetch_sub(released, Ordering::Relaxed);
+        }
+    }
+
     fn release_received(&self, activity: &Activity) {
         let bytes = activity.received.swap(0, Ordering::Relaxed);
         if bytes > 0 {
@@ -247,9 +264,40 @@ impl ConnectionSlot {
         self.registry.stopping.subscribe()
     }
 
-    /// Stops counting the bytes of the request's body.
+    /// Stops counting the bytes of the connection's bodies.
     pub(super) fn release_received(&self) {
         self.registry.release_received(&self.activity);
+    }
+
+    /// Stops counting the bytes of one of the connection's bodies.
+    pub(super) fn release_received_part(&self, bytes: usize) {
+        Registry::release_part(&self.activity.received, &self.registry.received, bytes);
+    }
+
+    /// Stops counting bytes of one of the connection's responses.
+    pub(super) fn release_unsent_part(&self, bytes: usize) {
+        Registry::release_part(&self.activity.unsent, &self.registry.unsent, bytes);
+    }
+
+    /// Records that the client has abandoned a response. Closes the connection if it abandons too many.
+    pub(super) fn abandon(&self) {
+        if self.activity.abandon(MAX_ABANDONED) && !self.activity.is_closed() {
+            self.activity.close();
+            self.registry.metrics.count(FOR_ABANDONED);
+        }
+    }
+
+    /// Records that a handshake has failed.
+    pub(super) fn fail_handshake(&self) {
+        self.registry.metrics.failed_handshakes.inc();
+    }
+
+    /// Records the time since which the client has read nothing of one of its responses. Checks the limit again if the
+    /// connection counts as stalled only from now on.
+    pub(super) fn set_unread_since(&self, since: Option<u64>) {
+        if self.activity.set_unread_since(since) && since.is_some() {
+            self.check_unsent();
+        }
     }
 
     /// Counts bytes of a response that the socket has not accepted yet. Above the limit, closes the connections whose clients
@@ -274,16 +322,19 @@ impl ConnectionSlot {
         }
     }
 
-    /// Records that the socket has accepted everything.
+    /// Records that the socket has accepted everything. On a multiplexed connection, responses may still wait for their
+    /// client, so each of them counts its own bytes.
     pub(super) fn sent(&self) {
-        self.registry.release_unsent(&self.activity);
+        if !self.activity.is_multiplexed() {
+            self.registry.release_unsent(&self.activity);
+        }
     }
 }
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.release_received();
-        self.sent();
+        self.registry.release_unsent(&self.activity);
         let mut open = self.registry.open();
         open.remove(&self.activity);
         open.running -= 1;
@@ -299,184 +350,4 @@ impl Drop for ConnectionSlot {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::serve::{MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES};
-
-    fn registry(change: impl FnOnce(&mut ServeOptions)) -> Arc<Registry> {
-        let mut options = ServeOptions::default();
-        change(&mut options);
-        Arc::new(Registry::new(options, ConnectionMetrics::default()))
-    }
-
-    fn address(last: u8) -> IpAddr {
-        IpAddr::from([10, 0, 0, last])
-    }
-
-    impl Registry {
-        fn slot(self: &Arc<Self>, last: u8) -> Option<ConnectionSlot> {
-            self.enter(address(last)).ok()
-        }
-    }
-    /// Proves that the connection with the lowest priority is closed, in the order of [`KeepPriority`].
-    #[test]
-    fn the_connection_with_the_lowest_priority_is_closed() {
-        type Step = fn(&Activity);
-        let steps: [(Step, KeepPriority); 6] = [
-            (|_| (), KeepPriority::Unproven),
-            (
-                |connection| {
-                    connection.begin_request();
-                    connection.stall();
-                },
-                KeepPriority::Stalled,
-            ),
-            (
-                |connection| {
-                    connection.begin_request();
-                    connection.begin_body();
-                },
-                KeepPriority::ReceivingFirst,
-            ),
-            (
-                |connection| {
-                    connection.begin_request();
-                    connection.end_request();
-                },
-                KeepPriority::Idle,
-            ),
-            (
-                |connection| {
-                    connection.begin_request();
-                    connection.end_request();
-                    connection.begin_request();
-                    connection.begin_body();
-                },
-                KeepPriority::Receiving,
-            ),
-            (Activity::begin_request, KeepPriority::Busy),
-        ];
-        let registry = registry(|options| options.max_connections = steps.len());
-        let slots: Vec<ConnectionSlot> = steps.iter().rev().map(|_| registry.slot(1).unwrap()).collect();
-        for (slot, (step, keep_priority)) in slots.iter().rev().zip(&steps) {
-            step(&slot.activity);
-            assert_eq!(slot.activity.keep_priority().0, *keep_priority);
-        }
-        let mut busy = Vec::new();
-        for expected in (0..steps.len() - 1).rev() {
-            let slot = registry.slot(2).unwrap();
-            slot.activity.begin_request();
-            busy.push(slot);
-            let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
-            let due: Vec<bool> = (0..steps.len()).map(|index| index > expected).collect();
-            assert_eq!(closed, due);
-        }
-        assert!(registry.slot(3).is_none(), "busy connections must not be closed for a new one");
-    }
-
-    /// Proves that a client with a few connections keeps them while another one opens many: if priorities are equal, the address
-    /// with the most connections loses its oldest one.
-    #[test]
-    fn the_address_with_the_most_connections_loses_one() {
-        let registry = registry(|options| options.max_connections = COMPARED);
-        let mut honest = vec![registry.slot(1).unwrap()];
-        let mut flood: Vec<ConnectionSlot> = (1..COMPARED).map(|_| registry.slot(2).unwrap()).collect();
-        flood.extend((0..10 * COMPARED).map(|_| registry.slot(2).unwrap()));
-        honest.push(registry.slot(1).unwrap());
-        assert!(honest.iter().all(|slot| !slot.activity.is_closed()));
-        let closed = flood.iter().take_while(|slot| slot.activity.is_closed()).count();
-        assert_eq!(closed, 10 * COMPARED + 1, "the oldest connections must be closed");
-    }
-
-    /// Proves that a busy connection is never closed for another one, and that its slot is free again when it ends.
-    #[test]
-    fn a_busy_connection_is_not_closed() {
-        let registry = registry(|options| options.max_connections = 2);
-        let slots = [1, 2].map(|last| registry.slot(last).unwrap());
-        for slot in &slots {
-            slot.activity.begin_request();
-        }
-        assert_eq!(registry.enter(address(3)).err().map(|refused| refused.reason), Some(FOR_ALL));
-        registry.make_room();
-        assert!(slots.iter().all(|slot| !slot.activity.is_closed()));
-        drop(slots);
-        assert!(registry.slot(3).is_some());
-    }
-
-    /// Proves that connections count for their address until they end, including those that were closed for others.
-    #[test]
-    fn an_address_is_counted_until_its_connections_end() {
-        let registry = registry(|options| {
-            options.max_connections = 1;
-            options.max_connections_per_address = 2;
-        });
-        let first = registry.slot(1).unwrap();
-        let second = registry.slot(1).unwrap();
-        assert!(first.activity.is_closed());
-        assert_eq!(registry.enter(address(1)).err().map(|refused| refused.reason), Some(FOR_ADDRESS));
-        drop(first);
-        let third = registry.slot(1).unwrap();
-        drop((second, third));
-        assert!(registry.open().by_address.is_empty());
-        assert_eq!(registry.open().running, 0);
-    }
-
-    /// Proves that the bodies of all connections together have a limit, and that a body counts until its request is answered.
-    #[test]
-    fn the_total_size_of_bodies_is_limited() {
-        let registry = registry(|_| ());
-        let (first, second) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
-        assert!(first.hold_received(MAX_RECEIVED_BYTES));
-        assert!(!second.hold_received(1), "a complete body must not be dropped for another one");
-        second.release_received();
-        first.release_received();
-        assert!(second.hold_received(MAX_RECEIVED_BYTES));
-        drop(second);
-        assert!(first.hold_received(1), "the bytes of a connection that has ended must not count");
-    }
-
-    /// Proves that the connection with the most expensive body, by bytes and time, is closed for others, and that no more
-    /// connections than necessary are closed.
-    #[tokio::test(start_paused = true)]
-    async fn the_connection_with_the_most_expensive_body_is_closed() {
-        let registry = registry(|_| ());
-        let slots: Vec<ConnectionSlot> = (1..=4).map(|last| registry.slot(last).unwrap()).collect();
-        let [slow, small, quick, new] = slots.as_slice() else { panic!("there must be four slots") };
-        for slot in [slow, small] {
-            slot.activity.begin_body();
-        }
-        assert!(slow.hold_received(MAX_RECEIVED_BYTES / 2 - 1));
-        assert!(small.hold_received(1));
-        tokio::time::advance(std::time::Duration::from_secs(5)).await;
-        quick.activity.begin_body();
-        assert!(quick.hold_received(MAX_RECEIVED_BYTES / 2));
-        new.activity.begin_body();
-        assert!(new.hold_received(1_000));
-        let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
-        assert_eq!(closed, [true, false, false, false]);
-        assert!(
-            !quick.hold_received(MAX_RECEIVED_BYTES),
-            "the most_expensive expensive body must be refused itself"
-        );
-    }
-
-    /// Proves that too many unsent bytes close the connection of a client that reads nothing, and no other one.
-    #[test]
-    fn the_connection_of_a_client_that_reads_nothing_is_closed_for_others() {
-        let registry = registry(|_| ());
-        let (stalled, reading) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
-        reading.hold_unsent(1);
-        stalled.hold_unsent(MAX_UNSENT_BYTES);
-        assert!(!stalled.activity.is_closed(), "the client may still read the bytes");
-        stalled.stall();
-        assert!(stalled.activity.is_closed());
-        assert!(!reading.activity.is_closed());
-        reading.hold_unsent(MAX_UNSENT_BYTES - 1);
-        let other = registry.slot(3).unwrap();
-        other.stall();
-        assert!(!other.activity.is_closed(), "the total is within the limit");
-        reading.hold_unsent(1);
-        assert!(other.activity.is_closed());
-        assert!(!reading.activity.is_closed(), "the client reads its response");
-    }
-}
+mod tests;

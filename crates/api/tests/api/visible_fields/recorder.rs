@@ -4,6 +4,9 @@ use dabba_testkit::{HttpResponse, TestAccount, TestServer};
 use reqwest::Method;
 use serde_json::Value;
 
+/// Query of the preview of a command.
+pub(super) const PREVIEW: &str = "?preview=true";
+
 /// Prefix of every idempotency key that the recorder sends.
 pub(super) const KEY_PREFIX: &str = "visible-fields-key-";
 
@@ -67,7 +70,7 @@ impl Caller {
 /// A recorded response.
 pub(super) struct Response {
     pub(super) caller: Caller,
-    /// Method and path template, as in the API description.
+    /// Method and path template, as in the API description; for a preview with its query.
     pub(super) operation: &'static str,
     pub(super) answer: HttpResponse,
 }
@@ -94,6 +97,18 @@ impl Recorder {
         self.send_if("*", server, caller, request, values, body).await
     }
 
+    /// Reads the session of a cookie and records the response.
+    pub(super) async fn read_session(
+        &mut self,
+        server: &TestServer,
+        caller: Caller,
+        cookie: &str,
+    ) -> HttpResponse {
+        let answer = server.request(Method::GET, "/v1/session").session(cookie).send().await;
+        self.responses.push(Response { caller, operation: "GET /v1/session", answer: answer.clone() });
+        answer
+    }
+
     /// Sends a request with this `If-Match` and records the response.
     pub(super) async fn send_if(
         &mut self,
@@ -104,11 +119,13 @@ impl Recorder {
         values: &[&str],
         body: &Value,
     ) -> HttpResponse {
-        let operation = request.split('?').next().unwrap();
+        // A preview has a body of its own.
+        let is_preview = request.ends_with(PREVIEW);
+        let operation = if is_preview { request } else { request.split('?').next().unwrap() };
         let (method, template) = request.split_once(' ').unwrap();
         let method: Method = method.parse().unwrap();
         let is_write = method != Method::GET;
-        let mut sent = server.request(method, &fill(template, values));
+        let mut sent = server.request(method, &fill(template, values)).header("user-agent", "Browser");
         if is_write {
             let key = format!("{KEY_PREFIX}{}", self.responses.len());
             sent = sent.header("if-match", condition).key(key);

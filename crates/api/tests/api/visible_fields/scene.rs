@@ -28,6 +28,17 @@ pub(super) const PICK_UP: &str = "POST /v1/orders/{order_id}/pick-up";
 pub(super) const DELIVER: &str = "POST /v1/orders/{order_id}/deliver";
 pub(super) const CANCEL: &str = "POST /v1/orders/{order_id}/cancel";
 pub(super) const REFUND: &str = "POST /v1/orders/{order_id}/refund";
+/// The commands, and their previews.
+const PREVIEWS: [(&str, &str); 8] = [
+    (ACCEPT, "POST /v1/orders/{order_id}/accept?preview=true"),
+    (REJECT, "POST /v1/orders/{order_id}/reject?preview=true"),
+    (READY, "POST /v1/orders/{order_id}/ready?preview=true"),
+    (ASSIGN, "POST /v1/orders/{order_id}/assign?preview=true"),
+    (PICK_UP, "POST /v1/orders/{order_id}/pick-up?preview=true"),
+    (DELIVER, "POST /v1/orders/{order_id}/deliver?preview=true"),
+    (CANCEL, "POST /v1/orders/{order_id}/cancel?preview=true"),
+    (REFUND, "POST /v1/orders/{order_id}/refund?preview=true"),
+];
 const ADVANCE: &str = "POST /v1/sandbox/clock/advance";
 const AVAILABILITY: &str = "PUT /v1/restaurants/{restaurant_id}/menu/items/{item_id}/availability";
 const STOCK: &str = "PUT /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock";
@@ -130,7 +141,7 @@ impl Scene {
         self.recorder.send(&self.server, caller, request, values, body).await
     }
 
-    /// Sends a request that must succeed, and returns the body of the response.
+    /// Sends a request that must succeed, and returns the body of the response. Previews a command first.
     pub(super) async fn done(
         &mut self,
         caller: Caller,
@@ -138,9 +149,18 @@ impl Scene {
         values: &[&str],
         body: Value,
     ) -> Value {
+        self.preview(caller, request, values, &body).await;
         let answer = self.send(caller, request, values, &body).await;
         assert!((200..300).contains(&answer.status), "{request}: {}", answer.text);
         answer.json
+    }
+
+    /// Previews a command, which must succeed.
+    async fn preview(&mut self, caller: Caller, request: &'static str, values: &[&str], body: &Value) {
+        if let Some((_, preview)) = PREVIEWS.iter().find(|(command, _)| *command == request) {
+            let answer = self.send(caller, preview, values, body).await;
+            assert_eq!(answer.status, 200, "{preview}: {}", answer.text);
+        }
     }
 
     /// Returns an order by its name here.
@@ -184,6 +204,7 @@ impl Scene {
         self.delivered().await;
         self.changed_at_the_provider().await;
         self.collected().await;
+        self.delivered_for_cash().await;
         // Any courier may take this order, and no courier may read it before that.
         self.place("without a courier", full_order(None)).await;
         self.confirmed("open", None).await;
@@ -211,6 +232,8 @@ impl Scene {
         let restaurant = self.server.restaurant.to_string();
         let items = json!([{"item": "chicken-tikka", "until": "2026-06-01T15:00:00Z"}]);
         let order = self.confirmed("cancelled by the customer", Some(PAYMENT_TOKEN)).await;
+        self.preview(Staff, REJECT, &[id(&order)], &json!({"reason": "too_busy"})).await;
+        self.preview(Admin, CANCEL, &[id(&order)], &json!({"reason": "other"})).await;
         self.done(Customer, CANCEL, &[id(&order)], json!({"reason": "changed_mind"})).await;
         until(&self.server, &order, |order| order["payment"]["status"] == "voided").await;
 
@@ -315,6 +338,19 @@ impl Scene {
         self.accept(&order).await;
         self.done(Staff, READY, &[id(&order)], json!({})).await;
         self.done(Staff, DELIVER, &[id(&order)], json!({})).await;
+    }
+
+    /// An order that the courier delivered for cash, with previews of what else could have moved the cash.
+    async fn delivered_for_cash(&mut self) {
+        let order = self.confirmed("delivered for cash", None).await;
+        self.accept(&order).await;
+        self.done(Staff, READY, &[id(&order)], json!({})).await;
+        self.done(Courier, PICK_UP, &[id(&order)], json!({})).await;
+        self.preview(Admin, DELIVER, &[id(&order)], &json!({"reason": "customer_confirmed"})).await;
+        self.done(Courier, DELIVER, &[id(&order)], json!({})).await;
+        let refund = json!({"reason": "late", "amount": 100});
+        self.preview(Staff, REFUND, &[id(&order)], &refund).await;
+        self.preview(Admin, REFUND, &[id(&order)], &refund).await;
     }
 
     /// Parks a task of an open order, as if it had failed too often.

@@ -20,6 +20,8 @@ use crate::{demo_data::Demo, failure::Failure, output, settings::Settings};
 /// Content of the announcement.
 pub(super) struct Announcement<'a> {
     pub(super) address: SocketAddr,
+    /// Whether the listener for clients uses TLS.
+    pub(super) is_encrypted: bool,
     /// Address of the listener for operators, if there is one.
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) demo: Option<&'a Demo>,
@@ -92,7 +94,8 @@ impl Announcement<'_> {
     }
 
     fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.is_encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     fn environment_path(&self) -> PathBuf {

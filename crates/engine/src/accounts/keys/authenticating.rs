@@ -8,25 +8,24 @@
 //! The times of uses are collected in memory and written by a background part, so no request waits for them.
 
 use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicI64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicI64},
     time::Duration,
 };
 
 use dabba_domain::{ApiKeyId, Timestamp};
-use dabba_store::{Account, AccountHolder, ApiKey, ApiKeyHash, MAX_KEY_USES, Need, Store, StoreError};
-use moka::{policy::EvictionPolicy, sync::Cache};
-use tokio::time::{MissedTickBehavior, interval};
-
-use super::{super::Accounts, ApiKeySecret};
-use crate::{
-    Error, Principal, Scope, Scopes,
-    condition::{Condition, Transition},
-    turns::Turns,
+use dabba_store::{
+    Account, AccountHolder, ApiKey, ApiKeyHash, CredentialId, MAX_KEY_USES, Store, StoreError,
 };
+use moka::{policy::EvictionPolicy, sync::Cache};
+
+use super::{
+    super::{
+        Accounts,
+        uses::{MAX_PENDING_USES, PendingUses, is_use_due},
+    },
+    ApiKeySecret,
+};
+use crate::{Error, Principal, Scope, Scopes, turns::Turns};
 
 /// Maximum number of cached keys.
 const MAX_KNOWN: u64 = 50_000;
@@ -36,25 +35,19 @@ const KEPT_FOR: Duration = Duration::from_hours(24);
 const MAX_UNKNOWN: u64 = 50_000;
 /// Time for which a key stays cached as unknown. A new key is never among them: nobody knows it before it is created.
 const UNKNOWN_FOR: Duration = Duration::from_mins(10);
-/// Minimum time between two recorded uses of a key.
-const USE_INTERVAL_SECONDS: i64 = 60;
-/// Maximum number of uses that wait to be written. Beyond it, uses are not recorded.
-const MAX_PENDING_USES: usize = 50_000;
-/// Minimum interval at which uses are written.
-const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Outcome of a request with an API key, for the metrics.
+/// Outcome of a request with an API key or a session, for the metrics.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum KeyUse {
-    /// The key is valid.
+    /// The credential is valid.
     Accepted,
-    /// The text is not a key: it is incomplete or has a typo.
+    /// The text is no credential: it is incomplete or has a typo.
     Malformed,
-    /// The key is unknown.
+    /// The credential is unknown.
     Unknown,
-    /// The key has expired.
+    /// The credential has expired.
     Expired,
-    /// The key or its account is revoked.
+    /// The credential or its account is revoked.
     Revoked,
 }
 
@@ -104,7 +97,7 @@ impl FoundKey {
                 role: account.role,
                 as_of: key.as_of,
                 scopes,
-                api_key: Some(key.id),
+                kept: Some(CredentialId::ApiKey(key.id)),
             },
             read_at,
             is_revoked: key.is_revoked(account),
@@ -126,12 +119,11 @@ pub(crate) struct ApiKeys {
     known: Cache<ApiKeyHash, FoundKey>,
     unknown: Cache<ApiKeyHash, ()>,
     reads: Turns<ApiKeyHash>,
-    pending: Mutex<HashMap<ApiKeyId, Timestamp>>,
-    write_interval: Duration,
+    pending: PendingUses<ApiKeyId, Timestamp>,
 }
 
 impl ApiKeys {
-    pub(crate) fn new(write_interval: Duration) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             known: Cache::builder()
                 .max_capacity(MAX_KNOWN)
@@ -140,8 +132,7 @@ impl ApiKeys {
                 .build(),
             unknown: Cache::builder().max_capacity(MAX_UNKNOWN).time_to_live(UNKNOWN_FOR).build(),
             reads: Turns::default(),
-            pending: Mutex::default(),
-            write_interval: write_interval.max(MIN_WRITE_INTERVAL),
+            pending: PendingUses::default(),
         }
     }
 
@@ -162,54 +153,21 @@ impl ApiKeys {
     }
 
     fn record_use(&self, found: &FoundKey, now: Timestamp) {
-        let (recorded, second) = (found.recorded.load(Ordering::Relaxed), now.as_second());
-        let is_due = second.saturating_sub(recorded) >= USE_INTERVAL_SECONDS;
-        // Of concurrent requests, one records.
-        if !is_due
-            || found
-                .recorded
-                .compare_exchange(recorded, second, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
-        {
-            return;
-        }
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        if pending.len() < MAX_PENDING_USES {
-            pending.insert(found.id, now);
-        }
-    }
-
-    /// Returns uses to write. They stay pending until they are written, so that another caller of [`Self::write_uses`]
-    /// does not take them for written.
-    fn pending(&self) -> Vec<(ApiKeyId, Timestamp)> {
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut uses: Vec<_> = pending.iter().take(MAX_KEY_USES).map(|(id, at)| (*id, *at)).collect();
-        drop(pending);
-        // In one order, so that concurrent writes of the same keys wait for each other and do not deadlock.
-        uses.sort_unstable();
-        uses
-    }
-
-    /// Removes uses that are written. A later use of the same key stays.
-    fn remove_written(&self, uses: &[(ApiKeyId, Timestamp)]) {
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, at) in uses {
-            if pending.get(id) == Some(at) {
-                pending.remove(id);
-            }
+        if is_use_due(&found.recorded, now) {
+            self.pending.add(found.id, now);
         }
     }
 
     /// Writes all pending uses.
-    async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
+    pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
         // One round more than the pending uses need, because uses may be added meanwhile.
         for _ in 0..=MAX_PENDING_USES / MAX_KEY_USES {
-            let uses = self.pending();
+            let uses = self.pending.batch(MAX_KEY_USES);
             if uses.is_empty() {
                 break;
             }
             store.record_key_uses(&uses).await?;
-            self.remove_written(&uses);
+            self.pending.remove_written(&uses);
         }
         Ok(())
     }
@@ -224,7 +182,7 @@ impl Accounts {
             return self.keys.unknown.get(&hash).map(|()| None);
         };
         // If the server no longer knows all revocations since the read, the key is read again.
-        (!self.revocations.forgot_since(found.read_at)).then_some(Some(found))
+        (!self.revocations.forgot_since(&found.principal, found.read_at)).then_some(Some(found))
     }
 
     /// Reads a key from the directory, once for all concurrent requests. `None` if there is none.
@@ -245,39 +203,6 @@ impl Accounts {
         self.metrics.count_key_use(outcome);
         if let (Some(found), KeyUse::Accepted) = (found, outcome) {
             self.keys.record_use(found, self.clock.now());
-        }
-    }
-
-    /// Writes the pending uses of keys now. If the directory does not answer, the uses stay pending, and the background
-    /// part writes them later.
-    pub async fn write_pending_key_uses(&self) {
-        if let Err(error) = self.keys.write_uses(&*self.store).await {
-            tracing::debug!(%error, "the times of uses of API keys stay pending");
-        }
-    }
-
-    /// Writes the uses of keys in the background. Runs until the future is dropped.
-    pub async fn write_key_uses(self: Arc<Self>) {
-        let part = self.supervisor.part("key_use_writer", Need::Helpful);
-        self.supervisor.run(&part, || self.write_key_uses_repeatedly()).await;
-    }
-
-    async fn write_key_uses_repeatedly(&self) -> Result<(), String> {
-        let mut interval = interval(self.keys.write_interval);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut condition = Condition::default();
-        loop {
-            interval.tick().await;
-            match condition.record(self.keys.write_uses(&*self.store).await) {
-                Some(Transition::Failed(error)) => tracing::warn!(
-                    %error,
-                    "the times of uses of API keys are written when the database that keeps the accounts answers"
-                ),
-                Some(Transition::Recovered) => {
-                    tracing::info!("the times of uses of API keys are written again");
-                }
-                None => {}
-            }
         }
     }
 }

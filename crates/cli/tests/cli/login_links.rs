@@ -1,0 +1,48 @@
+//! `dabba login-link`, in the database and through a server.
+
+use dabba_sim::Client;
+use serde_json::{Value, json};
+
+use super::support::{Server, block_on, failure, stdout};
+
+/// Proves that a link that the command creates in the database or through a server logs its person in once, for an account that
+/// is named by its id or its address.
+#[test]
+fn a_link_logs_in_once() {
+    let data = tempfile::tempdir().unwrap();
+    let path = data.path().to_str().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
+    let admin = Client::new(&address).unwrap().with_token(&token);
+    let body = json!({
+        "email": "cook@example.org", "name": "Cook", "password": "long enough to be one", "role": "restaurant",
+    });
+    let account: Value = block_on(admin.post("/v1/accounts").json(&body).send()).unwrap().read().unwrap();
+    let account = account["id"].as_str().unwrap();
+    let through = ["--server", &address, "--token", &token];
+    let link = ["login-link", "--account", "Cook@Example.org", "--next", "/kitchen/1"];
+    let printed = stdout(data.path(), &[&link[..], &through].concat());
+    let (start, secret) = printed.trim().split_once('#').unwrap();
+    assert_eq!(start, format!("{address}/login"));
+    let (first, next) = secret.split_once('&').unwrap();
+    assert_eq!((first.len(), next), (43, "next=/kitchen/1"));
+    let unknown = ["login-link", "--account", "nobody@example.org"];
+    assert!(failure(data.path(), &[&unknown[..], &through].concat()).contains("nobody@example.org"));
+    server.stop();
+
+    assert!(failure(data.path(), &[&unknown[..], &["--data", path]].concat()).contains("nobody@example.org"));
+    let within = ["login-link", "--account", account, "--json", "--data", path];
+    let printed: Value = serde_json::from_str(&stdout(data.path(), &within)).unwrap();
+    assert_eq!(printed["account_id"], account);
+    assert!(printed["expires_at"].is_string());
+    let second = printed["link"].as_str().unwrap().strip_prefix("/login#").unwrap();
+
+    let server = Server::start(data.path(), &[]);
+    let client = Client::new(&server.announced_text("/address")).unwrap();
+    for secret in [first, second] {
+        let redeem = || block_on(client.post("/v1/session").json(&json!({"link_token": secret})).send());
+        let session: Value = redeem().unwrap().read().unwrap();
+        assert_eq!(session["account"]["id"], account);
+        assert_eq!(redeem().unwrap_err().problem().unwrap().code, "wrong_credentials");
+    }
+}

@@ -1,0 +1,328 @@
+//! The cookie of a session: how requests and responses contain it, and which requests may use it.
+//!
+//! Over HTTPS the cookie is `__Host-dabba`: browsers accept this name only with `Secure` from this host itself, so neither another
+//! host of the domain nor plain HTTP can plant a cookie. On plain HTTP it is `dabba`, which is accepted only where the request does
+//! not cross a network, or where the operator allows it.
+
+use std::net::IpAddr;
+
+use axum::http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+use dabba_engine::SecretToken;
+
+use crate::{
+    WebConfig, address, code,
+    headers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, SEC_FETCH_SITE},
+    hygiene::host_name,
+    problem::{Problem, Result},
+};
+
+/// Name of the cookie over HTTPS.
+pub const SECURE_COOKIE: &str = "__Host-dabba";
+/// Name of the cookie over plain HTTP.
+pub const PLAIN_COOKIE: &str = "dabba";
+/// `Max-Age` of the cookie, in seconds: 400 days, the maximum of browsers. The server alone decides when a session ends: uses extend
+/// it, and a browser would not learn of that.
+const MAX_AGE_SECONDS: u32 = 400 * 24 * 3_600;
+
+/// Headers that show that a proxy has passed a request on.
+const PASSED_ON: [&header::HeaderName; 5] =
+    [&header::FORWARDED, &header::VIA, &FORWARDED_FOR, &FORWARDED_HOST, &FORWARDED_PROTO];
+
+/// Marks a request that arrived over TLS at this server itself. The listener adds it to the extensions of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct OverTls;
+
+/// The way on which a request arrived, as far as a session depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel {
+    /// HTTPS, to this server or to a trusted proxy.
+    Https,
+    /// Plain HTTP within the client's machine: the client calls the server by a name or an address of the loopback interface.
+    Loopback,
+    /// Plain HTTP over a network.
+    Plain,
+}
+
+impl Channel {
+    /// Returns the way on which a request arrived. Only a trusted proxy may state that its client uses HTTPS. A request that a
+    /// proxy has passed on is not from the loopback interface, although proxies often call the server by such an address.
+    pub(crate) fn of(parts: &Parts, config: &WebConfig) -> Self {
+        let Parts { headers, extensions, .. } = parts;
+        let is_from_proxy = address::is_from_proxy(extensions, &config.trusted_proxies);
+        if extensions.get::<OverTls>().is_some() || is_from_proxy && states_https(headers) {
+            Self::Https
+        } else if host(parts).is_some_and(is_loopback)
+            && PASSED_ON.iter().all(|name| !headers.contains_key(*name))
+        {
+            Self::Loopback
+        } else {
+            Self::Plain
+        }
+    }
+
+    /// Returns whether sessions are allowed on this way.
+    pub(crate) const fn allows_sessions(self, config: &WebConfig) -> bool {
+        matches!(self, Self::Https | Self::Loopback) || config.insecure_sessions
+    }
+
+    const fn cookie_name(self) -> &'static str {
+        match self {
+            Self::Https => SECURE_COOKIE,
+            Self::Loopback | Self::Plain => PLAIN_COOKIE,
+        }
+    }
+
+    const fn scheme(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Loopback | Self::Plain => "http",
+        }
+    }
+
+    /// Returns the value of `Set-Cookie` that gives a browser the secret of a session.
+    pub(crate) fn set_cookie(self, secret: &SecretToken) -> Result<HeaderValue> {
+        self.cookie(&secret.expose(), MAX_AGE_SECONDS)
+    }
+
+    /// Returns the value of `Set-Cookie` that removes the cookie.
+    pub(crate) fn clear_cookie(self) -> Result<HeaderValue> {
+        self.cookie("", 0)
+    }
+
+    fn cookie(self, value: &str, max_age: u32) -> Result<HeaderValue> {
+        let secure = if self == Self::Https { "; Secure" } else { "" };
+        let name = self.cookie_name();
+        let text = format!("{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict{secure}");
+        let mut value =
+            HeaderValue::from_str(&text).map_err(|_| Problem::internal("a cookie is not a valid header"))?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+}
+
+/// Returns the text in the cookie of a session, if the request has one that counts on its way.
+pub(crate) fn session_cookie<'a>(parts: &'a Parts, config: &WebConfig) -> Option<&'a str> {
+    // Most requests have no cookie.
+    if !parts.headers.contains_key(header::COOKIE) {
+        return None;
+    }
+    let channel = Channel::of(parts, config);
+    if !channel.allows_sessions(config) {
+        return None;
+    }
+    let values = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == channel.cookie_name()).map(|(_, value)| value)
+}
+
+/// Refuses a login on a way on which a network could read the cookie.
+pub(crate) fn check_login(channel: Channel, config: &WebConfig) -> Result<()> {
+    if channel.allows_sessions(config) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        code::INSECURE_LOGIN,
+        "Login is refused because this connection is not encrypted: anyone on the network could read the password and the \
+         session. Use an address that begins with https://. Operators: serve HTTPS, or let a proxy in trusted_proxies serve it \
+         and send X-Forwarded-Proto: https; in a network that you trust, the setting insecure_sessions = true allows this login.",
+    ))
+}
+
+/// Refuses a request that uses the cookie of a session and that another site may have caused: an unsafe method or a stream needs
+/// proof that the server's own page sent it.
+pub(crate) fn check_by_cookie(parts: &Parts, config: &WebConfig, is_stream: bool) -> Result<()> {
+    let needs_proof = is_stream || !parts.method.is_safe();
+    if needs_proof && is_same_origin(parts, config) != Some(true) {
+        Err(cross_site(&parts.method))
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses a request about the session itself that a browser sent for another site. Clients other than browsers prove nothing.
+pub(crate) fn check_not_cross_site(parts: &Parts, config: &WebConfig) -> Result<()> {
+    let is_cross_site = !parts.method.is_safe() && is_same_origin(parts, config) == Some(false);
+    if is_cross_site { Err(cross_site(&parts.method)) } else { Ok(()) }
+}
+
+fn cross_site(method: &Method) -> Problem {
+    Problem::new(
+        code::CROSS_SITE_REQUEST,
+        format!(
+            "The session cookie is accepted for {method} only from this server's own pages: the header Sec-Fetch-Site must be \
+             same-origin or, without that header, Origin must be this server's scheme and host. Other clients send \
+             Authorization: Bearer TOKEN in place of the cookie."
+        ),
+    )
+}
+
+/// Returns whether a page of this server sent the request; `None` if the client does not tell.
+fn is_same_origin(parts: &Parts, config: &WebConfig) -> Option<bool> {
+    let text = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    if let Some(site) = parts.headers.get(&SEC_FETCH_SITE) {
+        return Some(text(site) == "same-origin");
+    }
+    let origin = text(parts.headers.get(header::ORIGIN)?);
+    let own = authority(parts).map(|host| format!("{}://{host}", Channel::of(parts, config).scheme()));
+    Some(own.is_some_and(|own| own.eq_ignore_ascii_case(&origin)))
+}
+
+/// Returns the host and the port by which the client calls the server.
+fn authority(parts: &Parts) -> Option<&str> {
+    let of_target = parts.uri.authority().map(axum::http::uri::Authority::as_str);
+    of_target.or_else(|| parts.headers.get(header::HOST)?.to_str().ok())
+}
+
+fn host(parts: &Parts) -> Option<&str> {
+    host_name(authority(parts)?)
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let is_name = |name: &str| name.eq_ignore_ascii_case("localhost");
+    address.parse::<IpAddr>().map_or_else(
+        // Every name below `localhost` is the loopback interface, too (RFC 6761, section 6.3).
+        |_| is_name(host.rsplit('.').next().unwrap_or_default()),
+        |address| address.to_canonical().is_loopback(),
+    )
+}
+
+fn states_https(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(&FORWARDED_PROTO).iter().peekable();
+    values.peek().is_some()
+        && values
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .all(|scheme| scheme.trim().eq_ignore_ascii_case("https"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::{extract::ConnectInfo, http::Request};
+
+    use super::*;
+    use crate::SigningKey;
+
+    fn config(change: impl FnOnce(&mut WebConfig)) -> WebConfig {
+        let mut config = WebConfig::new(SigningKey::from_bytes(&[7; SigningKey::MIN_BYTES]).unwrap());
+        config.trusted_proxies = vec!["10.0.0.7".parse().unwrap()];
+        change(&mut config);
+        config
+    }
+
+    fn parts(method: Method, peer: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri("/v1/session");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let peer: SocketAddr = format!("{peer}:1234").parse().unwrap();
+        parts.extensions.insert(ConnectInfo(peer));
+        parts
+    }
+
+    /// Proves which requests count as encrypted, and which as local.
+    #[test]
+    fn the_way_of_a_request_is_recognized() {
+        use Channel::{Https, Loopback, Plain};
+        let https = ("x-forwarded-proto", "https");
+        for (peer, headers, channel) in [
+            ("127.0.0.1", &[("host", "localhost:8080")][..], Loopback),
+            ("127.0.0.1", &[("host", "LOCALHOST")], Loopback),
+            ("127.0.0.1", &[("host", "till.localhost")], Loopback),
+            ("127.0.0.1", &[("host", "127.8.9.1:80")], Loopback),
+            ("[::1]", &[("host", "[::1]:8080")], Loopback),
+            ("127.0.0.1", &[("host", "dabba.example.org")], Plain),
+            ("127.0.0.1", &[("host", "localhost.example.org")], Plain),
+            ("127.0.0.1", &[("host", "127.0.0.1.example.org")], Plain),
+            ("192.0.2.1", &[("host", "192.0.2.9")], Plain),
+            ("127.0.0.1", &[], Plain),
+            // A proxy that is not trusted states nothing, and makes the request no local one.
+            ("127.0.0.1", &[("host", "localhost"), https], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("forwarded", "for=192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("via", "1.1 proxy")], Plain),
+            ("10.0.0.7", &[("host", "dabba.example.org"), https], Https),
+            ("10.0.0.7", &[("host", "dabba.example.org"), ("x-forwarded-proto", "HTTPS, https")], Https),
+            ("10.0.0.7", &[("host", "dabba.example.org"), https, ("x-forwarded-proto", "http")], Plain),
+            ("10.0.0.7", &[("host", "dabba.example.org"), ("x-forwarded-proto", "http")], Plain),
+            ("10.0.0.7", &[("host", "dabba.example.org")], Plain),
+            ("10.0.0.8", &[("host", "dabba.example.org"), https], Plain),
+        ] {
+            let found = Channel::of(&parts(Method::GET, peer, headers), &config(|_| {}));
+            assert_eq!(found, channel, "{peer} {headers:?}");
+        }
+        let mut over_tls = parts(Method::GET, "192.0.2.1", &[("host", "dabba.example.org")]);
+        over_tls.extensions.insert(OverTls);
+        assert_eq!(Channel::of(&over_tls, &config(|_| {})), Https);
+    }
+
+    /// Proves that only the cookie of the request's way counts, and that the flags of the cookie fit the way.
+    #[test]
+    fn the_cookie_fits_the_way() {
+        let both = ("cookie", "a=b; __Host-dabba=secure;dabba=plain; c");
+        let local = parts(Method::GET, "127.0.0.1", &[("host", "localhost"), both]);
+        let plain = parts(Method::GET, "192.0.2.1", &[("host", "example.org"), both]);
+        let mut https = plain.clone();
+        https.extensions.insert(OverTls);
+        let (strict, insecure) = (config(|_| {}), config(|config| config.insecure_sessions = true));
+        assert_eq!(session_cookie(&local, &strict), Some("plain"));
+        assert_eq!(session_cookie(&https, &strict), Some("secure"));
+        assert_eq!(session_cookie(&plain, &strict), None);
+        assert_eq!(session_cookie(&plain, &insecure), Some("plain"));
+        let split = [("host", "localhost"), ("cookie", "x=1"), ("cookie", "dabba=second")];
+        assert_eq!(session_cookie(&parts(Method::GET, "127.0.0.1", &split), &strict), Some("second"));
+        let other = [("host", "localhost"), ("cookie", "xdabba=1; dabba2=2; DABBA=3")];
+        assert_eq!(session_cookie(&parts(Method::GET, "127.0.0.1", &other), &strict), None);
+
+        let set = Channel::Https.cookie("value", 9).unwrap();
+        assert_eq!(set, "__Host-dabba=value; Path=/; Max-Age=9; HttpOnly; SameSite=Strict; Secure");
+        let set = Channel::Loopback.cookie("value", 9).unwrap();
+        assert_eq!(set, "dabba=value; Path=/; Max-Age=9; HttpOnly; SameSite=Strict");
+        let refused = check_login(Channel::Plain, &strict).unwrap_err();
+        assert_eq!(refused.code(), code::INSECURE_LOGIN);
+        for allowed in [Channel::Https, Channel::Loopback] {
+            check_login(allowed, &strict).unwrap();
+        }
+        check_login(Channel::Plain, &insecure).unwrap();
+    }
+
+    /// Proves the table of requests with a cookie that another site may have caused.
+    #[test]
+    fn requests_of_other_sites_are_refused() {
+        let site = |value| ("sec-fetch-site", value);
+        let origin = |value| ("origin", value);
+        // Headers; whether an unsafe request by cookie passes; whether a request about the session passes.
+        for (headers, by_cookie, login) in [
+            (&[][..], false, true),
+            (&[site("same-origin")], true, true),
+            (&[site("same-site")], false, false),
+            (&[site("cross-site")], false, false),
+            (&[site("none")], false, false),
+            (&[site("Same-Origin ")], false, false),
+            (&[site("same-origin"), origin("https://evil.example")], true, true),
+            (&[site("cross-site"), origin("http://localhost:8080")], false, false),
+            (&[origin("http://localhost:8080")], true, true),
+            (&[origin("HTTP://LOCALHOST:8080")], true, true),
+            (&[origin("https://localhost:8080")], false, false),
+            (&[origin("http://localhost")], false, false),
+            (&[origin("http://localhost:80801")], false, false),
+            (&[origin("null")], false, false),
+        ] {
+            let config = config(|_| {});
+            let headers = [&[("host", "localhost:8080")], headers].concat();
+            for method in [Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
+                let parts = parts(method, "127.0.0.1", &headers);
+                assert_eq!(check_by_cookie(&parts, &config, false).is_ok(), by_cookie, "{headers:?}");
+                assert_eq!(check_not_cross_site(&parts, &config).is_ok(), login, "{headers:?}");
+            }
+            let parts = parts(Method::GET, "127.0.0.1", &headers);
+            check_by_cookie(&parts, &config, false).unwrap();
+            check_not_cross_site(&parts, &config).unwrap();
+            let stream = check_by_cookie(&parts, &config, true);
+            assert_eq!(stream.is_ok(), by_cookie, "{headers:?}");
+            assert!(stream.is_ok() || stream.unwrap_err().code() == code::CROSS_SITE_REQUEST);
+        }
+    }
+}

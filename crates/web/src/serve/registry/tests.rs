@@ -1,0 +1,232 @@
+//! Tests of the registry of connections.
+
+use super::*;
+use crate::serve::{MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES};
+
+fn registry(change: impl FnOnce(&mut ServeOptions)) -> Arc<Registry> {
+    let mut options = ServeOptions::default();
+    change(&mut options);
+    Arc::new(Registry::new(options, ConnectionMetrics::default()))
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([10, 0, 0, last])
+}
+
+impl Registry {
+    fn slot(self: &Arc<Self>, last: u8) -> Option<ConnectionSlot> {
+        self.enter(address(last)).ok()
+    }
+}
+/// Proves that the connection with the lowest priority is closed, in the order of [`KeepPriority`].
+#[test]
+fn the_connection_with_the_lowest_priority_is_closed() {
+    type Step = fn(&Activity);
+    let steps: [(Step, KeepPriority); 6] = [
+        (|_| (), KeepPriority::Unproven),
+        (
+            |connection| {
+                connection.begin_request();
+                connection.stall();
+            },
+            KeepPriority::Stalled,
+        ),
+        (
+            |connection| {
+                connection.begin_request();
+                connection.begin_body();
+            },
+            KeepPriority::ReceivingFirst,
+        ),
+        (
+            |connection| {
+                connection.begin_request();
+                connection.end_request();
+            },
+            KeepPriority::Idle,
+        ),
+        (
+            |connection| {
+                connection.begin_request();
+                connection.end_request();
+                connection.begin_request();
+                connection.begin_body();
+            },
+            KeepPriority::Receiving,
+        ),
+        (Activity::begin_request, KeepPriority::Busy),
+    ];
+    let registry = registry(|options| options.max_connections = steps.len());
+    let slots: Vec<ConnectionSlot> = steps.iter().rev().map(|_| registry.slot(1).unwrap()).collect();
+    for (slot, (step, keep_priority)) in slots.iter().rev().zip(&steps) {
+        step(&slot.activity);
+        assert_eq!(slot.activity.keep_priority().0, *keep_priority);
+    }
+    let mut busy = Vec::new();
+    for expected in (0..steps.len() - 1).rev() {
+        let slot = registry.slot(2).unwrap();
+        slot.activity.begin_request();
+        busy.push(slot);
+        let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
+        let due: Vec<bool> = (0..steps.len()).map(|index| index > expected).collect();
+        assert_eq!(closed, due);
+    }
+    assert!(registry.slot(3).is_none(), "busy connections must not be closed for a new one");
+}
+
+/// Proves that a client with a few connections keeps them while another one opens many: if priorities are equal, the address
+/// with the most connections loses its oldest one.
+#[test]
+fn the_address_with_the_most_connections_loses_one() {
+    let registry = registry(|options| options.max_connections = COMPARED);
+    let mut honest = vec![registry.slot(1).unwrap()];
+    let mut flood: Vec<ConnectionSlot> = (1..COMPARED).map(|_| registry.slot(2).unwrap()).collect();
+    flood.extend((0..10 * COMPARED).map(|_| registry.slot(2).unwrap()));
+    honest.push(registry.slot(1).unwrap());
+    assert!(honest.iter().all(|slot| !slot.activity.is_closed()));
+    let closed = flood.iter().take_while(|slot| slot.activity.is_closed()).count();
+    assert_eq!(closed, 10 * COMPARED + 1, "the oldest connections must be closed");
+}
+
+/// Proves that a busy connection is never closed for another one, and that its slot is free again when it ends.
+#[test]
+fn a_busy_connection_is_not_closed() {
+    let registry = registry(|options| options.max_connections = 2);
+    let slots = [1, 2].map(|last| registry.slot(last).unwrap());
+    for slot in &slots {
+        slot.activity.begin_request();
+    }
+    assert_eq!(registry.enter(address(3)).err().map(|refused| refused.reason), Some(FOR_ALL));
+    registry.make_room();
+    assert!(slots.iter().all(|slot| !slot.activity.is_closed()));
+    drop(slots);
+    assert!(registry.slot(3).is_some());
+}
+
+/// Proves that connections count for their address until they end, including those that were closed for others.
+#[test]
+fn an_address_is_counted_until_its_connections_end() {
+    let registry = registry(|options| {
+        options.max_connections = 1;
+        options.max_connections_per_address = 2;
+    });
+    let first = registry.slot(1).unwrap();
+    let second = registry.slot(1).unwrap();
+    assert!(first.activity.is_closed());
+    assert_eq!(registry.enter(address(1)).err().map(|refused| refused.reason), Some(FOR_ADDRESS));
+    drop(first);
+    let third = registry.slot(1).unwrap();
+    drop((second, third));
+    assert!(registry.open().by_address.is_empty());
+    assert_eq!(registry.open().running, 0);
+}
+
+/// Proves that the bodies of all connections together have a limit, and that a body counts until its request is answered.
+#[test]
+fn the_total_size_of_bodies_is_limited() {
+    let registry = registry(|_| ());
+    let (first, second) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
+    assert!(first.hold_received(MAX_RECEIVED_BYTES));
+    assert!(!second.hold_received(1), "a complete body must not be dropped for another one");
+    second.release_received();
+    first.release_received();
+    assert!(second.hold_received(MAX_RECEIVED_BYTES));
+    drop(second);
+    assert!(first.hold_received(1), "the bytes of a connection that has ended must not count");
+}
+
+/// Proves that the connection with the most expensive body, by bytes and time, is closed for others, and that no more
+/// connections than necessary are closed.
+#[tokio::test(start_paused = true)]
+async fn the_connection_with_the_most_expensive_body_is_closed() {
+    let registry = registry(|_| ());
+    let slots: Vec<ConnectionSlot> = (1..=4).map(|last| registry.slot(last).unwrap()).collect();
+    let [slow, small, quick, new] = slots.as_slice() else { panic!("there must be four slots") };
+    for slot in [slow, small] {
+        slot.activity.begin_body();
+    }
+    assert!(slow.hold_received(MAX_RECEIVED_BYTES / 2 - 1));
+    assert!(small.hold_received(1));
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    quick.activity.begin_body();
+    assert!(quick.hold_received(MAX_RECEIVED_BYTES / 2));
+    new.activity.begin_body();
+    assert!(new.hold_received(1_000));
+    let closed: Vec<bool> = slots.iter().map(|slot| slot.activity.is_closed()).collect();
+    assert_eq!(closed, [true, false, false, false]);
+    assert!(
+        !quick.hold_received(MAX_RECEIVED_BYTES),
+        "the most_expensive expensive body must be refused itself"
+    );
+}
+
+/// Proves that too many unsent bytes close the connection of a client that reads nothing, and no other one.
+#[test]
+fn the_connection_of_a_client_that_reads_nothing_is_closed_for_others() {
+    let registry = registry(|_| ());
+    let (stalled, reading) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
+    reading.hold_unsent(1);
+    stalled.hold_unsent(MAX_UNSENT_BYTES);
+    assert!(!stalled.activity.is_closed(), "the client may still read the bytes");
+    stalled.stall();
+    assert!(stalled.activity.is_closed());
+    assert!(!reading.activity.is_closed());
+    reading.hold_unsent(MAX_UNSENT_BYTES - 1);
+    let other = registry.slot(3).unwrap();
+    other.stall();
+    assert!(!other.activity.is_closed(), "the total is within the limit");
+    reading.hold_unsent(1);
+    assert!(other.activity.is_closed());
+    assert!(!reading.activity.is_closed(), "the client reads its response");
+}
+
+/// Proves that the bodies and responses of a multiplexed connection stop counting one by one, and only once if the connection is
+/// closed for others.
+#[test]
+fn the_parts_of_a_connection_are_released_one_by_one() {
+    let registry = registry(|_| ());
+    let (slot, other) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
+    slot.activity.multiplex();
+    assert!(slot.hold_received(MAX_RECEIVED_BYTES));
+    slot.release_received_part(1);
+    assert!(other.hold_received(1), "the bytes of a body that is answered must not count");
+    slot.hold_unsent(MAX_UNSENT_BYTES);
+    // What is flushed to the socket says nothing about the responses that wait for their windows.
+    slot.sent();
+    assert_eq!(slot.activity.unsent.load(Ordering::Relaxed), MAX_UNSENT_BYTES);
+    slot.release_unsent_part(10);
+    assert_eq!(registry.unsent.load(Ordering::Relaxed), MAX_UNSENT_BYTES - 10);
+    slot.set_unread_since(Some(0));
+    other.hold_unsent(11);
+    assert!(slot.activity.is_closed(), "its client reads nothing of a response");
+    slot.release_unsent_part(MAX_UNSENT_BYTES);
+    assert_eq!(registry.unsent.load(Ordering::Relaxed), 11);
+    drop((slot, other));
+    let counted = [&registry.received, &registry.unsent].map(|total| total.load(Ordering::Relaxed));
+    assert_eq!(counted, [0, 0]);
+}
+
+/// Proves that a client may abandon a number of responses, and as many more as it lets complete.
+#[test]
+fn a_client_that_abandons_most_responses_is_closed() {
+    let registry = registry(|_| ());
+    let answer = |slot: &ConnectionSlot, is_complete: bool| {
+        slot.activity.begin_request();
+        slot.activity.end_request();
+        if !is_complete {
+            slot.abandon();
+        }
+    };
+    let (attacker, browser) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
+    for abandoned in 0..MAX_ABANDONED {
+        answer(&attacker, false);
+        assert!(!attacker.activity.is_closed(), "{abandoned}");
+    }
+    answer(&attacker, false);
+    assert!(attacker.activity.is_closed());
+    for _ in 0..10 * MAX_ABANDONED {
+        answer(&browser, true);
+        answer(&browser, false);
+    }
+    assert!(!browser.activity.is_closed());
+}
