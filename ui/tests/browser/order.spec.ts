@@ -18,11 +18,16 @@ import type { Interceptor } from './front';
 import { openSite, WAIT, type Site } from './site';
 
 let site: Site;
+let intercept: Interceptor;
 
 beforeAll(async () => {
   site = await openSite();
+  intercept = site.front.intercept;
 });
-afterEach(() => site.check());
+afterEach(async () => {
+  site.front.intercept = intercept;
+  await site.check();
+});
 afterAll(() => site.close());
 
 const arrives = (page: Page) => page.waitForURL(/\/t\/[^/]+$/, { timeout: WAIT });
@@ -56,13 +61,12 @@ async function putMenu(menu: Menu): Promise<void> {
 
 /** Answers instead of the server to every request that places an order, until the returned function is called. */
 function interceptOrders(answer: Interceptor): () => void {
-  const before = site.front.intercept;
   site.front.intercept = async (request, response) => {
     if (request.method === 'POST' && request.url?.endsWith('/orders') && (await answer(request, response))) return true;
-    return before(request, response);
+    return intercept(request, response);
   };
   return () => {
-    site.front.intercept = before;
+    site.front.intercept = intercept;
   };
 }
 
@@ -290,7 +294,7 @@ describe('an order', () => {
     expect((await customerOrders(site)).length).toBe(before + 1);
     await page.keyboard.press('Escape');
     await page.keyboard.press('Escape');
-    expect(await page.getByRole('dialog', { name: 'Place order' }).isVisible()).toBe(true);
+    await page.getByRole('dialog', { name: 'Place order' }).waitFor();
     restore();
     await arrives(page);
     expect((await customerOrders(site)).length).toBe(before + 1);
