@@ -72,12 +72,21 @@ export async function fillAddress(page: Page): Promise<void> {
   await page.getByLabel('Town').fill('London');
 }
 
-/** Registers a new customer on the checkout. */
-export async function register(page: Page): Promise<void> {
+/** Registers a new customer on the checkout. Returns the e-mail address. */
+export async function register(page: Page): Promise<string> {
   const email = `guest-${crypto.randomUUID()}@example.com`;
   await page.getByLabel('E-mail address').fill(email);
   await page.getByLabel('Password').fill(PASSWORD);
   await page.getByRole('button', { name: 'Create account' }).click();
+  await placeButton(page).waitFor();
+  return email;
+}
+
+/** Signs a customer of `register` in on the checkout. */
+export async function signInAgain(page: Page, email: string): Promise<void> {
+  await page.getByLabel('E-mail address').fill(email);
+  await page.getByLabel('Password').fill(PASSWORD);
+  await page.getByRole('button', { name: 'Sign in' }).click();
   await placeButton(page).waitFor();
 }
 

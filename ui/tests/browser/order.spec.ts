@@ -11,6 +11,7 @@ import {
   readyToPlace,
   register,
   SCRIPT,
+  signInAgain,
   translate,
   wasHacked,
 } from './customer';
@@ -366,6 +367,37 @@ describe('an order', () => {
     await page.waitForFunction(() => document.activeElement?.getAttribute('aria-invalid') === 'true');
     expect(await phone.evaluate((input) => input === document.activeElement)).toBe(true);
     expect(await accessibilityProblems(page, 'problems')).toEqual([]);
+  });
+
+  it('whose session has ended goes on after a sign-in, without ordering by itself', async () => {
+    const page = await openMenu(site);
+    await fillCart(page);
+    await openCheckout(page);
+    await fillAddress(page);
+    const email = await register(page);
+    await page.context().clearCookies();
+    await placeButton(page).click();
+    await page.getByText('Sign in again to finish your order.').waitFor();
+    expect(await accessibilityProblems(page, 'session ended')).toEqual([]);
+    await signInAgain(page, email);
+    expect(new URL(page.url()).hash).toBe('#checkout');
+    await placeButton(page).click();
+    await arrives(page);
+    const { orders } = await page.evaluate(async () => (await (await fetch('/v1/orders')).json()) as { orders: unknown[] });
+    expect(orders).toHaveLength(1);
+  });
+
+  it('of somebody with a wrong password is not placed, and the field says why', async () => {
+    const page = await openMenu(site);
+    await fillCart(page);
+    await openCheckout(page);
+    await page.getByLabel('I have an account').check();
+    await page.getByLabel('E-mail address').fill('nobody@example.com');
+    await page.getByLabel('Password').fill('not the password');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The e-mail address or the password is wrong.').waitFor();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('type') === 'password');
+    expect(await accessibilityProblems(page, 'wrong password')).toEqual([]);
   });
 
   it('needs a customer: staff are told so', async () => {
