@@ -2,6 +2,7 @@
 //! a route reads, and passes the values.
 
 pub(crate) mod accounts;
+pub(crate) mod boards;
 pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod keys;

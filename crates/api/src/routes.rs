@@ -9,6 +9,7 @@
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
 mod accounts;
+mod boards;
 mod commands;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod events;
@@ -62,6 +63,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(orders::router())
         .merge(commands::router())
         .merge(events::router())
+        .merge(boards::router())
         .merge(tasks::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())

@@ -48,7 +48,9 @@ pub mod text;
 
 pub use account::{Actor, Role};
 pub use external_id::ExternalId;
-pub use ids::{AccountId, ApiKeyId, Bucket, DisplayCode, OrderId, RestaurantId, SessionId, TaskId, WebhookEndpointId};
+pub use ids::{
+    AccountId, ApiKeyId, Bucket, DisplayCode, OrderId, RestaurantId, SessionId, TaskId, WebhookEndpointId,
+};
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency, Money};
 pub use problem::{InputProblem, Problems, entry_count, one_of, quoted, whole_number};

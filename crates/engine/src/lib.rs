@@ -65,7 +65,8 @@ pub use accounts::{
     SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
 pub use catalogue::{
-    CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
+    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
+    RestaurantAnswer, StockAdjustment, StockAnswer,
 };
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
@@ -84,7 +85,9 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Preview, Quote};
+pub use orders::{
+    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, Obstacle, OrderAnswer, Orders, Preview, Quote, is_on_board,
+};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

@@ -1,6 +1,7 @@
 //! Use cases of orders: quote, place, act, preview, read, list.
 
 mod act;
+mod board;
 mod open;
 mod place;
 mod preview;
@@ -17,6 +18,7 @@ use dabba_domain::{
 use dabba_store::{Claim, CommitOutcome, Store};
 
 pub use act::CommandRequest;
+pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};

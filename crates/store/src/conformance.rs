@@ -154,6 +154,7 @@ properties! { $
     lists {
         a_customer_sees_their_orders_newest_first,
         a_restaurant_sees_open_orders_first,
+        open_orders_are_the_newest_in_these_statuses,
         a_courier_sees_the_orders_that_they_carry,
         all_orders_are_listed_newest_first,
         lists_are_filtered_by_status,

@@ -7,7 +7,7 @@ use dabba_domain::{
     AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, SessionId, TaskId, Timestamp,
     WebhookEndpointId,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
     task::TaskQueue,
     text::Slug,
@@ -204,6 +204,8 @@ layer! {
     OrderStore {
         Commit commit_shared(batch: Vec<Arc<Commit>>) -> Vec<CommitOutcome>;
         Read order(id: OrderId) -> Option<Order>;
+        Read orders(ids: &[OrderId]) -> Vec<Order>;
+        Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], limit: u32) -> Vec<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
@@ -335,7 +337,6 @@ layer! {
     }
     AuditStore {
         Other damage() -> Vec<String>;
-        Other orders(ids: &[OrderId]) -> Vec<Order>;
         Other all_tasks(after: Option<TaskId>, limit: PageSize) -> Listing<StoredTask>;
         Other all_claims(after: Option<&ScopedKey>, limit: PageSize) -> Listing<StoredClaim>;
         Other all_stock(after: Option<(RestaurantId, &Slug)>, limit: PageSize) -> Listing<StoredStock>;

@@ -44,7 +44,7 @@ pub use account::{
     SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, scopes_of,
     stored_scopes,
 };
-pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
+pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
@@ -67,7 +67,7 @@ pub use feed::{
 pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
+pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
 };

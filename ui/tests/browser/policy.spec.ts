@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { PAGES } from '../../scripts/pages.mjs';
 import { POLICY } from './front';
 import { describes } from './operations';
-import { openSite, type Site } from './site';
+import { INSECURE_HOST, openSite, type Site } from './site';
 
 let site: Site;
 
@@ -36,6 +36,14 @@ describe.each(PAGES)('the page %s', (name) => {
     // The page itself and its icon are no entries of this list.
     expect(files.length + 2, files.join('\n')).toBeLessThanOrEqual(6);
     expect(await page.locator('[style]').count()).toBe(0);
+  });
+});
+
+describe('plain HTTP from another host', () => {
+  it.each(['/', '/login'])('%s works without what browsers give to secure pages only', async (path) => {
+    const page = await site.open({ path: site.origin.replace('127.0.0.1', INSECURE_HOST) + path });
+    await page.getByRole('heading', { level: 1 }).waitFor();
+    expect(await page.evaluate(() => isSecureContext)).toBe(false);
   });
 });
 

@@ -1,6 +1,6 @@
 //! The feed of events, and the streams of events (server-sent events).
 
-mod sse;
+pub(super) mod sse;
 
 use std::{
     sync::Arc,
@@ -198,7 +198,7 @@ const fn audience(caller: &Principal) -> Audience {
     }
 }
 
-const fn session(caller: &CallerSession) -> Session {
+pub(super) const fn session(caller: &CallerSession) -> Session {
     let CallerSession { principal, issued_at, expires_at, credential } = *caller;
     Session { principal, issued_at, expires_at, credential }
 }
@@ -216,7 +216,7 @@ impl From<FeedError> for ApiProblem {
 }
 
 /// Returns the problem of a stream or poll that cannot be opened.
-fn not_opened(error: OpenError) -> ApiProblem {
+pub(super) fn not_opened(error: OpenError) -> ApiProblem {
     let problem = match error {
         OpenError::Feed(error) => return error.into(),
         OpenError::Full(Full::Credential { limit }) => Problem::new(

@@ -16,7 +16,7 @@ use self::announcement::Announcement;
 use crate::{
     background::Background,
     broker::Broker,
-    build::BUILD,
+    build::BUILD_NAME,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -127,8 +127,8 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        build: BUILD.commit,
         live: live_config(&options, &mut metrics),
+        build: BUILD_NAME,
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);

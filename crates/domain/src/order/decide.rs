@@ -199,6 +199,14 @@ impl Order {
     }
 }
 
+impl Order {
+    /// Returns whether the restaurant was warned that its time to accept is running out, and still has to accept. The
+    /// warning is the order's only event after its warning time, unless the payment provider reports a difference then.
+    pub fn is_acceptance_due(&self, settings: &RestaurantSettings) -> bool {
+        self.warning_time(settings).is_some_and(|time| self.updated_at >= time)
+    }
+}
+
 /// Returns the lead time of the warning before the acceptance deadline, for a restaurant with this time to accept.
 fn warning_lead(time_to_accept: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(i64::from(MAX_WARNING_LEAD_SECONDS)).min(time_to_accept / 2)

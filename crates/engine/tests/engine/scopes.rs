@@ -248,6 +248,9 @@ const EVENTS: &[(Scope, UseCase)] = &[
     (Scope::ReadEvents, |world, caller| {
         world.engine.accounts.authorize_feed(caller, Some(world.restaurant_id)).boxed()
     }),
+    (Scope::ReadOrders, |world, caller| {
+        world.engine.orders.authorize_board(caller, world.restaurant_id).boxed()
+    }),
     (Scope::ReadEvents, |world, caller| {
         async move { world.engine.orders.order_for_events(caller, order(world).await.id).await.map(drop) }
             .boxed()

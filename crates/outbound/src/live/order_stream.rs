@@ -15,7 +15,7 @@ use super::{
     follower::READ_TIMEOUT,
     index::{Entry, Topic},
     mailbox::{Delivery, Mailbox},
-    open::Place,
+    open::{Place, Right},
     shard::{Consumer, Shard},
 };
 use crate::{TypeSet, feed::FeedError, recorded::RecordedOrder};
@@ -51,7 +51,8 @@ impl Live {
     ) -> Result<OrderStream, OpenError> {
         let (shared, mailbox) = (Arc::clone(&self.shared), Arc::<Mailbox>::default());
         let restaurant_id = order.details.restaurant_id;
-        let place = shared.streams.open(Kind::Order, session, Some(restaurant_id), &mailbox);
+        let place =
+            shared.streams.open(Kind::Order, session, Some(Right::Events(restaurant_id)), mailbox.clone());
         let place = place.map_err(OpenError::Full)?;
         let index = shared.store.shard_of(order.id.bucket());
         let shard = shared.shards.get(index).map(Arc::clone).ok_or(FeedError::Unavailable)?;
@@ -61,8 +62,8 @@ impl Live {
             loop {
                 shard.until_followed().await;
                 let (after, types) = (FeedPosition::START, TypeSet::ALL);
-                if shard.join_now(topic, Entry { id: place.id, after, types, mailbox: Arc::clone(&mailbox) })
-                {
+                let receiver = Arc::<Mailbox>::clone(&mailbox);
+                if shard.join_now(topic, Entry { id: place.id, after, types, receiver }) {
                     return;
                 }
             }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
     task::TaskQueue,
     text::Slug,
@@ -38,6 +38,19 @@ impl OrderStore for EmptyStore {
     async fn order(&self, _: OrderId) -> Result<Option<Order>, StoreError> {
         Ok(None)
     }
+    async fn orders(&self, _: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn open_orders(
+        &self,
+        _: RestaurantId,
+        _: &[OrderStatus],
+        _: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn events(&self, _: OrderId, _: Version, _: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         Ok(Vec::new())
     }
@@ -297,9 +310,6 @@ impl AccountStore for EmptyStore {
 #[async_trait]
 impl AuditStore for EmptyStore {
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-    async fn orders(&self, _: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         Ok(Vec::new())
     }
     async fn all_tasks(&self, _: Option<TaskId>, _: PageSize) -> Result<Listing<StoredTask>, StoreError> {

@@ -82,12 +82,28 @@ pub(super) fn respond(app: &App, source: Source, audience: Audience, stopping: S
         let message = messages.next().await?;
         Some((Ok::<_, Infallible>(message), messages))
     });
+    answer(Body::from_stream(body))
+}
+
+/// Returns the response with a body that consists of messages.
+pub(in crate::routes) fn answer(messages: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (ACCEL_BUFFERING.clone(), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(body)).into_response()
+    (headers, messages).into_response()
+}
+
+/// Returns the last message of a stream.
+pub(in crate::routes) fn bye(engine: &Engine, reason: EndReason) -> String {
+    let spread = engine.random_u64() % RETRY_SPREAD_MS;
+    let retry = match reason {
+        EndReason::Shutdown => SHUTDOWN_RETRY_MS + spread,
+        EndReason::Lagging | EndReason::SessionEnded | EndReason::BoardChanged => spread,
+    };
+    let reason = reason.as_str();
+    format!("event: bye\ndata: {{\"reason\":\"{reason}\",\"retry_after_ms\":{retry}}}\n\n")
 }
 
 impl Messages {
@@ -115,15 +131,7 @@ impl Messages {
                 format!("id: {id}\nevent: {name}\ndata: {json}\n\n")
             }
             Item::Heartbeat { id } => self.heartbeat(&id),
-            Item::End(reason) => {
-                let spread = self.engine.random_u64() % RETRY_SPREAD_MS;
-                let retry = match reason {
-                    EndReason::Shutdown => SHUTDOWN_RETRY_MS + spread,
-                    EndReason::Lagging | EndReason::SessionEnded => spread,
-                };
-                let reason = reason.as_str();
-                format!("event: bye\ndata: {{\"reason\":\"{reason}\",\"retry_after_ms\":{retry}}}\n\n")
-            }
+            Item::End(reason) => bye(&self.engine, reason),
         }
     }
 

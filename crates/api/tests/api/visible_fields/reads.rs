@@ -54,7 +54,11 @@ impl Scene {
                 self.send(caller, request, &[&restaurant, item], &Value::Null).await;
             }
             for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
-                self.send(caller, "GET /v1/restaurants/{restaurant_id}", &[restaurant], &Value::Null).await;
+                for request in
+                    ["GET /v1/restaurants/{restaurant_id}", "GET /v1/restaurants/{restaurant_id}/board"]
+                {
+                    self.send(caller, request, &[restaurant], &Value::Null).await;
+                }
             }
             for account in &accounts {
                 self.send(caller, "GET /v1/accounts/{account_id}", &[account], &Value::Null).await;
