@@ -80,8 +80,9 @@ interface PlacedOrder {
   id: string;
   restaurant_id: string;
   placed_at: string;
-  amounts: { total: number };
-  lines: readonly { item: string; quantity: number }[];
+  /** Optional in the API, because couriers do not see them. */
+  amounts?: { total: number };
+  lines?: readonly { item: string; quantity: number }[];
 }
 
 /** Returns the order that an attempt placed, if it is among the account's latest orders. */
@@ -96,7 +97,7 @@ export function findPlaced<Order extends PlacedOrder>(
     (order) =>
       order.restaurant_id === restaurant &&
       Date.parse(order.placed_at) >= attempt.startedAt - CLOCK_TOLERANCE &&
-      order.amounts.total === attempt.body.expected_total &&
-      lines(order.lines) === lines(attempt.body.lines),
+      order.amounts?.total === attempt.body.expected_total &&
+      lines(order.lines ?? []) === lines(attempt.body.lines),
   );
 }

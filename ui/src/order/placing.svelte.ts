@@ -39,10 +39,17 @@ export type PlacingState =
   /** The order exists. `error`: the way to its tracking page failed. */
   | { status: 'placed'; order: string; error: ApiError | undefined };
 
+export interface PlacingEvents {
+  /** The order exists: the cart has served its purpose. */
+  placed: () => void;
+  /** The order's tracking page has this path. */
+  leave: (path: string) => void;
+}
+
 export class Placing {
   state = $state.raw<PlacingState>({ status: 'idle' });
   readonly #restaurant: string;
-  readonly #onPlaced: (path: string) => void;
+  readonly #events: PlacingEvents;
   readonly #timers: Timers;
   #attempt: Attempt | undefined;
   #cancelRetry: (() => void) | undefined;
@@ -50,9 +57,9 @@ export class Placing {
   /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
   #resumed = false;
 
-  constructor(restaurant: string, onPlaced: (path: string) => void, timers: Timers = browserTimers) {
+  constructor(restaurant: string, events: PlacingEvents, timers: Timers = browserTimers) {
     this.#restaurant = restaurant;
-    this.#onPlaced = onPlaced;
+    this.#events = events;
     this.#timers = timers;
   }
 
@@ -205,15 +212,18 @@ export class Placing {
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
     this.state = { status: 'placed', order, error: undefined };
+    this.#events.placed();
     try {
       const link = await unwrap(
         api.POST('/v1/orders/{order_id}/tracking-link', { params: { path: { order_id: order } } }),
       );
       forgetAttempt(this.#restaurant);
-      this.#onPlaced(link.path);
+      this.#events.leave(link.path);
     } catch (cause) {
       if (!(cause instanceof ApiError)) throw cause;
-      this.state = { status: 'placed', order, error: cause };
+      // An order has no more links, or none any more: there is nothing to wait for.
+      if (!cause.retryable) forgetAttempt(this.#restaurant);
+      this.state = cause.status === 401 ? { status: 'sign_in' } : { status: 'placed', order, error: cause };
     }
   }
 }

@@ -48,11 +48,12 @@ const LINK: Answer = { status: 201, body: { token: 'T', path: '/t/T' } };
 
 let timers: ManualTimers;
 let arrived: string[];
+let placed: number;
 let placing: Placing;
 
 function reload(): void {
   timers = new ManualTimers();
-  placing = new Placing(RESTAURANT, (path) => arrived.push(path), timers);
+  placing = new Placing(RESTAURANT, { placed: () => (placed += 1), leave: (path) => arrived.push(path) }, timers);
 }
 
 beforeEach(() => {
@@ -65,6 +66,7 @@ beforeEach(() => {
   calls.length = 0;
   answers = [];
   arrived = [];
+  placed = 0;
   reload();
 });
 
@@ -78,8 +80,31 @@ describe('placing', () => {
     await settle();
     expect(orders()).toHaveLength(1);
     expect(orders()[0]).toMatchObject({ body, key: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
+    expect(placed).toBe(1);
     expect(arrived).toEqual(['/t/T']);
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
+  it('empties the cart also if the order gets no link, and does not ask for one forever', async () => {
+    answers = [PLACED, { status: 409, body: { code: 'too_many_tracking_links' } }];
+    placing.place(session('a'), body);
+    await settle();
+    expect(placed).toBe(1);
+    expect(placing.state).toMatchObject({ status: 'placed', error: { code: 'too_many_tracking_links' } });
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+    placing.reset();
+    expect(placing.busy).toBe(false);
+  });
+
+  it('fetches the link after a sign-in if the session ended in between', async () => {
+    answers = [PLACED, { status: 401 }, LINK];
+    placing.place(session('a'), body);
+    await settle();
+    expect(placing.state.status).toBe('sign_in');
+    placing.resume(session('a'));
+    await settle();
+    expect(orders()).toHaveLength(1);
+    expect(arrived).toEqual(['/t/T']);
   });
 
   it('keeps the attempt before the first request leaves', async () => {
@@ -229,7 +254,7 @@ describe('after a reload', () => {
     expect(calls).toEqual([]);
   });
 
-  const placed = (changes = {}) => ({
+  const order = (changes = {}) => ({
     id: 'order-1',
     restaurant_id: RESTAURANT,
     placed_at: new Date(Date.now() - RETRY_LIMIT).toISOString(),
@@ -241,7 +266,7 @@ describe('after a reload', () => {
   it('finds the order when the customer gives up after all', async () => {
     keepAttempt(RESTAURANT, attempt(RETRY_LIMIT + 1_000));
     placing.resume(session('a'));
-    answers = [{ status: 200, body: { orders: [placed()] } }, LINK];
+    answers = [{ status: 200, body: { orders: [order()] } }, LINK];
     await placing.giveUp();
     expect(arrived).toEqual(['/t/T']);
   });
@@ -270,8 +295,8 @@ describe('after a reload', () => {
     ['of another total', { amounts: { total: 1500 } }],
     ['of another quantity', { lines: [{ item: 'rice', quantity: 3 }] }],
   ])('does not take an order %s for it', (_, changes) => {
-    expect(findPlaced([placed(changes)], RESTAURANT, attempt(RETRY_LIMIT))).toBeUndefined();
-    expect(findPlaced([placed(changes), placed()], RESTAURANT, attempt(RETRY_LIMIT))?.id).toBe('order-1');
+    expect(findPlaced([order(changes)], RESTAURANT, attempt(RETRY_LIMIT))).toBeUndefined();
+    expect(findPlaced([order(changes), order()], RESTAURANT, attempt(RETRY_LIMIT))?.id).toBe('order-1');
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import en from './messages/en';
 import { cancelEffect, closureText, closureTitle, moneyOutcome, unavailableNames } from './closure';
-import { CARD, CASH, exampleOrder, without } from './example';
+import { CARD, CASH, exampleOrder } from './example';
 
 const ended = (closure: ReturnType<typeof exampleOrder>['closure'], changes = {}) =>
   exampleOrder({ status: 'cancelled', ...(closure && { closure }), ...changes });
@@ -42,8 +42,8 @@ describe('the explanation of an early end', () => {
   });
 
   it('tells an expired payment from an expired acceptance', () => {
-    expect(closureText(ended({ how: 'expired' }))).toBe('expired.restaurant');
-    expect(closureText(without(ended({ how: 'expired' }), 'confirmed_at'))).toBe('expired.payment');
+    expect(closureText(ended({ how: 'expired', waited_for: 'restaurant' }))).toBe('expired.restaurant');
+    expect(closureText(ended({ how: 'expired', waited_for: 'payment' }))).toBe('expired.payment');
   });
 
   it('names unavailable items by their lines, each once', () => {

@@ -59,7 +59,7 @@ export function closureText(order: TrackedOrder): ClosureKey {
     case 'rejected':
       return `rejected.${oneOf(REJECTED, reason)}`;
     case 'expired':
-      return order.confirmed_at === undefined ? 'expired.payment' : 'expired.restaurant';
+      return order.closure.waited_for === 'payment' ? 'expired.payment' : 'expired.restaurant';
     case 'payment_failed':
       return `failed.${oneOf(FAILED, reason)}`;
     case 'cancelled':

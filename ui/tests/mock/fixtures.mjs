@@ -91,7 +91,7 @@ export function trackingOf(/** @type {string} */ state, now = Date.now()) {
       closure: { how: 'rejected', reason: 'item_unavailable', items: [{ item: 'black-dal' }] },
       ...done('confirmed_at'),
     },
-    expired: { ...ended, payment: card('voided'), closure: { how: 'expired' }, ...done('confirmed_at') },
+    expired: { ...ended, payment: card('voided'), closure: { how: 'expired', waited_for: 'restaurant' }, ...done('confirmed_at') },
     failed: { ...ended, payment: card('failed'), closure: { how: 'payment_failed', reason: 'card_declined' } },
     cancelled: {
       ...ended,
