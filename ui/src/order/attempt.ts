@@ -3,6 +3,7 @@
 // Key and body are stored before the first request, and every retry sends both unchanged, also after a reload. So the
 // server creates at most one order, however often the request arrives. A changed cart is a new attempt with a new key.
 import type { ApiError } from '../lib/api';
+import { kept } from '../lib/kept';
 import { uuid } from '../lib/random';
 import type { OrderRequest } from './types';
 
@@ -30,22 +31,18 @@ export function createAttempt(account: string, body: OrderRequest, now: number):
 
 const storageKey = (restaurant: string) => `dabba.order.attempt.${restaurant}`;
 
-/** Keeps the attempt over a reload. If the browser's storage fails, the attempt lives as long as the page. */
+/** Keeps the attempt over a reload. */
 export function keepAttempt(restaurant: string, attempt: Attempt): void {
-  try {
-    localStorage.setItem(storageKey(restaurant), JSON.stringify(attempt));
-  } catch {
-    // Storage is full or switched off. Retries of this page still send the same key.
-  }
+  kept.set(storageKey(restaurant), JSON.stringify(attempt));
 }
 
 export function forgetAttempt(restaurant: string): void {
-  localStorage.removeItem(storageKey(restaurant));
+  kept.delete(storageKey(restaurant));
 }
 
 export function keptAttempt(restaurant: string): Attempt | undefined {
   try {
-    const data = JSON.parse(localStorage.getItem(storageKey(restaurant)) ?? 'null') as Partial<Attempt> | null;
+    const data = JSON.parse(kept.get(storageKey(restaurant)) ?? 'null') as Partial<Attempt> | null;
     const whole =
       typeof data?.key === 'string' &&
       typeof data.account === 'string' &&

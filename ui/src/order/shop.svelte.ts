@@ -1,5 +1,6 @@
 // What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
 import { api, ApiError, unwrap } from '../lib/api';
+import { kept, keptInTab } from '../lib/kept';
 import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
 import { EMPTY_DETAILS, parseDetails, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
@@ -27,8 +28,8 @@ export class Shop {
   constructor(id: string) {
     this.id = id;
     this.quote = new LiveQuote(id);
-    this.cart = parseCart(localStorage.getItem(this.#cartKey));
-    this.details = parseDetails(sessionStorage.getItem(this.#detailsKey));
+    this.cart = parseCart(kept.get(this.#cartKey));
+    this.details = parseDetails(keptInTab.get(this.#detailsKey));
   }
 
   readonly #items = $derived(this.menu === undefined ? undefined : itemsOf(this.menu));
@@ -116,11 +117,7 @@ export class Shop {
 
   #setCart(cart: Cart): void {
     this.cart = cart;
-    try {
-      localStorage.setItem(this.#cartKey, JSON.stringify(cart));
-    } catch {
-      // Storage is full or switched off: the cart lives as long as the page.
-    }
+    kept.set(this.#cartKey, JSON.stringify(cart));
     this.requestQuote();
   }
 
@@ -137,16 +134,12 @@ export class Shop {
 
   /** Keeps the details for this tab, so that a reload does not lose them. */
   keepDetails(): void {
-    try {
-      sessionStorage.setItem(this.#detailsKey, JSON.stringify(this.details));
-    } catch {
-      // As with the cart.
-    }
+    keptInTab.set(this.#detailsKey, JSON.stringify(this.details));
   }
 
   /** Forgets what belongs to the person who signs out. */
   forgetPerson(): void {
-    sessionStorage.removeItem(this.#detailsKey);
+    keptInTab.delete(this.#detailsKey);
     this.details = { ...EMPTY_DETAILS, fulfilment: this.details.fulfilment };
   }
 }

@@ -5,6 +5,7 @@
 import type { Tracking } from '../lib/api/contract';
 import type { ApiError } from '../lib/api/error';
 import { clock } from '../lib/clock';
+import { keptInTab } from '../lib/kept';
 import { openEventStream, type StreamState } from '../lib/sse';
 import type { StreamEvent } from '../lib/sse-parser';
 import { cancelOrder, type CancelReason } from './calls';
@@ -61,10 +62,11 @@ export class Follow {
     return this.connection.status === 'ended' && !this.gone ? this.connection.error : undefined;
   }
 
-  /** Whether the shown state may be old. */
-  get stale(): boolean {
+  /** Whether the shown state may be old. `slow`: the page waits for its first message for so long that it says so. */
+  isStale(slow: boolean): boolean {
     const { status } = this.connection;
-    return this.tracking !== undefined && (status === 'stale' || status === 'offline');
+    const waits = status === 'connecting' && slow;
+    return this.tracking !== undefined && (status === 'stale' || status === 'offline' || waits);
   }
 
   /** Cancels the order, recorded as the customer's. A repetition of the same cancellation changes nothing. */
@@ -95,7 +97,7 @@ export class Follow {
     // An expired link shows nothing any more, so nothing of it stays in the browser either.
     if (!this.gone) return;
     this.tracking = undefined;
-    sessionStorage.removeItem(KEPT + this.token);
+    keptInTab.delete(KEPT + this.token);
   }
 }
 
@@ -116,15 +118,11 @@ function isTracking(data: unknown): data is Tracking {
 }
 
 function readKept(token: string): Tracking | undefined {
-  const kept = sessionStorage.getItem(KEPT + token);
+  const kept = keptInTab.get(KEPT + token);
   const data = kept === null ? undefined : parse(kept);
   return isTracking(data) ? data : undefined;
 }
 
 function keep(token: string, tracking: Tracking): void {
-  try {
-    sessionStorage.setItem(KEPT + token, JSON.stringify(tracking));
-  } catch {
-    // Storage is full or switched off: the page works without the copy.
-  }
+  keptInTab.set(KEPT + token, JSON.stringify(tracking));
 }

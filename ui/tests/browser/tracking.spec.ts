@@ -157,8 +157,30 @@ describe('cancelling', () => {
   });
 });
 
+describe('a browser that blocks cookies', () => {
+  it('follows the order all the same, although it refuses every storage', async () => {
+    const { id, token } = await placeTracked(site);
+    const context = (await open('unknown')).context();
+    await context.addInitScript(() => {
+      for (const name of ['localStorage', 'sessionStorage', 'indexedDB']) {
+        Object.defineProperty(globalThis, name, {
+          get() {
+            throw new DOMException('Access is denied for this document.', 'SecurityError');
+          },
+        });
+      }
+    });
+    const page = await site.open({ path: `/t/${token}`, context });
+    await headline(page, /^Waiting for/);
+    await page.getByLabel('Language').selectOption('hi');
+    await headline(page, /उत्तर की प्रतीक्षा$/);
+    await STEPS.accept(site, id);
+    await headline(page, 'आपका खाना बन रहा है');
+  });
+});
+
 describe('a connection that breaks', () => {
-  it('marks the order as old, keeps it over a reload of its data, and catches up', async () => {
+  it('marks the order as old, and catches up', async () => {
     const { id, token } = await placeTracked(site);
     const page = await open(token);
     await headline(page, /^Waiting for/);
@@ -169,6 +191,25 @@ describe('a connection that breaks', () => {
     await page.context().setOffline(false);
     await headline(page, 'Your food is being prepared');
     await page.getByText(/^No network/).waitFor({ state: 'detached' });
+  });
+
+  it('keeps the order in its tab, and marks it as old, while the server does not answer', async () => {
+    const { id, token } = await placeTracked(site);
+    const page = await open(token);
+    await headline(page, /^Waiting for/);
+    const before = site.front.intercept;
+    site.front.intercept = (request, response) => {
+      if (!request.url?.startsWith('/v1/tracking/')) return before(request, response);
+      response.writeHead(503).end();
+      return true;
+    };
+    await page.reload();
+    await headline(page, /^Waiting for/);
+    await page.getByText(/^Not up to date since/).waitFor();
+    await STEPS.accept(site, id);
+    site.front.intercept = before;
+    await headline(page, 'Your food is being prepared');
+    await page.getByText(/^Not up to date since/).waitFor({ state: 'detached' });
   });
 
   it('survives a crash of the server', async () => {
