@@ -67,8 +67,11 @@ function lastReached(order: TrackedOrder, keys: readonly StepKey[]): number {
   return Math.max(byTime, reached === undefined ? 0 : keys.indexOf(reached));
 }
 
-/** Returns the steps of an order, first to last. An order that ended early has no steps to come. */
-export function stepsOf(order: TrackedOrder): Step[] {
+/**
+ * Returns the steps of an order at the server's time `now` (milliseconds since 1970), first to last. An order that ended
+ * early has no steps to come. A time that was expected and has passed is no longer a promise, so it is left out.
+ */
+export function stepsOf(order: TrackedOrder, now: number): Step[] {
   const keys = order.fulfilment.type === 'collection' ? COLLECTION : DELIVERY;
   const last = lastReached(order, keys);
   const ended = endedEarly(order);
@@ -79,7 +82,8 @@ export function stepsOf(order: TrackedOrder): Step[] {
       return at === undefined ? { key, state } : { key, state, at };
     }
     const expected = expectedTime(order, key);
-    return expected === undefined ? { key, state: 'upcoming' } : { key, state: 'upcoming', expected };
+    const open = expected !== undefined && Date.parse(expected) > now;
+    return open ? { key, state: 'upcoming', expected } : { key, state: 'upcoming' };
   });
   if (!ended) return steps;
   const at = order.ended_at;
