@@ -7,6 +7,7 @@
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
 use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
 use dabba_store::{Account, OrderQuery, OrderScope, PageSize, Store};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -21,11 +22,13 @@ const RESTAURANTS: [&str; 3] = [
 const ORDER: &str = include_str!("../demo/order.json");
 /// Item of the first restaurant with limited stock, and that stock.
 const LIMITED_ITEM: (&str, u32) = ("lane-thali", 20);
+/// Address of the restaurants' account.
+pub(crate) const RESTAURANT_EMAIL: &str = "restaurant@dabba.example";
 /// One account of each role. The domain is reserved, so that nobody owns these addresses (RFC 2606).
 const ACCOUNTS: [(Role, &str, &str); 4] = [
     (Role::Admin, "admin@dabba.example", "Dabba operations"),
     (Role::Customer, "customer@dabba.example", "Asha Rao"),
-    (Role::Restaurant, "restaurant@dabba.example", "Mina Shah"),
+    (Role::Restaurant, RESTAURANT_EMAIL, "Mina Shah"),
     (Role::Courier, "courier@dabba.example", "Bo Lind"),
 ];
 
@@ -53,6 +56,34 @@ impl Demo {
             Role::Restaurant => self.restaurant,
             Role::Courier => self.courier,
         }
+    }
+}
+
+/// One-time links that log into the pages as the accounts of the demo.
+#[derive(Debug, Serialize)]
+pub(crate) struct DemoLinks {
+    /// The kitchen's board, as the restaurant's account.
+    pub(crate) kitchen: String,
+    /// The operations console, as the admin.
+    pub(crate) console: String,
+    /// The ordering page, as the customer.
+    pub(crate) ordering: String,
+}
+
+impl DemoLinks {
+    /// Creates links to the pages of the server at this address.
+    pub(crate) async fn create(engine: &Engine, demo: &Demo, address: &str) -> Result<Self, Failure> {
+        let link = async |role: Role, next: String| {
+            let created = engine.accounts.create_login_link(&demo.admin, demo.bearer(role).account_id).await;
+            let created = created.map_err(Failure::during("creating the demo's login links"))?;
+            Ok::<_, Failure>(format!("{address}/login#{}&next={next}", created.token.expose()))
+        };
+        let restaurant = demo.restaurant_id;
+        Ok(Self {
+            kitchen: link(Role::Restaurant, format!("/kitchen/{restaurant}")).await?,
+            console: link(Role::Admin, "/console".to_owned()).await?,
+            ordering: link(Role::Customer, format!("/order/{restaurant}")).await?,
+        })
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
     },
     problem::{
         BadBody, BadParameter, Failures, Missing, NoLoginLink, NotAllowed, NotLoggedIn, NotLoggedOut,
-        NotWritten, Result, Unauthenticated, WriteFailures,
+        NotWritten, Result, TooOften, Unauthenticated, WriteFailures,
     },
 };
 
@@ -161,7 +161,7 @@ fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
         (status = 200, description = "The session.", body = SessionBody, headers(
             ("Set-Cookie" = String, description = "The cookie of the session, with a new expiry."),
         )),
-        Unauthenticated, NotAllowed, Failures,
+        Unauthenticated, NotAllowed, TooOften, Failures,
     ),
     security(("session" = [])),
 )]
