@@ -112,4 +112,13 @@ describe('the search', () => {
     expect(found('rice vegan')).toEqual(['rice']);
     expect(found('rice raita')).toEqual([]);
   });
+
+  it('keeps the numbers of the categories, whose names may be equal', () => {
+    const categories = exampleMenu().categories.map((category) => ({ ...category, name: 'Today' }));
+    expect(searchMenu(categories, '').map(({ number, name }) => [number, name])).toEqual([
+      [0, 'Today'],
+      [1, 'Today'],
+    ]);
+    expect(searchMenu(categories, 'raita').map(({ number }) => number)).toEqual([1]);
+  });
 });

@@ -20,7 +20,7 @@ const order: Translation<typeof en> = {
   'account.wrong': 'البريد الإلكتروني أو كلمة المرور غير صحيحة.',
   'add.for': 'إضافة مقابل {price}',
   'add.item': 'إضافة {item}',
-  'added': 'أُضيف {item} إلى سلتك.',
+  'added': '{item}: {count} في سلتك.',
   'amounts.delivery_fee': 'التوصيل',
   'amounts.discount': 'الخصم',
   'amounts.subtotal': 'الأصناف',

@@ -18,7 +18,7 @@ export const order = {
   'account.wrong': 'The e-mail address or the password is wrong.',
   'add.for': 'Add for {price}',
   'add.item': 'Add {item}',
-  'added': '{item} is in your cart.',
+  'added': '{item}: {count} in your cart.',
   'amounts.delivery_fee': 'Delivery',
   'amounts.discount': 'Discount',
   'amounts.subtotal': 'Items',

@@ -20,7 +20,7 @@ const order: Translation<typeof en> = {
   'account.wrong': 'ई-मेल पता या पासवर्ड गलत है।',
   'add.for': '{price} में जोड़ें',
   'add.item': '{item} जोड़ें',
-  'added': '{item} आपके कार्ट में है।',
+  'added': '{item}: कार्ट में {count}।',
   'amounts.delivery_fee': 'डिलीवरी',
   'amounts.discount': 'छूट',
   'amounts.subtotal': 'आइटम',
