@@ -17,4 +17,5 @@ pub(crate) mod sessions;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod tracking;
 pub(crate) mod webhook_endpoints;

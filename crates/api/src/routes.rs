@@ -32,6 +32,8 @@ mod stock;
 mod tasks;
 mod tokens;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod tracking;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod webhook_endpoints;
 mod webhooks;
 mod writes;
@@ -64,6 +66,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(commands::router())
         .merge(events::router())
         .merge(boards::router())
+        .merge(tracking::router())
         .merge(tasks::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())

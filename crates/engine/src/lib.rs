@@ -13,7 +13,7 @@
 //!
 //! | part | its type | use cases |
 //! |---|---|---|
-//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read and list orders |
+//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read, list and track orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
@@ -29,6 +29,7 @@
 //! message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
+mod base62;
 mod catalogue;
 mod claims;
 mod clock;
@@ -86,7 +87,9 @@ pub use metrics::{
     TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{
-    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, Obstacle, OrderAnswer, Orders, Preview, Quote, is_on_board,
+    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders,
+    Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
+    link_valid_until,
 };
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,

@@ -1,4 +1,4 @@
-//! Use cases of orders: quote, place, act, preview, read, list.
+//! Use cases of orders: quote, place, act, preview, read, list, track.
 
 mod act;
 mod board;
@@ -8,6 +8,8 @@ mod preview;
 mod quote;
 mod read;
 mod recent;
+mod track;
+mod tracking_token;
 
 use std::sync::Arc;
 
@@ -23,6 +25,9 @@ pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
+pub(crate) use track::LINK_CHECK_INTERVAL;
+pub use track::{MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until};
+pub use tracking_token::TrackingToken;
 
 use crate::{
     Clock, EngineMetrics, Error, Random,

@@ -13,6 +13,7 @@
 //! | `mailbox` | the bounded buffer of a stream |
 //! | `feed_stream`, `order_stream` | the streams of the feed and of an order |
 //! | [`board`] | the boards of restaurants: the current orders, and their changes |
+//! | `tracking_stream` | the states of an order, for whoever has a tracking link |
 //! | `open` | limits of the number of streams, heartbeats, checks of rights |
 //! | `metrics` | measurements |
 
@@ -27,6 +28,7 @@ mod open;
 mod order_stream;
 mod ring;
 pub(crate) mod shard;
+mod tracking_stream;
 
 use std::{
     fmt,
@@ -48,6 +50,7 @@ pub use self::{
     open::{Full, Session},
     order_stream::OrderStream,
     ring::{MAX_RECENT, MAX_RECENT_BYTES},
+    tracking_stream::{TrackingItem, TrackingStream},
 };
 
 /// Maximum number of streams that read earlier events from the store at the same time.

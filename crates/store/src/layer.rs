@@ -25,9 +25,10 @@ use crate::{
     Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation, RevocationRevision,
     ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StockEdit,
     StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
-    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
-    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
+    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt, WebhookChange,
+    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner,
+    WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -56,7 +57,7 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, catalogues, accounts, consumers, webhooks and
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, catalogues, accounts, consumers, webhooks and
 /// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
@@ -225,6 +226,13 @@ layer! {
         Other parked_tasks(after: Option<TaskId>, limit: PageSize) -> TaskPage;
         Other retry_task(id: TaskId, run_at: Timestamp) -> TaskRetry;
         Other resolve_task(id: TaskId, resolution: &TaskResolution) -> bool;
+    }
+    TrackingStore {
+        Other create_tracking_link(link: &TrackingLink, max: u32) -> TrackingLinkCreation;
+        Read tracked_order(bucket: Bucket, hash: &TrackingLinkHash) -> Option<OrderId>;
+        Other check_tracking_links(
+            due_until: Timestamp, unchanged_since: Timestamp, next_check_at: Timestamp, limit: u32
+        ) -> u32;
     }
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;

@@ -8,14 +8,17 @@ use dabba_domain::{
     restaurant::RestaurantSettings,
     text::{Name, Slug},
 };
-use dabba_outbound::live::board::{BoardItem, BoardSums};
+use dabba_outbound::{
+    live::board::{BoardItem, BoardSums},
+    public::{Audience, PublicClosure, PublicOrder},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{orders::OrderBody, restaurants::RestaurantBody};
+use super::{orders::OrderDocument, restaurants::RestaurantBody};
 
 /// The board of a restaurant, or a part of it: the orders on which the restaurant works.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = Board)]
 pub(crate) struct BoardBody<'a> {
     /// Number of the part, from 1. Only a stream has several parts.
@@ -37,7 +40,7 @@ pub(crate) struct BoardBody<'a> {
     pub(crate) items: Option<Vec<BoardItemBody<'a>>>,
     /// The orders with the statuses `confirmed`, `preparing`, `ready_for_pickup` and `out_for_delivery`, oldest first.
     #[schema(max_items = 1000)]
-    pub(crate) orders: Vec<BoardOrderBody<'a>>,
+    pub(crate) orders: Vec<BoardOrderBody>,
     /// Present and `true` if the restaurant has more than 1,000 such orders. The board shows the newest ones.
     #[serde(skip_serializing_if = "Not::not")]
     #[schema(required = false)]
@@ -45,25 +48,27 @@ pub(crate) struct BoardBody<'a> {
 }
 
 /// An order on a board.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = BoardOrder)]
-pub(crate) struct BoardOrderBody<'a> {
+pub(crate) struct BoardOrderBody {
     #[serde(flatten)]
-    order: OrderBody<'a>,
+    #[schema(value_type = OrderDocument)]
+    order: PublicOrder,
     /// Present and `true` if the restaurant was warned that its time to accept is running out, and still has to accept.
     #[serde(skip_serializing_if = "Not::not")]
     #[schema(required = false)]
     acceptance_due: bool,
 }
 
-impl<'a> BoardOrderBody<'a> {
+impl BoardOrderBody {
     pub(crate) fn new(
-        order: &'a Order,
+        order: &Order,
         allowed_actions: Vec<AllowedAction>,
         settings: &RestaurantSettings,
+        audience: Audience,
     ) -> Self {
         let acceptance_due = order.is_acceptance_due(settings);
-        Self { order: OrderBody::new(order, allowed_actions), acceptance_due }
+        Self { order: PublicOrder::new(order, allowed_actions, audience), acceptance_due }
     }
 }
 
@@ -93,9 +98,9 @@ impl<'a> From<&'a BoardItem> for BoardItemBody<'a> {
 }
 
 /// An order that is no longer on a board.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = BoardGone)]
-pub(crate) struct BoardGoneBody<'a> {
+pub(crate) struct BoardGoneBody {
     id: OrderId,
     /// The order's version.
     #[schema(minimum = 1)]
@@ -103,13 +108,15 @@ pub(crate) struct BoardGoneBody<'a> {
     status: OrderStatus,
     /// How the order ended before the delivery, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    closure: Option<&'a Closure>,
+    #[schema(value_type = Option<Closure>)]
+    closure: Option<PublicClosure>,
 }
 
-impl<'a> From<&'a Order> for BoardGoneBody<'a> {
-    fn from(order: &'a Order) -> Self {
+impl BoardGoneBody {
+    pub(crate) fn new(order: &Order, audience: Audience) -> Self {
         let Order { id, version, status, closure, .. } = order;
-        Self { id: *id, version: *version, status: *status, closure: closure.as_ref() }
+        let closure = closure.as_ref().map(|closure| PublicClosure::new(closure, audience));
+        Self { id: *id, version: *version, status: *status, closure }
     }
 }
 
@@ -157,9 +164,9 @@ pub(crate) enum BoardMessageDocument<'a> {
     /// A part of the present state: at most 100 orders. The stream begins with all parts.
     Snapshot(BoardBody<'a>),
     /// An order that is new on the board, or has changed: the whole order.
-    Order(BoardOrderBody<'a>),
+    Order(BoardOrderBody),
     /// An order that is no longer on the board.
-    Gone(BoardGoneBody<'a>),
+    Gone(BoardGoneBody),
     /// The whole restaurant after a change, or after its pause or its opening hours have begun or ended.
     Restaurant(RestaurantBody<'a>),
     /// An item after a change of its availability or its stock.

@@ -116,10 +116,10 @@ async fn create_session(
 /// Returns the account of a login link. Guesses of tokens are limited per network, together with those of API keys.
 async fn account_of_link(app: &App, client: ClientAddress, token: &SecretToken) -> Result<Account> {
     let limits = app.web.limits();
-    limits.check_unknown_keys(client)?;
+    limits.check_unknown_secrets(client)?;
     let found = app.engine.accounts.account_of_link(token).await;
     if matches!(found, Err(Error::VoidLink)) {
-        limits.count_unknown_key(client);
+        limits.count_unknown_secret(client);
     }
     Ok(found?)
 }

@@ -412,7 +412,7 @@ async fn a_board_is_for_staff_and_admins() {
             } else {
                 // A key that may only read is offered no actions, and its stream survives the checks of its rights.
                 let mut stream = server.request(Method::GET, &own).token(&key).stream().await;
-                server.place("of the key", &TestServer::collection()).await;
+                server.place("read-only", &TestServer::collection()).await;
                 assert_eq!(next(&mut stream, "order").await["allowed_actions"], json!([]));
                 for _ in 0..3 {
                     next(&mut stream, "heartbeat").await;

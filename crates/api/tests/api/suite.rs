@@ -29,6 +29,7 @@ mod shutdown;
 mod stock;
 mod texts;
 mod tokens;
+mod tracking;
 mod unavailable;
 mod visible_fields;
 mod webhook_endpoints;

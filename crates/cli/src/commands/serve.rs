@@ -129,6 +129,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
+        public_url: settings.listening.public_url.as_ref().map(|url| url.as_str().to_owned()),
         live: live_config(&options, &mut metrics),
         build: BUILD_NAME,
     };

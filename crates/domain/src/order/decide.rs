@@ -49,7 +49,7 @@ pub fn place(
     settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
-    let customer = Actor::Customer { account_id: details.customer_id };
+    let customer = Actor::customer(details.customer_id);
     let payment_deadline = details.payment_deadline;
     let placed = RecordedEvent {
         order_id: id,

@@ -83,6 +83,13 @@ const ORDERS: &[(Scope, UseCase)] = &[
         }
         .boxed()
     }),
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let order_id = order(world).await.id;
+            world.engine.orders.create_tracking_link(caller, order_id).await.map(drop)
+        }
+        .boxed()
+    }),
     (Scope::ReadOrders, |world, caller| {
         async move { world.engine.orders.order(caller, order(world).await.id).await.map(drop) }.boxed()
     }),

@@ -148,6 +148,11 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Returns the next event if one waits.
+    pub(super) fn take(&self) -> Option<Arc<LiveEvent>> {
+        self.lock().events.pop_front()
+    }
+
     fn finish(mut state: MutexGuard<'_, State>, reason: EndReason) {
         if state.end.is_none() {
             state.end = Some(reason);

@@ -87,9 +87,13 @@ impl Right {
     }
 }
 
+/// The streams whose callers need a right that a membership gives, by account and right.
+type StreamsOfMembers = HashMap<(AccountId, Right), Vec<(Principal, Arc<Open>)>>;
+
 #[derive(Debug)]
 struct Open {
-    session: Session,
+    /// The caller; `None` for a stream that needs no credential, such as that of a tracking link.
+    session: Option<Session>,
     /// The right that a membership gives to the caller; `None` if the caller needs no membership.
     right: Option<Right>,
     receiver: Arc<dyn Receiver>,
@@ -143,14 +147,36 @@ impl OpenStreams {
         right: Option<Right>,
         receiver: Arc<dyn Receiver>,
     ) -> Result<Place, Full> {
-        let Session { credential, principal, .. } = session;
+        let right = right.filter(|_| session.principal.role == Role::Restaurant);
+        self.open_for(kind, session.credential, Some(session), right, receiver)
+    }
+
+    /// Opens a stream that needs no credential. `credential` identifies what counts like one, such as a link.
+    pub(super) fn open_without_session(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<Place, Full> {
+        self.open_for(kind, credential, None, None, receiver)
+    }
+
+    fn open_for(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        session: Option<Session>,
+        right: Option<Right>,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<Place, Full> {
+        let is_session = session.is_some_and(|session| session.principal.is_session());
         let mut by_credential = lock(&self.by_credential);
         if self.count.load(Ordering::Relaxed) >= self.max_streams {
             self.metrics.refused(FOR_ALL);
             return Err(Full::Process);
         }
         let count = by_credential.entry(credential).or_insert(0);
-        let limit = if principal.is_session() { self.max_per_session } else { self.max_per_credential };
+        let limit = if is_session { self.max_per_session } else { self.max_per_credential };
         if *count >= limit {
             self.metrics.refused(FOR_CREDENTIAL);
             return Err(Full::Credential { limit });
@@ -161,7 +187,6 @@ impl OpenStreams {
         let gauge = self.metrics.open(kind);
         gauge.inc();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let right = right.filter(|_| principal.role == Role::Restaurant);
         let open = Arc::new(Open { session, right, receiver });
         lock(self.group(id)).insert(id, open);
         Ok(Place { id, streams: Arc::clone(self), credential, gauge })
@@ -223,7 +248,7 @@ impl Shared {
     }
 
     fn end_if_invalid(&self, open: &Open) -> bool {
-        let is_invalid = !open.session.is_valid(&self.engine);
+        let is_invalid = open.session.is_some_and(|session| !session.is_valid(&self.engine));
         if is_invalid {
             open.receiver.end(EndReason::SessionEnded);
         }
@@ -236,18 +261,18 @@ impl Shared {
         let mut ticker = self.ticker();
         for group in (0..GROUPS).cycle() {
             ticker.tick().await;
-            let mut by_member: HashMap<(AccountId, Right), Vec<Arc<Open>>> = HashMap::new();
+            let mut by_member = StreamsOfMembers::new();
             let checked = std::iter::once(0).chain(CHECKED_AFTER);
             for open in checked.flat_map(|after| self.streams.of_group(group + after)) {
-                if let Some(right) = open.right {
-                    let member = (open.session.principal.account_id, right);
-                    by_member.entry(member).or_default().push(open);
+                if let (Some(right), Some(session)) = (open.right, open.session) {
+                    let member = (session.principal.account_id, right);
+                    by_member.entry(member).or_default().push((session.principal, open));
                 }
             }
             stream::iter(by_member)
                 .for_each_concurrent(CHECKS_AT_ONCE, async |((_, right), streams)| {
-                    for open in streams {
-                        if !right.is_held(&self.engine, &open.session.principal).await {
+                    for (principal, open) in streams {
+                        if !right.is_held(&self.engine, &principal).await {
                             open.receiver.end(EndReason::SessionEnded);
                         }
                     }

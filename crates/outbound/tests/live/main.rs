@@ -11,6 +11,7 @@ mod feed;
 mod orders;
 mod restored;
 mod streams;
+mod tracking;
 
 use std::{
     sync::{

@@ -23,7 +23,8 @@ use dabba_store::{
     OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
     Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
     StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey,
+    TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
+    TrackingStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -66,6 +67,29 @@ impl OrderStore for EmptyStore {
         Ok(None)
     }
     async fn delete_expired_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl TrackingStore for EmptyStore {
+    async fn create_tracking_link(
+        &self,
+        _: &TrackingLink,
+        _: u32,
+    ) -> Result<TrackingLinkCreation, StoreError> {
+        Ok(TrackingLinkCreation::NotFound)
+    }
+    async fn tracked_order(&self, _: Bucket, _: &TrackingLinkHash) -> Result<Option<OrderId>, StoreError> {
+        Ok(None)
+    }
+    async fn check_tracking_links(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<u32, StoreError> {
         Ok(0)
     }
 }

@@ -13,7 +13,7 @@ use dabba_outbound::{
         EndReason,
         board::{BoardMessage, BoardSnapshot, BoardStream},
     },
-    public::RECONNECT_MS,
+    public::{Audience, RECONNECT_MS},
 };
 use dabba_web::Stopping;
 use futures::stream;
@@ -40,6 +40,10 @@ impl Writer {
         Self { engine: Arc::clone(&app.engine), build: app.config.build, caller }
     }
 
+    const fn audience(&self) -> Audience {
+        Audience::of_caller(&self.caller)
+    }
+
     /// Returns the present state of a board, or a part of it.
     pub(super) async fn board<'a>(
         &'a self,
@@ -64,13 +68,9 @@ impl Writer {
         })
     }
 
-    async fn order<'a>(
-        &self,
-        order: &'a Order,
-        restaurant: &Restaurant,
-    ) -> Result<BoardOrderBody<'a>, Error> {
+    async fn order(&self, order: &Order, restaurant: &Restaurant) -> Result<BoardOrderBody, Error> {
         let allowed_actions = self.engine.orders.allowed_actions(&self.caller, order).await?;
-        Ok(BoardOrderBody::new(order, allowed_actions, &restaurant.settings))
+        Ok(BoardOrderBody::new(order, allowed_actions, &restaurant.settings, self.audience()))
     }
 
     /// Returns a message as it is sent.
@@ -78,7 +78,7 @@ impl Writer {
         match message {
             BoardMessage::Snapshot(part) => line("snapshot", &self.board(part, restaurant).await?),
             BoardMessage::Order(order) => line("order", &self.order(order, restaurant).await?),
-            BoardMessage::Gone(order) => line("gone", &BoardGoneBody::from(&**order)),
+            BoardMessage::Gone(order) => line("gone", &BoardGoneBody::new(order, self.audience())),
             BoardMessage::Restaurant(entry) => {
                 line("restaurant", &RestaurantBody::new(entry.restaurant(), self.engine.now()))
             }

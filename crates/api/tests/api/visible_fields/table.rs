@@ -20,6 +20,7 @@ const FILES: [&str; 8] = [
     include_str!("orders.txt"),
     include_str!("boards.txt"),
     include_str!("events.txt"),
+    include_str!("tracking.txt"),
     include_str!("restaurants.txt"),
     include_str!("accounts.txt"),
     include_str!("webhooks.txt"),
