@@ -137,6 +137,9 @@ describe('cancelling', () => {
     expect(await page.evaluate(() => document.activeElement?.id)).toBe('content');
     const order = await site.dabba.call<{ status: string; closure: unknown }>('admin', 'GET', `/v1/orders/${id}`);
     expect(order).toMatchObject({ status: 'cancelled', closure: { how: 'cancelled', reason: 'wrong_address' } });
+    const { events } = await site.dabba.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${id}/events`);
+    const cancelled = events.find(({ type }) => type === 'cancelled');
+    expect(cancelled).toMatchObject({ actor: { role: 'customer', via: 'link' } });
   });
 
   it('loses against a restaurant that accepts first, and shows what happened instead', async () => {
