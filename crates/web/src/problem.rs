@@ -235,9 +235,7 @@ impl Problem {
             }
             StatusCode::UNAUTHORIZED => Some(HeaderValue::from_static("Bearer")),
             // A token would be accepted here, and no other token is needed.
-            StatusCode::FORBIDDEN
-                if matches!(self.code, code::INSECURE_LOGIN | code::CROSS_SITE_REQUEST) =>
-            {
+            StatusCode::FORBIDDEN if matches!(self.code, code::INSECURE_LOGIN | code::CROSS_SITE_REQUEST) => {
                 Some(HeaderValue::from_static("Bearer"))
             }
             StatusCode::FORBIDDEN => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
