@@ -101,8 +101,10 @@ export class Orders {
     const time = (at: number) => new Date(at).toISOString();
     const end = Array.from({ length: 5 }, () => this.#pick([...CODES]));
     const lines = Array.from({ length: wanted.lines ?? 1 + Math.floor(this.#random() * 4) }, () => this.#line());
-    const subtotal = lines.reduce((sum, line) => sum + line.total, 0);
+    const subtotal = lines.reduce((sum, line) => sum + (line.total ?? 0), 0);
+    const tax = Math.round(subtotal / 5);
     const collection = wanted.collection ?? this.#random() < 0.4;
+    const fee = collection ? 0 : 250;
     const cash = this.#random() < 0.3;
     const name = this.#pick(NAMES);
     const order = {
@@ -116,7 +118,7 @@ export class Orders {
       updated_at: time(placed),
       acceptance_deadline: time(placed + 480_000),
       currency: 'GBP',
-      amounts: { subtotal, tax: Math.round(subtotal / 5), delivery_fee: collection ? 0 : 250, tip: 0, discount: 0, total: 0 },
+      amounts: { subtotal, tax, delivery_fee: fee, tip: 0, discount: 0, total: subtotal + tax + fee },
       lines,
       contact: { name, phone: '+44 161 496 0000' },
       fulfilment: collection
@@ -127,8 +129,6 @@ export class Orders {
       allowed_actions: [],
       ...wanted.changes,
     } as unknown as BoardOrder;
-    const { amounts } = order;
-    amounts.total = amounts.subtotal + amounts.tax + amounts.delivery_fee;
     if (status !== 'confirmed') order.ready_by = time(now + (wanted.readyIn ?? 900) * 1_000);
     if (order.note === undefined && this.#random() < 0.2) order.note = this.#pick(NOTES);
     order.allowed_actions = actionsOf(order);

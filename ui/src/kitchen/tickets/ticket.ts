@@ -22,7 +22,8 @@ export interface Ticket {
   pieces: number;
   note: string | undefined;
   currency: string;
-  total: number;
+  /** Absent for a caller who may not see the amounts. */
+  total: number | undefined;
   /** Amount to collect in cash; `undefined` if the order is paid. */
   toCollect: number | undefined;
 }
@@ -32,7 +33,7 @@ const UNPAID = ['pending', 'authorized'];
 /** Returns the amount that is to be collected in cash; `undefined` if nothing is. */
 export function toCollect(order: BoardOrder): number | undefined {
   if (order.payment.method !== 'cash' || !UNPAID.includes(order.payment.status)) return undefined;
-  return order.amounts.total;
+  return order.amounts?.total;
 }
 
 function lineOf(line: OrderLine): TicketLine {
@@ -41,7 +42,7 @@ function lineOf(line: OrderLine): TicketLine {
 }
 
 export function addressOf(order: BoardOrder): string[] {
-  if (order.fulfilment.type !== 'delivery') return [];
+  if (order.fulfilment.type !== 'delivery' || order.fulfilment.address === undefined) return [];
   const { line1, line2, postal_code, city } = order.fulfilment.address;
   const town = [postal_code, city].filter((part) => part !== undefined).join(' ');
   return [line1, line2, town].filter((part) => part !== undefined && part !== '') as string[];
@@ -62,12 +63,12 @@ export function ticketOf(order: BoardOrder): Ticket {
     customer: order.contact?.name,
     phone: order.contact?.phone,
     address: addressOf(order),
-    instructions: order.fulfilment.type === 'delivery' ? order.fulfilment.address.instructions : undefined,
+    instructions: order.fulfilment.type === 'delivery' ? order.fulfilment.address?.instructions : undefined,
     lines: order.lines.map(lineOf),
     pieces: piecesOf(order),
     note: order.note,
     currency: order.currency,
-    total: order.amounts.total,
+    total: order.amounts?.total,
     toCollect: toCollect(order),
   };
 }
