@@ -168,6 +168,7 @@ export const admin: Translation<typeof en> = {
   'sessions': 'الجلسات',
   'sessions.none': 'لا جلسات لهذا الحساب',
   'session.device': 'الجهاز',
+  'session.device_of': '{browser} على {system}',
   'session.unknown': 'جهاز غير معروف',
   'session.created': 'منذ',
   'session.used': 'آخر استخدام',

@@ -138,6 +138,7 @@ export const admin = {
   'sessions': 'Sessions',
   'sessions.none': 'This account has no sessions',
   'session.device': 'Device',
+  'session.device_of': '{browser} on {system}',
   'session.unknown': 'Unknown device',
   'session.created': 'Since',
   'session.used': 'Last used',

@@ -140,6 +140,7 @@ export const admin: Translation<typeof en> = {
   'sessions': 'सत्र',
   'sessions.none': 'इस खाते का कोई सत्र नहीं',
   'session.device': 'डिवाइस',
+  'session.device_of': '{system} पर {browser}',
   'session.unknown': 'अज्ञात डिवाइस',
   'session.created': 'कब से',
   'session.used': 'अंतिम उपयोग',
