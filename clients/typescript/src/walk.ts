@@ -47,15 +47,15 @@ async function until(orderId: string, isSo: (order: Order) => boolean): Promise<
   }
 }
 
-/** Says what an event means; each type has its own data. */
+/** Says what an event means; each type has its own data. Each role sees the members that are meant for it. */
 function describe(event: OrderEvent): string {
   switch (event.type) {
     case "placed":
-      return `placed for ${event.data.amounts.total} ${event.data.currency}`;
+      return `placed for ${event.data.amounts?.total} ${event.data.currency}`;
     case "accepted":
       return `ready in ${event.data.preparation_minutes} minutes`;
     case "refunded":
-      return `refunded ${event.data.amount}`;
+      return `refunded ${event.data?.amount}`;
     default:
       return event.type;
   }

@@ -2,6 +2,7 @@
 //! a route reads, and passes the values.
 
 pub(crate) mod accounts;
+pub(crate) mod boards;
 pub(crate) mod commands;
 pub(crate) mod events;
 pub(crate) mod keys;
@@ -16,4 +17,5 @@ pub(crate) mod sessions;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;
+pub(crate) mod tracking;
 pub(crate) mod webhook_endpoints;

@@ -75,6 +75,10 @@ dabba_web::codes! {
     TOO_MANY_API_KEYS, "too_many_api_keys", CONFLICT, "The service account has too many API keys";
     /// The owner has the maximum number of webhook endpoints.
     TOO_MANY_WEBHOOK_ENDPOINTS, "too_many_webhook_endpoints", CONFLICT, "The owner has too many webhook endpoints";
+    /// The order has the maximum number of tracking links.
+    TOO_MANY_TRACKING_LINKS, "too_many_tracking_links", CONFLICT, "The order has too many tracking links";
+    /// The order ended so long ago that it cannot be tracked any more.
+    TRACKING_ENDED, "tracking_ended", CONFLICT, "The order ended too long ago";
     /// A position in the feed or in a stream no longer exists, because a database was restored or replaced.
     CURSOR_EXPIRED, "cursor_expired", GONE, "The cursor has expired";
 }

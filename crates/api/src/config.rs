@@ -19,10 +19,13 @@ pub struct ApiConfig {
     pub sandbox: Option<Arc<dyn AdjustableClock>>,
     /// The webhook endpoints. `None`: the server has no webhook endpoints.
     pub webhook_endpoints: Option<WebhookEndpoints>,
-    /// Commit of the build, as the pages show it. Default empty.
-    pub build: &'static str,
+    /// Address under which people reach the server, without a slash at its end. `None`: responses contain no absolute
+    /// links.
+    pub public_url: Option<String>,
     /// Limits, heartbeats and measurements of streams.
     pub live: LiveConfig,
+    /// Name of the build of the server. Pages compare it to learn that the server was upgraded. Default empty.
+    pub build: &'static str,
 }
 
 /// What the operations on webhook endpoints use.

@@ -2,7 +2,7 @@
 //!
 //! `utoipa` derives schemas and operations. The submodules add what `utoipa` cannot derive: limits (`limits`),
 //! corrections of shapes (`shapes`), headers of responses (`headers`), rate limits (`rate_limits`), sessions (`sessions`), named
-//! one-ofs and open enums (`unions`), and examples (`examples`).
+//! one-ofs and open enums (`unions`), members that not every role sees (`visibility`), and examples (`examples`).
 
 mod documents;
 mod examples;
@@ -13,6 +13,7 @@ mod sessions;
 mod shapes;
 mod texts;
 mod unions;
+mod visibility;
 
 use std::sync::{Arc, LazyLock};
 
@@ -70,6 +71,10 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
         (
             name = "webhooks",
             description = "Webhook endpoints: servers to which Dabba sends events, signed as Standard Webhooks specifies."
+        ),
+        (
+            name = "tracking",
+            description = "Tracking links: whoever has the link follows an order without an account, and may cancel it."
         ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
@@ -148,6 +153,7 @@ fn describe() -> serde_json::Result<Value> {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     components.add_security_scheme(sessions::SCHEME, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     let mut document = serde_json::to_value(&document)?;
+    visibility::apply(&mut document);
     limits::set_limits(&mut document);
     limits::set_key_limits(&mut document);
     shapes::close_variants(&mut document);

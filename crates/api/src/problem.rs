@@ -90,6 +90,10 @@ impl From<Conflict> for ApiProblem {
             Conflict::TooManyWebhookEndpoints { limit } => {
                 Problem::new(code::TOO_MANY_WEBHOOK_ENDPOINTS, text).with("webhook_endpoints_limit", limit)
             }
+            Conflict::TooManyTrackingLinks { limit } => {
+                Problem::new(code::TOO_MANY_TRACKING_LINKS, text).with("tracking_links_limit", limit)
+            }
+            Conflict::TrackingEnded => Problem::new(code::TRACKING_ENDED, text),
             Conflict::CursorExpired(_) => Problem::new(code::CURSOR_EXPIRED, text),
             Conflict::EmailTaken => Problem::new(code::EMAIL_TAKEN, text),
             Conflict::TaskNeedsAdmin => Problem::new(code::REVIEW_NOT_RETRYABLE, text),

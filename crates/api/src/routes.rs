@@ -9,6 +9,7 @@
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
 mod accounts;
+mod boards;
 mod commands;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod events;
@@ -30,6 +31,8 @@ mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
 mod tokens;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod tracking;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod webhook_endpoints;
 mod webhooks;
@@ -62,6 +65,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(orders::router())
         .merge(commands::router())
         .merge(events::router())
+        .merge(boards::router())
+        .merge(tracking::router())
         .merge(tasks::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())

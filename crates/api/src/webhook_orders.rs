@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dabba_domain::{Actor, order::Order};
 use dabba_engine::{Engine, Orders};
-use dabba_outbound::webhooks::OrderRenderer;
+use dabba_outbound::{
+    public::{Audience, PublicOrder},
+    webhooks::OrderRenderer,
+};
 use serde_json::value::{RawValue, to_raw_value};
-
-use crate::bodies::orders::OrderBody;
 
 /// Represents the orders in webhooks as the API shows them to the owner of the endpoint.
 pub struct WebhookOrders {
@@ -30,6 +31,7 @@ impl OrderRenderer for WebhookOrders {
             tracing::warn!(order = %order.id, %error, "the settings of a restaurant cannot be read for a webhook");
             "the settings of its restaurant cannot be read".to_owned()
         })?;
-        to_raw_value(&OrderBody::new(order, allowed)).map_err(|error| error.to_string())
+        let body = PublicOrder::new(order, allowed, Audience::of_actor(viewer));
+        to_raw_value(&body).map_err(|error| error.to_string())
     }
 }

@@ -15,6 +15,9 @@ pub(crate) struct Build {
     pub(crate) rustc: &'static str,
 }
 
+/// Name of this build: the version and the commit.
+pub(crate) const BUILD_NAME: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("DABBA_BUILD_COMMIT"));
+
 /// This build.
 pub(crate) const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),

@@ -4,9 +4,12 @@
 //! memberships of the restaurant account. Nobody knows the passwords of the accounts; tokens for them need the signing
 //! key.
 
+use std::net::SocketAddr;
+
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
 use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
 use dabba_store::{Account, OrderQuery, OrderScope, PageSize, Store};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -21,11 +24,13 @@ const RESTAURANTS: [&str; 3] = [
 const ORDER: &str = include_str!("../demo/order.json");
 /// Item of the first restaurant with limited stock, and that stock.
 const LIMITED_ITEM: (&str, u32) = ("lane-thali", 20);
+/// Address of the restaurants' account.
+pub(crate) const RESTAURANT_EMAIL: &str = "restaurant@dabba.example";
 /// One account of each role. The domain is reserved, so that nobody owns these addresses (RFC 2606).
 const ACCOUNTS: [(Role, &str, &str); 4] = [
     (Role::Admin, "admin@dabba.example", "Dabba operations"),
     (Role::Customer, "customer@dabba.example", "Asha Rao"),
-    (Role::Restaurant, "restaurant@dabba.example", "Mina Shah"),
+    (Role::Restaurant, RESTAURANT_EMAIL, "Mina Shah"),
     (Role::Courier, "courier@dabba.example", "Bo Lind"),
 ];
 
@@ -38,6 +43,8 @@ pub(crate) struct Demo {
     pub(crate) restaurant_name: String,
     /// An order that the restaurant accepts.
     pub(crate) order: Value,
+    /// Links to the pages of a server that only this machine can reach.
+    pub(crate) links: Option<DemoLinks>,
     admin: Principal,
     customer: Principal,
     restaurant: Principal,
@@ -53,6 +60,49 @@ impl Demo {
             Role::Restaurant => self.restaurant,
             Role::Courier => self.courier,
         }
+    }
+
+    /// Adds links that log into the pages of the server at this address. Each caller of the server could use a link, so a server that
+    /// other machines can reach has none.
+    pub(crate) async fn with_links(self, engine: &Engine, address: SocketAddr) -> Self {
+        if !address.ip().is_loopback() {
+            return self;
+        }
+        match DemoLinks::create(engine, &self, &format!("http://{address}")).await {
+            Ok(links) => Self { links: Some(links), ..self },
+            Err(failure) => {
+                tracing::warn!(error = %failure, "the demo has no login links");
+                self
+            }
+        }
+    }
+}
+
+/// One-time links that log into the pages as the accounts of the demo.
+#[derive(Debug, Serialize)]
+pub(crate) struct DemoLinks {
+    /// The kitchen's board, as the restaurant's account.
+    pub(crate) kitchen: String,
+    /// The operations console, as the admin.
+    pub(crate) console: String,
+    /// The ordering page, as the customer.
+    pub(crate) ordering: String,
+}
+
+impl DemoLinks {
+    /// Creates links to the pages of the server at this address.
+    async fn create(engine: &Engine, demo: &Demo, address: &str) -> Result<Self, Failure> {
+        let link = async |role: Role, next: String| {
+            let created = engine.accounts.create_login_link(&demo.admin, demo.bearer(role).account_id).await;
+            let created = created.map_err(Failure::during("creating the demo's login links"))?;
+            Ok::<_, Failure>(format!("{address}/login#{}&next={next}", created.token.expose()))
+        };
+        let restaurant = demo.restaurant_id;
+        Ok(Self {
+            kitchen: link(Role::Restaurant, format!("/kitchen/{restaurant}")).await?,
+            console: link(Role::Admin, "/console".to_owned()).await?,
+            ordering: link(Role::Customer, format!("/order/{restaurant}")).await?,
+        })
     }
 }
 
@@ -93,6 +143,7 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
     Ok(Demo {
         restaurant_id,
         restaurant_name,
+        links: None,
         order: serde_json::from_str(ORDER).map_err(Failure::during("the demo's order"))?,
         admin,
         customer: bearer_of(Role::Customer)?,

@@ -48,6 +48,9 @@ pub enum Actor {
     Customer {
         /// The customer's account.
         account_id: AccountId,
+        /// Way in which the command was given, if not with the customer's account.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        via: Option<Via>,
     },
     /// A member of a restaurant's staff, acting for that restaurant.
     Restaurant {
@@ -70,11 +73,35 @@ pub enum Actor {
     System,
 }
 
+/// Way in which a command was given on behalf of a customer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// With a tracking link, which the customer may have passed on.
+    Link,
+}
+
 impl Actor {
+    /// Returns a customer who uses the customer's own account.
+    pub const fn customer(account_id: AccountId) -> Self {
+        Self::Customer { account_id, via: None }
+    }
+
+    /// Returns the actor without the way in which the command was given. The state of an order contains only this: a
+    /// program that does not know the way computes the same state from the events.
+    #[must_use]
+    pub const fn without_via(self) -> Self {
+        match self {
+            Self::Customer { account_id, via: _ } => Self::customer(account_id),
+            other => other,
+        }
+    }
+
     /// Returns the account of the actor; `None` for the system.
     pub const fn account_id(&self) -> Option<AccountId> {
         match self {
-            Self::Customer { account_id }
+            Self::Customer { account_id, .. }
             | Self::Restaurant { account_id, .. }
             | Self::Courier { account_id }
             | Self::Admin { account_id } => Some(*account_id),

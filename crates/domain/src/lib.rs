@@ -46,7 +46,7 @@ pub mod restaurant;
 pub mod task;
 pub mod text;
 
-pub use account::{Actor, Role};
+pub use account::{Actor, Role, Via};
 pub use external_id::ExternalId;
 pub use ids::{
     AccountId, ApiKeyId, Bucket, DisplayCode, OrderId, RestaurantId, SessionId, TaskId, WebhookEndpointId,

@@ -7,7 +7,7 @@
 //! | module | content |
 //! |---|---|
 //! | `state`, `details`, `refund` | [`Order`], its agreed terms and its refunds: what the engine works with and stores keep |
-//! | `event`, `evolve` | the events of an order, and the state that follows from them |
+//! | `event`, `evolve`, `steps` | the events of an order, and the state and the times that follow from them |
 //! | `request`, `command`, `reason`, `refund_request` | what clients ask for: a new order, a command with its reason, a refund |
 //! | `validation` | the problems of a request and of a command's content |
 //! | [`lifecycle`], `permission`, `repeat` | who may give a command and when; commands that were carried out before |
@@ -37,6 +37,7 @@ mod reversal;
 mod review;
 mod settle;
 mod state;
+mod steps;
 mod validation;
 
 pub use command::{Command, CommandKind};
@@ -44,7 +45,7 @@ pub use decide::{Decision, TaskSpec, decide, place};
 pub use details::{Address, Contact, Fulfilment, OrderDetails, PaymentMethod, StockDraw};
 pub use effect::{Effect, MoneyEffect};
 pub use event::{Event, RecordedEvent, UnknownEvent};
-pub use evolve::{evolve, fold};
+pub use evolve::{HistoryError, evolve, fold};
 pub use external::{ChargebackOutcome, PaymentStep};
 pub use payment::{DeclineReason, PaymentReference, PaymentReport, PaymentTextError, PaymentToken};
 pub use permission::{AllowedAction, allowed_actions};
@@ -60,3 +61,4 @@ pub use request::OrderRequest;
 pub use review::ReviewReason;
 pub use settle::settle;
 pub use state::{Closure, ExpiryReason, Order, OrderStatus, PaymentStatus, Version};
+pub use steps::{OrderSteps, OrderWithSteps};

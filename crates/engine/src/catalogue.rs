@@ -3,6 +3,7 @@
 mod cache;
 mod registering;
 mod restaurants;
+mod signals;
 mod stock;
 mod watch;
 
@@ -14,6 +15,7 @@ pub(crate) use cache::CatalogueCache;
 pub use cache::CatalogueEntry;
 pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
+pub use signals::{CatalogueListener, CatalogueSubscription};
 pub use stock::{StockAdjustment, StockAnswer};
 
 use crate::{Clock, CommitSignals, EngineMetrics, Random, accounts::Accounts, work::WorkerSignals};

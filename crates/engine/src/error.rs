@@ -192,6 +192,15 @@ pub enum Conflict {
         /// The maximum.
         limit: u32,
     },
+    /// The order has the maximum number of tracking links.
+    #[error("the order has {limit} tracking links, which is the maximum; use a link that was created before")]
+    TooManyTrackingLinks {
+        /// The maximum.
+        limit: u32,
+    },
+    /// The order ended so long ago that a tracking link would not be valid.
+    #[error("the order ended more than 24 hours ago, so it cannot be followed any more")]
+    TrackingEnded,
     /// The cursor of the feed is void, because a database was restored or replaced.
     #[error("{0}; use a newer cursor, or since with a time")]
     CursorExpired(CursorVoid),

@@ -13,7 +13,7 @@
 //!
 //! | part | its type | use cases |
 //! |---|---|---|
-//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read and list orders |
+//! | `engine.orders` | [`Orders`] | quote, place, act, preview, read, list and track orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
@@ -29,6 +29,7 @@
 //! message broker is a port, too ([`EventSink`]); outgoing events use it, and no use case does.
 
 mod accounts;
+mod base62;
 mod catalogue;
 mod claims;
 mod clock;
@@ -65,7 +66,8 @@ pub use accounts::{
     SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
 pub use catalogue::{
-    CatalogueEntry, Catalogues, Conditional, ExpectedMenu, RestaurantAnswer, StockAdjustment, StockAnswer,
+    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
+    RestaurantAnswer, StockAdjustment, StockAnswer,
 };
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
@@ -84,7 +86,11 @@ pub use metrics::{
     CallLabel, CallOutcome, EngineMetrics, KeyUseLabel, StateLabel, StatusLabel, StepLabel, TaskLabel,
     TaskOutcome, TaskOutcomeLabel,
 };
-pub use orders::{CommandRequest, Obstacle, OrderAnswer, Orders, Preview, Quote};
+pub use orders::{
+    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders,
+    Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
+    link_valid_until,
+};
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
     PaymentConfig, PaymentGateway, Payments, ProviderNotice, ProviderObject, WebhookError, WebhookReader,

@@ -1,12 +1,15 @@
-//! Use cases of orders: quote, place, act, preview, read, list.
+//! Use cases of orders: quote, place, act, preview, read, list, track.
 
 mod act;
+mod board;
 mod open;
 mod place;
 mod preview;
 mod quote;
 mod read;
 mod recent;
+mod track;
+mod tracking_token;
 
 use std::sync::Arc;
 
@@ -17,10 +20,14 @@ use dabba_domain::{
 use dabba_store::{Claim, CommitOutcome, Store};
 
 pub use act::CommandRequest;
+pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};
 pub(crate) use recent::RecentOrders;
+pub(crate) use track::LINK_CHECK_INTERVAL;
+pub use track::{MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until};
+pub use tracking_token::TrackingToken;
 
 use crate::{
     Clock, EngineMetrics, Error, Random,

@@ -12,9 +12,12 @@
 //! | `index` | finds the streams of an event |
 //! | `mailbox` | the bounded buffer of a stream |
 //! | `feed_stream`, `order_stream` | the streams of the feed and of an order |
+//! | [`board`] | the boards of restaurants: the current orders, and their changes |
+//! | `tracking_stream` | the states of an order, for whoever has a tracking link |
 //! | `open` | limits of the number of streams, heartbeats, checks of rights |
 //! | `metrics` | measurements |
 
+pub mod board;
 mod event;
 mod feed_stream;
 pub(crate) mod follower;
@@ -25,6 +28,7 @@ mod open;
 mod order_stream;
 mod ring;
 pub(crate) mod shard;
+mod tracking_stream;
 
 use std::{
     fmt,
@@ -37,6 +41,7 @@ use dabba_engine::Engine;
 use dabba_store::{FeedSource, Need, Store};
 use tokio::{sync::Semaphore, task::JoinSet};
 
+use self::{board::Rooms, follower::Follower, open::OpenStreams, shard::Shard};
 pub use self::{
     event::LiveEvent,
     feed_stream::{FeedStream, OpenError},
@@ -45,8 +50,8 @@ pub use self::{
     open::{Full, Session},
     order_stream::OrderStream,
     ring::{MAX_RECENT, MAX_RECENT_BYTES},
+    tracking_stream::{TrackingItem, TrackingStream},
 };
-use self::{follower::Follower, open::OpenStreams, shard::Shard};
 
 /// Maximum number of streams that read earlier events from the store at the same time.
 const MAX_CATCHING_UP: usize = 16;
@@ -62,6 +67,8 @@ pub struct LiveConfig {
     pub max_streams_per_session: usize,
     /// Interval between two heartbeats of a stream. Rights are checked three times per interval. Default 10 seconds.
     pub heartbeat: Duration,
+    /// Time for which a board may lack changes before its heartbeats stop. Default 5 seconds.
+    pub max_board_lag: Duration,
     /// Measurements.
     pub metrics: LiveMetrics,
 }
@@ -73,6 +80,7 @@ impl Default for LiveConfig {
             max_streams_per_credential: 64,
             max_streams_per_session: 8,
             heartbeat: Duration::from_secs(10),
+            max_board_lag: Duration::from_secs(5),
             metrics: LiveMetrics::default(),
         }
     }
@@ -90,6 +98,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) shards: Vec<Arc<Shard>>,
     pub(crate) sources: Vec<FeedSource>,
+    /// The boards of each shard, by the index of the shard.
+    rooms: Vec<Arc<Rooms>>,
     streams: Arc<OpenStreams>,
     catching_up: Semaphore,
     config: LiveConfig,
@@ -128,6 +138,7 @@ impl Live {
         }
         let shared = Shared {
             engine: Arc::clone(engine),
+            rooms: shards.iter().map(|_| Arc::default()).collect(),
             shards,
             sources: store.feed_sources(),
             store,
@@ -153,6 +164,14 @@ impl Live {
             let supervisor = Arc::clone(supervisor);
             running.spawn(async move {
                 supervisor.run(&follower.part, || follower.run()).await;
+            });
+        }
+        for (shard, rooms) in self.shared.shards.iter().zip(&self.shared.rooms) {
+            let part = supervisor.part(format!("board_reader_{}", shard.index), Need::Helpful);
+            let (shared, rooms, supervisor) =
+                (Arc::clone(&self.shared), Arc::clone(rooms), Arc::clone(supervisor));
+            running.spawn(async move {
+                supervisor.run(&part, || shared.read_boards(&rooms)).await;
             });
         }
         macro_rules! run {

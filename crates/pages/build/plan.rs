@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsStr,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -17,8 +16,10 @@ pub(crate) const BUILD_VARIABLE: &str = "DABBA_PAGES_BUILD";
 /// Variable with the directory of a finished build of the pages, for packagers.
 pub(crate) const DIST_VARIABLE: &str = "DABBA_PAGES_DIST";
 
-/// File that Cargo writes into the root of its target directory.
-const TARGET_MARK: &str = "CACHEDIR.TAG";
+/// Directory of a profile, below the target directory, with the directories of build scripts.
+const SCRIPTS_DIRECTORY: &str = "build";
+/// Maximum number of directories between that directory and the directory of one run of a build script.
+const MAX_DEPTH: usize = 3;
 /// Directory below the target directory with the packages of npm and the latest build. All profiles share it.
 const WORK_DIRECTORY: &str = "dabba-pages";
 
@@ -127,10 +128,13 @@ impl Plan {
     }
 
     /// Returns the directory that builds share: below the target directory, so that the checkout may be read-only, and
-    /// outside the directory of one profile. Without a mark of the target directory, each build has its own.
+    /// outside the directory of one profile. If Cargo's layout is not the expected one, each build has its own.
+    ///
+    /// `CACHEDIR.TAG` does not mark the target directory reliably: Cargo writes it only into a directory that it creates.
     fn work_directory(&self) -> PathBuf {
-        let target =
-            self.out.ancestors().find(|directory| fs::exists(directory.join(TARGET_MARK)).unwrap_or(false));
+        let mut parents = self.out.ancestors().take(MAX_DEPTH + 1);
+        let scripts = parents.find(|directory| directory.file_name() == Some(OsStr::new(SCRIPTS_DIRECTORY)));
+        let target = scripts.and_then(Path::parent).and_then(Path::parent);
         target.unwrap_or(&self.out).join(WORK_DIRECTORY)
     }
 }

@@ -57,9 +57,8 @@ struct Workshop {
 impl Workshop {
     fn open() -> Self {
         let workshop = Self { directory: TempDir::new().unwrap() };
-        workshop.write("target/CACHEDIR.TAG", "");
-        fs::create_dir_all(workshop.path("target/debug/out")).unwrap();
-        fs::create_dir_all(workshop.path("target/release/out")).unwrap();
+        fs::create_dir_all(workshop.path("target/debug/build/dabba-pages-1/out")).unwrap();
+        fs::create_dir_all(workshop.path("target/release/build/dabba-pages-2/out")).unwrap();
         workshop.write("docs/reference/openapi.json", "the description");
         workshop.write("ui/package.json", "{}");
         workshop.write("ui/package-lock.json", "{}");
@@ -95,7 +94,7 @@ impl Workshop {
             wanted,
             dist: None,
             repository: self.directory.path().to_owned(),
-            out: self.path("target/debug/out"),
+            out: self.path("target/debug/build/dabba-pages-1/out"),
             tools: Tools { node: self.path("node"), npm: self.path("npm") },
         }
     }
@@ -112,7 +111,7 @@ impl Workshop {
     }
 
     fn table(&self) -> String {
-        fs::read_to_string(self.path("target/debug/out/pages.rs")).unwrap()
+        fs::read_to_string(self.path("target/debug/build/dabba-pages-1/out/pages.rs")).unwrap()
     }
 }
 
@@ -124,7 +123,10 @@ fn npm_runs_only_after_changes() {
     assert_eq!(workshop.steps(), ["ci", "build"]);
     let first = workshop.table();
     workshop.build().unwrap();
-    let release = Plan { out: workshop.path("target/release/out"), ..workshop.plan(Wanted::Optional) };
+    let release = Plan {
+        out: workshop.path("target/release/build/dabba-pages-2/out"),
+        ..workshop.plan(Wanted::Optional)
+    };
     release.run().unwrap();
     assert!(workshop.steps().is_empty(), "nothing has changed");
 
@@ -155,6 +157,27 @@ fn npm_runs_only_after_changes() {
     }
     workshop.build().unwrap();
     assert!(workshop.steps().is_empty());
+}
+
+/// Proves that the newer layout of Cargo's target directory and a cross build share the work of their builds as well, and that a
+/// build in an unknown layout writes nothing outside its own directory.
+#[test]
+fn the_work_of_builds_is_below_the_target_directory() {
+    for (out, work) in [
+        ("target/debug/build/dabba-pages/1/out", "target"),
+        (
+            "target/aarch64-unknown-linux-gnu/debug/build/dabba-pages-1/out",
+            "target/aarch64-unknown-linux-gnu",
+        ),
+        ("target/elsewhere/out", "target/elsewhere/out"),
+        ("build/a/b/c/out", "build/a/b/c/out"),
+    ] {
+        let workshop = Workshop::open();
+        let out = workshop.path(out);
+        fs::create_dir_all(&out).unwrap();
+        Plan { out, ..workshop.plan(Wanted::Required) }.run().unwrap();
+        assert!(workshop.path(work).join("dabba-pages/dist").is_dir(), "{work}");
+    }
 }
 
 /// Proves that a step that failed or was interrupted is repeated.

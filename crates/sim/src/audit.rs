@@ -206,7 +206,7 @@ fn is_full<T>(page: &[T]) -> bool {
 }
 
 /// Returns the orders with these ids that exist, by id.
-async fn orders_by_id<S: AuditStore + ?Sized>(
+async fn orders_by_id<S: OrderStore + ?Sized>(
     store: &S,
     ids: impl IntoIterator<Item = OrderId>,
 ) -> Result<HashMap<OrderId, Order>, AuditError> {

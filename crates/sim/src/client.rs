@@ -207,11 +207,6 @@ impl Client {
         Ok(Self { http, base, token: None, slow: None })
     }
 
-    /// Returns the address of the server.
-    pub fn address(&self) -> &str {
-        self.base.as_str()
-    }
-
     /// Returns the same client with a token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {

@@ -1,8 +1,7 @@
 -- Sessions of persons, and one-time links that log a person in. Servers of the version before may run on this schema: they
 -- know no session, so to their pages nobody is logged in, and they ignore the revocations of sessions, whose kind of
 -- subject they do not know. If they disable an account or revoke its credentials, newer servers refuse the account's
--- sessions and links, because each states a revision of the account's revocations. Do not run `dabba shards purge` of the
--- version before: it would not delete the rows that belong to another shard.
+-- sessions and links, because each states a revision of the account's revocations.
 
 CREATE TABLE sessions (
     id uuid NOT NULL PRIMARY KEY,

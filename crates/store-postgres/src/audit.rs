@@ -2,10 +2,9 @@
 //! so that a later read never returns older data. Rows that were moved to another database are read there.
 
 use async_trait::async_trait;
-use dabba_domain::{OrderId, RestaurantId, TaskId, ids::Id, order::Order, text::Slug};
+use dabba_domain::{RestaurantId, TaskId, ids::Id, text::Slug};
 use dabba_store::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_order_count,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID,
@@ -18,7 +17,6 @@ use tokio_postgres::types::ToSql;
 use crate::{
     PostgresStore,
     codec::{PgRow, collect},
-    orders::read::orders,
     tasks::is_here,
 };
 
@@ -59,13 +57,6 @@ impl AuditStore for PostgresStore {
     /// PostgreSQL checks its own storage.
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
-    }
-
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_order_count(ids)?;
-        ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;
-        let found = self.read(async |connection| orders(connection, ids).await).await?;
-        found.into_values().collect()
     }
 
     async fn all_tasks(

@@ -53,6 +53,7 @@ mod standbys;
 mod stock;
 mod tasks;
 mod tls;
+mod tracking;
 mod transaction;
 mod webhooks;
 

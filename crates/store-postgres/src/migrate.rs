@@ -54,6 +54,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V14__api_keys", include_str!("../migrations/V14__api_keys.sql")),
     ("V15__webhooks", include_str!("../migrations/V15__webhooks.sql")),
     ("V16__sessions", include_str!("../migrations/V16__sessions.sql")),
+    ("V17__tracking_links", include_str!("../migrations/V17__tracking_links.sql")),
 ]);
 
 /// Version of the newest migration.

@@ -74,12 +74,12 @@ use std::sync::{Arc, atomic::Ordering};
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderScope, OrderStore,
-    StoreError,
+    StoreError, check_order_count,
 };
 
 use futures::future::join_all;
@@ -172,6 +172,27 @@ impl OrderStore for PostgresStore {
             self.read(async move |connection: &Connection| read::orders(connection, &ids).await)
         };
         self.order_reads.order(id, read).await
+    }
+
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_order_count(ids)?;
+        ids.iter().try_for_each(|id| self.held.check(id.bucket()))?;
+        let found = self.read(async |connection| read::orders(connection, ids).await).await?;
+        found.into_values().collect()
+    }
+
+    async fn open_orders(
+        &self,
+        restaurant_id: RestaurantId,
+        statuses: &[OrderStatus],
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        self.held.check(restaurant_id.bucket())?;
+        let buckets = self.held.buckets();
+        let list = async |connection: &Connection| {
+            list::open_orders(connection, restaurant_id, statuses, limit, buckets).await
+        };
+        self.read(list).await
     }
 
     async fn events(

@@ -9,6 +9,7 @@ use crate::{
     pool::Connections,
     shard, stock, tasks,
     tls::ConnectionTarget,
+    tracking,
     webhooks::{deliveries, endpoints},
 };
 
@@ -51,6 +52,7 @@ const FILL: &str = "\
     INSERT INTO feed_consumers SELECT 'webhooks', id_of(5, n)::text, '0', 1, n, 0, 0 FROM generate_series(1, 10000) n; \
     INSERT INTO webhook_failures SELECT id_of(3, n), id_of(5, n % 100), 2, 1, n, n, n, 500, 'failed', \
         CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, 100000) n; \
+    INSERT INTO tracking_links SELECT decode(lpad(to_hex(n), 64, '0'), 'hex'), id_of(3, n), n, n FROM generate_series(1, 100000) n; \
     INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
         FROM generate_series(1, 10000) n; \
     ANALYZE";
@@ -81,6 +83,7 @@ async fn every_read_uses_an_index() {
         tasks::STATEMENTS,
         shard::STATEMENTS,
         stock::STATEMENTS,
+        tracking::STATEMENTS,
     ]
     .concat();
     let others = others.into_iter().map(|(name, sql)| (name, sql.to_owned()));

@@ -1,10 +1,9 @@
 //! Reads of an audit: each list walks the primary key of its table.
 
 use async_trait::async_trait;
-use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
+use dabba_domain::{RestaurantId, TaskId, text::Slug};
 use dabba_store::{
     AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_order_count,
 };
 use dabba_store_sql::{claims::stored_claim_of, stock::stored_stock_of, tasks::stored_task_of};
 use rusqlite::{ToSql, params_from_iter};
@@ -14,7 +13,6 @@ use crate::{
     backup::problems,
     claims::scope_bytes,
     codec::{BELOW_EVERY_ID, SqliteRow, collect, id_bytes},
-    orders::read::order,
     tasks::{KNOWN_KINDS, KNOWN_SUBJECT_KINDS},
 };
 
@@ -40,16 +38,6 @@ pub(crate) const ALL_STOCK: &str = "\
 impl AuditStore for SqliteStore {
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
         self.readers.read(|connection| problems(connection)).await
-    }
-
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_order_count(ids)?;
-        let ids = ids.to_vec();
-        self.readers
-            .read(move |connection| {
-                ids.into_iter().filter_map(|id| order(connection, id).transpose()).collect()
-            })
-            .await
     }
 
     async fn all_tasks(

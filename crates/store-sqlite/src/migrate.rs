@@ -41,6 +41,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V11__api_keys", include_str!("../migrations/V11__api_keys.sql")),
     ("V12__webhooks", include_str!("../migrations/V12__webhooks.sql")),
     ("V13__sessions", include_str!("../migrations/V13__sessions.sql")),
+    ("V14__tracking_links", include_str!("../migrations/V14__tracking_links.sql")),
 ]);
 
 /// The version of the newest migration.

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
     ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderStore, StoreError,
+    check_order_count,
 };
 
 use crate::{SqliteStore, claims};
@@ -28,6 +29,28 @@ impl OrderStore for SqliteStore {
 
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         self.readers.read(move |connection| read::order(connection, id)).await
+    }
+
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_order_count(ids)?;
+        let ids = ids.to_vec();
+        self.readers
+            .read(move |connection| {
+                ids.into_iter().filter_map(|id| read::order(connection, id).transpose()).collect()
+            })
+            .await
+    }
+
+    async fn open_orders(
+        &self,
+        restaurant_id: RestaurantId,
+        statuses: &[OrderStatus],
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        let statuses = statuses.to_vec();
+        self.readers
+            .read(move |connection| list::open_orders(connection, restaurant_id, &statuses, limit))
+            .await
     }
 
     async fn events(

@@ -13,7 +13,7 @@ use crate::{
         commit, list,
         read::{FIND_EVENTS, FIND_ORDER},
     },
-    stock, tasks,
+    stock, tasks, tracking,
     webhooks::{deliveries, endpoints},
 };
 
@@ -119,6 +119,12 @@ const STATEMENTS: &[&str] = &[
     stock::FIND_LEVEL,
     stock::UPDATE_COUNTERS,
     stock::UPDATE_LEVEL,
+    tracking::COUNT,
+    tracking::DELETE,
+    tracking::FIND,
+    tracking::FIND_DUE,
+    tracking::HAS_ORDER,
+    tracking::POSTPONE,
     tasks::CLAIM_DUE,
     tasks::COMPLETE,
     tasks::POSTPONE,

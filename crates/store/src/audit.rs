@@ -4,7 +4,7 @@
 //! down the placing of orders.
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, OrderId, RestaurantId, TaskId, Timestamp, order::Order, text::Slug};
+use dabba_domain::{AccountId, RestaurantId, TaskId, Timestamp, text::Slug};
 
 use crate::{ClaimRecord, IdempotencyKey, PageSize, StoreError, TaskRecord};
 
@@ -15,10 +15,6 @@ pub trait AuditStore: Send + Sync {
     /// Returns the damage of the storage itself, below Dabba's data; empty if there is none. A store whose database checks itself
     /// returns an empty list.
     async fn damage(&self) -> Result<Vec<String>, StoreError>;
-
-    /// Returns the current state of the orders with these ids, in any order, without unknown ids. At most [`PageSize::MAX`] ids
-    /// per call.
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
 
     /// Returns at most `limit` tasks after an id, ordered by id: all tasks that are not completed, including leased, parked and
     /// resolved tasks. Returns also tasks that do not fit the rules of their kind, so that the audit can report them. Returns fewer
@@ -44,18 +40,6 @@ pub trait AuditStore: Send + Sync {
         after: Option<(RestaurantId, &Slug)>,
         limit: PageSize,
     ) -> Result<Listing<StoredStock>, StoreError>;
-}
-
-/// Refuses more than [`PageSize::MAX`] order ids. Every store calls this check.
-pub fn check_order_count(ids: &[OrderId]) -> Result<(), StoreError> {
-    if ids.len() <= PageSize::MAX as usize {
-        return Ok(());
-    }
-    Err(StoreError::Corrupt(format!(
-        "{} orders in one read, at most {} are allowed",
-        ids.len(),
-        PageSize::MAX
-    )))
 }
 
 /// A page of rows for an audit.

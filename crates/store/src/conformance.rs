@@ -49,6 +49,7 @@ mod store;
 pub mod subjects;
 mod tasks;
 mod texts;
+mod tracking;
 mod unavailable;
 mod webhook_deliveries;
 mod webhook_endpoints;
@@ -154,6 +155,7 @@ properties! { $
     lists {
         a_customer_sees_their_orders_newest_first,
         a_restaurant_sees_open_orders_first,
+        open_orders_are_the_newest_in_these_statuses,
         a_courier_sees_the_orders_that_they_carry,
         all_orders_are_listed_newest_first,
         lists_are_filtered_by_status,
@@ -314,6 +316,12 @@ properties! { $
         a_deleted_webhook_endpoint_is_forgotten,
         webhook_failures_are_listed_by_order,
         the_log_of_a_webhook_endpoint_is_bounded,
+    }
+    tracking {
+        a_tracking_link_leads_to_its_order,
+        the_tracking_links_of_an_order_are_limited,
+        tracking_links_of_ended_orders_are_deleted,
+        a_command_by_link_is_stored_exactly,
     }
     audit {
         orders_are_looked_up_together,

@@ -7,7 +7,7 @@ use dabba_domain::{
     AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, SessionId, TaskId, Timestamp,
     WebhookEndpointId,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
     task::TaskQueue,
     text::Slug,
@@ -25,9 +25,10 @@ use crate::{
     Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation, RevocationRevision,
     ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StockEdit,
     StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, UnderKey,
-    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
-    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
+    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt, WebhookChange,
+    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner,
+    WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -56,7 +57,7 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, catalogues, accounts, consumers, webhooks and
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, catalogues, accounts, consumers, webhooks and
 /// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
@@ -204,6 +205,8 @@ layer! {
     OrderStore {
         Commit commit_shared(batch: Vec<Arc<Commit>>) -> Vec<CommitOutcome>;
         Read order(id: OrderId) -> Option<Order>;
+        Read orders(ids: &[OrderId]) -> Vec<Order>;
+        Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], limit: u32) -> Vec<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
@@ -223,6 +226,13 @@ layer! {
         Other parked_tasks(after: Option<TaskId>, limit: PageSize) -> TaskPage;
         Other retry_task(id: TaskId, run_at: Timestamp) -> TaskRetry;
         Other resolve_task(id: TaskId, resolution: &TaskResolution) -> bool;
+    }
+    TrackingStore {
+        Other create_tracking_link(link: &TrackingLink, max: u32) -> TrackingLinkCreation;
+        Read tracked_order(bucket: Bucket, hash: &TrackingLinkHash) -> Option<OrderId>;
+        Other check_tracking_links(
+            due_until: Timestamp, unchanged_since: Timestamp, next_check_at: Timestamp, limit: u32
+        ) -> u32;
     }
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;
@@ -335,7 +345,6 @@ layer! {
     }
     AuditStore {
         Other damage() -> Vec<String>;
-        Other orders(ids: &[OrderId]) -> Vec<Order>;
         Other all_tasks(after: Option<TaskId>, limit: PageSize) -> Listing<StoredTask>;
         Other all_claims(after: Option<&ScopedKey>, limit: PageSize) -> Listing<StoredClaim>;
         Other all_stock(after: Option<(RestaurantId, &Slug)>, limit: PageSize) -> Listing<StoredStock>;

@@ -1,7 +1,7 @@
 //! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
 //! A store keeps orders with their history ([`OrderStore`], [`FeedStore`]), tasks ([`TaskStore`]), restaurants with
-//! menus and stock ([`CatalogueStore`]), accounts with API keys ([`AccountStore`], [`ApiKeyStore`]), the positions of
+//! menus and stock ([`CatalogueStore`]), tracking links ([`TrackingStore`]), accounts with API keys ([`AccountStore`], [`ApiKeyStore`]), the positions of
 //! consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an audit reads all data about orders
 //! ([`AuditStore`]). The contract names no database, and the layers above do not depend on which database is used. A
 //! [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
@@ -34,6 +34,7 @@ mod revocation;
 mod shards;
 mod supervise;
 mod task;
+mod tracking;
 pub mod transfer;
 mod webhook;
 
@@ -44,7 +45,7 @@ pub use account::{
     SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, scopes_of,
     stored_scopes,
 };
-pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask, check_order_count};
+pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
@@ -67,7 +68,7 @@ pub use feed::{
 pub use health::Health;
 pub use hint::Hint;
 pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize};
+pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
 };
@@ -83,6 +84,7 @@ pub use task::{
     ClaimedTask, MAX_TASK_FAILURES, NewTask, ParkedTask, RecordedTaskFailure, TaskFailure, TaskLease,
     TaskPage, TaskRecord, TaskResolution, TaskRetry, TaskStore, check_task_subject,
 };
+pub use tracking::{TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore};
 pub use webhook::{
     AttemptOutcome, DisabledReason, DueFailures, FailingEndpoint, MAX_FAILURE_KEYS, Revival, RevivalCause,
     Revived, SealedSecret, WebhookAttempt, WebhookChange, WebhookContentType, WebhookCreation,
@@ -97,6 +99,7 @@ pub trait Store:
     OrderStore
     + FeedStore
     + TaskStore
+    + TrackingStore
     + CatalogueStore
     + AccountStore
     + ApiKeyStore

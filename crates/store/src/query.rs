@@ -31,6 +31,19 @@ pub trait OrderStore: Send + Sync {
     /// Returns the current state of an order.
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError>;
 
+    /// Returns the current state of the orders with these ids, in any order, without unknown ids. At most
+    /// [`PageSize::MAX`] ids per call. Never stale, like [`OrderStore::order`].
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
+
+    /// Returns the open orders of a restaurant in one of these statuses: the newest `limit` ones, newest first, all as
+    /// of one moment. Never stale: the result contains every change that was published before the call.
+    async fn open_orders(
+        &self,
+        restaurant_id: RestaurantId,
+        statuses: &[OrderStatus],
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError>;
+
     /// Returns at most `limit` events of an order after version `after`, in order. Empty for an unknown order. For
     /// publication, read [`crate::FeedStore::public_events`].
     async fn events(&self, id: OrderId, after: Version, limit: u32)
@@ -52,6 +65,18 @@ pub trait OrderStore: Send + Sync {
     /// number of deleted keys. The number is below `limit` only if there are no more such keys or a shard does not
     /// answer.
     async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError>;
+}
+
+/// Refuses more than [`PageSize::MAX`] order ids. Every store calls this check.
+pub fn check_order_count(ids: &[OrderId]) -> Result<(), StoreError> {
+    if ids.len() <= PageSize::MAX as usize {
+        return Ok(());
+    }
+    Err(StoreError::Corrupt(format!(
+        "{} orders in one read, at most {} are allowed",
+        ids.len(),
+        PageSize::MAX
+    )))
 }
 
 /// Owner of the listed orders.

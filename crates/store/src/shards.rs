@@ -35,6 +35,7 @@ mod orders;
 mod router;
 mod shard;
 mod tasks;
+mod tracking;
 mod webhooks;
 
 pub use self::{

@@ -126,14 +126,14 @@ impl Limits {
         }
     }
 
-    /// Refuses a client that has sent too many API keys, sessions or tokens of links that do not exist, before one is looked up in a
-    /// database.
-    pub fn check_unknown_keys(&self, client: ClientAddress) -> Result<(), Problem> {
+    /// Refuses a client that has sent too many secrets that do not exist, such as API keys, cookies of sessions and tokens of
+    /// links, before a secret is looked up in a database.
+    pub fn check_unknown_secrets(&self, client: ClientAddress) -> Result<(), Problem> {
         self.logins.check(client).map_err(Problem::from)
     }
 
-    /// Counts an API key, a session or a token of a link that does not exist.
-    pub fn count_unknown_key(&self, client: ClientAddress) {
+    /// Counts a secret that does not exist.
+    pub fn count_unknown_secret(&self, client: ClientAddress) {
         self.logins.count_failure(client);
     }
 

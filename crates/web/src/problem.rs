@@ -234,9 +234,9 @@ impl Problem {
                 Some(HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer")))
             }
             StatusCode::UNAUTHORIZED => Some(HeaderValue::from_static("Bearer")),
-            // No other token would help here.
+            // A token would be accepted here, and no other token is needed.
             StatusCode::FORBIDDEN if matches!(self.code, code::INSECURE_LOGIN | code::CROSS_SITE_REQUEST) => {
-                None
+                Some(HeaderValue::from_static("Bearer"))
             }
             StatusCode::FORBIDDEN => Some(HeaderValue::from_static("Bearer error=\"insufficient_scope\"")),
             _ => None,

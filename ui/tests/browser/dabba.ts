@@ -22,6 +22,9 @@ export interface Dabba extends Demo {
   call<T = unknown>(role: Role | undefined, method: string, path: string, body?: unknown): Promise<T>;
   /** Places an order of the demo's customer, which the restaurant has to accept. */
   placeOrder(changes?: Record<string, unknown>): Promise<{ id: string; version: number }>;
+  /** Stops the process without ending it, and lets it continue. */
+  pause(): void;
+  resume(): void;
   /** Kills the process, as a crash would. */
   kill(): Promise<void>;
   /** Starts the process again, on the same data and port. */
@@ -85,6 +88,8 @@ export async function startDabba(): Promise<Dabba> {
     call,
     placeOrder: (changes = {}) =>
       call('customer', 'POST', `/v1/restaurants/${demo.restaurant_id}/orders`, { ...demo.order, ...changes }),
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
     kill: () => end(child, 'SIGKILL'),
     async restart() {
       await end(child, 'SIGKILL');

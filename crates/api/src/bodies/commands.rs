@@ -133,10 +133,17 @@ pub(crate) struct CancellationBody {
     items: Vec<UnavailableItem>,
 }
 
+impl CancellationBody {
+    /// Returns the command.
+    pub(crate) fn command(self) -> Command {
+        let Self { reason, note, items } = self;
+        Command::Cancel { reason, note, items }
+    }
+}
+
 impl CommandBody for CancellationBody {
     fn into_command(self, _: &Principal) -> Result<Command, Problem> {
-        let Self { reason, note, items } = self;
-        Ok(Command::Cancel { reason, note, items })
+        Ok(self.command())
     }
 }
 

@@ -4,12 +4,13 @@ use dabba_domain::{
     AccountId, Actor, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     ledger::LedgerPosting,
     order::{
-        AllowedAction, Closure, Contact, Effect, Event, Fulfilment, Order, OrderStatus, PaymentMethod,
-        PaymentReference, PaymentStatus, RecordedEvent, RefundState,
+        AllowedAction, Closure, Contact, Effect, Event, Fulfilment, OrderStatus, PaymentMethod,
+        PaymentReference, PaymentStatus, RefundState,
     },
     pricing::{Amounts, OrderLine},
     text::{Name, Note},
 };
+use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent};
 use dabba_store::OrderPage;
 use dabba_web::extract::Cursor;
 use serde::Serialize;
@@ -18,10 +19,11 @@ use utoipa::{
     openapi::{Object, ObjectBuilder, Type},
 };
 
-/// An order at one version, with the fields that its caller may see.
-#[derive(Debug, Serialize, ToSchema)]
+/// An order at one version, with the members that are meant for the caller's role.
+#[derive(ToSchema)]
 #[schema(as = Order)]
-pub(crate) struct OrderBody<'a> {
+#[expect(dead_code, reason = "it describes what dabba_outbound::public::PublicOrder writes")]
+pub(crate) struct OrderDocument {
     id: OrderId,
     /// The short name of the order for people: five characters of the random end of its id, without I, L, O and U.
     /// Other orders may have the same code.
@@ -29,112 +31,70 @@ pub(crate) struct OrderBody<'a> {
     display_code: DisplayCode,
     restaurant_id: RestaurantId,
     /// Name of the restaurant when the order was placed.
-    restaurant_name: &'a Name,
+    restaurant_name: Name,
     /// The customer's account.
     customer_id: AccountId,
     /// The courier's account.
-    #[serde(skip_serializing_if = "Option::is_none")]
     courier_id: Option<AccountId>,
     status: OrderStatus,
     /// Number of the latest event; also the order's `ETag`.
     #[schema(minimum = 1)]
     version: u32,
-    payment: PaymentBody<'a>,
+    payment: PaymentDocument,
     /// The currency of every amount.
     currency: Currency,
     amounts: Amounts,
-    lines: &'a [OrderLine],
-    fulfilment: &'a Fulfilment,
+    /// Amount that the courier collects in cash at the door. Absent if there is nothing to collect, and when the order has
+    /// ended.
+    cash_to_collect: Option<Amount>,
+    lines: Vec<OrderLine>,
+    fulfilment: Fulfilment,
     /// The person to contact.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<&'a Contact>,
+    contact: Option<Contact>,
     /// A note to the restaurant.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a Note>,
+    note: Option<Note>,
     /// Revision of the menu from which the order was priced.
     menu_revision: u32,
     placed_at: Timestamp,
     /// Time of the latest event.
     updated_at: Timestamp,
     /// Deadline for the restaurant's acceptance. Present once the order is confirmed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     acceptance_deadline: Option<Timestamp>,
     /// Time at which the restaurant expects the food to be ready. Present once the restaurant has accepted.
-    #[serde(skip_serializing_if = "Option::is_none")]
     ready_by: Option<Timestamp>,
     /// How the order ended before the delivery, if it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    closure: Option<&'a Closure>,
+    closure: Option<Closure>,
     /// The actions that the caller may take at this version.
     allowed_actions: Vec<AllowedAction>,
 }
 
 /// The payment of an order.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(as = Payment)]
-pub(crate) struct PaymentBody<'a> {
+#[expect(dead_code, reason = "it describes what dabba_outbound::public::PublicOrder writes")]
+pub(crate) struct PaymentDocument {
     method: PaymentMethod,
     status: PaymentStatus,
     /// Deadline of a payment by card. Present while the order waits for the payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
     /// The payment provider's reference of the payment.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reference: Option<&'a PaymentReference>,
+    reference: Option<PaymentReference>,
     /// The captured amount.
     captured: Amount,
     /// The refunded part of the captured amount.
     refunded: Amount,
     /// Completed and pending refunds, oldest first.
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
     #[schema(required = false)]
-    refunds: &'a [RefundState],
-}
-
-impl<'a> OrderBody<'a> {
-    pub(crate) fn new(order: &'a Order, allowed_actions: Vec<AllowedAction>) -> Self {
-        let details = &*order.details;
-        Self {
-            id: order.id,
-            display_code: order.id.display_code(),
-            restaurant_id: details.restaurant_id,
-            restaurant_name: &details.restaurant_name,
-            customer_id: details.customer_id,
-            courier_id: order.courier_id,
-            status: order.status,
-            version: order.version,
-            payment: PaymentBody {
-                method: details.payment_method,
-                status: order.payment_status,
-                deadline: details.payment_deadline.filter(|_| order.awaits_payment()),
-                reference: order.payment_reference.as_ref(),
-                captured: order.captured,
-                refunded: order.refunded,
-                refunds: &order.refunds,
-            },
-            currency: details.currency,
-            amounts: details.amounts,
-            lines: &details.lines,
-            fulfilment: &details.fulfilment,
-            contact: details.contact.as_ref(),
-            note: details.note.as_ref(),
-            menu_revision: details.menu_revision,
-            placed_at: order.placed_at,
-            updated_at: order.updated_at,
-            acceptance_deadline: order.acceptance_deadline,
-            ready_by: order.ready_by,
-            closure: order.closure.as_ref(),
-            allowed_actions,
-        }
-    }
+    refunds: Vec<RefundState>,
 }
 
 /// What a command would do. Nothing is changed.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = CommandPreview)]
-pub(crate) struct CommandPreviewBody<'a> {
+pub(crate) struct CommandPreviewBody {
     /// The order as it would be after the command.
-    pub(crate) order: OrderBody<'a>,
+    #[schema(value_type = OrderDocument)]
+    pub(crate) order: PublicOrder,
     pub(crate) effect: Effect,
     /// Always `true`.
     #[schema(schema_with = only_true)]
@@ -154,16 +114,17 @@ fn only_true() -> Object {
 #[schema(as = CommandResult)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "it describes the responses of two kinds")]
-pub(crate) enum CommandResultBody<'a> {
-    Order(OrderBody<'a>),
-    Preview(CommandPreviewBody<'a>),
+pub(crate) enum CommandResultBody {
+    Order(OrderDocument),
+    Preview(CommandPreviewBody),
 }
 
 /// A page of orders.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = OrderList)]
-pub(crate) struct OrderListBody<'a> {
-    orders: Vec<OrderBody<'a>>,
+pub(crate) struct OrderListBody {
+    #[schema(value_type = Vec<OrderDocument>)]
+    orders: Vec<PublicOrder>,
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -174,22 +135,28 @@ pub(crate) struct OrderListBody<'a> {
     incomplete: bool,
 }
 
-impl<'a> OrderListBody<'a> {
-    /// Returns a page of orders, each with the actions that the caller may take.
-    pub(crate) fn new(page: &'a OrderPage, allowed_actions: Vec<Vec<AllowedAction>>) -> Self {
+impl OrderListBody {
+    /// Returns a page of orders as an audience sees them, each with the actions that the caller may take.
+    pub(crate) fn new(
+        page: &OrderPage,
+        allowed_actions: Vec<Vec<AllowedAction>>,
+        audience: Audience,
+    ) -> Self {
         let orders = page.orders.iter().zip(allowed_actions);
+        let orders = orders.map(|(order, allowed)| PublicOrder::new(order, allowed, audience));
         Self {
-            orders: orders.map(|(order, allowed_actions)| OrderBody::new(order, allowed_actions)).collect(),
+            orders: orders.collect(),
             next_cursor: page.next.as_ref().map(Cursor::write),
             incomplete: page.incomplete,
         }
     }
 }
 
-/// An event of an order.
-#[derive(Debug, Serialize, ToSchema)]
+/// An event of an order, with the members that are meant for the caller's role. It describes what
+/// `dabba_outbound::public::PublicRecordedEvent` writes.
+#[derive(Serialize, ToSchema)]
 #[schema(as = RecordedEvent)]
-pub(crate) struct EventBody {
+pub(crate) struct EventDocument {
     /// Number of the event in the order's history: 1, 2, 3, … without gaps.
     #[schema(minimum = 1)]
     version: u32,
@@ -200,18 +167,12 @@ pub(crate) struct EventBody {
     at: Timestamp,
 }
 
-impl From<RecordedEvent> for EventBody {
-    fn from(recorded: RecordedEvent) -> Self {
-        let RecordedEvent { order_id: _, version, at, actor, event } = recorded;
-        Self { version, event, actor, at }
-    }
-}
-
 /// A page of an order's history.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = EventList)]
 pub(crate) struct EventListBody {
-    pub(crate) events: Vec<EventBody>,
+    #[schema(value_type = Vec<EventDocument>)]
+    pub(crate) events: Vec<PublicRecordedEvent>,
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,

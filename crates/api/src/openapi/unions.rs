@@ -10,9 +10,10 @@ use serde_json::{Map, Value, json};
 
 use super::shapes::Reach;
 
-const SCHEMAS: &str = "#/components/schemas/";
+/// Text before the name of a schema in a reference.
+pub(super) const SCHEMAS: &str = "#/components/schemas/";
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({"$ref": format!("{SCHEMAS}{name}")})
 }
 
@@ -105,7 +106,7 @@ fn merge_events(document: &mut Value) {
     replace_references(document, &format!("{SCHEMAS}RecordedEvent"), &format!("{SCHEMAS}OrderEvent"));
 }
 
-fn replace_references(value: &mut Value, from: &str, to: &str) {
+pub(super) fn replace_references(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {

@@ -87,6 +87,8 @@ pub(crate) struct ProblemDocument {
     api_keys_limit: Option<u32>,
     /// `too_many_webhook_endpoints`: maximum number of webhook endpoints of the owner.
     webhook_endpoints_limit: Option<u32>,
+    /// `too_many_tracking_links`: maximum number of tracking links of an order.
+    tracking_links_limit: Option<u32>,
     /// `too_many_requests`: name of the limit that was reached, as in `RateLimit-Policy`.
     policy: Option<String>,
     /// `too_many_requests`: maximum in `window_seconds`: requests, or bytes of bodies.
@@ -179,6 +181,12 @@ refusals! {
     /// Refusals of a cancellation.
     NotCancelled: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE
         INVALID IDEMPOTENCY_KEY_REUSED ILLEGAL_MOVE ALREADY_CANCELLED TOO_MANY_CHANGES PRECONDITION_FAILED;
+    /// Refusals of a cancellation with a tracking link.
+    NotCancelledByLink: BAD_REQUEST MALFORMED_JSON FORBIDDEN IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE
+        UNSUPPORTED_MEDIA_TYPE INVALID IDEMPOTENCY_KEY_REUSED ILLEGAL_MOVE ALREADY_CANCELLED TOO_MANY_CHANGES
+        TOO_MANY_REQUESTS;
+    /// Refusals of the creation of a tracking link.
+    NoTrackingLink: TOO_MANY_TRACKING_LINKS TRACKING_ENDED;
     /// Refusals of an assignment.
     NotAssigned: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE UNSUPPORTED_MEDIA_TYPE
         INVALID IDEMPOTENCY_KEY_REUSED ILLEGAL_MOVE ALREADY_ASSIGNED TOO_MANY_CHANGES PRECONDITION_FAILED;

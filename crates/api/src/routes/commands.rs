@@ -15,6 +15,7 @@ use axum::{
 };
 use dabba_domain::{OrderId, order::Command};
 use dabba_engine::{CommandRequest, Principal};
+use dabba_outbound::public::Audience;
 use dabba_store::IdempotencyKey;
 use dabba_web::extract::{
     Caller, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters, QueryOf,
@@ -112,10 +113,11 @@ async fn act(app: &App, envelope: Envelope, command: Command) -> Result<Response
     let Envelope { caller, order_id, is_preview, key, condition } = envelope;
     let request = CommandRequest { order_id, command, key, expected_versions: condition.into_versions() };
     if is_preview {
-        return preview(&app.engine.orders.preview(&caller, &request).await?);
+        let previewed = app.engine.orders.preview(&caller, &request).await?;
+        return preview(&previewed, Audience::of_caller(&caller));
     }
     let done = app.engine.orders.act(&caller, &request).await?;
-    answer(StatusCode::OK, &done)
+    answer(StatusCode::OK, &done, Audience::of_caller(&caller))
 }
 
 /// Defines the operation of a command: its documentation, name, path and own refusals, and either the command or the extractor

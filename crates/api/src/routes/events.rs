@@ -1,6 +1,6 @@
 //! The feed of events, and the streams of events (server-sent events).
 
-mod sse;
+pub(super) mod sse;
 
 use std::{
     sync::Arc,
@@ -13,11 +13,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{
-    OrderId, RestaurantId, Role,
+    OrderId, RestaurantId,
     limits::MAX_ORDER_VERSION,
     order::{Event, Version},
 };
-use dabba_engine::Principal;
 use dabba_outbound::{
     Filter, TypeSet,
     feed::{Budget, FeedError, Start},
@@ -185,20 +184,7 @@ fn last_event_id<T>(given: &HeaderMap, parse: impl Fn(&str) -> Result<T, String>
     parsed.map(Some).map_err(|detail| Problem::bad_parameter("Last-Event-ID", detail).into())
 }
 
-/// Returns the audience to which a caller belongs.
-const fn audience(caller: &Principal) -> Audience {
-    if caller.is_partner() {
-        return Audience::Partner;
-    }
-    match caller.role {
-        Role::Customer => Audience::Customer,
-        Role::Restaurant => Audience::Restaurant,
-        Role::Courier => Audience::Courier,
-        Role::Admin => Audience::Operations,
-    }
-}
-
-const fn session(caller: &CallerSession) -> Session {
+pub(super) const fn session(caller: &CallerSession) -> Session {
     let CallerSession { principal, issued_at, expires_at, credential } = *caller;
     Session { principal, issued_at, expires_at, credential }
 }
@@ -216,13 +202,13 @@ impl From<FeedError> for ApiProblem {
 }
 
 /// Returns the problem of a stream or poll that cannot be opened.
-fn not_opened(error: OpenError) -> ApiProblem {
+pub(super) fn not_opened(error: OpenError) -> ApiProblem {
     let problem = match error {
         OpenError::Feed(error) => return error.into(),
         OpenError::Full(Full::Credential { limit }) => Problem::new(
             code::TOO_MANY_REQUESTS,
             format!(
-                "The token, API key or session has {limit} streams and waiting requests, which is the maximum; close one, or share \
+                "The token, API key, session or link has {limit} streams and waiting requests, which is the maximum; close one, or share \
                  a stream."
             ),
         ),
@@ -271,7 +257,7 @@ async fn read_feed(
         waited.map_err(not_opened)?
     };
     let content_type = HeaderValue::from_static("application/json");
-    let body = page(&read, audience(&caller.principal));
+    let body = page(&read, Audience::of_caller(&caller.principal));
     let mut response = ([(header::CONTENT_TYPE, content_type)], body).into_response();
     if !wait.is_zero() {
         response.extensions_mut().insert(Waited(began.elapsed()));
@@ -313,7 +299,7 @@ async fn stream_feed(
     let start = last_event_id(&given, start)?.or(after).unwrap_or(Start::Now);
     let opened = app.live.feed_stream(session(&caller), start, Filter { restaurant, types }).boxed().await;
     let stream = opened.map_err(not_opened)?;
-    Ok(sse::respond(&app, stream.into(), audience(&caller.principal), stopping))
+    Ok(sse::respond(&app, stream.into(), Audience::of_caller(&caller.principal), stopping))
 }
 
 /// Streams an order's events
@@ -355,5 +341,5 @@ async fn stream_order(
     }
     let opened = app.live.order_stream(session(&caller), &order, after).boxed().await;
     let stream = opened.map_err(not_opened)?;
-    Ok(sse::respond(&app, stream.into(), audience(&caller.principal), stopping))
+    Ok(sse::respond(&app, stream.into(), Audience::of_caller(&caller.principal), stopping))
 }

@@ -13,6 +13,7 @@ use dabba_domain::{
     order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
 use dabba_engine::{OrderAnswer, Preview, Principal};
+use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent};
 use dabba_store::{OrderCursor, OrderPage, PageSize};
 use dabba_web::{
     Problem,
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::orders::{CommandPreviewBody, EventBody, EventListBody, LedgerBody, OrderBody, OrderListBody},
+    bodies::orders::{CommandPreviewBody, EventListBody, LedgerBody, OrderDocument, OrderListBody},
     problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotWritten, Result, Unauthenticated},
 };
 
@@ -50,8 +51,8 @@ const ORDER_BYTES: usize = 2_048;
 
 /// Makes the response to a write: the order, and whether an earlier request wrote it. It reads nothing from the store,
 /// so no failed read can hide a successful write.
-pub(super) fn answer(status: StatusCode, answer: &OrderAnswer) -> Result<Response> {
-    let mut response = represent(&answer.order, answer.allowed_actions.clone())?;
+pub(super) fn answer(status: StatusCode, answer: &OrderAnswer, audience: Audience) -> Result<Response> {
+    let mut response = represent(&answer.order, answer.allowed_actions.clone(), audience)?;
     *response.status_mut() = status;
     if answer.replayed {
         response
@@ -62,13 +63,13 @@ pub(super) fn answer(status: StatusCode, answer: &OrderAnswer) -> Result<Respons
 }
 
 /// Makes the response to a preview. It has no `ETag`, because the order does not have the version.
-pub(super) fn preview(preview: &Preview) -> Result<Response> {
-    let order = OrderBody::new(&preview.order, preview.allowed_actions.clone());
+pub(super) fn preview(preview: &Preview, audience: Audience) -> Result<Response> {
+    let order = PublicOrder::new(&preview.order, preview.allowed_actions.clone(), audience);
     in_json(&CommandPreviewBody { order, effect: preview.effect, preview: true })
 }
 
-fn represent(order: &Order, allowed_actions: Vec<AllowedAction>) -> Result<Response> {
-    let mut response = in_json(&OrderBody::new(order, allowed_actions))?;
+fn represent(order: &Order, allowed_actions: Vec<AllowedAction>, audience: Audience) -> Result<Response> {
+    let mut response = in_json(&PublicOrder::new(order, allowed_actions, audience))?;
     set_version_headers(&mut response, order);
     Ok(response)
 }
@@ -96,7 +97,7 @@ fn set_version_headers(response: &mut Response, order: &Order) {
     ),
     request_body = OrderRequest,
     responses(
-        (status = 201, description = "The order.", body = OrderBody, headers(
+        (status = 201, description = "The order.", body = OrderDocument, headers(
             ("Location" = String, description = "Path of the order."),
             ("ETag" = String, description = "The order's version."),
             ("Idempotency-Replayed" = String, description = "`true` for the response to a retry."),
@@ -113,12 +114,14 @@ async fn place_order(
     JsonBody(request): JsonBody<OrderRequest>,
 ) -> Result<Response> {
     let placed = app.engine.orders.place(&caller, restaurant_id, &request, key).await?;
-    created(answer(StatusCode::CREATED, &placed)?, &format!("/v1/orders/{}", placed.order.id))
+    let response = answer(StatusCode::CREATED, &placed, Audience::of_caller(&caller))?;
+    created(response, &format!("/v1/orders/{}", placed.order.id))
 }
 
 /// Reads an order
 ///
-/// For the customer, the restaurant's staff, the order's courier, and admins.
+/// For the customer, the restaurant's staff, the order's courier, and admins. Each role sees the members that are meant
+/// for it.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}", tag = "orders",
     params(
@@ -126,7 +129,7 @@ async fn place_order(
         ("If-None-Match" = Option<String>, Header, description = "Entity tags of the versions that the caller already has."),
     ),
     responses(
-        (status = 200, description = "The order.", body = OrderBody,
+        (status = 200, description = "The order.", body = OrderDocument,
             headers(("ETag" = String, description = "The order's version."))),
         (status = 304, description = "The caller already has this version."),
         Unauthenticated, Missing, BadParameter, Failures,
@@ -146,7 +149,7 @@ async fn get_order(
         return Ok(response);
     }
     let allowed_actions = app.engine.orders.allowed_actions(&caller, &order).await?;
-    represent(&order, allowed_actions)
+    represent(&order, allowed_actions, Audience::of_caller(&caller))
 }
 
 #[derive(Debug, IntoParams)]
@@ -182,7 +185,10 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
     for order in &page.orders {
         allowed_actions.push(app.engine.orders.allowed_actions(caller, order).await?);
     }
-    Ok(lists::answer(OrderListBody::new(&page, allowed_actions), page.incomplete))
+    Ok(lists::answer(
+        OrderListBody::new(&page, allowed_actions, Audience::of_caller(caller)),
+        page.incomplete,
+    ))
 }
 
 /// Lists the caller's orders
@@ -253,7 +259,7 @@ impl FromParameters for EventListQuery {
 
 /// Reads an order's history
 ///
-/// For everyone who may read the order.
+/// For everyone who may read the order; each role sees the members that are meant for it.
 #[utoipa::path(
     get, path = "/v1/orders/{order_id}/events", tag = "orders", operation_id = "list_order_events",
     params(OrderPath, EventListQuery),
@@ -272,7 +278,9 @@ async fn list_events(
     let after = query.cursor.unwrap_or_default();
     let mut events = app.engine.orders.events(&caller, order_id, after, query.limit.and_one_more()).await?;
     let next_cursor = lists::next_cursor(&mut events, query.limit, |last| last.version);
-    Ok(Json(EventListBody { events: events.into_iter().map(EventBody::from).collect(), next_cursor }))
+    let audience = Audience::of_caller(&caller);
+    let events = events.into_iter().map(|event| PublicRecordedEvent::new(event, audience)).collect();
+    Ok(Json(EventListBody { events, next_cursor }))
 }
 
 /// Reads an order's ledger

@@ -33,7 +33,7 @@ use crate::{
     },
     problem::{
         BadBody, BadParameter, Failures, Missing, NoLoginLink, NotAllowed, NotLoggedIn, NotLoggedOut,
-        NotWritten, Result, Unauthenticated, WriteFailures,
+        NotWritten, Result, TooOften, Unauthenticated, WriteFailures,
     },
 };
 
@@ -116,10 +116,10 @@ async fn create_session(
 /// Returns the account of a login link. Guesses of tokens are limited per network, together with those of API keys.
 async fn account_of_link(app: &App, client: ClientAddress, token: &SecretToken) -> Result<Account> {
     let limits = app.web.limits();
-    limits.check_unknown_keys(client)?;
+    limits.check_unknown_secrets(client)?;
     let found = app.engine.accounts.account_of_link(token).await;
     if matches!(found, Err(Error::VoidLink)) {
-        limits.count_unknown_key(client);
+        limits.count_unknown_secret(client);
     }
     Ok(found?)
 }
@@ -161,7 +161,7 @@ fn with_cookie(mut response: Response, cookie: HeaderValue) -> Response {
         (status = 200, description = "The session.", body = SessionBody, headers(
             ("Set-Cookie" = String, description = "The cookie of the session, with a new expiry."),
         )),
-        Unauthenticated, NotAllowed, Failures,
+        Unauthenticated, NotAllowed, TooOften, Failures,
     ),
     security(("session" = [])),
 )]

@@ -203,7 +203,7 @@ async fn a_customer_deletes_their_account() {
     assert!(left.get("email").is_none() && left.get("name").is_none(), "{left}");
     assert!(left["deleted_at"].is_string() && left["disabled_at"].is_string(), "{left}");
     let order_path = format!("/v1/orders/{}", order["id"].as_str().unwrap());
-    let seen = server.get(&order_path, Some(&server.staff)).await.expect(200);
+    let seen = server.get(&order_path, Some(&server.admin)).await.expect(200);
     assert_eq!(seen["customer_id"], json!(customer.id.to_string()));
     let accept = json!({"preparation_minutes": 10});
     server.command(&order, "accept", &server.staff, &accept).send().await.expect(200);

@@ -81,11 +81,18 @@ GET    /v1/restaurants/{restaurant_id}/stock                             401   4
 POST   /v1/restaurants/{restaurant_id}/quotes                            200   200   200   200   200   200   200   200   Any
 POST   /v1/restaurants/{restaurant_id}/orders                            401   201   201   403   403   403   403   403   Any
 GET    /v1/restaurants/{restaurant_id}/orders                            401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/board                             401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/board/stream                      401   403   403   200   403   403   403   200   Any
 GET    /v1/orders                                                        401   200   200   403   403   200   200   200   Any
 GET    /v1/orders/{order_id}                                             401   200   404   200   404   200   404   200   Confirmed
 GET    /v1/orders/{order_id}/events                                      401   200   404   200   404   200   404   200   Confirmed
 GET    /v1/orders/{order_id}/ledger                                      401   403   403   200   404   403   403   200   Confirmed
 GET    /v1/orders/{order_id}/stream                                      401   200   404   200   404   200   404   200   Confirmed
+POST   /v1/orders/{order_id}/tracking-link                               401   201   404   201   404   403   404   201   Confirmed
+# Whoever has the token of a link may use it; the token of these rows does not exist. The tests in tracking.rs have one.
+GET    /v1/tracking/{token}                                              404   404   404   404   404   404   404   404   Any
+GET    /v1/tracking/{token}/stream                                       404   404   404   404   404   404   404   404   Any
+POST   /v1/tracking/{token}/cancel                                       404   404   404   404   404   404   404   404   Any
 # Staff may read the feed of a restaurant that they name; the tests in events.rs name one.
 GET    /v1/events                                                        401   403   403   403   403   403   403   200   Any
 GET    /v1/events/stream                                                 401   403   403   403   403   403   403   200   Any
@@ -219,6 +226,8 @@ async fn check_every_cell(credentials: Credentials) {
                 // Any id that is not a key's.
                 .replace("{key_id}", &server.restaurant.to_string())
                 .replace("{endpoint_id}", &endpoint)
+                // No link has this token.
+                .replace("{token}", &"0".repeat(46))
                 .replace("{order_id}", &order);
             let method: Method = row.method.parse().unwrap();
             let mut request =

@@ -212,7 +212,10 @@ fn every_one_of_has_a_name_and_a_discriminator() {
         }
         named.push(name);
     }
-    assert_eq!(named, ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "ReviewReason"]);
+    assert_eq!(
+        named,
+        ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "OrderFulfilment", "ReviewReason"]
+    );
 }
 
 /// Asserts that a member tells the response to a command from the response to its preview. An order has no member with a

@@ -23,7 +23,7 @@ fn operations(server: &TestServer) -> Vec<(Method, String, Value)> {
     for (path, item) in description["paths"].as_object().unwrap() {
         let mut path =
             path.replace("{restaurant_id}", &server.restaurant.to_string()).replace("{item_id}", "naan");
-        for name in ["{order_id}", "{account_id}", "{task_id}", "{key_id}", "{endpoint_id}"] {
+        for name in ["{order_id}", "{account_id}", "{task_id}", "{key_id}", "{session_id}", "{endpoint_id}"] {
             path = path.replace(name, id);
         }
         assert!(!path.contains('{'), "{path}");

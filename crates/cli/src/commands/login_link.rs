@@ -69,6 +69,8 @@ struct Action {
     account: Named,
     next: Option<String>,
     json: bool,
+    /// URL of the server, if one is given.
+    server: Option<String>,
 }
 
 /// The part of an account that the command needs.
@@ -101,15 +103,15 @@ struct Row {
 
 impl Action {
     /// Prints the link: its address if the server is known, otherwise its path.
-    fn show(&self, account_id: AccountId, link: Link, server: Option<&str>) -> Result<(), Failure> {
+    fn show(&self, account_id: AccountId, link: Link) -> Result<(), Failure> {
         let Link { expires_at, path } = link;
         let next = self.next.as_ref().map(|next| format!("&next={next}")).unwrap_or_default();
-        let server_address = server.unwrap_or_default().trim_end_matches('/');
-        let row = Row { account_id, link: format!("{server_address}{path}{next}"), expires_at };
+        let server = self.server.as_deref().unwrap_or_default().trim_end_matches('/');
+        let row = Row { account_id, link: format!("{server}{path}{next}"), expires_at };
         if !self.json {
-            let place = if server.is_none() { "; put the address of a server before it" } else { "" };
+            let place = if server.is_empty() { "; put the address of a server before it" } else { "" };
             output::note(format_args!(
-                "this link logs account {account_id} in once, until {expires_at}; whoever has it can use it{place}"
+                "this link logs account {account_id} in once, until {expires_at}; keep it secret until then{place}"
             ));
         }
         output::either(self.json, &row, &row.link)
@@ -126,7 +128,8 @@ fn unknown(email: &str) -> Failure {
 /// Creates a link.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { account, next, json, place } = arguments;
-    place.run(Action { account, next, json })
+    let server = place.server_url().map(str::to_owned);
+    place.run(Action { account, next, json, server })
 }
 
 impl AdminAction for Action {
@@ -147,7 +150,7 @@ impl AdminAction for Action {
         let created = client.post(&format!("/v1/accounts/{id}/login-links")).send().await;
         let link = created.and_then(ClientResponse::read::<Link>);
         let link = link.map_err(Failure::during("creating the link"))?;
-        self.show(id, link, Some(client.address()))
+        self.show(id, link)
     }
 
     async fn within(self, engine: &Engine, admin: &Principal) -> Result<(), Failure> {
@@ -163,7 +166,7 @@ impl AdminAction for Action {
         let created = engine.accounts.create_login_link(admin, id).await;
         let created = created.map_err(Failure::during("creating the link"))?;
         let path = format!("/login#{}", created.token.expose());
-        self.show(id, Link { expires_at: created.link.expires_at, path }, None)
+        self.show(id, Link { expires_at: created.link.expires_at, path })
     }
 }
 

@@ -94,6 +94,11 @@ pub(super) trait AdminAction {
 }
 
 impl PlaceArguments {
+    /// Returns the URL of the server, if one is given.
+    pub(super) fn server_url(&self) -> Option<&str> {
+        self.server.server.as_ref().map(WebUrl::as_str)
+    }
+
     /// Performs an action on the given server or databases. The databases must exist.
     pub(super) fn run(self, action: impl AdminAction) -> Result<(), Failure> {
         if let Some(client) = self.server.client()? {

@@ -16,7 +16,7 @@ use self::announcement::Announcement;
 use crate::{
     background::Background,
     broker::Broker,
-    build::BUILD,
+    build::BUILD_NAME,
     data,
     databases::{Databases, Opened},
     demo_data,
@@ -99,9 +99,12 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // The start does not wait for the warm-up, which an unreachable database would delay.
     let warmed_up = Arc::clone(&engine);
     tokio::spawn(async move { warmed_up.warm_up().await });
-    let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
-
     let (address, admin_address) = listeners.addresses()?;
+    let demo = if with_demo {
+        Some(demo_data::ensure(&engine, &*store).await?.with_links(&engine, address).await)
+    } else {
+        None
+    };
     let announcement = Announcement {
         address: reachable(address),
         is_encrypted: tls.is_some(),
@@ -127,8 +130,9 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        build: BUILD.commit,
+        public_url: settings.listening.public_url.as_ref().map(|url| url.as_str().to_owned()),
         live: live_config(&options, &mut metrics),
+        build: BUILD_NAME,
     };
     let connections = ConnectionMetrics::new(&mut metrics);
     let web = Web::new(engine, web_config(&settings, signing_key), metrics);

@@ -1,13 +1,17 @@
 //! Listeners, the clients that may use them, and the proxies in front of them.
 
 mod lists;
+mod public_url;
 
 use std::path::{Path, PathBuf};
 
 use confique::Config;
 use dabba_web::{ServeOptions, SigningKey, WebConfig};
 
-pub(crate) use self::lists::{Hosts, Networks, Origins};
+pub(crate) use self::{
+    lists::{Hosts, Networks, Origins},
+    public_url::PublicUrl,
+};
 use super::Bounded;
 use crate::{failure::Failure, listening::ListenAddress};
 
@@ -46,6 +50,13 @@ pub(crate) struct Listening {
     #[config(env = "DABBA_PAGES", default = true)]
     #[config(layer_attr(arg(long, value_name = "true|false")))]
     pub(crate) pages: bool,
+
+    /// URL under which people reach the server, such as `https://orders.example.org`; default none. Responses with links for
+    /// people, such as tracking links, then contain absolute links; without it, only the path. A path is allowed; user, query and
+    /// fragment are not.
+    #[config(env = "DABBA_PUBLIC_URL")]
+    #[config(layer_attr(arg(long, value_name = "URL")))]
+    pub(crate) public_url: Option<PublicUrl>,
 
     /// Hosts under which the API and the pages are served, separated by commas and without ports, such as `api.example.org,127.0.0.1`. Requests
     /// for other hosts are refused with 421. This protects a server in a private network from pages that rebind their name to its

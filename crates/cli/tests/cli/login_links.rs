@@ -46,3 +46,32 @@ fn a_link_logs_in_once() {
         assert_eq!(redeem().unwrap_err().problem().unwrap().code, "wrong_credentials");
     }
 }
+
+/// Proves that the demo announces a link to each page that logs in the account for the page, and none if other machines can reach the
+/// server; and that the file for the shell contains no link.
+#[test]
+fn the_demo_announces_links_to_its_pages() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    let (address, restaurant) = (server.announced_text("/address"), server.announced_text("/restaurant_id"));
+    let client = Client::new(&address).unwrap();
+    let environment = std::fs::read_to_string(data.path().join("demo.env")).unwrap();
+    for (page, email, next) in [
+        ("kitchen", "restaurant@dabba.example", format!("/kitchen/{restaurant}")),
+        ("console", "admin@dabba.example", "/console".to_owned()),
+        ("ordering", "customer@dabba.example", format!("/order/{restaurant}")),
+    ] {
+        let link = server.announced_text(&format!("/login_links/{page}"));
+        let (start, rest) = link.split_once('#').unwrap();
+        assert_eq!(start, format!("{address}/login"));
+        let (secret, found) = rest.split_once("&next=").unwrap();
+        assert_eq!(found, next);
+        assert!(!environment.contains(secret));
+        let redeemed = block_on(client.post("/v1/session").json(&json!({"link_token": secret})).send());
+        let session: Value = redeemed.unwrap().read().unwrap();
+        assert_eq!(session["account"]["email"], email);
+    }
+    server.stop();
+    let server = Server::start_at("0.0.0.0:0", data.path(), &[]);
+    assert_eq!(server.announcement.get("login_links"), None);
+}

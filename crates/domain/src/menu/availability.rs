@@ -120,6 +120,12 @@ impl UnavailableItems {
         if marked.is_available_at(now) { Availability::Available } else { marked }
     }
 
+    /// Returns the items that are unavailable at `now`, with the ends of their marks, in no particular order.
+    pub fn at(&self, now: Timestamp) -> impl Iterator<Item = (&Slug, Option<Timestamp>)> {
+        let marks = self.marks.iter().map(|(item, until)| (item, *until));
+        marks.filter(move |(_, until)| until.is_none_or(|until| now < until))
+    }
+
     /// Returns the number of marks that have ended at `now`. If two moments have the same number, every item has the
     /// same availability at both.
     pub fn ended_at(&self, now: Timestamp) -> usize {

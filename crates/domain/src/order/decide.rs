@@ -49,7 +49,7 @@ pub fn place(
     settings: &RestaurantSettings,
     now: Timestamp,
 ) -> Result<Decision, Rejection> {
-    let customer = Actor::Customer { account_id: details.customer_id };
+    let customer = Actor::customer(details.customer_id);
     let payment_deadline = details.payment_deadline;
     let placed = RecordedEvent {
         order_id: id,
@@ -196,6 +196,14 @@ impl Order {
             OrderStatus::Confirmed => self.acceptance_deadline,
             _ => None,
         }
+    }
+}
+
+impl Order {
+    /// Returns whether the restaurant was warned that its time to accept is running out, and still has to accept. The
+    /// warning is the order's only event after its warning time, unless the payment provider reports a difference then.
+    pub fn is_acceptance_due(&self, settings: &RestaurantSettings) -> bool {
+        self.warning_time(settings).is_some_and(|time| self.updated_at >= time)
     }
 }
 

@@ -59,7 +59,8 @@ pub fn evolve(order: Option<Order>, recorded: &RecordedEvent) -> Result<Order, H
         Event::PickedUp => order.status = OrderStatus::OutForDelivery,
         Event::Delivered { .. } => order.status = OrderStatus::Delivered,
         Event::Cancelled { reason, note, items, borne_by, .. } => {
-            let (by, reason, note, borne_by) = (recorded.actor, *reason, note.clone(), *borne_by);
+            let (by, reason, note, borne_by) =
+                (recorded.actor.without_via(), *reason, note.clone(), *borne_by);
             close(&mut order, Closure::Cancelled { by, reason, note, items: items.clone(), borne_by });
         }
         Event::AcceptanceDue { .. } | Event::PaymentDiffers { .. } => {}

@@ -98,7 +98,7 @@ impl OrderRole {
     /// Returns whether `actor` has this role for `order`.
     pub fn is(self, actor: &Actor, order: &Order) -> bool {
         match (self, actor) {
-            (Self::Customer, Actor::Customer { account_id }) => *account_id == order.details.customer_id,
+            (Self::Customer, Actor::Customer { account_id, .. }) => *account_id == order.details.customer_id,
             (Self::Restaurant, Actor::Restaurant { restaurant_id, .. }) => {
                 *restaurant_id == order.details.restaurant_id
             }
@@ -264,7 +264,7 @@ mod tests {
         let account_id = AccountId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(0), 0);
         let restaurant_id = RestaurantId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(0), 0);
         [
-            ("customer", Actor::Customer { account_id }),
+            ("customer", Actor::customer(account_id)),
             ("restaurant", Actor::Restaurant { account_id, restaurant_id }),
             ("courier", Actor::Courier { account_id }),
             ("admin", Actor::Admin { account_id }),

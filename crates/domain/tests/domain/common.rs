@@ -60,7 +60,7 @@ pub(crate) const ADMIN: u64 = 4;
 pub(crate) const STRANGER: u64 = 5;
 
 pub(crate) fn customer() -> Actor {
-    Actor::Customer { account_id: account(CUSTOMER) }
+    Actor::customer(account(CUSTOMER))
 }
 pub(crate) fn staff() -> Actor {
     Actor::Restaurant { account_id: account(STAFF), restaurant_id: restaurant(1) }

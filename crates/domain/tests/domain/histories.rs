@@ -1,14 +1,16 @@
 //! Histories of orders: their stored form, and properties of any sequence of commands.
 
 use crate::{
-    common::{COURIER, account, delivery, now, order, placed, settings, staff},
+    common::{
+        COURIER, CUSTOMER, account, amount, courier, customer, delivery, now, order, placed, settings, staff,
+    },
     moves::{accept, act, any_command, everyone},
 };
 use dabba_domain::{
-    Amount,
+    Actor, Amount, Via,
     order::{
-        Command, Decision, Event, Fulfilment, OrderStatus, RecordedEvent, RefundNumber, UnknownEvent, decide,
-        fold,
+        CancelReason, Command, Decision, Event, Fulfilment, OrderStatus, OrderSteps, OrderWithSteps,
+        RecordedEvent, RefundNumber, RefundReason, RefundRequest, UnknownEvent, decide, fold,
     },
 };
 use jiff::SignedDuration;
@@ -103,6 +105,11 @@ proptest! {
             order = decision.order;
 
             prop_assert_eq!(fold(&history).unwrap(), Some(order.clone()));
+            let OrderWithSteps { order: followed, steps } = OrderWithSteps::of(&history).unwrap().unwrap();
+            prop_assert_eq!(&followed, &order);
+            prop_assert_eq!(steps.ended_at.is_some(), order.status.is_terminal());
+            prop_assert_eq!(steps.accepted_at.is_some(), order.ready_by.is_some());
+            prop_assert!(steps.delivered_at.is_none_or(|at| steps.ended_at == Some(at)));
             for (index, recorded) in history.iter().enumerate() {
                 prop_assert_eq!(usize::try_from(recorded.version).unwrap(), index + 1);
             }
@@ -138,6 +145,60 @@ proptest! {
         let stored = serde_json::to_string(&history).unwrap();
         prop_assert_eq!(serde_json::from_str::<Vec<RecordedEvent>>(&stored).unwrap(), history);
     }
+}
+
+/// Proves that the times of the steps are those of their events, and that nothing after the end of the order changes them.
+#[test]
+fn the_times_of_steps_are_those_of_their_events() {
+    let Decision { mut order, events: mut history, .. } = placed(delivery());
+    let mut time = now();
+    let admin = crate::common::admin();
+    let refund = || Command::Refund(RefundRequest::new(Some(amount(100)), RefundReason::Late));
+    let steps = [
+        (accept(), staff()),
+        (Command::MarkReady, staff()),
+        (Command::assign(account(COURIER)), courier()),
+        (Command::PickUp, courier()),
+        (Command::Deliver { reason: None, note: None }, courier()),
+        (refund(), admin),
+        (refund(), admin),
+    ];
+    for (command, actor) in steps {
+        time += SignedDuration::from_secs(60);
+        let decision = decide(&order, &command, &actor, &settings(), time).unwrap();
+        history.extend(decision.events);
+        order = decision.order;
+    }
+    let at = |minutes: i64| Some(now() + SignedDuration::from_mins(minutes));
+    let expected = OrderSteps {
+        confirmed_at: at(0),
+        accepted_at: at(1),
+        ready_at: at(2),
+        picked_up_at: at(4),
+        delivered_at: at(5),
+        ended_at: at(5),
+    };
+    assert_eq!(OrderWithSteps::of(&history).unwrap(), Some(OrderWithSteps { order, steps: expected }));
+    assert_eq!(OrderWithSteps::of(&[]).unwrap(), None);
+}
+
+/// Proves that a program that does not know the way of a customer's command computes the same order from the events.
+#[test]
+fn the_way_of_a_command_does_not_change_the_state() {
+    let Decision { order, events: mut history, .. } = placed(delivery());
+    let by_link = Actor::Customer { account_id: account(CUSTOMER), via: Some(Via::Link) };
+    let cancel = Command::cancel(CancelReason::ChangedMind);
+    let ended = decide(&order, &cancel, &by_link, &settings(), now()).unwrap();
+    let by_account = decide(&order, &cancel, &customer(), &settings(), now()).unwrap();
+    assert_eq!(ended.order, by_account.order);
+    history.extend(ended.events);
+    let mut stored = serde_json::to_value(&history).unwrap();
+    assert_eq!(stored[2]["actor"]["via"], "link");
+    for event in stored.as_array_mut().unwrap() {
+        event["actor"].as_object_mut().unwrap().remove("via");
+    }
+    let known: Vec<RecordedEvent> = serde_json::from_value(stored).unwrap();
+    assert_eq!(fold(&known).unwrap(), Some(ended.order));
 }
 
 /// Proves that a history begins with a placement at version 1, has no second one, and has no event about a refund that was

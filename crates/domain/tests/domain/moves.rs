@@ -82,7 +82,7 @@ pub(crate) fn everyone() -> Vec<(&'static str, Actor)> {
         ("courier", courier()),
         ("admin", admin()),
         ("system", Actor::System),
-        ("other customer", Actor::Customer { account_id: stranger }),
+        ("other customer", Actor::customer(stranger)),
         ("other staff", Actor::Restaurant { account_id: stranger, restaurant_id: restaurant(2) }),
         ("other courier", Actor::Courier { account_id: stranger }),
     ]

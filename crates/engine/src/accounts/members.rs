@@ -158,7 +158,7 @@ impl Accounts {
     ) -> Result<Option<Actor>, Error> {
         let account_id = principal.account_id;
         Ok(match principal.role {
-            Role::Customer => Some(Actor::Customer { account_id }),
+            Role::Customer => Some(Actor::customer(account_id)),
             Role::Courier => Some(Actor::Courier { account_id }),
             Role::Admin => Some(Actor::Admin { account_id }),
             Role::Restaurant => self

@@ -402,14 +402,14 @@ mod tests {
     /// both.
     #[test]
     fn evicted_revocations_of_sessions_void_only_sessions() {
-        let session = |number| SessionId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, number << 2);
+        let session = |number: u64| SessionId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, number << 2);
         let by_session = Principal {
             kept: Some(CredentialId::Session(session(9))),
             ..Principal::new(account(1), Role::Customer)
         };
         let by_token = Principal::new(account(1), Role::Customer);
         let mut known = Known::new(2, 3);
-        for (number, revision) in (1..=5).zip(1_i64..) {
+        for (number, revision) in (1_u64..=5).zip(1_i64..) {
             known.add(Subject::Session(session(number)), revision, second(revision));
         }
         for (read_at, revoked) in [(1, true), (2, true), (3, false)] {

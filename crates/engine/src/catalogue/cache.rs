@@ -13,6 +13,7 @@ use dabba_domain::{RestaurantId, Timestamp, menu::Menu, restaurant::Restaurant};
 use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
 use moka::sync::Cache;
 
+use super::signals::CatalogueSignals;
 use crate::{Error, turns::Turns};
 
 /// A cached catalogue, and the cached representation of its menu.
@@ -81,11 +82,13 @@ pub(crate) struct CatalogueCache {
     entries: Cache<RestaurantId, Arc<CatalogueEntry>>,
     /// The loads.
     loads: Turns<RestaurantId>,
+    /// Notified of every change of an entry.
+    pub(super) signals: Arc<CatalogueSignals>,
 }
 
 impl CatalogueCache {
     pub(crate) fn new(store: Arc<dyn Store>, capacity: u64) -> Self {
-        Self { store, entries: Cache::new(capacity), loads: Turns::default() }
+        Self { store, entries: Cache::new(capacity), loads: Turns::default(), signals: Arc::default() }
     }
 
     /// Returns the cached catalogue; loads it if it is not cached.
@@ -123,7 +126,7 @@ impl CatalogueCache {
         }
         if let Err(error) = self.refresh(id).await {
             tracing::warn!(%error, "a changed catalogue cannot be read; it is evicted and read when it is next needed");
-            self.entries.invalidate(&id);
+            self.evict(id);
         }
     }
 
@@ -134,7 +137,7 @@ impl CatalogueCache {
             Ok(entry) => entry,
             Err(error) => {
                 tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after a change");
-                self.entries.invalidate(&id);
+                self.evict(id);
                 Arc::new(CatalogueEntry::new(written))
             }
         }
@@ -149,9 +152,14 @@ impl CatalogueCache {
         let loaded = self.load(id, Load::Stale { now }).await;
         if matches!(loaded, Err(StoreError::WrittenByNewer(_))) {
             // The cached entry must not be used for prices or decisions after a newer server has replaced it.
-            self.entries.invalidate(&id);
+            self.evict(id);
         }
         loaded.map(drop)
+    }
+
+    fn evict(&self, id: RestaurantId) {
+        self.entries.invalidate(&id);
+        self.signals.changed(id);
     }
 
     /// Returns the restaurants with a cached catalogue.
@@ -190,10 +198,11 @@ impl CatalogueCache {
             Some(catalogue) => {
                 let loaded = Arc::new(CatalogueEntry::new(catalogue));
                 self.entries.insert(id, Arc::clone(&loaded));
+                self.signals.changed(id);
                 Ok(Some(loaded))
             }
             None => {
-                self.entries.invalidate(&id);
+                self.evict(id);
                 Ok(None)
             }
         }

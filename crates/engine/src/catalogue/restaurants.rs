@@ -1,6 +1,6 @@
 //! Use cases of restaurants and menus, for their staff and for admins.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use dabba_domain::{
     Problems, RestaurantId, Role, Timestamp,
@@ -14,7 +14,10 @@ use dabba_store::{
 };
 use serde::Serialize;
 
-use super::{CatalogueEntry, Catalogues, RestaurantAnswer, registering::keep_external_id};
+use super::{
+    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, RestaurantAnswer,
+    registering::keep_external_id,
+};
 use crate::{
     Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
@@ -25,6 +28,16 @@ impl Catalogues {
     /// Returns a restaurant with its menu from the cache.
     pub async fn entry(&self, id: RestaurantId) -> Result<Arc<CatalogueEntry>, Error> {
         self.catalogue_cache.get(id).await
+    }
+
+    /// Subscribes a listener to the changes of a restaurant's catalogue and of its stock by this process, until the
+    /// subscription is dropped. Changes by other processes are known for catalogues that are cached.
+    pub fn subscribe(
+        &self,
+        id: RestaurantId,
+        listener: Weak<dyn CatalogueListener>,
+    ) -> CatalogueSubscription {
+        self.catalogue_cache.signals.subscribe(id, listener)
     }
 
     /// Replaces a restaurant's settings. With `expected`, the settings must be at one of these revisions. For the

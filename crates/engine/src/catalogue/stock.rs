@@ -103,6 +103,7 @@ impl Catalogues {
                 catalogue_cache
                     .refresh_unless(id, |entry| entry.catalogue.menu_revision >= menu_revision)
                     .await;
+                catalogue_cache.signals.changed(id);
             }
             Ok(changed)
         });

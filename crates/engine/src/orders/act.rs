@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Actor, OrderId,
+    AccountId, Actor, OrderId, RestaurantId,
     order::{Command, Decision, Order, Rejection, Version, decide, is_repeat},
 };
 use dabba_store::{Claim, IdempotencyKey};
@@ -37,10 +37,39 @@ pub(super) enum Considered {
     Refused(Error, Viewer),
 }
 
+/// The caller of a command.
+#[derive(Clone, Copy)]
+pub(super) enum By<'a> {
+    /// A caller with a credential.
+    Caller(&'a Principal),
+    /// Somebody with a link to the order, as this actor.
+    Link(Actor),
+}
+
+impl By<'_> {
+    /// Returns the account to which the idempotency keys of the caller belong.
+    fn account_id(&self, order_id: OrderId) -> Result<AccountId, Error> {
+        match self {
+            Self::Caller(principal) => Ok(principal.account_id),
+            Self::Link(actor) => actor
+                .account_id()
+                .ok_or_else(|| Error::Internal(format!("a link to the order {order_id} has no account"))),
+        }
+    }
+
+    /// Returns the role in which the caller acts on a restaurant's orders; `None` for staff of another restaurant.
+    async fn actor(&self, orders: &Orders, restaurant_id: RestaurantId) -> Result<Option<Actor>, Error> {
+        match self {
+            Self::Caller(principal) => orders.accounts.actor(principal, restaurant_id).await,
+            Self::Link(actor) => Ok(Some(*actor)),
+        }
+    }
+}
+
 /// A command that is being decided.
 struct Acting<'a> {
     orders: &'a Orders,
-    principal: &'a Principal,
+    by: By<'a>,
     request: &'a CommandRequest,
     claim: Option<Claim>,
     /// The cached order, for the first decision.
@@ -63,8 +92,7 @@ impl Decide for Acting<'_> {
             let stored = orders.store.order(self.request.order_id).await?;
             Arc::new(stored.ok_or(Error::NotFound("order"))?)
         };
-        let (unwritten, viewer) = match orders.consider(self.principal, self.request, &order, is_fresh).await
-        {
+        let (unwritten, viewer) = match orders.consider(self.by, self.request, &order, is_fresh).await {
             Ok(Considered::Write(decision, viewer)) => return Ok(self.propose(&order, *decision, viewer)),
             // A refusal, or an answer without a write, must be based on the stored order instead of the cached one.
             _ if !is_fresh => return Ok(Verdict::Again),
@@ -99,15 +127,19 @@ impl Orders {
     /// Executes a command. When the order changes between the decision and the write, the engine decides again.
     pub async fn act(&self, principal: &Principal, request: &CommandRequest) -> Result<OrderAnswer, Error> {
         principal.require(Scope::WriteOrders)?;
+        self.act_by(By::Caller(principal), request).await
+    }
+
+    pub(super) async fn act_by(&self, by: By<'_>, request: &CommandRequest) -> Result<OrderAnswer, Error> {
         let CommandRequest { order_id, command, key, .. } = request;
         let claim = match key {
-            Some(key) => Some(claim(principal.account_id, key.clone(), &(order_id, command))?),
+            Some(key) => Some(claim(by.account_id(*order_id)?, key.clone(), &(order_id, command))?),
             None => None,
         };
         let cached = self.recent.get(*order_id);
         // A decision on a cached order does not count as an attempt.
         let attempts = self.writer.max_attempts + u32::from(cached.is_some());
-        let acting = Acting { orders: self, principal, request, claim, cached, cached_version: None };
+        let acting = Acting { orders: self, by, request, claim, cached, cached_version: None };
         let outcome = self.writer.decide_and_write_within(attempts, acting).await?;
         self.answer(outcome).await
     }
@@ -115,14 +147,14 @@ impl Orders {
     /// Decides a command on one version of an order. Writes nothing.
     pub(super) async fn consider(
         &self,
-        principal: &Principal,
+        by: By<'_>,
         request: &CommandRequest,
         order: &Arc<Order>,
         is_fresh: bool,
     ) -> Result<Considered, Error> {
         let CommandRequest { command, expected_versions, .. } = request;
         let restaurant_id = order.details.restaurant_id;
-        let actor = self.accounts.actor(principal, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
+        let actor = by.actor(self, restaurant_id).await?.ok_or(Error::NotFound("order"))?;
         let entry = self.catalogue_cache.get(restaurant_id).await?;
         let settings = &entry.restaurant().settings;
         let viewer = Viewer { actor, refund_limit: settings.refund_limit };

@@ -97,7 +97,7 @@ impl Orders {
             return Err(Error::Forbidden("only a customer may place an order".into()));
         }
         let claim = claim(principal.account_id, key, &("place", request))?;
-        let actor = Actor::Customer { account_id: principal.account_id };
+        let actor = Actor::customer(principal.account_id);
         let viewer = Viewer { actor, refund_limit: Amount::ZERO };
         let entry = self.catalogue_cache.get(restaurant_id).await?;
         let placing = Placing { orders: self, principal, request, claim, viewer, entry, reserved: None };

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use dabba_domain::order::{AllowedAction, Decision, Effect, Order};
 
-use super::{CommandRequest, Orders, act::Considered};
+use super::{
+    CommandRequest, Orders,
+    act::{By, Considered},
+};
 use crate::{Error, Principal, Scope};
 
 /// A command that was decided and not executed.
@@ -28,7 +31,7 @@ impl Orders {
         principal.require(Scope::WriteOrders)?;
         let stored = self.store.order(request.order_id).await?;
         let before = Arc::new(stored.ok_or(Error::NotFound("order"))?);
-        match self.consider(principal, request, &before, true).await? {
+        match self.consider(By::Caller(principal), request, &before, true).await? {
             Considered::Write(decision, viewer) => {
                 let effect = decision.effect(&before);
                 let allowed_actions = viewer.allowed_actions(&decision.order);

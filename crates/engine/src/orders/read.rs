@@ -131,7 +131,11 @@ impl Orders {
         self.order_of_party(principal, id).await
     }
 
-    async fn order_of_party(&self, principal: &Principal, id: OrderId) -> Result<(Order, Actor), Error> {
+    pub(super) async fn order_of_party(
+        &self,
+        principal: &Principal,
+        id: OrderId,
+    ) -> Result<(Order, Actor), Error> {
         let order = self.store.order(id).await?.ok_or(Error::NotFound("order"))?;
         let actor = self.accounts.actor(principal, order.details.restaurant_id).await?;
         match actor {

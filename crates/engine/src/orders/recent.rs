@@ -42,6 +42,11 @@ impl RecentOrders {
         self.lock().get(&id).cloned()
     }
 
+    /// Returns the cached order, also while the cache is bypassed, and without making it the most recently used one.
+    pub(super) fn peek(&self, id: OrderId) -> Option<Arc<Order>> {
+        self.lock().peek(&id).map(Arc::clone)
+    }
+
     /// Caches an order as just written, and evicts the least recently used one if the cache is full. An ended order is
     /// removed instead, because few further commands concern it.
     pub(crate) fn insert(&self, order: Arc<Order>) {

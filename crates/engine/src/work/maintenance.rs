@@ -7,13 +7,20 @@ use dabba_store::Need;
 use jiff::SignedDuration;
 
 use super::Work;
-use crate::{EngineConfig, Error, accounts::ENDED_SESSIONS_KEPT_FOR};
+use crate::{
+    EngineConfig, Error,
+    accounts::ENDED_SESSIONS_KEPT_FOR,
+    orders::{LINK_CHECK_INTERVAL, TRACKED_AFTER_END},
+};
 
 /// Maximum number of keys deleted in one transaction, so that no order waits long for the transaction.
 const KEYS_PER_STEP: u32 = 1_000;
 
 /// Maximum number of sessions or login links deleted in one transaction.
 const SESSIONS_PER_STEP: u32 = 1_000;
+
+/// Maximum number of tracking links checked in one transaction.
+const LINKS_PER_STEP: u32 = 1_000;
 
 /// Configuration of the maintenance.
 pub(crate) struct MaintenanceConfig {
@@ -30,8 +37,8 @@ impl MaintenanceConfig {
 }
 
 impl Work {
-    /// Deletes expired idempotency keys, sessions and login links at each [`crate::EngineConfig::maintenance_interval`]. Runs until
-    /// the future is dropped.
+    /// Deletes expired idempotency keys, sessions and login links, and tracking links that are no longer valid, at each
+    /// [`crate::EngineConfig::maintenance_interval`]. Runs until the future is dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
         self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
@@ -48,6 +55,9 @@ impl Work {
             if let Err(error) = self.delete_expired_sessions().await {
                 tracing::warn!(%error, "expired sessions could not be deleted");
             }
+            if let Err(error) = self.check_tracking_links().await {
+                tracing::warn!(%error, "tracking links that are no longer valid could not be deleted");
+            }
         }
     }
 
@@ -62,6 +72,24 @@ impl Work {
             deleted += u64::from(sessions) + u64::from(links);
             if sessions.max(links) < SESSIONS_PER_STEP {
                 return Ok(deleted);
+            }
+        }
+    }
+
+    /// Deletes the tracking links of orders that ended so long ago that the links are no longer valid. Checks each link
+    /// once a day. Returns the number of checked links.
+    pub async fn check_tracking_links(&self) -> Result<u64, Error> {
+        let now = self.clock.now();
+        // An order changes at its end or later, so its links are not valid after this time.
+        let unchanged_since = now.checked_sub(TRACKED_AFTER_END).unwrap_or(Timestamp::MIN);
+        let next_check_at = now.checked_add(LINK_CHECK_INTERVAL).unwrap_or(Timestamp::MAX);
+        let mut checked = 0;
+        loop {
+            let step =
+                self.store.check_tracking_links(now, unchanged_since, next_check_at, LINKS_PER_STEP).await?;
+            checked += u64::from(step);
+            if step < LINKS_PER_STEP {
+                return Ok(checked);
             }
         }
     }

@@ -28,6 +28,7 @@ mod storm;
 mod supervision;
 mod task_faults;
 mod tasks;
+mod tracking;
 mod two_servers;
 mod unavailable;
 mod watching;

@@ -83,6 +83,13 @@ const ORDERS: &[(Scope, UseCase)] = &[
         }
         .boxed()
     }),
+    (Scope::WriteOrders, |world, caller| {
+        async move {
+            let order_id = order(world).await.id;
+            world.engine.orders.create_tracking_link(caller, order_id).await.map(drop)
+        }
+        .boxed()
+    }),
     (Scope::ReadOrders, |world, caller| {
         async move { world.engine.orders.order(caller, order(world).await.id).await.map(drop) }.boxed()
     }),
@@ -247,6 +254,9 @@ const SESSIONS: &[(Scope, UseCase)] = &[
 const EVENTS: &[(Scope, UseCase)] = &[
     (Scope::ReadEvents, |world, caller| {
         world.engine.accounts.authorize_feed(caller, Some(world.restaurant_id)).boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        world.engine.orders.authorize_board(caller, world.restaurant_id).boxed()
     }),
     (Scope::ReadEvents, |world, caller| {
         async move { world.engine.orders.order_for_events(caller, order(world).await.id).await.map(drop) }

@@ -258,7 +258,10 @@ async fn sessions_belong_to_their_owner() {
     let world = World::new().await;
     let accounts = &world.engine.accounts;
     let account = person(&world, "ada", Role::Customer).await;
-    let (first, second) = (log_in(&world.engine, &account).await, log_in(&world.engine, &account).await);
+    let first = log_in(&world.engine, &account).await;
+    // Ids of the same millisecond have no order.
+    world.clock.advance(SignedDuration::from_secs(1));
+    let second = log_in(&world.engine, &account).await;
     let owner = caller(&world.engine, &first.secret).await.unwrap();
     let page = PageSize::DEFAULT;
     for by in [&owner, &world.admin] {

@@ -10,8 +10,8 @@ use super::{
     EndReason, Full, Item, Kind, Live, LiveEvent, Session, Shared,
     follower::PAUSES,
     index::{Entry, Topic},
-    mailbox::{Delivery, Mailbox},
-    open::Place,
+    mailbox::{Delivery, Mailbox, Receiver as _},
+    open::{Place, Right},
     shard::{Consumer, Join, Shard},
 };
 use crate::{
@@ -109,7 +109,8 @@ impl Live {
         filter: Filter,
     ) -> Result<FeedStream, OpenError> {
         let mailbox = Arc::<Mailbox>::default();
-        let place = self.shared.streams.open(kind, session, filter.restaurant, &mailbox);
+        let right = filter.restaurant.map(Right::Events);
+        let place = self.shared.streams.open(kind, session, right, mailbox.clone());
         let place = place.map_err(OpenError::Full)?;
         let (cursor, lanes) = self.shared.lanes(start, &filter).await?;
         let mut stream = FeedStream {
@@ -355,7 +356,8 @@ impl Shared {
                 Ok(None) => continue,
                 Err(error) => return Step::Expired(error),
             };
-            let entry = Entry { id, after: at.position, types: filter.types, mailbox: Arc::clone(&mailbox) };
+            let receiver = Arc::<Mailbox>::clone(&mailbox);
+            let entry = Entry { id, after: at.position, types: filter.types, receiver };
             // Nothing waits between joining and returning, so that the missed events precede those in the mailbox.
             let published = match shard.join(at.incarnation, topic, entry) {
                 Join::Joined(missed) => {

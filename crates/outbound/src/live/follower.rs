@@ -121,6 +121,9 @@ impl Follower {
             );
             return false;
         }
+        if is_at_end {
+            self.shard.caught_up();
+        }
         self.shared.metrics.show_lag(&self.shard.name, lag);
         for event in &events {
             self.shared.metrics.published(age(event));

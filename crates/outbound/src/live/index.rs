@@ -8,7 +8,7 @@ use dabba_store::FeedPosition;
 
 use super::{
     event::LiveEvent,
-    mailbox::{EndReason, Mailbox},
+    mailbox::{EndReason, Receiver},
 };
 use crate::TypeSet;
 
@@ -41,14 +41,14 @@ pub(super) struct Entry {
     /// The stream already has the events up to this position.
     pub(super) after: FeedPosition,
     pub(super) types: TypeSet,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) receiver: Arc<dyn Receiver>,
 }
 
 impl Entry {
     /// Returns whether the stream goes on.
     fn deliver(&self, event: &Arc<LiveEvent>) -> bool {
         let wants = event.event.position > self.after && self.types.contains(&event.event.name);
-        !wants || self.mailbox.push(event)
+        !wants || self.receiver.push(event)
     }
 }
 
@@ -89,7 +89,7 @@ impl Index {
         let Self { platform, by_restaurant, by_order } = std::mem::take(self);
         let others = by_restaurant.into_values().chain(by_order.into_values()).flatten();
         for entry in platform.into_iter().chain(others) {
-            entry.mailbox.end(reason);
+            entry.receiver.end(reason);
         }
     }
 }

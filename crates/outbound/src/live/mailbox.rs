@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -20,11 +21,13 @@ pub enum EndReason {
     Shutdown,
     /// The caller's credential has expired or was revoked, or the caller may no longer receive the events.
     SessionEnded,
+    /// Something has changed that every order of a board shows.
+    BoardChanged,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Lagging, Self::Shutdown, Self::SessionEnded];
+    pub const ALL: [Self; 4] = [Self::Lagging, Self::Shutdown, Self::SessionEnded, Self::BoardChanged];
 
     /// Returns the reason's name.
     pub const fn as_str(self) -> &'static str {
@@ -32,8 +35,22 @@ impl EndReason {
             Self::Lagging => "lagging",
             Self::Shutdown => "shutdown",
             Self::SessionEnded => "session_ended",
+            Self::BoardChanged => "board_changed",
         }
     }
+}
+
+/// Where a stream receives what the process sends to it.
+pub(super) trait Receiver: fmt::Debug + Send + Sync {
+    /// Takes an event. Returns false if the stream has ended.
+    fn push(&self, event: &Arc<LiveEvent>) -> bool;
+
+    /// Requests a heartbeat.
+    fn beat(&self);
+
+    /// Ends the stream. The first reason stays. What waits is dropped: the client resumes or begins anew, and after the
+    /// end of a session it receives nothing.
+    fn end(&self, reason: EndReason);
 }
 
 /// What a mailbox delivers.
@@ -59,10 +76,9 @@ struct State {
     waker: Option<Waker>,
 }
 
-impl Mailbox {
-    /// Adds an event. Returns false if the stream has ended, also if the mailbox is full: the stream then ends as
-    /// lagging.
-    pub(super) fn push(&self, event: &Arc<LiveEvent>) -> bool {
+impl Receiver for Mailbox {
+    /// A stream whose mailbox is full ends as lagging.
+    fn push(&self, event: &Arc<LiveEvent>) -> bool {
         let mut state = self.lock();
         if state.end.is_some() {
             return false;
@@ -76,19 +92,18 @@ impl Mailbox {
         true
     }
 
-    /// Requests a heartbeat.
-    pub(super) fn beat(&self) {
+    fn beat(&self) {
         let mut state = self.lock();
         state.is_beat_due = true;
         Self::wake(state);
     }
 
-    /// Ends the stream. The first reason stays. Waiting events are dropped: the client resumes after the last event
-    /// that it received, and after the end of a session it receives nothing.
-    pub(super) fn end(&self, reason: EndReason) {
+    fn end(&self, reason: EndReason) {
         Self::finish(self.lock(), reason);
     }
+}
 
+impl Mailbox {
     /// Ends the stream whose end is `end`. Returns its last item; `None` if it has ended before.
     pub(super) fn end_stream(&self, end: &mut Option<EndReason>, reason: EndReason) -> Option<Item> {
         if end.is_some() {
@@ -131,6 +146,11 @@ impl Mailbox {
             none => *none = Some(context.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Returns the next event if one waits.
+    pub(super) fn take(&self) -> Option<Arc<LiveEvent>> {
+        self.lock().events.pop_front()
     }
 
     fn finish(mut state: MutexGuard<'_, State>, reason: EndReason) {

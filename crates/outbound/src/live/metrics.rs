@@ -40,17 +40,23 @@ pub enum Kind {
     Feed,
     /// A stream of an order.
     Order,
+    /// The board of a restaurant.
+    Board,
+    /// A stream of a tracking link.
+    Tracking,
     /// A request that waits for an event.
     Poll,
 }
 
 impl Kind {
-    const ALL: [Self; 3] = [Self::Feed, Self::Order, Self::Poll];
+    const ALL: [Self; 5] = [Self::Feed, Self::Order, Self::Board, Self::Tracking, Self::Poll];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Feed => "feed",
             Self::Order => "order",
+            Self::Board => "board",
+            Self::Tracking => "tracking",
             Self::Poll => "poll",
         }
     }
@@ -119,7 +125,7 @@ impl LiveMetrics {
         );
         registry.register(
             "dabba_streams_open",
-            "Open streams of the feed and of orders, and waiting polls, by kind: feed, order, poll",
+            "Open streams of the feed, of orders, of boards and of tracking links, and waiting polls, by kind: feed, order, board, tracking, poll",
             metrics.open.clone(),
         );
         registry.register("dabba_streams_ended", "Streams that ended by reason", metrics.ended.clone());

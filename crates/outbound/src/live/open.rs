@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     LiveConfig, Shared,
-    mailbox::{EndReason, Mailbox},
+    mailbox::{EndReason, Receiver},
     metrics::{FOR_ALL, FOR_CREDENTIAL, Kind, LiveMetrics},
 };
 
@@ -65,12 +65,38 @@ pub enum Full {
     Process,
 }
 
+/// What the caller of a stream must be allowed to do while the stream is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Right {
+    /// Receive the events of a restaurant.
+    Events(RestaurantId),
+    /// See the board of a restaurant.
+    Board(RestaurantId),
+}
+
+impl Right {
+    /// Returns whether a caller has the right. A check that is not possible for longer than a stale membership is used
+    /// counts as a right that has ended.
+    async fn is_held(self, engine: &Engine, principal: &Principal) -> bool {
+        match self {
+            Self::Events(restaurant) => {
+                engine.accounts.authorize_feed(principal, Some(restaurant)).await.is_ok()
+            }
+            Self::Board(restaurant) => engine.orders.authorize_board(principal, restaurant).await.is_ok(),
+        }
+    }
+}
+
+/// The streams whose callers need a right that a membership gives, by account and right.
+type StreamsOfMembers = HashMap<(AccountId, Right), Vec<(Principal, Arc<Open>)>>;
+
 #[derive(Debug)]
 struct Open {
-    session: Session,
-    /// The restaurant whose staff the caller must be; `None` if the caller needs no membership.
-    restaurant: Option<RestaurantId>,
-    mailbox: Arc<Mailbox>,
+    /// The caller; `None` for a stream that needs no credential, such as that of a tracking link.
+    session: Option<Session>,
+    /// The right that a membership gives to the caller; `None` if the caller needs no membership.
+    right: Option<Right>,
+    receiver: Arc<dyn Receiver>,
 }
 
 /// All open streams.
@@ -118,17 +144,39 @@ impl OpenStreams {
         self: &Arc<Self>,
         kind: Kind,
         session: Session,
-        restaurant: Option<RestaurantId>,
-        mailbox: &Arc<Mailbox>,
+        right: Option<Right>,
+        receiver: Arc<dyn Receiver>,
     ) -> Result<Place, Full> {
-        let Session { credential, principal, .. } = session;
+        let right = right.filter(|_| session.principal.role == Role::Restaurant);
+        self.open_for(kind, session.credential, Some(session), right, receiver)
+    }
+
+    /// Opens a stream that needs no credential. `credential` identifies what counts like one, such as a link.
+    pub(super) fn open_without_session(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<Place, Full> {
+        self.open_for(kind, credential, None, None, receiver)
+    }
+
+    fn open_for(
+        self: &Arc<Self>,
+        kind: Kind,
+        credential: u64,
+        session: Option<Session>,
+        right: Option<Right>,
+        receiver: Arc<dyn Receiver>,
+    ) -> Result<Place, Full> {
+        let is_session = session.is_some_and(|session| session.principal.is_session());
         let mut by_credential = lock(&self.by_credential);
         if self.count.load(Ordering::Relaxed) >= self.max_streams {
             self.metrics.refused(FOR_ALL);
             return Err(Full::Process);
         }
         let count = by_credential.entry(credential).or_insert(0);
-        let limit = if principal.is_session() { self.max_per_session } else { self.max_per_credential };
+        let limit = if is_session { self.max_per_session } else { self.max_per_credential };
         if *count >= limit {
             self.metrics.refused(FOR_CREDENTIAL);
             return Err(Full::Credential { limit });
@@ -139,8 +187,7 @@ impl OpenStreams {
         let gauge = self.metrics.open(kind);
         gauge.inc();
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let restaurant = restaurant.filter(|_| principal.role == Role::Restaurant);
-        let open = Arc::new(Open { session, restaurant, mailbox: Arc::clone(mailbox) });
+        let open = Arc::new(Open { session, right, receiver });
         lock(self.group(id)).insert(id, open);
         Ok(Place { id, streams: Arc::clone(self), credential, gauge })
     }
@@ -191,7 +238,7 @@ impl Shared {
                 if self.end_if_invalid(&open) {
                     continue;
                 }
-                open.mailbox.beat();
+                open.receiver.beat();
             }
             for open in CHECKED_AFTER.into_iter().flat_map(|after| self.streams.of_group(group + after)) {
                 self.end_if_invalid(&open);
@@ -201,9 +248,9 @@ impl Shared {
     }
 
     fn end_if_invalid(&self, open: &Open) -> bool {
-        let is_invalid = !open.session.is_valid(&self.engine);
+        let is_invalid = open.session.is_some_and(|session| !session.is_valid(&self.engine));
         if is_invalid {
-            open.mailbox.end(EndReason::SessionEnded);
+            open.receiver.end(EndReason::SessionEnded);
         }
         is_invalid
     }
@@ -214,21 +261,19 @@ impl Shared {
         let mut ticker = self.ticker();
         for group in (0..GROUPS).cycle() {
             ticker.tick().await;
-            let mut by_member: HashMap<(AccountId, RestaurantId), Vec<Arc<Open>>> = HashMap::new();
+            let mut by_member = StreamsOfMembers::new();
             let checked = std::iter::once(0).chain(CHECKED_AFTER);
             for open in checked.flat_map(|after| self.streams.of_group(group + after)) {
-                if let Some(restaurant) = open.restaurant {
-                    let member = (open.session.principal.account_id, restaurant);
-                    by_member.entry(member).or_default().push(open);
+                if let (Some(right), Some(session)) = (open.right, open.session) {
+                    let member = (session.principal.account_id, right);
+                    by_member.entry(member).or_default().push((session.principal, open));
                 }
             }
             stream::iter(by_member)
-                .for_each_concurrent(CHECKS_AT_ONCE, async |((_, restaurant), streams)| {
-                    for open in streams {
-                        let principal = &open.session.principal;
-                        // A check that is not possible for longer than a stale membership is used ends the stream too.
-                        if self.engine.accounts.authorize_feed(principal, Some(restaurant)).await.is_err() {
-                            open.mailbox.end(EndReason::SessionEnded);
+                .for_each_concurrent(CHECKS_AT_ONCE, async |((_, right), streams)| {
+                    for (principal, open) in streams {
+                        if !right.is_held(&self.engine, &principal).await {
+                            open.receiver.end(EndReason::SessionEnded);
                         }
                     }
                 })

@@ -6,7 +6,7 @@ use dabba_domain::{
     Role,
     order::{Order, Version},
 };
-use dabba_engine::Error;
+use dabba_engine::{Error, Principal};
 use dabba_store::{FeedPosition, Incarnation, StoreError};
 use tokio::time::timeout;
 
@@ -15,7 +15,7 @@ use super::{
     follower::READ_TIMEOUT,
     index::{Entry, Topic},
     mailbox::{Delivery, Mailbox},
-    open::Place,
+    open::{Place, Right},
     shard::{Consumer, Shard},
 };
 use crate::{TypeSet, feed::FeedError, recorded::RecordedOrder};
@@ -27,7 +27,8 @@ const HISTORY_PAGE: u32 = 100;
 pub struct OrderStream {
     shared: Arc<Shared>,
     shard: Arc<Shard>,
-    session: Session,
+    /// The caller; `None` for a stream that needs no credential.
+    session: Option<Session>,
     topic: Topic,
     order: RecordedOrder,
     /// Version of the last event that was delivered.
@@ -49,10 +50,38 @@ impl Live {
         order: &Order,
         after: Version,
     ) -> Result<OrderStream, OpenError> {
-        let (shared, mailbox) = (Arc::clone(&self.shared), Arc::<Mailbox>::default());
+        let mailbox = Arc::<Mailbox>::default();
         let restaurant_id = order.details.restaurant_id;
-        let place = shared.streams.open(Kind::Order, session, Some(restaurant_id), &mailbox);
+        let right = Some(Right::Events(restaurant_id));
+        let place = self.shared.streams.open(Kind::Order, session, right, mailbox.clone());
         let place = place.map_err(OpenError::Full)?;
+        self.join_order(place, mailbox, Some(session), order, after).await
+    }
+
+    /// Opens a stream of the events of an order after a version, for a caller without a credential. `credential`
+    /// identifies what counts like one.
+    pub(super) async fn order_stream_without_session(
+        &self,
+        kind: Kind,
+        credential: u64,
+        order: &Order,
+        after: Version,
+    ) -> Result<OrderStream, OpenError> {
+        let mailbox = Arc::<Mailbox>::default();
+        let place = self.shared.streams.open_without_session(kind, credential, mailbox.clone());
+        let place = place.map_err(OpenError::Full)?;
+        self.join_order(place, mailbox, None, order, after).await
+    }
+
+    async fn join_order(
+        &self,
+        place: Place,
+        mailbox: Arc<Mailbox>,
+        session: Option<Session>,
+        order: &Order,
+        after: Version,
+    ) -> Result<OrderStream, OpenError> {
+        let shared = Arc::clone(&self.shared);
         let index = shared.store.shard_of(order.id.bucket());
         let shard = shared.shards.get(index).map(Arc::clone).ok_or(FeedError::Unavailable)?;
         let consumer = shard.consume();
@@ -61,8 +90,8 @@ impl Live {
             loop {
                 shard.until_followed().await;
                 let (after, types) = (FeedPosition::START, TypeSet::ALL);
-                if shard.join_now(topic, Entry { id: place.id, after, types, mailbox: Arc::clone(&mailbox) })
-                {
+                let receiver = Arc::<Mailbox>::clone(&mailbox);
+                if shard.join_now(topic, Entry { id: place.id, after, types, receiver }) {
                     return;
                 }
             }
@@ -130,6 +159,22 @@ impl OrderStream {
         }
     }
 
+    /// Returns the next event if it has arrived; reads nothing. Only for a stream without a session, because it checks no
+    /// rights.
+    pub(super) fn arrived(&mut self) -> Option<Arc<LiveEvent>> {
+        while self.end.is_none() && self.mailbox.end_reason().is_none() {
+            let event = match self.pending.pop_front() {
+                Some(event) => event,
+                None if self.must_read => return None,
+                None => self.mailbox.take()?,
+            };
+            if let Some(Item::Event { event, .. }) = self.deliver(event) {
+                return Some(event);
+            }
+        }
+        None
+    }
+
     /// Ends the stream. Returns its last item; `None` if it has ended before.
     pub fn finish(&mut self, reason: EndReason) -> Option<Item> {
         self.mailbox.end_stream(&mut self.end, reason)
@@ -152,15 +197,18 @@ impl OrderStream {
     /// Checks whether the caller may still receive the events that are pending. Only an event of the order changes the
     /// rights of a courier: the assignment of another one.
     async fn check_rights(&self) -> Result<(), EndReason> {
-        if self.session.principal.role == Role::Courier && !self.pending.is_empty() {
-            Box::pin(self.check_courier()).await?;
+        if let Some(Session { principal, .. }) = &self.session
+            && principal.role == Role::Courier
+            && !self.pending.is_empty()
+        {
+            Box::pin(self.check_courier(principal)).await?;
         }
         Ok(())
     }
 
-    async fn check_courier(&self) -> Result<(), EndReason> {
+    async fn check_courier(&self, principal: &Principal) -> Result<(), EndReason> {
         let orders = &self.shared.engine.orders;
-        match orders.order_for_events(&self.session.principal, self.order.id).await {
+        match orders.order_for_events(principal, self.order.id).await {
             Ok(_) => Ok(()),
             Err(Error::NotFound(_) | Error::Forbidden(_)) => Err(EndReason::SessionEnded),
             // It is not known whether the caller may read the event. The client resumes.

@@ -7,10 +7,11 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use dabba_store::{FeedEnd, FeedPosition, Incarnation};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     event::LiveEvent,
@@ -49,6 +50,8 @@ struct Followed {
     /// Every event up to this position is published.
     position: FeedPosition,
     recent: Ring,
+    /// Time at which the end of the feed was read last.
+    caught_up_at: Instant,
 }
 
 impl Followed {
@@ -127,7 +130,12 @@ impl Shard {
         let mut state = self.lock();
         state.learn(end);
         let FeedEnd { incarnation, position } = end;
-        state.followed.get_or_insert_with(|| Followed { incarnation, position, recent: Ring::new(position) });
+        state.followed.get_or_insert_with(|| Followed {
+            incarnation,
+            position,
+            recent: Ring::new(position),
+            caught_up_at: Instant::now(),
+        });
         drop(state);
         self.begun.notify_waiters();
     }
@@ -151,6 +159,19 @@ impl Shard {
         let end = followed.end();
         state.learn(end);
         true
+    }
+
+    /// Records that the end of the feed was read: every event until now is published.
+    pub(super) fn caught_up(&self) {
+        if let Some(followed) = &mut self.lock().followed {
+            followed.caught_up_at = Instant::now();
+        }
+    }
+
+    /// Returns whether the end of the feed was read within this time.
+    pub(super) fn is_caught_up(&self, within: Duration) -> bool {
+        let state = self.lock();
+        state.followed.as_ref().is_some_and(|followed| followed.caught_up_at.elapsed() < within)
     }
 
     /// Stops following if nobody consumes the feed. Returns whether nobody does.

@@ -29,7 +29,8 @@ pub fn asyncapi() -> Value {
                  first message is a heartbeat, with the field `retry: {RECONNECT_MS}`: the time in milliseconds after which a \
                  client reconnects when the connection breaks. A client that receives no message for 25 seconds reconnects. The \
                  audience of a caller follows from the caller's role; an API key with the scope `events:partner` and without \
-                 `events:read` has the audience partner. Skip messages of types that you do not know."
+                 `events:read` has the audience partner. Skip messages of types that you do not know. The stream of a board consists \
+                 of states instead of events, and its messages have no `id`: a client begins anew with each connection."
             ),
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
             "tags": [{"name": "orders"}],
@@ -61,10 +62,24 @@ pub fn asyncapi() -> Value {
                 "parameters": {"order_id": {"description": "Id of the order."}},
                 "messages": channel_messages(&Audience::ALL),
             },
+            "board": {
+                "address": "/v1/restaurants/{restaurant_id}/board/stream",
+                "title": "Stream of a board",
+                "description": "The present state of a restaurant's board in parts, and then each change, for the restaurant's \
+                                staff and admins. An API key needs the scope `orders:read`.",
+                "parameters": {"restaurant_id": {"description": "Id of the restaurant."}},
+                "messages": board_channel(),
+            },
         },
         "operations": {
             "sendFeed": operation("feed", "Sends the events of many orders.", &feed_query()),
             "sendOrder": operation("order", "Sends the events of one order.", &order_query()),
+            "sendBoard": {
+                "action": "send",
+                "summary": "Sends the state of a restaurant's board, and its changes.",
+                "channel": {"$ref": "#/channels/board"},
+                "bindings": {"http": {"method": "GET", "bindingVersion": "0.3.0"}},
+            },
         },
         "components": {
             "messages": messages(),
@@ -164,7 +179,40 @@ fn messages() -> Map<String, Value> {
     }
     messages.insert("Heartbeat".to_owned(), heartbeat());
     messages.insert("Bye".to_owned(), bye());
+    messages.extend(BOARD_MESSAGES.map(|message| (message.0.to_owned(), board_message(message))));
     messages
+}
+
+/// The messages of a board: name, field `event`, schema of the field `data` in the description of the API, and meaning.
+const BOARD_MESSAGES: [(&str, &str, &str, &str); 6] = [
+    (
+        "BoardSnapshot",
+        "snapshot",
+        "Board",
+        "A part of the present state, with at most 100 orders. The stream begins with all parts.",
+    ),
+    ("BoardOrder", "order", "BoardOrder", "A whole order that is new on the board, or has changed."),
+    ("BoardGone", "gone", "BoardGone", "An order that is no longer on the board."),
+    ("BoardRestaurant", "restaurant", "Restaurant", "The whole restaurant after a change."),
+    ("BoardItem", "item", "BoardItem", "An item after a change of its availability or its stock."),
+    ("BoardHeartbeat", "heartbeat", "BoardHeartbeat", "The sums over the orders, every 10 seconds."),
+];
+
+fn board_message((title, name, schema, meaning): (&str, &str, &str, &str)) -> Value {
+    json!({
+        "name": name,
+        "title": title,
+        "summary": meaning,
+        "payload": {
+            "type": "object",
+            "description": format!("`{schema}` among the schemas of the description of the API, `/openapi.json`."),
+        },
+    })
+}
+
+fn board_channel() -> Map<String, Value> {
+    let names = BOARD_MESSAGES.iter().map(|message| message.0).chain(["Bye"]);
+    names.map(|name| (name.to_owned(), json!({"$ref": format!("#/components/messages/{name}")}))).collect()
 }
 
 fn message(audience: Audience, name: &str, title: &str, happens: &str) -> Value {
@@ -206,7 +254,7 @@ fn bye() -> Value {
                     "anyOf": [{"enum": EndReason::ALL.map(EndReason::as_str)}, {"type": "string"}],
                     "description": "Reason. `lagging`: the client reads too slowly, or the position is no longer valid; \
                                     `shutdown`: the server stops; `session_ended`: the caller's credential or membership has \
-                                    ended. Later versions may add reasons: treat an unknown one as `lagging`.",
+                                    ended; `board_changed`: something has changed that concerns every order of a board. Later versions may add reasons: treat an unknown one as `lagging`.",
                 },
                 "retry_after_ms": {
                     "type": "integer",

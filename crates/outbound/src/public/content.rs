@@ -6,8 +6,9 @@
 use dabba_domain::{
     Actor, Money,
     menu::UnavailableItem,
-    order::{self, Event, OrderDetails, PaymentMethod, RecordedEvent},
+    order::{self, Event, OrderDetails, RecordedEvent},
     pricing::{self, OrderLine, OrderLineOption},
+    restaurant,
     text::Note,
 };
 use dabba_store::FeedEvent;
@@ -16,9 +17,24 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Audience,
+    order::cash_at_the_door,
     shape::{Always, Members, WholeOrder, Words, Yes},
     table,
 };
+
+/// The members of an event alone, as one object for an audience.
+struct OfEvent<'a, B> {
+    event: &'a B,
+    audience: Audience,
+}
+
+impl<B: Members> Serialize for OfEvent<'_, B> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.event.write_members(self.audience, &mut map)?;
+        map.end()
+    }
+}
 
 /// The members of two groups and of an event, as one object for an audience.
 struct Data<'a, A, B> {
@@ -52,29 +68,45 @@ pub(super) fn data(
         version: event.version,
         order: order.map(WholeOrder),
     };
-    let known = decoded.and_then(|recorded| Writer { common: &common, recorded, audience }.write());
+    let common = &common;
+    let known = decoded.and_then(|recorded| Writer { common: Some(common), recorded, audience }.write());
     known.unwrap_or_else(|| {
         let decoded_actor = decoded.map(|recorded| recorded.actor);
         // The content may be damaged while the actor is not.
         let actor = decoded_actor.or_else(|| serde_json::from_str::<Actor>(&event.actor).ok());
         let group = table::Withheld { actor: actor.as_ref().map(actor_of), incomplete: Yes };
-        let data = Data { common: &common, group: &group, event: &table::Plain {}, audience };
+        let data = Data { common, group: &group, event: &table::Plain {}, audience };
         // Texts and numbers in a map always serialize.
         to_raw_value(&data).unwrap_or_else(|_| RawValue::NULL.to_owned())
     })
 }
 
+/// Returns the content of a recorded event for an audience, without the members that every event has; `None` if the
+/// audience sees nothing of it.
+pub(super) fn recorded_data(recorded: &RecordedEvent, audience: Audience) -> Option<Box<RawValue>> {
+    if let Event::Unknown(unknown) = &recorded.event {
+        // Only a version that knows the content can say who else may see it.
+        let data = unknown.data.as_ref().filter(|_| audience == Audience::Operations)?;
+        return to_raw_value(data).ok();
+    }
+    let data = Writer { common: None, recorded, audience }.write()?;
+    (data.get() != "{}").then_some(data)
+}
+
 /// Writes the content of one decoded event for one audience.
 struct Writer<'a> {
-    common: &'a table::Common,
+    /// The members that every event has; `None` to write the event's own members alone.
+    common: Option<&'a table::Common>,
     recorded: &'a RecordedEvent,
     audience: Audience,
 }
 
 impl Writer<'_> {
     fn all(&self, event: &impl Members) -> Option<Box<RawValue>> {
+        let audience = self.audience;
+        let Some(common) = self.common else { return to_raw_value(&OfEvent { event, audience }).ok() };
         let group = table::Known { actor: actor_of(&self.recorded.actor) };
-        to_raw_value(&Data { common: self.common, group: &group, event, audience: self.audience }).ok()
+        to_raw_value(&Data { common, group: &group, event, audience }).ok()
     }
 
     /// Returns an actor's own words. If Dabba itself records a refund, it copies the words of the request, whose author the
@@ -166,27 +198,34 @@ impl Writer<'_> {
 
     fn refund(&self, refund: &order::Refund) -> table::Refund {
         let order::Refund { number, amount, lines, reason, note, borne_by, external } = refund;
-        let line = |line: &order::RefundLine| {
-            let order::RefundLine { line, quantity } = *line;
-            table::RefundLine { line, quantity }
-        };
-        let external = external.as_ref().map(|external| {
-            let order::External { kind, reference, money } = external;
-            table::External { kind: *kind, reference: reference.clone(), money: money.map(money_of) }
-        });
         table::Refund {
             number: *number,
             amount: *amount,
-            lines: lines.iter().map(line).collect(),
+            lines: lines.iter().copied().map(refund_line).collect(),
             reason: *reason,
             note: self.words(note.as_ref()),
             borne_by: *borne_by,
-            external,
+            external: external.as_ref().map(external_of),
         }
     }
 }
 
-fn actor_of(actor: &Actor) -> table::Actor {
+pub(super) const fn refund_line(line: order::RefundLine) -> table::RefundLine {
+    let order::RefundLine { line, quantity } = line;
+    table::RefundLine { line, quantity }
+}
+
+pub(super) fn external_of(external: &order::External) -> table::External {
+    let order::External { kind, reference, money } = external;
+    table::External { kind: *kind, reference: reference.clone(), money: money.map(money_of) }
+}
+
+pub(super) fn contact_of(contact: &order::Contact) -> table::Contact {
+    let order::Contact { name, phone } = contact;
+    table::Contact { name: name.clone(), phone: phone.clone() }
+}
+
+pub(super) fn actor_of(actor: &Actor) -> table::Actor {
     let role = match actor {
         Actor::Customer { .. } => table::ActorRole::Customer,
         Actor::Restaurant { .. } => table::ActorRole::Restaurant,
@@ -194,7 +233,11 @@ fn actor_of(actor: &Actor) -> table::Actor {
         Actor::Admin { .. } => table::ActorRole::Admin,
         Actor::System => table::ActorRole::System,
     };
-    table::Actor { role, account_id: actor.account_id() }
+    let via = match actor {
+        Actor::Customer { account_id: _, via } => *via,
+        Actor::Restaurant { .. } | Actor::Courier { .. } | Actor::Admin { .. } | Actor::System => None,
+    };
+    table::Actor { role, account_id: actor.account_id(), via }
 }
 
 fn placed(details: &OrderDetails) -> table::Placed {
@@ -213,9 +256,6 @@ fn placed(details: &OrderDetails) -> table::Placed {
         menu_revision,
         stock_drawn,
     } = details;
-    let is_cash_at_the_door = *payment_method == PaymentMethod::Cash
-        && fulfilment.kind() == pricing::FulfilmentKind::Delivery
-        && !amounts.total.is_zero();
     let draw = |draw: &order::StockDraw| {
         let order::StockDraw { item, quantity } = draw;
         table::StockDraw { item: item.clone(), quantity: *quantity }
@@ -227,12 +267,9 @@ fn placed(details: &OrderDetails) -> table::Placed {
         currency: *currency,
         amounts: amounts_of(*amounts),
         fulfilment: fulfilment_of(fulfilment),
-        contact: contact.as_ref().map(|contact| {
-            let order::Contact { name, phone } = contact;
-            table::Contact { name: name.clone(), phone: phone.clone() }
-        }),
+        contact: contact.as_ref().map(contact_of),
         payment_method: *payment_method,
-        cash_to_collect: is_cash_at_the_door.then_some(amounts.total),
+        cash_to_collect: cash_at_the_door(details),
         payment_deadline: *payment_deadline,
         note: note.clone(),
         menu_revision: *menu_revision,
@@ -240,7 +277,7 @@ fn placed(details: &OrderDetails) -> table::Placed {
     }
 }
 
-fn line(line: &OrderLine) -> table::Line {
+pub(super) fn line(line: &OrderLine) -> table::Line {
     let OrderLine { item, name, quantity, unit_price, total, options, note } = line;
     let option = |option: &OrderLineOption| {
         let OrderLineOption { group, option, name, price } = option;
@@ -257,12 +294,12 @@ fn line(line: &OrderLine) -> table::Line {
     }
 }
 
-fn amounts_of(amounts: pricing::Amounts) -> table::Amounts {
+pub(super) fn amounts_of(amounts: pricing::Amounts) -> table::Amounts {
     let pricing::Amounts { subtotal, tax, delivery_fee, tip, discount, total } = amounts;
     table::Amounts { subtotal, tax, delivery_fee, tip, discount, total }
 }
 
-fn fulfilment_of(fulfilment: &order::Fulfilment) -> table::Fulfilment {
+pub(super) fn fulfilment_of(fulfilment: &order::Fulfilment) -> table::Fulfilment {
     let address = match fulfilment {
         order::Fulfilment::Delivery { address } => Some(address_of(address)),
         order::Fulfilment::Collection => None,
@@ -277,15 +314,17 @@ fn address_of(address: &order::Address) -> table::Address {
         line2: line2.clone(),
         city: city.clone(),
         postal_code: postal_code.clone(),
-        location: location.map(|location| {
-            let dabba_domain::restaurant::Location { lat, lng } = location;
-            table::Location { lat, lng }
-        }),
+        location: location.map(location_of),
         instructions: instructions.clone(),
     }
 }
 
-fn unavailable(items: &[UnavailableItem]) -> Vec<table::UnavailableItem> {
+pub(super) const fn location_of(location: restaurant::Location) -> table::Location {
+    let restaurant::Location { lat, lng } = location;
+    table::Location { lat, lng }
+}
+
+pub(super) fn unavailable(items: &[UnavailableItem]) -> Vec<table::UnavailableItem> {
     let item = |item: &UnavailableItem| {
         let UnavailableItem { item, until } = item;
         table::UnavailableItem { item: item.clone(), until: *until }

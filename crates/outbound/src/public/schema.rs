@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Audience, CONTENT_TYPE, EventDescription, Member, SPEC_VERSION, Shape,
+    Audience, CONTENT_TYPE, EventDescription, Member, ObjectShape, SPEC_VERSION, Shape,
     describe::{common_members, events, withheld_members},
     envelope::{TYPE_PREFIX, TYPE_SUFFIX},
     type_of,
@@ -165,6 +165,15 @@ impl Definitions {
         json!({"type": "object", "properties": properties, "required": required})
     }
 
+    /// Adds the definition of an object for an audience, and returns the reference to it.
+    fn definition(&mut self, object: &ObjectShape, audience: Audience) -> Value {
+        let name = camel(audience.as_str()) + object.name;
+        let mut schema = self.object(&object.members, audience);
+        schema["description"] = json!(object.description);
+        self.0.insert(name.clone(), schema);
+        reference(&name)
+    }
+
     fn shape(&mut self, shape: &Shape, audience: Audience) -> Value {
         match shape {
             Shape::Value { name: None, schema } => open(schema),
@@ -172,12 +181,10 @@ impl Definitions {
                 self.0.entry(name.as_ref()).or_insert_with(|| open(schema));
                 reference(name)
             }
-            Shape::Object(object) => {
-                let name = camel(audience.as_str()) + object.name;
-                let mut schema = self.object(&object.members, audience);
-                schema["description"] = json!(object.description);
-                self.0.insert(name.clone(), schema);
-                reference(&name)
+            Shape::Object(object) => self.definition(object, audience),
+            Shape::OneOf(objects) => {
+                let objects = objects.iter().map(|(_, object)| self.definition(object, audience));
+                json!({"anyOf": objects.collect::<Vec<_>>()})
             }
             Shape::List(item) => json!({"type": "array", "items": self.shape(item, audience)}),
         }

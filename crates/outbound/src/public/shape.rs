@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 use dabba_domain::{
-    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp, Via,
     order::{
-        CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason, PaymentMethod,
-        PaymentReference, PaymentStep, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
-        RejectReason,
+        AllowedAction, CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason,
+        OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, RefundBearer,
+        RefundFailureReason, RefundNumber, RefundReason, RefundStatus, RejectReason,
     },
     pricing::FulfilmentKind,
+    restaurant::Zone,
     text::{Name, Note, Phone, Slug},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -35,6 +36,8 @@ pub enum Shape {
     Object(ObjectShape),
     /// A list of values of one shape.
     List(Box<Self>),
+    /// One of several objects, each with the value of its first member, which tells them apart.
+    OneOf(Vec<(&'static str, ObjectShape)>),
 }
 
 /// Description of an object.
@@ -141,7 +144,7 @@ pub(super) fn write_member<T: Public, M: SerializeMap>(
     map.serialize_entry(plain(name), &Seen(value, audience))
 }
 
-/// Declares public structs. After the type of each member come the letters of the audiences that see it (constants of
+/// Declares public structs, for the module `public`. After the type of each member come the letters of the audiences that see it (constants of
 /// `public/table.rs`), and the reason why the others do not.
 macro_rules! public {
     ($(
@@ -152,9 +155,9 @@ macro_rules! public {
         )*}
     )+) => {$(
         $(#[doc = $doc])+
-        pub(super) struct $type {$(
+        pub(in $crate::public) struct $type {$(
             $(#[doc = $about])+
-            pub(super) $field: $kind,
+            pub(in $crate::public) $field: $kind,
         )*}
 
         impl $crate::public::shape::Members for $type {
@@ -331,11 +334,16 @@ macro_rules! values {
 values! {
     OrderId, RestaurantId, AccountId, Amount, Currency, Name, Note, Phone, Slug, PaymentReference, PaymentMethod,
     FulfilmentKind, CancelReason, RejectReason, InterventionReason, ExpiryReason, DeclineReason, RefundReason,
-    RefundFailureReason, RefundBearer, ExternalKind, PaymentStep, super::table::ActorRole;
+    RefundFailureReason, RefundBearer, ExternalKind, PaymentStep, OrderStatus, PaymentStatus, RefundStatus, AllowedAction,
+    Via, super::table::ActorRole, super::table::ClosureKind;
     u32 => json!({"type": "integer", "minimum": 0}),
     RefundNumber => json!({"type": "integer", "minimum": 1}),
     f64 => json!({"type": "number"}),
     bool => json!({"type": "boolean"}),
     Timestamp => json!({"type": "string", "format": "date-time"}),
+    DisplayCode => json!({"type": "string"}),
+    Zone => json!({"type": "string"}),
+    super::table::ReasonName => json!({"type": "string"}),
+    super::table::CountryCode => json!({"type": "string"}),
     WholeOrder => json!({"type": "object"}),
 }

@@ -1,4 +1,5 @@
-//! The table of the public events: every member, the audiences that see it, and why the others do not.
+//! The table of the public events and of the bodies of orders: every member, the audiences that see it, and why the others
+//! do not.
 //!
 //! | letter | audience | sees, in short |
 //! |---|---|---|
@@ -10,8 +11,11 @@
 //!
 //! In doubt a member is hidden: adding an audience later breaks nobody, removing one does.
 
+mod orders;
+mod tracking;
+
 use dabba_domain::{
-    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp,
+    AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp, Via,
     order::{
         CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason, PaymentMethod,
         PaymentReference, PaymentStep, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
@@ -23,6 +27,13 @@ use dabba_domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+pub(super) use self::orders::{
+    Closure, ClosureCancelled, ClosureExpired, ClosureKind, ClosurePaymentFailed, ClosureRejected, Order,
+    Payment, RefundOfOrder,
+};
+pub(super) use self::tracking::{
+    CountryCode, ReasonName, TrackedClosure, TrackedOrder, TrackedPayment, TrackedRestaurant, Tracking,
+};
 use super::{
     Audience,
     shape::{Always, WholeOrder, Words, Yes, public, reason_of},
@@ -103,6 +114,8 @@ public! {
         role: ActorRole = [C R K O P];
         /// Account of the actor. Absent if Dabba itself acted.
         account_id: Option<AccountId> = [O] ACCOUNT;
+        /// `link` if somebody acted for the customer with a tracking link instead of the customer's account.
+        via: Option<Via> = [C R K O P];
     }
 
     /// Terms agreed when the order was placed.

@@ -6,21 +6,26 @@
     reason = "shared functions fail a test in the same way as the test itself"
 )]
 
+mod boards;
 mod feed;
 mod orders;
 mod restored;
 mod streams;
+mod tracking;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
-use dabba_domain::{Bucket, RestaurantId};
+use dabba_domain::{
+    Bucket, OrderId, RestaurantId,
+    order::{Order, OrderStatus},
+};
 use dabba_outbound::{
     Filter, TypeSet,
     feed::Start,
@@ -46,16 +51,58 @@ pub(crate) struct Faults {
     pub(crate) is_down: [AtomicBool; 2],
     /// Number of reads of the feed.
     pub(crate) reads: AtomicUsize,
+    /// What is wrong with reads of orders.
+    pub(crate) orders: Mutex<OrderFault>,
+    /// Number of reads of changed orders for boards.
+    pub(crate) order_reads: AtomicUsize,
 }
 
 impl Faults {
     fn check(&self, shard: usize) -> Result<(), StoreError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.is_down[shard].load(Ordering::SeqCst) {
-            return Err(StoreError::Unavailable("injected by the test".to_owned()));
+            return Err(unavailable());
         }
         Ok(())
     }
+
+    pub(crate) fn set_orders(&self, fault: OrderFault) {
+        *self.orders.lock().unwrap() = fault;
+    }
+
+    /// Returns an error if a read of these orders fails, and otherwise whether it finds them.
+    fn check_orders(&self, ids: &[OrderId]) -> Result<bool, StoreError> {
+        match *self.orders.lock().unwrap() {
+            OrderFault::Down => Err(unavailable()),
+            OrderFault::Damaged(id) if ids.contains(&id) => {
+                Err(StoreError::Corrupt("injected by the test".to_owned()))
+            }
+            OrderFault::Lost => Ok(false),
+            OrderFault::None | OrderFault::Damaged(_) => Ok(true),
+        }
+    }
+
+    /// Returns the store without its faults.
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.inner
+    }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("injected by the test".to_owned())
+}
+
+/// What is wrong with reads of orders.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OrderFault {
+    /// Nothing.
+    None,
+    /// The reads fail.
+    Down,
+    /// The orders do not exist.
+    Lost,
+    /// This order cannot be decoded.
+    Damaged(OrderId),
 }
 
 #[async_trait]
@@ -67,6 +114,25 @@ impl StoreLayer for Layer {
     async fn feed(&self, shard: usize, after: FeedPosition, limit: u32) -> Result<FeedPage, StoreError> {
         self.0.check(shard)?;
         self.0.inner.feed(shard, after, limit).await
+    }
+
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        self.0.order_reads.fetch_add(1, Ordering::SeqCst);
+        if self.0.check_orders(ids)? { self.0.inner.orders(ids).await } else { Ok(Vec::new()) }
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
+        if self.0.check_orders(&[id])? { self.0.inner.order(id).await } else { Ok(None) }
+    }
+
+    async fn open_orders(
+        &self,
+        restaurant_id: RestaurantId,
+        statuses: &[OrderStatus],
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        self.0.check_orders(&[])?;
+        self.0.inner.open_orders(restaurant_id, statuses, limit).await
     }
 
     async fn feed_end(&self, shard: usize) -> Result<FeedEnd, StoreError> {
@@ -107,6 +173,8 @@ impl World {
             inner: Arc::new(router),
             is_down: Default::default(),
             reads: AtomicUsize::new(0),
+            orders: Mutex::new(OrderFault::None),
+            order_reads: AtomicUsize::new(0),
         });
         let store = Arc::clone(&faults);
         let store = move || {

@@ -3,9 +3,9 @@
 use dabba_outbound::{
     Filter,
     feed::{Budget, Start},
-    live::{Live, LiveConfig, Session},
+    live::{EndReason, Live, LiveConfig, Session, board::BoardMessage},
 };
-use dabba_testkit::{TestServer, restorable_postgres};
+use dabba_testkit::{PATIENCE, TestServer, restorable_postgres};
 use serde_json::json;
 
 use crate::next_event;
@@ -71,6 +71,35 @@ async fn a_stream_from_the_start_survives_a_restore_that_nobody_has_noticed() {
         let (event, _) = next_event(&mut stream).await;
         assert_eq!(event.event.order_id.to_string(), first["id"]);
     }
+}
+
+/// Proves that a board ends when its database is restored, and that the next one begins with the restored state.
+#[tokio::test]
+async fn a_board_begins_anew_after_a_restore() {
+    let (store, restore) = restorable_postgres();
+    let server = TestServer::builder().store(store).start().await;
+    let order = server.place("1", &TestServer::collection()).await;
+    let live = Live::new(server.engine(), LiveConfig::default());
+    live.start();
+    let open = async || live.board_stream(session(&server), server.restaurant).await.unwrap();
+    let mut stream = open().await;
+    assert!(matches!(stream.next().await, Some(BoardMessage::Snapshot(_))));
+    restore().await;
+    let end = async {
+        loop {
+            match stream.next().await.unwrap() {
+                // The follower may not have noticed the restore yet.
+                BoardMessage::Heartbeat(_) => {}
+                message => return message,
+            }
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, end).await.unwrap();
+    assert!(matches!(end, BoardMessage::End(EndReason::Lagging)), "{end:?}");
+    let Some(BoardMessage::Snapshot(board)) = open().await.next().await else {
+        panic!("a snapshot is first")
+    };
+    assert_eq!(board.orders[0].id.to_string(), order["id"]);
 }
 
 fn session(server: &TestServer) -> Session {

@@ -298,7 +298,7 @@ fn marked_actors(world: &mut World, markers: &mut Vec<Marker>, order: &Order) ->
         account_id
     };
     [
-        Actor::Customer { account_id: order.details.customer_id },
+        Actor::customer(order.details.customer_id),
         Actor::Restaurant { account_id: account("O"), restaurant_id: order.details.restaurant_id },
         Actor::Courier { account_id: account("RO") },
         Actor::Admin { account_id: account("O") },

@@ -1,9 +1,10 @@
-//! The page `docs/reference/events.md`, generated from the table and from events that decisions caused.
+//! The pages `docs/reference/events.md` and `docs/reference/orders.md`, generated from the table and from events that
+//! decisions caused.
 
 use std::fmt::Write as _;
 
 use dabba_outbound::public::{
-    Audience, EventDescription, Member, Shape, common_members, events, public_event,
+    Audience, EventDescription, Member, PublicOrder, Shape, common_members, events, public_event,
 };
 
 use crate::{assert_current, lives::examples};
@@ -87,7 +88,7 @@ fn kind_of(shape: &Shape) -> String {
             (_, Some(kind)) => kind.to_owned(),
             _ => "true".to_owned(),
         },
-        Shape::Object(_) => "object".to_owned(),
+        Shape::Object(_) | Shape::OneOf(_) => "object".to_owned(),
         Shape::List(item) => format!("list of {}", kind_of(item)),
     }
 }
@@ -109,16 +110,21 @@ fn write_rows(page: &mut String, member: &Member, before: &str, seen_by: &[Audie
         marks.join(" | "),
     )
     .unwrap();
-    let (object, before) = match &member.shape {
-        Shape::Object(object) => (object, format!("{path}.")),
+    let objects = match &member.shape {
+        Shape::Object(object) => vec![(object, format!("{path}."))],
         Shape::List(item) => match &**item {
-            Shape::Object(object) => (object, format!("{path}[].")),
+            Shape::Object(object) => vec![(object, format!("{path}[]."))],
             _ => return,
         },
+        Shape::OneOf(objects) => {
+            objects.iter().map(|(value, object)| (object, format!("{path}({value})."))).collect()
+        }
         Shape::Value { .. } => return,
     };
-    for inner in &object.members {
-        write_rows(page, inner, &before, &seen, reason);
+    for (object, before) in objects {
+        for inner in &object.members {
+            write_rows(page, inner, &before, &seen, reason);
+        }
     }
 }
 
@@ -198,8 +204,36 @@ fn indented(compact: &str) -> String {
     text
 }
 
+const ORDERS: &str = "# Orders by role
+
+<!-- This page is generated from the code. Regenerate it:
+DABBA_WRITE_DOCS=1 cargo test --workspace --test public current -->
+
+Dabba shows an order to each role with the members that are meant for the role. This holds for every response with an
+order (`GET /v1/orders/{id}`, lists, placing, commands), and for the member `order` of webhooks with the payload `order`.
+The history of an order (`GET /v1/orders/{id}/events`) shows of each event what [the page of the events](events.md) states
+for the audience: `data` is absent if the audience sees nothing of the content.
+
+[Audiences](events.md#audiences) describes the letters: C customer, R restaurant, K courier, O operations (admins), P
+partner. A member that an audience does not see is absent. [openapi.json](openapi.json) describes one schema for all roles,
+in which such members are optional.
+
+";
+
+fn orders_page() -> String {
+    let mut page = ORDERS.to_owned();
+    write_table(&mut page, &PublicOrder::object().members);
+    page
+}
+
 /// Proves that the page describes the present events.
 #[test]
 fn the_page_is_current() {
     assert_current("events.md", &page());
+}
+
+/// Proves that the page describes the present bodies of orders.
+#[test]
+fn the_page_of_orders_is_current() {
+    assert_current("orders.md", &orders_page());
 }

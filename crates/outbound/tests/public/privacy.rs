@@ -1,6 +1,8 @@
-//! I9: no audience's form of an event contains a value that is not meant for the audience.
+//! I9: no audience's form of an order or of an event contains a value that is not meant for the audience.
 //!
 //! The expectations are written here by hand, independently of the table in the code.
+
+mod orders;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -11,15 +13,16 @@ use dabba_domain::{
         Address, CancelReason, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
         Fulfilment, InterventionReason, OrderDetails, PaymentMethod, PaymentReference, PaymentStep,
         RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
-        RejectReason, StockDraw,
+        RejectReason, StockDraw, UnknownEvent,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::Location,
     text::{Name, Note, Phone, Slug},
 };
-use dabba_outbound::public::{Audience, TYPES, public_event};
+use dabba_outbound::public::{Audience, PublicRecordedEvent, TYPES, public_event};
 use dabba_store::conformance::builders::World;
 use proptest::prelude::*;
+use serde_json::json;
 
 use crate::lives::{Marker, feed_event, random};
 
@@ -317,19 +320,46 @@ fn each_value_reaches_exactly_its_audiences() {
         let recorded = RecordedEvent { order_id, version: 7, at: values.world.now(), actor, event };
         let stored = feed_event(&details, &recorded);
         for audience in Audience::ALL {
+            let history = PublicRecordedEvent::new(recorded.clone(), audience);
+            assert_shows(audience, &serde_json::to_string(&history).unwrap(), &values.markers);
             let text = serde_json::to_string(&public_event(&stored, audience)).unwrap();
-            for Marker { text: marker, letters } in &values.markers {
-                let is_meant = letters.contains(letter(audience));
-                assert_eq!(
-                    text.contains(marker.as_str()),
-                    is_meant,
-                    "{audience:?} sees {marker}, which is for {letters:?}: {text}"
-                );
-            }
+            assert_shows(audience, &text, &values.markers);
         }
     }
     let all: BTreeSet<String> = TYPES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(names, all, "every event is examined");
+}
+
+/// Asserts that a text contains exactly the values that are meant for an audience.
+fn assert_shows(audience: Audience, text: &str, markers: &[Marker]) {
+    for Marker { text: marker, letters } in markers {
+        let is_meant = letters.contains(letter(audience));
+        assert_eq!(
+            text.contains(marker.as_str()),
+            is_meant,
+            "{audience:?} sees {marker}, which is for {letters:?}: {text}"
+        );
+    }
+}
+
+/// Proves that the history shows the content of an event that only a newer version knows to operations only.
+#[test]
+fn the_content_of_an_unknown_event_is_for_operations() {
+    let mut world = World::new(92);
+    let restaurant = world.restaurant_id();
+    let unknown = UnknownEvent { name: "held_back".into(), data: Some(json!({"secret": "marker"})) };
+    let recorded = RecordedEvent {
+        order_id: world.order_id(restaurant),
+        version: 2,
+        at: world.now(),
+        actor: Actor::System,
+        event: Event::Unknown(unknown),
+    };
+    for audience in Audience::ALL {
+        let history = serde_json::to_value(PublicRecordedEvent::new(recorded.clone(), audience)).unwrap();
+        assert_eq!(history["type"], "held_back");
+        assert_eq!(history.get("data").is_some(), audience == Audience::Operations, "{audience:?} {history}");
+    }
 }
 
 /// Proves that an event never names its customer outside the content: neither a courier nor a restaurant or partner finds the

@@ -84,7 +84,7 @@ fn begin<'a>(order: &Order, events: &'a [RecordedEvent], findings: &mut Findings
         findings.add(FindingCode::HistoryStart, text);
         return None;
     };
-    if first.actor != (Actor::Customer { account_id: details.customer_id }) {
+    if first.actor != Actor::customer(details.customer_id) {
         let text = format!("it was placed by {}, not by its customer", name(&first.actor));
         findings.add(FindingCode::IllegalActor, text);
     }
@@ -299,7 +299,12 @@ impl<'a> Replay<'a> {
             Event::PickedUp => self.status = OrderStatus::OutForDelivery,
             Event::Delivered { .. } => self.status = OrderStatus::Delivered,
             Event::Cancelled { reason, note, items, borne_by, .. } => {
-                let (by, reason, note, borne_by) = (*actor, *reason, note.clone(), *borne_by);
+                // The state names the customer alone, whatever way the customer's command took.
+                let by = match *actor {
+                    Actor::Customer { account_id, .. } => Actor::customer(account_id),
+                    other => other,
+                };
+                let (reason, note, borne_by) = (*reason, note.clone(), *borne_by);
                 let items = items.clone();
                 (self.status, self.closure) = ended(Closure::Cancelled { by, reason, note, items, borne_by });
             }

@@ -185,7 +185,7 @@ impl Position<'_> {
         }
         match (part, actor) {
             (Part::Unwinder, actor) => self.unwound_by == Some(*actor),
-            (Part::Customer, Actor::Customer { account_id }) => *account_id == self.details.customer_id,
+            (Part::Customer, Actor::Customer { account_id, .. }) => *account_id == self.details.customer_id,
             (Part::Staff, Actor::Restaurant { restaurant_id, .. }) => {
                 *restaurant_id == self.details.restaurant_id
             }

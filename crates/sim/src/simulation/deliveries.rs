@@ -156,7 +156,7 @@ mod tests {
     /// Returns an order with three events.
     fn histories(order: OrderId, restaurant: RestaurantId) -> Histories {
         let event = |(version, event): (Version, Event)| {
-            let actor = Actor::Customer { account_id: AccountId::generate(START, Bucket::from_random(0), 0) };
+            let actor = Actor::customer(AccountId::generate(START, Bucket::from_random(0), 0));
             (version, RecordedEvent { order_id: order, version, at: START, actor, event })
         };
         let events = [(1, Event::MarkedReady), (2, Event::PickedUp), (3, Event::delivered())];

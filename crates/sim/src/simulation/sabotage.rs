@@ -56,7 +56,7 @@ fn damage_change(plant: Plant, change: &mut Change) {
             order.details = Arc::new(details.clone());
         }
         (Plant::ForeignCancellations, Event::Cancelled { .. }) => {
-            if let Actor::Customer { account_id } = &mut last.actor {
+            if let Actor::Customer { account_id, .. } = &mut last.actor {
                 *account_id = other_than(*account_id, order.id.bucket());
             }
         }

@@ -42,7 +42,7 @@ fn actors(order: &Order, world: &mut World) -> Vec<Actor> {
     let other = world.account_id();
     let mut actors = vec![
         customer(order),
-        Actor::Customer { account_id: other },
+        Actor::customer(other),
         staff(order),
         Actor::Restaurant { account_id: other, restaurant_id: world.restaurant_id() },
         Actor::Courier { account_id: other },

@@ -1,8 +1,12 @@
 //! Lists of orders: one statement per index range.
 
-use dabba_domain::order::{Order, OrderStatus};
+use dabba_domain::{
+    RestaurantId,
+    order::{Order, OrderStatus},
+};
 use dabba_store::{BucketRange, OrderPage, OrderQuery};
 use dabba_store_sql::{
+    ABOVE_EVERY_ID,
     lists::{IndexRange, ListPlan, RangeRead},
     orders::order_of,
 };
@@ -52,6 +56,21 @@ pub(super) async fn list_orders(
     let plan = ListPlan::new(query);
     let orders = read_ranges(connection, &plan, &query.statuses, buckets).await?;
     Ok(plan.page(orders))
+}
+
+/// Reads the newest open orders of a restaurant in these statuses.
+pub(super) async fn open_orders(
+    connection: &Connection,
+    restaurant_id: RestaurantId,
+    statuses: &[OrderStatus],
+    limit: u32,
+    buckets: BucketRange,
+) -> Result<Vec<Order>, Failure> {
+    let (low, high) = shard::numbers(buckets);
+    let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+    let parameters: [&(dyn ToSql + Sync); 6] =
+        [&restaurant_id.uuid(), &ABOVE_EVERY_ID, &i64::from(limit), &Some(statuses), &low, &high];
+    collect(&connection.query(&sql(IndexRange::RestaurantOpen), &parameters).await?, order_of)
 }
 
 async fn read_ranges(

@@ -1,9 +1,13 @@
 //! Lists of orders: one statement per index range.
 
-use dabba_domain::order::OrderStatus;
+use dabba_domain::{
+    RestaurantId,
+    order::{Order, OrderStatus},
+};
 use dabba_store::{OrderPage, OrderQuery};
 use dabba_store_sql::{
-    lists::{IndexRange, ListPlan},
+    ABOVE_EVERY_ID,
+    lists::{IndexRange, ListPlan, RangeRead},
     orders::order_of,
 };
 use rusqlite::{Connection, ToSql};
@@ -46,16 +50,7 @@ pub(crate) fn sql(range: IndexRange, is_filtered: bool) -> String {
 
 pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Result<OrderPage, Failure> {
     let plan = ListPlan::new(query);
-    // Each status at most once.
-    let mut statuses: Vec<&'static str> = OrderStatus::ALL
-        .iter()
-        .filter(|status| query.statuses.contains(status))
-        .map(|status| status.as_str())
-        .collect();
-    // The last status is repeated, so that one statement serves every number of statuses.
-    if let Some(last) = statuses.last().copied() {
-        statuses.resize(OrderStatus::ALL.len(), last);
-    }
+    let statuses = names(&query.statuses);
     // One transaction, so that both ranges show the same moment.
     let transaction = connection.transaction()?;
     let mut orders = Vec::new();
@@ -64,15 +59,58 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
         if limit == 0 {
             break;
         }
-        let (owner, before): (IdBytes, IdBytes) = (read.owner.into_bytes(), read.before.into_bytes());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut parameters: Vec<&dyn ToSql> = vec![&owner, &before, &limit];
-        parameters.extend(statuses.iter().map(|status| status as &dyn ToSql));
-        let mut statement = transaction.prepare_cached(&sql(read.range, !statuses.is_empty()))?;
-        let mut rows = statement.query(&*parameters)?;
-        while let Some(row) = rows.next()? {
-            orders.push(order_of(SqliteRow(row))?);
-        }
+        read_range(&transaction, read, &statuses, limit, &mut orders)?;
     }
     Ok(plan.page(orders))
+}
+
+/// Reads the newest open orders of a restaurant in these statuses.
+pub(super) fn open_orders(
+    connection: &Connection,
+    restaurant_id: RestaurantId,
+    statuses: &[OrderStatus],
+    limit: u32,
+) -> Result<Vec<Order>, Failure> {
+    let (range, owner, before) = (IndexRange::RestaurantOpen, restaurant_id.uuid(), ABOVE_EVERY_ID);
+    let mut orders = Vec::new();
+    if statuses.is_empty() {
+        // Without a filter, the range would contain orders in every status.
+        return Ok(orders);
+    }
+    read_range(connection, &RangeRead { range, owner, before }, &names(statuses), limit.into(), &mut orders)?;
+    Ok(orders)
+}
+
+/// Returns the names of these statuses, each at most once. The last one is repeated, so that one statement serves every
+/// number of statuses.
+fn names(statuses: &[OrderStatus]) -> Vec<&'static str> {
+    let mut names: Vec<&'static str> = OrderStatus::ALL
+        .iter()
+        .filter(|status| statuses.contains(status))
+        .map(|status| status.as_str())
+        .collect();
+    if let Some(last) = names.last().copied() {
+        names.resize(OrderStatus::ALL.len(), last);
+    }
+    names
+}
+
+/// Reads at most `limit` orders of a range, in one of these statuses unless there are none.
+fn read_range(
+    connection: &Connection,
+    read: &RangeRead,
+    statuses: &[&'static str],
+    limit: i64,
+    orders: &mut Vec<Order>,
+) -> Result<(), Failure> {
+    let (owner, before): (IdBytes, IdBytes) = (read.owner.into_bytes(), read.before.into_bytes());
+    let mut parameters: Vec<&dyn ToSql> = vec![&owner, &before, &limit];
+    parameters.extend(statuses.iter().map(|status| status as &dyn ToSql));
+    let mut statement = connection.prepare_cached(&sql(read.range, !statuses.is_empty()))?;
+    let mut rows = statement.query(&*parameters)?;
+    while let Some(row) = rows.next()? {
+        orders.push(order_of(SqliteRow(row))?);
+    }
+    Ok(())
 }

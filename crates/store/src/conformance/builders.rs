@@ -345,7 +345,7 @@ pub fn staff(order: &Order) -> Actor {
 
 /// Returns the customer of an order.
 pub fn customer(order: &Order) -> Actor {
-    Actor::Customer { account_id: order.details.customer_id }
+    Actor::customer(order.details.customer_id)
 }
 
 /// Returns the provider's reference of an order's payment.

@@ -109,7 +109,7 @@ pub async fn the_events_of_random_lives_fold_to_the_stored_order(store: Arc<dyn 
         let mut order = commit_and_compare(&store, placed).await;
         let courier_id = world.account_id();
         let actors = [
-            Actor::Customer { account_id: account },
+            Actor::customer(account),
             staff(&order),
             Actor::Courier { account_id: courier_id },
             Actor::Admin { account_id: account },

@@ -114,6 +114,29 @@ pub async fn a_customer_sees_their_orders_newest_first(store: Arc<dyn Store>) {
     }
 }
 
+/// The open orders of a restaurant are those in the requested statuses, the newest ones up to the limit, newest first.
+pub async fn open_orders_are_the_newest_in_these_statuses(store: Arc<dyn Store>) {
+    let scene = Scene::set(&store, 48).await;
+    let statuses = [OrderStatus::Confirmed, OrderStatus::Preparing, OrderStatus::OutForDelivery];
+    for restaurant in &scene.restaurants {
+        for statuses in [&statuses[..], &statuses[1..2], &[]] {
+            let expected = scene.newest_first(|order| {
+                order.details.restaurant_id == *restaurant && statuses.contains(&order.status)
+            });
+            for limit in [1, 3, 1_000] {
+                let found = store.open_orders(*restaurant, statuses, limit).await.unwrap();
+                let ids: Vec<_> = found.iter().map(|order| order.id).collect();
+                assert_eq!(ids, expected[..expected.len().min(limit as usize)], "{statuses:?}");
+                for order in found {
+                    assert_eq!(store.order(order.id).await.unwrap(), Some(order));
+                }
+            }
+        }
+        let all = scene.newest_first(|order| order.details.restaurant_id == *restaurant);
+        assert!(!all.is_empty());
+    }
+}
+
 /// A restaurant's list contains open orders before terminal orders, also across pages.
 pub async fn a_restaurant_sees_open_orders_first(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 42).await;

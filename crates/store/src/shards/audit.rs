@@ -1,14 +1,11 @@
 //! Reads of an audit, gathered from all shards.
 
 use async_trait::async_trait;
-use dabba_domain::{OrderId, RestaurantId, TaskId, order::Order, text::Slug};
+use dabba_domain::{RestaurantId, TaskId, text::Slug};
 use futures::future::try_join_all;
 
 use super::{gather::Gathered, orders::merge, router::ShardedStore};
-use crate::{
-    AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask,
-    check_order_count,
-};
+use crate::{AuditStore, Listing, PageSize, ScopedKey, StoreError, StoredClaim, StoredStock, StoredTask};
 
 #[async_trait]
 impl AuditStore for ShardedStore {
@@ -18,18 +15,6 @@ impl AuditStore for ShardedStore {
             let name = |text| format!("shard {}: {text}", shard.name());
             Ok::<_, StoreError>(damage.into_iter().map(name).collect::<Vec<_>>())
         });
-        Ok(try_join_all(answers).await?.concat())
-    }
-
-    /// Requests each order from the shard that its id determines. Fails if one of these shards fails.
-    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
-        check_order_count(ids)?;
-        let mut of_shards: Vec<Vec<OrderId>> = vec![Vec::new(); self.shards.len()];
-        for id in ids {
-            of_shards[self.map.shard_of(id.bucket())].push(*id);
-        }
-        let asked = self.shards.iter().zip(&of_shards).filter(|(_, ids)| !ids.is_empty());
-        let answers = asked.map(|(shard, ids)| shard.answer(shard.store().orders(ids)));
         Ok(try_join_all(answers).await?.concat())
     }
 

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use dabba_domain::{
     AccountId, OrderId, RestaurantId, Timestamp,
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
 };
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::{gather::most_severe, router::ShardedStore};
 use crate::{
     ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderCursor, OrderPage, OrderQuery, OrderScope,
-    OrderStore, StoreError,
+    OrderStore, StoreError, check_order_count,
 };
 
 #[async_trait]
@@ -33,6 +33,28 @@ impl OrderStore for ShardedStore {
     async fn order(&self, id: OrderId) -> Result<Option<Order>, StoreError> {
         let shard = self.shard(id.bucket());
         shard.answer(shard.store().order(id)).await
+    }
+
+    /// Requests each order from the shard that its id determines. Fails if one of these shards fails.
+    async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        check_order_count(ids)?;
+        let mut of_shards: Vec<Vec<OrderId>> = vec![Vec::new(); self.shards.len()];
+        for id in ids {
+            of_shards[self.map.shard_of(id.bucket())].push(*id);
+        }
+        let asked = self.shards.iter().zip(&of_shards).filter(|(_, ids)| !ids.is_empty());
+        let answers = asked.map(|(shard, ids)| shard.answer(shard.store().orders(ids)));
+        Ok(try_join_all(answers).await?.concat())
+    }
+
+    async fn open_orders(
+        &self,
+        restaurant_id: RestaurantId,
+        statuses: &[OrderStatus],
+        limit: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        let shard = self.shard(restaurant_id.bucket());
+        shard.answer(shard.store().open_orders(restaurant_id, statuses, limit)).await
     }
 
     async fn events(

@@ -176,6 +176,17 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "tracking_links",
+        key: &["hash"],
+        is_feed: false,
+        columns: &[
+            column("hash", Kind::Bytes),
+            column("order_id", Kind::Id),
+            column("created_at_ns", Kind::Number),
+            column("check_at_ns", Kind::Number),
+        ],
+    },
+    Table {
         name: "idempotency_keys",
         key: &["account_id", "restaurant_id", "key"],
         is_feed: false,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use dabba_domain::{
     AccountId, ApiKeyId, Bucket, ExternalId, OrderId, RestaurantId, Role, TaskId, Timestamp,
     menu::{Availability, Menu},
-    order::{Order, RecordedEvent, Version},
+    order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
     task::TaskQueue,
     text::Slug,
@@ -23,7 +23,8 @@ use dabba_store::{
     OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
     Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
     StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, UnderKey,
+    TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
+    TrackingStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -38,6 +39,19 @@ impl OrderStore for EmptyStore {
     async fn order(&self, _: OrderId) -> Result<Option<Order>, StoreError> {
         Ok(None)
     }
+    async fn orders(&self, _: &[OrderId]) -> Result<Vec<Order>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    async fn open_orders(
+        &self,
+        _: RestaurantId,
+        _: &[OrderStatus],
+        _: u32,
+    ) -> Result<Vec<Order>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn events(&self, _: OrderId, _: Version, _: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         Ok(Vec::new())
     }
@@ -53,6 +67,29 @@ impl OrderStore for EmptyStore {
         Ok(None)
     }
     async fn delete_expired_keys(&self, _: Timestamp, _: u32) -> Result<u32, StoreError> {
+        Ok(0)
+    }
+}
+
+#[async_trait]
+impl TrackingStore for EmptyStore {
+    async fn create_tracking_link(
+        &self,
+        _: &TrackingLink,
+        _: u32,
+    ) -> Result<TrackingLinkCreation, StoreError> {
+        Ok(TrackingLinkCreation::NotFound)
+    }
+    async fn tracked_order(&self, _: Bucket, _: &TrackingLinkHash) -> Result<Option<OrderId>, StoreError> {
+        Ok(None)
+    }
+    async fn check_tracking_links(
+        &self,
+        _: Timestamp,
+        _: Timestamp,
+        _: Timestamp,
+        _: u32,
+    ) -> Result<u32, StoreError> {
         Ok(0)
     }
 }
@@ -297,9 +334,6 @@ impl AccountStore for EmptyStore {
 #[async_trait]
 impl AuditStore for EmptyStore {
     async fn damage(&self) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
-    }
-    async fn orders(&self, _: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         Ok(Vec::new())
     }
     async fn all_tasks(&self, _: Option<TaskId>, _: PageSize) -> Result<Listing<StoredTask>, StoreError> {

@@ -98,6 +98,11 @@ pub struct CallerSession {
 /// Makes the numbers of credentials, which reveal nothing about the credentials.
 static CREDENTIALS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
+/// Returns a number that is equal for the same credential, and different in each process.
+pub fn credential_number(credential: &str) -> u64 {
+    CREDENTIALS.hash_one(credential)
+}
+
 impl<F: Face> FromRequestParts<Arc<F>> for CallerSession {
     type Rejection = Problem;
 
@@ -222,13 +227,13 @@ async fn find_key<F: Face>(
     }
     let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
     let client = ClientAddress::new(address);
-    web.limits().check_unknown_keys(client)?;
+    web.limits().check_unknown_secrets(client)?;
     let read = accounts.read_key(secret).await;
     let found = read.map_err(|error| {
         Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
     })?;
     if found.is_none() {
-        web.limits().count_unknown_key(client);
+        web.limits().count_unknown_secret(client);
     }
     Ok(found)
 }

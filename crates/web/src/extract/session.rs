@@ -172,13 +172,13 @@ async fn find_session<F: Face>(
     }
     let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
     let client = ClientAddress::new(address);
-    web.limits().check_unknown_keys(client)?;
+    web.limits().check_unknown_secrets(client)?;
     let read = accounts.read_session(secret).await;
     let found = read.map_err(|error| {
         Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
     })?;
     if found.is_none() {
-        web.limits().count_unknown_key(client);
+        web.limits().count_unknown_secret(client);
     }
     Ok(found)
 }

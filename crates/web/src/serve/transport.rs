@@ -7,7 +7,7 @@ use axum::{
     http::{Extensions, request::Parts},
 };
 
-/// Protection of the connection between this server and whoever connected to it: the client, or a proxy. Code that must
+/// Protection of the connection between this server and its peer, which is the client or a proxy. Code that must
 /// know whether the *client* uses https also considers what a trusted proxy reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {

@@ -4,11 +4,10 @@
 //
 // `unwrap` returns the body or throws an `ApiError`. Every call has a timeout. A POST gets an idempotency key unless the
 // caller gives one; a command that must survive a reload belongs in the outbox (`outbox.ts`) instead.
-import createClient, { type Middleware } from 'openapi-fetch';
 import { uuid } from '../random';
 import { anySignal } from '../signals';
-import type { Paths } from './contract';
 import { ApiError } from './error';
+import { clientOf } from './request';
 
 /** Maximum duration of a call, in milliseconds. */
 export const CALL_TIMEOUT = 15_000;
@@ -37,19 +36,13 @@ export async function send(request: Request, timeout = CALL_TIMEOUT): Promise<Re
   }
 }
 
-const conventions: Middleware = {
-  onRequest({ request, schemaPath }) {
-    // A sign-in creates a session each time.
-    if (schemaPath === '/v1/session') return request;
-    if (request.method === 'POST' && !request.headers.has('Idempotency-Key')) {
-      request.headers.set('Idempotency-Key', uuid());
-    }
-    return request;
-  },
-};
-
-export const api = createClient<Paths>({ baseUrl: '/', fetch: (request) => send(request) });
-api.use(conventions);
+export const api = clientOf((request, path) => {
+  // A sign-in creates a session each time.
+  if (request.method === 'POST' && path !== '/v1/session' && !request.headers.has('Idempotency-Key')) {
+    request.headers.set('Idempotency-Key', uuid());
+  }
+  return send(request);
+});
 
 /** Returns the body of a successful call, and throws an `ApiError` for every other outcome. */
 export async function unwrap<T>(

@@ -9,8 +9,8 @@ use axum::{
 };
 use dabba_engine::Engine;
 use dabba_outbound::{
-    live::{EndReason, FeedStream, Item, OrderStream},
-    public::{Audience, RECONNECT_MS},
+    live::{EndReason, FeedStream, Item, OrderStream, TrackingItem, TrackingStream},
+    public::{Audience, PublicTracking, RECONNECT_MS},
 };
 use dabba_web::Stopping;
 use futures::stream;
@@ -82,12 +82,75 @@ pub(super) fn respond(app: &App, source: Source, audience: Audience, stopping: S
         let message = messages.next().await?;
         Some((Ok::<_, Infallible>(message), messages))
     });
+    answer(Body::from_stream(body))
+}
+
+/// Responds with the messages of a tracking link's stream.
+pub(in crate::routes) fn respond_tracking(app: &App, source: TrackingStream, stopping: Stopping) -> Response {
+    let engine = Arc::clone(&app.engine);
+    let messages = TrackingMessages { source, stopping, engine, has_begun: false };
+    let body = stream::unfold(messages, async |mut messages| {
+        let message = messages.next().await?;
+        Some((Ok::<_, Infallible>(message), messages))
+    });
+    answer(Body::from_stream(body))
+}
+
+/// Returns the response with a body that consists of messages.
+pub(in crate::routes) fn answer(messages: Body) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (ACCEL_BUFFERING.clone(), HeaderValue::from_static("no")),
     ];
-    (headers, Body::from_stream(body)).into_response()
+    (headers, messages).into_response()
+}
+
+/// Returns the last message of a stream.
+pub(in crate::routes) fn bye(engine: &Engine, reason: EndReason) -> String {
+    let spread = engine.random_u64() % RETRY_SPREAD_MS;
+    let retry = match reason {
+        EndReason::Shutdown => SHUTDOWN_RETRY_MS + spread,
+        EndReason::Lagging | EndReason::SessionEnded | EndReason::BoardChanged => spread,
+    };
+    let reason = reason.as_str();
+    format!("event: bye\ndata: {{\"reason\":\"{reason}\",\"retry_after_ms\":{retry}}}\n\n")
+}
+
+struct TrackingMessages {
+    source: TrackingStream,
+    stopping: Stopping,
+    engine: Arc<Engine>,
+    has_begun: bool,
+}
+
+impl TrackingMessages {
+    async fn next(&mut self) -> Option<Bytes> {
+        let Self { source, stopping, .. } = self;
+        let item = tokio::select! {
+            biased;
+            () = stopping.begun() => None,
+            item = source.next() => Some(item),
+        };
+        // At the stop the stream ends before everything else.
+        let item = item.unwrap_or_else(|| source.finish(EndReason::Shutdown))?;
+        let message = match item {
+            TrackingItem::Tracked(tracked) => {
+                let json = serde_json::to_string(&PublicTracking::new(&tracked)).unwrap_or_else(|error| {
+                    // It consists of texts and numbers, which can always be serialized.
+                    tracing::error!(%error, "an order could not be represented for a tracking link");
+                    "{}".to_owned()
+                });
+                format!("event: tracking\ndata: {json}\n\n")
+            }
+            TrackingItem::Heartbeat => {
+                format!("event: heartbeat\ndata: {{\"now\":\"{}\"}}\n\n", self.engine.now())
+            }
+            TrackingItem::End(reason) => bye(&self.engine, reason),
+        };
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        Some(if is_first { format!("retry: {RECONNECT_MS}\n{message}").into() } else { message.into() })
+    }
 }
 
 impl Messages {
@@ -115,15 +178,7 @@ impl Messages {
                 format!("id: {id}\nevent: {name}\ndata: {json}\n\n")
             }
             Item::Heartbeat { id } => self.heartbeat(&id),
-            Item::End(reason) => {
-                let spread = self.engine.random_u64() % RETRY_SPREAD_MS;
-                let retry = match reason {
-                    EndReason::Shutdown => SHUTDOWN_RETRY_MS + spread,
-                    EndReason::Lagging | EndReason::SessionEnded => spread,
-                };
-                let reason = reason.as_str();
-                format!("event: bye\ndata: {{\"reason\":\"{reason}\",\"retry_after_ms\":{retry}}}\n\n")
-            }
+            Item::End(reason) => bye(&self.engine, reason),
         }
     }
 

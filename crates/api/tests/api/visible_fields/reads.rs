@@ -9,7 +9,26 @@ use super::{
     scene::{Scene, id},
 };
 
+/// Creates a tracking link.
+pub(super) const LINK: &str = "POST /v1/orders/{order_id}/tracking-link";
+/// Cancels an order by its link.
+pub(super) const CANCEL_BY_LINK: &str = "POST /v1/tracking/{token}/cancel";
+
 impl Scene {
+    /// Creates links to each order as each caller who may, and reads the order with a link.
+    async fn read_tracking(&mut self, orders: &[String]) {
+        for order in orders {
+            let mut token = String::new();
+            for caller in Caller::ALL {
+                let created = self.send(caller, LINK, &[order], &Value::Null).await;
+                if created.status == 201 {
+                    token = created.text_at("/token");
+                }
+            }
+            self.done(Caller::Customer, "GET /v1/tracking/{token}", &[&token], Value::Null).await;
+        }
+    }
+
     /// Reads everything as each caller: each list whole and with one entry per page, and each entry.
     pub(super) async fn read_everything(&mut self, catalogue: &Catalogue) {
         let restaurant = self.server.restaurant.to_string();
@@ -21,6 +40,7 @@ impl Scene {
         let mut accounts: Vec<_> = people.iter().map(|person| person.id.to_string()).collect();
         accounts.extend(catalogue.ended_accounts.clone());
         accounts.push(catalogue.service.clone());
+        self.read_tracking(&orders).await;
         for caller in Caller::ALL {
             for request in [
                 "GET /healthz",
@@ -54,7 +74,11 @@ impl Scene {
                 self.send(caller, request, &[&restaurant, item], &Value::Null).await;
             }
             for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
-                self.send(caller, "GET /v1/restaurants/{restaurant_id}", &[restaurant], &Value::Null).await;
+                for request in
+                    ["GET /v1/restaurants/{restaurant_id}", "GET /v1/restaurants/{restaurant_id}/board"]
+                {
+                    self.send(caller, request, &[restaurant], &Value::Null).await;
+                }
             }
             for account in &accounts {
                 self.send(caller, "GET /v1/accounts/{account_id}", &[account], &Value::Null).await;

@@ -13,9 +13,12 @@ use dabba_testkit::{HttpResponse, TestServer};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::recorder::{
-    Caller::{self, Admin, Courier, Customer, Staff},
-    Recorder,
+use super::{
+    reads::{CANCEL_BY_LINK, LINK},
+    recorder::{
+        Caller::{self, Admin, Courier, Customer, Staff},
+        Recorder,
+    },
 };
 use crate::suite::payments::{self, until};
 
@@ -51,6 +54,8 @@ pub(super) const ORDER_NOTE: &str = "two bags, please, note 7310";
 pub(super) const LINE_NOTE: &str = "no coriander, note 7311";
 pub(super) const REFUND_NOTE: &str = "a dal was missing, note 7312";
 pub(super) const INTERVENTION_NOTE: &str = "the bicycle is broken, note 7313";
+pub(super) const STAFF_CANCELLATION_NOTE: &str = "none left today, note 6120";
+pub(super) const STAFF_REFUND_NOTE: &str = "sorry for the delay, note 6121";
 pub(super) const CANCELLATION_NOTE: &str = "the card was stolen, note 7314";
 pub(super) const REJECTION_NOTE: &str = "no tomatoes today, note 7315";
 pub(super) const PAYMENT_TOKEN: &str = "tok_succeed";
@@ -181,7 +186,9 @@ impl Scene {
     async fn confirmed(&mut self, name: &'static str, token: Option<&str>) -> Value {
         let order = self.place(name, full_order(token)).await;
         until(&self.server, &order, |order| order["status"] == "confirmed").await;
-        self.done(Courier, ASSIGN, &[id(&order)], json!({})).await
+        self.done(Courier, ASSIGN, &[id(&order)], json!({})).await;
+        // With every field.
+        payments::read(&self.server, &order).await
     }
 
     async fn accept(&mut self, order: &Value) {
@@ -237,8 +244,14 @@ impl Scene {
         self.done(Customer, CANCEL, &[id(&order)], json!({"reason": "changed_mind"})).await;
         until(&self.server, &order, |order| order["payment"]["status"] == "voided").await;
 
+        let order = self.confirmed("cancelled by link", None).await;
+        let token = self.done(Staff, LINK, &[id(&order)], Value::Null).await["token"].clone();
+        let token = token.as_str().unwrap();
+        self.done(Customer, CANCEL_BY_LINK, &[token], json!({"reason": "too_slow"})).await;
+
         let order = self.confirmed("cancelled by staff", None).await;
-        let cancellation = json!({"reason": "item_unavailable", "items": items});
+        let note = STAFF_CANCELLATION_NOTE;
+        let cancellation = json!({"reason": "item_unavailable", "items": items, "note": note});
         self.done(Staff, CANCEL, &[id(&order)], cancellation).await;
         let available = json!({"status": "available"});
         self.done(Staff, AVAILABILITY, &[&restaurant, "chicken-tikka"], available.clone()).await;
@@ -290,7 +303,8 @@ impl Scene {
         self.done(Admin, DELIVER, &[order_id], because).await;
         until(&self.server, &order, |order| order["payment"]["status"] == "captured").await;
 
-        self.done(Staff, REFUND, &[order_id], json!({"reason": "late", "amount": 100})).await;
+        let refund = json!({"reason": "late", "amount": 100, "note": STAFF_REFUND_NOTE});
+        self.done(Staff, REFUND, &[order_id], refund).await;
         until(&self.server, &order, |order| order["payment"]["refunds"][0]["status"] == "paid").await;
         let lines = json!([{"line": 1, "quantity": 1}]);
         let refund = json!({

@@ -16,9 +16,11 @@ pub(super) const PROBLEM: &str = "Problem";
 /// Name of the section of values, which must not occur in the text of other callers' responses.
 pub(super) const VALUES: &str = "Values";
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     include_str!("orders.txt"),
+    include_str!("boards.txt"),
     include_str!("events.txt"),
+    include_str!("tracking.txt"),
     include_str!("restaurants.txt"),
     include_str!("accounts.txt"),
     include_str!("webhooks.txt"),

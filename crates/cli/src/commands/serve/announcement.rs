@@ -10,12 +10,17 @@ use std::{
 };
 
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp};
-use dabba_engine::{Random as _, SystemRandom};
+use dabba_engine::{LOGIN_LINK_LIFETIME, Random as _, SystemRandom};
 use dabba_web::{SigningKey, issue_token};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{demo_data::Demo, failure::Failure, output, settings::Settings};
+use crate::{
+    demo_data::{self, Demo, DemoLinks},
+    failure::Failure,
+    output,
+    settings::Settings,
+};
 
 /// Content of the announcement.
 pub(super) struct Announcement<'a> {
@@ -47,6 +52,8 @@ struct JsonDemo<'a> {
     restaurant_id: RestaurantId,
     courier_id: AccountId,
     tokens: Tokens,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login_links: Option<&'a DemoLinks>,
     order: &'a Value,
 }
 
@@ -71,6 +78,7 @@ impl Announcement<'_> {
                 restaurant_id: demo.restaurant_id,
                 courier_id: demo.bearer(Role::Courier).account_id,
                 tokens: self.tokens(demo),
+                login_links: demo.links.as_ref(),
                 order: &demo.order,
             });
             return output::json(&Json { address: self.url(), admin_address: self.admin_url(), demo });
@@ -84,6 +92,9 @@ impl Announcement<'_> {
         );
         if let Some(demo) = self.demo {
             self.introduce(demo, &mut text);
+            if let Some(links) = &demo.links {
+                self.introduce_pages(links, &mut text);
+            }
         }
         text.push_str("\nStop with Ctrl-C.");
         output::line(text)
@@ -135,6 +146,20 @@ impl Announcement<'_> {
             demo.restaurant_id,
             SystemRandom.next_u64(),
             quoted(&demo.order.to_string()),
+        );
+    }
+
+    /// Appends the links to the pages. They are not in the file for the shell, which outlives them.
+    fn introduce_pages(&self, links: &DemoLinks, text: &mut String) {
+        let DemoLinks { kitchen, console, ordering } = links;
+        let _ = writeln!(
+            text,
+            "\nPages (each link logs in once, within {} minutes):\n  kitchen   {kitchen}\n  console   {console}\n  \
+             ordering  {ordering}\nNew links: DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} \
+             --next /kitchen/…",
+            LOGIN_LINK_LIFETIME.as_mins(),
+            self.url(),
+            demo_data::RESTAURANT_EMAIL,
         );
     }
 

@@ -10,7 +10,10 @@ use std::fmt;
 use dabba_store::ApiKeyHash;
 use sha2::{Digest as _, Sha256};
 
-use crate::Random;
+use crate::{
+    Random,
+    base62::{digit, random_digits},
+};
 
 /// Prefix of every key.
 const PREFIX: &str = "dk_";
@@ -20,8 +23,6 @@ const RANDOM_LENGTH: usize = 32;
 const CHECKSUM_LENGTH: usize = 6;
 /// Length of a key.
 const LENGTH: usize = PREFIX.len() + RANDOM_LENGTH + CHECKSUM_LENGTH;
-/// Digits in base 62.
-const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// The secret text of an API key, with a valid checksum.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,8 +38,7 @@ impl ApiKeySecret {
     pub(crate) fn generate(random: &dyn Random) -> Self {
         let mut text = String::with_capacity(LENGTH);
         text.push_str(PREFIX);
-        // The remainder of 64 random bits prefers no digit by more than one in 2^58.
-        text.extend((0..RANDOM_LENGTH).map(|_| digit(random.next_u64())));
+        text.extend(random_digits(random, RANDOM_LENGTH));
         let checksum = checksum(&text);
         text.push_str(&checksum);
         Self(text)
@@ -79,10 +79,6 @@ impl fmt::Debug for ApiKeySecret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("ApiKeySecret(…)")
     }
-}
-
-fn digit(number: u64) -> char {
-    char::from(DIGITS[usize::try_from(number % 62).unwrap_or(0)])
 }
 
 /// Returns the checksum of the characters before it, most significant digit first.

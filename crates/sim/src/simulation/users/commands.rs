@@ -240,7 +240,7 @@ impl User {
 fn actor_of(order: &Order, role: Role) -> Actor {
     let (account_id, restaurant_id) = (order.details.customer_id, order.details.restaurant_id);
     match role {
-        Role::Customer => Actor::Customer { account_id },
+        Role::Customer => Actor::customer(account_id),
         Role::Restaurant => Actor::Restaurant { account_id, restaurant_id },
         Role::Courier => Actor::Courier { account_id },
         Role::Admin => Actor::Admin { account_id },

@@ -1,0 +1,182 @@
+//! Bodies of boards: the present state, and the messages of its stream.
+
+use std::ops::Not;
+
+use dabba_domain::{
+    OrderId, Timestamp,
+    order::{AllowedAction, Closure, Order, OrderStatus},
+    restaurant::RestaurantSettings,
+    text::{Name, Slug},
+};
+use dabba_outbound::{
+    live::board::{BoardItem, BoardSums},
+    public::{Audience, PublicClosure, PublicOrder},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{orders::OrderDocument, restaurants::RestaurantBody};
+
+/// The board of a restaurant, or a part of it: the orders on which the restaurant works.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Board)]
+pub(crate) struct BoardBody<'a> {
+    /// Number of the part, from 1. Only a stream has several parts.
+    #[schema(minimum = 1)]
+    pub(crate) part: usize,
+    /// Number of parts.
+    #[schema(minimum = 1)]
+    pub(crate) parts: usize,
+    /// Time of the server.
+    pub(crate) now: Timestamp,
+    /// Name of the server's build. It changes when the server is upgraded.
+    pub(crate) build: &'a str,
+    /// The restaurant. Only in part 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) restaurant: Option<RestaurantBody<'a>>,
+    /// The items of the menu that are unavailable or whose stock is limited. All others are available without a limit.
+    /// Only in part 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) items: Option<Vec<BoardItemBody<'a>>>,
+    /// The orders with the statuses `confirmed`, `preparing`, `ready_for_pickup` and `out_for_delivery`, oldest first.
+    #[schema(max_items = 1000)]
+    pub(crate) orders: Vec<BoardOrderBody>,
+    /// Present and `true` if the restaurant has more than 1,000 such orders. The board shows the newest ones.
+    #[serde(skip_serializing_if = "Not::not")]
+    #[schema(required = false)]
+    pub(crate) truncated: bool,
+}
+
+/// An order on a board.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BoardOrder)]
+pub(crate) struct BoardOrderBody {
+    #[serde(flatten)]
+    #[schema(value_type = OrderDocument)]
+    order: PublicOrder,
+    /// Present and `true` if the restaurant was warned that its time to accept is running out, and still has to accept.
+    #[serde(skip_serializing_if = "Not::not")]
+    #[schema(required = false)]
+    acceptance_due: bool,
+}
+
+impl BoardOrderBody {
+    pub(crate) fn new(
+        order: &Order,
+        allowed_actions: Vec<AllowedAction>,
+        settings: &RestaurantSettings,
+        audience: Audience,
+    ) -> Self {
+        let acceptance_due = order.is_acceptance_due(settings);
+        Self { order: PublicOrder::new(order, allowed_actions, audience), acceptance_due }
+    }
+}
+
+/// An item of the menu on a board.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BoardItem)]
+pub(crate) struct BoardItemBody<'a> {
+    /// The item's id in the menu.
+    item: &'a Slug,
+    /// Name of the item.
+    name: &'a Name,
+    /// Whether the item is marked as available. An available item with `remaining` 0 cannot be ordered either.
+    available: bool,
+    /// Time from which an unavailable item is available again. Absent: until its availability is changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// Remaining stock; absent if the stock is not limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remaining: Option<u32>,
+}
+
+impl<'a> From<&'a BoardItem> for BoardItemBody<'a> {
+    fn from(item: &'a BoardItem) -> Self {
+        let BoardItem { item, name, is_available, until, remaining } = item;
+        Self { item, name, available: *is_available, until: *until, remaining: *remaining }
+    }
+}
+
+/// An order that is no longer on a board.
+#[derive(Serialize, ToSchema)]
+#[schema(as = BoardGone)]
+pub(crate) struct BoardGoneBody {
+    id: OrderId,
+    /// The order's version.
+    #[schema(minimum = 1)]
+    version: u32,
+    status: OrderStatus,
+    /// How the order ended before the delivery, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Closure>)]
+    closure: Option<PublicClosure>,
+}
+
+impl BoardGoneBody {
+    pub(crate) fn new(order: &Order, audience: Audience) -> Self {
+        let Order { id, version, status, closure, .. } = order;
+        let closure = closure.as_ref().map(|closure| PublicClosure::new(closure, audience));
+        Self { id: *id, version: *version, status: *status, closure }
+    }
+}
+
+/// The sums over the orders of a board. If they differ from those of the client's orders, the client has missed
+/// something and connects again.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BoardHeartbeat)]
+pub(crate) struct BoardHeartbeatBody<'a> {
+    /// Time of the server.
+    now: Timestamp,
+    /// Name of the server's build.
+    build: &'a str,
+    /// Number of orders.
+    open: usize,
+    /// Sum of the orders' versions.
+    versions: u64,
+    /// XOR of the last 32 bits of the orders' ids (their last eight hexadecimal digits), as an unsigned number.
+    ids: u32,
+}
+
+impl<'a> BoardHeartbeatBody<'a> {
+    pub(crate) const fn new(now: Timestamp, build: &'a str, sums: BoardSums) -> Self {
+        let BoardSums { open, versions, ids } = sums;
+        Self { now, build, open, versions, ids }
+    }
+}
+
+/// The end of a stream.
+#[derive(ToSchema, Serialize)]
+#[schema(as = StreamEnd)]
+pub(crate) struct StreamEndDocument {
+    /// `lagging`, `shutdown`, `session_ended` or `board_changed`. Treat any other reason as `lagging`.
+    reason: String,
+    /// Time in milliseconds after which the client connects again.
+    retry_after_ms: u64,
+}
+
+/// A message of a board's stream (server-sent events): the field `event`, and the field `data` as parsed JSON. The
+/// messages have no `id`.
+#[derive(ToSchema, Serialize)]
+#[schema(as = BoardMessage)]
+#[serde(tag = "event", content = "data", rename_all = "snake_case")]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "it describes what the stream of a board consists of"
+)]
+pub(crate) enum BoardMessageDocument<'a> {
+    /// A part of the present state: at most 100 orders. The stream begins with all parts.
+    Snapshot(BoardBody<'a>),
+    /// An order that is new on the board, or has changed: the whole order.
+    Order(BoardOrderBody),
+    /// An order that is no longer on the board.
+    Gone(BoardGoneBody),
+    /// The whole restaurant after a change, or after its pause or its opening hours have begun or ended.
+    Restaurant(RestaurantBody<'a>),
+    /// An item after a change of its availability or its stock.
+    Item(BoardItemBody<'a>),
+    /// A heartbeat, every 10 seconds.
+    Heartbeat(BoardHeartbeatBody<'a>),
+    /// The end of the stream.
+    Bye(StreamEndDocument),
+}

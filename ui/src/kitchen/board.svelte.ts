@@ -1,0 +1,397 @@
+/* eslint-disable svelte/prefer-svelte-reactivity -- Sets, maps and dates here are private: no component reads them. */
+// The board of a restaurant in this tab: connects stream, state, outbox, cache and ringing, and shows the result.
+import { api, unwrap } from '../lib/api';
+import { clock } from '../lib/clock';
+import { openOutbox, type TabOutbox } from '../lib/outbox-tabs';
+import type { Command, Entry } from '../lib/outbox';
+import type { StreamState } from '../lib/sse';
+import type { StreamEvent } from '../lib/sse-parser';
+import { openSharedStream, type SharedStream } from '../lib/tabs';
+import { noteBuild } from '../lib/update.svelte';
+import { BoardCache } from './cache';
+import { allows, refusalOf, subjectOf, undoDelay, type CommandKind } from './commands';
+import { Frames } from './frames';
+import { addNotice, noticeOf, type Notice } from './notices';
+import { ringPlan, Ringer } from './ring';
+import { settings } from './settings.svelte';
+import * as store from './store';
+import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
+import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns } from './view';
+
+/** Maximum number of orders whose end the board asks for after a reconnection. */
+const MAXIMUM_LOOKUPS = 20;
+/** Maximum number of ended orders that the board still knows by their answers. */
+const MAXIMUM_ENDS = 100;
+/** Minimum time between two reconnections because the state differs from the server's, in milliseconds. */
+const RESYNCHRONIZE_INTERVAL = 5_000;
+
+/** What the page tells the user once, in words. */
+export type Message =
+  | { kind: 'arrived'; orders: BoardOrder[] }
+  | { kind: 'due'; order: BoardOrder }
+  | { kind: 'elsewhere'; command: CommandKind; code: string }
+  | { kind: 'unsaved' };
+
+export interface BoardOptions {
+  restaurant: string;
+  account: string;
+  database: IDBDatabase;
+  onMessage: (message: Message) => void;
+  /** Called when an accepted order shall be printed. */
+  onPrint: (order: BoardOrder) => void;
+}
+
+export class Board {
+  columns = $state.raw<Columns>(NO_COLUMNS);
+  /** Number of orders by column, whatever the search shows. */
+  counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
+  restaurant = $state.raw<Restaurant | undefined>();
+  /** The items that are unavailable or whose stock is limited, by id. */
+  items = $state.raw<ReadonlyMap<string, BoardItem>>(new Map());
+  truncated = $state(false);
+  connection = $state.raw<StreamState>({ status: 'connecting' });
+  /** The server's time of the last message, in milliseconds. */
+  updated = $state.raw<number | undefined>();
+  entries = $state.raw<Entry[]>([]);
+  notices = $state.raw<Notice[]>([]);
+  soundLocked = $state(true);
+  /** Whether the session ended under the open board. */
+  signedOut = $state(false);
+  search = $state('');
+  /** How orders ended that the board had to ask for, by id. */
+  ends = $state.raw<ReadonlyMap<string, Order>>(new Map());
+  /** Number of orders that ring. */
+  ringing = $state(0);
+
+  readonly ringer: Ringer;
+  readonly #options: BoardOptions;
+  readonly #cache: BoardCache;
+  readonly #builder = new ColumnBuilder();
+  readonly #frames = new Frames(() => this.#show());
+  readonly #outbox: TabOutbox;
+  #stream: SharedStream | undefined;
+  #state = store.emptyState();
+  #lastUpdate: number | undefined;
+  #build = '';
+  #resynchronized = Number.NEGATIVE_INFINITY;
+  /** Orders with a tap whose command is not in the outbox yet, and orders that this device ended. */
+  readonly #tapped = new Set<string>();
+  readonly #ended = new Set<string>();
+  /** Commands of this tab whose order is printed once the server has accepted it: order by key. */
+  readonly #toPrint = new Map<string, string>();
+  readonly #handled = new Set<string>();
+  #closed = false;
+
+  constructor(options: BoardOptions) {
+    this.#options = options;
+    this.#cache = new BoardCache(options.database, options.restaurant);
+    this.ringer = new Ringer({
+      create: createAudio,
+      now: () => clock.now(),
+      onLocked: (locked) => (this.soundLocked = locked),
+    });
+    this.ringer.volume = settings.values.volume / 100;
+    this.#outbox = openOutbox({
+      account: options.account,
+      database: options.database,
+      onChange: (entries) => this.#entriesChanged(entries),
+      onDone: (entry, body) => this.#done(entry, body),
+      onUnauthenticated: () => (this.signedOut = true),
+    });
+  }
+
+  /** Shows what the device kept, then connects. */
+  async start(): Promise<void> {
+    const kept = await this.#cache.read();
+    if (this.#closed) return;
+    if (kept !== undefined && this.#state.restaurant === undefined) {
+      const step = store.reduce(this.#state, { event: 'snapshot', data: kept });
+      this.#state = store.connected(step.state);
+      this.#lastUpdate = Date.parse(kept.now);
+    }
+    this.#changed();
+    const { restaurant, account } = this.#options;
+    const query = new URLSearchParams({ device_id: settings.values.device });
+    if (settings.values.name !== '') query.set('device', settings.values.name);
+    this.#stream = openSharedStream({
+      name: `board-${account}-${restaurant}`,
+      url: `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`,
+      onConnect: () => (this.#state = store.connected(this.#state)),
+      onMessage: (event) => this.#receive(event),
+      onState: (state) => this.#connectionChanged(state),
+      replay: () => this.#replay(),
+    });
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#stream?.close();
+    this.#outbox.close();
+    this.ringer.close();
+  }
+
+  /** Connects again: after a sign-in, or on a tap. */
+  reconnect(): void {
+    this.#stream?.reconnect();
+    this.#outbox.outbox.retryNow();
+  }
+
+  /** Holds updates back while a finger is on the page. */
+  hold(down: boolean): void {
+    if (down) this.#frames.hold();
+    else this.#frames.release();
+  }
+
+  /** Keeps what the board shows for a reload without a network. Call it when the page may end. */
+  keep(): void {
+    // After a sign-out nothing of the account may be written again.
+    if (!this.#closed) this.#cache.write(() => this.#snapshot(), true);
+  }
+
+  order(id: string): BoardOrder | undefined {
+    return this.#state.answers.get(id) ?? this.#state.orders.get(id);
+  }
+
+  /** What the board knows of an order: its status, or how it left. */
+  status(id: string): ReturnType<typeof store.statusOf> {
+    return this.ends.get(id) ?? store.statusOf(this.#state, id);
+  }
+
+  /** Whether a command to an order is on its way. */
+  isPending(id: string): boolean {
+    return pendingByOrder(this.entries).has(id);
+  }
+
+  /** Whether commands wait that a closed page would not send. */
+  get unsent(): boolean {
+    return !this.#closed && this.entries.some((entry) => entry.state !== 'refused');
+  }
+
+  /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
+  async command(order: BoardOrder, kind: CommandKind, command: Command, print = false): Promise<boolean> {
+    if (this.#tapped.has(order.id) || pendingByOrder(this.entries).has(order.id)) return false;
+    this.#tapped.add(order.id);
+    this.#ring();
+    try {
+      const key = await this.#outbox.outbox.put(command, undoDelay(kind, order, clock.now()));
+      if (print) this.#toPrint.set(key, order.id);
+      return true;
+    } catch {
+      this.#options.onMessage({ kind: 'unsaved' });
+      return false;
+    } finally {
+      this.#tapped.delete(order.id);
+      this.#changed();
+    }
+  }
+
+  /** Gives a command for the restaurant or an item. */
+  async give(command: Command): Promise<void> {
+    try {
+      await this.#outbox.outbox.put(command);
+    } catch {
+      this.#options.onMessage({ kind: 'unsaved' });
+    }
+  }
+
+  /** Takes a command back that was not sent yet. */
+  async undo(key: string): Promise<boolean> {
+    this.#toPrint.delete(key);
+    return this.#outbox.outbox.undo(key);
+  }
+
+  /** Takes back the last command that was not sent yet. */
+  async undoLast(): Promise<boolean> {
+    const waiting = [...this.entries].reverse().find((entry) => entry.state === 'waiting' && entry.attempts === 0);
+    return waiting !== undefined && this.undo(waiting.key);
+  }
+
+  dismissRefusal(key: string): void {
+    void this.#outbox.outbox.dismiss(key);
+  }
+
+  dismissNotice(id: string): void {
+    this.notices = this.notices.filter((notice) => notice.id !== id);
+  }
+
+  find(search: string): void {
+    this.search = search;
+    this.#frames.request();
+  }
+
+  #receive(event: StreamEvent): void {
+    this.#lastUpdate = clock.now();
+    const message = store.parseMessage(event);
+    if (message === undefined) return;
+    if (message.event === 'snapshot' || message.event === 'heartbeat') {
+      clock.observe(message.data.now);
+      noteBuild(message.data.build);
+      this.#build = message.data.build;
+      this.#lastUpdate = clock.now();
+    }
+    const { state, effects } = store.reduce(this.#state, message);
+    this.#state = state;
+    for (const effect of effects) this.#follow(effect);
+    this.#changed();
+    if (state.synchronized) this.#cache.write(() => this.#snapshot());
+  }
+
+  #follow(effect: store.Effect): void {
+    if (effect.kind === 'arrived') {
+      const unanswered = effect.orders.filter((order) => order.status === 'confirmed');
+      if (unanswered.length > 0) this.#options.onMessage({ kind: 'arrived', orders: unanswered });
+    } else if (effect.kind === 'due') {
+      this.#options.onMessage(effect);
+    } else if (effect.kind === 'left') {
+      this.#left(effect.order, effect.gone);
+    } else if (effect.kind === 'vanished') {
+      for (const order of effect.orders.slice(0, MAXIMUM_LOOKUPS)) void this.#lookUp(order);
+    } else if (performance.now() - this.#resynchronized >= RESYNCHRONIZE_INTERVAL) {
+      this.#resynchronized = performance.now();
+      this.#stream?.reconnect();
+    }
+  }
+
+  #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1]): void {
+    const notice = noticeOf(order, left, this.#ended.has(order.id));
+    if (notice !== undefined) this.notices = addNotice(this.notices, notice);
+  }
+
+  async #fetch(id: string): Promise<Order | undefined> {
+    try {
+      const order = await unwrap(api.GET('/v1/orders/{order_id}', { params: { path: { order_id: id } } }));
+      if (columnOf(order.status) === undefined) this.ends = new Map([...this.ends, [id, order] as const].slice(-MAXIMUM_ENDS));
+      return order;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Asks how an order ended that left while the board was not connected. */
+  async #lookUp(order: BoardOrder): Promise<void> {
+    const now = await this.#fetch(order.id);
+    if (now !== undefined && columnOf(now.status) === undefined && !this.#closed) this.#left(order, now);
+  }
+
+  #connectionChanged(state: StreamState): void {
+    this.connection = state;
+    if (state.status === 'ended') {
+      if (state.error.status === 401) this.signedOut = true;
+    } else if (state.status === 'live') {
+      this.signedOut = false;
+    }
+    this.#changed();
+  }
+
+  #snapshot() {
+    return store.toSnapshot(this.#state, new Date(this.#lastUpdate ?? clock.now()).toISOString(), this.#build);
+  }
+
+  #replay(): StreamEvent[] {
+    const snapshot = store.toSnapshot(this.#state, new Date(clock.now()).toISOString(), this.#build);
+    if (snapshot === undefined || !this.#state.synchronized) return [];
+    return [{ event: 'snapshot', data: JSON.stringify(snapshot), id: undefined }];
+  }
+
+  #entriesChanged(entries: Entry[]): void {
+    const known = new Map(this.entries.map((entry) => [entry.key, entry]));
+    this.entries = entries;
+    for (const entry of entries) {
+      const subject = subjectOf(entry);
+      if (subject?.order !== undefined && (subject.kind === 'reject' || subject.kind === 'cancel')) {
+        if (entry.state === 'refused') this.#ended.delete(subject.order);
+        else this.#ended.add(subject.order);
+      }
+      if (entry.state === 'refused' && known.get(entry.key)?.state !== 'refused') void this.#refused(entry);
+    }
+    this.#printAccepted(entries);
+    this.#changed();
+  }
+
+  /** Prints the orders whose acceptance this tab gave and another tab has sent. */
+  #printAccepted(entries: Entry[]): void {
+    const open = new Map(entries.map((entry) => [entry.key, entry]));
+    for (const [key, id] of this.#toPrint) {
+      const entry = open.get(key);
+      if (entry !== undefined && entry.state !== 'refused') continue;
+      this.#toPrint.delete(key);
+      const order = this.order(id);
+      if (entry === undefined && order !== undefined) this.#options.onPrint(order);
+    }
+  }
+
+  #done(entry: Entry, body: unknown): void {
+    const subject = subjectOf(entry);
+    if (subject?.restaurant !== this.#options.restaurant) return;
+    if (subject.order !== undefined && isOrder(body)) {
+      this.#state = store.answered(this.#state, body);
+      if (this.#toPrint.delete(entry.key)) this.#options.onPrint(body);
+    }
+    this.#changed();
+  }
+
+  /** Looks whether a refusal matters. The order's present status decides, and the stream may be later than the answer. */
+  async #refused(entry: Entry): Promise<void> {
+    const subject = subjectOf(entry);
+    if (subject?.order === undefined || this.#handled.has(entry.key)) return;
+    this.#handled.add(entry.key);
+    const code = entry.problem?.code ?? '';
+    let refusal = refusalOf(subject.kind, code, store.statusOf(this.#state, subject.order)?.status);
+    if (refusal === 'refused' && code === 'illegal_move') {
+      const now = await this.#fetch(subject.order);
+      if (now !== undefined) {
+        this.#state = store.answered(this.#state, now);
+        refusal = refusalOf(subject.kind, code, now.status);
+      }
+    }
+    if (refusal === 'elsewhere') {
+      this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
+      this.dismissRefusal(entry.key);
+    }
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#ring();
+    this.#frames.request();
+  }
+
+  #ring(): void {
+    const pending = pendingByOrder(this.entries);
+    const unanswered = store
+      .currentOrders(this.#state)
+      .filter((order) => order.status === 'confirmed' && allows(order, 'accept'))
+      .filter((order) => !pending.has(order.id) && !this.#tapped.has(order.id));
+    const seconds = this.#state.restaurant?.acceptance_deadline_seconds ?? 0;
+    const silent = this.#closed || this.connection.status === 'ended';
+    this.ringer.follow(ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live'));
+    this.ringing = silent ? 0 : unanswered.length;
+  }
+
+  #show(): void {
+    const orders = store.currentOrders(this.#state);
+    this.columns = this.#builder.build(orders, pendingByOrder(this.entries), this.search);
+    const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
+    for (const order of orders) {
+      const column = columnOf(order.status);
+      if (column !== undefined) counts[column] += 1;
+    }
+    if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
+    this.restaurant = this.#state.restaurant;
+    this.items = this.#state.items;
+    this.truncated = this.#state.truncated;
+    this.updated = this.#lastUpdate;
+  }
+}
+
+function createAudio(): AudioContext | undefined {
+  try {
+    return new AudioContext({ latencyHint: 'playback' });
+  } catch {
+    return undefined;
+  }
+}
+
+function isOrder(body: unknown): body is Order {
+  return typeof body === 'object' && body !== null && 'version' in body && 'status' in body && 'lines' in body;
+}

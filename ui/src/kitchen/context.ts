@@ -1,0 +1,27 @@
+// What the parts of the board share.
+import { createContext } from 'svelte';
+import type { Board } from './board.svelte';
+import type { EndReason } from './commands';
+import type { BoardOrder } from './types';
+
+export type OpenDialog =
+  | { kind: 'end'; order: BoardOrder; reason?: EndReason }
+  | { kind: 'details'; order: BoardOrder }
+  | { kind: 'pause' }
+  | { kind: 'items' }
+  | { kind: 'recall' }
+  | { kind: 'settings' }
+  | { kind: 'help' }
+  | { kind: 'menu' };
+
+export interface Kitchen {
+  readonly board: Board;
+  /** Time zone of the restaurant. */
+  readonly zone: string;
+  /** Time to accept an order, in seconds. */
+  readonly acceptanceSeconds: number;
+  open(dialog: OpenDialog): void;
+  close(): void;
+}
+
+export const [getKitchen, setKitchen] = createContext<Kitchen>();

@@ -1,0 +1,63 @@
+// What the board asks of the device: to keep its screen on, and to fill it.
+import { settings } from './settings.svelte';
+
+let awake = $state(false);
+let full = $state(false);
+let lock: WakeLockSentinel | undefined;
+
+export const device = {
+  /** Whether the screen stays on. */
+  get awake(): boolean {
+    return awake;
+  },
+  get fullScreen(): boolean {
+    return full;
+  },
+};
+
+/** Whether the browser offers what needs HTTPS: wake lock and service worker. */
+export const secure = isSecureContext;
+export const canStayAwake = 'wakeLock' in navigator;
+export const canFillScreen = document.fullscreenEnabled;
+
+/** Keeps the screen on, or lets it sleep, as the settings say. */
+export async function applyWakeLock(): Promise<void> {
+  if (!canStayAwake) return;
+  if (!settings.values.keepAwake) {
+    await lock?.release();
+    return;
+  }
+  if (document.visibilityState !== 'visible' || (lock !== undefined && !lock.released)) return;
+  try {
+    const acquired = await navigator.wakeLock.request('screen');
+    lock = acquired;
+    awake = true;
+    acquired.addEventListener('release', () => (awake = false));
+  } catch {
+    // A low battery, for example: the browser decides.
+    awake = false;
+  }
+}
+
+export async function toggleFullScreen(): Promise<void> {
+  try {
+    if (document.fullscreenElement === null) await document.documentElement.requestFullscreen();
+    else await document.exitFullscreen();
+  } catch {
+    // The browser refuses: the page stays as it is.
+  }
+}
+
+/** Follows the device until the returned function is called. The browser releases a wake lock of a hidden page. */
+export function followDevice(): () => void {
+  const shown = () => void applyWakeLock();
+  const changed = () => (full = document.fullscreenElement !== null);
+  document.addEventListener('visibilitychange', shown);
+  document.addEventListener('fullscreenchange', changed);
+  shown();
+  return () => {
+    document.removeEventListener('visibilitychange', shown);
+    document.removeEventListener('fullscreenchange', changed);
+    void lock?.release();
+  };
+}

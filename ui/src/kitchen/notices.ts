@@ -1,0 +1,44 @@
+// Orders that left the board in a way that the kitchen must learn of: somebody cancelled them, or they expired.
+import type { BoardOrder, Closure } from './types';
+
+/** Maximum number of notices; the oldest makes room. */
+export const MAXIMUM_NOTICES = 20;
+
+export interface Notice {
+  /** Id of the order. */
+  id: string;
+  code: string;
+  kind: 'cancelled' | 'expired' | 'payment_failed' | 'rejected';
+  /** Role of the actor that cancelled the order. */
+  by: string | undefined;
+  reason: string | undefined;
+  /** Whether the kitchen had begun. */
+  begun: boolean;
+  order: BoardOrder;
+}
+
+const ENDED = ['cancelled', 'refunded'];
+
+/** Returns what the kitchen must learn; `undefined` if the order left as expected. `own`: this device ended it. */
+export function noticeOf(
+  order: BoardOrder,
+  left: { status: string; closure?: Closure },
+  own: boolean,
+): Notice | undefined {
+  const begun = order.status !== 'confirmed';
+  if (own || !ENDED.includes(left.status)) return undefined;
+  const { closure } = left;
+  // A delivered order that was refunded has no closure; a colleague who rejects an order tells the kitchen nothing new.
+  if (closure === undefined || (closure.how === 'rejected' && !begun)) return undefined;
+  const kind = KINDS.find((known) => known === closure.how) ?? 'cancelled';
+  const by = 'by' in closure && typeof closure.by === 'object' ? closure.by.role : undefined;
+  const reason = 'reason' in closure && typeof closure.reason === 'string' ? closure.reason : undefined;
+  return { id: order.id, code: order.display_code, kind, by, reason, begun, order };
+}
+
+const KINDS = ['cancelled', 'expired', 'payment_failed', 'rejected'] as const;
+
+/** Adds a notice; an order has at most one. */
+export function addNotice(notices: readonly Notice[], notice: Notice): Notice[] {
+  return [...notices.filter((other) => other.id !== notice.id), notice].slice(-MAXIMUM_NOTICES);
+}

@@ -1,0 +1,81 @@
+// What a ticket says. Tickets are for the kitchen and the bag, so they show no payment reference and no account.
+import type { BoardOrder, OrderLine } from '../types';
+
+export interface TicketLine {
+  quantity: number;
+  name: string;
+  options: string[];
+  note: string | undefined;
+}
+
+export interface Ticket {
+  id: string;
+  code: string;
+  collection: boolean;
+  placedAt: string;
+  readyBy: string | undefined;
+  customer: string | undefined;
+  phone: string | undefined;
+  address: string[];
+  instructions: string | undefined;
+  lines: TicketLine[];
+  pieces: number;
+  note: string | undefined;
+  currency: string;
+  /** Absent for a caller who may not see the amounts. */
+  total: number | undefined;
+  /** Amount to collect in cash; `undefined` if the order is paid. */
+  toCollect: number | undefined;
+}
+
+const UNPAID = ['pending', 'authorized'];
+
+/** Returns the amount that is to be collected in cash; `undefined` if nothing is. */
+export function toCollect(order: BoardOrder): number | undefined {
+  if (order.payment.method !== 'cash' || !UNPAID.includes(order.payment.status)) return undefined;
+  return order.amounts?.total;
+}
+
+function lineOf(line: OrderLine): TicketLine {
+  const options = (line.options ?? []).map((option) => option.name);
+  return { quantity: line.quantity, name: line.name, options, note: line.note };
+}
+
+export function addressOf(order: BoardOrder): string[] {
+  if (order.fulfilment.type !== 'delivery' || order.fulfilment.address === undefined) return [];
+  const { line1, line2, postal_code, city } = order.fulfilment.address;
+  const town = [postal_code, city].filter((part) => part !== undefined).join(' ');
+  return [line1, line2, town].filter((part) => part !== undefined && part !== '') as string[];
+}
+
+/** Number of pieces of an order. */
+export function piecesOf(order: BoardOrder): number {
+  return order.lines.reduce((sum, line) => sum + line.quantity, 0);
+}
+
+export function ticketOf(order: BoardOrder): Ticket {
+  return {
+    id: order.id,
+    code: order.display_code,
+    collection: order.fulfilment.type === 'collection',
+    placedAt: order.placed_at,
+    readyBy: order.ready_by,
+    customer: order.contact?.name,
+    phone: order.contact?.phone,
+    address: addressOf(order),
+    instructions: order.fulfilment.type === 'delivery' ? order.fulfilment.address?.instructions : undefined,
+    lines: order.lines.map(lineOf),
+    pieces: piecesOf(order),
+    note: order.note,
+    currency: order.currency,
+    total: order.amounts?.total,
+    toCollect: toCollect(order),
+  };
+}
+
+/** Returns the print rule for a paper width and the height of a ticket: a roll has no pages. */
+export function pageRule(width: string, heightPixels: number): string {
+  // CSS pixels are 96 per inch. A little more than the content keeps the browser from beginning a second page.
+  const height = Math.max(40, Math.ceil((heightPixels * 25.4) / 96) + 4);
+  return `@page { size: ${width}mm ${height}mm; margin: 0; }`;
+}

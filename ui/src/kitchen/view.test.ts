@@ -1,0 +1,73 @@
+import { describe, expect, it } from 'vitest';
+import type { Entry } from '../lib/outbox';
+import { Orders } from '../../tests/mock/orders';
+import { accept, pause } from './commands';
+import { ColumnBuilder, matchesSearch, normalizeCode, pendingByOrder } from './view';
+
+const NOW = Date.parse('2026-06-01T12:00:00Z');
+const maker = new Orders(11);
+
+function entry(command: ReturnType<typeof accept>, changes: Partial<Entry> = {}): Entry {
+  return { ...command, sequence: 1, key: 'k', state: 'waiting', created: 0, due: 5_000, attempts: 0, claimed: 0, ...changes };
+}
+
+describe('the columns', () => {
+  it('sort by deadline and promised time, and leave out what is not on the board', () => {
+    const late = maker.make(NOW, { age: 10 });
+    const early = maker.make(NOW, { age: 400 });
+    const cooking = maker.make(NOW, { status: 'preparing', readyIn: 600 });
+    const sooner = maker.make(NOW, { status: 'preparing', readyIn: 60 });
+    const over = { ...maker.make(NOW), status: 'delivered' as const };
+    const columns = new ColumnBuilder().build([late, cooking, over, early, sooner], new Map(), '');
+    expect(columns.new.map((card) => card.id)).toEqual([early.id, late.id]);
+    expect(columns.preparing.map((card) => card.id)).toEqual([sooner.id, cooking.id]);
+    expect(columns.ready).toEqual([]);
+  });
+
+  it('keep the card of an order that did not change, so that only changes are drawn', () => {
+    const [a, b] = [maker.make(NOW), maker.make(NOW)];
+    const builder = new ColumnBuilder();
+    const before = builder.build([a, b], new Map(), '').new;
+    const changed = { ...b, version: b.version + 1 };
+    const after = builder.build([a, changed], new Map(), '').new;
+    expect(after.find((card) => card.id === a.id)).toBe(before.find((card) => card.id === a.id));
+    expect(after.find((card) => card.id === b.id)).not.toBe(before.find((card) => card.id === b.id));
+    const pending = pendingByOrder([entry(accept(a, 20))]);
+    expect(builder.build([a, changed], pending, '').new.find((card) => card.id === a.id)?.pending?.kind).toBe('accept');
+  });
+});
+
+describe('commands on their way', () => {
+  const order = maker.make(NOW);
+
+  it('can be undone until they are sent', () => {
+    const stage = (changes: Partial<Entry>) => pendingByOrder([entry(accept(order, 20), changes)]).get(order.id)?.stage;
+    expect(stage({})).toBe('undoable');
+    expect(stage({ state: 'sending', attempts: 1 })).toBe('sending');
+    expect(stage({ state: 'sending', attempts: 2 })).toBe('retrying');
+    expect(stage({ state: 'refused', attempts: 1 })).toBeUndefined();
+  });
+
+  it('of the restaurant belong to no card', () => {
+    expect(pendingByOrder([entry(pause('r', undefined))]).size).toBe(0);
+  });
+});
+
+describe('the search', () => {
+  const order = { ...maker.make(NOW), display_code: '7K10Q', contact: { name: 'Åsa Östlund' } };
+
+  it.each(['7k10q', '7K1OQ', '7KI0', '7k-10q', ' 10Q '])('finds the code by %j', (text) => {
+    expect(matchesSearch(order, text)).toBe(true);
+  });
+
+  it('finds the name, and everything if it is empty', () => {
+    expect(matchesSearch(order, 'östl')).toBe(true);
+    expect(matchesSearch(order, '  ')).toBe(true);
+    expect(matchesSearch(order, 'berg')).toBe(false);
+    expect(matchesSearch(order, 'أحمد')).toBe(false);
+  });
+
+  it('reads letters as Crockford does', () => {
+    expect(normalizeCode('o-il')).toBe('011');
+  });
+});

@@ -1,0 +1,121 @@
+// What the columns show: the orders of the state, the commands on their way, and the search.
+import type { Entry } from '../lib/outbox';
+import { subjectOf, type OrderCommandKind } from './commands';
+import { targetOf } from './countdown';
+import type { BoardOrder } from './types';
+
+export const COLUMNS = ['new', 'preparing', 'ready', 'out'] as const;
+export type ColumnName = (typeof COLUMNS)[number];
+
+const COLUMN_OF: Record<string, ColumnName> = {
+  confirmed: 'new',
+  preparing: 'preparing',
+  ready_for_pickup: 'ready',
+  out_for_delivery: 'out',
+};
+
+/** A command that the user gave and that the board does not show as done yet. */
+export interface Pending {
+  kind: OrderCommandKind;
+  key: string;
+  /** `undoable` until `due` (the device's time); then `sending` until the server answers. */
+  stage: 'undoable' | 'sending' | 'retrying';
+  due: number;
+  minutes: number | undefined;
+}
+
+export interface CardModel {
+  id: string;
+  order: BoardOrder;
+  column: ColumnName;
+  pending: Pending | undefined;
+}
+
+export type Columns = Record<ColumnName, CardModel[]>;
+
+export const NO_COLUMNS: Columns = { new: [], preparing: [], ready: [], out: [] };
+
+/** Returns the column of a status; `undefined` if orders of this status are not on the board. */
+export function columnOf(status: string): ColumnName | undefined {
+  return COLUMN_OF[status];
+}
+
+/** Number of attempts after which a command counts as waiting for the network. */
+const RETRYING = 2;
+
+/** Returns the commands on their way by their order. A refused command is not on its way. */
+export function pendingByOrder(entries: readonly Entry[]): Map<string, Pending> {
+  const pending = new Map<string, Pending>();
+  for (const entry of entries) {
+    const subject = subjectOf(entry);
+    if (entry.state === 'refused' || subject?.order === undefined || pending.has(subject.order)) continue;
+    const sent = entry.state === 'sending' || entry.attempts > 0;
+    pending.set(subject.order, {
+      kind: subject.kind as OrderCommandKind,
+      key: entry.key,
+      stage: !sent ? 'undoable' : entry.attempts >= RETRYING ? 'retrying' : 'sending',
+      due: entry.due,
+      minutes: subject.minutes,
+    });
+  }
+  return pending;
+}
+
+function rank(order: BoardOrder): number {
+  return targetOf(order) ?? Date.parse(order.placed_at);
+}
+
+/** Sorts by deadline or promised time, which never changes while an order is in a column: cards do not jump. */
+function compare(a: CardModel, b: CardModel): number {
+  return rank(a.order) - rank(b.order) || (a.id < b.id ? -1 : 1);
+}
+
+/** Builds the columns. A card whose order and command did not change stays the same object. */
+export class ColumnBuilder {
+  #cards = new Map<string, CardModel>();
+
+  build(orders: readonly BoardOrder[], pending: ReadonlyMap<string, Pending>, search: string): Columns {
+    const columns: Columns = { new: [], preparing: [], ready: [], out: [] };
+    const cards = new Map<string, CardModel>();
+    for (const order of orders) {
+      const column = columnOf(order.status);
+      if (column === undefined) continue;
+      const card = this.#card(order, column, pending.get(order.id));
+      cards.set(order.id, card);
+      if (matchesSearch(order, search)) columns[column].push(card);
+    }
+    this.#cards = cards;
+    for (const name of COLUMNS) columns[name].sort(compare);
+    return columns;
+  }
+
+  #card(order: BoardOrder, column: ColumnName, pending: Pending | undefined): CardModel {
+    const known = this.#cards.get(order.id);
+    if (known !== undefined && known.order === order && samePending(known.pending, pending)) return known;
+    return { id: order.id, order, column, pending };
+  }
+}
+
+function samePending(a: Pending | undefined, b: Pending | undefined): boolean {
+  return a?.key === b?.key && a?.stage === b?.stage;
+}
+
+/** Letters that people confuse in a display code, as Crockford's base 32 reads them. */
+const CONFUSED: Record<string, string> = { I: '1', L: '1', O: '0' };
+
+/** Returns a display code as a person may type it: without separators, in upper case, `O` as `0`. */
+export function normalizeCode(text: string): string {
+  return text
+    .toUpperCase()
+    .replace(/[^0-9A-Z]/g, '')
+    .replace(/[ILO]/g, (letter) => CONFUSED[letter] ?? letter);
+}
+
+/** Whether an order matches a search: part of its display code, or of the customer's name. */
+export function matchesSearch(order: BoardOrder, search: string): boolean {
+  const text = search.trim();
+  if (text === '') return true;
+  const code = normalizeCode(text);
+  if (code !== '' && order.display_code.includes(code)) return true;
+  return order.contact?.name.toLocaleLowerCase().includes(text.toLocaleLowerCase()) ?? false;
+}

@@ -1,0 +1,426 @@
+// What the board does on its own: taps, undo, ringing, keys, tabs, staleness. The server is a stand-in here;
+// `kitchen.spec.ts` has the real one.
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { KitchenMock } from '../mock/kitchen';
+import { KITCHEN, OTHER_HOST, Stage } from '../mock/open';
+
+let stage: Stage;
+let mock: KitchenMock;
+
+beforeAll(async () => {
+  stage = await Stage.open();
+});
+beforeEach(() => {
+  mock = stage.reset();
+});
+afterEach(() => {
+  stage.front.connect();
+  return stage.check();
+});
+afterAll(() => stage.close());
+
+/** Seconds since an order was placed that expires so soon that its acceptance is not delayed. */
+const URGENT = 470;
+
+const card = (page: Page, code: string) => page.locator(`[data-code="${code}"]`);
+const column = (page: Page, name: string) => page.locator(`[data-column="${name}"]`);
+const commands = () => mock.received.map(({ path }) => path.split('/').slice(-1)[0]);
+const until = async (condition: () => boolean, what: string, limit = 15_000) => {
+  const end = Date.now() + limit;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error(`Not within ${limit} ms: ${what}`);
+    await new Promise((done) => setTimeout(done, 20));
+  }
+};
+
+/** Records the loops that the page starts and stops. */
+async function recordSound(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const scope = globalThis as unknown as { loops: number };
+    scope.loops = 0;
+    const create = AudioContext.prototype.createBufferSource;
+    AudioContext.prototype.createBufferSource = function (this: AudioContext) {
+      const source = create.call(this);
+      const start = source.start.bind(source);
+      const stop = source.stop.bind(source);
+      source.start = (when?: number) => {
+        if (source.loop) scope.loops += 1;
+        start(when);
+      };
+      source.stop = (when?: number) => {
+        if (source.loop && when === undefined) scope.loops -= 1;
+        stop(when);
+      };
+      return source;
+    };
+  });
+}
+const loops = (page: Page) => page.evaluate(() => (globalThis as unknown as { loops: number }).loops);
+
+describe('a command', () => {
+  it('waits five seconds and can be undone; then the server gets it once', async () => {
+    const order = mock.place({ age: 30 });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    const undo = card(page, order.display_code).getByRole('button', { name: /^Undo/ });
+    await undo.waitFor();
+    // A second tap of a double tap does not undo, so the test waits until a tap counts.
+    await page.waitForFunction(() => /\((4|3|2|1)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
+    await undo.click();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).waitFor();
+    expect(commands()).toEqual([]);
+    const tapped = Date.now();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    expect(Date.now() - tapped).toBeGreaterThanOrEqual(4_900);
+    expect(mock.received).toMatchObject([{ body: { preparation_minutes: 20 } }]);
+  });
+
+  it('is sent once by a double tap, and at once if the order would expire meanwhile', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).dblclick();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    expect(commands()).toEqual(['accept']);
+  });
+
+  it('takes the time of the stepper, and suggests it for the next order', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    const first = card(page, order.display_code);
+    await first.getByRole('button', { name: 'More', exact: true }).click();
+    await first.getByRole('button', { name: 'More', exact: true }).click();
+    await first.getByRole('button', { name: /^Accept/ }).click();
+    await until(() => mock.received.length === 1, 'the command');
+    expect(mock.received[0]?.body).toEqual({ preparation_minutes: 30 });
+    const next = mock.place();
+    await card(page, next.display_code).getByText('30 min').waitFor();
+  });
+
+  it('that another device gave before is no error', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    mock.refuse = () => ({ status: 409, code: 'already_accepted' });
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.getByText(`Order ${order.display_code} was accepted on another device.`).waitFor();
+    expect(await page.getByText('was not accepted').count()).toBe(0);
+  });
+
+  it('that is refused is shown until it is dismissed, also after a reload', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    mock.refuse = () => ({ status: 403, code: 'forbidden' });
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
+    await page.reload();
+    await page.getByText('Your account may not do this.').waitFor();
+    await page.getByRole('button', { name: /^Dismiss: Order/ }).click();
+    await page.getByText('was not accepted').waitFor({ state: 'detached' });
+  });
+
+  it('rejects with the unavailable items and their end', async () => {
+    const order = mock.place({ age: 60, lines: 1 });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Item unavailable').check();
+    await dialog.getByRole('button', { name: 'Reject order' }).click();
+    await dialog.getByText('Choose at least one item.').waitFor();
+    await dialog.getByLabel(order.lines[0]?.name ?? '').check();
+    await dialog.getByLabel('Until switched on').check();
+    await dialog.getByRole('button', { name: 'Reject order' }).click();
+    await until(() => mock.received.length === 1, 'the command');
+    expect(mock.received[0]?.body).toEqual({ reason: 'item_unavailable', items: [{ item: order.lines[0]?.item }] });
+    await card(page, order.display_code).waitFor({ state: 'detached' });
+    // The device that ended the order needs no notice of it.
+    expect(await page.getByText('Stop preparing it.').count()).toBe(0);
+  });
+
+  it('leads an order to the customer, one tap each', async () => {
+    const order = mock.place({ status: 'preparing', collection: true });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Ready/ }).click();
+    await column(page, 'ready').locator(`[data-code="${order.display_code}"]`).waitFor();
+    await card(page, order.display_code).getByRole('button', { name: /^Handed over/ }).click();
+    await card(page, order.display_code).waitFor({ state: 'detached' });
+    expect(commands()).toEqual(['ready', 'deliver']);
+  });
+
+  it('changes the restaurant, items and stock at once', async () => {
+    const page = await stage.board();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByLabel('Until resumed').check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
+    await page.getByText('Paused').waitFor();
+    await page.getByRole('button', { name: 'Resume' }).click();
+    await page.getByText('Open', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Items' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Switch on, Dal Makhani' }).click();
+    await dialog.getByText(/Off until/).waitFor({ state: 'detached' });
+    await dialog.getByRole('button', { name: 'Details, Garlic Naan' }).click();
+    await dialog.getByRole('group', { name: 'Stock of Garlic Naan' }).getByRole('button', { name: 'Less' }).click();
+    await dialog.getByText('Stock: 13').waitFor();
+    await dialog.getByLabel('1 hour').check();
+    await dialog.getByRole('button', { name: 'Switch off' }).click();
+    await dialog.getByText(/Off until/).waitFor();
+    expect(commands()).toEqual(['pause', 'resume', 'availability', 'adjust', 'availability']);
+    expect(mock.received[3]?.body).toEqual({ by: -1 });
+  });
+});
+
+describe('ringing', () => {
+  it('needs one tap, says so in red, and lasts until every order is answered', async () => {
+    const page = await stage.page();
+    await recordSound(page);
+    const order = mock.place({ age: URGENT });
+    await page.goto(KITCHEN);
+    await page.getByText('The sound is off.').waitFor();
+    expect(await loops(page)).toBe(0);
+    await page.getByRole('button', { name: 'Switch sound on' }).click();
+    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
+    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops > 0);
+    await page.waitForFunction(() => document.title.startsWith('(1)'));
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops === 0);
+    const next = mock.place();
+    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops > 0);
+    mock.end(next.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
+    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops === 0);
+    await page.getByText(`Order ${next.display_code}: the customer cancelled.`).waitFor();
+  });
+});
+
+describe('a warning of the server', () => {
+  it('is shown by word, shape and colour, and announced', async () => {
+    const order = mock.place({ age: 30 });
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    expect(await card(page, order.display_code).getByText('Answer now').count()).toBe(0);
+    mock.change(order.id, { acceptance_due: true });
+    await card(page, order.display_code).getByText('Answer now').waitFor();
+    await page.getByText(`Order ${order.display_code} must be answered now.`).waitFor();
+    mock.change(order.id, { acceptance_deadline: new Date(Date.now() - 1_000).toISOString() });
+    await card(page, order.display_code).getByText('Late').waitFor();
+    // It may still be accepted, as long as it has not expired.
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+  });
+});
+
+describe('keys', () => {
+  it('work the whole board', async () => {
+    const first = mock.place({ age: URGENT, lines: 1 });
+    const second = mock.place({ age: 100, lines: 1 });
+    const cooking = mock.place({ status: 'preparing', readyIn: 900 });
+    const page = await stage.board();
+    const focused = () => page.evaluate(() => (document.activeElement as HTMLElement).dataset['code']);
+    const focus = (code: string) =>
+      page.waitForFunction((wanted) => (document.activeElement as HTMLElement).dataset['code'] === wanted, code);
+    await page.keyboard.press('a');
+    // The first letter only selects.
+    await focus(first.display_code);
+    expect(mock.received).toEqual([]);
+    await page.keyboard.press('+');
+    await card(page, first.display_code).getByText('25 min').waitFor();
+    await page.keyboard.press('a');
+    await column(page, 'preparing').locator(`[data-code="${first.display_code}"]`).waitFor();
+    // The focus stays in the column.
+    await focus(second.display_code);
+    await page.keyboard.press('r');
+    await page.getByRole('dialog', { name: `Reject order ${second.display_code}` }).waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await focus(second.display_code);
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(() => document.activeElement?.closest('[data-column="preparing"]') !== null);
+    expect(await focused()).not.toBe(second.display_code);
+    await page.keyboard.press('1');
+    await focus(second.display_code);
+    await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement?.matches('input[type=search]'));
+    await page.keyboard.type(cooking.display_code.toLowerCase(), { delay: 100 });
+    await card(page, second.display_code).waitFor({ state: 'detached' });
+    await page.keyboard.press('Escape');
+    await card(page, second.display_code).waitFor();
+    // Escape leads from the search to the order that was found.
+    await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, cooking.display_code);
+    await page.keyboard.press('End');
+    await page.keyboard.press('Home');
+    await page.keyboard.press('d');
+    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    await page.keyboard.press('z');
+    await page.getByText('Taken back.').waitFor();
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys and help' }).waitFor();
+    expect(commands()).toEqual(['accept']);
+  });
+
+  it('of a scanner press nothing, and find the order of a code', async () => {
+    const order = mock.place({ age: 60 });
+    const other = mock.place({ age: 50 });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).focus();
+    await page.keyboard.press('Enter');
+    await page.keyboard.type(`${other.display_code}\n`);
+    await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, other.display_code);
+    await page.getByRole('button', { name: 'Help' }).focus();
+    await page.keyboard.type('ARDZ0\n');
+    await page.getByText('No open order has the code ARDZ0.').waitFor();
+    expect(await page.getByRole('dialog').count()).toBe(0);
+    expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
+    expect(mock.received).toEqual([]);
+  });
+});
+
+describe('the connection', () => {
+  it('that falls silent makes the board stale within 27 seconds, and reconnects', async () => {
+    mock.place();
+    const page = await stage.board();
+    await page.getByText('Live').waitFor();
+    mock.silent = true;
+    const silent = Date.now();
+    await page.getByText(/^Not up to date since/).waitFor({ timeout: 30_000 });
+    // The last message was up to ten seconds before.
+    expect(Date.now() - silent).toBeLessThanOrEqual(27_500);
+    mock.silent = false;
+    await page.getByText('Live').waitFor();
+    await page.getByText(/^Not up to date since/).waitFor({ state: 'detached' });
+  });
+
+  it('that was lost shows how orders ended meanwhile', async () => {
+    const expired = mock.place({ age: 60 });
+    const kept = mock.place({ age: 50 });
+    const page = await stage.board();
+    await card(page, kept.display_code).waitFor();
+    stage.front.disconnect();
+    mock.end(expired.id, 'cancelled', { how: 'expired', waited_for: 'acceptance' });
+    stage.front.connect();
+    await page.getByText(`Order ${expired.display_code} expired: nobody accepted it in time.`).waitFor();
+    await card(page, expired.display_code).waitFor({ state: 'detached' });
+  });
+
+  it('that missed a change is noticed by the heartbeat', async () => {
+    const order = mock.place({ age: 60 });
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    mock.silent = true;
+    mock.change(order.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
+    mock.silent = false;
+    mock.beat();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+  });
+
+  it('is one for all tabs, and another tab takes over', async () => {
+    mock.place();
+    const first = await stage.board();
+    const tabs = await Promise.all(Array.from({ length: 7 }, () => stage.board({}, first.context())));
+    const order = mock.place();
+    for (const tab of [first, ...tabs]) await card(tab, order.display_code).waitFor();
+    expect(mock.streams).toBe(1);
+    await first.close();
+    const later = mock.place();
+    for (const tab of tabs) await card(tab, later.display_code).waitFor();
+    await until(() => mock.streams === 1, 'one stream');
+  });
+
+  it('is not needed to read and to reload the board', async () => {
+    const order = mock.place();
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    stage.front.disconnect();
+    await page.reload();
+    await card(page, order.display_code).waitFor();
+    await page.getByText(/Not up to date since/).waitFor();
+  });
+
+  it('ends with the session: no order stays on the screen', async () => {
+    const order = mock.place();
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    mock.revoke();
+    await page.getByText('You are signed out').waitFor();
+    expect(await card(page, order.display_code).count()).toBe(0);
+    expect(await page.getByRole('link', { name: 'Sign in' }).getAttribute('href')).toBe(`/login#next=${encodeURIComponent(KITCHEN)}`);
+  });
+});
+
+describe('the page', () => {
+  it('offers a new version, and never reloads by itself', async () => {
+    const page = await stage.board();
+    await page.evaluate(() => Object.assign(globalThis, { loadedOnce: true }));
+    mock.build = 'mock-2';
+    mock.beat();
+    await page.getByText(/^A new version is ready/).waitFor();
+    expect(await page.evaluate(() => 'loadedOnce' in globalThis)).toBe(true);
+  });
+
+  it('counts by the server\'s time and shows the restaurant\'s, whatever the device says', async () => {
+    const order = mock.place({ age: 180 });
+    const page = await stage.page({ timezoneId: 'Asia/Tokyo' });
+    await page.clock.setFixedTime(Date.now() + 7_200_000);
+    await page.goto(KITCHEN);
+    await card(page, order.display_code).getByText(/4:5\d|5:00/).waitFor();
+    const format = new Intl.DateTimeFormat('en', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
+    // Browser and Node write different spaces before AM and PM.
+    const [placed] = format.format(new Date(order.placed_at)).split(/\s/u);
+    await card(page, order.display_code).getByText(`Placed ${placed}`).waitFor();
+  });
+
+  it('over plain HTTP from another host says what is missing', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.page();
+    await page.goto(`http://${OTHER_HOST}:${new URL(stage.front.origin).port}${KITCHEN}`);
+    await page.getByText(/^This page came over plain HTTP/).waitFor();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await until(() => mock.received.length === 1, 'the command');
+  });
+
+  it('runs no script that a text contains', async () => {
+    const evil = '<img src=x onerror="globalThis.hacked=1"><script>globalThis.hacked=1</script>';
+    mock.restaurant = { ...mock.restaurant, name: evil };
+    mock.additional.push({ id: 'evil', name: evil });
+    const order = mock.place({ collection: false, lines: 1, changes: { note: evil, contact: { name: evil } } });
+    const line = { ...order.lines[0], name: evil, note: evil, options: [{ group: 'g', option: 'o', name: evil, price: 0 }] };
+    mock.change(order.id, { lines: [line] as typeof order.lines });
+    const page = await stage.board();
+    await card(page, order.display_code).getByText(evil).first().waitFor();
+    await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+    await page.getByRole('dialog').getByText(evil).first().waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Items' }).click();
+    await page.getByRole('dialog').getByText(evil).first().waitFor();
+    expect(await page.evaluate(() => 'hacked' in globalThis)).toBe(false);
+  });
+
+  it('prints tickets on the chosen paper, by hand and on accept', async () => {
+    const order = mock.place({ age: URGENT, collection: true });
+    const page = await stage.page();
+    await page.addInitScript(() => {
+      const printed: string[] = [];
+      Object.assign(globalThis, { printed });
+      globalThis.print = () => {
+        const rules = document.adoptedStyleSheets.flatMap((sheet) => [...sheet.cssRules].map((rule) => rule.cssText));
+        printed.push(`${document.querySelector('[data-ticket]')?.textContent} ${rules.join()}`);
+        dispatchEvent(new Event('afterprint'));
+      };
+    });
+    const printed = () => page.evaluate(() => (globalThis as unknown as { printed: string[] }).printed);
+    await page.goto(KITCHEN);
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel('58 mm').check();
+    await page.getByLabel('Print when an order is accepted').check();
+    await page.keyboard.press('Escape');
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.waitForFunction(() => (globalThis as unknown as { printed: string[] }).printed.length === 1);
+    expect((await printed())[0]).toContain(order.display_code);
+    expect((await printed())[0]).toMatch(/size: 58mm \d+mm/);
+    await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Print' }).click();
+    await page.waitForFunction(() => (globalThis as unknown as { printed: string[] }).printed.length === 2);
+    expect(await page.locator('[data-ticket]').count()).toBe(0);
+  });
+});
