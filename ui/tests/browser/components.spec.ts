@@ -72,7 +72,7 @@ it('a stepper stays within its limits, and announces its value', async () => {
 it('a plot has a table with the same numbers, also where nothing was measured', async () => {
   const page = await open('en-GB');
   await page.getByRole('button', { name: 'Orders as a table' }).click();
-  const table = page.getByRole('table', { name: 'Orders', exact: true });
+  const table = page.getByRole('table', { name: 'Orders per hour' });
   expect(await table.getByRole('row').count()).toBe(26);
   const cells = (row: number) => table.getByRole('row').nth(row).getByRole('cell').allTextContents();
   expect(await table.getByRole('columnheader').allTextContents()).toEqual(['Time', 'Placed', 'Delivered']);
