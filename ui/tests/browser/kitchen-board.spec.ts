@@ -225,6 +225,17 @@ describe('a warning of the server', () => {
   });
 });
 
+/** Types a code within one task, because this machine may be too busy to type as fast as a scanner. Returns whether Enter pressed nothing. */
+const scan = (page: Page, code: string) =>
+  page.evaluate((keys) => {
+    const type = (key: string) => {
+      const event = new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true });
+      document.activeElement?.dispatchEvent(event);
+      return event.defaultPrevented;
+    };
+    return [...keys, 'Enter'].map(type).at(-1);
+  }, [...code]);
+
 describe('keys', () => {
   it('work the whole board', async () => {
     const first = mock.place({ age: URGENT, lines: 1 });
@@ -273,17 +284,16 @@ describe('keys', () => {
     expect(commands()).toEqual(['accept']);
   });
 
-  // A busy machine may type more slowly than a scanner.
-  it('of a scanner press nothing, and find the order of a code', { retry: 2 }, async () => {
+  it('of a scanner press nothing, and find the order of a code', async () => {
     const order = mock.place({ age: 60 });
     const other = mock.place({ age: 50 });
     const page = await stage.board();
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).focus();
     await page.keyboard.press('Enter');
-    await page.keyboard.type(`${other.display_code}\n`);
+    expect(await scan(page, other.display_code)).toBe(true);
     await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, other.display_code);
     await page.getByRole('button', { name: 'Help' }).focus();
-    await page.keyboard.type('ARDZ0\n');
+    expect(await scan(page, 'ARDZ0')).toBe(true);
     await page.getByText('No open order has the code ARDZ0.').waitFor();
     expect(await page.getByRole('dialog').count()).toBe(0);
     expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
