@@ -4,6 +4,8 @@
 //! memberships of the restaurant account. Nobody knows the passwords of the accounts; tokens for them need the signing
 //! key.
 
+use std::net::SocketAddr;
+
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
 use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
 use dabba_store::{Account, OrderQuery, OrderScope, PageSize, Store};
@@ -41,6 +43,8 @@ pub(crate) struct Demo {
     pub(crate) restaurant_name: String,
     /// An order that the restaurant accepts.
     pub(crate) order: Value,
+    /// Links to the pages of a server that only this machine can reach.
+    pub(crate) links: Option<DemoLinks>,
     admin: Principal,
     customer: Principal,
     restaurant: Principal,
@@ -55,6 +59,21 @@ impl Demo {
             Role::Customer => self.customer,
             Role::Restaurant => self.restaurant,
             Role::Courier => self.courier,
+        }
+    }
+
+    /// Adds links that log into the pages of the server at this address. Each caller of the server could use a link, so a server that
+    /// other machines can reach has none.
+    pub(crate) async fn with_links(self, engine: &Engine, address: SocketAddr) -> Self {
+        if !address.ip().is_loopback() {
+            return self;
+        }
+        match DemoLinks::create(engine, &self, &format!("http://{address}")).await {
+            Ok(links) => Self { links: Some(links), ..self },
+            Err(failure) => {
+                tracing::warn!(error = %failure, "the demo has no login links");
+                self
+            }
         }
     }
 }
@@ -72,7 +91,7 @@ pub(crate) struct DemoLinks {
 
 impl DemoLinks {
     /// Creates links to the pages of the server at this address.
-    pub(crate) async fn create(engine: &Engine, demo: &Demo, address: &str) -> Result<Self, Failure> {
+    async fn create(engine: &Engine, demo: &Demo, address: &str) -> Result<Self, Failure> {
         let link = async |role: Role, next: String| {
             let created = engine.accounts.create_login_link(&demo.admin, demo.bearer(role).account_id).await;
             let created = created.map_err(Failure::during("creating the demo's login links"))?;
@@ -124,6 +143,7 @@ pub(crate) async fn ensure(engine: &Engine, store: &dyn Store) -> Result<Demo, F
     Ok(Demo {
         restaurant_id,
         restaurant_name,
+        links: None,
         order: serde_json::from_str(ORDER).map_err(Failure::during("the demo's order"))?,
         admin,
         customer: bearer_of(Role::Customer)?,

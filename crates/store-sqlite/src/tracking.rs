@@ -26,9 +26,9 @@ pub(crate) const FIND: &str = "SELECT order_id FROM tracking_links WHERE hash = 
 
 /// Returns the links whose check is due, each with whether it can be deleted.
 pub(crate) const FIND_DUE: &str = "\
-    SELECT due.hash, orders.id IS NULL OR (orders.is_terminal AND orders.updated_at_ns <= ?2) \
-    FROM (SELECT hash, order_id FROM tracking_links WHERE check_at_ns <= ?1 ORDER BY check_at_ns, hash LIMIT ?3) AS due \
-    LEFT JOIN orders ON orders.id = due.order_id";
+    SELECT links.hash, orders.id IS NULL OR (orders.is_terminal AND orders.updated_at_ns <= ?2) \
+    FROM tracking_links AS links LEFT JOIN orders ON orders.id = links.order_id \
+    WHERE links.check_at_ns <= ?1 ORDER BY links.check_at_ns, links.hash LIMIT ?3";
 
 pub(crate) const DELETE: &str = "DELETE FROM tracking_links WHERE hash = ?1";
 

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use dabba_engine::SecretToken;
 
 use crate::{
-    WebConfig, address, code,
+    Transport, WebConfig, address, code,
     headers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, SEC_FETCH_SITE},
     hygiene::host_name,
     problem::{Problem, Result},
@@ -27,10 +27,6 @@ const MAX_AGE_SECONDS: u32 = 400 * 24 * 3_600;
 /// Headers that show that a proxy has passed a request on.
 const PASSED_ON: [&header::HeaderName; 5] =
     [&header::FORWARDED, &header::VIA, &FORWARDED_FOR, &FORWARDED_HOST, &FORWARDED_PROTO];
-
-/// Marks a request that arrived over TLS at this server itself. The listener adds it to the extensions of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct OverTls;
 
 /// The way on which a request arrived, as far as a session depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +45,7 @@ impl Channel {
     pub(crate) fn of(parts: &Parts, config: &WebConfig) -> Self {
         let Parts { headers, extensions, .. } = parts;
         let is_from_proxy = address::is_from_proxy(extensions, &config.trusted_proxies);
-        if extensions.get::<OverTls>().is_some() || is_from_proxy && states_https(headers) {
+        if Transport::of(extensions).is_encrypted() || is_from_proxy && states_https(headers) {
             Self::Https
         } else if host(parts).is_some_and(is_loopback)
             && PASSED_ON.iter().all(|name| !headers.contains_key(*name))
@@ -254,7 +250,7 @@ mod tests {
             assert_eq!(found, channel, "{peer} {headers:?}");
         }
         let mut over_tls = parts(Method::GET, "192.0.2.1", &[("host", "dabba.example.org")]);
-        over_tls.extensions.insert(OverTls);
+        over_tls.extensions.insert(Transport::Tls);
         assert_eq!(Channel::of(&over_tls, &config(|_| {})), Https);
     }
 
@@ -265,7 +261,7 @@ mod tests {
         let local = parts(Method::GET, "127.0.0.1", &[("host", "localhost"), both]);
         let plain = parts(Method::GET, "192.0.2.1", &[("host", "example.org"), both]);
         let mut https = plain.clone();
-        https.extensions.insert(OverTls);
+        https.extensions.insert(Transport::Tls);
         let (strict, insecure) = (config(|_| {}), config(|config| config.insecure_sessions = true));
         assert_eq!(session_cookie(&local, &strict), Some("plain"));
         assert_eq!(session_cookie(&https, &strict), Some("secure"));

@@ -57,7 +57,7 @@ pub use address::{ClientAddress, Network};
 pub use body_limit::MAX_BODY_BYTES;
 pub use code::Code;
 pub use config::{CorsOrigins, WebConfig};
-pub use cookie::{OverTls, PLAIN_COOKIE, SECURE_COOKIE};
+pub use cookie::{PLAIN_COOKIE, SECURE_COOKIE};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
 pub use limit::{Attempt, Limits};

@@ -78,9 +78,9 @@ function dateFormat(key: string, zone: string, options: Intl.DateTimeFormatOptio
 
 type Time = string | number | Date;
 
-/** Returns the time of day in a zone, such as the restaurant's. */
+/** Returns the time of day in a zone, such as the restaurant's. It never breaks between "10:30" and "AM". */
 export function time(at: Time, zone: string): string {
-  return dateFormat('time', zone, { hour: '2-digit', minute: '2-digit' }).format(new Date(at));
+  return dateFormat('time', zone, { hour: '2-digit', minute: '2-digit' }).format(new Date(at)).replaceAll(' ', '\u00a0');
 }
 
 /** Returns date and time of day in a zone. */

@@ -1,4 +1,5 @@
 // The appearance: light, dark, or as the device. The choice is an attribute of the root element, which `theme.css` reads.
+import { kept } from './kept';
 
 const CHOICE = 'dabba.theme';
 export const THEMES = ['system', 'light', 'dark'] as const;
@@ -14,13 +15,13 @@ export const theme = {
 
 /** Applies the kept choice. Call it before the page is shown. */
 export function startTheme(): void {
-  const kept = localStorage.getItem(CHOICE);
-  apply(THEMES.find((known) => known === kept) ?? 'system');
+  const chosen = kept.get(CHOICE);
+  apply(THEMES.find((known) => known === chosen) ?? 'system');
 }
 
 /** Changes the appearance and remembers the choice. */
 export function chooseTheme(next: Theme): void {
-  localStorage.setItem(CHOICE, next);
+  kept.set(CHOICE, next);
   apply(next);
 }
 

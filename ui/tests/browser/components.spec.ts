@@ -68,3 +68,15 @@ it('a stepper stays within its limits, and announces its value', async () => {
   await stepper.getByRole('button', { name: 'More' }).click();
   await stepper.getByText(/^10\smin/).waitFor();
 });
+
+it('a plot has a table with the same numbers, also where nothing was measured', async () => {
+  const page = await open('en-GB');
+  await page.getByRole('button', { name: 'Orders as a table' }).click();
+  const table = page.getByRole('table', { name: 'Orders' });
+  expect(await table.getByRole('row').count()).toBe(26);
+  const cells = (row: number) => table.getByRole('row').nth(row).getByRole('cell').allTextContents();
+  expect(await table.getByRole('columnheader').allTextContents()).toEqual(['Time', 'Placed', 'Delivered']);
+  expect(await cells(5)).toEqual(['–', '–']);
+  expect(await cells(1)).toEqual(['60', '18']);
+  expect(await accessibilityProblems(page, 'table of a plot')).toEqual([]);
+});

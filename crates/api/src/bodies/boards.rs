@@ -159,7 +159,11 @@ pub(crate) struct StreamEndDocument {
 #[derive(ToSchema, Serialize)]
 #[schema(as = BoardMessage)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
-#[expect(dead_code, reason = "it describes what the stream of a board consists of")]
+#[expect(
+    dead_code,
+    clippy::large_enum_variant,
+    reason = "it describes what the stream of a board consists of"
+)]
 pub(crate) enum BoardMessageDocument<'a> {
     /// A part of the present state: at most 100 orders. The stream begins with all parts.
     Snapshot(BoardBody<'a>),

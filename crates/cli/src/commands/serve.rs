@@ -5,7 +5,7 @@ mod announcement;
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use dabba_api::{ApiConfig, Apps, LiveConfig, LiveMetrics};
-use dabba_engine::{AdjustableClock, Clock, Engine, SystemClock, sealing::SecretKeys};
+use dabba_engine::{AdjustableClock, Clock, SystemClock, sealing::SecretKeys};
 use dabba_pages::Content;
 use dabba_web::{ConnectionMetrics, ServeOptions, SigningKey, Web, WebConfig};
 use futures::FutureExt as _;
@@ -19,7 +19,7 @@ use crate::{
     build::BUILD_NAME,
     data,
     databases::{Databases, Opened},
-    demo_data::{self, Demo, DemoLinks},
+    demo_data,
     failure::Failure,
     listening::ListenAddress,
     logging,
@@ -99,16 +99,17 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     // The start does not wait for the warm-up, which an unreachable database would delay.
     let warmed_up = Arc::clone(&engine);
     tokio::spawn(async move { warmed_up.warm_up().await });
-    let demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
-
     let (address, admin_address) = listeners.addresses()?;
-    let links = demo_links(&engine, demo.as_ref(), address).await;
+    let demo = if with_demo {
+        Some(demo_data::ensure(&engine, &*store).await?.with_links(&engine, address).await)
+    } else {
+        None
+    };
     let announcement = Announcement {
         address: reachable(address),
         is_encrypted: tls.is_some(),
         admin_address: admin_address.map(reachable),
         demo: demo.as_ref(),
-        links: links.as_ref(),
         signing_key: &signing_key,
         now: engine.now(),
         settings: &settings,
@@ -139,19 +140,6 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let stopping_since = signals.stopping_since();
     listeners.serve(apps, signals.first(), options, connections, &settings).await?;
     background.close(settings.listening.shutdown_grace_seconds.seconds(), &stopping_since).await
-}
-
-/// Returns links that log into the pages of a demo. The links log in whoever sees them, so a server that other machines can reach has
-/// none.
-async fn demo_links(engine: &Engine, demo: Option<&Demo>, address: SocketAddr) -> Option<DemoLinks> {
-    let demo = demo.filter(|_| address.ip().is_loopback())?;
-    match DemoLinks::create(engine, demo, &format!("http://{address}")).await {
-        Ok(links) => Some(links),
-        Err(failure) => {
-            tracing::warn!(error = %failure, "the demo has no login links");
-            None
-        }
-    }
 }
 
 /// Returns the clock of a sandbox. Without a sandbox, refuses the database of one.

@@ -96,7 +96,7 @@ async fn the_streams_of_a_link_are_limited() {
     let mut first = live.tracking_stream(7, followed.clone()).await.unwrap();
     let _second = live.tracking_stream(7, followed.clone()).await.unwrap();
     let refused = live.tracking_stream(7, followed.clone()).await.err();
-    assert!(matches!(refused, Some(OpenError::Full(Full::Credential))), "{refused:?}");
+    assert!(matches!(refused, Some(OpenError::Full(Full::Credential { limit: 2 }))), "{refused:?}");
     live.tracking_stream(8, followed.clone()).await.unwrap();
     assert!(matches!(first.finish(EndReason::Shutdown), Some(TrackingItem::End(EndReason::Shutdown))));
     assert!(first.next().await.is_none() && first.finish(EndReason::Shutdown).is_none());

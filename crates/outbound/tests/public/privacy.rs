@@ -10,16 +10,16 @@ use dabba_domain::{
     AccountId, Actor, Amount, Currency, Money, Timestamp,
     menu::UnavailableItem,
     order::{
-        Address, CancelReason, Closure, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
-        Fulfilment, InterventionReason, Order, OrderDetails, OrderStatus, PaymentMethod, PaymentReference,
-        PaymentStatus, PaymentStep, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine,
-        RefundNumber, RefundReason, RefundState, RefundStatus, RejectReason, StockDraw, UnknownEvent,
+        Address, CancelReason, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
+        Fulfilment, InterventionReason, OrderDetails, PaymentMethod, PaymentReference, PaymentStep,
+        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
+        RejectReason, StockDraw, UnknownEvent,
     },
     pricing::{Amounts, OrderLine, OrderLineOption},
     restaurant::Location,
     text::{Name, Note, Phone, Slug},
 };
-use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent, TYPES, public_event};
+use dabba_outbound::public::{Audience, PublicRecordedEvent, TYPES, public_event};
 use dabba_store::conformance::builders::World;
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,9 +1,5 @@
 import { common } from '../../lib/i18n/common/ar';
-import type { Translation } from '../../lib/i18n/types';
-import type { console as en } from './en';
+import { admin } from './admin/ar';
+import { orders } from './orders/ar';
 
-const console: Translation<typeof en> = {
-  'page.title': 'لوحة التحكم',
-};
-
-export default { ...common, ...console };
+export default { ...common, ...orders, ...admin };

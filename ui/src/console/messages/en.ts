@@ -1,7 +1,7 @@
 import { common } from '../../lib/i18n/common/en';
+import { admin } from './admin/en';
+import { orders } from './orders/en';
 
-export const console = {
-  'page.title': 'Console',
-} as const;
+export const page = { ...orders, ...admin } as const;
 
-export default { ...common, ...console };
+export default { ...common, ...page };

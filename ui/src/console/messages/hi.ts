@@ -1,9 +1,5 @@
 import { common } from '../../lib/i18n/common/hi';
-import type { Translation } from '../../lib/i18n/types';
-import type { console as en } from './en';
+import { admin } from './admin/hi';
+import { orders } from './orders/hi';
 
-const console: Translation<typeof en> = {
-  'page.title': 'कंसोल',
-};
-
-export default { ...common, ...console };
+export default { ...common, ...orders, ...admin };

@@ -19,3 +19,7 @@ export { default as Toasts } from './Toasts.svelte';
 export { default as Wordmark } from './Wordmark.svelte';
 export { dismissToast, showToast } from './toasts.svelte';
 export type { IconName } from './icons';
+export { default as Amounts } from './Amounts.svelte';
+export { default as RadioGroup } from './RadioGroup.svelte';
+export { default as Text } from './Text.svelte';
+export { default as TextArea } from './TextArea.svelte';

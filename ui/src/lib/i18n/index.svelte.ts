@@ -6,6 +6,7 @@
 //     await startLanguage({ en: () => import('./messages/en'), hi: …, ar: … });
 //
 // A language is one chunk with the messages of the page and of the shared components.
+import { kept } from '../kept';
 import type { common } from './common/en';
 import { LOCALES, type Arguments, type Locale, type Message, type Messages, type Translate } from './types';
 
@@ -60,7 +61,7 @@ export function regionOf(of: Locale, languages: readonly string[]): string {
 }
 
 function chosenLocale(): Locale {
-  const choice = localStorage.getItem(CHOICE);
+  const choice = kept.get(CHOICE);
   return LOCALES.find((supported) => supported === choice) ?? preferredLocale(navigator.languages);
 }
 
@@ -73,7 +74,7 @@ export async function startLanguage(pageLoaders: Loaders): Promise<void> {
 /** Switches the language and remembers the choice. Rejects if the language cannot be loaded; the page stays as it is. */
 export async function chooseLanguage(choice: Locale): Promise<void> {
   await load(choice);
-  localStorage.setItem(CHOICE, choice);
+  kept.set(CHOICE, choice);
 }
 
 async function load(choice: Locale): Promise<void> {

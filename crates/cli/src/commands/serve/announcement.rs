@@ -30,8 +30,6 @@ pub(super) struct Announcement<'a> {
     /// Address of the listener for operators, if there is one.
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) demo: Option<&'a Demo>,
-    /// Links that log into the pages as the accounts of the demo, if the server listens on the loopback interface only.
-    pub(super) links: Option<&'a DemoLinks>,
     pub(super) signing_key: &'a SigningKey,
     pub(super) now: Timestamp,
     pub(super) settings: &'a Settings,
@@ -80,7 +78,7 @@ impl Announcement<'_> {
                 restaurant_id: demo.restaurant_id,
                 courier_id: demo.bearer(Role::Courier).account_id,
                 tokens: self.tokens(demo),
-                login_links: self.links,
+                login_links: demo.links.as_ref(),
                 order: &demo.order,
             });
             return output::json(&Json { address: self.url(), admin_address: self.admin_url(), demo });
@@ -94,7 +92,7 @@ impl Announcement<'_> {
         );
         if let Some(demo) = self.demo {
             self.introduce(demo, &mut text);
-            if let Some(links) = self.links {
+            if let Some(links) = &demo.links {
                 self.introduce_pages(links, &mut text);
             }
         }

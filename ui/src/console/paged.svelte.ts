@@ -1,0 +1,48 @@
+// A list that is read page by page.
+
+export interface PageOf<T> {
+  items: readonly T[];
+  next_cursor?: string | undefined;
+  incomplete?: boolean | undefined;
+}
+
+export class Paged<T> {
+  items = $state.raw<readonly T[]>([]);
+  cursor = $state.raw<string | undefined>();
+  loading = $state.raw(true);
+  incomplete = $state.raw(false);
+  failure = $state.raw<unknown>();
+  readonly #read: (cursor: string | undefined) => Promise<PageOf<T>>;
+  #generation = 0;
+
+  constructor(read: (cursor: string | undefined) => Promise<PageOf<T>>) {
+    this.#read = read;
+  }
+
+  /** Reads the first page. What is shown stays until then. */
+  load(): Promise<void> {
+    return this.#next(undefined, []);
+  }
+
+  /** Reads the next page. */
+  more(): Promise<void> {
+    return this.#next(this.cursor, this.items);
+  }
+
+  async #next(cursor: string | undefined, before: readonly T[]): Promise<void> {
+    const mine = ++this.#generation;
+    this.loading = true;
+    try {
+      const page = await this.#read(cursor);
+      if (mine !== this.#generation) return;
+      this.items = [...before, ...page.items];
+      this.cursor = page.next_cursor;
+      this.incomplete = page.incomplete === true;
+      this.failure = undefined;
+    } catch (failure) {
+      if (mine === this.#generation) this.failure = failure;
+    } finally {
+      if (mine === this.#generation) this.loading = false;
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// The parked tasks, which wait for an admin. They make orders "stuck", so several views need them.
+import { api, unwrap, type Body } from '../lib/api';
+
+export type ParkedTask = Body<'ParkedTask'>;
+
+/** Maximum number of tasks that are read; an installation with more has another problem. */
+export const MAXIMUM_TASKS = 500;
+/** Interval in which the tasks are read again, in milliseconds. The feed does not report tasks. */
+const INTERVAL = 30_000;
+const PAGE = 100;
+
+interface State {
+  tasks: ParkedTask[];
+  loaded: boolean;
+  more: boolean;
+  incomplete: boolean;
+  failure: unknown;
+}
+
+let state = $state.raw<State>({ tasks: [], loaded: false, more: false, incomplete: false, failure: undefined });
+const byOrder = $derived(
+  state.tasks.reduce((map, task) => {
+    if (task.order_id !== undefined && !map.has(task.order_id)) map.set(task.order_id, task.parked_at);
+    return map;
+  }, new Map<string, string>()),
+);
+let generation = 0;
+let read: () => void;
+/** Settles when the tasks were read for the first time, or could not be read. */
+export const parkedRead = new Promise<void>((resolve) => (read = resolve));
+
+export const parked = {
+  get tasks(): readonly ParkedTask[] {
+    return state.tasks;
+  },
+  get loaded(): boolean {
+    return state.loaded;
+  },
+  /** Whether there are more tasks than were read. */
+  get more(): boolean {
+    return state.more;
+  },
+  get incomplete(): boolean {
+    return state.incomplete;
+  },
+  get failure(): unknown {
+    return state.failure;
+  },
+};
+
+/** Time since which an order has a parked task. */
+export function parkedSince(order: string): string | undefined {
+  return byOrder.get(order);
+}
+
+export async function loadParked(): Promise<void> {
+  const mine = ++generation;
+  try {
+    const tasks: ParkedTask[] = [];
+    let cursor: string | undefined;
+    let incomplete = false;
+    do {
+      const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+      const page = await unwrap(api.GET('/v1/tasks', { params: { query } }));
+      tasks.push(...page.tasks);
+      incomplete ||= page.incomplete === true;
+      cursor = page.next_cursor;
+    } while (cursor !== undefined && tasks.length < MAXIMUM_TASKS);
+    if (mine !== generation) return;
+    state = { tasks, loaded: true, more: cursor !== undefined, incomplete, failure: undefined };
+  } catch (failure) {
+    if (mine === generation) state = { ...state, loaded: true, failure };
+  } finally {
+    read();
+  }
+}
+
+/** Reads the tasks now and from time to time. Returns the function that ends this. */
+export function startParked(): () => void {
+  void loadParked();
+  const timer = setInterval(() => {
+    if (document.visibilityState === 'visible') void loadParked();
+  }, INTERVAL);
+  return () => clearInterval(timer);
+}

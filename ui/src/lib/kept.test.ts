@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { Kept } from './kept';
+
+/** A storage that can be switched off and filled up. */
+function storage() {
+  const texts = new Map<string, string>();
+  const state = { blocked: false, full: false };
+  const area = () => {
+    if (state.blocked) throw new DOMException('denied', 'SecurityError');
+    return {
+      getItem: (key: string) => texts.get(key) ?? null,
+      setItem: (key: string, text: string) => {
+        if (state.full) throw new DOMException('full', 'QuotaExceededError');
+        texts.set(key, text);
+      },
+      removeItem: (key: string) => texts.delete(key),
+    } as unknown as Storage;
+  };
+  return { texts, state, kept: new Kept(area) };
+}
+
+describe('what a browser keeps', () => {
+  it('is in its storage', () => {
+    const { texts, kept } = storage();
+    kept.set('a', 'one');
+    expect(texts.get('a')).toBe('one');
+    expect(kept.get('a')).toBe('one');
+    kept.delete('a');
+    expect(kept.get('a')).toBeNull();
+  });
+
+  it('lives as long as the page if the storage is blocked', () => {
+    const { state, kept } = storage();
+    state.blocked = true;
+    expect(kept.get('a')).toBeNull();
+    kept.set('a', 'one');
+    expect(kept.get('a')).toBe('one');
+    kept.delete('a');
+    expect(kept.get('a')).toBeNull();
+  });
+
+  it('is the latest text, also if the storage is full', () => {
+    const { texts, state, kept } = storage();
+    kept.set('a', 'one');
+    state.full = true;
+    kept.set('a', 'two');
+    expect(texts.get('a')).toBe('one');
+    expect(kept.get('a')).toBe('two');
+    state.full = false;
+    kept.set('a', 'three');
+    expect(texts.get('a')).toBe('three');
+    expect(kept.get('a')).toBe('three');
+  });
+});

@@ -1,0 +1,229 @@
+// Placing an order exactly once: a small machine around one attempt (`attempt.ts`).
+//
+//     idle ─ place ─▶ sending ─▶ placed ─▶ (tracking page)
+//                      │  ▲ └───▶ price ─ agree ─▶ sending, with a new key
+//                      ▼  │
+//                     waiting ──▶ unsettled ─ resend ─▶ sending
+//                                     └────── give up ─▶ placed, if the order exists after all; else idle
+import { api, ApiError, unwrap, type Session } from '../lib/api';
+import { clock } from '../lib/clock';
+import { browserTimers, type Timers } from '../lib/timers';
+import {
+  createAttempt,
+  findPlaced,
+  forgetAttempt,
+  keepAttempt,
+  keptAttempt,
+  RESEND_LIMIT,
+  retryDelay,
+  RETRY_LIMIT,
+  verdictOf,
+  type Attempt,
+} from './attempt';
+import type { OrderRequest, Quote } from './types';
+
+/** Maximum number of the account's latest orders among which a placed order is searched. */
+const SEARCHED_ORDERS = 20;
+
+export type PlacingState =
+  | { status: 'idle' }
+  /** A request is under way. `retries` counts the earlier ones. */
+  | { status: 'sending'; retries: number }
+  /** The last request had no definite answer; the next one follows by itself. */
+  | { status: 'waiting'; retries: number; error: ApiError }
+  /** It is unknown whether the order exists, and the customer decides. */
+  | { status: 'unsettled'; error: ApiError | undefined; mayResend: boolean }
+  | { status: 'sign_in' }
+  | { status: 'price'; quote: Quote; before: number }
+  | { status: 'refused'; error: ApiError }
+  /** The order exists. `error`: the way to its tracking page failed. */
+  | { status: 'placed'; order: string; error: ApiError | undefined };
+
+export interface PlacingEvents {
+  /** The order exists: the cart has served its purpose. */
+  placed: () => void;
+  /** The order's tracking page has this path. */
+  leave: (path: string) => void;
+}
+
+export class Placing {
+  state = $state.raw<PlacingState>({ status: 'idle' });
+  readonly #restaurant: string;
+  readonly #events: PlacingEvents;
+  readonly #timers: Timers;
+  #attempt: Attempt | undefined;
+  #cancelRetry: (() => void) | undefined;
+  #retryUntil = 0;
+  /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
+  #resumed = false;
+
+  constructor(restaurant: string, events: PlacingEvents, timers: Timers = browserTimers) {
+    this.#restaurant = restaurant;
+    this.#events = events;
+    this.#timers = timers;
+  }
+
+  /** Whether an attempt is under way, so that a further tap must not begin another one. */
+  get busy(): boolean {
+    return ['sending', 'waiting', 'placed'].includes(this.state.status);
+  }
+
+  /** Takes up an attempt of before the reload. Call it once the session is known. */
+  resume(session: Session | undefined): void {
+    const kept = keptAttempt(this.#restaurant);
+    if (kept === undefined && this.state.status === 'sign_in' && session !== undefined) this.state = { status: 'idle' };
+    if (kept === undefined || this.busy) return;
+    if (session !== undefined && kept.account !== session.account.id) {
+      // Somebody else ordered here. The order, if there is one, is in that account.
+      forgetAttempt(this.#restaurant);
+      return;
+    }
+    const asked = this.state.status === 'sign_in';
+    this.#attempt = kept;
+    this.#resumed = true;
+    const age = Math.abs(clock.now() - kept.startedAt);
+    if (session === undefined) this.state = { status: 'sign_in' };
+    // After a sign-in the cart may be another one, so the customer decides.
+    else if (kept.order !== undefined || (age < RETRY_LIMIT && !asked)) this.#start();
+    else this.state = { status: 'unsettled', error: undefined, mayResend: age < RESEND_LIMIT };
+  }
+
+  /** Places an order. Does nothing while an attempt is under way: a double tap orders once. */
+  place(session: Session, body: OrderRequest): void {
+    if (this.busy) return;
+    // Another tab may be at it: its attempt goes first.
+    const kept = keptAttempt(this.#restaurant);
+    if (kept !== undefined && kept.account === session.account.id) {
+      this.resume(session);
+      return;
+    }
+    this.#begin(createAttempt(session.account.id, body, clock.now()));
+  }
+
+  /** Orders at the new price: another intention, so another key. */
+  agree(): void {
+    if (this.state.status !== 'price' || this.#attempt === undefined) return;
+    const { account, body } = this.#attempt;
+    this.#begin(createAttempt(account, { ...body, expected_total: this.state.quote.amounts.total }, clock.now()));
+  }
+
+  /** Sends the attempt of an unknown outcome again, with the same key. */
+  resend(): void {
+    if (this.state.status === 'unsettled' && this.state.mayResend) this.#start();
+  }
+
+  /** Ends an attempt of an unknown outcome. If the order exists after all, the customer is led to it. */
+  async giveUp(): Promise<void> {
+    const attempt = this.#attempt;
+    if (this.state.status !== 'unsettled' || attempt === undefined) return;
+    const { mayResend } = this.state;
+    this.state = { status: 'sending', retries: 0 };
+    try {
+      const query = { limit: SEARCHED_ORDERS };
+      const { orders } = await unwrap(api.GET('/v1/orders', { params: { query } }));
+      const placed = findPlaced(orders, this.#restaurant, attempt);
+      if (placed === undefined) this.reset();
+      else await this.#arrive({ ...attempt, order: placed.id });
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      this.state = { status: 'unsettled', error: cause, mayResend };
+    }
+  }
+
+  /** Retries now, for example because the device has a network again. */
+  retryNow(): void {
+    if (this.state.status === 'waiting') void this.#send(this.state.retries);
+    else if (this.state.status === 'placed' && this.state.error !== undefined) this.#start();
+  }
+
+  /** Forgets an attempt that wrote nothing. */
+  reset(): void {
+    this.#cancelRetry?.();
+    forgetAttempt(this.#restaurant);
+    this.#attempt = undefined;
+    this.state = { status: 'idle' };
+  }
+
+  #begin(attempt: Attempt): void {
+    keepAttempt(this.#restaurant, attempt);
+    this.#attempt = attempt;
+    this.#resumed = false;
+    this.#start();
+  }
+
+  #start(): void {
+    this.#retryUntil = this.#timers.monotonic() + RETRY_LIMIT;
+    if (this.#attempt?.order !== undefined) void this.#arrive(this.#attempt);
+    else void this.#send(0);
+  }
+
+  async #send(retries: number): Promise<void> {
+    const attempt = this.#attempt;
+    if (attempt === undefined) return;
+    this.#cancelRetry?.();
+    this.state = { status: 'sending', retries };
+    try {
+      const order = await unwrap(
+        api.POST('/v1/restaurants/{restaurant_id}/orders', {
+          params: { path: { restaurant_id: this.#restaurant }, header: { 'Idempotency-Key': attempt.key } },
+          body: attempt.body,
+        }),
+      );
+      await this.#arrive({ ...attempt, order: order.id });
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      this.#judge(cause, retries);
+    }
+  }
+
+  #judge(error: ApiError, retries: number): void {
+    switch (verdictOf(error)) {
+      case 'sign_in':
+        // If no earlier request is without an answer, nothing was written, and there is nothing to settle.
+        if (retries === 0 && !this.#resumed) this.reset();
+        this.state = { status: 'sign_in' };
+        return;
+      case 'price':
+        forgetAttempt(this.#restaurant);
+        this.state = { status: 'price', quote: error.problem.quote as Quote, before: this.#attempt?.body.expected_total ?? 0 };
+        return;
+      case 'refused':
+        this.reset();
+        this.state = { status: 'refused', error };
+        return;
+      case 'retry':
+        this.#retryLater(error, retries);
+    }
+  }
+
+  #retryLater(error: ApiError, retries: number): void {
+    if (this.#timers.monotonic() >= this.#retryUntil) {
+      this.state = { status: 'unsettled', error, mayResend: true };
+      return;
+    }
+    this.state = { status: 'waiting', retries: retries + 1, error };
+    const delay = retryDelay(retries, error.retryAfter);
+    this.#cancelRetry = this.#timers.after(delay, () => void this.#send(retries + 1));
+  }
+
+  /** Asks for the tracking link and leaves the page. The attempt is kept until the link is there. */
+  async #arrive(attempt: Attempt): Promise<void> {
+    const order = attempt.order ?? '';
+    keepAttempt(this.#restaurant, attempt);
+    this.#attempt = attempt;
+    this.state = { status: 'placed', order, error: undefined };
+    this.#events.placed();
+    try {
+      const link = await unwrap(
+        api.POST('/v1/orders/{order_id}/tracking-link', { params: { path: { order_id: order } } }),
+      );
+      forgetAttempt(this.#restaurant);
+      this.#events.leave(link.path);
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      // An order has no more links, or none any more: there is nothing to wait for.
+      if (!cause.retryable) forgetAttempt(this.#restaurant);
+      this.state = cause.status === 401 ? { status: 'sign_in' } : { status: 'placed', order, error: cause };
+    }
+  }
+}

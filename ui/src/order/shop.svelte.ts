@@ -1,0 +1,145 @@
+// What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
+import { api, ApiError, unwrap } from '../lib/api';
+import { kept, keptInTab } from '../lib/kept';
+import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
+import { EMPTY_DETAILS, parseDetails, type Details } from './details';
+import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
+import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
+
+/** Returns the id of `/order/ID`, or `undefined` if the address has none. */
+export function restaurantOf(path: string): string | undefined {
+  const [, first, id] = path.split('/');
+  return first === 'order' && id !== undefined && id !== '' ? decodeURIComponent(id) : undefined;
+}
+
+export class Shop {
+  readonly id: string;
+  restaurant = $state.raw<Restaurant>();
+  menu = $state.raw<Menu>();
+  error = $state.raw<ApiError>();
+  cart = $state.raw<Cart>([]);
+  /** Names of lines that the cart lost because the menu no longer offers them. */
+  dropped = $state.raw<string[]>([]);
+  details = $state<Details>({ ...EMPTY_DETAILS });
+  readonly quote: LiveQuote;
+  /** Names of all items that this page has seen, also of those that the menu has lost since. */
+  readonly #names: Record<string, string> = {};
+
+  constructor(id: string) {
+    this.id = id;
+    this.quote = new LiveQuote(id);
+    this.cart = parseCart(kept.get(this.#cartKey));
+    this.details = parseDetails(keptInTab.get(this.#detailsKey));
+  }
+
+  readonly #items = $derived(this.menu === undefined ? undefined : itemsOf(this.menu));
+
+  /** Number of items in the cart. */
+  get count(): number {
+    return countOf(this.cart);
+  }
+
+  /** Whether the server takes cards. Unknown, and so `false`, without a quote. */
+  get offersCards(): boolean {
+    return this.quote.quote !== undefined && takesCards(this.quote.quote);
+  }
+
+  /** What keeps from ordering this cart with the chosen payment. */
+  get obstacles(): Obstacle[] {
+    if (this.quote.quote === undefined) return [];
+    return obstaclesFor(this.quote.quote, this.details.payment === 'cash' ? 'cash' : 'card');
+  }
+
+  /** Whether the shown price is the one of the cart, and nothing keeps from ordering. */
+  get orderable(): boolean {
+    const { quote, pending, error } = this.quote;
+    return quote !== undefined && !pending && error === undefined && this.obstacles.length === 0;
+  }
+
+  get #cartKey(): string {
+    return `dabba.order.cart.${this.id}`;
+  }
+
+  get #detailsKey(): string {
+    return `dabba.order.details.${this.id}`;
+  }
+
+  /** Reads the restaurant and its menu. */
+  async load(): Promise<void> {
+    const path = { restaurant_id: this.id };
+    try {
+      const [restaurant, menu] = await Promise.all([
+        unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path } })),
+        unwrap(api.GET('/v1/restaurants/{restaurant_id}/menu', { params: { path } })),
+      ]);
+      this.error = undefined;
+      this.restaurant = restaurant;
+      this.#take(menu);
+      this.setFulfilment(this.details.fulfilment);
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      this.error = cause;
+    }
+  }
+
+  #take(menu: Menu): void {
+    this.menu = menu;
+    const { cart, dropped } = reconcile(this.cart, menu);
+    for (const category of menu.categories) for (const item of category.items) this.#names[item.id] = item.name;
+    if (dropped.length === 0) return;
+    this.dropped = dropped.map((line) => this.nameOf(line.item));
+    this.#setCart(cart);
+  }
+
+  nameOf(item: string): string {
+    return this.#names[item] ?? item;
+  }
+
+  item(id: string): MenuItem | undefined {
+    return this.#items?.get(id);
+  }
+
+  add(selection: Selection, quantity: number): void {
+    this.#setCart(add(this.cart, selection, quantity));
+  }
+
+  change(line: string, selection: Selection, quantity: number): void {
+    this.#setCart(change(this.cart, line, selection, quantity));
+  }
+
+  setQuantity(line: string, quantity: number): void {
+    this.#setCart(setQuantity(this.cart, line, quantity));
+  }
+
+  clear(): void {
+    this.#setCart([]);
+  }
+
+  #setCart(cart: Cart): void {
+    this.cart = cart;
+    kept.set(this.#cartKey, JSON.stringify(cart));
+    this.requestQuote();
+  }
+
+  /** Chooses how the food gets to the customer; what the restaurant does not offer is replaced by what it does. */
+  setFulfilment(kind: FulfilmentKind): void {
+    const { delivers, collection } = this.restaurant ?? { delivers: true, collection: true };
+    this.details.fulfilment = kind === 'delivery' ? (delivers ? kind : 'collection') : collection ? kind : 'delivery';
+    this.requestQuote(0);
+  }
+
+  requestQuote(delay?: number): void {
+    this.quote.request(this.cart, this.details.fulfilment, delay);
+  }
+
+  /** Keeps the details for this tab, so that a reload does not lose them. */
+  keepDetails(): void {
+    keptInTab.set(this.#detailsKey, JSON.stringify(this.details));
+  }
+
+  /** Forgets what belongs to the person who signs out. */
+  forgetPerson(): void {
+    keptInTab.delete(this.#detailsKey);
+    this.details = { ...EMPTY_DETAILS, fulfilment: this.details.fulfilment };
+  }
+}

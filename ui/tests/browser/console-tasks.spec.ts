@@ -1,0 +1,87 @@
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { accessibilityProblems } from './accessible';
+import { openSite, type Site } from './site';
+
+interface Task {
+  id: string;
+  kind: string;
+  order_id?: string;
+}
+
+let site: Site;
+
+beforeAll(async () => {
+  site = await openSite();
+});
+afterEach(() => site.check());
+afterAll(() => site.close());
+
+async function tasksOf(order: string): Promise<Task[]> {
+  const { tasks } = await site.dabba.call<{ tasks: Task[] }>('admin', 'GET', '/v1/tasks');
+  return tasks.filter((task) => task.order_id === order);
+}
+
+const accept = (order: string) =>
+  site.dabba.call('restaurant', 'POST', `/v1/orders/${order}/accept`, { preparation_minutes: 20 });
+
+async function placeByCard(token: string): Promise<string> {
+  const { id } = await site.dabba.placeOrder({ payment_method: 'card', payment_token: token });
+  const status = async () => (await site.dabba.call<{ status: string }>('admin', 'GET', `/v1/orders/${id}`)).status;
+  await expect.poll(status).toBe('confirmed');
+  return id;
+}
+
+it('a review is resolved with a reason', async () => {
+  const order = await placeByCard('tok_captures_less');
+  await accept(order);
+  await expect.poll(() => tasksOf(order)).toHaveLength(1);
+  const page = await site.open({ role: 'admin', path: '/console/tasks' });
+  const card = page.getByRole('article', { name: 'Review' });
+  await card.getByText('Payment differs').waitFor();
+  expect(await card.getByRole('button', { name: 'Retry' }).count()).toBe(0);
+  expect(await accessibilityProblems(page, 'tasks')).toEqual([]);
+  await card.getByRole('button', { name: 'Resolve' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Resolve: Review?' });
+  const confirm = dialog.getByRole('button', { name: 'Resolve' });
+  expect(await confirm.isDisabled()).toBe(true);
+  await dialog.getByLabel('Reason').fill('Refunded by hand');
+  expect(await accessibilityProblems(page, 'resolve')).toEqual([]);
+  await confirm.click();
+  await page.getByText('No parked tasks').waitFor();
+  expect(await tasksOf(order)).toEqual([]);
+});
+
+it('a parked task is retried alone, and with others', async () => {
+  // The simulated provider forgets its payments when the server ends, so these captures fail.
+  const orders = [await placeByCard('tok_succeed'), await placeByCard('tok_succeed')];
+  await site.dabba.restart();
+  for (const order of orders) await accept(order);
+  const parked = async () => (await Promise.all(orders.map(tasksOf))).flat().length;
+  // Pauses between attempts grow to five minutes of the sandbox's clock.
+  await expect
+    .poll(
+      async () => {
+        await site.dabba.call('admin', 'POST', '/v1/sandbox/clock/advance', { seconds: 300 });
+        return parked();
+      },
+      { timeout: 50_000, interval: 300 },
+    )
+    .toBe(2);
+  const page = await site.open({ role: 'admin', path: '/console/tasks?kind=capture_payment' });
+  const cards = page.getByRole('article', { name: 'Capture payment' });
+  await cards.first().getByText(/attempts/).waitFor();
+  expect(await cards.count()).toBe(2);
+  expect(await accessibilityProblems(page, 'parked captures')).toEqual([]);
+  await cards.first().getByRole('button', { name: 'Retry' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).click();
+  await page.getByText('Capture payment: Dabba tries again.').waitFor();
+  await expect.poll(() => cards.count()).toBe(1);
+  await page.getByRole('button', { name: 'Select all for retry' }).click();
+  await page.getByRole('button', { name: 'Retry 1 task' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Retry 1 task?' });
+  await dialog.getByRole('button', { name: 'Retry' }).click();
+  await dialog.getByText('Done: 1. Failed: 0.').waitFor();
+  expect(await accessibilityProblems(page, 'outcomes')).toEqual([]);
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await page.getByText('No parked tasks').waitFor();
+});
