@@ -13,6 +13,8 @@ pub const MAX_MENU_BYTES: usize = 4 * 1024 * 1024;
 pub struct ApiConfig {
     /// Whether only [`crate::Apps::admin`] serves `/metrics`, the descriptions and `/docs`. Default off.
     pub has_admin_listener: bool,
+    /// Whether card payments are simulated, so that pages may offer the provider's test cards. Default off.
+    pub has_simulated_payments: bool,
     /// Reader of the payment provider's webhooks. `None`: the server accepts no webhooks.
     pub webhooks: Option<Arc<dyn WebhookReader>>,
     /// The engine's clock, if admins may advance it (sandbox). `None`: nobody can advance the clock.

@@ -28,6 +28,8 @@ pub(crate) struct Payments {
     pub(crate) gateway: Option<Arc<dyn PaymentGateway>>,
     /// Reader of the provider's webhooks. `None`: webhooks are not accepted.
     pub(crate) webhooks: Option<Arc<dyn WebhookReader>>,
+    /// Whether the provider is simulated, and moves no money.
+    pub(crate) is_simulated: bool,
 }
 
 impl Payments {
@@ -49,7 +51,7 @@ impl Payments {
                 let gateway = if is_in_process { None } else { Some(client(name, settings, is_sandbox)?) };
                 let webhooks = webhooks(name, settings)?;
                 let webhooks = if is_sandbox { webhooks.map(with_machine_clock) } else { webhooks };
-                Self { gateway, webhooks }
+                Self { gateway, webhooks, is_simulated: name == PaymentGatewayName::Simulated }
             }
         };
         Ok(move |clock: &Arc<dyn Clock>| {
@@ -73,7 +75,8 @@ impl Payments {
                  servers and workers share (`dabba simulate-payments` starts one)",
             ));
         }
-        Ok(Self { gateway: Some(client(name, settings, is_sandbox)?), webhooks: None })
+        let is_simulated = name == PaymentGatewayName::Simulated;
+        Ok(Self { gateway: Some(client(name, settings, is_sandbox)?), webhooks: None, is_simulated })
     }
 
     fn none(settings: &Settings) -> Result<Self, Failure> {

@@ -50,9 +50,11 @@ export class Frames {
 
   /** Holds updates back while the user presses something. */
   hold(): void {
-    this.#heldSince = this.#timers.monotonic();
+    const since = this.#timers.monotonic();
+    this.#heldSince = since;
     this.#timers.after(MAXIMUM_HOLD, () => {
-      if (this.#held() === undefined) this.release();
+      // A timer may fire a moment early, so only a later press keeps holding.
+      if (this.#heldSince === since) this.release();
     });
   }
 

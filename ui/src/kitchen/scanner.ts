@@ -29,9 +29,8 @@ export class KeyGate {
     this.#timers = options.timers ?? browserTimers;
   }
 
-  /** Takes a printable key. It is a shortcut if no other key follows at a scanner's pace. */
-  character(key: string): void {
-    const now = this.#timers.monotonic();
+  /** Takes a printable key, pressed at a monotonic time. It is a shortcut if no other key follows at a scanner's pace. */
+  character(key: string, now = this.#timers.monotonic()): void {
     this.#text = now - this.#last <= SCANNER_GAP ? (this.#text + key).slice(-MAXIMUM_SCAN) : key;
     this.#last = now;
     this.#cancel?.();
@@ -43,8 +42,8 @@ export class KeyGate {
   }
 
   /** Takes an Enter. Returns whether it ends a scan, so that it must not press anything. */
-  enter(): boolean {
-    const scanned = this.#text !== '' && this.#timers.monotonic() - this.#last <= SCANNER_GAP * 2;
+  enter(now = this.#timers.monotonic()): boolean {
+    const scanned = this.#text !== '' && now - this.#last <= SCANNER_GAP * 2;
     if (!scanned) return false;
     this.#cancel?.();
     const text = this.#text;

@@ -1,6 +1,7 @@
 // What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
 import { api, ApiError, unwrap } from '../lib/api';
 import { kept, keptInTab } from '../lib/kept';
+import { current } from '../lib/session.svelte';
 import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
 import { EMPTY_DETAILS, parseDetails, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
@@ -39,9 +40,13 @@ export class Shop {
     return countOf(this.cart);
   }
 
-  /** Whether the server takes cards. Unknown, and so `false`, without a quote. */
+  /**
+   * Whether this page can take a card. It has only the cards of a simulated provider: a real card needs the script of its
+   * provider. Unknown, and so `false`, without a session and a quote.
+   */
   get offersCards(): boolean {
-    return this.quote.quote !== undefined && takesCards(this.quote.quote);
+    const isSimulated = current.session?.server.simulated_payments === true;
+    return isSimulated && this.quote.quote !== undefined && takesCards(this.quote.quote);
   }
 
   /** What keeps from ordering this cart with the chosen payment. */

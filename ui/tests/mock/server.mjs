@@ -67,7 +67,7 @@ const SESSION = () => ({
   account: { id: 'account', name: 'Asha Rao', email: 'asha@example.com', role: 'customer', version: 1, created_at: '2026-01-01T00:00:00Z' },
   restaurants: [],
   expires_at: '2036-01-01T00:00:00Z',
-  server: { version: '0', build: 'mock', now: new Date().toISOString() },
+  server: { version: '0', build: 'mock', now: new Date().toISOString(), simulated_payments: true },
 });
 
 /** @param {string} method @param {string} path @param {any} body @param {Response} response */

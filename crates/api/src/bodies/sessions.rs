@@ -59,6 +59,10 @@ pub(crate) struct SessionServerBody {
     pub(crate) build: &'static str,
     /// The server's time.
     pub(crate) now: Timestamp,
+    /// Present and `true` if the server simulates card payments: no money moves, and the provider's test cards work.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub(crate) simulated_payments: bool,
 }
 
 /// A session of an account, without its secret.

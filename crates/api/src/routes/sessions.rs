@@ -140,6 +140,7 @@ fn body_of(
             version: env!("CARGO_PKG_VERSION"),
             build: app.config.build,
             now: app.engine.now(),
+            simulated_payments: app.config.has_simulated_payments,
         },
     }
 }

@@ -3,8 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, routing::get};
-use dabba_testkit::{TestServer, TlsIdentity, eventually};
+use dabba_testkit::{PASSWORD, TestServer, TlsIdentity, eventually};
 use dabba_web::{Certificate, CertificateError, ConnectionMetrics, ServeOptions, Transport, serve};
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -108,6 +109,26 @@ async fn the_client_chooses_the_protocol() {
     // A client that speaks neither gets no connection.
     let stream = TcpStream::connect(encrypted).await.unwrap();
     identity.connect(stream, &["h3"]).await.unwrap_err();
+}
+
+/// Proves that a login on an encrypted connection sets the cookie that browsers send by HTTPS only.
+#[tokio::test]
+async fn sessions_by_tls_have_a_secure_cookie() {
+    let identity = identity();
+    let server = serving(&identity, |_| {}).await;
+    let body = json!({"email": server.staff.email, "password": PASSWORD}).to_string();
+    let mut stream = connect(server.address(), &identity).await;
+    let request = format!(
+        "POST /v1/session HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Sec-Fetch-Site: same-origin\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len(),
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut response)).await.unwrap().unwrap();
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
+    let cookie = response.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(cookie.starts_with("__Host-dabba=") && cookie.contains("; Secure"), "{cookie}");
 }
 
 /// Proves that a new certificate is for new connections, and that open ones continue.

@@ -127,6 +127,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let options = serving::options(&settings, &databases, tls.as_deref());
     let api = ApiConfig {
         has_admin_listener: settings.listening.admin_listen.is_some(),
+        has_simulated_payments: payments.is_simulated,
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
