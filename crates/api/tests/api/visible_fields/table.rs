@@ -16,7 +16,7 @@ pub(super) const PROBLEM: &str = "Problem";
 /// Name of the section of values, which must not occur in the text of other callers' responses.
 pub(super) const VALUES: &str = "Values";
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("orders.txt"),
     include_str!("boards.txt"),
     include_str!("events.txt"),
