@@ -63,23 +63,22 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// Registrations of each network, and of each site: a site may make ten times as many as a network.
-struct Registrations {
+/// Requests of one kind of each network, and of each site: a site may make ten times as many as a network.
+struct PerClient {
     network: Buckets<EngineClock>,
     site: Buckets<EngineClock>,
     /// A random hash function, so that nobody can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
-impl Registrations {
-    /// The limit's name, as the `RateLimit` headers show it.
-    const NAME: &str = "registrations";
+impl PerClient {
     /// Factor of a site's limit over a network's limit.
     const OF_SITE: u32 = 10;
 
-    fn new(engine: &Arc<Engine>, rate: Rate) -> Self {
+    /// `name` is the limit's name, as the `RateLimit` headers show it.
+    fn new(name: &'static str, engine: &Arc<Engine>, rate: Rate) -> Self {
         let of_site = Rate { requests: rate.requests.saturating_mul(at_least_one(Self::OF_SITE)), ..rate };
-        let buckets = |rate| Buckets::new(Self::NAME, rate, EngineClock(Arc::clone(engine)));
+        let buckets = |rate| Buckets::new(name, rate, EngineClock(Arc::clone(engine)));
         Self { network: buckets(rate), site: buckets(of_site), hashes: RandomState::new() }
     }
 
@@ -89,12 +88,19 @@ impl Registrations {
         let taken = self.site.take(self.hashes.hash_one(client.site()));
         taken.inspect_err(|_| self.network.restore(network))
     }
+
+    /// Gives back what [`Self::check`] took.
+    fn restore(&self, client: ClientAddress) {
+        self.network.restore(self.hashes.hash_one(client));
+        self.site.restore(self.hashes.hash_one(client.site()));
+    }
 }
 
 /// All rate limits. Faces share them, so that a client has no more attempts with two faces than with one.
 pub struct Limits {
     logins: Logins<EngineClock>,
-    registrations: Registrations,
+    registrations: PerClient,
+    unknown_links: PerClient,
     budgets: Budgets,
 }
 
@@ -102,9 +108,21 @@ impl Limits {
     pub(crate) fn new(engine: &Arc<Engine>, limits: &RateLimits) -> Self {
         Self {
             logins: Logins::new(limits, &EngineClock(Arc::clone(engine))),
-            registrations: Registrations::new(engine, limits.accounts_per_address),
+            registrations: PerClient::new("registrations", engine, limits.accounts_per_address),
+            unknown_links: PerClient::new("unknown-links", engine, limits.tokens_per_address),
             budgets: Budgets::new(engine, limits),
         }
+    }
+
+    /// Begins a look-up of a link that a request without credentials names, or refuses it. Pages of others can cause such
+    /// requests, so they do not share the budget of logins.
+    pub fn begin_link(&self, client: ClientAddress) -> Result<(), Problem> {
+        self.unknown_links.check(client).map_err(Problem::from)
+    }
+
+    /// Ends the look-up of a link that exists: it does not count.
+    pub fn end_link(&self, client: ClientAddress) {
+        self.unknown_links.restore(client);
     }
 
     /// Begins an attempt to log in, or refuses it.

@@ -17,6 +17,8 @@ describe('the next page', () => {
     '//evil.example/',
     '/\\evil.example/',
     '/\t/evil.example',
+    '/.//evil.example',
+    '/kitchen/..//evil.example',
     'javascript:alert(1)',
     'kitchen/1',
     '',

@@ -8,7 +8,9 @@ export function ownPath(next: string | null | undefined, origin = location.origi
   if (next === null || next === undefined || !next.startsWith('/')) return undefined;
   try {
     const url = new URL(next, origin);
-    return url.origin === origin ? url.pathname + url.search + url.hash : undefined;
+    // `/.//host` has this origin and the path `//host`, which a browser would read as the address of another server.
+    if (url.origin !== origin || url.pathname.startsWith('//')) return undefined;
+    return url.pathname + url.search + url.hash;
   } catch {
     return undefined;
   }

@@ -92,9 +92,10 @@ pub(crate) struct PaymentDocument {
 #[derive(Serialize, ToSchema)]
 #[schema(as = CommandPreview)]
 pub(crate) struct CommandPreviewBody {
-    /// The order as it would be after the command.
-    #[schema(value_type = OrderDocument)]
-    pub(crate) order: PublicOrder,
+    /// The order as it would be after the command. Absent for a courier who does not carry the order yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<OrderDocument>)]
+    pub(crate) order: Option<PublicOrder>,
     pub(crate) effect: Effect,
     /// Always `true`.
     #[schema(schema_with = only_true)]

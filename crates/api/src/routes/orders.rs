@@ -64,7 +64,8 @@ pub(super) fn answer(status: StatusCode, answer: &OrderAnswer, audience: Audienc
 
 /// Makes the response to a preview. It has no `ETag`, because the order does not have the version.
 pub(super) fn preview(preview: &Preview, audience: Audience) -> Result<Response> {
-    let order = PublicOrder::new(&preview.order, preview.allowed_actions.clone(), audience);
+    let order = preview.order.as_ref();
+    let order = order.map(|order| PublicOrder::new(order, preview.allowed_actions.clone(), audience));
     in_json(&CommandPreviewBody { order, effect: preview.effect, preview: true })
 }
 

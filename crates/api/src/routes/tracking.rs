@@ -70,7 +70,7 @@ impl FromRequestParts<Arc<App>> for Link {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
         let Ok(client) = ClientAddress::from_request_parts(parts, app).await;
-        app.web.limits().check_unknown_secrets(client)?;
+        app.web.limits().begin_link(client)?;
         let token = InPath::<String>::from_request_parts(parts, app).await.ok();
         Ok(Self { token: token.and_then(|InPath(token)| TrackingToken::parse(&token)), client })
     }
@@ -79,13 +79,13 @@ impl FromRequestParts<Arc<App>> for Link {
 impl Link {
     /// Returns the token. A text that is no token counts as one that does not exist.
     fn token(&self, app: &App) -> Result<&TrackingToken> {
-        self.counted(app, self.token.as_ref().ok_or(Error::NotFound("tracking link")))
+        Ok(self.token.as_ref().ok_or(Error::NotFound("tracking link"))?)
     }
 
-    /// Returns the result of a use case, and counts a token that does not exist.
+    /// Returns the result of the use case that looked the link up. Only a link that does not exist counts.
     fn counted<T>(&self, app: &App, result: Result<T, Error>) -> Result<T> {
-        if matches!(result, Err(Error::NotFound(_))) {
-            app.web.limits().count_unknown_secret(self.client);
+        if !matches!(result, Err(Error::NotFound(_))) {
+            app.web.limits().end_link(self.client);
         }
         Ok(result?)
     }
@@ -101,7 +101,7 @@ fn represent(tracked: &Tracked) -> Result<Response> {
 /// Creates a tracking link
 ///
 /// Whoever has the link can follow the order without an account, and cancel it while its customer could. For the
-/// customer, the restaurant's staff and admins. Each request creates another link, up to 20 for an order. Links are valid
+/// customer and admins. Each request creates another link, up to 20 for an order. Links are valid
 /// until 24 hours after the order's end.
 #[utoipa::path(
     post, path = "/v1/orders/{order_id}/tracking-link", tag = "tracking",
@@ -161,7 +161,8 @@ async fn track_order(State(app): State<Arc<App>>, link: Link) -> Result<Response
 async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stopping) -> Result<Response> {
     let token = link.token(&app)?;
     let followed = link.counted(&app, app.engine.orders.followed_by(token).await)?;
-    let credential = credential_number(token.expose());
+    // All links of an order share their limit.
+    let credential = credential_number(&followed.order.id.to_string());
     let opened = app.live.tracking_stream(credential, followed).boxed().await;
     let stream = opened.map_err(not_opened)?;
     Ok(sse::respond_tracking(&app, stream, stopping))

@@ -137,6 +137,12 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         endpoint =
             server.post("/v1/webhook-endpoints", Some(&server.admin), &body).send().await.text_at("/id");
     }
+    let mut token = String::new();
+    if template.contains("{token}") {
+        let order = order(server, operation, example).await;
+        let link = format!("/v1/orders/{}/tracking-link", order["id"].as_str().unwrap());
+        token = server.request(Method::POST, &link).by(&server.customer).send().await.text_at("/token");
+    }
     let order =
         if template.contains("{order_id}") { order(server, operation, example).await } else { json!({}) };
     template
@@ -145,6 +151,7 @@ async fn place(server: &TestServer, template: &str, example: &str) -> String {
         .replace("{task_id}", &restaurant.to_string())
         .replace("{account_id}", &account)
         .replace("{endpoint_id}", &endpoint)
+        .replace("{token}", &token)
         .replace("{order_id}", order["id"].as_str().unwrap_or_default())
 }
 

@@ -26,6 +26,7 @@ fn operations(server: &TestServer) -> Vec<(Method, String, Value)> {
         for name in ["{order_id}", "{account_id}", "{task_id}", "{key_id}", "{session_id}", "{endpoint_id}"] {
             path = path.replace(name, id);
         }
+        path = path.replace("{token}", &"0".repeat(46));
         assert!(!path.contains('{'), "{path}");
         for (method, operation) in item.as_object().unwrap() {
             operations.push((method.to_uppercase().parse().unwrap(), path.clone(), operation.clone()));

@@ -30,6 +30,8 @@ async fn members_without_a_value_are_omitted_everywhere() {
     let key = server.post(&keys, Some(&server.admin), &json!({"name": "Key"})).send().await.expect(201);
     let hook = json!({"url": "https://hooks.example.com/dabba"});
     let hook = server.post("/v1/webhook-endpoints", Some(&server.admin), &hook).send().await.expect(201);
+    let link = format!("/v1/orders/{order_id}/tracking-link");
+    let link = server.post(&link, Some(&server.customer), &json!({})).send().await.expect(201);
     let description: Value = serde_json::from_str(&dabba_api::openapi_json()).unwrap();
     let mut unreachable = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
@@ -43,6 +45,7 @@ async fn members_without_a_value_are_omitted_everywhere() {
             .replace("{order_id}", order_id)
             .replace("{item_id}", "naan")
             .replace("{endpoint_id}", hook["id"].as_str().unwrap())
+            .replace("{token}", link["token"].as_str().unwrap())
             .replace("{account_id}", &server.customer.id.to_string());
         let answer = server.get(&path, Some(&server.admin)).await;
         // The sandbox's clock exists only on a sandbox.

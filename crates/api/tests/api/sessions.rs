@@ -204,7 +204,8 @@ async fn the_cookie_fits_the_connection() {
     read.header(host.0, host.1).send().await.expect(200);
 }
 
-/// Proves that unsafe methods and streams by cookie need the proof that a page of the server sent them, and that tokens need none.
+/// Proves that unsafe methods by cookie need the proof that a page of the server sent them, that streams by cookie are refused to
+/// other sites, and that tokens need no proof.
 #[tokio::test]
 async fn requests_of_other_sites_are_refused() {
     let server = crate::start().await;
@@ -229,7 +230,8 @@ async fn requests_of_other_sites_are_refused() {
                 request = request.header(name, value);
             }
             let answer = request.send().await;
-            if allowed {
+            // Browsers state nothing about a stream over plain HTTP from another host.
+            if allowed || method == Method::GET && headers.is_empty() {
                 assert_eq!(answer.status, 200, "{method} {path} {headers:?} {}", answer.text);
             } else {
                 assert_eq!(answer.header("www-authenticate"), "Bearer");

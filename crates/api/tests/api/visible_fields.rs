@@ -187,6 +187,40 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         "the server has no public URL; tracking.rs has a server with one",
         &["/url"],
     ),
+    ("POST /v1/restaurants/{restaurant_id}/orders", NO_VIA, &["/closure/by/via"]),
+    ("GET /v1/orders/{order_id}", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/accept", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/reject", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/ready", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/assign", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/pick-up", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/deliver", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/cancel", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/refund", NO_VIA, &["/closure/by/via"]),
+    ("GET /v1/orders", NO_VIA, &["/orders/*/closure/by/via"]),
+    ("GET /v1/restaurants/{restaurant_id}/orders", NO_VIA, &["/orders/*/closure/by/via"]),
+    ("GET /v1/tracking/{token}", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
+    (
+        "GET /v1/tracking/{token}",
+        NO_PLACE,
+        &[
+            "/restaurant/country",
+            "/restaurant/location",
+            "/restaurant/location/lat",
+            "/restaurant/location/lng",
+        ],
+    ),
+    ("POST /v1/tracking/{token}/cancel", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
+    (
+        "POST /v1/tracking/{token}/cancel",
+        NO_PLACE,
+        &[
+            "/restaurant/country",
+            "/restaurant/location",
+            "/restaurant/location/lat",
+            "/restaurant/location/lng",
+        ],
+    ),
     (PROBLEM, "tracking.rs reaches the limit of tracking links", &["/tracking_links_limit"]),
     (PROBLEM, "webhook_endpoints.rs reaches the limit of webhook endpoints", &["/webhook_endpoints_limit"]),
     (PROBLEM, "keys.rs reaches the limit of active keys", &["/api_keys_limit"]),
@@ -208,6 +242,15 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         ],
     ),
 ];
+
+/// Reason why the end of an order states no way.
+const NO_VIA: &str = "the state of an order names the customer alone; the history shows the way";
+
+/// Reason why the actions of a link have no deadline.
+const NO_DEADLINE: &str = "a cancellation has no deadline";
+
+/// Reason why the restaurant of the orders has no place.
+const NO_PLACE: &str = "its settings state neither; tracking.rs has a restaurant that states both";
 
 /// Reason why no key was used.
 const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";

@@ -151,23 +151,29 @@ impl Accounts {
         }
     }
 
-    /// Returns the restaurants for which an account works, with their names, at most [`MAX_SESSION_RESTAURANTS`].
+    /// Returns the restaurants for which an account works, with their names, at most [`MAX_SESSION_RESTAURANTS`]. Omits
+    /// restaurants that cannot be read now: one shard that is down must not keep anybody from logging in.
     pub async fn session_restaurants(&self, account: &Account) -> Result<Vec<SessionRestaurant>, Error> {
         if account.role != Role::Restaurant {
             return Ok(Vec::new());
         }
         let ids = self.memberships_of(account.id).await?;
         let ids: Vec<_> = ids.iter().copied().take(MAX_SESSION_RESTAURANTS).collect();
-        let named = stream::iter(ids).map(async |id| {
-            let entry = self.catalogue_cache.get(id).await?;
-            Ok(SessionRestaurant { id, name: entry.restaurant().settings.name.clone() })
+        let named = stream::iter(ids).map(async |id| match self.catalogue_cache.get(id).await {
+            Ok(entry) => Some(SessionRestaurant { id, name: entry.restaurant().settings.name.clone() }),
+            Err(error) => {
+                tracing::warn!(restaurant = %id, %error, "a session omits a restaurant that cannot be read");
+                None
+            }
         });
-        named.buffered(RESTAURANTS_AT_ONCE).try_collect().await
+        Ok(named.buffered(RESTAURANTS_AT_ONCE).filter_map(std::future::ready).collect().await)
     }
 
     /// Ends a session by its secret. Does nothing if there is no such session, or if it has ended.
     pub async fn log_out(&self, found: &FoundSession) -> Result<(), Error> {
-        if found.is_revoked {
+        // A session that this server already knows as ended needs no transaction.
+        let is_known = self.is_still_admitted(&found.principal, found.read_at);
+        if found.is_revoked || matches!(is_known, Err(Error::TokenRevoked)) {
             return Ok(());
         }
         match self.end_session(None, found.principal.account_id, found.id).await {

@@ -50,7 +50,7 @@ impl<I: Copy + Ord + Hash, U: Copy + PartialEq> PendingUses<I, U> {
     /// Adds a use, unless too many wait. Returns whether it was added.
     pub(super) fn add(&self, id: I, used: U) -> bool {
         let mut pending = self.lock();
-        let has_place = pending.len() < MAX_PENDING_USES;
+        let has_place = pending.len() < MAX_PENDING_USES || pending.contains_key(&id);
         if has_place {
             pending.insert(id, used);
         }

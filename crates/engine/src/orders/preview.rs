@@ -13,8 +13,9 @@ use crate::{Error, Principal, Scope};
 /// A command that was decided and not executed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preview {
-    /// The order as it would be after the command.
-    pub order: Order,
+    /// The order as it would be after the command. `None` if the caller may not see the order before the command: a
+    /// courier sees a free order only after taking it.
+    pub order: Option<Order>,
     /// The actions that the caller could then take on the order.
     pub allowed_actions: Vec<AllowedAction>,
     /// Effect of the command on the order's status and money.
@@ -35,12 +36,14 @@ impl Orders {
             Considered::Write(decision, viewer) => {
                 let effect = decision.effect(&before);
                 let allowed_actions = viewer.allowed_actions(&decision.order);
-                Ok(Preview { order: decision.order, allowed_actions, effect })
+                let order = before.is_visible_to(&viewer.actor).then_some(decision.order);
+                Ok(Preview { order, allowed_actions, effect })
             }
             Considered::NothingToWrite(viewer) => {
                 let effect = Decision::unchanged(&before).effect(&before);
                 let allowed_actions = viewer.allowed_actions(&before);
-                Ok(Preview { order: Arc::unwrap_or_clone(before), allowed_actions, effect })
+                let order = before.is_visible_to(&viewer.actor).then(|| Arc::unwrap_or_clone(before));
+                Ok(Preview { order, allowed_actions, effect })
             }
             Considered::Refused(refusal, _) => Err(refusal),
         }

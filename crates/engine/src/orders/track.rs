@@ -65,8 +65,8 @@ const fn not_found() -> Error {
 }
 
 impl Orders {
-    /// Creates a tracking link to an order, for its customer, the restaurant's staff and admins. Each call creates
-    /// another link.
+    /// Creates a tracking link to an order, for its customer and admins. Each call creates another link. Staff and couriers
+    /// create none: a command by link is recorded as the customer's, so a link must come from somebody who may give it.
     pub async fn create_tracking_link(
         &self,
         principal: &Principal,
@@ -74,9 +74,9 @@ impl Orders {
     ) -> Result<TrackingToken, Error> {
         principal.require(Scope::WriteOrders)?;
         let (order, _) = self.order_of_party(principal, order_id).await?;
-        if principal.role == Role::Courier {
+        if matches!(principal.role, Role::Courier | Role::Restaurant) {
             return Err(Error::Forbidden(
-                "a courier cannot create tracking links; the customer, the restaurant or an admin can".into(),
+                "staff and couriers cannot create tracking links; the customer or an admin can".into(),
             ));
         }
         if order.status.is_terminal() {

@@ -29,7 +29,7 @@ async fn a_link_shows_the_steps_of_its_order() {
     let other = world.place(&dal(2), "b").await.unwrap().order;
     let orders = &world.engine.orders;
     let token = orders.create_tracking_link(&world.customer, order.id).await.unwrap();
-    let of_other = orders.create_tracking_link(&world.staff, other.id).await.unwrap();
+    let of_other = orders.create_tracking_link(&world.customer, other.id).await.unwrap();
     world.clock.advance(SignedDuration::from_secs(60));
     world.act(&world.staff, order.id, accept()).await.unwrap();
     let accepted_at = world.engine.now();

@@ -32,6 +32,10 @@ const CHECKED_AFTER: [usize; 2] = [3, 6];
 /// Maximum number of memberships that are read concurrently for the checks of rights.
 const CHECKS_AT_ONCE: usize = 16;
 
+/// Streams of tracking links leave this part of the maximum number of streams to callers with credentials, such as kitchens:
+/// one in four.
+const TRACKING_LEAVES: usize = 4;
+
 /// The caller of a stream.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
@@ -171,7 +175,11 @@ impl OpenStreams {
     ) -> Result<Place, Full> {
         let is_session = session.is_some_and(|session| session.principal.is_session());
         let mut by_credential = lock(&self.by_credential);
-        if self.count.load(Ordering::Relaxed) >= self.max_streams {
+        let max_streams = match kind {
+            Kind::Tracking => self.max_streams - self.max_streams / TRACKING_LEAVES,
+            _ => self.max_streams,
+        };
+        if self.count.load(Ordering::Relaxed) >= max_streams {
             self.metrics.refused(FOR_ALL);
             return Err(Full::Process);
         }

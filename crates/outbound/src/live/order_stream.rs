@@ -159,6 +159,11 @@ impl OrderStream {
         }
     }
 
+    /// Returns whether the stream has ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
     /// Returns the next event if it has arrived; reads nothing. Only for a stream without a session, because it checks no
     /// rights.
     pub(super) fn arrived(&mut self) -> Option<Arc<LiveEvent>> {

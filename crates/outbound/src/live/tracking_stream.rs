@@ -51,6 +51,9 @@ impl TrackingStream {
     /// Returns the next item, the first of which is the present state; `None` after the end. Dropping the future loses
     /// nothing.
     pub async fn next(&mut self) -> Option<TrackingItem> {
+        if self.events.has_ended() {
+            return None;
+        }
         if !self.is_due {
             match self.events.next().await? {
                 Item::Event { event, .. } => {

@@ -116,9 +116,8 @@ fn closure_of(closure: &order::Closure) -> table::TrackedClosure {
             (table::ClosureKind::Rejected, Some(reason.as_str()), None)
         }
         order::Closure::Expired { waited_for } => (table::ClosureKind::Expired, None, Some(*waited_for)),
-        order::Closure::PaymentFailed { reason } => {
-            (table::ClosureKind::PaymentFailed, Some(reason.as_str()), None)
-        }
+        // The bank's reason is for the customer; whoever has the link, such as the restaurant, may be somebody else.
+        order::Closure::PaymentFailed { reason: _ } => (table::ClosureKind::PaymentFailed, None, None),
     };
     table::TrackedClosure {
         how,
