@@ -11,8 +11,6 @@ import { join } from 'node:path';
 import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { startDabba, type Dabba, type Role } from './dabba';
 import { Front } from './front';
-import { describes } from './operations';
-import { SessionStandIn } from './session-stand-in';
 
 /** Path of the browser; Debian's chromium. */
 const BROWSER = process.env.DABBA_CHROMIUM ?? '/usr/bin/chromium';
@@ -53,8 +51,6 @@ const EXPECTED = /^(Failed to load resource: |The Cross-Origin-Opener-Policy hea
 export async function openSite(): Promise<Site> {
   const dabba = await startDabba();
   const front = await Front.start(dabba.address);
-  const pending = describes('/v1/session') ? undefined : new SessionStandIn(dabba);
-  if (pending !== undefined) front.intercept = pending.intercept;
   const profile = mkdtempSync(join(tmpdir(), 'dabba-chromium-'));
   const browser = await chromium.launch({
     executablePath: BROWSER,
@@ -89,7 +85,6 @@ export async function openSite(): Promise<Site> {
   }
 
   async function createLink(role: Role): Promise<string> {
-    if (pending !== undefined) return pending.createLink(role);
     const account = await dabba.call<{ id: string }>(role, 'GET', '/v1/accounts/me');
     const path = `/v1/accounts/${account.id}/login-links`;
     return (await dabba.call<{ link_token: string }>('admin', 'POST', path, {})).link_token;

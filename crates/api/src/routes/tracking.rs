@@ -78,7 +78,7 @@ impl FromRequestParts<Arc<App>> for Link {
 
 impl Link {
     /// Returns the token. A text that is no token counts as one that does not exist.
-    fn token(&self, app: &App) -> Result<&TrackingToken> {
+    fn token(&self) -> Result<&TrackingToken> {
         Ok(self.token.as_ref().ok_or(Error::NotFound("tracking link"))?)
     }
 
@@ -138,7 +138,7 @@ async fn create_tracking_link(
     security(()),
 )]
 async fn track_order(State(app): State<Arc<App>>, link: Link) -> Result<Response> {
-    let tracked = app.engine.orders.track(link.token(&app)?).await;
+    let tracked = app.engine.orders.track(link.token()?).await;
     represent(&link.counted(&app, tracked)?)
 }
 
@@ -159,7 +159,7 @@ async fn track_order(State(app): State<Arc<App>>, link: Link) -> Result<Response
     security(()),
 )]
 async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stopping) -> Result<Response> {
-    let token = link.token(&app)?;
+    let token = link.token()?;
     let followed = link.counted(&app, app.engine.orders.followed_by(token).await)?;
     // All links of an order share their limit.
     let credential = credential_number(&followed.order.id.to_string());
@@ -191,6 +191,6 @@ async fn cancel_tracked_order(
     MaybeKey(key): MaybeKey,
     JsonBody(body): JsonBody<CancellationBody>,
 ) -> Result<Response> {
-    let cancelled = app.engine.orders.cancel_by_link(link.token(&app)?, body.command(), key).await;
+    let cancelled = app.engine.orders.cancel_by_link(link.token()?, body.command(), key).await;
     represent(&link.counted(&app, cancelled)?)
 }

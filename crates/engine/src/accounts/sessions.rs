@@ -13,7 +13,7 @@ use dabba_store::{
     Account, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
     SessionCreation, SessionRevocation, Subject,
 };
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use jiff::SignedDuration;
 
 pub(crate) use self::authenticating::Sessions;
