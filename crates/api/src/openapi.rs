@@ -74,7 +74,7 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
         ),
         (
             name = "tracking",
-            description = "Tracking links: whoever has the link follows an order without an account, and may cancel it."
+            description = "Tracking links: the link's holder follows an order without an account, and may cancel it."
         ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),

@@ -13,7 +13,7 @@
 //! | `mailbox` | the bounded buffer of a stream |
 //! | `feed_stream`, `order_stream` | the streams of the feed and of an order |
 //! | [`board`] | the boards of restaurants: the current orders, and their changes |
-//! | `tracking_stream` | the states of an order, for whoever has a tracking link |
+//! | `tracking_stream` | the states of an order, for the holder of a tracking link |
 //! | `open` | limits of the number of streams, heartbeats, checks of rights |
 //! | `metrics` | measurements |
 

@@ -1,4 +1,4 @@
-//! Tracking links: whoever has the secret token of a link may follow one order without an account.
+//! Tracking links: the holder of a link's secret token may follow one order without an account.
 //!
 //! A link is in the shard of its order, because its token carries the order's bucket. The store knows the hash of a
 //! token, and never the token.

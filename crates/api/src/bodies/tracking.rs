@@ -11,7 +11,7 @@ use dabba_domain::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A new tracking link. Whoever has it follows the order, and may cancel it while the customer could.
+/// A new tracking link. Its holder follows the order, and may cancel it while the customer could.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TrackingLink)]
 pub(crate) struct TrackingLinkBody {
@@ -76,7 +76,7 @@ pub(crate) struct TrackedOrderDocument {
     payment: TrackedPaymentDocument,
     /// How the order ended before the delivery, if it did.
     closure: Option<TrackedClosureDocument>,
-    /// The actions that whoever has the link may take at this version.
+    /// The actions that the link's holder may take at this version.
     allowed_actions: Vec<AllowedAction>,
 }
 

@@ -1,4 +1,4 @@
-//! Tracking links: an order for whoever has the link, without an account.
+//! Tracking links: an order for the link's holder, without an account.
 //!
 //! A request with an unknown token counts like one with an unknown API key: a network that sends too many is refused
 //! before the next lookup. The token is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those
@@ -100,7 +100,7 @@ fn represent(tracked: &Tracked) -> Result<Response> {
 
 /// Creates a tracking link
 ///
-/// Whoever has the link can follow the order without an account, and cancel it while its customer could. For the
+/// The link's holder can follow the order without an account, and cancel it while its customer could. For the
 /// customer and admins. Each request creates another link, up to 20 for an order. Links are valid
 /// until 24 hours after the order's end.
 #[utoipa::path(
@@ -126,7 +126,7 @@ async fn create_tracking_link(
 
 /// Reads what a tracking link shows
 ///
-/// For whoever has the link: the order, the times of its steps, and its restaurant. An unknown link, and one whose order
+/// For the link's holder: the order, the times of its steps, and its restaurant. An unknown link, and one whose order
 /// ended more than 24 hours ago, is 404.
 #[utoipa::path(
     get, path = "/v1/tracking/{token}", tag = "tracking",
@@ -170,7 +170,7 @@ async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stop
 
 /// Cancels a tracked order
 ///
-/// For whoever has the link, while the order's customer could cancel the order, with the reasons of customers. The
+/// For the link's holder, while the order's customer could cancel the order, with the reasons of customers. The
 /// history records it as the customer's, with `"via": "link"`.
 #[utoipa::path(
     post, path = "/v1/tracking/{token}/cancel", tag = "tracking",

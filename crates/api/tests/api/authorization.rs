@@ -89,7 +89,7 @@ GET    /v1/orders/{order_id}/events                                      401   2
 GET    /v1/orders/{order_id}/ledger                                      401   403   403   200   404   403   403   200   Confirmed
 GET    /v1/orders/{order_id}/stream                                      401   200   404   200   404   200   404   200   Confirmed
 POST   /v1/orders/{order_id}/tracking-link                               401   201   404   403   404   403   404   201   Confirmed
-# Whoever has the token of a link may use it; the token of these rows does not exist. The tests in tracking.rs have one.
+# The holder of a link's token may use it; the token of these rows does not exist. The tests in tracking.rs have one.
 GET    /v1/tracking/{token}                                              404   404   404   404   404   404   404   404   Any
 GET    /v1/tracking/{token}/stream                                       404   404   404   404   404   404   404   404   Any
 POST   /v1/tracking/{token}/cancel                                       404   404   404   404   404   404   404   404   Any

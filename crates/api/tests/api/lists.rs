@@ -48,8 +48,8 @@ async fn members_without_a_value_are_omitted_everywhere() {
             .replace("{token}", link["token"].as_str().unwrap())
             .replace("{account_id}", &server.customer.id.to_string());
         let answer = server.get(&path, Some(&server.admin)).await;
-        // The sandbox's clock exists only on a sandbox.
-        if answer.status != 200 && !path.starts_with("/v1/sandbox") {
+        // The sandbox's clock exists only on a sandbox, and only the cookie of a session reads the session.
+        if answer.status != 200 && !path.starts_with("/v1/sandbox") && path != "/v1/session" {
             unreachable.insert(format!("{path}: {}", answer.text));
         }
     }

@@ -1,4 +1,4 @@
-//! Tracking links: an order for whoever has the link, without an account.
+//! Tracking links: an order for the link's holder, without an account.
 
 use std::time::Duration;
 
@@ -209,7 +209,7 @@ async fn a_link_ends_a_day_after_its_order() {
     let create = format!("/v1/orders/{}/tracking-link", order["id"].as_str().unwrap());
     // The tokens of the server's accounts have expired.
     let login = json!({"email": server.customer.email, "password": PASSWORD});
-    let token = server.post("/v1/tokens", None, &login).send().await.text_at("/token");
+    let token = server.post("/v1/tokens", None, &login).send().await.text_at("/access_token");
     let late = server.request(Method::POST, &create).token(&token).send().await;
     late.problem(409, "tracking_ended");
 }
@@ -334,7 +334,7 @@ async fn a_stream_delivers_each_change() {
     assert!(heartbeat.data["now"].is_string());
 }
 
-/// Proves that the streams of a link are limited, and end when the server stops.
+/// Proves that the streams of all links of an order are limited together, and end when the server stops.
 #[tokio::test]
 async fn the_streams_of_a_link_are_limited_and_end_with_the_server() {
     let server = crate::builder().api(|api| {
@@ -343,10 +343,12 @@ async fn the_streams_of_a_link_are_limited_and_end_with_the_server() {
     });
     let mut server = server.start().await;
     let order = server.place("1", &TestServer::order()).await;
-    let (path, other) = (link(&server, &order).await, link(&server, &order).await);
+    let (path, same) = (link(&server, &order).await, link(&server, &order).await);
+    let other = server.place("2", &TestServer::order()).await;
+    let other = link(&server, &other).await;
     let mut stream = server.request(Method::GET, &format!("{path}/stream")).stream().await;
     stream.next_event().await;
-    server.get(&format!("{path}/stream"), None).await.problem(429, "too_many_requests");
+    server.get(&format!("{same}/stream"), None).await.problem(429, "too_many_requests");
     let mut of_other = server.request(Method::GET, &format!("{other}/stream")).stream().await;
     of_other.next_event().await;
     server.stop().await;

@@ -53,7 +53,6 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
             "/orders/*/closure/borne_by",
             "/orders/*/closure/by",
             "/orders/*/closure/by/account_id",
-            "/orders/*/closure/by/restaurant_id",
             "/orders/*/closure/by/role",
             "/orders/*/closure/how",
             "/orders/*/closure/items",

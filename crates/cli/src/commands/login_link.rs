@@ -47,7 +47,7 @@ impl FromStr for Named {
         match text.parse() {
             Ok(id) => Ok(Self::Id(id)),
             Err(_) if check_email(text).is_ok() => Ok(Self::Email(text.trim().to_owned())),
-            Err(_) => Err("must be the id of an account, or an e-mail address such as name@example.org"),
+            Err(_) => Err("must be the id of an account, or an e-mail address"),
         }
     }
 }

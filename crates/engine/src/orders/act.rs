@@ -42,7 +42,7 @@ pub(super) enum Considered {
 pub(super) enum By<'a> {
     /// A caller with a credential.
     Caller(&'a Principal),
-    /// Somebody with a link to the order, as this actor.
+    /// The holder of a link to the order, as this actor.
     Link(Actor),
 }
 

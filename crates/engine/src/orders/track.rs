@@ -1,4 +1,4 @@
-//! Tracking links: whoever has the token of a link follows one order, and may cancel it, without an account.
+//! Tracking links: the holder of a link's token follows one order, and may cancel it, without an account.
 //!
 //! A link shows the order as its customer sees it, without accounts, contact and notes, and it may do what the customer
 //! may do with the least consequences: cancel the order while the customer could. Such a command is recorded as the
@@ -31,7 +31,7 @@ pub(crate) const LINK_CHECK_INTERVAL: SignedDuration = SignedDuration::from_hour
 pub struct Tracked {
     /// The order with the times of its steps.
     pub followed: OrderWithSteps,
-    /// The actions that whoever has the link may take.
+    /// The actions that the link's holder may take.
     pub allowed_actions: Vec<AllowedAction>,
     /// The restaurant.
     pub restaurant: TrackedRestaurant,
@@ -66,7 +66,7 @@ const fn not_found() -> Error {
 
 impl Orders {
     /// Creates a tracking link to an order, for its customer and admins. Each call creates another link. Staff and couriers
-    /// create none: a command by link is recorded as the customer's, so a link must come from somebody who may give it.
+    /// create none: a command by link is recorded as the customer's, so a link must come from a caller who may give it.
     pub async fn create_tracking_link(
         &self,
         principal: &Principal,

@@ -114,7 +114,7 @@ public! {
         role: ActorRole = [C R K O P];
         /// Account of the actor. Absent if Dabba itself acted.
         account_id: Option<AccountId> = [O] ACCOUNT;
-        /// `link` if somebody acted for the customer with a tracking link instead of the customer's account.
+        /// `link` if the holder of a tracking link acted for the customer.
         via: Option<Via> = [C R K O P];
     }
 

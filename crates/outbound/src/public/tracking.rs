@@ -71,7 +71,7 @@ fn tracked_order(
         fulfilment,
         contact: _, // A person.
         payment_method,
-        payment_deadline: _, // Whoever has the link cannot pay.
+        payment_deadline: _, // The link's holder cannot pay.
         note: _,             // A free text may contain personal data.
         menu_revision: _,    // It only serves systems that store menus.
         stock_drawn: _,      // A matter of the restaurant.
@@ -116,7 +116,7 @@ fn closure_of(closure: &order::Closure) -> table::TrackedClosure {
             (table::ClosureKind::Rejected, Some(reason.as_str()), None)
         }
         order::Closure::Expired { waited_for } => (table::ClosureKind::Expired, None, Some(*waited_for)),
-        // The bank's reason is for the customer; whoever has the link, such as the restaurant, may be somebody else.
+        // The bank's reason is for the customer; the link's holder may be another person.
         order::Closure::PaymentFailed { reason: _ } => (table::ClosureKind::PaymentFailed, None, None),
     };
     table::TrackedClosure {

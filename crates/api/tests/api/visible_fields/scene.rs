@@ -245,7 +245,7 @@ impl Scene {
         until(&self.server, &order, |order| order["payment"]["status"] == "voided").await;
 
         let order = self.confirmed("cancelled by link", None).await;
-        let token = self.done(Staff, LINK, &[id(&order)], Value::Null).await["token"].clone();
+        let token = self.done(Customer, LINK, &[id(&order)], Value::Null).await["token"].clone();
         let token = token.as_str().unwrap();
         self.done(Customer, CANCEL_BY_LINK, &[token], json!({"reason": "too_slow"})).await;
 

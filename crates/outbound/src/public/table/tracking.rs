@@ -1,4 +1,4 @@
-//! The table of what a tracking link shows: to whoever has the link, as to the order's customer, but without accounts,
+//! The table of what a tracking link shows: to the link's holder, as to the order's customer, but without accounts,
 //! contact and notes of the order, because a link is passed on.
 
 use dabba_domain::{
@@ -77,7 +77,7 @@ public! {
         payment: TrackedPayment = [C] LINK;
         /// How the order ended before the delivery, if it did.
         closure: Option<TrackedClosure> = [C] LINK;
-        /// Actions that whoever has the link may take.
+        /// Actions that the link's holder may take.
         allowed_actions: Always<AllowedAction> = [C] LINK;
     }
 
