@@ -245,7 +245,7 @@ async fn an_oversized_body_is_refused_before_it_is_sent() {
     let head = |method: &Method, path: &str, length: usize, more: &'static str| {
         let lines = [
             format!("{method} {path} HTTP/1.1"),
-            "host: x".to_owned(),
+            "host: localhost".to_owned(),
             authorization.clone(),
             "idempotency-key: 1".to_owned(),
             "if-match: *".to_owned(),

@@ -46,7 +46,10 @@ async fn redeem(server: &TestServer, token: &str) -> HttpResponse {
 /// Proves that a session begins with a password, identifies its account with all rights of the role, and ends with the logout.
 #[tokio::test]
 async fn a_session_begins_and_ends() {
-    let server = crate::builder().api(|api| api.build = "0123abcd").start().await;
+    let server = crate::builder()
+        .api(|api| (api.build, api.has_simulated_payments) = ("0123abcd", true))
+        .start()
+        .await;
     let request =
         server.post("/v1/session", None, &credentials(&server.staff)).header("user-agent", "Tablet/1");
     let logged_in = request.send().await;
@@ -66,7 +69,7 @@ async fn a_session_begins_and_ends() {
     let version = body["server"]["version"].as_str().unwrap();
     assert_eq!(
         body["server"],
-        json!({"version": version, "build": "0123abcd", "now": server.now().to_string()})
+        json!({"version": version, "build": "0123abcd", "now": server.now().to_string(), "simulated_payments": true})
     );
 
     let read = session(&server, cookie).await;

@@ -54,6 +54,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
             "/orders/*/closure/by",
             "/orders/*/closure/by/account_id",
             "/orders/*/closure/by/role",
+            "/orders/*/closure/by/via",
             "/orders/*/closure/how",
             "/orders/*/closure/items",
             "/orders/*/closure/items/*/item",
@@ -188,16 +189,18 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ),
     ("POST /v1/restaurants/{restaurant_id}/orders", NO_VIA, &["/closure/by/via"]),
     ("GET /v1/orders/{order_id}", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/accept", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/reject", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/ready", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/assign", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/pick-up", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/deliver", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/cancel", NO_VIA, &["/closure/by/via"]),
-    ("POST /v1/orders/{order_id}/refund", NO_VIA, &["/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/accept", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/reject", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/ready", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/assign", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/pick-up", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/deliver", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/cancel", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
+    ("POST /v1/orders/{order_id}/refund", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
     ("GET /v1/orders", NO_VIA, &["/orders/*/closure/by/via"]),
     ("GET /v1/restaurants/{restaurant_id}/orders", NO_VIA, &["/orders/*/closure/by/via"]),
+    ("GET /v1/session", NOT_SIMULATED, &["/server/simulated_payments"]),
+    ("POST /v1/session", NOT_SIMULATED, &["/server/simulated_payments"]),
     ("GET /v1/tracking/{token}", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
     (
         "GET /v1/tracking/{token}",
@@ -244,6 +247,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
 
 /// Reason why the end of an order states no way.
 const NO_VIA: &str = "the state of an order names the customer alone; the history shows the way";
+const NOT_SIMULATED: &str = "sessions.rs has a server that simulates payments";
 
 /// Reason why the actions of a link have no deadline.
 const NO_DEADLINE: &str = "a cancellation has no deadline";

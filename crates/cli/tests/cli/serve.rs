@@ -30,7 +30,8 @@ fn the_printed_order_is_delivered_and_survives_a_restart() {
         assert_eq!(assigned.body["courier_id"], server.announcement["courier_id"]);
         kitchen.post(&path("ready")).send().await.unwrap();
         courier.post(&path("pick-up")).send().await.unwrap();
-        courier.post(&path("deliver")).send().await.unwrap().body
+        courier.post(&path("deliver")).send().await.unwrap();
+        read(&server, order["id"].as_str().unwrap()).await
     });
     assert_eq!(delivered["status"], "delivered");
     assert_eq!(delivered["payment"]["captured"], delivered["amounts"]["total"]);
