@@ -4,7 +4,7 @@ use std::ops::Not;
 
 use dabba_domain::{
     OrderId, Timestamp,
-    order::{AllowedAction, Closure, Order, OrderStatus},
+    order::{AllowedAction, Order, OrderStatus},
     restaurant::RestaurantSettings,
     text::{Name, Slug},
 };
@@ -98,17 +98,14 @@ impl<'a> From<&'a BoardItem> for BoardItemBody<'a> {
 }
 
 /// An order that is no longer on a board.
-#[derive(Serialize, ToSchema)]
-#[schema(as = BoardGone)]
+#[derive(Serialize)]
 pub(crate) struct BoardGoneBody {
     id: OrderId,
     /// The order's version.
-    #[schema(minimum = 1)]
     version: u32,
     status: OrderStatus,
     /// How the order ended before the delivery, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Closure>)]
     closure: Option<PublicClosure>,
 }
 
@@ -122,8 +119,7 @@ impl BoardGoneBody {
 
 /// The sums over the orders of a board. If they differ from those of the client's orders, the client has missed
 /// something and connects again.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = BoardHeartbeat)]
+#[derive(Debug, Serialize)]
 pub(crate) struct BoardHeartbeatBody<'a> {
     /// Time of the server.
     now: Timestamp,
@@ -144,39 +140,15 @@ impl<'a> BoardHeartbeatBody<'a> {
     }
 }
 
-/// The end of a stream.
-#[derive(ToSchema, Serialize)]
-#[schema(as = StreamEnd)]
-pub(crate) struct StreamEndDocument {
-    /// `lagging`, `shutdown`, `session_ended` or `board_changed`. Treat any other reason as `lagging`.
-    reason: String,
-    /// Time in milliseconds after which the client connects again.
-    retry_after_ms: u64,
-}
-
-/// A message of a board's stream (server-sent events): the field `event`, and the field `data` as parsed JSON. The
-/// messages have no `id`.
-#[derive(ToSchema, Serialize)]
-#[schema(as = BoardMessage)]
-#[serde(tag = "event", content = "data", rename_all = "snake_case")]
-#[expect(
-    dead_code,
-    clippy::large_enum_variant,
-    reason = "it describes what the stream of a board consists of"
-)]
-pub(crate) enum BoardMessageDocument<'a> {
-    /// A part of the present state: at most 100 orders. The stream begins with all parts.
-    Snapshot(BoardBody<'a>),
-    /// An order that is new on the board, or has changed: the whole order.
-    Order(BoardOrderBody),
-    /// An order that is no longer on the board.
-    Gone(BoardGoneBody),
-    /// The whole restaurant after a change, or after its pause or its opening hours have begun or ended.
-    Restaurant(RestaurantBody<'a>),
-    /// An item after a change of its availability or its stock.
-    Item(BoardItemBody<'a>),
-    /// A heartbeat, every 10 seconds.
-    Heartbeat(BoardHeartbeatBody<'a>),
-    /// The end of the stream.
-    Bye(StreamEndDocument),
+/// A message of a board's stream (server-sent events), by its fields.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes what the stream writes")]
+pub(crate) struct BoardMessage {
+    /// `snapshot`, `order`, `gone`, `restaurant`, `item`, `heartbeat` or `bye`.
+    event: String,
+    /// JSON in one line: `Board` (a part of it) for `snapshot`, `BoardOrder` for `order`, `Restaurant` for `restaurant`,
+    /// `BoardItem` for `item`, or the content of `gone`, `heartbeat` or `bye`.
+    data: String,
+    /// Time after which a client reconnects, in milliseconds. Only in the first message.
+    retry: Option<u32>,
 }

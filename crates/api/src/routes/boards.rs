@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::boards::{BoardBody, BoardMessageDocument},
+    bodies::boards::{BoardBody, BoardMessage},
     problem::{ApiProblem, Failures, Missing, NotAllowed, Result, TooManyStreams, Unauthenticated},
 };
 
@@ -75,7 +75,7 @@ async fn get_board(
     get, path = "/v1/restaurants/{restaurant_id}/board/stream", tag = "orders",
     params(RestaurantPath),
     responses(
-        (status = 200, description = "The messages of the stream.", body = BoardMessageDocument,
+        (status = 200, description = "The messages of the stream.", body = BoardMessage,
             content_type = "text/event-stream", headers(
             ("X-Accel-Buffering" = String, description = "`no`: proxies pass each message on at once."),
         )),

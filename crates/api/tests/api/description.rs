@@ -214,16 +214,7 @@ fn every_one_of_has_a_name_and_a_discriminator() {
     }
     assert_eq!(
         named,
-        [
-            "Actor",
-            "Availability",
-            "BoardMessage",
-            "Closure",
-            "Fulfilment",
-            "OrderEvent",
-            "OrderFulfilment",
-            "ReviewReason"
-        ]
+        ["Actor", "Availability", "Closure", "Fulfilment", "OrderEvent", "OrderFulfilment", "ReviewReason"]
     );
 }
 
