@@ -1,4 +1,4 @@
-// Times are shown in the restaurant's zone. Who reads them elsewhere is told so.
+// The page shows times in the restaurant's zone, and names the zone to readers in another one.
 
 /** Returns the offset of a zone from UTC at a moment, such as `GMT+05:30`, or `undefined` if the browser does not know it. */
 export function offsetOf(zone: string, at: number): string | undefined {

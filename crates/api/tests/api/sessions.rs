@@ -343,7 +343,7 @@ async fn a_stream_ends_with_its_session() {
     ended(of_other).await;
 }
 
-/// Proves that the owner and admins list the sessions of an account in pages and end them, and nobody else.
+/// Proves that only the owner and admins list the sessions of an account in pages, and end them.
 #[tokio::test]
 async fn sessions_are_listed_and_ended() {
     let server = crate::start().await;

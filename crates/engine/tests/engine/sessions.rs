@@ -252,7 +252,7 @@ async fn a_login_with_an_old_password_fails() {
     assert!(matches!(refused, Err(Error::WrongCredentials)), "{refused:?}");
 }
 
-/// Proves that the owner and admins list and end the sessions of an account, and nobody else.
+/// Proves that only the owner and admins list and end the sessions of an account.
 #[tokio::test]
 async fn sessions_belong_to_their_owner() {
     let world = World::new().await;

@@ -84,7 +84,7 @@ async fn many_changes_are_one_state() {
     );
 }
 
-/// Proves that a stream of a link is limited like those of a credential, and ends when it is told to.
+/// Proves that the streams of a link are limited like those of a credential, and that `finish` ends a stream.
 #[tokio::test]
 async fn the_streams_of_a_link_are_limited() {
     let world = World::start().await;
