@@ -220,16 +220,25 @@ async fn find_key<F: Face>(
     parts: &Parts,
     face: &F,
 ) -> Result<Option<FoundKey>, Problem> {
-    let web = face.web();
-    let accounts = &web.engine().accounts;
+    let accounts = &face.web().engine().accounts;
     if let Some(cached) = accounts.cached_key(secret) {
         return Ok(cached);
     }
+    search(accounts.read_key(secret), parts, face).await
+}
+
+/// Searches the directory for what a secret identifies. Refuses the search if the client's network has sent too many secrets that
+/// do not exist, and counts this one if it does not exist.
+pub(super) async fn search<F: Face, T>(
+    read: impl Future<Output = Result<Option<T>, Error>>,
+    parts: &Parts,
+    face: &F,
+) -> Result<Option<T>, Problem> {
+    let web = face.web();
     let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
     let client = ClientAddress::new(address);
     web.limits().check_unknown_secrets(client)?;
-    let read = accounts.read_key(secret).await;
-    let found = read.map_err(|error| {
+    let found = read.await.map_err(|error| {
         Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
     })?;
     if found.is_none() {

@@ -8,8 +8,9 @@ use axum::{
 };
 use dabba_engine::{FoundSession, KeyUse, SecretToken};
 
+use super::principal::search;
 use crate::{
-    Admission, ClientAddress, Face, address, code,
+    Admission, Face, code,
     cookie::{self, Channel},
     problem::{Problem, Result},
     seen::Seen,
@@ -165,22 +166,11 @@ async fn find_session<F: Face>(
     parts: &Parts,
     face: &F,
 ) -> Result<Option<FoundSession>> {
-    let web = face.web();
-    let accounts = &web.engine().accounts;
+    let accounts = &face.web().engine().accounts;
     if let Some(cached) = accounts.cached_session(secret) {
         return Ok(cached);
     }
-    let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
-    let client = ClientAddress::new(address);
-    web.limits().check_unknown_secrets(client)?;
-    let read = accounts.read_session(secret).await;
-    let found = read.map_err(|error| {
-        Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
-    })?;
-    if found.is_none() {
-        web.limits().count_unknown_secret(client);
-    }
-    Ok(found)
+    search(accounts.read_session(secret), parts, face).await
 }
 
 /// Returns the problem of a revoked session.
