@@ -1,6 +1,7 @@
 //! The search for orders: by display code, and by customer.
 
 use dabba_testkit::{HttpResponse, TestServer};
+use jiff::SignedDuration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ async fn a_search_by_code_states_its_bound() {
     let first = server.place("1", &TestServer::collection()).await;
     let complete = search(&server, &format!("code={}", text(&first, "display_code"))).await.expect(200);
     assert_eq!(ids(&complete), [text(&first, "id")]);
-    server.advance(jiff::SignedDuration::from_secs(60));
+    server.advance(SignedDuration::from_secs(60));
     let second = server.place("2", &TestServer::collection()).await;
     for (order, expected) in [(&first, None), (&second, Some(text(&second, "id")))] {
         let found = search(&server, &format!("code={}", text(order, "display_code"))).await.expect(200);
@@ -59,6 +60,8 @@ async fn an_admin_finds_the_orders_of_a_customer() {
     let mut placed = Vec::new();
     for key in ["1", "2", "3"] {
         placed.push(server.place(key, &TestServer::collection()).await);
+        // Ids of the same millisecond have a random order.
+        server.advance(SignedDuration::from_secs(1));
     }
     let others = server.post(&server.orders_path(), Some(&server.other_customer), &TestServer::collection());
     let others = others.key("4").send().await.expect(201);
