@@ -16,15 +16,15 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome,
-    Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
-    Incarnation, Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage,
-    OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
-    Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
-    StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
-    TrackingStore, UnderKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, ClaimAt,
+    ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome, ConnectedBoard, Credential, EndedBoard,
+    FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, Incarnation,
+    Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery,
+    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revocation,
+    RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store, StoreError,
+    StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution,
+    TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -91,6 +91,37 @@ impl TrackingStore for EmptyStore {
         _: u32,
     ) -> Result<u32, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl BoardStore for EmptyStore {
+    async fn record_boards(
+        &self,
+        _: &[ConnectedBoard],
+        _: Timestamp,
+    ) -> Result<Vec<RestaurantId>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn disconnect_boards(&self, _: &[EndedBoard]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn boards(&self, _: RestaurantId) -> Result<Vec<Board>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn attendance(&self, _: &[RestaurantId], _: Timestamp) -> Result<Vec<Attendance>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn check_boards(&self, _: &BoardCheck) -> Result<CheckedBoards, StoreError> {
+        Ok(CheckedBoards::default())
+    }
+    async fn pause_unattended(
+        &self,
+        _: &Restaurant,
+        _: Revision,
+        _: Timestamp,
+    ) -> Result<Option<CatalogueUpdate>, StoreError> {
+        Ok(None)
     }
 }
 
