@@ -128,8 +128,10 @@ impl Boards {
         principal.require(Scope::ReadCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         self.catalogue.entry(id).await?;
-        let boards = self.store.boards(id).await?;
+        let mut boards = self.store.boards(id).await?;
         let now = self.clock.now();
+        // The maintenance deletes older ones.
+        boards.retain(|board| !board.is_forgotten_at(now));
         let attendance = self.store.attendance(&[id], now).await?;
         let unattended_since = attendance.iter().find_map(|attendance| attendance.unattended_since(now));
         Ok(RestaurantBoards { boards, now, unattended_since })

@@ -161,6 +161,11 @@ impl Board {
     pub fn is_connected_at(&self, now: Timestamp) -> bool {
         self.is_recorded_connected && self.last_seen_at > stale_until(now)
     }
+
+    /// Returns whether the board was not connected for [`BOARD_KEPT_FOR`] at `now`, so that its row is to be deleted.
+    pub fn is_forgotten_at(&self, now: Timestamp) -> bool {
+        self.last_seen_at <= forgotten_until(now)
+    }
 }
 
 /// Sorts a restaurant's boards, newest connection first, and limits their number. Every store calls this function.

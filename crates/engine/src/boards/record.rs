@@ -4,7 +4,10 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use dabba_domain::RestaurantId;
 use dabba_store::{MAX_BOARDS_PER_WRITE, Need, StoreError};
-use futures::future::join_all;
+use futures::{
+    future::join_all,
+    stream::{self, StreamExt as _},
+};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Boards, register::Register};
@@ -12,6 +15,9 @@ use crate::condition::{Condition, Transition};
 
 /// Interval at which each server renews its connected boards.
 pub const BOARD_RENEWAL: Duration = Duration::from_secs(30);
+
+/// Maximum number of pauses of a shard that end concurrently.
+const RESUMES_AT_ONCE: usize = 8;
 
 /// Minimum interval at which new and ended connections are written.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(1);
@@ -76,9 +82,7 @@ impl Boards {
         for boards in register.connected(!renew).chunks(MAX_BOARDS_PER_WRITE) {
             let paused = self.store.record_boards(boards, self.clock.now()).await?;
             register.recorded(boards);
-            for id in paused {
-                self.resume(id).await;
-            }
+            stream::iter(paused).for_each_concurrent(RESUMES_AT_ONCE, |id| self.resume(id)).await;
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! The pause of an unattended restaurant, by Dabba.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use dabba_domain::{
     RestaurantId, Timestamp,
@@ -36,13 +39,16 @@ impl Catalogues {
 
     /// Ends the pause of a restaurant of which a board is connected, if Dabba has paused it. Returns whether it did.
     pub(crate) async fn resume_attended(&self, id: RestaurantId) -> Result<bool, Error> {
-        let before = self.catalogue_cache.refresh(id).await?.restaurant().revision;
-        let answer = self.update_restaurant_under(id, UpdateConditions::default(), |restaurant| {
-            if restaurant.is_paused_by_dabba() {
+        let ends = AtomicBool::new(false);
+        let update = self.update_restaurant_under(id, UpdateConditions::default(), |restaurant| {
+            let is_paused = restaurant.is_paused_by_dabba();
+            if is_paused {
                 restaurant.pause = None;
             }
+            ends.store(is_paused, Ordering::Relaxed);
             Ok(())
         });
-        Ok(answer.await?.entry.restaurant().revision > before)
+        update.await?;
+        Ok(ends.load(Ordering::Relaxed))
     }
 }

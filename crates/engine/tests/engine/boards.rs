@@ -285,7 +285,7 @@ async fn a_restaurant_that_opens_has_the_limit_to_connect_a_board() {
     catalogue.replace_settings(&world.admin, world.restaurant_id, hours, None).await.unwrap();
     leave_unattended(&world).await;
     let opens_at: Timestamp = "2026-06-01T14:00:00Z".parse().unwrap();
-    pass(&world, opens_at + LIMIT - SECOND * 30 - world.engine.now()).await;
+    pass(&world, (opens_at + LIMIT - SECOND * 30).duration_since(world.engine.now())).await;
     assert_eq!(pause(&world).await, None);
     pass(&world, UNATTENDED_RECHECK + SECOND * 60).await;
     assert_eq!(pause(&world).await, Some(Pause::UNATTENDED));
