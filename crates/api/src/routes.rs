@@ -27,6 +27,8 @@ mod restaurants;
 mod sandbox;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod sessions;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod statistics;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -68,6 +70,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(boards::router())
         .merge(tracking::router())
         .merge(tasks::router())
+        .merge(statistics::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

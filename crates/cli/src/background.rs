@@ -68,7 +68,7 @@ impl Stoppable {
 
 impl Background {
     /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock,
-    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and if `works` is
+    /// maintenance, readiness probe, shard measurement, statistics, the publisher to a broker if there is one, and if `works` is
     /// true, the worker and the sender of webhooks.
     pub(crate) fn start(
         engine: &Arc<Engine>,
@@ -84,6 +84,7 @@ impl Background {
         others.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
+        others.spawn(Arc::clone(&engine.statistics).run());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         others.spawn(Arc::clone(&engine.accounts).write_key_uses());
         if let Some(publisher) = publisher.clone() {

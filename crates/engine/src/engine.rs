@@ -7,7 +7,7 @@ use dabba_store::{Store, Supervisor};
 
 use crate::{
     Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
-    Payments, Random, Work,
+    Payments, Random, Statistics, Work,
     accounts::{ApiKeys, MembershipCache, Passwords, Revocations, Sessions},
     catalogue::CatalogueCache,
     committer::Committers,
@@ -17,6 +17,7 @@ use crate::{
     payments::Gateway,
     post_commit::{Followers, PostCommits},
     readiness::Probe,
+    statistics::PlacingLatency,
     work::{MaintenanceConfig, WorkerSignals},
 };
 
@@ -32,6 +33,8 @@ pub struct Engine {
     pub payments: Arc<Payments>,
     /// Workers, and the actions of admins on tasks.
     pub work: Arc<Work>,
+    /// Statistics of the platform.
+    pub statistics: Arc<Statistics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -71,6 +74,7 @@ impl Engine {
         let orders = shared.orders(&post_commits, &writer, &accounts, &payments);
         let catalogue = shared.catalogues(&post_commits, &accounts, &config);
         let work = shared.work(&post_commits, unattended, &payments, &config);
+        let statistics = shared.statistics(&config);
         let Shared { store, clock, random, metrics, supervisor, .. } = shared;
         Arc::new(Self {
             orders,
@@ -78,6 +82,7 @@ impl Engine {
             accounts,
             payments,
             work,
+            statistics,
             probe: Probe::start(&store, &supervisor),
             measurements: Arc::new(Measurements::new(store.shard_count())),
             commit_signals: Arc::clone(&post_commits.commit_signals),
@@ -96,11 +101,12 @@ impl Engine {
         self.store.warm_up(self.config.committers.max(1)).await;
     }
 
-    /// Stops accepting writes, finishes the queued ones, and closes the store. Waits at most `limit`; returns `false`
+    /// Stops accepting writes, finishes the queued ones, writes the measured durations, and closes the store. Waits at most `limit`; returns `false`
     /// if that was not enough.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         let finish = async {
             self.writer.committers.finish().await;
+            self.statistics.write_all_measured().await;
             self.store.close().await;
         };
         tokio::time::timeout(limit, finish).await.is_ok()
@@ -145,6 +151,7 @@ struct Shared {
     metrics: Arc<EngineMetrics>,
     supervisor: Arc<Supervisor>,
     catalogue_cache: Arc<CatalogueCache>,
+    latency: Arc<PlacingLatency>,
 }
 
 impl Shared {
@@ -157,6 +164,7 @@ impl Shared {
         let of_supervisor = Arc::clone(&random);
         Self {
             catalogue_cache: Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues)),
+            latency: Arc::new(PlacingLatency::new(store.shard_count())),
             store,
             clock,
             random,
@@ -250,7 +258,14 @@ impl Shared {
             writer: Arc::clone(writer),
             accounts: Arc::clone(accounts),
             payments: Arc::clone(payments),
+            latency: Arc::clone(&self.latency),
         })
+    }
+
+    fn statistics(&self, config: &EngineConfig) -> Arc<Statistics> {
+        let Self { store, clock, random, supervisor, latency, .. } = self;
+        let interval = config.statistics_interval;
+        Arc::new(Statistics::new(store, clock, random, supervisor, latency, interval))
     }
 
     fn catalogues(

@@ -35,6 +35,7 @@ use crate::{
     catalogue::CatalogueCache,
     order_writer::{OrderWriter, Outcome},
     payments::Payments,
+    statistics::PlacingLatency,
 };
 
 /// Use cases of orders.
@@ -49,6 +50,8 @@ pub struct Orders {
     pub(crate) writer: Arc<OrderWriter>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) payments: Arc<Payments>,
+    /// Measures how long placing takes.
+    pub(crate) latency: Arc<PlacingLatency>,
 }
 
 /// The answer to a write.

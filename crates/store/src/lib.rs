@@ -32,6 +32,7 @@ mod measure;
 mod query;
 mod revocation;
 mod shards;
+mod statistics;
 mod supervise;
 mod task;
 mod tracking;
@@ -67,7 +68,7 @@ pub use feed::{
 };
 pub use health::Health;
 pub use hint::Hint;
-pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
+pub use measure::{MAX_COUNTED_TASKS, Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
 pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
@@ -75,6 +76,10 @@ pub use revocation::{
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
+};
+pub use statistics::{
+    MAX_STATISTICS_ROWS, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, check_statistics_rows,
 };
 pub use supervise::{
     FAILURES_UNTIL_DOWN, Need, Part, PartStatus, REFUSED_FOR, RESTART, STEADY_AFTER, Supervisor, panic_text,
@@ -105,6 +110,7 @@ pub trait Store:
     + ApiKeyStore
     + SessionStore
     + ConsumerStore
+    + StatisticsStore
     + WebhookStore
     + AuditStore
 {

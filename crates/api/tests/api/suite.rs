@@ -26,6 +26,7 @@ mod registering;
 mod restaurants;
 mod sessions;
 mod shutdown;
+mod statistics;
 mod stock;
 mod texts;
 mod tokens;
