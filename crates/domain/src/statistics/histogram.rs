@@ -76,13 +76,18 @@ impl Histogram {
     /// rank; `None` without values. The result is the middle of the value's bucket.
     pub fn quantile(&self, thousandths: u64) -> Option<u64> {
         let total: u128 = self.buckets.values().map(|count| u128::from(*count)).sum();
-        let rank = (total * u128::from(thousandths)).div_ceil(1_000).max(1);
+        let rank = Self::rank(u64::try_from(total).unwrap_or(u64::MAX), thousandths);
         let mut seen = 0;
         self.buckets.iter().find_map(|(bucket, count)| {
             seen += u128::from(*count);
             let (lower, width) = bounds_of(*bucket);
             (seen >= rank).then_some(lower + width / 2)
         })
+    }
+
+    /// Returns the rank of a quantile among this number of values, from 1.
+    pub(super) fn rank(count: u64, thousandths: u64) -> u128 {
+        (u128::from(count) * u128::from(thousandths)).div_ceil(1_000).max(1)
     }
 
     /// Returns the form in which the histogram is stored: each bucket with its count.

@@ -49,9 +49,11 @@ impl Tally {
         self.histogram.record(microseconds);
     }
 
-    /// Returns a quantile of the durations, which is never above the maximum; see [`Histogram::quantile`].
+    /// Returns a quantile of the durations; see [`Histogram::quantile`]. Never above the maximum, and exactly the
+    /// maximum if it is the largest duration, as every quantile of a single one is.
     pub fn quantile(&self, thousandths: u64) -> Option<u64> {
-        self.histogram.quantile(thousandths).map(|found| found.min(self.max))
+        let is_largest = Histogram::rank(self.count, thousandths) >= u128::from(self.count);
+        self.histogram.quantile(thousandths).map(|found| if is_largest { self.max } else { found.min(self.max) })
     }
 }
 
@@ -74,11 +76,16 @@ mod tests {
         assert_eq!((most.count, most.sum), (u64::MAX, u64::MAX));
     }
 
-    /// Proves that the middle of a bucket is not shown if no value was so large.
+    /// Proves that the middle of a bucket is not shown if no value was so large, and that the largest value is exact.
     #[test]
     fn a_quantile_is_not_above_the_maximum() {
-        let tally = Tally::duration(983_041);
-        assert_eq!(tally.histogram.quantile(990).map(|middle| middle > 983_041), Some(true));
-        assert_eq!(tally.quantile(990), Some(983_041));
+        for value in [983_041, 1_015_807] {
+            let mut tally = Tally::duration(value);
+            assert_ne!(tally.histogram.quantile(990), Some(value));
+            assert_eq!((tally.quantile(500), tally.quantile(990)), (Some(value), Some(value)));
+            tally.record(983_040);
+            assert!(tally.quantile(500).unwrap() <= value);
+            assert_eq!(tally.quantile(501), Some(value));
+        }
     }
 }
