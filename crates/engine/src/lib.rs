@@ -93,9 +93,9 @@ pub use metrics::{
     TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{
-    BoardOrders, CommandRequest, CustomerName, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer,
-    Orders, Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
-    link_valid_until,
+    BoardOrders, CommandRequest, CustomerName, LinkedOrder, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle,
+    OrderAnswer, Orders, Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken,
+    is_on_board, link_valid_until,
 };
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,

@@ -27,7 +27,9 @@ pub use quote::{Obstacle, Quote};
 pub use read::CustomerName;
 pub(crate) use recent::RecentOrders;
 pub(crate) use track::LINK_CHECK_INTERVAL;
-pub use track::{MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until};
+pub use track::{
+    LinkedOrder, MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until,
+};
 pub use tracking_token::TrackingToken;
 
 use crate::{
