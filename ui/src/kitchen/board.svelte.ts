@@ -9,7 +9,7 @@ import type { StreamEvent } from '../lib/sse-parser';
 import { openSharedStream, type SharedStream } from '../lib/tabs';
 import { noteBuild } from '../lib/update.svelte';
 import { BoardCache } from './cache';
-import { allows, refusalOf, subjectOf, undoDelay, type CommandKind } from './commands';
+import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, noticeOf, type Notice } from './notices';
 import { ringPlan, Ringer } from './ring';
@@ -53,6 +53,8 @@ export class Board {
   /** The server's time of the last message, in milliseconds. */
   updated = $state.raw<number | undefined>();
   entries = $state.raw<Entry[]>([]);
+  /** The refused commands that the user must know about. A refusal that is no error never appears here. */
+  refusals = $state.raw<Entry[]>([]);
   notices = $state.raw<Notice[]>([]);
   soundLocked = $state(true);
   /** Whether the session ended under the open board. */
@@ -79,7 +81,9 @@ export class Board {
   readonly #ended = new Set<string>();
   /** Commands of this tab whose order is printed once the server has accepted it: order by key. */
   readonly #toPrint = new Map<string, string>();
+  /** Keys of the refused commands that the board examines or has examined, and of those that are errors. */
   readonly #handled = new Set<string>();
+  readonly #errors = new Set<string>();
   #closed = false;
 
   constructor(options: BoardOptions) {
@@ -304,8 +308,13 @@ export class Board {
       }
       if (entry.state === 'refused' && known.get(entry.key)?.state !== 'refused') void this.#refused(entry);
     }
+    this.#showRefusals();
     this.#printAccepted(entries);
     this.#changed();
+  }
+
+  #showRefusals(): void {
+    this.refusals = this.entries.filter((entry) => entry.state === 'refused' && this.#errors.has(entry.key));
   }
 
   /** Prints the orders whose acceptance this tab gave and another tab has sent. */
@@ -330,25 +339,35 @@ export class Board {
     this.#changed();
   }
 
-  /** Looks whether a refusal matters. The order's present status decides, and the stream may be later than the answer. */
+  /**
+   * Decides whether a refusal is an error. The order's present status decides, and the stream may be later than the answer,
+   * so the board shows no refusal before this decision.
+   */
   async #refused(entry: Entry): Promise<void> {
     const subject = subjectOf(entry);
-    if (subject?.order === undefined || this.#handled.has(entry.key)) return;
+    if (subject === undefined || this.#handled.has(entry.key)) return;
     this.#handled.add(entry.key);
+    if (subject.order !== undefined && (await this.#happenedElsewhere(entry, subject, subject.order))) {
+      this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
+      this.dismissRefusal(entry.key);
+    } else {
+      this.#errors.add(entry.key);
+      this.#showRefusals();
+    }
+    this.#changed();
+  }
+
+  async #happenedElsewhere(entry: Entry, subject: Subject, order: string): Promise<boolean> {
     const code = entry.problem?.code ?? '';
-    let refusal = refusalOf(subject.kind, code, store.statusOf(this.#state, subject.order)?.status);
+    let refusal = refusalOf(subject.kind, code, store.statusOf(this.#state, order)?.status);
     if (refusal === 'refused' && code === 'illegal_move') {
-      const now = await this.#fetch(subject.order);
+      const now = await this.#fetch(order);
       if (now !== undefined) {
         this.#state = store.answered(this.#state, now);
         refusal = refusalOf(subject.kind, code, now.status);
       }
     }
-    if (refusal === 'elsewhere') {
-      this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
-      this.dismissRefusal(entry.key);
-    }
-    this.#changed();
+    return refusal === 'elsewhere';
   }
 
   #changed(): void {
