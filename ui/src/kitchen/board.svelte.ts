@@ -12,7 +12,8 @@ import { BoardCache } from './cache';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, noticeOf, type Notice } from './notices';
-import { ringPlan, Ringer } from './ring';
+import { ringPlan, Ringer, SILENT } from './ring';
+import { RingTurn } from './ring-tabs';
 import { settings } from './settings.svelte';
 import * as store from './store';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
@@ -66,6 +67,7 @@ export class Board {
   ringing = $state(0);
 
   readonly ringer: Ringer;
+  readonly #turn: RingTurn;
   readonly #options: BoardOptions;
   readonly #cache: BoardCache;
   readonly #builder = new ColumnBuilder();
@@ -89,10 +91,18 @@ export class Board {
   constructor(options: BoardOptions) {
     this.#options = options;
     this.#cache = new BoardCache(options.database, options.restaurant);
+    this.#turn = new RingTurn({
+      name: `dabba-ring-${options.account}-${options.restaurant}`,
+      onChange: () => this.#ring(),
+    });
     this.ringer = new Ringer({
       create: createAudio,
       now: () => clock.now(),
-      onLocked: (locked) => (this.soundLocked = locked),
+      onLocked: (locked) => {
+        this.soundLocked = locked;
+        // The first call comes before there is a ringer.
+        queueMicrotask(() => this.#ring());
+      },
     });
     this.ringer.volume = settings.values.volume / 100;
     this.#outbox = openOutbox({
@@ -115,11 +125,9 @@ export class Board {
     }
     this.#changed();
     const { restaurant, account } = this.#options;
-    const query = new URLSearchParams({ device_id: settings.values.device });
-    if (settings.values.name !== '') query.set('device', settings.values.name);
     this.#stream = openSharedStream({
       name: `board-${account}-${restaurant}`,
-      url: `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`,
+      url: () => streamAddress(restaurant),
       onConnect: () => (this.#state = store.connected(this.#state)),
       onMessage: (event) => this.#receive(event),
       onState: (state) => this.#connectionChanged(state),
@@ -131,6 +139,7 @@ export class Board {
     this.#closed = true;
     this.#stream?.close();
     this.#outbox.close();
+    this.#turn.close();
     this.ringer.close();
   }
 
@@ -138,6 +147,11 @@ export class Board {
   reconnect(): void {
     this.#stream?.reconnect();
     this.#outbox.outbox.retryNow();
+  }
+
+  /** Connects again with the device's new name. Every tab learns the name, and one has the stream. */
+  renamed(): void {
+    if (this.#stream?.leader === true) this.#stream.reconnect();
   }
 
   /** Holds updates back while a finger is on the page. */
@@ -383,7 +397,9 @@ export class Board {
       .filter((order) => !pending.has(order.id) && !this.#tapped.has(order.id));
     const seconds = this.#state.restaurant?.acceptance_deadline_seconds ?? 0;
     const silent = this.#closed || this.connection.status === 'ended';
-    this.ringer.follow(ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live'));
+    const plan = ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live');
+    if (!this.#closed) this.#turn.follow(!this.soundLocked, plan.ringing);
+    this.ringer.follow(this.#turn.mine ? plan : SILENT);
     this.ringing = silent ? 0 : unanswered.length;
   }
 
@@ -401,6 +417,12 @@ export class Board {
     this.truncated = this.#state.truncated;
     this.updated = this.#lastUpdate;
   }
+}
+
+function streamAddress(restaurant: string): string {
+  const query = new URLSearchParams({ device_id: settings.values.device });
+  if (settings.values.name !== '') query.set('device', settings.values.name);
+  return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
 }
 
 function createAudio(): AudioContext | undefined {

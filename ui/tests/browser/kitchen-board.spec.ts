@@ -35,30 +35,6 @@ const until = async (condition: () => boolean, what: string, limit = 15_000) => 
   }
 };
 
-/** Records the loops that the page starts and stops. */
-async function recordSound(page: Page): Promise<void> {
-  await page.addInitScript(() => {
-    const scope = globalThis as unknown as { loops: number };
-    scope.loops = 0;
-    const create = AudioContext.prototype.createBufferSource;
-    AudioContext.prototype.createBufferSource = function (this: AudioContext) {
-      const source = create.call(this);
-      const start = source.start.bind(source);
-      const stop = source.stop.bind(source);
-      source.start = (when?: number) => {
-        if (source.loop) scope.loops += 1;
-        start(when);
-      };
-      source.stop = (when?: number) => {
-        if (source.loop && when === undefined) scope.loops -= 1;
-        stop(when);
-      };
-      return source;
-    };
-  });
-}
-const loops = (page: Page) => page.evaluate(() => (globalThis as unknown as { loops: number }).loops);
-
 describe('a command', () => {
   it('waits five seconds and can be undone; then the server gets it once', async () => {
     const order = mock.place({ age: 30 });
@@ -186,44 +162,6 @@ describe('a command', () => {
   });
 });
 
-describe('ringing', () => {
-  it('needs one tap, says so in red, and lasts until every order is answered', async () => {
-    const page = await stage.page();
-    await recordSound(page);
-    const order = mock.place({ age: URGENT });
-    await page.goto(KITCHEN);
-    await page.getByText('The sound is off.').waitFor();
-    expect(await loops(page)).toBe(0);
-    await page.getByRole('button', { name: 'Switch sound on' }).click();
-    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
-    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops > 0);
-    await page.waitForFunction(() => document.title.startsWith('(1)'));
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
-    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops === 0);
-    const next = mock.place();
-    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops > 0);
-    mock.end(next.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
-    await page.waitForFunction(() => (globalThis as unknown as { loops: number }).loops === 0);
-    await page.getByText(`Order ${next.display_code}: the customer cancelled.`).waitFor();
-  });
-});
-
-describe('the first tap', () => {
-  it('unlocks the sound and still hits what it was on', async () => {
-    const order = mock.place({ age: URGENT });
-    const page = await stage.board();
-    await page.getByText('The sound is off.').waitFor();
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).hover();
-    await page.mouse.down();
-    // A slow finger: nothing may move while it is down.
-    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-    expect(await page.getByText('The sound is off.').count()).toBe(1);
-    await page.mouse.up();
-    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
-    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
-  });
-});
-
 describe('a warning of the server', () => {
   it('is shown by word, shape and colour, and announced', async () => {
     const order = mock.place({ age: 30 });
@@ -318,18 +256,6 @@ describe('keys', () => {
 });
 
 describe('the connection', () => {
-  it('that falls silent makes the board stale within 27 seconds, and reconnects', async () => {
-    mock.place();
-    const page = await stage.board();
-    await page.getByText('Live').waitFor();
-    mock.silent = true;
-    // The last message was up to ten seconds before. The page's timers may be late on a busy machine.
-    await page.getByText(/^Not up to date since/).waitFor({ timeout: 32_000 });
-    mock.silent = false;
-    await page.getByText('Live').waitFor();
-    await page.getByText(/^Not up to date since/).waitFor({ state: 'detached' });
-  });
-
   it('that was lost shows how orders ended meanwhile', async () => {
     const expired = mock.place({ age: 60 });
     const kept = mock.place({ age: 50 });
