@@ -43,9 +43,6 @@ async function openBoard(context?: BrowserContext): Promise<Page> {
   return page;
 }
 
-/** Time by which a busy machine may be later than the documented limit, in milliseconds. */
-const LATENESS = 5_000;
-
 const card = (page: Page, order: Placed) => page.locator(`[data-code="${order.display_code}"]`);
 const inColumn = (page: Page, name: string, order: Placed) =>
   page.locator(`[data-column="${name}"] [data-code="${order.display_code}"]`);
@@ -197,18 +194,6 @@ describe('without a connection', () => {
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
     await act(order, 'cancel', { reason: 'other' });
   }, 120_000);
-
-  it('because the server is stopped, the board is stale within 27 seconds', async () => {
-    const page = await openBoard();
-    site.dabba.pause();
-    try {
-      // The last message came before the server was stopped. The page's timers may be late on a busy machine.
-      await page.getByText(/^Not up to date since/).waitFor({ timeout: 27_000 + LATENESS });
-    } finally {
-      site.dabba.resume();
-    }
-    await page.getByText('Live', { exact: true }).waitFor({ timeout: 30_000 });
-  }, 90_000);
 });
 
 describe('access', () => {
