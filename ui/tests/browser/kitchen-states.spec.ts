@@ -190,6 +190,7 @@ describe('with 500 open orders and 50 changes per second', () => {
     const { longest, count } = await stop();
     const frames = await page.evaluate(() => (globalThis as unknown as { frames: number }).frames);
     console.log(`${frames} frames, ${count} tasks; the longest took ${longest.join(', ')} ms`);
+    expect(count).toBeGreaterThan(SECONDS * RATE);
     expect(longest.filter((time) => time > 50)).toEqual([]);
     const shown = await page.locator('[data-column=new] h2').textContent();
     const open = [...mock.orders.values()].filter((order) => order.status === 'confirmed').length;

@@ -37,7 +37,7 @@ describe('the start page', () => {
 
   it('revokes the session of another device after a confirmation', async () => {
     const other = await site.open({ role: 'restaurant', options: { userAgent: 'Mozilla/5.0 (iPad) Safari/604.1' } });
-    await other.getByText('Where you are signed in').waitFor();
+    await other.getByText('This device').waitFor();
     const page = await site.open({ role: 'restaurant' });
     await page.getByRole('button', { name: 'Revoke the sign-in on Safari on iPad' }).click();
     const dialog = page.getByRole('dialog', { name: 'Revoke this sign-in?' });
