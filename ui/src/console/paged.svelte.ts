@@ -24,14 +24,19 @@ export class Paged<T> {
     return this.#next(undefined, []);
   }
 
+  /** Reads the first page again, without showing that it loads. */
+  refresh(): Promise<void> {
+    return this.#next(undefined, [], this.loading);
+  }
+
   /** Reads the next page. */
   more(): Promise<void> {
     return this.#next(this.cursor, this.items);
   }
 
-  async #next(cursor: string | undefined, before: readonly T[]): Promise<void> {
+  async #next(cursor: string | undefined, before: readonly T[], loading = true): Promise<void> {
     const mine = ++this.#generation;
-    this.loading = true;
+    this.loading = loading;
     try {
       const page = await this.#read(cursor);
       if (mine !== this.#generation) return;
