@@ -41,10 +41,7 @@ export const orders = {
   'search.unknown': 'This is no id, code or e-mail address',
   'search.unknown.lead': 'Enter the whole id of an order, its code of five characters, or an e-mail address.',
   'search.account': 'Open the account',
-  'search.bound': {
-    one: 'Only the newest {count} order was searched.',
-    other: 'Only the newest {count} orders were searched.',
-  },
+  'search.since': 'Orders placed before {time} were not searched.',
 
   'filters': 'Filters',
   'filter.view': 'Which orders',

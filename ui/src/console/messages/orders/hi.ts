@@ -43,10 +43,7 @@ export const orders: Translation<typeof en> = {
   'search.unknown': 'यह कोई आईडी, कोड या ई-मेल पता नहीं है',
   'search.unknown.lead': 'ऑर्डर की पूरी आईडी, उसका पाँच अक्षरों का कोड, या कोई ई-मेल पता लिखें।',
   'search.account': 'खाता खोलें',
-  'search.bound': {
-    one: 'केवल सबसे नया {count} ऑर्डर खोजा गया।',
-    other: 'केवल सबसे नए {count} ऑर्डर खोजे गए।',
-  },
+  'search.since': '{time} से पहले के ऑर्डर नहीं खोजे गए।',
 
   'filters': 'फ़िल्टर',
   'filter.view': 'कौन-से ऑर्डर',
