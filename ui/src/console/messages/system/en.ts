@@ -65,7 +65,7 @@ export const system = {
   'total.lateness': 'Mean lateness of food',
   'total.delivery_time': 'Mean time to deliver',
   'total.placing_latency': 'Mean latency of placing',
-  'total.maximum': 'at most {time}',
+  'total.maximum': 'maximum {time}',
   'total.none': 'none measured',
   'plot.orders': 'Orders per minute',
   'plot.placing_latency': 'Latency of placing an order',
