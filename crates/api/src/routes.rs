@@ -27,6 +27,7 @@ mod restaurants;
 mod sandbox;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod sessions;
+mod shards;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -68,6 +69,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(boards::router())
         .merge(tracking::router())
         .merge(tasks::router())
+        .merge(shards::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub cached_orders: usize,
     /// Maximum number of open orders per customer placed by this process. `None`: no limit.
     pub max_open_orders: Option<NonZeroUsize>,
+    /// Maximum number of ids, the newest ones, that each shard reads for a search by display code.
+    pub max_searched_ids: u32,
     /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
     /// this time plus the response time of the store.
     pub catalogue_poll_interval: Duration,
@@ -132,6 +134,7 @@ impl Default for EngineConfig {
             cached_catalogues: 1_000,
             cached_orders: 10_000,
             max_open_orders: None,
+            max_searched_ids: 100_000,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),

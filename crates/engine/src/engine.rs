@@ -68,7 +68,7 @@ impl Engine {
         let unattended = shared.unattended(&writer);
         let accounts = shared.accounts(&config);
         let payments = shared.payments(&unattended, gateway, &config);
-        let orders = shared.orders(&post_commits, &writer, &accounts, &payments);
+        let orders = shared.orders(&post_commits, &writer, &accounts, &payments, &config);
         let catalogue = shared.catalogues(&post_commits, &accounts, &config);
         let work = shared.work(&post_commits, unattended, &payments, &config);
         let Shared { store, clock, random, metrics, supervisor, .. } = shared;
@@ -238,6 +238,7 @@ impl Shared {
         writer: &Arc<OrderWriter>,
         accounts: &Arc<Accounts>,
         payments: &Arc<Payments>,
+        config: &EngineConfig,
     ) -> Arc<Orders> {
         Arc::new(Orders {
             store: Arc::clone(&self.store),
@@ -250,6 +251,7 @@ impl Shared {
             writer: Arc::clone(writer),
             accounts: Arc::clone(accounts),
             payments: Arc::clone(payments),
+            max_searched_ids: config.max_searched_ids.max(1),
         })
     }
 

@@ -49,6 +49,7 @@ mod post_commit;
 mod principal;
 mod readiness;
 pub mod sealing;
+mod shards;
 mod sink;
 mod sparse;
 mod turns;
@@ -87,8 +88,8 @@ pub use metrics::{
     TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{
-    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders,
-    Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
+    BoardOrders, CommandRequest, CustomerName, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer,
+    Orders, Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
     link_valid_until,
 };
 pub use payments::{
@@ -97,6 +98,7 @@ pub use payments::{
 };
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
+pub use shards::{SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck};
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use webhooks::{
     DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_CONCURRENT_TESTS_PER_ACCOUNT,

@@ -106,6 +106,12 @@ pub(crate) const FIND_COMPATIBILITY: &str =
 const HAS_FUTURE_TRANSACTION: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
 
+/// Returns the version of a database's schema; 0 without a migration.
+pub(crate) async fn version(connection: &Connection) -> Result<u32, Failure> {
+    let rows = connection.query(FIND_COMPATIBILITY, &[]).await?;
+    Ok(first(&rows, |row| row.number(0))?.unwrap_or(0))
+}
+
 /// Migrates a database to the schema `known`, and records its ownership. Returns the number of migrations applied: 0
 /// if the database has a newer schema that is compatible with `known`.
 pub(crate) async fn migrate(url: &str, ownership: &Ownership, known: u32) -> Result<usize, StoreError> {

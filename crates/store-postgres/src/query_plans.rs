@@ -108,8 +108,18 @@ async fn every_read_uses_an_index() {
         checked += 1;
     }
     assert!(failures.is_empty(), "{failures}");
+    the_search_by_code_reads_ids_in_order(client).await;
     assert!(checked > 35, "only {checked} statements were checked");
     a_page_of_the_feed_costs_its_own_events_only(client).await;
+}
+
+/// The search by code walks the index of ids backwards, without a sort, and stops at its limit.
+async fn the_search_by_code_reads_ids_in_order(client: &tokio_postgres::Client) {
+    let parameters = "(100, '\\x000000', 0, 0, 4095)";
+    let (plan, buffers) = explain(client, orders::ORDERS_WITH_CODE, parameters).await;
+    assert!(plan.contains("Index Only Scan Backward using orders_pkey"), "{plan}");
+    // Rows are read only to learn whether they are visible; after a VACUUM, none are.
+    assert!(buffers <= 100 + 20, "{buffers}: {plan}");
 }
 
 /// Maximum number of buffers that a page of the feed reads for each event: its index entry and row, the search for its

@@ -350,7 +350,7 @@ impl PostgresStore {
             let rows = connection.query(&self.of_known_tasks(OLDEST_OVERDUE), &parameters).await?;
             overdue.extend(first(&rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
         }
-        Ok(Measurement { parked, overdue, standbys: None })
+        Ok(Measurement { parked, overdue, ..Measurement::default() })
     }
 
     /// Returns a leased task with its failure: with a new due time, or parked.

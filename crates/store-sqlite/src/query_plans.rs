@@ -136,6 +136,7 @@ const STATEMENTS: &[&str] = &[
     tasks::RESOLVE,
     FIND_EVENTS,
     FIND_ORDER,
+    list::FIND_NEWEST_IDS,
     feed::FIND_INCARNATION,
     feed::FIND_LAST,
     feed::READ_FEED,
@@ -203,6 +204,14 @@ fn each_list_walks_its_index() {
             assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{range:?} {is_filtered}");
         }
     }
+}
+
+/// The search by code reads only the index of ids, and no orders.
+#[test]
+fn the_search_by_code_reads_ids_only() {
+    let (_directory, connection) = migrated();
+    let steps = plan(&connection, list::FIND_NEWEST_IDS);
+    assert_eq!(steps, ["SEARCH orders USING COVERING INDEX sqlite_autoindex_orders_1 (id<?)"]);
 }
 
 #[test]

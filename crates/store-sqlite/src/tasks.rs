@@ -23,6 +23,7 @@ use crate::{
     SqliteStore,
     codec::{BELOW_EVERY_ID, SqliteRow, collect, first, id_bytes},
     failure::Failure,
+    migrate::SCHEMA_VERSION,
 };
 
 /// The known combinations of kind and subject, separated and enclosed by commas, so that a statement can search for
@@ -214,7 +215,7 @@ impl TaskStore for SqliteStore {
     }
 }
 
-/// Measures the waiting and parked tasks.
+/// Measures the waiting and parked tasks, and reads the version of the schema.
 pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Measurement, Failure> {
     // One transaction, so that both measurements show the same moment.
     let transaction = connection.transaction()?;
@@ -232,7 +233,9 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
         let rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
         overdue.extend(first(rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
     }
-    Ok(Measurement { parked: parked.into_iter().collect(), overdue, standbys: None })
+    let version = transaction.query_row(SCHEMA_VERSION, [], |row| row.get(0))?;
+    let parked = parked.into_iter().collect();
+    Ok(Measurement { parked, overdue, standbys: None, schema_version: Some(version) })
 }
 
 impl SqliteStore {

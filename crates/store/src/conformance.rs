@@ -28,6 +28,7 @@ mod audit;
 mod availability;
 pub mod builders;
 mod catalogue;
+mod codes;
 mod commits;
 mod consumers;
 pub mod damaged;
@@ -163,6 +164,10 @@ properties! { $
         pages_are_stable_while_orders_arrive,
         the_last_page_has_no_next_position,
         the_list_of_an_owner_without_orders_is_empty,
+    }
+    codes {
+        orders_are_found_by_their_code,
+        a_search_by_code_reads_a_bounded_number_of_ids,
     }
     tasks {
         a_task_is_not_leased_before_it_is_due,
@@ -331,6 +336,7 @@ properties! { $
     }
     store {
         a_store_answers,
+        a_store_states_its_shards,
         a_closed_store_is_unavailable,
         calls_that_are_queued_when_the_store_closes_are_answered,
     }

@@ -17,18 +17,19 @@ use futures::stream::BoxStream;
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
     ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures, FailingEndpoint, FeedEnd, FeedLease,
-    FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, LeaseRequest, LeaseTaken,
-    Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange, MenuRevisions, NewApiKey,
-    NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
-    Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation, RevocationRevision,
-    ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StockEdit,
-    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
-    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt, WebhookChange,
-    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner,
-    WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask,
+    CodeMatches, CodeQuery, Commit, CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures,
+    FailingEndpoint, FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
+    IdempotencyKey, LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement,
+    MembershipChange, MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery,
+    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
+    Revived, Revocation, RevocationRevision, ScopedKey, SecretHash, Session, SessionCreation,
+    SessionRevocation, SessionStore, SessionUse, ShardInfo, StockEdit, StockLevel, StockUpdate, Store,
+    StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
+    TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
+    TrackingStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate,
+    WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -164,9 +165,9 @@ macro_rules! layer {
                 self.inner().pools()
             }
 
-            /// See [`Store::shard_names`].
-            fn shard_names(&self) -> Vec<String> {
-                self.inner().shard_names()
+            /// See [`Store::shards`].
+            fn shards(&self) -> Vec<ShardInfo> {
+                self.inner().shards()
             }
 
             /// See [`Store::feed_sources`].
@@ -209,6 +210,7 @@ layer! {
         Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], limit: u32) -> Vec<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
+        Read orders_with_code(query: &CodeQuery) -> CodeMatches;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
         Other delete_expired_keys(claimed_before: Timestamp, limit: u32) -> u32;
     }
@@ -383,8 +385,8 @@ impl<L: StoreLayer> Store for L {
     fn pools(&self) -> Vec<PoolStatus> {
         StoreLayer::pools(self)
     }
-    fn shard_names(&self) -> Vec<String> {
-        StoreLayer::shard_names(self)
+    fn shards(&self) -> Vec<ShardInfo> {
+        StoreLayer::shards(self)
     }
     fn feed_sources(&self) -> Vec<FeedSource> {
         StoreLayer::feed_sources(self)

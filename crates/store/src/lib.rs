@@ -67,8 +67,11 @@ pub use feed::{
 };
 pub use health::Health;
 pub use hint::Hint;
-pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
+pub use measure::{DatabaseKind, Measurement, PoolStatus, SOLE_SHARD, ShardInfo, Standby, StandbyMode};
+pub use query::{
+    CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
+    check_order_count,
+};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
 };
@@ -150,8 +153,13 @@ pub trait Store:
     /// Returns the current use of all connection pools. Queries no database.
     fn pools(&self) -> Vec<PoolStatus>;
 
+    /// Returns what is known about each shard without a query, by index.
+    fn shards(&self) -> Vec<ShardInfo>;
+
     /// Returns the names of the shards, by index.
-    fn shard_names(&self) -> Vec<String>;
+    fn shard_names(&self) -> Vec<String> {
+        self.shards().into_iter().map(|shard| shard.name).collect()
+    }
 
     /// Returns the shards as sources of events, by index: what a [`FeedCursor`] must know about them.
     fn feed_sources(&self) -> Vec<FeedSource>;

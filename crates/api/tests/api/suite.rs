@@ -24,6 +24,7 @@ mod reading;
 mod refusals;
 mod registering;
 mod restaurants;
+mod search;
 mod sessions;
 mod shutdown;
 mod stock;

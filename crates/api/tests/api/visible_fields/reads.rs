@@ -54,6 +54,7 @@ impl Scene {
                 "GET /v1/restaurants?limit=100",
                 "GET /v1/restaurants?limit=1",
                 "GET /v1/sandbox/clock",
+                "GET /v1/shards",
                 "GET /v1/tasks?limit=100",
                 "GET /v1/tasks?limit=1",
             ] {
