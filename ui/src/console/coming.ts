@@ -1,28 +1,9 @@
 // Operations that the API's description of this branch does not contain yet. Their generated types replace these.
-import { api, unwrap, type Order, type Restaurant } from '../lib/api';
+import { api, unwrap, type Restaurant } from '../lib/api';
 
 type Call = { params?: { path?: object; query?: object } };
 const get = <T>(path: string, call: Call = {}): Promise<T> =>
   unwrap((api.GET as unknown as (path: string, call: Call) => Promise<{ data?: T; response: Response }>)(path, call)) as Promise<T>;
-
-export interface Shard {
-  name: string;
-  database: string;
-  state: string;
-  error?: string;
-  buckets: number;
-  schema_version?: number;
-  latency_ms?: number;
-  tasks_parked?: number;
-  pool?: { connections: number; idle: number; waiting: number };
-}
-
-export interface ShardList {
-  shards: Shard[];
-  checked_at: string;
-}
-
-export const readShards = () => get<ShardList>('/v1/shards');
 
 export interface BoardDevice {
   device_id: string;
@@ -43,22 +24,6 @@ export const readBoards = (restaurant: string) =>
 
 /** A restaurant, as admins see it. */
 export type AttendedRestaurant = Restaurant & { unattended_since?: string; pause?: { by?: string } };
-
-export interface OrderSearch {
-  code?: string;
-  customer?: string;
-  limit: number;
-  cursor?: string;
-}
-
-export interface OrderPage {
-  orders: Order[];
-  next_cursor?: string;
-  incomplete?: boolean;
-  searched_since?: string;
-}
-
-export const searchOrders = (query: OrderSearch) => get<OrderPage>('/v1/orders', { params: { query } });
 
 export interface StatisticsPoint {
   at: string;

@@ -1,11 +1,13 @@
 // The shards and their state. A dead shard must be visible in every view, so they are read as long as the console is open.
-import { readShards, type Shard, type ShardList } from './coming';
+import { api, unwrap, type Body } from '../lib/api';
 import { poll } from './polling';
+
+export type Shard = Body<'Shard'>;
 
 /** Interval in which the shards are read, in milliseconds. */
 const INTERVAL = 10_000;
 
-let list = $state.raw<ShardList>();
+let list = $state.raw<Body<'ShardList'>>();
 let failure = $state.raw<unknown>();
 let loading = $state(false);
 let generation = 0;
@@ -39,7 +41,7 @@ export async function loadShards(): Promise<void> {
   const mine = ++generation;
   loading = true;
   try {
-    const read = await readShards();
+    const read = await unwrap(api.GET('/v1/shards'));
     if (mine !== generation) return;
     list = read;
     failure = undefined;

@@ -1,6 +1,5 @@
 // Search for orders by id, display code, e-mail address, or the id of a customer's account.
 import { api, ApiError, unwrap, type Body, type Order } from '../../lib/api';
-import { searchOrders } from '../coming';
 import type { Search } from '../search';
 
 /** Number of orders per request, also of those with one display code. */
@@ -20,14 +19,15 @@ export interface Found {
 
 /** Returns the orders of a customer, newest first: by e-mail address or id of the account. */
 export async function ordersOf(customer: string, cursor?: string): Promise<Found> {
-  const page = await searchOrders({ customer, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) });
+  const query = { customer, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+  const page = await unwrap(api.GET('/v1/orders', { params: { query } }));
   const found: Found = { orders: page.orders, incomplete: page.incomplete === true };
   if (page.next_cursor !== undefined) found.next = { customer, cursor: page.next_cursor };
   return found;
 }
 
 async function byCode(code: string): Promise<Found> {
-  const page = await searchOrders({ code, limit: PAGE });
+  const page = await unwrap(api.GET('/v1/orders', { params: { query: { code, limit: PAGE } } }));
   const found: Found = { orders: page.orders, incomplete: page.incomplete === true };
   if (page.searched_since !== undefined) found.since = page.searched_since;
   return found;
