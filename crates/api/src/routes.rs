@@ -9,6 +9,7 @@
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
 mod accounts;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod boards;
 mod commands;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]

@@ -49,6 +49,10 @@ pub struct EngineConfig {
     pub membership_max_stale_age: Duration,
     /// Interval at which the times of uses of API keys and sessions are written.
     pub key_use_write_interval: Duration,
+    /// Interval at which new and ended connections of boards are written.
+    pub board_write_interval: Duration,
+    /// Time after which a restaurant that takes orders and of which no board is connected is paused. `None`: never.
+    pub unattended_pause: Option<SignedDuration>,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
     /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.
     pub concurrent_password_hashes: usize,
@@ -144,6 +148,8 @@ impl Default for EngineConfig {
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
             key_use_write_interval: Duration::from_secs(10),
+            board_write_interval: Duration::from_secs(1),
+            unattended_pause: None,
             concurrent_password_hashes: half_of_the_cores(),
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),

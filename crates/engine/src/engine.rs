@@ -6,9 +6,10 @@ use dabba_domain::Timestamp;
 use dabba_store::{Store, Supervisor};
 
 use crate::{
-    Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
+    Accounts, Boards, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
     Payments, Random, Work,
     accounts::{ApiKeys, MembershipCache, Passwords, Revocations, Sessions},
+    boards::BoardPorts,
     catalogue::CatalogueCache,
     committer::Committers,
     measure::Measurements,
@@ -26,6 +27,8 @@ pub struct Engine {
     pub orders: Arc<Orders>,
     /// Use cases of restaurants, their menus and their stock.
     pub catalogue: Arc<Catalogues>,
+    /// Use cases of the presence of boards.
+    pub boards: Arc<Boards>,
     /// Use cases of accounts.
     pub accounts: Arc<Accounts>,
     /// Use cases of payments.
@@ -70,11 +73,13 @@ impl Engine {
         let payments = shared.payments(&unattended, gateway, &config);
         let orders = shared.orders(&post_commits, &writer, &accounts, &payments, &config);
         let catalogue = shared.catalogues(&post_commits, &accounts, &config);
-        let work = shared.work(&post_commits, unattended, &payments, &config);
+        let boards = shared.boards(&accounts, &catalogue, &config);
+        let work = shared.work(&post_commits, unattended, &payments, &boards, &config);
         let Shared { store, clock, random, metrics, supervisor, .. } = shared;
         Arc::new(Self {
             orders,
             catalogue,
+            boards,
             accounts,
             payments,
             work,
@@ -276,11 +281,30 @@ impl Shared {
         })
     }
 
+    fn boards(
+        &self,
+        accounts: &Arc<Accounts>,
+        catalogue: &Arc<Catalogues>,
+        config: &EngineConfig,
+    ) -> Arc<Boards> {
+        let ports = BoardPorts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            supervisor: Arc::clone(&self.supervisor),
+            accounts: Arc::clone(accounts),
+            catalogue: Arc::clone(catalogue),
+        };
+        Arc::new(Boards::new(ports, config.board_write_interval, config.unattended_pause))
+    }
+
     fn work(
         &self,
         post_commits: &Arc<PostCommits>,
         unattended: Arc<Unattended>,
         payments: &Arc<Payments>,
+        boards: &Arc<Boards>,
         config: &EngineConfig,
     ) -> Arc<Work> {
         Arc::new(Work {
@@ -293,6 +317,7 @@ impl Shared {
             post_commits: Arc::clone(post_commits),
             unattended,
             payments: Arc::clone(payments),
+            boards: Arc::clone(boards),
             config: config.tasks.clone(),
             maintenance: MaintenanceConfig::of(config),
         })

@@ -30,6 +30,7 @@
 
 mod accounts;
 mod base62;
+mod boards;
 mod catalogue;
 mod claims;
 mod clock;
@@ -66,6 +67,7 @@ pub use accounts::{
     MAX_SESSIONS, MAX_USER_AGENT_LENGTH, MIN_PASSWORD_LENGTH, NewLink, NewPassword, Registered, Registration,
     SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
+pub use boards::{BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
 pub use catalogue::{
     CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
     RestaurantAnswer, StockAdjustment, StockAnswer,

@@ -26,6 +26,7 @@
 mod accounts;
 pub mod admin;
 mod audit;
+mod boards;
 mod catalogue;
 mod claims;
 mod codec;

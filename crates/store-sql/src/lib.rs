@@ -20,6 +20,7 @@
 //! nothing has to be written, `Continue` with what to write.
 
 pub mod accounts;
+pub mod boards;
 pub mod catalogue;
 pub mod claims;
 pub mod consumers;

@@ -6,7 +6,7 @@ use dabba_store_sql::lists::IndexRange;
 use rusqlite::Connection;
 
 use crate::{
-    accounts, audit,
+    accounts, audit, boards,
     catalogue::{self, marks},
     consumers, feed, migrate,
     orders::{
@@ -61,6 +61,14 @@ const STATEMENTS: &[&str] = &[
     audit::ALL_CLAIMS,
     audit::ALL_STOCK,
     audit::ALL_TASKS,
+    boards::CHECK,
+    boards::DELETE,
+    boards::DISCONNECT,
+    boards::FIND,
+    boards::FIND_ATTENDANCE,
+    boards::FIND_DUE,
+    boards::HANDLE,
+    boards::IS_PAUSED,
     catalogue::FIND_EXTERNAL_ID,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISIONS,

@@ -16,20 +16,20 @@ use futures::stream::BoxStream;
 
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask,
-    CodeMatches, CodeQuery, Commit, CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures,
-    FailingEndpoint, FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
-    IdempotencyKey, LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement,
-    MembershipChange, MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery,
-    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
-    Revived, Revocation, RevocationRevision, ScopedKey, SecretHash, Session, SessionCreation,
-    SessionRevocation, SessionStore, SessionUse, ShardInfo, StockEdit, StockLevel, StockUpdate, Store,
-    StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
-    TrackingStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure,
-    WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate,
-    WebhookUpdated,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, Checkpoint,
+    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
+    ConnectedBoard, ConsumerName, ConsumerStore, Credential, DueFailures, EndedBoard, FailingEndpoint,
+    FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
+    LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange,
+    MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize,
+    PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation,
+    RevocationRevision, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore,
+    SessionUse, ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim,
+    StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution,
+    TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
+    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
+    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -58,7 +58,7 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, catalogues, accounts, consumers, webhooks and
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts, consumers, webhooks and
 /// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
@@ -235,6 +235,16 @@ layer! {
         Other check_tracking_links(
             due_until: Timestamp, unchanged_since: Timestamp, next_check_at: Timestamp, limit: u32
         ) -> u32;
+    }
+    BoardStore {
+        Other record_boards(boards: &[ConnectedBoard], now: Timestamp) -> Vec<RestaurantId>;
+        Other disconnect_boards(ended: &[EndedBoard]) -> ();
+        Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
+        Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
+        Other check_boards(check: &BoardCheck) -> CheckedBoards;
+        Other pause_unattended(
+            restaurant: &Restaurant, expected: Revision, since: Timestamp
+        ) -> Option<CatalogueUpdate>;
     }
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 mod account;
 mod audit;
 mod backoff;
+mod boards;
 mod catalogue;
 mod claim;
 mod commit;
@@ -47,6 +48,12 @@ pub use account::{
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;
+pub use boards::{
+    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
+    CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE,
+    UNATTENDED_RECHECK, check_board_count, newest_boards, plan_board_checks, restaurants_of, stale_boards,
+    stale_until,
+};
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
     RestaurantPage, StockEdit, StockLevel, StockOperation, StockUpdate, check_revision_count,
@@ -103,6 +110,7 @@ pub trait Store:
     + FeedStore
     + TaskStore
     + TrackingStore
+    + BoardStore
     + CatalogueStore
     + AccountStore
     + ApiKeyStore

@@ -26,6 +26,7 @@
 
 mod accounts;
 mod audit;
+mod boards;
 mod catalogue;
 mod consumers;
 mod feed;

@@ -83,6 +83,7 @@ POST   /v1/restaurants/{restaurant_id}/orders                            401   2
 GET    /v1/restaurants/{restaurant_id}/orders                            401   403   403   200   403   403   403   200   Any
 GET    /v1/restaurants/{restaurant_id}/board                             401   403   403   200   403   403   403   200   Any
 GET    /v1/restaurants/{restaurant_id}/board/stream                      401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/boards                            401   403   403   200   403   403   403   200   Any
 GET    /v1/orders                                                        401   200   200   403   403   200   200   200   Any
 GET    /v1/orders/{order_id}                                             401   200   404   200   404   200   404   200   Confirmed
 GET    /v1/orders/{order_id}/events                                      401   200   404   200   404   200   404   200   Confirmed

@@ -5,6 +5,7 @@ mod access;
 mod accounts;
 mod amounts;
 mod authorization;
+mod board_devices;
 mod boards;
 mod commands;
 mod events;

@@ -37,7 +37,8 @@ impl MaintenanceConfig {
 }
 
 impl Work {
-    /// Deletes expired idempotency keys, sessions and login links, and tracking links that are no longer valid, at each
+    /// Deletes expired idempotency keys, sessions and login links, and tracking links that are no longer valid, and
+    /// pauses unattended restaurants, at each
     /// [`crate::EngineConfig::maintenance_interval`]. Runs until the future is dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
@@ -57,6 +58,9 @@ impl Work {
             }
             if let Err(error) = self.check_tracking_links().await {
                 tracing::warn!(%error, "tracking links that are no longer valid could not be deleted");
+            }
+            if let Err(error) = self.boards.check_unattended().await {
+                tracing::warn!(%error, "it could not be checked which restaurants are unattended");
             }
         }
     }

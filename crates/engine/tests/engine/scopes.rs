@@ -177,6 +177,9 @@ const CATALOGUE: &[(Scope, UseCase)] = &[
         async move { world.engine.catalogue.stock_of(caller, world.restaurant_id, &naan()).await.map(drop) }
             .boxed()
     }),
+    (Scope::ReadCatalogue, |world, caller| {
+        async move { world.engine.boards.of_restaurant(caller, world.restaurant_id).await.map(drop) }.boxed()
+    }),
 ];
 
 const ACCOUNTS: &[(Scope, UseCase)] = &[

@@ -67,6 +67,7 @@ impl Scene {
                 "GET /v1/restaurants/{restaurant_id}/members?limit=1",
                 "GET /v1/restaurants/{restaurant_id}/menu",
                 "GET /v1/restaurants/{restaurant_id}/stock",
+                "GET /v1/restaurants/{restaurant_id}/boards",
             ] {
                 self.send(caller, request, &[&restaurant], &Value::Null).await;
             }
