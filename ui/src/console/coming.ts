@@ -1,29 +1,9 @@
 // Operations that the API's description of this branch does not contain yet. Their generated types replace these.
-import { api, unwrap, type Restaurant } from '../lib/api';
+import { api, unwrap } from '../lib/api';
 
 type Call = { params?: { path?: object; query?: object } };
 const get = <T>(path: string, call: Call = {}): Promise<T> =>
   unwrap((api.GET as unknown as (path: string, call: Call) => Promise<{ data?: T; response: Response }>)(path, call)) as Promise<T>;
-
-export interface BoardDevice {
-  device_id: string;
-  device?: string;
-  account_id: string;
-  connected: boolean;
-  connected_at: string;
-  last_seen_at: string;
-}
-
-export interface BoardDevices {
-  boards: BoardDevice[];
-  unattended_since?: string;
-}
-
-export const readBoards = (restaurant: string) =>
-  get<BoardDevices>('/v1/restaurants/{restaurant_id}/boards', { params: { path: { restaurant_id: restaurant } } });
-
-/** A restaurant, as admins see it. */
-export type AttendedRestaurant = Restaurant & { unattended_since?: string; pause?: { by?: string } };
 
 export interface StatisticsPoint {
   at: string;

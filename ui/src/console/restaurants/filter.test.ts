@@ -1,10 +1,10 @@
 import { expect, it } from 'vitest';
-import type { AttendedRestaurant } from '../coming';
+import type { Restaurant } from '../../lib/api';
 import { isShown, MAXIMUM_SCANS, readShown, type RestaurantQuery } from './filter';
 
-const restaurant = (id: string, changes: Partial<AttendedRestaurant> = {}) => ({ id, ...changes }) as AttendedRestaurant;
+const restaurant = (id: string, changes: Partial<Restaurant> = {}) => ({ id, ...changes }) as Restaurant;
 
-function pages(count: number, of: (page: number) => AttendedRestaurant[]) {
+function pages(count: number, of: (page: number) => Restaurant[]) {
   const queries: RestaurantQuery[] = [];
   const read = (query: RestaurantQuery) => {
     queries.push(query);

@@ -1,5 +1,5 @@
 // Which restaurants a list shows. The API selects by the permanent closing; the rest is selected here.
-import type { AttendedRestaurant } from '../coming';
+import type { Restaurant } from '../../lib/api';
 import type { PageOf } from '../paged.svelte';
 
 export const SHOWN = ['open', 'paused', 'unattended', 'closed', 'all'] as const;
@@ -11,7 +11,7 @@ const PAGE = 50;
 const SCAN_PAGE = 100;
 export const MAXIMUM_SCANS = 10;
 
-type Wanted = Pick<AttendedRestaurant, 'pause' | 'unattended_since'>;
+type Wanted = Pick<Restaurant, 'pause' | 'unattended_since'>;
 
 /** Whether a list shows a restaurant that the API has selected. */
 export function isShown(shown: Shown, restaurant: Wanted): boolean {
@@ -26,7 +26,7 @@ export interface RestaurantQuery {
 }
 
 interface RestaurantPage {
-  restaurants: readonly AttendedRestaurant[];
+  restaurants: readonly Restaurant[];
   next_cursor?: string | undefined;
   incomplete?: boolean | undefined;
 }
@@ -39,9 +39,9 @@ export async function readShown(
   shown: Shown,
   read: (query: RestaurantQuery) => Promise<RestaurantPage>,
   cursor?: string,
-): Promise<PageOf<AttendedRestaurant>> {
+): Promise<PageOf<Restaurant>> {
   const selected = shown === 'paused' || shown === 'unattended';
-  const items: AttendedRestaurant[] = [];
+  const items: Restaurant[] = [];
   let next = cursor;
   let incomplete = false;
   for (let scan = 0; scan < MAXIMUM_SCANS; scan += 1) {
