@@ -26,9 +26,9 @@ export class Paged<T> {
     return this.#next(undefined, []);
   }
 
-  /** Reads the first page again, without a sign of it: a list that is read again from time to time must not flicker. */
+  /** Reads the first page again, without showing that it loads. */
   refresh(): Promise<void> {
-    return this.#next(undefined, [], this.items.length > 0);
+    return this.#next(undefined, [], this.loading);
   }
 
   /** Reads the next page. */
@@ -36,9 +36,9 @@ export class Paged<T> {
     return this.#next(this.cursor, this.items);
   }
 
-  async #next(cursor: string | undefined, before: readonly T[], quiet = false): Promise<void> {
+  async #next(cursor: string | undefined, before: readonly T[], loading = true): Promise<void> {
     const mine = ++this.#generation;
-    this.loading = !quiet;
+    this.loading = loading;
     try {
       const page = await this.#read(cursor);
       if (mine !== this.#generation) return;
