@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub measurement_interval: Duration,
     /// Timeout of one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
+    /// Interval at which statistics are rolled up.
+    pub statistics_interval: Duration,
     /// Interval at which revocations by other servers are polled. This server's own revocations take effect at once.
     pub revocation_poll_interval: Duration,
     /// Maximum age of a cached membership. This server's own changes take effect at once.
@@ -49,6 +51,10 @@ pub struct EngineConfig {
     pub membership_max_stale_age: Duration,
     /// Interval at which the times of uses of API keys and sessions are written.
     pub key_use_write_interval: Duration,
+    /// Interval at which new and ended connections of boards are written.
+    pub board_write_interval: Duration,
+    /// Time after which a restaurant that takes orders and of which no board is connected is paused. `None`: never.
+    pub unattended_pause: Option<SignedDuration>,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
     /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.
     pub concurrent_password_hashes: usize,
@@ -140,10 +146,13 @@ impl Default for EngineConfig {
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),
             measurement_timeout: Duration::from_secs(5),
+            statistics_interval: Duration::from_secs(10),
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
             key_use_write_interval: Duration::from_secs(10),
+            board_write_interval: Duration::from_secs(1),
+            unattended_pause: None,
             concurrent_password_hashes: half_of_the_cores(),
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),

@@ -38,6 +38,7 @@ use crate::{
     catalogue::CatalogueCache,
     order_writer::{OrderWriter, Outcome},
     payments::Payments,
+    statistics::PlacingLatency,
 };
 
 /// Use cases of orders.
@@ -54,6 +55,8 @@ pub struct Orders {
     pub(crate) payments: Arc<Payments>,
     /// See [`crate::EngineConfig::max_searched_ids`].
     pub(crate) max_searched_ids: u32,
+    /// Measures how long placing takes.
+    pub(crate) latency: Arc<PlacingLatency>,
 }
 
 /// The answer to a write.

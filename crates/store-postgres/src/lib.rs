@@ -26,6 +26,7 @@
 mod accounts;
 pub mod admin;
 mod audit;
+mod boards;
 mod catalogue;
 mod claims;
 mod codec;
@@ -50,6 +51,7 @@ mod retry;
 mod rights;
 mod shard;
 mod standbys;
+mod statistics;
 mod stock;
 mod tasks;
 mod tls;

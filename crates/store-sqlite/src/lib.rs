@@ -5,7 +5,7 @@
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
 //! | `orders` | the commit of a batch, and the reads of orders and events |
 //! | `feed` | the feed, and the incarnation of a database |
-//! | `tasks`, `catalogue`, `stock`, `tracking`, `accounts`, `audit` | the other parts of the contract |
+//! | `tasks`, `catalogue`, `stock`, `tracking`, `boards`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
 //! | `backup` | backups and their restoration |
 //! | `migrate`, `lock` | the schema, the check that a database is whole, and the lock that limits a database to one process |
@@ -27,6 +27,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod boards;
 mod catalogue;
 mod claims;
 mod codec;
@@ -46,6 +47,7 @@ mod orders;
 #[cfg(test)]
 mod query_plans;
 mod reader;
+mod statistics;
 mod stock;
 mod tasks;
 mod tracking;

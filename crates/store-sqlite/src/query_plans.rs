@@ -6,14 +6,14 @@ use dabba_store_sql::lists::IndexRange;
 use rusqlite::Connection;
 
 use crate::{
-    accounts, audit,
+    accounts, audit, boards,
     catalogue::{self, marks},
     consumers, feed, migrate,
     orders::{
         commit, list,
         read::{FIND_EVENTS, FIND_ORDER},
     },
-    stock, tasks, tracking,
+    statistics, stock, tasks, tracking,
     webhooks::{deliveries, endpoints},
 };
 
@@ -61,6 +61,14 @@ const STATEMENTS: &[&str] = &[
     audit::ALL_CLAIMS,
     audit::ALL_STOCK,
     audit::ALL_TASKS,
+    boards::CHECK,
+    boards::DELETE,
+    boards::DISCONNECT,
+    boards::FIND,
+    boards::FIND_ATTENDANCE,
+    boards::FIND_DUE,
+    boards::HANDLE,
+    boards::IS_PAUSED,
     catalogue::FIND_EXTERNAL_ID,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISIONS,
@@ -114,6 +122,10 @@ const STATEMENTS: &[&str] = &[
     endpoints::REPORT_FAILURE,
     endpoints::REPORT_SUCCESS,
     endpoints::UPDATE,
+    statistics::DELETE_OLD,
+    statistics::FIND_PROGRESS,
+    statistics::FIND_STORED,
+    statistics::LIST,
     stock::DELETE_LEVEL,
     stock::FIND_COUNTERS,
     stock::FIND_LEVEL,
@@ -130,6 +142,7 @@ const STATEMENTS: &[&str] = &[
     tasks::POSTPONE,
     tasks::FAIL,
     tasks::PARKED,
+    tasks::COUNT_DUE,
     tasks::COUNT_PARKED,
     tasks::OLDEST_OVERDUE,
     tasks::RETRY,

@@ -26,6 +26,7 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod availability;
+mod boards;
 pub mod builders;
 mod catalogue;
 mod codes;
@@ -44,6 +45,7 @@ mod payments;
 mod queues;
 mod registering;
 mod sessions;
+mod statistics;
 mod stock;
 mod stock_edits;
 mod store;
@@ -299,6 +301,14 @@ properties! { $
         consumers_join_their_group,
         an_invalid_checkpoint_is_refused,
     }
+    statistics {
+        a_roll_up_counts_once,
+        a_roll_up_of_a_stale_holder_is_refused,
+        stated_statistics_are_replaced,
+        statistics_are_read_in_pages,
+        old_statistics_are_deleted_up_to_the_limit,
+        invalid_statistics_are_refused,
+    }
     webhook_endpoints {
         a_webhook_endpoint_is_stored_exactly,
         a_webhook_endpoint_is_changed_only_at_its_version,
@@ -327,6 +337,20 @@ properties! { $
         the_tracking_links_of_an_order_are_limited,
         tracking_links_of_ended_orders_are_deleted,
         a_command_by_link_is_stored_exactly,
+    }
+    boards {
+        a_connected_board_is_stored_exactly,
+        the_latest_connection_of_a_board_counts,
+        a_board_that_nobody_renews_is_stale,
+        the_boards_of_a_restaurant_are_limited,
+        attendance_is_read_for_many_restaurants,
+        an_unattended_restaurant_is_found_after_the_limit,
+        a_stale_board_gets_a_second_chance,
+        old_boards_are_deleted,
+        due_boards_are_checked_once,
+        an_unattended_restaurant_is_paused_once,
+        an_attended_restaurant_is_not_paused,
+        one_of_many_concurrent_pauses_succeeds,
     }
     audit {
         orders_are_looked_up_together,

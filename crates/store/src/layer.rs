@@ -9,6 +9,7 @@ use dabba_domain::{
     menu::{Availability, Menu},
     order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
+    statistics::Minute,
     task::TaskQueue,
     text::Slug,
 };
@@ -16,20 +17,21 @@ use futures::stream::BoxStream;
 
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask,
-    CodeMatches, CodeQuery, Commit, CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures,
-    FailingEndpoint, FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint,
-    IdempotencyKey, LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement,
-    MembershipChange, MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery,
-    OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival,
-    Revived, Revocation, RevocationRevision, ScopedKey, SecretHash, Session, SessionCreation,
-    SessionRevocation, SessionStore, SessionUse, ShardInfo, StockEdit, StockLevel, StockUpdate, Store,
-    StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
-    TrackingStore, UnderKey, WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure,
-    WebhookFailurePage, WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate,
-    WebhookUpdated,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, Checkpoint,
+    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
+    ConnectedBoard, ConsumerName, ConsumerStore, Credential, DueFailures, EndedBoard, FailingEndpoint,
+    FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
+    LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange,
+    MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize,
+    PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation,
+    RevocationRevision, RollUp, RolledUp, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation,
+    SessionStore, SessionUse, ShardInfo, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition,
+    StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt,
+    WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth,
+    WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -58,8 +60,8 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, catalogues, accounts, consumers, webhooks and
-/// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts,
+/// consumers, statistics, webhooks and audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
 macro_rules! layer {
@@ -236,6 +238,16 @@ layer! {
             due_until: Timestamp, unchanged_since: Timestamp, next_check_at: Timestamp, limit: u32
         ) -> u32;
     }
+    BoardStore {
+        Other record_boards(boards: &[ConnectedBoard], now: Timestamp) -> Vec<RestaurantId>;
+        Other disconnect_boards(ended: &[EndedBoard]) -> ();
+        Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
+        Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
+        Other check_boards(check: &BoardCheck) -> CheckedBoards;
+        Other pause_unattended(
+            restaurant: &Restaurant, expected: Revision, since: Timestamp
+        ) -> Option<CatalogueUpdate>;
+    }
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;
         Other restaurant_by_external_id(external_id: &ExternalId) -> Option<RestaurantId>;
@@ -312,6 +324,17 @@ layer! {
         Other checkpoint_feed(
             shard: usize, lease: &FeedLease, checkpoint: &Checkpoint, now: Timestamp, until: Timestamp
         ) -> bool;
+    }
+    StatisticsStore {
+        Other statistics_progress(shard: usize) -> Option<StatisticsProgress>;
+        Other roll_up_statistics(
+            shard: usize, lease: &FeedLease, roll_up: &RollUp, now: Timestamp, until: Timestamp
+        ) -> RolledUp;
+        Other set_statistics(shard: usize, rows: &[StatisticsRow]) -> ();
+        Other statistics(
+            shard: usize, range: &StatisticsRange, after: Option<&StatisticsKey>, limit: u32
+        ) -> Vec<StatisticsRow>;
+        Other delete_old_statistics(before: Minute, limit: u32) -> u32;
     }
     WebhookStore {
         Other create_webhook_endpoint_under(

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod sessions;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -16,10 +17,11 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, BucketRange, Catalogue,
-    CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask,
-    CodeMatches, CodeQuery, Commit, CommitOutcome, Credential, DatabaseKind, FeedEnd, FeedPage, FeedPosition,
-    FeedSource, FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, BucketRange, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards,
+    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
+    ConnectedBoard, Credential, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition, FeedSource,
+    FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
     MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
     Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD, ScopedKey,
     ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
@@ -94,6 +96,37 @@ impl TrackingStore for EmptyStore {
         _: u32,
     ) -> Result<u32, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl BoardStore for EmptyStore {
+    async fn record_boards(
+        &self,
+        _: &[ConnectedBoard],
+        _: Timestamp,
+    ) -> Result<Vec<RestaurantId>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn disconnect_boards(&self, _: &[EndedBoard]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn boards(&self, _: RestaurantId) -> Result<Vec<Board>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn attendance(&self, _: &[RestaurantId], _: Timestamp) -> Result<Vec<Attendance>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn check_boards(&self, _: &BoardCheck) -> Result<CheckedBoards, StoreError> {
+        Ok(CheckedBoards::default())
+    }
+    async fn pause_unattended(
+        &self,
+        _: &Restaurant,
+        _: Revision,
+        _: Timestamp,
+    ) -> Result<Option<CatalogueUpdate>, StoreError> {
+        Ok(None)
     }
 }
 
