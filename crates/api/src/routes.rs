@@ -29,6 +29,8 @@ mod sandbox;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod sessions;
 mod shards;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod statistics;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -71,6 +73,7 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(tracking::router())
         .merge(tasks::router())
         .merge(shards::router())
+        .merge(statistics::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

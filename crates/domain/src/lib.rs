@@ -43,6 +43,7 @@ pub mod pricing;
 pub mod problem;
 mod read_only;
 pub mod restaurant;
+pub mod statistics;
 pub mod task;
 pub mod text;
 

@@ -40,6 +40,8 @@ pub struct EngineConfig {
     pub measurement_interval: Duration,
     /// Timeout of one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
+    /// Interval at which statistics are rolled up.
+    pub statistics_interval: Duration,
     /// Interval at which revocations by other servers are polled. This server's own revocations take effect at once.
     pub revocation_poll_interval: Duration,
     /// Maximum age of a cached membership. This server's own changes take effect at once.
@@ -144,6 +146,7 @@ impl Default for EngineConfig {
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),
             measurement_timeout: Duration::from_secs(5),
+            statistics_interval: Duration::from_secs(10),
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),

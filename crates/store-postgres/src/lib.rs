@@ -51,6 +51,7 @@ mod retry;
 mod rights;
 mod shard;
 mod standbys;
+mod statistics;
 mod stock;
 mod tasks;
 mod tls;

@@ -56,6 +56,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V16__sessions", include_str!("../migrations/V16__sessions.sql")),
     ("V17__tracking_links", include_str!("../migrations/V17__tracking_links.sql")),
     ("V18__boards", include_str!("../migrations/V18__boards.sql")),
+    ("V19__statistics", include_str!("../migrations/V19__statistics.sql")),
 ]);
 
 /// Version of the newest migration.

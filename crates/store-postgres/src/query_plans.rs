@@ -7,7 +7,7 @@ use dabba_pg_cluster::Cluster;
 use crate::{
     Ownership, PostgresOptions, PostgresStore, accounts, audit, boards, catalogue, consumers, feed, orders,
     pool::Connections,
-    shard, stock, tasks,
+    shard, statistics, stock, tasks,
     tls::ConnectionTarget,
     tracking,
     webhooks::{deliveries, endpoints},
@@ -57,6 +57,9 @@ const FILL: &str = "\
         FROM generate_series(1, 20000) n; \
     INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
         FROM generate_series(1, 10000) n; \
+    INSERT INTO statistics SELECT n, 'orders_placed', '', s, 'main', 1, 0, 0, '' \
+        FROM generate_series(1, 20000) n, unnest(ARRAY['', 'a']) s; \
+    INSERT INTO statistics_progress VALUES (true, 1, 1, 1); \
     ANALYZE";
 
 /// With 100,000 orders, the plan of every statement uses indexes only, and neither the lists of orders nor the feed
@@ -85,6 +88,7 @@ async fn every_read_uses_an_index() {
         endpoints::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
+        statistics::STATEMENTS,
         stock::STATEMENTS,
         tracking::STATEMENTS,
     ]

@@ -47,6 +47,7 @@ mod orders;
 #[cfg(test)]
 mod query_plans;
 mod reader;
+mod statistics;
 mod stock;
 mod tasks;
 mod tracking;

@@ -43,6 +43,7 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V13__sessions", include_str!("../migrations/V13__sessions.sql")),
     ("V14__tracking_links", include_str!("../migrations/V14__tracking_links.sql")),
     ("V15__boards", include_str!("../migrations/V15__boards.sql")),
+    ("V16__statistics", include_str!("../migrations/V16__statistics.sql")),
 ]);
 
 /// The version of the newest migration.

@@ -13,7 +13,7 @@ use crate::{
         commit, list,
         read::{FIND_EVENTS, FIND_ORDER},
     },
-    stock, tasks, tracking,
+    statistics, stock, tasks, tracking,
     webhooks::{deliveries, endpoints},
 };
 
@@ -122,6 +122,10 @@ const STATEMENTS: &[&str] = &[
     endpoints::REPORT_FAILURE,
     endpoints::REPORT_SUCCESS,
     endpoints::UPDATE,
+    statistics::DELETE_OLD,
+    statistics::FIND_PROGRESS,
+    statistics::FIND_STORED,
+    statistics::LIST,
     stock::DELETE_LEVEL,
     stock::FIND_COUNTERS,
     stock::FIND_LEVEL,
@@ -138,6 +142,7 @@ const STATEMENTS: &[&str] = &[
     tasks::POSTPONE,
     tasks::FAIL,
     tasks::PARKED,
+    tasks::COUNT_DUE,
     tasks::COUNT_PARKED,
     tasks::OLDEST_OVERDUE,
     tasks::RETRY,

@@ -45,6 +45,7 @@ mod payments;
 mod queues;
 mod registering;
 mod sessions;
+mod statistics;
 mod stock;
 mod stock_edits;
 mod store;
@@ -299,6 +300,14 @@ properties! { $
         a_checkpoint_never_goes_back,
         consumers_join_their_group,
         an_invalid_checkpoint_is_refused,
+    }
+    statistics {
+        a_roll_up_counts_once,
+        a_roll_up_of_a_stale_holder_is_refused,
+        stated_statistics_are_replaced,
+        statistics_are_read_in_pages,
+        old_statistics_are_deleted_up_to_the_limit,
+        invalid_statistics_are_refused,
     }
     webhook_endpoints {
         a_webhook_endpoint_is_stored_exactly,

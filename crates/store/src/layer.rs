@@ -9,6 +9,7 @@ use dabba_domain::{
     menu::{Availability, Menu},
     order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
+    statistics::Minute,
     task::TaskQueue,
     text::Slug,
 };
@@ -24,12 +25,13 @@ use crate::{
     LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange,
     MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize,
     PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation,
-    RevocationRevision, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore,
-    SessionUse, ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim,
-    StoredPosition, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution,
-    TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
-    WebhookAttempt, WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage,
-    WebhookHealth, WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    RevocationRevision, RollUp, RolledUp, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation,
+    SessionStore, SessionUse, ShardInfo, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition,
+    StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt,
+    WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth,
+    WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -58,8 +60,8 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts, consumers, webhooks and
-/// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts,
+/// consumers, statistics, webhooks and audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
 macro_rules! layer {
@@ -322,6 +324,17 @@ layer! {
         Other checkpoint_feed(
             shard: usize, lease: &FeedLease, checkpoint: &Checkpoint, now: Timestamp, until: Timestamp
         ) -> bool;
+    }
+    StatisticsStore {
+        Other statistics_progress(shard: usize) -> Option<StatisticsProgress>;
+        Other roll_up_statistics(
+            shard: usize, lease: &FeedLease, roll_up: &RollUp, now: Timestamp, until: Timestamp
+        ) -> RolledUp;
+        Other set_statistics(shard: usize, rows: &[StatisticsRow]) -> ();
+        Other statistics(
+            shard: usize, range: &StatisticsRange, after: Option<&StatisticsKey>, limit: u32
+        ) -> Vec<StatisticsRow>;
+        Other delete_old_statistics(before: Minute, limit: u32) -> u32;
     }
     WebhookStore {
         Other create_webhook_endpoint_under(

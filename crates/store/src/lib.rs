@@ -33,6 +33,7 @@ mod measure;
 mod query;
 mod revocation;
 mod shards;
+mod statistics;
 mod supervise;
 mod task;
 mod tracking;
@@ -74,7 +75,9 @@ pub use feed::{
 };
 pub use health::Health;
 pub use hint::Hint;
-pub use measure::{DatabaseKind, Measurement, PoolStatus, SOLE_SHARD, ShardInfo, Standby, StandbyMode};
+pub use measure::{
+    DatabaseKind, MAX_COUNTED_TASKS, Measurement, PoolStatus, SOLE_SHARD, ShardInfo, Standby, StandbyMode,
+};
 pub use query::{
     CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
     check_order_count,
@@ -85,6 +88,10 @@ pub use revocation::{
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
+};
+pub use statistics::{
+    MAX_STATISTICS_ROWS, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, check_statistics_rows,
 };
 pub use supervise::{
     FAILURES_UNTIL_DOWN, Need, Part, PartStatus, REFUSED_FOR, RESTART, STEADY_AFTER, Supervisor, panic_text,
@@ -116,6 +123,7 @@ pub trait Store:
     + ApiKeyStore
     + SessionStore
     + ConsumerStore
+    + StatisticsStore
     + WebhookStore
     + AuditStore
 {

@@ -29,6 +29,9 @@ pub enum DatabaseKind {
     Sqlite,
 }
 
+/// Maximum number of due tasks of a queue that a measurement counts.
+pub const MAX_COUNTED_TASKS: u32 = 10_000;
+
 /// Measurement of the database of one shard.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Measurement {
@@ -38,6 +41,8 @@ pub struct Measurement {
     /// For each queue, the time at which its oldest due task without a lease holder became due. Queues without such a task are
     /// absent.
     pub overdue: Vec<(TaskQueue, Timestamp)>,
+    /// For each queue, the number of due tasks without a lease holder, at most [`MAX_COUNTED_TASKS`].
+    pub due: Vec<(TaskQueue, u64)>,
     /// Standbys that receive the database's log. `None` for a database that cannot have standbys.
     pub standbys: Option<Vec<Standby>>,
     /// Version of the database's schema. `None` for a database without numbered migrations.

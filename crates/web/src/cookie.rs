@@ -41,13 +41,16 @@ pub(crate) enum Channel {
 
 impl Channel {
     /// Returns the way on which a request arrived. Only a trusted proxy may state that its client uses HTTPS. A request that a
-    /// proxy has passed on is not from the loopback interface, although proxies often call the server by such an address.
+    /// proxy has passed on is not from the loopback interface, although proxies often call the server by such an address. A proxy
+    /// that states nothing is recognized by its address, or by a page over HTTPS, which this server does not serve.
     pub(crate) fn of(parts: &Parts, config: &WebConfig) -> Self {
         let Parts { headers, extensions, .. } = parts;
         let is_from_proxy = address::is_from_proxy(extensions, &config.trusted_proxies);
         if Transport::of(extensions).is_encrypted() || is_from_proxy && states_https(headers) {
             Self::Https
         } else if host(parts).is_some_and(is_loopback)
+            && !is_from_proxy
+            && !is_of_https_page(headers)
             && PASSED_ON.iter().all(|name| !headers.contains_key(*name))
         {
             Self::Loopback
@@ -163,6 +166,12 @@ fn is_same_origin(parts: &Parts, config: &WebConfig) -> Option<bool> {
     Some(own.is_some_and(|own| own.eq_ignore_ascii_case(&origin)))
 }
 
+/// Returns whether a page that the browser loaded over HTTPS sent the request.
+fn is_of_https_page(headers: &HeaderMap) -> bool {
+    let scheme = |value: &HeaderValue| value.as_bytes().get(..8).map(<[u8]>::to_ascii_lowercase);
+    headers.get_all(header::ORIGIN).iter().any(|value| scheme(value).as_deref() == Some(b"https://"))
+}
+
 /// Returns the host and the port by which the client calls the server.
 fn authority(parts: &Parts) -> Option<&str> {
     let of_target = parts.uri.authority().map(axum::http::uri::Authority::as_str);
@@ -239,6 +248,13 @@ mod tests {
             ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("forwarded", "for=192.0.2.1")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("via", "1.1 proxy")], Plain),
+            // A proxy on this machine that states nothing: the browser's page is over HTTPS, or the proxy is a trusted one.
+            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "https://dabba.example.org")], Plain),
+            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "HTTPS://localhost:8080")], Plain),
+            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "http://localhost:8080")], Loopback),
+            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "null")], Loopback),
+            ("10.0.0.7", &[("host", "localhost:8080")], Plain),
+            ("10.0.0.7", &[("host", "127.0.0.1:8080"), https], Https),
             ("10.0.0.7", &[("host", "dabba.example.org"), https], Https),
             ("10.0.0.7", &[("host", "dabba.example.org"), ("x-forwarded-proto", "HTTPS, https")], Https),
             ("10.0.0.7", &[("host", "dabba.example.org"), https, ("x-forwarded-proto", "http")], Plain),

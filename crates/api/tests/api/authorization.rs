@@ -111,6 +111,7 @@ GET    /v1/tasks                                                         401   4
 POST   /v1/tasks/{task_id}/retry                                         401   403   403   403   403   403   403   404   Any
 POST   /v1/tasks/{task_id}/resolve                                       401   403   403   403   403   403   403   404   Any
 GET    /v1/shards                                                        401   403   403   403   403   403   403   200   Any
+GET    /v1/statistics                                                    401   403   403   403   403   403   403   200   Any
 # This server is not a sandbox and has no webhooks; payments.rs tests such servers.
 GET    /v1/sandbox/clock                                                 401   404   404   404   404   404   404   404   Any
 POST   /v1/sandbox/clock/advance                                         401   404   404   404   404   404   404   404   Any

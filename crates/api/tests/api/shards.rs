@@ -239,3 +239,36 @@ async fn measurements_show_which_shard_is_down() {
     let limit = "dabba_pool_connection_limit{shard=\"south\",pool=\"readers\"}";
     assert!(shown(limit).await > 0);
 }
+
+/// Proves that statistics add up over the shards, and that they are still read while a shard does not answer, which is
+/// named.
+#[tokio::test]
+async fn statistics_name_the_shard_that_is_missing() {
+    let sharded = Sharded::start().await;
+    let restaurants = sharded.restaurants().await;
+    let Sharded { server, south, .. } = &sharded;
+    for (number, restaurant) in restaurants.iter().enumerate() {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        for repeat in 0..=number {
+            let key = format!("{number}-{repeat}");
+            let placed = server.post(&path, Some(&server.customer), &TestServer::collection()).key(&key);
+            placed.send().await.expect(201);
+        }
+    }
+    for shard in 0..2 {
+        server.engine().statistics.roll_up(shard).await.unwrap();
+        server.engine().statistics.write_measured(shard).await.unwrap();
+    }
+    let statistics = async || {
+        let path = "/v1/statistics?step=3600&names=orders_placed,placing_latency";
+        let body = server.get(path, Some(&server.admin)).await.expect(200);
+        let counts = body["series"].as_array().unwrap().iter().map(|series| {
+            let points = series["points"].as_array().unwrap();
+            points.iter().map(|point| point["count"].as_u64().unwrap()).sum::<u64>()
+        });
+        (counts.collect::<Vec<_>>(), body.get("missing_shards").cloned())
+    };
+    assert_eq!(statistics().await, (vec![3, 3], None));
+    south.close().await;
+    assert_eq!(statistics().await, (vec![1, 1], Some(json!(["south"]))));
+}

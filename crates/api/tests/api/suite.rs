@@ -28,6 +28,7 @@ mod restaurants;
 mod search;
 mod sessions;
 mod shutdown;
+mod statistics;
 mod stock;
 mod texts;
 mod tokens;

@@ -10,7 +10,8 @@ use dabba_domain::{
 use dabba_engine::{
     AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, CustomerName, Error,
     FailureFilter, KeyRequest, NewPassword, NotTested, Principal, Registration, ReplayFrom, Scope, Scopes,
-    ServiceRegistration, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks, sealing::SecretKeys,
+    ServiceRegistration, StatisticsQuery, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks,
+    sealing::SecretKeys,
 };
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_store::{PageSize, WebhookContentType, WebhookPayload};
@@ -281,6 +282,13 @@ const EVENTS: &[(Scope, UseCase)] = &[
 
 const WORK: &[(Scope, UseCase)] = &[
     (Scope::ReadTasks, |world, caller| world.engine.check_shards(caller).map_ok(drop).boxed()),
+    (Scope::ReadOrders, |world, caller| {
+        async move {
+            let query = StatisticsQuery::new(Vec::new(), None, None, None, world.engine.now()).unwrap();
+            world.engine.statistics.read(caller, &query).await.map(drop)
+        }
+        .boxed()
+    }),
     (Scope::ReadTasks, |world, caller| {
         world.engine.work.parked_tasks(caller, None, page()).map_ok(drop).boxed()
     }),

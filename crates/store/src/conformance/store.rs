@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Bucket, Role,
+    statistics::Minute,
     task::{TaskQueue, TaskSubject},
 };
 
@@ -62,6 +63,8 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.orders_with_code(&code).await));
     assert!(is_unavailable(&store.feed(0, FeedPosition::START, 1).await));
     assert!(is_unavailable(&store.feed_end(0).await));
+    assert!(is_unavailable(&store.statistics_progress(0).await));
+    assert!(is_unavailable(&store.delete_old_statistics(Minute(0), 1).await));
     assert!(is_unavailable(&store.find_claim(account.id, restaurant.id, &key).await));
     assert!(is_unavailable(&store.delete_expired_keys(now, 1).await));
     assert!(is_unavailable(&store.claim_due_tasks(TaskQueue::Deadlines, now, now, 1).await));

@@ -2,6 +2,7 @@
 
 mod consumers;
 mod sessions;
+mod statistics;
 
 use std::sync::Arc;
 
