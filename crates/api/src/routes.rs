@@ -28,6 +28,9 @@ mod restaurants;
 mod sandbox;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod sessions;
+mod shards;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod statistics;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -69,6 +72,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(boards::router())
         .merge(tracking::router())
         .merge(tasks::router())
+        .merge(shards::router())
+        .merge(statistics::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

@@ -67,8 +67,8 @@ impl Stoppable {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of boards, database clock,
-    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and if `works` is
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of boards,
+    /// database clock, maintenance, readiness probe, shard measurement, statistics, the publisher to a broker if there is one, and if `works` is
     /// true, the worker and the sender of webhooks.
     pub(crate) fn start(
         engine: &Arc<Engine>,
@@ -84,6 +84,7 @@ impl Background {
         others.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
+        others.spawn(Arc::clone(&engine.statistics).run());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         others.spawn(Arc::clone(&engine.accounts).write_key_uses());
         others.spawn(Arc::clone(&engine.boards).record());
@@ -142,7 +143,7 @@ impl Background {
         match tokio::time::timeout(left().min(LAST_WRITES_TIME), recording).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the ends of the connections of boards are not recorded")
+                tracing::warn!(%error, "the ends of the connections of boards are not recorded");
             }
             Err(_) => tracing::warn!("the ends of the connections of boards are not recorded in time"),
         }

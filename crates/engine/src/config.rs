@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub cached_orders: usize,
     /// Maximum number of open orders per customer placed by this process. `None`: no limit.
     pub max_open_orders: Option<NonZeroUsize>,
+    /// Maximum number of ids, the newest ones, that each shard reads for a search by display code.
+    pub max_searched_ids: u32,
     /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
     /// this time plus the response time of the store.
     pub catalogue_poll_interval: Duration,
@@ -38,6 +40,8 @@ pub struct EngineConfig {
     pub measurement_interval: Duration,
     /// Timeout of one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
+    /// Interval at which statistics are rolled up.
+    pub statistics_interval: Duration,
     /// Interval at which revocations by other servers are polled. This server's own revocations take effect at once.
     pub revocation_poll_interval: Duration,
     /// Maximum age of a cached membership. This server's own changes take effect at once.
@@ -136,11 +140,13 @@ impl Default for EngineConfig {
             cached_catalogues: 1_000,
             cached_orders: 10_000,
             max_open_orders: None,
+            max_searched_ids: 100_000,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),
             measurement_timeout: Duration::from_secs(5),
+            statistics_interval: Duration::from_secs(10),
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),

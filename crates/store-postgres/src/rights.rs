@@ -91,6 +91,13 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("webhook_attempts", "SELECT"),
     ("webhook_attempts", "INSERT"),
     ("webhook_attempts", "DELETE"),
+    ("statistics", "SELECT"),
+    ("statistics", "INSERT"),
+    ("statistics", "UPDATE"),
+    ("statistics", "DELETE"),
+    ("statistics_progress", "SELECT"),
+    ("statistics_progress", "INSERT"),
+    ("statistics_progress", "UPDATE"),
 ];
 
 /// Privilege for reading.

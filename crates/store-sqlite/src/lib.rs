@@ -47,6 +47,7 @@ mod orders;
 #[cfg(test)]
 mod query_plans;
 mod reader;
+mod statistics;
 mod stock;
 mod tasks;
 mod tracking;
@@ -58,7 +59,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use dabba_store::{
-    FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError,
+    BucketRange, DatabaseKind, FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD,
+    ShardInfo, Store, StoreError,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -186,8 +188,9 @@ impl Store for SqliteStore {
         vec![self.writer.status()]
     }
 
-    fn shard_names(&self) -> Vec<String> {
-        vec![SOLE_SHARD.to_owned()]
+    fn shards(&self) -> Vec<ShardInfo> {
+        let (name, database) = (SOLE_SHARD.to_owned(), DatabaseKind::Sqlite);
+        vec![ShardInfo { name, database, buckets: BucketRange::WHOLE }]
     }
 
     fn feed_sources(&self) -> Vec<FeedSource> {

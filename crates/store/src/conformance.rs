@@ -29,6 +29,7 @@ mod availability;
 mod boards;
 pub mod builders;
 mod catalogue;
+mod codes;
 mod commits;
 mod consumers;
 pub mod damaged;
@@ -44,6 +45,7 @@ mod payments;
 mod queues;
 mod registering;
 mod sessions;
+mod statistics;
 mod stock;
 mod stock_edits;
 mod store;
@@ -164,6 +166,10 @@ properties! { $
         pages_are_stable_while_orders_arrive,
         the_last_page_has_no_next_position,
         the_list_of_an_owner_without_orders_is_empty,
+    }
+    codes {
+        orders_are_found_by_their_code,
+        a_search_by_code_reads_a_bounded_number_of_ids,
     }
     tasks {
         a_task_is_not_leased_before_it_is_due,
@@ -295,6 +301,14 @@ properties! { $
         consumers_join_their_group,
         an_invalid_checkpoint_is_refused,
     }
+    statistics {
+        a_roll_up_counts_once,
+        a_roll_up_of_a_stale_holder_is_refused,
+        stated_statistics_are_replaced,
+        statistics_are_read_in_pages,
+        old_statistics_are_deleted_up_to_the_limit,
+        invalid_statistics_are_refused,
+    }
     webhook_endpoints {
         a_webhook_endpoint_is_stored_exactly,
         a_webhook_endpoint_is_changed_only_at_its_version,
@@ -346,6 +360,7 @@ properties! { $
     }
     store {
         a_store_answers,
+        a_store_states_its_shards,
         a_closed_store_is_unavailable,
         calls_that_are_queued_when_the_store_closes_are_answered,
     }

@@ -33,6 +33,7 @@ mod measure;
 mod query;
 mod revocation;
 mod shards;
+mod statistics;
 mod supervise;
 mod task;
 mod tracking;
@@ -74,14 +75,23 @@ pub use feed::{
 };
 pub use health::Health;
 pub use hint::Hint;
-pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
+pub use measure::{
+    DatabaseKind, MAX_COUNTED_TASKS, Measurement, PoolStatus, SOLE_SHARD, ShardInfo, Standby, StandbyMode,
+};
+pub use query::{
+    CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
+    check_order_count,
+};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
 };
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
+};
+pub use statistics::{
+    MAX_STATISTICS_ROWS, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, check_statistics_rows,
 };
 pub use supervise::{
     FAILURES_UNTIL_DOWN, Need, Part, PartStatus, REFUSED_FOR, RESTART, STEADY_AFTER, Supervisor, panic_text,
@@ -113,6 +123,7 @@ pub trait Store:
     + ApiKeyStore
     + SessionStore
     + ConsumerStore
+    + StatisticsStore
     + WebhookStore
     + AuditStore
 {
@@ -158,8 +169,13 @@ pub trait Store:
     /// Returns the current use of all connection pools. Queries no database.
     fn pools(&self) -> Vec<PoolStatus>;
 
+    /// Returns what is known about each shard without a query, by index.
+    fn shards(&self) -> Vec<ShardInfo>;
+
     /// Returns the names of the shards, by index.
-    fn shard_names(&self) -> Vec<String>;
+    fn shard_names(&self) -> Vec<String> {
+        self.shards().into_iter().map(|shard| shard.name).collect()
+    }
 
     /// Returns the shards as sources of events, by index: what a [`FeedCursor`] must know about them.
     fn feed_sources(&self) -> Vec<FeedSource>;

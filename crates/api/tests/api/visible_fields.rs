@@ -39,7 +39,14 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         &["/outdated_shards", "/parts", "/shards"],
     ),
     ("GET /v1/orders", INCOMPLETE, &["/incomplete"]),
+    ("GET /v1/orders", "search.rs shows a search that reaches its limit", &["/searched_since"]),
     ("GET /v1/restaurants/{restaurant_id}/orders", INCOMPLETE, &["/incomplete"]),
+    (
+        "GET /v1/restaurants/{restaurant_id}/orders",
+        "only admins search, and not in the list of a restaurant",
+        &["/searched_since"],
+    ),
+    ("GET /v1/shards", "shards.rs shows a shard that does not answer", &["/shards/*/error"]),
     (
         "GET /v1/restaurants/{restaurant_id}/board",
         "the tests of dabba-outbound show a board with too many orders",
@@ -93,6 +100,7 @@ const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         &["/restaurant/unattended_since"],
     ),
     ("GET /v1/restaurants", INCOMPLETE, &["/incomplete"]),
+    ("GET /v1/statistics", "every shard answers; shards.rs has one that does not", &["/missing_shards"]),
     ("GET /v1/tasks", INCOMPLETE, &["/incomplete"]),
     (
         "GET /v1/tasks",

@@ -24,6 +24,7 @@ mod registering;
 mod scopes;
 mod sessions;
 mod signals;
+mod statistics;
 mod stock;
 mod storm;
 mod supervision;
