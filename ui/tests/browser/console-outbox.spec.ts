@@ -65,6 +65,11 @@ async function prepare(page: Page): Promise<Locator> {
   return dialog;
 }
 
+/** Does not wait for the end of a pause, unless the outbox has sent the commands already. */
+async function sendNow(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Send now' }).evaluateAll((buttons) => buttons.forEach((button) => (button as HTMLElement).click()));
+}
+
 it('a command whose answer was lost survives a reload and a crash of the server, and is carried out once', async () => {
   const order = await place();
   const page = await open(`/console/orders/${order.id}`);
@@ -81,7 +86,7 @@ it('a command whose answer was lost survives a reload and a crash of the server,
 
   // The server carries the command out, its answer is lost, and it crashes.
   loseAnswers({ carriedOut: true });
-  await page.getByRole('button', { name: 'Send now' }).click();
+  await sendNow(page);
   await expect.poll(async () => (await read(order.id)).status).toBe('cancelled');
   await site.dabba.kill();
   await page.reload();
@@ -108,7 +113,7 @@ it('a refusal stays visible across reloads, until it is dismissed', async () => 
   await page.getByText('1 command has no answer yet').waitFor();
   await accept(order.id);
   site.front.intercept = () => false;
-  await page.getByRole('button', { name: 'Send now' }).click();
+  await sendNow(page);
   const refusal = page.getByRole('alert').filter({ hasText: `“Cancel order: ${order.display_code}” was refused` });
   await refusal.getByText('The order has changed since the command was given.').waitFor();
   expect(await accessibilityProblems(page, 'refused command')).toEqual([]);
@@ -161,7 +166,7 @@ it('commands on several orders are all kept before the first answer', async () =
   await page.reload();
   await page.getByText('3 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
-  await page.getByRole('button', { name: 'Send now' }).click();
+  await sendNow(page);
   await page.getByText('commands have no answer yet').waitFor({ state: 'detached' });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
