@@ -53,7 +53,9 @@ impl Tally {
     /// maximum if it is the largest duration, as every quantile of a single one is.
     pub fn quantile(&self, thousandths: u64) -> Option<u64> {
         let is_largest = Histogram::rank(self.count, thousandths) >= u128::from(self.count);
-        self.histogram.quantile(thousandths).map(|found| if is_largest { self.max } else { found.min(self.max) })
+        self.histogram
+            .quantile(thousandths)
+            .map(|found| if is_largest { self.max } else { found.min(self.max) })
     }
 }
 
