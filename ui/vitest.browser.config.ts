@@ -4,8 +4,8 @@ export default defineConfig({
   test: {
     include: ['tests/browser/**/*.spec.ts'],
     environment: 'node',
-    // One browser and one server at a time: the tests also run on small machines.
-    fileParallelism: false,
+    // Each file has a browser and a server of its own. Tests wait more than they compute, and small machines have two cores.
+    maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

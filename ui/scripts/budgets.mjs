@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { brotliCompressSync, constants } from 'node:zlib';
-import { BUDGETS, MAXIMUM_REQUESTS } from './pages.mjs';
+import { BUDGETS, LATER_BUDGETS, MAXIMUM_REQUESTS } from './pages.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = resolve(root, process.env.DABBA_UI_OUT ?? 'dist');
@@ -22,13 +22,18 @@ for (const [page, budget] of Object.entries(BUDGETS)) {
   const html = readFileSync(join(out, `${page}.html`), 'utf8');
   const own = files.filter((file) => file.startsWith(`${page}-`));
   const locales = own.filter((file) => /^\w+-(en|hi|ar)-/.test(file));
-  const always = own.filter((file) => !locales.includes(file)).map((file) => `assets/${file}`);
+  const later = own.filter((file) => file.startsWith(`${page}-later-`));
+  const always = own.filter((file) => !locales.includes(file) && !later.includes(file)).map((file) => `assets/${file}`);
   if (locales.length !== 3) failures.push(`${page}: has ${locales.length} locales`);
   const largest = Math.max(...locales.map((file) => compressed(`assets/${file}`)));
   const bytes = [`${page}.html`, ...always].reduce((sum, file) => sum + compressed(file), largest);
-  // The page, its files, one locale, and the icon.
-  const requests = 1 + always.length + 1 + 1;
+  const laterBytes = later.reduce((sum, file) => sum + compressed(`assets/${file}`), 0);
+  const laterBudget = LATER_BUDGETS[page] ?? 0;
+  // The page, its files, one locale, the later script, and the icon.
+  const requests = 1 + always.length + 1 + later.length + 1;
   console.log(`${page.padEnd(9)} ${(bytes / 1000).toFixed(1).padStart(6)} kB of ${budget}, ${requests} requests`);
+  if (laterBytes > 0) console.log(`  later   ${(laterBytes / 1000).toFixed(1).padStart(6)} kB of ${laterBudget}`);
+  if (laterBytes > laterBudget * 1000) failures.push(`${page}, later: ${laterBytes} bytes exceed ${laterBudget} kB`);
   if (bytes > budget * 1000) failures.push(`${page}: ${bytes} bytes exceed ${budget} kB`);
   if (requests > MAXIMUM_REQUESTS) failures.push(`${page}: ${requests} requests exceed ${MAXIMUM_REQUESTS}`);
   if (/<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)/.test(html)) failures.push(`${page}: inline script or style`);

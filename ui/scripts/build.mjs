@@ -33,6 +33,7 @@ async function buildPage(page) {
       cssCodeSplit: false,
       reportCompressedSize: false,
       rolldownOptions: {
+        checks: { pluginTimings: false },
         input: { [page]: join(root, 'pages', `${page}.html`) },
         output: {
           entryFileNames: 'assets/[name]-[hash].js',

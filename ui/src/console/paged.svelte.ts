@@ -12,6 +12,8 @@ export class Paged<T> {
   loading = $state.raw(true);
   incomplete = $state.raw(false);
   failure = $state.raw<unknown>();
+  /** Whether more than the first page was read. */
+  extended = false;
   readonly #read: (cursor: string | undefined) => Promise<PageOf<T>>;
   #generation = 0;
 
@@ -24,19 +26,25 @@ export class Paged<T> {
     return this.#next(undefined, []);
   }
 
+  /** Reads the first page again, without showing that it loads. */
+  refresh(): Promise<void> {
+    return this.#next(undefined, [], this.loading);
+  }
+
   /** Reads the next page. */
   more(): Promise<void> {
     return this.#next(this.cursor, this.items);
   }
 
-  async #next(cursor: string | undefined, before: readonly T[]): Promise<void> {
+  async #next(cursor: string | undefined, before: readonly T[], loading = true): Promise<void> {
     const mine = ++this.#generation;
-    this.loading = true;
+    this.loading = loading;
     try {
       const page = await this.#read(cursor);
       if (mine !== this.#generation) return;
       this.items = [...before, ...page.items];
       this.cursor = page.next_cursor;
+      this.extended = cursor !== undefined;
       this.incomplete = page.incomplete === true;
       this.failure = undefined;
     } catch (failure) {

@@ -9,10 +9,11 @@ import type { StreamEvent } from '../lib/sse-parser';
 import { openSharedStream, type SharedStream } from '../lib/tabs';
 import { noteBuild } from '../lib/update.svelte';
 import { BoardCache } from './cache';
-import { allows, refusalOf, subjectOf, undoDelay, type CommandKind } from './commands';
+import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, noticeOf, type Notice } from './notices';
-import { ringPlan, Ringer } from './ring';
+import { ringPlan, Ringer, SILENT } from './ring';
+import { RingTurn } from './ring-tabs';
 import { settings } from './settings.svelte';
 import * as store from './store';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
@@ -53,6 +54,8 @@ export class Board {
   /** The server's time of the last message, in milliseconds. */
   updated = $state.raw<number | undefined>();
   entries = $state.raw<Entry[]>([]);
+  /** The refused commands that the user must know about. A refusal that is no error never appears here. */
+  refusals = $state.raw<Entry[]>([]);
   notices = $state.raw<Notice[]>([]);
   soundLocked = $state(true);
   /** Whether the session ended under the open board. */
@@ -64,6 +67,7 @@ export class Board {
   ringing = $state(0);
 
   readonly ringer: Ringer;
+  readonly #turn: RingTurn;
   readonly #options: BoardOptions;
   readonly #cache: BoardCache;
   readonly #builder = new ColumnBuilder();
@@ -79,16 +83,26 @@ export class Board {
   readonly #ended = new Set<string>();
   /** Commands of this tab whose order is printed once the server has accepted it: order by key. */
   readonly #toPrint = new Map<string, string>();
+  /** Keys of the refused commands that the board examines or has examined, and of those that are errors. */
   readonly #handled = new Set<string>();
+  readonly #errors = new Set<string>();
   #closed = false;
 
   constructor(options: BoardOptions) {
     this.#options = options;
     this.#cache = new BoardCache(options.database, options.restaurant);
+    this.#turn = new RingTurn({
+      name: `dabba-ring-${options.account}-${options.restaurant}`,
+      onChange: () => this.#ring(),
+    });
     this.ringer = new Ringer({
       create: createAudio,
       now: () => clock.now(),
-      onLocked: (locked) => (this.soundLocked = locked),
+      onLocked: (locked) => {
+        this.soundLocked = locked;
+        // The first call comes before there is a ringer.
+        queueMicrotask(() => this.#ring());
+      },
     });
     this.ringer.volume = settings.values.volume / 100;
     this.#outbox = openOutbox({
@@ -111,11 +125,9 @@ export class Board {
     }
     this.#changed();
     const { restaurant, account } = this.#options;
-    const query = new URLSearchParams({ device_id: settings.values.device });
-    if (settings.values.name !== '') query.set('device', settings.values.name);
     this.#stream = openSharedStream({
       name: `board-${account}-${restaurant}`,
-      url: `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`,
+      url: () => streamAddress(restaurant),
       onConnect: () => (this.#state = store.connected(this.#state)),
       onMessage: (event) => this.#receive(event),
       onState: (state) => this.#connectionChanged(state),
@@ -127,6 +139,7 @@ export class Board {
     this.#closed = true;
     this.#stream?.close();
     this.#outbox.close();
+    this.#turn.close();
     this.ringer.close();
   }
 
@@ -134,6 +147,11 @@ export class Board {
   reconnect(): void {
     this.#stream?.reconnect();
     this.#outbox.outbox.retryNow();
+  }
+
+  /** Connects again with the device's new name. Every tab learns the name, and one has the stream. */
+  renamed(): void {
+    if (this.#stream?.leader === true) this.#stream.reconnect();
   }
 
   /** Holds updates back while a finger is on the page. */
@@ -304,8 +322,13 @@ export class Board {
       }
       if (entry.state === 'refused' && known.get(entry.key)?.state !== 'refused') void this.#refused(entry);
     }
+    this.#showRefusals();
     this.#printAccepted(entries);
     this.#changed();
+  }
+
+  #showRefusals(): void {
+    this.refusals = this.entries.filter((entry) => entry.state === 'refused' && this.#errors.has(entry.key));
   }
 
   /** Prints the orders whose acceptance this tab gave and another tab has sent. */
@@ -330,25 +353,35 @@ export class Board {
     this.#changed();
   }
 
-  /** Looks whether a refusal matters. The order's present status decides, and the stream may be later than the answer. */
+  /**
+   * Decides whether a refusal is an error. The order's present status decides, and the stream may be later than the answer,
+   * so the board shows no refusal before this decision.
+   */
   async #refused(entry: Entry): Promise<void> {
     const subject = subjectOf(entry);
-    if (subject?.order === undefined || this.#handled.has(entry.key)) return;
+    if (subject === undefined || this.#handled.has(entry.key)) return;
     this.#handled.add(entry.key);
+    if (subject.order !== undefined && (await this.#happenedElsewhere(entry, subject, subject.order))) {
+      this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
+      this.dismissRefusal(entry.key);
+    } else {
+      this.#errors.add(entry.key);
+      this.#showRefusals();
+    }
+    this.#changed();
+  }
+
+  async #happenedElsewhere(entry: Entry, subject: Subject, order: string): Promise<boolean> {
     const code = entry.problem?.code ?? '';
-    let refusal = refusalOf(subject.kind, code, store.statusOf(this.#state, subject.order)?.status);
+    let refusal = refusalOf(subject.kind, code, store.statusOf(this.#state, order)?.status);
     if (refusal === 'refused' && code === 'illegal_move') {
-      const now = await this.#fetch(subject.order);
+      const now = await this.#fetch(order);
       if (now !== undefined) {
         this.#state = store.answered(this.#state, now);
         refusal = refusalOf(subject.kind, code, now.status);
       }
     }
-    if (refusal === 'elsewhere') {
-      this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
-      this.dismissRefusal(entry.key);
-    }
-    this.#changed();
+    return refusal === 'elsewhere';
   }
 
   #changed(): void {
@@ -364,7 +397,9 @@ export class Board {
       .filter((order) => !pending.has(order.id) && !this.#tapped.has(order.id));
     const seconds = this.#state.restaurant?.acceptance_deadline_seconds ?? 0;
     const silent = this.#closed || this.connection.status === 'ended';
-    this.ringer.follow(ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live'));
+    const plan = ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live');
+    if (!this.#closed) this.#turn.follow(!this.soundLocked, plan.ringing);
+    this.ringer.follow(this.#turn.mine ? plan : SILENT);
     this.ringing = silent ? 0 : unanswered.length;
   }
 
@@ -382,6 +417,12 @@ export class Board {
     this.truncated = this.#state.truncated;
     this.updated = this.#lastUpdate;
   }
+}
+
+function streamAddress(restaurant: string): string {
+  const query = new URLSearchParams({ device_id: settings.values.device });
+  if (settings.values.name !== '') query.set('device', settings.values.name);
+  return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
 }
 
 function createAudio(): AudioContext | undefined {

@@ -38,7 +38,8 @@ export type StreamState =
   | { status: 'ended'; error: ApiError };
 
 export interface StreamOptions {
-  url: string;
+  /** Address of the stream; a function is called for each connection. */
+  url: string | (() => string);
   onMessage: (event: StreamEvent) => void;
   onState: (state: StreamState) => void;
   /** Called whenever a connection is established, before its first message. */
@@ -55,6 +56,10 @@ export interface StreamOptions {
 export function reconnectDelay(attempt: number, random: number): number {
   const bound = Math.min(MAXIMUM_DELAY, 1_000 * 2 ** Math.min(attempt, 10));
   return MINIMUM_DELAY + random * (bound - MINIMUM_DELAY);
+}
+
+function addressOf(url: string | (() => string)): string {
+  return typeof url === 'string' ? url : url();
 }
 
 async function openStream(url: string, signal: AbortSignal): Promise<Response> {
@@ -158,7 +163,7 @@ export class EventStream {
   async #read(connection: AbortController): Promise<void> {
     let pause: number | undefined;
     try {
-      const response = await this.#open(this.#options.url, connection.signal);
+      const response = await this.#open(addressOf(this.#options.url), connection.signal);
       if (connection.signal.aborted) return;
       if (!response.ok || response.body === null) {
         const error = await ApiError.from(response);

@@ -12,7 +12,8 @@ import { browserTimers } from './timers';
 export interface SharedStreamOptions {
   /** Identifies the stream and the account: tabs with the same name share it. */
   name: string;
-  url: string;
+  /** Address of the stream; a function is called for each connection. */
+  url: string | (() => string);
   onMessage: (event: StreamEvent) => void;
   onState: (state: StreamState) => void;
   /** Called before the first message of a connection, also when another tab connects: the state begins anew. */

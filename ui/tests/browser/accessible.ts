@@ -23,31 +23,61 @@ export const APPEARANCES: Appearance[] = [
 /** Width of a window of 1,280 pixels at 400 % zoom. */
 const ZOOMED_WIDTH = 320;
 
-async function findings(page: Page, contrast: boolean): Promise<string[]> {
-  await page.evaluate(AXE);
-  const options: axe.RunOptions = {
+/** The rules whose result depends on colours. Every other rule reads the document and its layout. */
+const COLOUR_RULES = ['color-contrast', 'link-in-text-block'];
+
+type Rules = 'all' | 'all but contrast' | 'colours';
+
+function optionsOf(rules: Rules): axe.RunOptions {
+  if (rules === 'colours') return { runOnly: { type: 'rule', values: COLOUR_RULES }, resultTypes: ['violations'] };
+  return {
     runOnly: { type: 'tag', values: TAGS },
     resultTypes: ['violations'],
-    rules: { 'color-contrast': { enabled: contrast } },
+    rules: { 'color-contrast': { enabled: rules === 'all' } },
   };
+}
+
+async function findings(page: Page, rules: Rules): Promise<string[]> {
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
   return page.evaluate(async (parameters) => {
     const { axe: run } = globalThis as unknown as { axe: typeof axe };
     const results = await run.run(document, parameters);
     return results.violations.flatMap((violation) =>
       violation.nodes.map((node) => `${violation.id}: ${node.html.slice(0, 160)}\n    ${node.failureSummary ?? ''}`),
     );
-  }, options);
+  }, optionsOf(rules));
 }
 
-/** Returns what is wrong with the page's state, in every appearance. Empty: nothing. */
+/** Returns what the rules read besides colours: the attributes, and the places of everything that is visible. */
+function layoutOf(page: Page): Promise<string> {
+  return page.evaluate(() => {
+    const describe = (element: Element) => {
+      const { x, y, width, height } = element.getBoundingClientRect();
+      const attributes = [...element.attributes].map(({ name, value }) => `${name}=${value}`).join();
+      return `${element.localName} ${attributes} ${element.checkVisibility({ visibilityProperty: true })} ${x} ${y} ${width} ${height}`;
+    };
+    return [...document.querySelectorAll('*')].map(describe).join('\n');
+  });
+}
+
+/**
+ * Returns what is wrong with the page's state, in every appearance. Empty: nothing. An appearance that changes nothing but
+ * colours is examined by the rules for colours only.
+ */
 export async function accessibilityProblems(page: Page, state: string): Promise<string[]> {
   const problems: string[] = [];
   await page.emulateMedia({ reducedMotion: 'reduce' });
+  let examined: string | undefined;
   for (const { name, media } of APPEARANCES) {
     await page.emulateMedia({ ...media, reducedMotion: 'reduce' });
+    const layout = await layoutOf(page);
     // With forced colours the browser draws the user's colours, while styles state those of the page.
-    const contrast = media?.forcedColors !== 'active';
-    problems.push(...(await findings(page, contrast)).map((finding) => `${state}, ${name}: ${finding}`));
+    const forced = media?.forcedColors === 'active';
+    const known = layout === examined;
+    if (known && forced) continue;
+    const rules = known ? 'colours' : forced ? 'all but contrast' : 'all';
+    problems.push(...(await findings(page, rules)).map((finding) => `${state}, ${name}: ${finding}`));
+    if (rules === 'all') examined = layout;
   }
   await page.emulateMedia({ colorScheme: 'light', forcedColors: 'none', contrast: 'no-preference' });
   const size = page.viewportSize();

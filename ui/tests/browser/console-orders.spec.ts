@@ -200,7 +200,6 @@ describe('the live list', () => {
     expect(await ids()).toEqual(before);
     await button.click();
     await row(page, latest).waitFor();
-    expect(await ids()).toContain(latest.id);
   });
 
   it('puts stuck orders first, and filters to what needs a person', async () => {
@@ -212,7 +211,7 @@ describe('the live list', () => {
     const page = await open();
     await row(page, calm).waitFor();
     const first = page.locator('[data-row]').first();
-    expect(await first.getAttribute('data-row')).toBe(stuck.id);
+    await expect.poll(() => first.getAttribute('data-row')).toBe(stuck.id);
     await first.getByText('Stuck: parked task').waitFor();
     await page.getByRole('button', { name: 'Late and stuck' }).click();
     await row(page, calm).waitFor({ state: 'detached' });
@@ -253,11 +252,11 @@ describe('the live list', () => {
     const first = await page.locator('[data-row]').first().getAttribute('data-row');
     const focused = () => page.evaluate(() => document.activeElement?.getAttribute('data-row'));
     await page.keyboard.press('j');
-    expect(await focused()).toBe(first);
+    await expect.poll(focused).toBe(first);
     await page.keyboard.press('j');
-    expect(await focused()).not.toBe(first);
+    await expect.poll(focused).not.toBe(first);
     await page.keyboard.press('k');
-    expect(await focused()).toBe(first);
+    await expect.poll(focused).toBe(first);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 2 }).first().waitFor();
     expect(new URL(page.url()).pathname).toBe(`/console/orders/${first}`);

@@ -18,6 +18,8 @@ export interface Demo {
 }
 
 export interface Dabba extends Demo {
+  /** Directory of the data and of the keys. */
+  directory: string;
   /** Sends a request with a role's token, and returns the body of the answer. Fails unless the answer is a 2xx. */
   call<T = unknown>(role: Role | undefined, method: string, path: string, body?: unknown): Promise<T>;
   /** Places an order of the demo's customer, which the restaurant has to accept. */
@@ -39,8 +41,20 @@ const BINARY = resolve(
   process.env.DABBA_BIN ?? fileURLToPath(new URL('../../../target/debug/dabba', import.meta.url)),
 );
 
-async function launch(directory: string, listen: string): Promise<{ process: ChildProcess; demo: Demo }> {
-  const parameters = ['serve', '--demo', '--sandbox', '--json', '--listen', listen, '--data', join(directory, 'data')];
+export interface DabbaOptions {
+  /** URL of a PostgreSQL database; without it, the server has the embedded store and a clock that tests advance. */
+  database?: string;
+  /** Another server on the same database: this one shares its keys, so that both accept the same tokens. */
+  beside?: Dabba;
+}
+
+async function launch(
+  directory: string,
+  listen: string,
+  database: string | undefined,
+): Promise<{ process: ChildProcess; demo: Demo }> {
+  const store = database === undefined ? ['--sandbox'] : ['--database', database];
+  const parameters = ['serve', '--demo', ...store, '--json', '--listen', listen, '--data', join(directory, 'data')];
   const child = spawn(BINARY, parameters, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -66,9 +80,9 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   });
 }
 
-export async function startDabba(): Promise<Dabba> {
-  const directory = mkdtempSync(join(tmpdir(), 'dabba-ui-'));
-  let { process: child, demo } = await launch(directory, '127.0.0.1:0');
+export async function startDabba({ database, beside }: DabbaOptions = {}): Promise<Dabba> {
+  const directory = beside?.directory ?? mkdtempSync(join(tmpdir(), 'dabba-ui-'));
+  let { process: child, demo } = await launch(directory, '127.0.0.1:0', database);
   const { host } = new URL(demo.address);
 
   async function call<T>(role: Role | undefined, method: string, path: string, body?: unknown): Promise<T> {
@@ -85,6 +99,7 @@ export async function startDabba(): Promise<Dabba> {
 
   return {
     ...demo,
+    directory,
     call,
     placeOrder: (changes = {}) =>
       call('customer', 'POST', `/v1/restaurants/${demo.restaurant_id}/orders`, { ...demo.order, ...changes }),
@@ -93,11 +108,11 @@ export async function startDabba(): Promise<Dabba> {
     kill: () => end(child, 'SIGKILL'),
     async restart() {
       await end(child, 'SIGKILL');
-      ({ process: child, demo } = await launch(directory, host));
+      ({ process: child, demo } = await launch(directory, host, database));
     },
     async stop() {
       await end(child, 'SIGTERM');
-      rmSync(directory, { recursive: true, force: true });
+      if (beside === undefined) rmSync(directory, { recursive: true, force: true });
     },
   };
 }

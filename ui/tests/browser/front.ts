@@ -71,6 +71,11 @@ export class Front {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
+  /** Passes requests on to another server from now on. */
+  set target(address: string) {
+    this.#target = new URL(address);
+  }
+
   /** Breaks every connection, and refuses new ones until `connect`. */
   disconnect(): void {
     this.#up = false;

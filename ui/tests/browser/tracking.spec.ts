@@ -38,7 +38,7 @@ describe('the tracking page', () => {
     await STEPS.deliver(site, id);
     await headline(page, 'Delivered');
     const steps = page.getByRole('list').filter({ hasText: 'Ordered' }).getByRole('listitem');
-    expect(await steps.count()).toBe(6);
+    await expect.poll(() => steps.count()).toBe(6);
     for (const time of await steps.locator('time').allTextContents()) expect(time).toMatch(/\d/);
     await page.getByText(/^You paid .* in cash\.$/).waitFor();
     expect(await accessibilityProblems(page, 'delivered')).toEqual([]);
@@ -134,7 +134,7 @@ describe('cancelling', () => {
     await dialog.getByRole('button', { name: 'Cancel this order' }).focus();
     await page.keyboard.press('Enter');
     await headline(page, 'Order cancelled');
-    expect(await page.evaluate(() => document.activeElement?.id)).toBe('content');
+    await page.waitForFunction(() => document.activeElement?.id === 'content');
     const order = await site.dabba.call<{ status: string; closure: unknown }>('admin', 'GET', `/v1/orders/${id}`);
     expect(order).toMatchObject({ status: 'cancelled', closure: { how: 'cancelled', reason: 'wrong_address' } });
     const { events } = await site.dabba.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${id}/events`);

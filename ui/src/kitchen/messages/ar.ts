@@ -67,6 +67,7 @@ const kitchen: Translation<typeof en> = {
   'pending.retrying': 'بانتظار الشبكة',
   'undone': 'تم التراجع.',
   'undo_too_late': 'فات الأوان: الأمر في طريقه.',
+  'print.failed': 'لم تُطبع التذكرة. أعد تحميل الصفحة ثم اطبع مرة أخرى.',
   'unsaved': 'تعذّر حفظ الأمر. حاول مرة أخرى.',
   'elsewhere.accept': 'قُبل الطلب {code} على جهاز آخر.',
   'elsewhere.reject': 'رُفض الطلب {code} على جهاز آخر.',

@@ -51,6 +51,7 @@ export const kitchen = {
   'pending.retrying': 'Waiting for the network',
   'undone': 'Taken back.',
   'undo_too_late': 'Too late: the command is on its way.',
+  'print.failed': 'The ticket was not printed. Reload the page, and print again.',
   'unsaved': 'The command could not be kept. Try again.',
   'elsewhere.accept': 'Order {code} was accepted on another device.',
   'elsewhere.reject': 'Order {code} was rejected on another device.',

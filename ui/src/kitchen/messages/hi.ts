@@ -53,6 +53,7 @@ const kitchen: Translation<typeof en> = {
   'pending.retrying': 'नेटवर्क की प्रतीक्षा',
   'undone': 'वापस ले लिया गया।',
   'undo_too_late': 'देर हो गई: आदेश भेजा जा चुका है।',
+  'print.failed': 'टिकट नहीं छपा। पेज फिर से लोड करें और दोबारा छापें।',
   'unsaved': 'आदेश सहेजा नहीं जा सका। फिर कोशिश करें।',
   'elsewhere.accept': 'ऑर्डर {code} दूसरे डिवाइस पर स्वीकार हो चुका है।',
   'elsewhere.reject': 'ऑर्डर {code} दूसरे डिवाइस पर अस्वीकार हो चुका है।',

@@ -1,9 +1,12 @@
 // Printing: shows tickets to the printer only, and opens the browser's print dialog. The dialog may stop the page's
 // timers; the stream and the ringing do not depend on them.
 import { tick } from 'svelte';
+import { showToast } from '../../lib/components';
 import type { BoardOrder } from '../types';
 import { settings } from '../settings.svelte';
-import { pageRule, ticketOf, type Ticket } from './ticket';
+import { t } from '../text';
+import { loadParts } from '../parts.svelte';
+import type { Ticket } from './ticket';
 
 let tickets = $state.raw<Ticket[]>([]);
 let busy = false;
@@ -25,12 +28,16 @@ export async function printTickets(orders: BoardOrder[]): Promise<void> {
   busy = true;
   try {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) await printJob(job);
+  } catch {
+    queue.length = 0;
+    showToast({ text: t('print.failed'), tone: 'danger', duration: 0 });
   } finally {
     busy = false;
   }
 }
 
 async function printJob(orders: BoardOrder[]): Promise<void> {
+  const { pageRule, ticketOf } = await loadParts();
   tickets = orders.map(ticketOf);
   await tick();
   const heights = [...document.querySelectorAll<HTMLElement>('[data-ticket]')].map((ticket) => ticket.offsetHeight);

@@ -1,0 +1,58 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ManualTimers } from '../lib/testing/timers';
+import { MAXIMUM_FREEZE, REACTION, Steady } from './steady';
+
+let timers: ManualTimers;
+let frozen: boolean;
+let steady: Steady;
+
+beforeEach(() => {
+  timers = new ManualTimers();
+  frozen = false;
+  steady = new Steady((next) => (frozen = next), timers);
+});
+
+describe('the place of the bars', () => {
+  it('keeps its size while a finger is down, and for a moment after it', async () => {
+    steady.down();
+    expect(frozen).toBe(true);
+    await timers.advance(1_000);
+    steady.up();
+    await timers.advance(REACTION - 1);
+    expect(frozen).toBe(true);
+    await timers.advance(1);
+    expect(frozen).toBe(false);
+  });
+
+  it('keeps its size through taps that follow each other, but not for ever', async () => {
+    for (let tap = 0; tap * 400 < MAXIMUM_FREEZE - 400; tap += 1) {
+      steady.down();
+      steady.up();
+      await timers.advance(400);
+      expect(frozen).toBe(true);
+    }
+    steady.down();
+    await timers.advance(400);
+    expect(frozen).toBe(false);
+  });
+});
+
+describe('a tap', () => {
+  it('soon after the cards moved means the place before', async () => {
+    steady.shifted(70);
+    await timers.advance(REACTION - 100);
+    steady.shifted(30);
+    await timers.advance(99);
+    steady.down();
+    expect(steady.takeAim()).toBe(100);
+    // A click by the keyboard follows no touch.
+    expect(steady.takeAim()).toBe(0);
+  });
+
+  it('later means the place now', async () => {
+    steady.shifted(70);
+    await timers.advance(REACTION);
+    steady.down();
+    expect(steady.takeAim()).toBe(0);
+  });
+});

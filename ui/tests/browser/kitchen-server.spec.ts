@@ -1,0 +1,227 @@
+// What `kitchen-board.spec.ts` examines with a stand-in, once more with the real server: its snapshots, times, texts and
+// heartbeats are those that kitchens get.
+import type { BrowserContextOptions, Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { accessibilityProblems, smallTargets } from './accessible';
+import { openSite, type Site } from './site';
+
+/** Minimum size of a target on the board, in pixels. */
+const TARGET = 56;
+const TABLET = { width: 1180, height: 820 };
+
+let site: Site;
+let path: string;
+
+beforeAll(async () => {
+  site = await openSite();
+  path = `/kitchen/${site.dabba.restaurant_id}`;
+});
+afterEach(async () => {
+  site.front.connect();
+  for (const order of open.splice(0)) await end(order);
+  await site.check();
+});
+afterAll(() => site.close());
+
+interface Placed {
+  id: string;
+  display_code: string;
+  status: string;
+  placed_at: string;
+  acceptance_deadline: string;
+}
+
+/** The orders of the test that is running. */
+const open: Placed[] = [];
+
+async function place(changes: Record<string, unknown> = {}): Promise<Placed> {
+  const { id } = await site.dabba.placeOrder({ payment_method: 'cash', fulfilment: { type: 'collection' }, ...changes });
+  const order = await read(id);
+  open.push(order);
+  return order;
+}
+const read = (id: string) => site.dabba.call<Placed>('restaurant', 'GET', `/v1/orders/${id}`);
+const act = (order: Placed, command: string, body?: unknown) =>
+  site.dabba.call<Placed>('restaurant', 'POST', `/v1/orders/${order.id}/${command}`, body);
+
+async function end(order: Placed): Promise<void> {
+  const { status } = await read(order.id);
+  if (status === 'confirmed') await act(order, 'reject', { reason: 'other' });
+  else if (['preparing', 'ready_for_pickup'].includes(status)) await act(order, 'cancel', { reason: 'other' });
+}
+
+async function openBoard(options: BrowserContextOptions = {}, live = 'Live'): Promise<Page> {
+  const page = await site.open({ role: 'restaurant', path, options: { viewport: TABLET, ...options } });
+  await page.getByText(live, { exact: true }).waitFor();
+  return page;
+}
+
+const card = (page: Page, order: Placed) => page.locator(`[data-code="${order.display_code}"]`);
+const inColumn = (page: Page, name: string, order: Placed) =>
+  page.locator(`[data-column="${name}"] [data-code="${order.display_code}"]`);
+const streams = () => site.front.requests.filter((request) => request.endsWith('/board/stream')).length;
+
+describe('eight tabs', () => {
+  it('share one stream over HTTP/1.1, which allows six connections, and each can give commands', async () => {
+    const before = streams();
+    const first = await openBoard();
+    const tabs = [first];
+    while (tabs.length < 8) {
+      const tab = await site.open({ context: first.context(), path });
+      await tab.getByText('Live', { exact: true }).waitFor();
+      tabs.push(tab);
+    }
+    const order = await place();
+    for (const tab of tabs) await inColumn(tab, 'new', order).waitFor();
+    expect(streams() - before).toBe(1);
+    const last = tabs.at(-1) as Page;
+    await card(last, order).getByRole('button', { name: /^Accept/ }).click();
+    for (const tab of tabs) await inColumn(tab, 'preparing', order).waitFor();
+    await first.close();
+    const next = await place();
+    for (const tab of tabs.slice(1)) await inColumn(tab, 'new', next).waitFor();
+    expect(streams() - before).toBe(2);
+  });
+});
+
+describe('a device', () => {
+  it.each([-7_200_000, 7_200_000])('whose clock is wrong by %i ms, in another zone, shows the server’s time and the restaurant’s', async (wrong) => {
+    const order = await place();
+    const page = await site.open({ role: 'restaurant', path, options: { viewport: TABLET, timezoneId: 'Asia/Tokyo' } });
+    await page.clock.setFixedTime(Date.now() + wrong);
+    await page.reload();
+    const timer = card(page, order).getByRole('timer');
+    await timer.waitFor();
+    const { now } = await site.dabba.call<{ now: string }>('admin', 'GET', '/v1/sandbox/clock');
+    const left = (Date.parse(order.acceptance_deadline) - Date.parse(now)) / 1_000;
+    const shown = async () => {
+      const [minutes = '', seconds = ''] = ((await timer.textContent()) ?? '').replace(/[^\d:]/g, '').split(':');
+      return Number(minutes) * 60 + Number(seconds);
+    };
+    // The device's clock is wrong by two hours; the rest is the time that the test takes.
+    await expect.poll(async () => Math.abs((await shown()) - left)).toBeLessThan(60);
+    const format = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
+    await card(page, order).getByText(`Placed ${format.format(new Date(order.placed_at))}`, { exact: true }).waitFor();
+  });
+
+  it('without a network shows the last orders, also after a reload, and catches up', async () => {
+    const [kept, ended] = [await place(), await place()];
+    const page = await openBoard();
+    for (const order of [kept, ended]) await card(page, order).waitFor();
+    await page.waitForFunction(async () => {
+      const names = await caches.keys();
+      const files = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
+      return files.flat().some(({ url }) => url.includes('/assets/kitchen-later-'));
+    });
+    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    site.front.disconnect();
+    await page.reload();
+    for (const order of [kept, ended]) await card(page, order).waitFor();
+    await page.getByText(/Not up to date since/).waitFor();
+    // The dialogs are there too.
+    await page.getByRole('button', { name: 'Help' }).click();
+    await page.getByRole('dialog', { name: 'Keys and help' }).waitFor();
+    await page.keyboard.press('Escape');
+    await act(ended, 'reject', { reason: 'other' });
+    const missed = await place();
+    site.front.connect();
+    await inColumn(page, 'new', missed).waitFor();
+    await card(page, ended).waitFor({ state: 'detached' });
+    await card(page, kept).waitFor();
+  });
+});
+
+describe('the board is accessible', () => {
+  it.each([
+    ['en-GB', TABLET, 'Live'],
+    ['ar', TABLET, 'مباشر'],
+    ['hi-IN', { width: 390, height: 844 }, 'लाइव'],
+  ])('in every appearance, in %s', async (locale, viewport, live) => {
+    const [cooking, ready] = [await place(), await place()];
+    await place({ note: 'No onions, please' });
+    for (const order of [cooking, ready]) await act(order, 'accept', { preparation_minutes: 20 });
+    await act(ready, 'ready');
+    const page = await openBoard({ locale, viewport }, live);
+    await page.locator('[data-card]').first().waitFor();
+    expect(await page.evaluate(() => document.documentElement.dir)).toBe(locale === 'ar' ? 'rtl' : 'ltr');
+    expect(await accessibilityProblems(page, locale)).toEqual([]);
+    expect(await smallTargets(page, TARGET)).toEqual([]);
+    await page.locator('[data-card] [data-key="o"]').first().click();
+    await page.getByRole('dialog').waitFor();
+    expect(await accessibilityProblems(page, `${locale}, details`)).toEqual([]);
+  });
+});
+
+describe('a ticket', () => {
+  it.each([
+    ['80', 227],
+    ['58', 164],
+  ])('on %s mm is printed on accept, and alone', async (width, points) => {
+    const order = await place({ note: 'No onions, please' });
+    const page = await openBoard();
+    await page.evaluate(() => {
+      Object.assign(globalThis, { printed: 0 });
+      // The dialog stays open: the page ends the job with the event after it.
+      globalThis.print = () => void ((globalThis as unknown as { printed: number }).printed += 1);
+    });
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel(`${width} mm`).check();
+    await page.getByLabel('Print when an order is accepted').check();
+    await page.keyboard.press('Escape');
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await card(page, order).getByRole('button', { name: /^Accept/ }).click();
+    await page.waitForFunction(() => (globalThis as unknown as { printed: number }).printed === 1);
+    const ticket = page.locator('[data-ticket]');
+    for (const text of [order.display_code, 'No onions, please', 'Saffron Lane', '×']) {
+      expect(await ticket.textContent()).toContain(text);
+    }
+    await page.emulateMedia({ media: 'print' });
+    expect(await ticket.isVisible()).toBe(true);
+    expect(await page.locator('main').isVisible()).toBe(false);
+    const pdf = (await page.pdf({ preferCSSPageSize: true })).toString('latin1');
+    const boxes = [...pdf.matchAll(/\/MediaBox\s*\[\s*0 0 ([\d.]+) ([\d.]+)/g)];
+    expect(boxes.map((box) => Math.round(Number(box[1])))).toEqual([points]);
+    await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+    await ticket.waitFor({ state: 'detached' });
+  });
+});
+
+describe('by keyboard alone', () => {
+  it('an order is found, accepted with another time, made ready, taken back and handed over', async () => {
+    const order = await place();
+    const page = await openBoard();
+    await card(page, order).waitFor();
+    const focus = () =>
+      page.waitForFunction((code) => (document.activeElement as HTMLElement | null)?.dataset['code'] === code, order.display_code);
+    await page.keyboard.press('/');
+    await page.waitForFunction(() => document.activeElement?.matches('input[type=search]') === true);
+    await page.keyboard.type(order.display_code.toLowerCase(), { delay: 100 });
+    await page.keyboard.press('Escape');
+    await focus();
+    await page.keyboard.press('+');
+    await card(page, order).getByText('25 min').waitFor();
+    await page.keyboard.press('a');
+    await inColumn(page, 'preparing', order).waitFor();
+    await page.keyboard.press('2');
+    await focus();
+    await page.keyboard.press('d');
+    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    await page.keyboard.press('z');
+    await page.getByText('Taken back.').waitFor();
+    await card(page, order).getByRole('button', { name: /^Ready/ }).waitFor();
+    expect((await read(order.id)).status).toBe('preparing');
+    // The focus has stayed on the card.
+    await focus();
+    await page.keyboard.press('d');
+    await inColumn(page, 'ready', order).waitFor();
+    await page.keyboard.press('3');
+    await focus();
+    await page.keyboard.press('d');
+    await card(page, order).waitFor({ state: 'detached' });
+    expect((await read(order.id)).status).toBe('delivered');
+    const { events } = await site.dabba.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${order.id}/events`);
+    const steps = events.map(({ type }) => type).filter((type) => ['accepted', 'marked_ready', 'delivered'].includes(type));
+    expect(steps).toEqual(['accepted', 'marked_ready', 'delivered']);
+  });
+});

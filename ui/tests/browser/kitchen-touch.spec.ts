@@ -1,0 +1,224 @@
+// What a board does to the ears and under the fingers: ringing in one of several tabs, and nothing that moves under a tap.
+// The server is a stand-in here.
+import type { Page } from 'playwright-core';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { KitchenMock } from '../mock/kitchen';
+import { KITCHEN, Stage } from '../mock/open';
+
+let stage: Stage;
+let mock: KitchenMock;
+
+beforeAll(async () => {
+  stage = await Stage.open();
+});
+beforeEach(() => {
+  mock = stage.reset();
+});
+afterEach(() => {
+  stage.front.connect();
+  return stage.check();
+});
+afterAll(() => stage.close());
+
+/** Seconds since an order was placed that expires so soon that its acceptance is not delayed. */
+const URGENT = 470;
+
+interface Scope {
+  /** Number of the loops that the page plays. */
+  loops: number;
+}
+
+const card = (page: Page, code: string) => page.locator(`[data-code="${code}"]`);
+const column = (page: Page, name: string) => page.locator(`[data-column="${name}"]`);
+const acceptButton = (page: Page, code: string) => card(page, code).getByRole('button', { name: /^Accept/ });
+const commands = () => mock.received.map(({ path }) => path.split('/').slice(-2).join('/'));
+
+/** Records the loops that the page starts and stops. */
+async function recordSound(page: Page): Promise<void> {
+  await page.addInitScript(() => {
+    const scope = globalThis as unknown as Scope;
+    scope.loops = 0;
+    const create = AudioContext.prototype.createBufferSource;
+    AudioContext.prototype.createBufferSource = function (this: AudioContext) {
+      const source = create.call(this);
+      const start = source.start.bind(source);
+      const stop = source.stop.bind(source);
+      source.start = (when?: number) => {
+        if (source.loop) scope.loops += 1;
+        start(when);
+      };
+      source.stop = (when?: number) => {
+        if (source.loop && when === undefined) scope.loops -= 1;
+        stop(when);
+      };
+      return source;
+    };
+  });
+}
+const loops = (page: Page) => page.evaluate(() => (globalThis as unknown as Scope).loops);
+
+const rings = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
+const isSilent = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
+
+/** Opens a board whose sound is unlocked. */
+async function openAudible(first?: Page): Promise<Page> {
+  const page = await stage.page({}, first?.context());
+  await recordSound(page);
+  await page.goto(KITCHEN);
+  await page.getByRole('button', { name: 'Switch sound on' }).click();
+  await page.getByText('The sound is off.').waitFor({ state: 'detached' });
+  return page;
+}
+
+describe('ringing', () => {
+  it('needs one tap, says so in red, and lasts until every order is answered', async () => {
+    const page = await stage.page();
+    await recordSound(page);
+    const order = mock.place({ age: URGENT });
+    await page.goto(KITCHEN);
+    await page.getByText('The sound is off.').waitFor();
+    expect(await loops(page)).toBe(0);
+    await page.getByRole('button', { name: 'Switch sound on' }).click();
+    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
+    await page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
+    await page.waitForFunction(() => document.title.startsWith('(1)'));
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
+    const next = mock.place();
+    await page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
+    mock.end(next.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
+    await page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
+    await page.getByText(`Order ${next.display_code}: the customer cancelled.`).waitFor();
+  });
+});
+
+describe('the first tap', () => {
+  it('unlocks the sound and still hits what it was on', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    await page.getByText('The sound is off.').waitFor();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).hover();
+    await page.mouse.down();
+    // A slow finger: nothing may move while it is down.
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+    expect(await page.getByText('The sound is off.').count()).toBe(1);
+    await page.mouse.up();
+    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+  });
+});
+
+describe('of two tabs of a browser', () => {
+  it('one rings, and the other one once that one closes', async () => {
+    const first = await openAudible();
+    const second = await openAudible(first);
+    const order = mock.place();
+    await rings(first);
+    await card(second, order.display_code).waitFor();
+    await second.waitForFunction(() => document.title.startsWith('(1)'));
+    expect(await loops(second)).toBe(0);
+    await first.close();
+    await rings(second);
+    mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
+    await isSilent(second);
+  });
+
+  it('the one rings whose sound the browser plays', async () => {
+    const locked = await stage.page();
+    await recordSound(locked);
+    await locked.goto(KITCHEN);
+    await locked.getByText('The sound is off.').waitFor();
+    const audible = await openAudible(locked);
+    mock.place();
+    await rings(audible);
+    expect(await loops(locked)).toBe(0);
+  });
+});
+
+/** Waits until the page has moved no card for longer than the time in which a tap means an earlier place. */
+const calm = (page: Page) =>
+  page.waitForFunction(() => {
+    const scope = globalThis as unknown as { place?: number; since?: number };
+    const place = document.querySelector('main')?.getBoundingClientRect().top ?? 0;
+    if (scope.place !== place) Object.assign(scope, { place, since: performance.now() });
+    return performance.now() - (scope.since ?? 0) > 1_000;
+  });
+
+describe('a bar', () => {
+  const notice = () => {
+    const { id } = mock.place({ status: 'preparing' });
+    mock.end(id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+  };
+
+  it('that appears while a finger is down moves nothing until the finger has been away for a moment', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await openAudible();
+    const button = acceptButton(page, order.display_code);
+    await calm(page);
+    const place = () => card(page, order.display_code).boundingBox();
+    const before = await place();
+    await button.hover();
+    await page.mouse.down();
+    notice();
+    await page.getByText('Stop preparing it.').waitFor({ state: 'attached' });
+    expect(await place()).toEqual(before);
+    await page.mouse.up();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    await page.waitForFunction(() => (document.querySelector('.bars')?.getBoundingClientRect().height ?? 0) > 50);
+    expect(commands()).toEqual([`${order.id}/accept`]);
+  });
+
+  it('that moved the cards just before a tap does not change what the tap hits', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    await acceptButton(page, order.display_code).waitFor();
+    await calm(page);
+    // Taps the place where the button was, in the frame in which the cards have moved.
+    await page.evaluate((code) => {
+      const box = document.querySelector(`[data-code="${code}"] [data-key="a"] button`)?.getBoundingClientRect();
+      if (box === undefined) throw new Error('There is no button.');
+      const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
+      const bars = document.querySelector('.bars');
+      if (bars === null) throw new Error('There are no bars.');
+      const before = bars.getBoundingClientRect().height;
+      const tapped = new Promise<string>((done) => {
+        const sizes = new ResizeObserver(() => {
+          if (bars.getBoundingClientRect().height < before + 50) return;
+          sizes.disconnect();
+          const hit = document.elementFromPoint(clientX, clientY);
+          for (const type of ['pointerdown', 'pointerup']) hit?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
+          hit?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1, clientX, clientY }));
+          done(hit?.closest('button')?.textContent.trim() ?? 'no button');
+        });
+        sizes.observe(bars);
+      });
+      Object.assign(globalThis, { tapped });
+    }, order.display_code);
+    notice();
+    // The cards have moved, so there is something else now.
+    expect(await page.evaluate(() => (globalThis as unknown as { tapped: Promise<string> }).tapped)).not.toBe('Accept');
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    expect(commands()).toEqual([`${order.id}/accept`]);
+  });
+});
+
+describe('the name of the device', () => {
+  it('reaches the server when it changes, also from a tab that does not have the stream', async () => {
+    const names: (string | null)[] = [];
+    const answer = stage.front.intercept;
+    stage.front.intercept = (request, response) => {
+      const url = new URL(request.url ?? '/', 'http://mock');
+      if (url.pathname.endsWith('/board/stream')) names.push(url.searchParams.get('device'));
+      return answer(request, response);
+    };
+    const first = await stage.board();
+    const second = await stage.board({}, first.context());
+    for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
+    await second.getByRole('button', { name: 'Settings' }).click();
+    await second.getByLabel('Device name').fill('Pass');
+    await second.keyboard.press('Tab');
+    await expect.poll(() => names).toEqual([null, 'Pass']);
+    for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
+    stage.front.intercept = answer;
+  });
+});
