@@ -14,6 +14,8 @@ pub(crate) mod quotes;
 pub(crate) mod restaurants;
 pub(crate) mod sandbox;
 pub(crate) mod sessions;
+pub(crate) mod shards;
+pub(crate) mod statistics;
 pub(crate) mod stock;
 pub(crate) mod tasks;
 pub(crate) mod tokens;

@@ -77,6 +77,7 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
             description = "Tracking links: the link's holder follows an order without an account, and may cancel it."
         ),
         (name = "tasks", description = "Background tasks that are parked until an admin decides."),
+        (name = "statistics", description = "What happened on the platform, per minute and longer steps."),
         (name = "payments", description = "Webhooks for the reports of payment providers."),
         (name = "sandbox", description = "The clock of a sandbox: a server for trials and tests."),
         (name = "operations", description = "Health, readiness and metrics, for operators."),

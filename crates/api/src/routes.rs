@@ -9,6 +9,7 @@
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod access;
 mod accounts;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod boards;
 mod commands;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
@@ -27,6 +28,9 @@ mod restaurants;
 mod sandbox;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod sessions;
+mod shards;
+#[expect(unused_qualifications, reason = "utoipa's macro writes them")]
+mod statistics;
 mod stock;
 #[expect(unused_qualifications, reason = "utoipa's macro writes them")]
 mod tasks;
@@ -68,6 +72,8 @@ fn api() -> OpenApiRouter<Arc<App>> {
         .merge(boards::router())
         .merge(tracking::router())
         .merge(tasks::router())
+        .merge(shards::router())
+        .merge(statistics::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
         .merge(sandbox::router())

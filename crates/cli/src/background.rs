@@ -18,8 +18,8 @@ use crate::{failure::Failure, webhooks::Webhooks};
 /// Minimum time for the worker to finish, and for the store to close, even if the requests used up the grace period.
 const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 
-/// Maximum time to write the times of the last uses of API keys.
-const KEY_USES_TIME: Duration = Duration::from_secs(2);
+/// Maximum time to write the times of the last uses of API keys, and maximum time to record the boards that were connected.
+const LAST_WRITES_TIME: Duration = Duration::from_secs(2);
 
 /// An engine with its background parts.
 pub(crate) struct Background {
@@ -67,8 +67,8 @@ impl Stoppable {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, database clock,
-    /// maintenance, readiness probe, shard measurement, the publisher to a broker if there is one, and if `works` is
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of boards,
+    /// database clock, maintenance, readiness probe, shard measurement, statistics, the publisher to a broker if there is one, and if `works` is
     /// true, the worker and the sender of webhooks.
     pub(crate) fn start(
         engine: &Arc<Engine>,
@@ -84,8 +84,10 @@ impl Background {
         others.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
+        others.spawn(Arc::clone(&engine.statistics).run());
         others.spawn(Arc::clone(&engine.accounts).watch_revocations());
         others.spawn(Arc::clone(&engine.accounts).write_key_uses());
+        others.spawn(Arc::clone(&engine.boards).record());
         if let Some(publisher) = publisher.clone() {
             let supervisor = Arc::clone(engine.supervisor());
             others.spawn(async move { publisher.run(&supervisor).await });
@@ -134,8 +136,16 @@ impl Background {
         tokio::join!(closing_worker, closing_webhooks);
         // What is not written in this time is lost: the times of the last uses of some API keys.
         let writing = self.engine.accounts.write_pending_uses();
-        if tokio::time::timeout(left().min(KEY_USES_TIME), writing).await.is_err() {
+        if tokio::time::timeout(left().min(LAST_WRITES_TIME), writing).await.is_err() {
             tracing::warn!("the times of the last uses of API keys are not recorded");
+        }
+        let recording = self.engine.boards.write_connections(false);
+        match tokio::time::timeout(left().min(LAST_WRITES_TIME), recording).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the ends of the connections of boards are not recorded");
+            }
+            Err(_) => tracing::warn!("the ends of the connections of boards are not recorded in time"),
         }
         if self.engine.shut_down(left()).await {
             tracing::info!("stopped");

@@ -68,8 +68,9 @@ enum Command {
     Serve(Box<serve::Arguments>),
     /// Processes due tasks, beside servers or without a server.
     Work(Box<work::Arguments>),
-    /// Starts a temporary server, takes one order from placement to delivery, and prints each step.
-    Demo(demo::Arguments),
+    /// Starts a temporary server, takes one order from placement to delivery, and prints each step. With --live, simulates
+    /// the customers and couriers of a running `serve --demo`.
+    Demo(Box<demo::Arguments>),
     /// Migrates the database to the newest schema.
     Migrate(migrate::Arguments),
     /// Shows the shards: what each database is and what it holds. A subcommand splits a shard.

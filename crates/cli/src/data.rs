@@ -42,6 +42,7 @@ pub(crate) fn start_engine(
         max_open_orders: settings.limits.max_open_orders(),
         tasks: settings.tasks.task_config(),
         payments: settings.payments.payment_config(),
+        unattended_pause: settings.tasks.unattended_pause(),
         ..settings.writes.engine_config(databases.default_committers())
     };
     let ports = Ports { store: Arc::clone(store), clock, random: Arc::new(SystemRandom), gateway };

@@ -26,12 +26,18 @@ const ORDER: &str = include_str!("../demo/order.json");
 const LIMITED_ITEM: (&str, u32) = ("lane-thali", 20);
 /// Address of the restaurants' account.
 pub(crate) const RESTAURANT_EMAIL: &str = "restaurant@dabba.example";
+/// Address of the courier's account.
+pub(crate) const COURIER_EMAIL: &str = "courier@dabba.example";
+/// Address of the admin's account.
+pub(crate) const ADMIN_EMAIL: &str = "admin@dabba.example";
+/// Beginning of the external ids of the demo's restaurants.
+pub(crate) const EXTERNAL_ID_PREFIX: &str = "dabba-demo-";
 /// One account of each role. The domain is reserved, so that nobody owns these addresses (RFC 2606).
 const ACCOUNTS: [(Role, &str, &str); 4] = [
-    (Role::Admin, "admin@dabba.example", "Dabba operations"),
+    (Role::Admin, ADMIN_EMAIL, "Dabba operations"),
     (Role::Customer, "customer@dabba.example", "Asha Rao"),
     (Role::Restaurant, RESTAURANT_EMAIL, "Mina Shah"),
-    (Role::Courier, "courier@dabba.example", "Bo Lind"),
+    (Role::Courier, COURIER_EMAIL, "Bo Lind"),
 ];
 
 /// The demo in a store.
@@ -236,7 +242,7 @@ async fn add_restaurant(
 /// Returns the external id of a demo restaurant, which prevents a second registration.
 fn external_id(name: &str) -> String {
     format!(
-        "dabba-demo-{}",
+        "{EXTERNAL_ID_PREFIX}{}",
         name.to_lowercase().replace(|character: char| !character.is_ascii_alphanumeric(), "-")
     )
 }

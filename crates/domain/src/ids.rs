@@ -215,6 +215,40 @@ impl DisplayCode {
     const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 }
 
+/// Reason why a text is not a [`DisplayCode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not five letters and digits as on a ticket, such as PF2DB; U is in no code")]
+pub struct DisplayCodeError;
+
+impl DisplayCode {
+    /// Returns the 25 bits that the code states, the highest ones first.
+    pub fn bits(self) -> u32 {
+        let value = |digit: u8| {
+            let known = (0_u32..).zip(Self::DIGITS).find(|(_, known)| **known == digit);
+            known.map_or(0, |(value, _)| value)
+        };
+        self.0.iter().fold(0, |bits, digit| (bits << 5) | value(*digit))
+    }
+}
+
+/// Reads a code as people write it: in upper or lower case, with O for 0, and with I or L for 1.
+impl FromStr for DisplayCode {
+    type Err = DisplayCodeError;
+
+    fn from_str(text: &str) -> Result<Self, DisplayCodeError> {
+        let mut code: [u8; Self::LENGTH] = text.as_bytes().try_into().map_err(|_| DisplayCodeError)?;
+        for digit in &mut code {
+            *digit = match digit.to_ascii_uppercase() {
+                b'O' => b'0',
+                b'I' | b'L' => b'1',
+                known if Self::DIGITS.contains(&known) => known,
+                _ => return Err(DisplayCodeError),
+            };
+        }
+        Ok(Self(code))
+    }
+}
+
 impl OrderId {
     /// Returns the display code: the lowest 25 bits of the id.
     pub fn display_code(self) -> DisplayCode {
@@ -313,6 +347,27 @@ mod tests {
             prop_assert_eq!(code.len(), DisplayCode::LENGTH);
             prop_assert!(code.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'A'..=b'Z')), "{}", code);
             prop_assert!(!code.contains(['I', 'L', 'O', 'U']), "{}", code);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_display_code_reads_back_in_either_case(random: u64) {
+            let order = OrderId::generate(Timestamp::UNIX_EPOCH, Bucket::FIRST, random);
+            let code = order.display_code();
+            prop_assert_eq!(code.to_string().parse(), Ok(code));
+            prop_assert_eq!(code.to_string().to_ascii_lowercase().parse(), Ok(code));
+            prop_assert_eq!(u64::from(code.bits()), order.uuid().as_u64_pair().1 & 0x1ff_ffff);
+        }
+    }
+
+    #[test]
+    fn a_display_code_is_read_as_people_write_it() {
+        for (text, code) in [("o0O0o", "00000"), ("ilLI1", "11111"), ("pf2db", "PF2DB")] {
+            assert_eq!(text.parse::<DisplayCode>().unwrap().to_string(), code, "{text}");
+        }
+        for text in ["", "PF2D", "PF2DBB", "PF2DU", "PF-DB", "PF2D ", "PF2Dß", "ééé"] {
+            assert_eq!(text.parse::<DisplayCode>(), Err(DisplayCodeError), "{text}");
         }
     }
 

@@ -43,13 +43,15 @@ pub mod pricing;
 pub mod problem;
 mod read_only;
 pub mod restaurant;
+pub mod statistics;
 pub mod task;
 pub mod text;
 
 pub use account::{Actor, Role, Via};
 pub use external_id::ExternalId;
 pub use ids::{
-    AccountId, ApiKeyId, Bucket, DisplayCode, OrderId, RestaurantId, SessionId, TaskId, WebhookEndpointId,
+    AccountId, ApiKeyId, Bucket, DisplayCode, DisplayCodeError, OrderId, RestaurantId, SessionId, TaskId,
+    WebhookEndpointId,
 };
 pub use jiff::Timestamp;
 pub use money::{Amount, Currency, Money};

@@ -21,6 +21,6 @@ pub use change::SettingsChangeError;
 pub use document::{DeliverySetting, SettingsDocument};
 pub use hours::{ClockTime, Day, OpeningHours, OpeningInterval, Zone};
 pub use stored::{
-    DeliveryTerms, Location, Pause, PermanentClosure, Restaurant, RestaurantSettings, Revision,
+    DeliveryTerms, Location, Pause, PausedBy, PermanentClosure, Restaurant, RestaurantSettings, Revision,
 };
 pub use validation::{check_country, check_currency, check_time_zone};

@@ -5,6 +5,7 @@ mod registering;
 mod restaurants;
 mod signals;
 mod stock;
+mod unattended;
 mod watch;
 
 use std::{sync::Arc, time::Duration};

@@ -27,6 +27,8 @@ pub struct EngineConfig {
     pub cached_orders: usize,
     /// Maximum number of open orders per customer placed by this process. `None`: no limit.
     pub max_open_orders: Option<NonZeroUsize>,
+    /// Maximum number of ids, the newest ones, that each shard reads for a search by display code.
+    pub max_searched_ids: u32,
     /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
     /// this time plus the response time of the store.
     pub catalogue_poll_interval: Duration,
@@ -38,6 +40,8 @@ pub struct EngineConfig {
     pub measurement_interval: Duration,
     /// Timeout of one measurement of a shard. A shard that takes longer counts as down.
     pub measurement_timeout: Duration,
+    /// Interval at which statistics are rolled up.
+    pub statistics_interval: Duration,
     /// Interval at which revocations by other servers are polled. This server's own revocations take effect at once.
     pub revocation_poll_interval: Duration,
     /// Maximum age of a cached membership. This server's own changes take effect at once.
@@ -47,6 +51,10 @@ pub struct EngineConfig {
     pub membership_max_stale_age: Duration,
     /// Interval at which the times of uses of API keys and sessions are written.
     pub key_use_write_interval: Duration,
+    /// Interval at which new and ended connections of boards are written.
+    pub board_write_interval: Duration,
+    /// Time after which a restaurant that takes orders and of which no board is connected is paused. `None`: never.
+    pub unattended_pause: Option<SignedDuration>,
     /// Maximum number of passwords hashed concurrently; each uses a core and [`PasswordCost::memory_kib`]. Default:
     /// half of the cores, 1 to 4, so that a flood of logins leaves cores for orders.
     pub concurrent_password_hashes: usize,
@@ -132,15 +140,19 @@ impl Default for EngineConfig {
             cached_catalogues: 1_000,
             cached_orders: 10_000,
             max_open_orders: None,
+            max_searched_ids: 100_000,
             catalogue_poll_interval: Duration::from_millis(500),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),
             measurement_timeout: Duration::from_secs(5),
+            statistics_interval: Duration::from_secs(10),
             revocation_poll_interval: Duration::from_secs(1),
             membership_max_age: Duration::from_secs(3),
             membership_max_stale_age: Duration::from_hours(1),
             key_use_write_interval: Duration::from_secs(10),
+            board_write_interval: Duration::from_secs(1),
+            unattended_pause: None,
             concurrent_password_hashes: half_of_the_cores(),
             password_cost: PasswordCost::default(),
             tasks: TaskConfig::default(),

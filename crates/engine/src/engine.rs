@@ -6,9 +6,10 @@ use dabba_domain::Timestamp;
 use dabba_store::{Store, Supervisor};
 
 use crate::{
-    Accounts, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
-    Payments, Random, Work,
+    Accounts, Boards, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
+    Payments, Random, Statistics, Work,
     accounts::{ApiKeys, MembershipCache, Passwords, Revocations, Sessions},
+    boards::BoardPorts,
     catalogue::CatalogueCache,
     committer::Committers,
     measure::Measurements,
@@ -17,6 +18,7 @@ use crate::{
     payments::Gateway,
     post_commit::{Followers, PostCommits},
     readiness::Probe,
+    statistics::PlacingLatency,
     work::{MaintenanceConfig, WorkerSignals},
 };
 
@@ -26,12 +28,16 @@ pub struct Engine {
     pub orders: Arc<Orders>,
     /// Use cases of restaurants, their menus and their stock.
     pub catalogue: Arc<Catalogues>,
+    /// Use cases of the presence of boards.
+    pub boards: Arc<Boards>,
     /// Use cases of accounts.
     pub accounts: Arc<Accounts>,
     /// Use cases of payments.
     pub payments: Arc<Payments>,
     /// Workers, and the actions of admins on tasks.
     pub work: Arc<Work>,
+    /// Statistics of the platform.
+    pub statistics: Arc<Statistics>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -68,16 +74,20 @@ impl Engine {
         let unattended = shared.unattended(&writer);
         let accounts = shared.accounts(&config);
         let payments = shared.payments(&unattended, gateway, &config);
-        let orders = shared.orders(&post_commits, &writer, &accounts, &payments);
+        let orders = shared.orders(&post_commits, &writer, &accounts, &payments, &config);
         let catalogue = shared.catalogues(&post_commits, &accounts, &config);
-        let work = shared.work(&post_commits, unattended, &payments, &config);
+        let boards = shared.boards(&accounts, &catalogue, &config);
+        let work = shared.work(&post_commits, unattended, &payments, &boards, &config);
+        let statistics = shared.statistics(&config);
         let Shared { store, clock, random, metrics, supervisor, .. } = shared;
         Arc::new(Self {
             orders,
             catalogue,
+            boards,
             accounts,
             payments,
             work,
+            statistics,
             probe: Probe::start(&store, &supervisor),
             measurements: Arc::new(Measurements::new(store.shard_count())),
             commit_signals: Arc::clone(&post_commits.commit_signals),
@@ -96,11 +106,12 @@ impl Engine {
         self.store.warm_up(self.config.committers.max(1)).await;
     }
 
-    /// Stops accepting writes, finishes the queued ones, and closes the store. Waits at most `limit`; returns `false`
+    /// Stops accepting writes, finishes the queued ones, writes the measured durations, and closes the store. Waits at most `limit`; returns `false`
     /// if that was not enough.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         let finish = async {
             self.writer.committers.finish().await;
+            self.statistics.write_all_measured().await;
             self.store.close().await;
         };
         tokio::time::timeout(limit, finish).await.is_ok()
@@ -145,6 +156,7 @@ struct Shared {
     metrics: Arc<EngineMetrics>,
     supervisor: Arc<Supervisor>,
     catalogue_cache: Arc<CatalogueCache>,
+    latency: Arc<PlacingLatency>,
 }
 
 impl Shared {
@@ -157,6 +169,7 @@ impl Shared {
         let of_supervisor = Arc::clone(&random);
         Self {
             catalogue_cache: Arc::new(CatalogueCache::new(Arc::clone(&store), config.cached_catalogues)),
+            latency: Arc::new(PlacingLatency::new(store.shard_count())),
             store,
             clock,
             random,
@@ -238,6 +251,7 @@ impl Shared {
         writer: &Arc<OrderWriter>,
         accounts: &Arc<Accounts>,
         payments: &Arc<Payments>,
+        config: &EngineConfig,
     ) -> Arc<Orders> {
         Arc::new(Orders {
             store: Arc::clone(&self.store),
@@ -250,7 +264,15 @@ impl Shared {
             writer: Arc::clone(writer),
             accounts: Arc::clone(accounts),
             payments: Arc::clone(payments),
+            max_searched_ids: config.max_searched_ids.max(1),
+            latency: Arc::clone(&self.latency),
         })
+    }
+
+    fn statistics(&self, config: &EngineConfig) -> Arc<Statistics> {
+        let Self { store, clock, random, supervisor, latency, .. } = self;
+        let interval = config.statistics_interval;
+        Arc::new(Statistics::new(store, clock, random, supervisor, latency, interval))
     }
 
     fn catalogues(
@@ -274,11 +296,30 @@ impl Shared {
         })
     }
 
+    fn boards(
+        &self,
+        accounts: &Arc<Accounts>,
+        catalogue: &Arc<Catalogues>,
+        config: &EngineConfig,
+    ) -> Arc<Boards> {
+        let ports = BoardPorts {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            metrics: Arc::clone(&self.metrics),
+            supervisor: Arc::clone(&self.supervisor),
+            accounts: Arc::clone(accounts),
+            catalogue: Arc::clone(catalogue),
+        };
+        Arc::new(Boards::new(ports, config.board_write_interval, config.unattended_pause))
+    }
+
     fn work(
         &self,
         post_commits: &Arc<PostCommits>,
         unattended: Arc<Unattended>,
         payments: &Arc<Payments>,
+        boards: &Arc<Boards>,
         config: &EngineConfig,
     ) -> Arc<Work> {
         Arc::new(Work {
@@ -291,6 +332,7 @@ impl Shared {
             post_commits: Arc::clone(post_commits),
             unattended,
             payments: Arc::clone(payments),
+            boards: Arc::clone(boards),
             config: config.tasks.clone(),
             maintenance: MaintenanceConfig::of(config),
         })

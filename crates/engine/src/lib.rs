@@ -18,6 +18,7 @@
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
 //! | `engine.work` | [`Work`] | workers and parked tasks, maintenance |
+//! | `engine.statistics` | [`Statistics`] | roll-ups per minute, and their reading |
 //!
 //! [`Webhooks`] manages webhook endpoints. It is no part of an engine, because it also needs an [`Egress`] and the keys
 //! that seal secrets, which only a process with webhooks has.
@@ -30,6 +31,7 @@
 
 mod accounts;
 mod base62;
+mod boards;
 mod catalogue;
 mod claims;
 mod clock;
@@ -40,6 +42,7 @@ mod config;
 mod egress;
 mod engine;
 mod error;
+mod feed_search;
 mod measure;
 mod metrics;
 mod order_writer;
@@ -49,8 +52,10 @@ mod post_commit;
 mod principal;
 mod readiness;
 pub mod sealing;
+mod shards;
 mod sink;
 mod sparse;
+mod statistics;
 mod turns;
 mod webhooks;
 mod work;
@@ -65,6 +70,7 @@ pub use accounts::{
     MAX_SESSIONS, MAX_USER_AGENT_LENGTH, MIN_PASSWORD_LENGTH, NewLink, NewPassword, Registered, Registration,
     SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
+pub use boards::{BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
 pub use catalogue::{
     CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
     RestaurantAnswer, StockAdjustment, StockAnswer,
@@ -87,9 +93,9 @@ pub use metrics::{
     TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{
-    BoardOrders, CommandRequest, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders,
-    Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken, is_on_board,
-    link_valid_until,
+    BoardOrders, CommandRequest, CustomerName, LinkedOrder, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle,
+    OrderAnswer, Orders, Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken,
+    is_on_board, link_valid_until,
 };
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,
@@ -97,7 +103,13 @@ pub use payments::{
 };
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
+pub use shards::{SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck};
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
+pub use statistics::{
+    DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,
+    STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
+    StatisticsQueryError, StatisticsSeries,
+};
 pub use webhooks::{
     DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_CONCURRENT_TESTS_PER_ACCOUNT,
     MAX_OVERLAP_SECONDS, MAX_PLATFORM_ENDPOINTS, MAX_RESTAURANT_ENDPOINTS, MAX_WEBHOOK_BATCH,

@@ -194,7 +194,13 @@ fn encode_tasks(encoder: &mut DescriptorEncoder<'_>, last: &[Last<'_>]) -> Resul
             ([("shard", *shard), ("queue", queue.as_str())], at.duration_since(due).as_secs_f64().max(0.0))
         })
     });
-    gauge(encoder, overdue, ages)
+    gauge(encoder, overdue, ages)?;
+    let due = ("dabba_tasks_due", "Due tasks that no worker has leased, at most 10,000.");
+    let counts = last.iter().flat_map(|(shard, (_, measured))| {
+        let counts = measured.due.iter();
+        counts.map(move |(queue, count)| ([("shard", *shard), ("queue", queue.as_str())], *count))
+    });
+    gauge(encoder, due, counts)
 }
 
 fn encode_standbys(encoder: &mut DescriptorEncoder<'_>, last: &[Last<'_>]) -> Result<(), fmt::Error> {

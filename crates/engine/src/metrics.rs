@@ -172,6 +172,10 @@ pub struct EngineMetrics {
     pub key_uses: Family<KeyUseLabel, Counter>,
     /// Number of requests with sessions, by outcome.
     pub session_uses: Family<KeyUseLabel, Counter>,
+    /// Number of restaurants that this process paused because no board was connected.
+    pub unattended_pauses: Counter,
+    /// Number of such pauses that this process ended because a board had connected.
+    pub attended_resumes: Counter,
 }
 
 impl Default for EngineMetrics {
@@ -196,6 +200,8 @@ impl Default for EngineMetrics {
             breaker_state: Family::default(),
             key_uses: Family::default(),
             session_uses: Family::default(),
+            unattended_pauses: Counter::default(),
+            attended_resumes: Counter::default(),
         };
         for outcome in KeyUse::ALL {
             let label = KeyUseLabel { outcome: outcome.as_str() };
@@ -281,6 +287,16 @@ impl EngineMetrics {
             "dabba_session_uses",
             "Requests with sessions by outcome",
             self.session_uses.clone(),
+        );
+        registry.register(
+            "dabba_unattended_pauses",
+            "Pauses of restaurants of which no board was connected",
+            self.unattended_pauses.clone(),
+        );
+        registry.register(
+            "dabba_unattended_pauses_ended",
+            "Ends of such pauses because a board had connected",
+            self.attended_resumes.clone(),
         );
     }
 

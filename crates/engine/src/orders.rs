@@ -24,9 +24,12 @@ pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};
+pub use read::CustomerName;
 pub(crate) use recent::RecentOrders;
 pub(crate) use track::LINK_CHECK_INTERVAL;
-pub use track::{MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until};
+pub use track::{
+    LinkedOrder, MAX_TRACKING_LINKS, TRACKED_AFTER_END, Tracked, TrackedRestaurant, link_valid_until,
+};
 pub use tracking_token::TrackingToken;
 
 use crate::{
@@ -35,6 +38,7 @@ use crate::{
     catalogue::CatalogueCache,
     order_writer::{OrderWriter, Outcome},
     payments::Payments,
+    statistics::PlacingLatency,
 };
 
 /// Use cases of orders.
@@ -49,6 +53,10 @@ pub struct Orders {
     pub(crate) writer: Arc<OrderWriter>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) payments: Arc<Payments>,
+    /// See [`crate::EngineConfig::max_searched_ids`].
+    pub(crate) max_searched_ids: u32,
+    /// Measures how long placing takes.
+    pub(crate) latency: Arc<PlacingLatency>,
 }
 
 /// The answer to a write.

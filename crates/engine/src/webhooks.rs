@@ -12,7 +12,6 @@ mod reading;
 mod replaying;
 mod requests;
 mod secret;
-mod since;
 mod testing;
 
 use std::sync::Arc;

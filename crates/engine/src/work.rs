@@ -49,6 +49,7 @@ pub(crate) use signals::{ANNOUNCEMENT_INTERVAL, WorkerSignals};
 use self::registry::{KindPolicy, QueuePolicy};
 use crate::{
     Clock, Conflict, EngineMetrics, Error, Random, TaskConfig, TaskOutcome,
+    boards::Boards,
     clock::after,
     condition::{Condition, Transition},
     order_writer::{Outcome, Progress, Unattended},
@@ -76,6 +77,7 @@ pub struct Work {
     pub(crate) post_commits: Arc<PostCommits>,
     pub(crate) unattended: Arc<Unattended>,
     pub(crate) payments: Arc<Payments>,
+    pub(crate) boards: Arc<Boards>,
     pub(crate) config: TaskConfig,
     pub(crate) maintenance: MaintenanceConfig,
 }

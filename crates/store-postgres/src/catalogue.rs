@@ -61,6 +61,10 @@ use notifying;
 
 const FIND_RESTAURANT: &str = concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = $1");
 
+/// Finds restaurants, for a program that neither prices orders nor replaces menus.
+pub(crate) const FIND_RESTAURANTS: &str =
+    concat!("SELECT ", restaurant_columns!(), " FROM restaurants WHERE id = ANY ($1::uuid[])");
+
 const LIST_RESTAURANTS: &str = concat!(
     "SELECT ",
     restaurant_columns!(),
@@ -124,6 +128,7 @@ const UPDATE_MENU_REVISION: &str = concat!(
 #[cfg(test)]
 pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_restaurant", FIND_RESTAURANT),
+    ("find_restaurants", FIND_RESTAURANTS),
     ("list_restaurants", LIST_RESTAURANTS),
     ("find_external_id", FIND_EXTERNAL_ID),
     ("find_menu", FIND_MENU),
@@ -314,7 +319,7 @@ async fn find_external_id(
     first(&connection.query(FIND_EXTERNAL_ID, &[&external_id]).await?, |row| row.id(0))
 }
 
-async fn update(
+pub(crate) async fn update(
     connection: &Connection,
     columns: &EncodedRestaurant,
     expected: Revision,

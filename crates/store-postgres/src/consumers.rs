@@ -251,7 +251,7 @@ impl PostgresStore {
 
     /// Extends a lease within a transaction, and locks it until the transaction ends. Returns `false` if the lease is
     /// lost or has expired.
-    async fn extend(
+    pub(crate) async fn extend(
         &self,
         connection: &Connection,
         lease: &FeedLease,

@@ -67,6 +67,9 @@ const NOT_COPIED: &[(&str, &[&str])] = &[
     ("feed_consumers", &[]),
     ("webhook_failures", &[]),
     ("webhook_attempts", &[]),
+    // The target counts the events of the last day anew.
+    ("statistics", &[]),
+    ("statistics_progress", &[]),
 ];
 
 const COLUMNS: &str = "\

@@ -26,6 +26,7 @@
 mod accounts;
 pub mod admin;
 mod audit;
+mod boards;
 mod catalogue;
 mod claims;
 mod codec;
@@ -50,6 +51,7 @@ mod retry;
 mod rights;
 mod shard;
 mod standbys;
+mod statistics;
 mod stock;
 mod tasks;
 mod tls;
@@ -68,7 +70,8 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use dabba_store::{
-    FeedSource, Health, Hint, Measurement, Need, PartStatus, PoolStatus, Store, StoreError, Supervisor,
+    DatabaseKind, FeedSource, Health, Hint, Measurement, Need, PartStatus, PoolStatus, ShardInfo, Store,
+    StoreError, Supervisor,
 };
 use futures::stream::BoxStream;
 use tokio::{sync::Notify, task::JoinHandle};
@@ -337,7 +340,9 @@ impl Store for PostgresStore {
     async fn measure(&self, _shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
         self.read(async |connection| {
             let measured = self.measure_tasks(connection, now).await?;
-            Ok(Measurement { standbys: Some(standbys::find(connection).await?), ..measured })
+            let version = migrate::version(connection).await?;
+            let standbys = Some(standbys::find(connection).await?);
+            Ok(Measurement { standbys, schema_version: Some(version), ..measured })
         })
         .await
     }
@@ -348,8 +353,9 @@ impl Store for PostgresStore {
         pools.map(|(pool, connections)| connections.status(&self.held.expected().name, pool)).collect()
     }
 
-    fn shard_names(&self) -> Vec<String> {
-        vec![self.held.expected().name.clone()]
+    fn shards(&self) -> Vec<ShardInfo> {
+        let Ownership { name, buckets, .. } = self.held.expected();
+        vec![ShardInfo { name: name.clone(), database: DatabaseKind::Postgresql, buckets: *buckets }]
     }
 
     fn feed_sources(&self) -> Vec<FeedSource> {

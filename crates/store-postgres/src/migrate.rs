@@ -55,6 +55,8 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V15__webhooks", include_str!("../migrations/V15__webhooks.sql")),
     ("V16__sessions", include_str!("../migrations/V16__sessions.sql")),
     ("V17__tracking_links", include_str!("../migrations/V17__tracking_links.sql")),
+    ("V18__boards", include_str!("../migrations/V18__boards.sql")),
+    ("V19__statistics", include_str!("../migrations/V19__statistics.sql")),
 ]);
 
 /// Version of the newest migration.
@@ -105,6 +107,12 @@ pub(crate) const FIND_COMPATIBILITY: &str =
 /// placed before the existing ones, and readers would never see them.
 const HAS_FUTURE_TRANSACTION: &str = "\
     SELECT EXISTS (SELECT FROM order_events WHERE transaction_id >= pg_snapshot_xmax(pg_current_snapshot()))";
+
+/// Returns the version of a database's schema; 0 without a migration.
+pub(crate) async fn version(connection: &Connection) -> Result<u32, Failure> {
+    let rows = connection.query(FIND_COMPATIBILITY, &[]).await?;
+    Ok(first(&rows, |row| row.number(0))?.unwrap_or(0))
+}
 
 /// Migrates a database to the schema `known`, and records its ownership. Returns the number of migrations applied: 0
 /// if the database has a newer schema that is compatible with `known`.

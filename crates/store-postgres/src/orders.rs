@@ -78,8 +78,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderScope, OrderStore,
-    StoreError, check_order_count,
+    ClaimRecord, CodeMatches, CodeQuery, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery,
+    OrderScope, OrderStore, StoreError, check_order_count,
 };
 
 use futures::future::join_all;
@@ -128,10 +128,15 @@ pub(crate) fn statements() -> Vec<(&'static str, String)> {
         ("find_claim", read::FIND_CLAIM),
         ("delete_expired_keys", read::DELETE_EXPIRED_KEYS),
         ("find_task", resolve::FIND_TASK),
+        (ORDERS_WITH_CODE, list::ORDERS_WITH_CODE),
     ];
     let lists = IndexRange::EVERY.map(|range| (range.name(), list::sql(range)));
     fixed.map(|(name, sql)| (name, sql.to_owned())).into_iter().chain(lists).collect()
 }
+
+/// Name of the search by code among [`statements`].
+#[cfg(test)]
+pub(crate) const ORDERS_WITH_CODE: &str = "orders_with_code";
 
 /// Returns whether the statement with this name is a list of orders.
 #[cfg(test)]
@@ -217,6 +222,14 @@ impl OrderStore for PostgresStore {
         // Buckets that were moved away are on a shard that is not in this server's map.
         page.incomplete = !self.held.is_as_expected();
         Ok(page)
+    }
+
+    async fn orders_with_code(&self, query: &CodeQuery) -> Result<CodeMatches, StoreError> {
+        let buckets = self.held.buckets();
+        let found = async |connection: &Connection| list::orders_with_code(connection, query, buckets).await;
+        let mut matches = self.read(found).await?;
+        matches.incomplete = !self.held.is_as_expected();
+        Ok(matches)
     }
 
     async fn find_claim(

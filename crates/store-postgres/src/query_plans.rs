@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use dabba_pg_cluster::Cluster;
 
 use crate::{
-    Ownership, PostgresOptions, PostgresStore, accounts, audit, catalogue, consumers, feed, orders,
+    Ownership, PostgresOptions, PostgresStore, accounts, audit, boards, catalogue, consumers, feed, orders,
     pool::Connections,
-    shard, stock, tasks,
+    shard, statistics, stock, tasks,
     tls::ConnectionTarget,
     tracking,
     webhooks::{deliveries, endpoints},
@@ -53,8 +53,13 @@ const FILL: &str = "\
     INSERT INTO webhook_failures SELECT id_of(3, n), id_of(5, n % 100), 2, 1, n, n, n, 500, 'failed', \
         CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, 100000) n; \
     INSERT INTO tracking_links SELECT decode(lpad(to_hex(n), 64, '0'), 'hex'), id_of(3, n), n, n FROM generate_series(1, 100000) n; \
+    INSERT INTO boards SELECT id_of(1, n % 1000 + 1), id_of(8, n), NULL, id_of(2, 1), n, n, n, n, n % 2 = 0, false \
+        FROM generate_series(1, 20000) n; \
     INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
         FROM generate_series(1, 10000) n; \
+    INSERT INTO statistics SELECT n, 'orders_placed', '', s, 'main', 1, 0, 0, '' \
+        FROM generate_series(1, 20000) n, unnest(ARRAY['', 'a']) s; \
+    INSERT INTO statistics_progress VALUES (true, 1, 1, 1); \
     ANALYZE";
 
 /// With 100,000 orders, the plan of every statement uses indexes only, and neither the lists of orders nor the feed
@@ -75,6 +80,7 @@ async fn every_read_uses_an_index() {
     let others = [
         accounts::STATEMENTS,
         audit::STATEMENTS,
+        boards::STATEMENTS,
         catalogue::STATEMENTS,
         feed::STATEMENTS,
         consumers::STATEMENTS,
@@ -82,6 +88,7 @@ async fn every_read_uses_an_index() {
         endpoints::STATEMENTS,
         tasks::STATEMENTS,
         shard::STATEMENTS,
+        statistics::STATEMENTS,
         stock::STATEMENTS,
         tracking::STATEMENTS,
     ]
@@ -108,8 +115,18 @@ async fn every_read_uses_an_index() {
         checked += 1;
     }
     assert!(failures.is_empty(), "{failures}");
+    the_search_by_code_reads_ids_in_order(client).await;
     assert!(checked > 35, "only {checked} statements were checked");
     a_page_of_the_feed_costs_its_own_events_only(client).await;
+}
+
+/// The search by code walks the index of ids backwards, without a sort, and stops at its limit.
+async fn the_search_by_code_reads_ids_in_order(client: &tokio_postgres::Client) {
+    let parameters = "(100, '\\x000000', 0, 0, 4095)";
+    let (plan, buffers) = explain(client, orders::ORDERS_WITH_CODE, parameters).await;
+    assert!(plan.contains("Index Only Scan Backward using orders_pkey"), "{plan}");
+    // Rows are read only to learn whether they are visible; after a VACUUM, none are.
+    assert!(buffers <= 100 + 20, "{buffers}: {plan}");
 }
 
 /// Maximum number of buffers that a page of the feed reads for each event: its index entry and row, the search for its

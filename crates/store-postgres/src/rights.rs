@@ -66,6 +66,10 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("tracking_links", "INSERT"),
     ("tracking_links", "UPDATE"),
     ("tracking_links", "DELETE"),
+    ("boards", "SELECT"),
+    ("boards", "INSERT"),
+    ("boards", "UPDATE"),
+    ("boards", "DELETE"),
     ("webhook_endpoints", "SELECT"),
     ("webhook_endpoints", "INSERT"),
     ("webhook_endpoints", "UPDATE"),
@@ -87,6 +91,13 @@ pub const REQUIRED_PRIVILEGES: &[(&str, &str)] = &[
     ("webhook_attempts", "SELECT"),
     ("webhook_attempts", "INSERT"),
     ("webhook_attempts", "DELETE"),
+    ("statistics", "SELECT"),
+    ("statistics", "INSERT"),
+    ("statistics", "UPDATE"),
+    ("statistics", "DELETE"),
+    ("statistics_progress", "SELECT"),
+    ("statistics_progress", "INSERT"),
+    ("statistics_progress", "UPDATE"),
 ];
 
 /// Privilege for reading.

@@ -10,8 +10,8 @@ use dabba_domain::{
     task::{TaskQueue, TaskSubjectKind},
 };
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    ClaimedTask, MAX_COUNTED_TASKS, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{EncodedTask, clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
 use dabba_store_sql::{
@@ -132,6 +132,20 @@ const OLDEST_OVERDUE: &str = concat!(
     ORDER BY run_at_ns, id LIMIT 1"
 );
 
+/// Counts the due tasks of a queue, like [`OLDEST_OVERDUE`], up to a limit.
+const COUNT_DUE: &str = concat!(
+    "\
+    WITH moment AS MATERIALIZED ( \
+        SELECT coalesce($3::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint * 1000) AS ns) \
+    SELECT count(*) FROM (SELECT FROM tasks \
+    WHERE parked_at_ns IS NULL AND queue = $1 AND run_at_ns <= $2 \
+        AND (leased_until_ns IS NULL OR leased_until_ns <= (SELECT ns FROM moment)) \
+        AND ",
+    is_here!(),
+    " \
+    LIMIT $4) AS due"
+);
+
 const RETRY: &str = "\
     UPDATE tasks SET parked_at_ns = NULL, run_at_ns = $2 \
     WHERE id = $1 AND parked_at_ns IS NOT NULL AND resolved_at_ns IS NULL";
@@ -155,6 +169,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("parked", PARKED),
     ("count_parked", COUNT_PARKED),
     ("oldest_overdue", OLDEST_OVERDUE),
+    ("count_due", COUNT_DUE),
     ("retry", RETRY),
     ("kind_of_parked", KIND_OF_PARKED),
     ("resolve", RESOLVE),
@@ -333,7 +348,7 @@ impl PostgresStore {
         }
     }
 
-    /// Counts the parked tasks by kind, and finds the oldest overdue task of each queue.
+    /// Counts the parked tasks by kind, and counts the due tasks and finds the oldest one of each queue.
     pub(crate) async fn measure_tasks(
         &self,
         connection: &Connection,
@@ -344,13 +359,18 @@ impl PostgresStore {
             parked.push((read(row, 0)?, u64::try_from(read::<i64>(row, 1)?).unwrap_or(0)));
         }
         let now_ns = clamped_nanoseconds(now);
-        let mut overdue = Vec::new();
+        let lease_time = self.lease_time(now_ns);
+        let (mut overdue, mut due) = (Vec::new(), Vec::new());
         for queue in TaskQueue::ALL.iter().copied() {
-            let parameters: [&(dyn ToSql + Sync); 3] = [&queue.as_str(), &now_ns, &self.lease_time(now_ns)];
+            let parameters: [&(dyn ToSql + Sync); 3] = [&queue.as_str(), &now_ns, &lease_time];
             let rows = connection.query(&self.of_known_tasks(OLDEST_OVERDUE), &parameters).await?;
             overdue.extend(first(&rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
+            let parameters: [&(dyn ToSql + Sync); 4] =
+                [&queue.as_str(), &now_ns, &lease_time, &i64::from(MAX_COUNTED_TASKS)];
+            let count: i64 = connection.query_number(&self.of_known_tasks(COUNT_DUE), &parameters).await?;
+            due.push((queue, u64::try_from(count).unwrap_or(0)));
         }
-        Ok(Measurement { parked, overdue, standbys: None })
+        Ok(Measurement { parked, overdue, due, ..Measurement::default() })
     }
 
     /// Returns a leased task with its failure: with a new due time, or parked.

@@ -4,7 +4,7 @@
 //! | module | content |
 //! |---|---|
 //! | `row` | the trait through which this crate reads a row, and ids that bound a range |
-//! | [`accounts`], [`catalogue`], [`claims`], [`consumers`], [`orders`], [`tasks`], [`webhooks`] | the columns of a value, values from rows, columns from values |
+//! | [`accounts`], [`catalogue`], [`claims`], [`consumers`], [`orders`], [`statistics`], [`tasks`], [`webhooks`] | the columns of a value, values from rows, columns from values |
 //! | [`lists`] | the index ranges of a list of orders, and the page made of them |
 //! | [`feed`] | the events of a feed |
 //! | [`stock`] | manual changes of stock |
@@ -20,6 +20,7 @@
 //! nothing has to be written, `Continue` with what to write.
 
 pub mod accounts;
+pub mod boards;
 pub mod catalogue;
 pub mod claims;
 pub mod consumers;
@@ -28,6 +29,7 @@ pub mod lists;
 pub mod orders;
 mod row;
 pub mod schema;
+pub mod statistics;
 pub mod stock;
 pub mod tasks;
 #[cfg(feature = "testing")]

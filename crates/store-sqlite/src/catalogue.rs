@@ -316,7 +316,7 @@ fn menu_revisions(transaction: &Transaction<'_>, id: RestaurantId) -> Result<Opt
     })
 }
 
-fn update(
+pub(crate) fn update(
     transaction: &Transaction<'_>,
     restaurant: &EncodedRestaurant,
     expected: Revision,

@@ -214,7 +214,7 @@ fn take(
 
 /// Extends a lease. Returns `false` if it is lost or has expired. Every write under a lease calls this function or
 /// [`is_held`] first, in its transaction.
-fn extend(
+pub(crate) fn extend(
     transaction: &Transaction<'_>,
     lease: &FeedLease,
     now: Timestamp,

@@ -32,6 +32,9 @@ const APART: &[(&str, &[&str])] = &[
     ("feed_consumers", &[]),
     ("webhook_failures", &[]),
     ("webhook_attempts", &[]),
+    // The target counts the events of the last day anew.
+    ("statistics", &[]),
+    ("statistics_progress", &[]),
 ];
 
 const COLUMNS: &str = "\

@@ -5,7 +5,7 @@
 //! | `writer`, `reader` | one thread that writes, a few connections that read |
 //! | `orders` | the commit of a batch, and the reads of orders and events |
 //! | `feed` | the feed, and the incarnation of a database |
-//! | `tasks`, `catalogue`, `stock`, `tracking`, `accounts`, `audit` | the other parts of the contract |
+//! | `tasks`, `catalogue`, `stock`, `tracking`, `boards`, `accounts`, `audit` | the other parts of the contract |
 //! | `claims` | idempotency records |
 //! | `backup` | backups and their restoration |
 //! | `migrate`, `lock` | the schema, the check that a database is whole, and the lock that limits a database to one process |
@@ -27,6 +27,7 @@
 mod accounts;
 mod audit;
 mod backup;
+mod boards;
 mod catalogue;
 mod claims;
 mod codec;
@@ -46,6 +47,7 @@ mod orders;
 #[cfg(test)]
 mod query_plans;
 mod reader;
+mod statistics;
 mod stock;
 mod tasks;
 mod tracking;
@@ -57,7 +59,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use dabba_domain::{Bucket, Timestamp, task::TaskQueue};
 use dabba_store::{
-    FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD, Store, StoreError,
+    BucketRange, DatabaseKind, FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, SOLE_SHARD,
+    ShardInfo, Store, StoreError,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -185,8 +188,9 @@ impl Store for SqliteStore {
         vec![self.writer.status()]
     }
 
-    fn shard_names(&self) -> Vec<String> {
-        vec![SOLE_SHARD.to_owned()]
+    fn shards(&self) -> Vec<ShardInfo> {
+        let (name, database) = (SOLE_SHARD.to_owned(), DatabaseKind::Sqlite);
+        vec![ShardInfo { name, database, buckets: BucketRange::WHOLE }]
     }
 
     fn feed_sources(&self) -> Vec<FeedSource> {

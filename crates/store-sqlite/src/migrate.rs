@@ -42,10 +42,15 @@ pub(crate) const MIGRATIONS: Migrations = Migrations(&[
     ("V12__webhooks", include_str!("../migrations/V12__webhooks.sql")),
     ("V13__sessions", include_str!("../migrations/V13__sessions.sql")),
     ("V14__tracking_links", include_str!("../migrations/V14__tracking_links.sql")),
+    ("V15__boards", include_str!("../migrations/V15__boards.sql")),
+    ("V16__statistics", include_str!("../migrations/V16__statistics.sql")),
 ]);
 
 /// The version of the newest migration.
 pub(crate) const NEWEST: u32 = MIGRATIONS.newest();
+
+/// Reads the version of the schema; 0 without a migration.
+pub(crate) const SCHEMA_VERSION: &str = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
 
 /// Maximum time to wait for another process that holds the database; it may be migrating it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -172,8 +177,7 @@ fn read_schema_with(connection: Connection) -> Result<Schema, Failure> {
     if has_history.is_none() || found < 3 {
         return Err(Failure::corrupt("the tables of Dabba are missing"));
     }
-    let newest = "SELECT coalesce(max(version), 0) FROM refinery_schema_history";
-    let version: u32 = connection.query_row(newest, [], |row| row.get(0))?;
+    let version: u32 = connection.query_row(SCHEMA_VERSION, [], |row| row.get(0))?;
     if version <= NEWEST {
         return Ok(Schema::new(version, None));
     }

@@ -13,8 +13,8 @@ use dabba_domain::{
 };
 use dabba_store::encoding::{EncodedCommit, clamped_nanoseconds};
 use dabba_store::{
-    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery, OrderStore, StoreError,
-    check_order_count,
+    ClaimRecord, CodeMatches, CodeQuery, Commit, CommitOutcome, IdempotencyKey, OrderPage, OrderQuery,
+    OrderStore, StoreError, check_order_count,
 };
 
 use crate::{SqliteStore, claims};
@@ -65,6 +65,11 @@ impl OrderStore for SqliteStore {
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError> {
         let query = query.clone();
         self.readers.read(move |connection| list::list_orders(connection, &query)).await
+    }
+
+    async fn orders_with_code(&self, query: &CodeQuery) -> Result<CodeMatches, StoreError> {
+        let query = *query;
+        self.readers.read(move |connection| list::orders_with_code(connection, &query)).await
     }
 
     async fn find_claim(

@@ -6,14 +6,14 @@ use dabba_store_sql::lists::IndexRange;
 use rusqlite::Connection;
 
 use crate::{
-    accounts, audit,
+    accounts, audit, boards,
     catalogue::{self, marks},
     consumers, feed, migrate,
     orders::{
         commit, list,
         read::{FIND_EVENTS, FIND_ORDER},
     },
-    stock, tasks, tracking,
+    statistics, stock, tasks, tracking,
     webhooks::{deliveries, endpoints},
 };
 
@@ -61,6 +61,14 @@ const STATEMENTS: &[&str] = &[
     audit::ALL_CLAIMS,
     audit::ALL_STOCK,
     audit::ALL_TASKS,
+    boards::CHECK,
+    boards::DELETE,
+    boards::DISCONNECT,
+    boards::FIND,
+    boards::FIND_ATTENDANCE,
+    boards::FIND_DUE,
+    boards::HANDLE,
+    boards::IS_PAUSED,
     catalogue::FIND_EXTERNAL_ID,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISIONS,
@@ -114,6 +122,10 @@ const STATEMENTS: &[&str] = &[
     endpoints::REPORT_FAILURE,
     endpoints::REPORT_SUCCESS,
     endpoints::UPDATE,
+    statistics::DELETE_OLD,
+    statistics::FIND_PROGRESS,
+    statistics::FIND_STORED,
+    statistics::LIST,
     stock::DELETE_LEVEL,
     stock::FIND_COUNTERS,
     stock::FIND_LEVEL,
@@ -130,12 +142,14 @@ const STATEMENTS: &[&str] = &[
     tasks::POSTPONE,
     tasks::FAIL,
     tasks::PARKED,
+    tasks::COUNT_DUE,
     tasks::COUNT_PARKED,
     tasks::OLDEST_OVERDUE,
     tasks::RETRY,
     tasks::RESOLVE,
     FIND_EVENTS,
     FIND_ORDER,
+    list::FIND_NEWEST_IDS,
     feed::FIND_INCARNATION,
     feed::FIND_LAST,
     feed::READ_FEED,
@@ -203,6 +217,14 @@ fn each_list_walks_its_index() {
             assert_eq!(steps, [format!("SEARCH orders USING {search}")], "{range:?} {is_filtered}");
         }
     }
+}
+
+/// The search by code reads only the index of ids, and no orders.
+#[test]
+fn the_search_by_code_reads_ids_only() {
+    let (_directory, connection) = migrated();
+    let steps = plan(&connection, list::FIND_NEWEST_IDS);
+    assert_eq!(steps, ["SEARCH orders USING COVERING INDEX sqlite_autoindex_orders_1 (id<?)"]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use async_trait::async_trait;
 use dabba_domain::{TaskId, Timestamp, task::TaskQueue};
 use dabba_store::{
-    ClaimedTask, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError, TaskFailure, TaskLease,
-    TaskPage, TaskResolution, TaskRetry, TaskStore,
+    ClaimedTask, MAX_COUNTED_TASKS, MAX_TASK_FAILURES, Measurement, NewTask, PageSize, StoreError,
+    TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
     encoding::{EncodedTask, clamped_nanoseconds, encode_task_failure, exact_nanoseconds},
 };
 use dabba_store_sql::{
@@ -23,6 +23,7 @@ use crate::{
     SqliteStore,
     codec::{BELOW_EVERY_ID, SqliteRow, collect, first, id_bytes},
     failure::Failure,
+    migrate::SCHEMA_VERSION,
 };
 
 /// The known combinations of kind and subject, separated and enclosed by commas, so that a statement can search for
@@ -107,6 +108,13 @@ pub(crate) const OLDEST_OVERDUE: &str = "\
     WHERE parked_at_ns IS NULL AND queue = ?1 AND run_at_ns <= ?2 \
         AND (leased_until_ns IS NULL OR leased_until_ns <= ?2) \
     ORDER BY run_at_ns, id LIMIT 1";
+
+/// Counts the due tasks of a queue, like [`OLDEST_OVERDUE`], up to a limit.
+pub(crate) const COUNT_DUE: &str = "\
+    SELECT count(*) FROM (SELECT 1 FROM tasks \
+    WHERE parked_at_ns IS NULL AND queue = ?1 AND run_at_ns <= ?2 \
+        AND (leased_until_ns IS NULL OR leased_until_ns <= ?2) \
+    LIMIT ?3)";
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -214,7 +222,7 @@ impl TaskStore for SqliteStore {
     }
 }
 
-/// Measures the waiting and parked tasks.
+/// Measures the waiting and parked tasks, and reads the version of the schema.
 pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Measurement, Failure> {
     // One transaction, so that both measurements show the same moment.
     let transaction = connection.transaction()?;
@@ -226,13 +234,18 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
             *parked.entry(SqliteRow(row).text(0)?.to_owned()).or_default() += 1;
         }
     }
-    let mut overdue = Vec::new();
+    let (mut overdue, mut due) = (Vec::new(), Vec::new());
     for queue in TaskQueue::ALL.iter().copied() {
         let mut statement = transaction.prepare_cached(OLDEST_OVERDUE)?;
         let rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
         overdue.extend(first(rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
+        let parameters = params![queue.as_str(), clamped_nanoseconds(now), MAX_COUNTED_TASKS];
+        let count: i64 = transaction.prepare_cached(COUNT_DUE)?.query_row(parameters, |row| row.get(0))?;
+        due.push((queue, u64::try_from(count).unwrap_or(0)));
     }
-    Ok(Measurement { parked: parked.into_iter().collect(), overdue, standbys: None })
+    let version = transaction.query_row(SCHEMA_VERSION, [], |row| row.get(0))?;
+    let parked = parked.into_iter().collect();
+    Ok(Measurement { parked, overdue, due, standbys: None, schema_version: Some(version) })
 }
 
 impl SqliteStore {

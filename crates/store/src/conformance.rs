@@ -26,8 +26,10 @@ mod accounts;
 mod api_keys;
 mod audit;
 mod availability;
+mod boards;
 pub mod builders;
 mod catalogue;
+mod codes;
 mod commits;
 mod consumers;
 pub mod damaged;
@@ -43,6 +45,7 @@ mod payments;
 mod queues;
 mod registering;
 mod sessions;
+mod statistics;
 mod stock;
 mod stock_edits;
 mod store;
@@ -163,6 +166,10 @@ properties! { $
         pages_are_stable_while_orders_arrive,
         the_last_page_has_no_next_position,
         the_list_of_an_owner_without_orders_is_empty,
+    }
+    codes {
+        orders_are_found_by_their_code,
+        a_search_by_code_reads_a_bounded_number_of_ids,
     }
     tasks {
         a_task_is_not_leased_before_it_is_due,
@@ -294,6 +301,14 @@ properties! { $
         consumers_join_their_group,
         an_invalid_checkpoint_is_refused,
     }
+    statistics {
+        a_roll_up_counts_once,
+        a_roll_up_of_a_stale_holder_is_refused,
+        stated_statistics_are_replaced,
+        statistics_are_read_in_pages,
+        old_statistics_are_deleted_up_to_the_limit,
+        invalid_statistics_are_refused,
+    }
     webhook_endpoints {
         a_webhook_endpoint_is_stored_exactly,
         a_webhook_endpoint_is_changed_only_at_its_version,
@@ -323,6 +338,20 @@ properties! { $
         tracking_links_of_ended_orders_are_deleted,
         a_command_by_link_is_stored_exactly,
     }
+    boards {
+        a_connected_board_is_stored_exactly,
+        the_latest_connection_of_a_board_counts,
+        a_board_that_nobody_renews_is_stale,
+        the_boards_of_a_restaurant_are_limited,
+        attendance_is_read_for_many_restaurants,
+        an_unattended_restaurant_is_found_after_the_limit,
+        a_stale_board_gets_a_second_chance,
+        old_boards_are_deleted,
+        due_boards_are_checked_once,
+        an_unattended_restaurant_is_paused_once,
+        an_attended_restaurant_is_not_paused,
+        one_of_many_concurrent_pauses_succeeds,
+    }
     audit {
         orders_are_looked_up_together,
         all_tasks_are_listed_until_they_are_completed,
@@ -331,6 +360,7 @@ properties! { $
     }
     store {
         a_store_answers,
+        a_store_states_its_shards,
         a_closed_store_is_unavailable,
         calls_that_are_queued_when_the_store_closes_are_answered,
     }

@@ -145,7 +145,12 @@ impl ConsumerName {
 
     /// Returns the name of the group of all webhook endpoints.
     pub fn webhooks() -> Self {
-        Self("webhooks".into())
+        Self::fixed("webhooks")
+    }
+
+    /// Returns a name that is written in this crate and known to be valid.
+    pub(crate) fn fixed(name: &'static str) -> Self {
+        Self(name.into())
     }
 
     /// Returns the name.

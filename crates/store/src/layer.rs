@@ -9,6 +9,7 @@ use dabba_domain::{
     menu::{Availability, Menu},
     order::{Order, OrderStatus, RecordedEvent, Version},
     restaurant::{Restaurant, Revision},
+    statistics::Minute,
     task::TaskQueue,
     text::Slug,
 };
@@ -16,19 +17,21 @@ use futures::stream::BoxStream;
 
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, Checkpoint, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit,
-    CommitOutcome, ConsumerName, ConsumerStore, Credential, DueFailures, FailingEndpoint, FeedEnd, FeedLease,
-    FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey, LeaseRequest, LeaseTaken,
-    Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange, MenuRevisions, NewApiKey,
-    NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
-    Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation, RevocationRevision,
-    ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StockEdit,
-    StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
-    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt, WebhookChange,
-    WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth, WebhookOwner,
-    WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, Checkpoint,
+    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
+    ConnectedBoard, ConsumerName, ConsumerStore, Credential, DueFailures, EndedBoard, FailingEndpoint,
+    FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
+    LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange,
+    MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize,
+    PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation,
+    RevocationRevision, RollUp, RolledUp, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation,
+    SessionStore, SessionUse, ShardInfo, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition,
+    StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey, WebhookAttempt,
+    WebhookChange, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookFailurePage, WebhookHealth,
+    WebhookOwner, WebhookRevision, WebhookStore, WebhookUpdate, WebhookUpdated,
 };
 
 /// A call of a store's method.
@@ -57,8 +60,8 @@ pub enum CallKind {
     Other,
 }
 
-/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, catalogues, accounts, consumers, webhooks and
-/// audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
+/// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts,
+/// consumers, statistics, webhooks and audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
 /// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
 /// compiler does not notice a missing one.
 macro_rules! layer {
@@ -164,9 +167,9 @@ macro_rules! layer {
                 self.inner().pools()
             }
 
-            /// See [`Store::shard_names`].
-            fn shard_names(&self) -> Vec<String> {
-                self.inner().shard_names()
+            /// See [`Store::shards`].
+            fn shards(&self) -> Vec<ShardInfo> {
+                self.inner().shards()
             }
 
             /// See [`Store::feed_sources`].
@@ -209,6 +212,7 @@ layer! {
         Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], limit: u32) -> Vec<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
+        Read orders_with_code(query: &CodeQuery) -> CodeMatches;
         Read find_claim(account_id: AccountId, restaurant_id: RestaurantId, key: &IdempotencyKey) -> Option<ClaimRecord>;
         Other delete_expired_keys(claimed_before: Timestamp, limit: u32) -> u32;
     }
@@ -233,6 +237,16 @@ layer! {
         Other check_tracking_links(
             due_until: Timestamp, unchanged_since: Timestamp, next_check_at: Timestamp, limit: u32
         ) -> u32;
+    }
+    BoardStore {
+        Other record_boards(boards: &[ConnectedBoard], now: Timestamp) -> Vec<RestaurantId>;
+        Other disconnect_boards(ended: &[EndedBoard]) -> ();
+        Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
+        Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
+        Other check_boards(check: &BoardCheck) -> CheckedBoards;
+        Other pause_unattended(
+            restaurant: &Restaurant, expected: Revision, since: Timestamp
+        ) -> Option<CatalogueUpdate>;
     }
     CatalogueStore {
         Other create_restaurant(restaurant: &Restaurant, menu: &Menu) -> RestaurantCreation;
@@ -311,6 +325,17 @@ layer! {
             shard: usize, lease: &FeedLease, checkpoint: &Checkpoint, now: Timestamp, until: Timestamp
         ) -> bool;
     }
+    StatisticsStore {
+        Other statistics_progress(shard: usize) -> Option<StatisticsProgress>;
+        Other roll_up_statistics(
+            shard: usize, lease: &FeedLease, roll_up: &RollUp, now: Timestamp, until: Timestamp
+        ) -> RolledUp;
+        Other set_statistics(shard: usize, rows: &[StatisticsRow]) -> ();
+        Other statistics(
+            shard: usize, range: &StatisticsRange, after: Option<&StatisticsKey>, limit: u32
+        ) -> Vec<StatisticsRow>;
+        Other delete_old_statistics(before: Minute, limit: u32) -> u32;
+    }
     WebhookStore {
         Other create_webhook_endpoint_under(
             endpoint: &WebhookEndpoint, max: u32, by: Option<Credential>, claim: Option<ClaimAt<'_>>
@@ -383,8 +408,8 @@ impl<L: StoreLayer> Store for L {
     fn pools(&self) -> Vec<PoolStatus> {
         StoreLayer::pools(self)
     }
-    fn shard_names(&self) -> Vec<String> {
-        StoreLayer::shard_names(self)
+    fn shards(&self) -> Vec<ShardInfo> {
+        StoreLayer::shards(self)
     }
     fn feed_sources(&self) -> Vec<FeedSource> {
         StoreLayer::feed_sources(self)

@@ -16,6 +16,7 @@ use futures::stream::BoxStream;
 mod account;
 mod audit;
 mod backoff;
+mod boards;
 mod catalogue;
 mod claim;
 mod commit;
@@ -32,6 +33,7 @@ mod measure;
 mod query;
 mod revocation;
 mod shards;
+mod statistics;
 mod supervise;
 mod task;
 mod tracking;
@@ -47,6 +49,12 @@ pub use account::{
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;
+pub use boards::{
+    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
+    CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE,
+    UNATTENDED_RECHECK, check_board_count, newest_boards, plan_board_checks, restaurants_of, stale_boards,
+    stale_until,
+};
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,
     RestaurantPage, StockEdit, StockLevel, StockOperation, StockUpdate, check_revision_count,
@@ -67,14 +75,23 @@ pub use feed::{
 };
 pub use health::Health;
 pub use hint::Hint;
-pub use measure::{Measurement, PoolStatus, SOLE_SHARD, Standby, StandbyMode};
-pub use query::{OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize, check_order_count};
+pub use measure::{
+    DatabaseKind, MAX_COUNTED_TASKS, Measurement, PoolStatus, SOLE_SHARD, ShardInfo, Standby, StandbyMode,
+};
+pub use query::{
+    CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, OrderScope, OrderStore, PageSize,
+    check_order_count,
+};
 pub use revocation::{
     Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject, least_revision,
 };
 pub use shards::{
     BucketRange, BucketRangeError, BucketsInTwoShards, MAX_SHARDS, ShardMap, ShardMapError, ShardRange,
     ShardedStore, ShardedStoreError,
+};
+pub use statistics::{
+    MAX_STATISTICS_ROWS, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
+    StatisticsStore, check_statistics_rows,
 };
 pub use supervise::{
     FAILURES_UNTIL_DOWN, Need, Part, PartStatus, REFUSED_FOR, RESTART, STEADY_AFTER, Supervisor, panic_text,
@@ -100,11 +117,13 @@ pub trait Store:
     + FeedStore
     + TaskStore
     + TrackingStore
+    + BoardStore
     + CatalogueStore
     + AccountStore
     + ApiKeyStore
     + SessionStore
     + ConsumerStore
+    + StatisticsStore
     + WebhookStore
     + AuditStore
 {
@@ -150,8 +169,13 @@ pub trait Store:
     /// Returns the current use of all connection pools. Queries no database.
     fn pools(&self) -> Vec<PoolStatus>;
 
+    /// Returns what is known about each shard without a query, by index.
+    fn shards(&self) -> Vec<ShardInfo>;
+
     /// Returns the names of the shards, by index.
-    fn shard_names(&self) -> Vec<String>;
+    fn shard_names(&self) -> Vec<String> {
+        self.shards().into_iter().map(|shard| shard.name).collect()
+    }
 
     /// Returns the shards as sources of events, by index: what a [`FeedCursor`] must know about them.
     fn feed_sources(&self) -> Vec<FeedSource>;

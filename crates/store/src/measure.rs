@@ -4,8 +4,33 @@ use std::time::Duration;
 
 use dabba_domain::{Timestamp, task::TaskQueue};
 
+use crate::BucketRange;
+
 /// Name of the shard of a store that is a single database.
 pub const SOLE_SHARD: &str = "main";
+
+/// A shard as the configuration states it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardInfo {
+    /// Name of the shard.
+    pub name: String,
+    /// Kind of the shard's database.
+    pub database: DatabaseKind,
+    /// Buckets that the shard map assigns to the shard.
+    pub buckets: BucketRange,
+}
+
+/// Kind of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DatabaseKind {
+    /// A PostgreSQL database.
+    Postgresql,
+    /// A file of `SQLite`.
+    Sqlite,
+}
+
+/// Maximum number of due tasks of a queue that a measurement counts.
+pub const MAX_COUNTED_TASKS: u32 = 10_000;
 
 /// Measurement of the database of one shard.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,8 +41,12 @@ pub struct Measurement {
     /// For each queue, the time at which its oldest due task without a lease holder became due. Queues without such a task are
     /// absent.
     pub overdue: Vec<(TaskQueue, Timestamp)>,
+    /// For each queue, the number of due tasks without a lease holder, at most [`MAX_COUNTED_TASKS`].
+    pub due: Vec<(TaskQueue, u64)>,
     /// Standbys that receive the database's log. `None` for a database that cannot have standbys.
     pub standbys: Option<Vec<Standby>>,
+    /// Version of the database's schema. `None` for a database without numbered migrations.
+    pub schema_version: Option<u32>,
 }
 
 /// A standby of a database, as its primary reports it.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use dabba_domain::{
-    AccountId, OrderId, RestaurantId, Timestamp,
+    AccountId, DisplayCode, OrderId, RestaurantId, Timestamp,
     order::{Order, OrderStatus, RecordedEvent, Version},
 };
 
@@ -51,6 +51,10 @@ pub trait OrderStore: Send + Sync {
 
     /// Returns a page of orders. New orders never shift or repeat the content of later pages.
     async fn list_orders(&self, query: &OrderQuery) -> Result<OrderPage, StoreError>;
+
+    /// Returns the orders with a display code among the newest ones: reads ids only, and a bounded number of them in
+    /// each shard. Never stale, like [`OrderStore::order`].
+    async fn orders_with_code(&self, query: &CodeQuery) -> Result<CodeMatches, StoreError>;
 
     /// Returns the record of a key, if the key is claimed. A request can then be answered as before although it would
     /// now be refused, and a caller can learn how a commit with an unknown outcome ended.
@@ -131,6 +135,66 @@ pub struct OrderPage {
     /// Whether orders may be missing from this page because a shard did not answer in time. Later pages do not contain
     /// the missing orders: a caller that needs them requests this page again.
     pub incomplete: bool,
+}
+
+/// Search for orders by their display code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeQuery {
+    /// The code.
+    pub code: DisplayCode,
+    /// Maximum number of ids that a shard reads, the newest ones. At least 1.
+    pub max_read: u32,
+    /// Maximum number of matches.
+    pub limit: PageSize,
+}
+
+/// Orders with a display code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeMatches {
+    /// Their ids, newest first.
+    pub ids: Vec<OrderId>,
+    /// Orders placed before this time may be missing, because a limit of the search was reached; `None` if all orders
+    /// were searched.
+    pub searched_since: Option<Timestamp>,
+    /// Whether orders may be missing because a shard did not answer in time.
+    pub incomplete: bool,
+}
+
+impl CodeMatches {
+    /// Returns the matches among ids that a shard has read, newest first. Stops at the limits of the query.
+    pub fn among<E>(
+        query: &CodeQuery,
+        read: impl IntoIterator<Item = Result<OrderId, E>>,
+    ) -> Result<Self, E> {
+        let mut matches = Self::default();
+        for (count, id) in (1_u32..).zip(read) {
+            let id = id?;
+            if id.display_code() == query.code {
+                matches.ids.push(id);
+            }
+            if count >= query.max_read {
+                matches.searched_since = Some(id.created_at());
+                break;
+            }
+        }
+        Ok(Self::merge([matches], query.limit))
+    }
+
+    /// Merges the matches of several shards.
+    pub fn merge(all: impl IntoIterator<Item = Self>, limit: PageSize) -> Self {
+        let mut merged = Self::default();
+        for matches in all {
+            merged.ids.extend(matches.ids);
+            merged.searched_since = merged.searched_since.max(matches.searched_since);
+            merged.incomplete |= matches.incomplete;
+        }
+        merged.ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
+        if merged.ids.len() > limit.get() as usize {
+            merged.ids.truncate(limit.get() as usize);
+            merged.searched_since = merged.searched_since.max(merged.ids.last().map(|id| id.created_at()));
+        }
+        merged
+    }
 }
 
 /// Maximum number of entries of a page: 1 to [`PageSize::MAX`].

@@ -47,7 +47,7 @@ pub use files::{files_below, sources_below};
 pub use nats::{NatsMessage, NatsServer, create_nats_stream, nats_messages, nats_stream};
 pub use secrets::WITH_SECRET;
 pub use server::{TestServer, TestServerBuilder, menu, settings};
-pub use stores::{Restore, StoreFactory, postgres, restorable_postgres, sqlite_in};
+pub use stores::{Restore, StoreFactory, postgres, postgres_shard, restorable_postgres, sqlite_in};
 pub use tls::TlsIdentity;
 pub use waiting::{PATIENCE, equal, eventually, eventually_blocking, eventually_within};
 pub use webhooks::{WebhookCall, WebhookReceiver};

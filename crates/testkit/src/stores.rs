@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use dabba_engine::{Random as _, SeededRandom};
-use dabba_pg_cluster::{Cluster, block_on};
-use dabba_store::Store;
+use dabba_pg_cluster::{Cluster, ClusterOptions, block_on};
+use dabba_store::{BucketRange, Store};
 use dabba_store_postgres::{LeaseClock, Ownership, PostgresOptions, PostgresStore, admin::Administration};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use futures::{FutureExt as _, future::BoxFuture};
@@ -37,6 +37,18 @@ pub fn postgres() -> StoreFactory {
     restorable_postgres().0
 }
 
+/// Returns a factory of stores for one shard, and the cluster in which that shard is alone, so that a test can stop it.
+pub fn postgres_shard(name: &str, buckets: BucketRange) -> (StoreFactory, Cluster) {
+    let cluster = Cluster::start(&ClusterOptions::default()).expect("starting a cluster should succeed");
+    let database = cluster.create_database().expect("creating a database should succeed");
+    let url = cluster.url(&database);
+    let ownership = Ownership { name: name.to_owned(), buckets, is_directory: false };
+    let migrated =
+        block_on(PostgresStore::migrate(&url, &ownership)).expect("creating a Tokio runtime should succeed");
+    migrated.expect("migrating the database should succeed");
+    (Arc::new(move || open(url.clone(), ownership.clone()).boxed()), cluster)
+}
+
 /// Gives the database a new incarnation while servers use it, as `dabba shards restored` does after a restore.
 pub type Restore = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -58,21 +70,18 @@ pub fn restorable_postgres() -> (StoreFactory, Restore) {
         }
         .boxed()
     };
-    let factory = move || {
-        let url = url.clone();
-        async move {
-            let options = PostgresOptions {
-                pool_size: POOL_SIZE,
-                // The clocks of servers under test are virtual.
-                lease_clock: LeaseClock::Caller,
-                ..PostgresOptions::default()
-            };
-            let random = SeededRandom::new(1);
-            let randomness = Arc::new(move || random.next_u64());
-            let store = PostgresStore::open(&url, &Ownership::sole(), &options, randomness).await;
-            Arc::new(store.expect("opening the database should succeed")) as Arc<dyn Store>
-        }
-        .boxed()
+    (Arc::new(move || open(url.clone(), Ownership::sole()).boxed()), Box::new(restore))
+}
+
+async fn open(url: String, ownership: Ownership) -> Arc<dyn Store> {
+    let options = PostgresOptions {
+        pool_size: POOL_SIZE,
+        // The clocks of servers under test are virtual.
+        lease_clock: LeaseClock::Caller,
+        ..PostgresOptions::default()
     };
-    (Arc::new(factory), Box::new(restore))
+    let random = SeededRandom::new(1);
+    let randomness = Arc::new(move || random.next_u64());
+    let store = PostgresStore::open(&url, &ownership, &options, randomness).await;
+    Arc::new(store.expect("opening the database should succeed"))
 }

@@ -14,11 +14,12 @@ use std::{
 };
 
 use axum::http::request::Parts;
+use dabba_domain::OrderId;
 use dabba_engine::{Engine, Error, Principal};
 use governor::clock::Clock;
 
-pub use self::logins::Attempt;
 use self::{buckets::Buckets, budget::Budgets, logins::Logins};
+pub use self::{budget::TrackingRequest, logins::Attempt};
 use crate::{
     ClientAddress,
     problem::Problem,
@@ -169,6 +170,11 @@ impl Limits {
     /// Counts a login that creates a session as a write by the account, or refuses it: sessions are stored.
     pub fn check_session(&self, caller: &Principal) -> Result<(), Problem> {
         self.budgets.check_session(caller)
+    }
+
+    /// Counts a request by a link to an order, or refuses it.
+    pub fn check_tracking(&self, order_id: OrderId, request: &TrackingRequest) -> Result<(), Problem> {
+        self.budgets.check_tracking(order_id, request)
     }
 
     /// Counts a request for a quote, or refuses it. Quotes need no account and write nothing, but cost time.

@@ -21,6 +21,8 @@ pub struct RateLimits {
     pub accounts_per_address: Rate,
     /// Maximum number of quotes from one client address. `None`: no limit. Default 600 per minute.
     pub quotes_per_address: Option<Rate>,
+    /// Maximum number of requests with the tracking links of one order, together. `None`: no limit. Default 120 per minute.
+    pub tracking_per_order: Option<Rate>,
     /// Maximum writes of each customer. Default 120 requests and 1 MiB of bodies per minute.
     pub customers: AccountRates,
     /// Maximum writes of each account of staff or of a courier. Default 1,200 requests and 64 MiB of bodies per minute. Admins
@@ -36,6 +38,7 @@ impl Default for RateLimits {
             tokens_per_address: Rate { requests: at_least_one(60), per: MINUTE },
             accounts_per_address: Rate { requests: at_least_one(20), per: MINUTE.saturating_mul(60) },
             quotes_per_address: Some(Rate { requests: at_least_one(600), per: MINUTE }),
+            tracking_per_order: Some(Rate { requests: at_least_one(120), per: MINUTE }),
             customers: AccountRates::per_minute(120, 1024 * 1024),
             staff: AccountRates::per_minute(1_200, 64 * 1024 * 1024),
         }
@@ -52,6 +55,7 @@ impl RateLimits {
             tokens_per_address: rate,
             accounts_per_address: rate,
             quotes_per_address: None,
+            tracking_per_order: None,
             customers: accounts,
             staff: accounts,
         }

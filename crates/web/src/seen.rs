@@ -29,9 +29,19 @@ impl Seen {
 
     /// Stores the remaining budgets after the request has spent from them.
     pub(crate) fn store_report(parts: &Parts, report: Report) {
-        if let Some(Self(seen)) = parts.extensions.get() {
-            let _ = seen.report.set(report);
+        if let Some(seen) = Self::of(parts) {
+            seen.set_report(report);
         }
+    }
+
+    /// Returns the facts about a request, to add to them after the parts of the request are gone.
+    pub(crate) fn of(parts: &Parts) -> Option<&Self> {
+        parts.extensions.get()
+    }
+
+    /// Stores the remaining budgets after the request has spent from them.
+    pub(crate) fn set_report(&self, report: Report) {
+        let _ = self.0.report.set(report);
     }
 
     /// Returns the caller, if an extractor has identified it.

@@ -12,6 +12,8 @@ export class Paged<T> {
   loading = $state.raw(true);
   incomplete = $state.raw(false);
   failure = $state.raw<unknown>();
+  /** Whether more than the first page was read. */
+  extended = false;
   readonly #read: (cursor: string | undefined) => Promise<PageOf<T>>;
   #generation = 0;
 
@@ -42,6 +44,7 @@ export class Paged<T> {
       if (mine !== this.#generation) return;
       this.items = [...before, ...page.items];
       this.cursor = page.next_cursor;
+      this.extended = cursor !== undefined;
       this.incomplete = page.incomplete === true;
       this.failure = undefined;
     } catch (failure) {

@@ -1,7 +1,7 @@
 // The address of a view: everything that the console shows is in the URL, so that reload, back and links work.
 import type { Body } from '../lib/api';
 
-export const SECTIONS = ['orders', 'tasks', 'restaurants', 'accounts', 'webhooks'] as const;
+export const SECTIONS = ['orders', 'tasks', 'restaurants', 'accounts', 'webhooks', 'statistics', 'shards'] as const;
 export type Section = (typeof SECTIONS)[number];
 
 export interface Route {

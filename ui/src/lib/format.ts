@@ -88,6 +88,11 @@ export function dateTime(at: Time, zone: string): string {
   return dateFormat('dateTime', zone, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 }
 
+/** Returns the day in a zone, such as `Mon 30`. */
+export function day(at: Time, zone: string): string {
+  return dateFormat('day', zone, { weekday: 'short', day: 'numeric' }).format(new Date(at));
+}
+
 /** The zone of the device, for times that belong to no restaurant. */
 export function deviceZone(): string {
   return new Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -116,6 +121,14 @@ export function duration(milliseconds: number): string {
   const [value, unit] = inUnits(Math.abs(milliseconds));
   return cached(
     `duration ${unit}`,
+    (locale) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short' }),
+  ).format(value);
+}
+
+/** Returns a value with its unit: `12 ms`, `3.5 min`. */
+export function measure(value: number, unit: 'millisecond' | 'second' | 'minute' | 'hour'): string {
+  return cached(
+    `measure ${unit}`,
     (locale) => new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'short' }),
   ).format(value);
 }

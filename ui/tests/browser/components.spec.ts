@@ -80,3 +80,33 @@ it('a plot has a table with the same numbers, also where nothing was measured', 
   expect(await cells(1)).toEqual(['60', '18']);
   expect(await accessibilityProblems(page, 'table of a plot')).toEqual([]);
 });
+
+it('a plot states the values of a time that the arrow keys or the pointer choose', async () => {
+  const page = await open('en-GB');
+  const plot = page.getByRole('slider', { name: 'Orders per hour' });
+  const text = () => plot.getAttribute('aria-valuetext');
+  const shown = page.locator('figure', { hasText: 'Orders per hour' }).locator('.readout');
+  // At first the last values.
+  expect(await text()).toBe('00:00, Placed 109, Delivered 93');
+  await plot.focus();
+  await page.keyboard.press('Home');
+  expect(await text()).toBe('00:00, Placed 60, Delivered 18');
+  expect(await shown.textContent()).toMatch(/Placed 60\s*Delivered 18/);
+  for (let press = 0; press < 4; press += 1) await page.keyboard.press('ArrowRight');
+  // Nothing was measured.
+  expect(await text()).toBe('04:00, Placed –, Delivered –');
+  await page.keyboard.press('ArrowLeft');
+  expect(await text()).toMatch(/^03:00, Placed 102,/);
+  await page.keyboard.press('PageUp');
+  expect(await text()).toMatch(/^13:00, /);
+  await page.keyboard.press('End');
+  await page.keyboard.press('ArrowRight');
+  expect(await text()).toBe('00:00, Placed 109, Delivered 93');
+  expect(await accessibilityProblems(page, 'chosen time')).toEqual([]);
+  const box = await plot.boundingBox();
+  if (box === null) throw new Error('The plot is not shown.');
+  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
+  await expect.poll(text).toMatch(/^1[123]:00, /);
+  await page.mouse.move(0, 0);
+  await expect.poll(text).toBe('00:00, Placed 109, Delivered 93');
+});

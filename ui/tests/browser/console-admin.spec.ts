@@ -83,10 +83,10 @@ describe('restaurants', () => {
     const body = { email: 'cook@dabba.example', name: 'Cook', password, role: 'restaurant' };
     await site.dabba.call('admin', 'POST', '/v1/accounts', body);
     const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
-    const email = page.getByLabel('E-mail of an account');
+    const email = page.getByLabel('E-mail or id of an account');
     await email.fill('nobody@dabba.example');
     await page.getByRole('button', { name: 'Add' }).click();
-    await page.getByText('No account has this address.').waitFor();
+    await page.getByText('No account has this address or id.').waitFor();
     await email.fill('cook@dabba.example');
     await page.getByRole('button', { name: 'Add' }).click();
     await page.getByText('Cook works here now.').waitFor();

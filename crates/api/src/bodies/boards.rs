@@ -3,15 +3,17 @@
 use std::ops::Not;
 
 use dabba_domain::{
-    OrderId, Timestamp,
+    AccountId, OrderId, Timestamp,
     order::{AllowedAction, Order, OrderStatus},
     restaurant::RestaurantSettings,
     text::{Name, Slug},
 };
+use dabba_engine::RestaurantBoards;
 use dabba_outbound::{
     live::board::{BoardItem, BoardSums},
     public::{Audience, PublicClosure, PublicOrder},
 };
+use dabba_store::Board;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -137,6 +139,53 @@ impl<'a> BoardHeartbeatBody<'a> {
     pub(crate) const fn new(now: Timestamp, build: &'a str, sums: BoardSums) -> Self {
         let BoardSums { open, versions, ids } = sums;
         Self { now, build, open, versions, ids }
+    }
+}
+
+/// A device that shows or showed a restaurant's board.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BoardDevice)]
+pub(crate) struct BoardDeviceBody {
+    /// Id of the device, which the device chose.
+    #[schema(value_type = String, format = Uuid)]
+    device_id: String,
+    /// Name of the device, if it states one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    /// The account that is or was signed in.
+    account_id: AccountId,
+    /// Whether the board is connected. A board whose server has died counts as connected for up to 90 seconds.
+    connected: bool,
+    /// Begin of the last connection.
+    connected_at: Timestamp,
+    /// Time at which a server last saw the board connected. Servers record it every 30 seconds, and at the end of the connection.
+    last_seen_at: Timestamp,
+}
+
+/// The devices that show or showed a restaurant's board.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BoardDevices)]
+pub(crate) struct BoardDevicesBody {
+    /// The devices that were connected in the last 30 days, newest connection first.
+    #[schema(max_items = 50)]
+    boards: Vec<BoardDeviceBody>,
+    /// Time since which no board is connected. Absent while a board is connected, and without boards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unattended_since: Option<Timestamp>,
+}
+
+impl From<RestaurantBoards> for BoardDevicesBody {
+    fn from(found: RestaurantBoards) -> Self {
+        let RestaurantBoards { boards, now, unattended_since } = found;
+        let device = |board: Board| BoardDeviceBody {
+            connected: board.is_connected_at(now),
+            device_id: board.device_id.to_string(),
+            device: board.device,
+            account_id: board.account_id,
+            connected_at: board.connected_at,
+            last_seen_at: board.last_seen_at,
+        };
+        Self { boards: boards.into_iter().map(device).collect(), unattended_since }
     }
 }
 

@@ -134,6 +134,10 @@ pub(crate) struct OrderListBody {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     incomplete: bool,
+    /// Orders placed before this time may be missing in the response to a search by `code`, because the search reached
+    /// one of its limits. Absent if all orders were searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    searched_since: Option<Timestamp>,
 }
 
 impl OrderListBody {
@@ -142,6 +146,7 @@ impl OrderListBody {
         page: &OrderPage,
         allowed_actions: Vec<Vec<AllowedAction>>,
         audience: Audience,
+        searched_since: Option<Timestamp>,
     ) -> Self {
         let orders = page.orders.iter().zip(allowed_actions);
         let orders = orders.map(|(order, allowed)| PublicOrder::new(order, allowed, audience));
@@ -149,6 +154,7 @@ impl OrderListBody {
             orders: orders.collect(),
             next_cursor: page.next.as_ref().map(Cursor::write),
             incomplete: page.incomplete,
+            searched_since,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use dabba_domain::{
     Amount, Currency, ExternalId, RestaurantId, Timestamp,
-    restaurant::{DeliveryTerms, Location, OpeningHours, OpeningInterval, PermanentClosure, Restaurant},
+    restaurant::{
+        DeliveryTerms, Location, OpeningHours, OpeningInterval, Pause, PausedBy, PermanentClosure, Restaurant,
+    },
     text::{Name, Note},
 };
 use serde::{Deserialize, Serialize};
@@ -48,7 +50,8 @@ pub(crate) struct RestaurantBody<'a> {
     refund_limit: Amount,
     /// The current pause; absent if the restaurant is not paused.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pause: Option<PauseBody>,
+    #[schema(value_type = Option<Pause>)]
+    pause: Option<RestaurantPauseBody>,
     /// The permanent closing; absent if the restaurant is not permanently closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     closed: Option<&'a PermanentClosure>,
@@ -58,20 +61,47 @@ pub(crate) struct RestaurantBody<'a> {
     /// while it takes orders, if the pause has no end, and if it never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     opens_at: Option<Timestamp>,
+    /// Time since which no board of the restaurant is connected. Only in the responses to reads of restaurants by the
+    /// restaurant's staff, which read one restaurant, and by admins. Absent while a board is connected, and if none was
+    /// connected in the last 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unattended_since: Option<Timestamp>,
     created_at: Timestamp,
 }
 
+/// The pause of a restaurant, as a caller may see it. [`Pause`] describes it.
+#[derive(Debug, Serialize)]
+struct RestaurantPauseBody {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<PausedBy>,
+}
+
 /// A pause: the restaurant takes no orders for a time.
-#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[schema(as = Pause)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PauseBody {
     /// End of the pause. Default: until resumed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub(crate) until: Option<Timestamp>,
 }
 
 impl<'a> RestaurantBody<'a> {
+    /// Represents a restaurant for its staff and admins.
+    pub(crate) fn for_staff(restaurant: &'a Restaurant, now: Timestamp) -> Self {
+        let body = Self::new(restaurant, now);
+        let by = restaurant.pause.and_then(|pause| pause.by);
+        Self { pause: body.pause.map(|pause| RestaurantPauseBody { by, ..pause }), ..body }
+    }
+
+    /// Adds since when the restaurant is unattended.
+    pub(crate) fn unattended_since(self, unattended_since: Option<Timestamp>) -> Self {
+        Self { unattended_since, ..self }
+    }
+
+    /// Represents a restaurant for everyone.
     pub(crate) fn new(restaurant: &'a Restaurant, now: Timestamp) -> Self {
         let settings = &restaurant.settings;
         let not_accepting = restaurant.check_accepting(now).err();
@@ -98,10 +128,11 @@ impl<'a> RestaurantBody<'a> {
             pause: restaurant
                 .pause
                 .filter(|pause| pause.until.is_none_or(|until| now < until))
-                .map(|pause| PauseBody { until: pause.until }),
+                .map(|pause| RestaurantPauseBody { until: pause.until, by: None }),
             closed: restaurant.closed.as_ref(),
             accepting: not_accepting.is_none(),
             opens_at: not_accepting.and_then(|reason| reason.opens_at()),
+            unattended_since: None,
             created_at: restaurant.created_at,
         }
     }

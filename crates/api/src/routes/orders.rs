@@ -9,10 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    OrderId, RestaurantId,
+    DisplayCode, OrderId, RestaurantId, Timestamp,
     order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
-use dabba_engine::{OrderAnswer, Preview, Principal};
+use dabba_engine::{CustomerName, OrderAnswer, Preview, Principal, check_email};
 use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent};
 use dabba_store::{OrderCursor, OrderPage, PageSize};
 use dabba_web::{
@@ -180,14 +180,59 @@ impl FromParameters for OrderListQuery {
     }
 }
 
+/// The parameters of [`OrderListQuery`], and those of a search.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct OrderSearchQuery {
+    /// Only orders with this display code, in upper or lower case; O is read as 0, and I and L as 1. For admins. The
+    /// server searches the newest 100,000 orders of each shard. Not with `customer` or `cursor`.
+    #[param(value_type = Option<String>, pattern = "^[0-9A-TV-Za-tv-z]{5}$")]
+    code: Option<DisplayCode>,
+    /// Only orders of this customer: an e-mail address or the id of an account. For admins; an API key needs the scope
+    /// `accounts:read` for an e-mail address.
+    #[param(value_type = Option<String>)]
+    customer: Option<CustomerName>,
+    /// Only orders in these statuses: the parameter repeated, or once with names separated by commas. Default: all
+    /// statuses.
+    #[param(value_type = Option<Vec<OrderStatus>>, style = Form, explode = true)]
+    status: Vec<OrderStatus>,
+    /// Maximum number of orders in the page. 1 to 100; default 50.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: PageSize,
+    /// The `next_cursor` of the previous page.
+    #[param(value_type = Option<String>)]
+    cursor: Option<OrderCursor>,
+}
+
+impl FromParameters for OrderSearchQuery {
+    fn take_from(parameters: &mut Parameters) -> Self {
+        let code = parameters.take("code", |value| value.parse().map_err(|_| CODE_FORM.to_owned()));
+        let customer = parameters.take("customer", |value| {
+            let email = check_email(value).map(|()| CustomerName::Email(value.to_owned()));
+            let account = value.parse().map(CustomerName::Account);
+            account.or(email).map_err(|_| "must be an e-mail address or the id of an account".to_owned())
+        });
+        let OrderListQuery { status, limit, cursor } = OrderListQuery::take_from(parameters);
+        Self { code, customer, status, limit, cursor }
+    }
+}
+
+/// Form of a display code in a refusal.
+const CODE_FORM: &str = "must be a display code: five letters and digits, such as PF2DB, without U";
+
 /// Responds with a page of orders. Reads which actions the caller may take on each order.
-async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response> {
+async fn list(
+    app: &App,
+    caller: &Principal,
+    page: OrderPage,
+    searched_since: Option<Timestamp>,
+) -> Result<Response> {
     let mut allowed_actions = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
         allowed_actions.push(app.engine.orders.allowed_actions(caller, order).await?);
     }
     Ok(lists::answer(
-        OrderListBody::new(&page, allowed_actions, Audience::of_caller(caller)),
+        OrderListBody::new(&page, allowed_actions, Audience::of_caller(caller), searched_since),
         page.incomplete,
     ))
 }
@@ -195,10 +240,10 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
 /// Lists the caller's orders
 ///
 /// Newest first. Customers see the orders that they placed, couriers the orders that they carry or carried, admins all
-/// orders.
+/// orders. Admins can search by `code` or by `customer`.
 #[utoipa::path(
     get, path = "/v1/orders", tag = "orders",
-    params(OrderListQuery),
+    params(OrderSearchQuery),
     responses(
         (status = 200, description = "A page of orders.", body = OrderListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if orders may be missing, like `incomplete` in the body."),
@@ -210,10 +255,27 @@ async fn list(app: &App, caller: &Principal, page: OrderPage) -> Result<Response
 async fn list_orders(
     State(app): State<Arc<App>>,
     Caller(caller): Caller,
-    QueryOf(query): QueryOf<OrderListQuery>,
+    QueryOf(query): QueryOf<OrderSearchQuery>,
 ) -> Result<Response> {
-    let page = app.engine.orders.own_orders(&caller, query.status, query.cursor, query.limit).await?;
-    list(&app, &caller, page).await
+    let OrderSearchQuery { code, customer, status, limit, cursor } = query;
+    let orders = &app.engine.orders;
+    let (page, searched_since) = match (code, customer) {
+        (None, None) => (orders.own_orders(&caller, status, cursor, limit).await?, None),
+        (None, Some(customer)) => {
+            (orders.orders_of_customer(&caller, &customer, status, cursor, limit).await?, None)
+        }
+        (Some(_), Some(_)) => return Err(not_with_code("customer", "search by one of the two").into()),
+        (Some(_), None) if cursor.is_some() => {
+            return Err(not_with_code("cursor", "a search by code has one page").into());
+        }
+        (Some(code), None) => orders.orders_with_code(&caller, code, &status, limit).await?,
+    };
+    list(&app, &caller, page, searched_since).await
+}
+
+/// Returns the problem of a parameter that a search by code does not have.
+fn not_with_code(name: &str, reason: &str) -> Problem {
+    Problem::bad_parameter(name, format!("must be absent together with code: {reason}"))
 }
 
 /// Lists a restaurant's orders
@@ -238,7 +300,7 @@ async fn list_restaurant_orders(
 ) -> Result<Response> {
     let OrderListQuery { status, limit, cursor } = query;
     let page = app.engine.orders.restaurant_orders(&caller, restaurant_id, status, cursor, limit).await?;
-    list(&app, &caller, page).await
+    list(&app, &caller, page, None).await
 }
 
 #[derive(Debug, IntoParams)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
 use dabba_domain::{AccountId, ExternalId, RestaurantId, menu::MenuDocument, restaurant::SettingsDocument};
-use dabba_engine::{CatalogueEntry, Catalogues, RestaurantAnswer};
+use dabba_engine::{Boards, CatalogueEntry, Catalogues, RestaurantAnswer};
 use dabba_store::{PageSize, RestaurantPage};
 use dabba_web::extract::{
-    Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeJsonBody, MaybeKey, Parameters, QueryOf,
+    Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, KnownCaller, MaybeJsonBody, MaybeKey,
+    Parameters, QueryOf,
 };
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -44,9 +45,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(add_member, remove_member))
 }
 
+/// Represents a restaurant for its staff and admins.
 fn represent(app: &App, entry: &CatalogueEntry) -> Response {
     let restaurant = entry.restaurant();
-    tagged(restaurant.revision, RestaurantBody::new(restaurant, app.engine.now()))
+    tagged(restaurant.revision, RestaurantBody::for_staff(restaurant, app.engine.now()))
 }
 
 /// Makes the response to a write.
@@ -151,7 +153,8 @@ async fn read_page(catalogue: &Catalogues, query: &RestaurantListQuery) -> Resul
 
 /// Lists restaurants
 ///
-/// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them.
+/// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them. Only admins
+/// see `unattended_since`.
 #[utoipa::path(
     get, path = "/v1/restaurants", tag = "restaurants",
     params(RestaurantListParameters),
@@ -161,31 +164,57 @@ async fn read_page(catalogue: &Catalogues, query: &RestaurantListQuery) -> Resul
         )),
         BadParameter, Failures,
     ),
-    security(()),
+    security((), ("bearer" = [])),
 )]
 async fn list_restaurants(
     State(app): State<Arc<App>>,
+    KnownCaller(caller): KnownCaller,
     QueryOf(query): QueryOf<RestaurantListQuery>,
 ) -> Result<Response> {
     let RestaurantPage { mut restaurants, incomplete } = read_page(&app.engine.catalogue, &query).await?;
     let now = app.engine.now();
     let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
-    let restaurants = restaurants.iter().map(|restaurant| RestaurantBody::new(restaurant, now)).collect();
+    let unattended = if Boards::may_know_all(caller.as_ref()) {
+        let ids: Vec<_> = restaurants.iter().map(|restaurant| restaurant.id).collect();
+        Some(app.engine.boards.unattended_since(&ids).await)
+    } else {
+        None
+    };
+    let restaurants = restaurants.iter().map(|restaurant| match &unattended {
+        None => RestaurantBody::new(restaurant, now),
+        Some(unattended) => {
+            let since = unattended.get(&restaurant.id).copied();
+            RestaurantBody::for_staff(restaurant, now).unattended_since(since)
+        }
+    });
+    let restaurants = restaurants.collect();
     Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
 }
 
 /// Reads a restaurant
 ///
-/// For everyone.
+/// For everyone. Only the restaurant's staff and admins see `unattended_since`.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants",
     params(RestaurantPath),
     responses(Shown<RestaurantBody>, Missing, Failures),
-    security(()),
+    security((), ("bearer" = [])),
 )]
-async fn get_restaurant(State(app): State<Arc<App>>, InPath(id): InPath<RestaurantId>) -> Result<Response> {
+async fn get_restaurant(
+    State(app): State<Arc<App>>,
+    KnownCaller(caller): KnownCaller,
+    InPath(id): InPath<RestaurantId>,
+) -> Result<Response> {
     let entry = app.engine.catalogue.entry(id).await?;
-    Ok(represent(&app, &entry))
+    let (restaurant, now) = (entry.restaurant(), app.engine.now());
+    let boards = &app.engine.boards;
+    let body = if boards.may_know(caller.as_ref(), id).await {
+        let unattended = boards.unattended_since(&[id]).await;
+        RestaurantBody::for_staff(restaurant, now).unattended_since(unattended.get(&id).copied())
+    } else {
+        RestaurantBody::new(restaurant, now)
+    };
+    Ok(tagged(restaurant.revision, body))
 }
 
 /// Replaces a restaurant's settings

@@ -74,7 +74,7 @@ impl Login {
 /// `__Host-dabba` with `Secure` over HTTPS, `dabba` on plain HTTP. Over plain HTTP the login is refused with 403 `insecure_login`,
 /// unless the client calls the server by a loopback name such as `localhost`, or the operator allows it. A session ends when it has
 /// not been used for 30 days, that of an admin for 12 hours. An account has at most 50 active sessions: with another login, the one
-/// that has been unused for the longest time ends. Wrong passwords are limited as those of `POST /v1/tokens`.
+/// that has been unused for the longest time ends. A login ends the session of the cookie that it replaces. Wrong passwords are limited as those of `POST /v1/tokens`.
 #[utoipa::path(
     post, path = "/v1/session", tag = "accounts",
     request_body = SessionRequestBody,
@@ -103,6 +103,11 @@ async fn create_session(
     app.web.limits().check_session(&principal)?;
     // Read before the session exists, so that a failure leaves no session behind.
     let restaurants = app.engine.accounts.session_restaurants(&account).await?;
+    // Nobody could end this session later, because the browser loses its cookie. It ends first, so that a failure leaves no
+    // session without a cookie.
+    if let Some(replaced) = &login.replaced {
+        app.engine.accounts.log_out(replaced).await?;
+    }
     let user_agent = login.user_agent.as_deref();
     let logged_in = match &link {
         None => app.engine.accounts.log_in(account, user_agent).await?,

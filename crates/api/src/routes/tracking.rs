@@ -1,7 +1,7 @@
 //! Tracking links: an order for the link's holder, without an account.
 //!
 //! A request with an unknown token counts like one with an unknown API key: a network that sends too many is refused
-//! before the next lookup. The token is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those
+//! before the next lookup. A request with a known token counts in a budget that all links of its order share. The token is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those
 //! with data have `Cache-Control: no-store`, and the log of requests masks the token.
 
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::OrderId;
-use dabba_engine::{Error, Tracked, TrackingToken};
+use dabba_engine::{Error, LinkedOrder, Tracked, TrackingToken};
 use dabba_outbound::public::PublicTracking;
 use dabba_web::{
-    ClientAddress, Problem, Stopping,
+    ClientAddress, Problem, Stopping, TrackingRequest,
     extract::{Caller, InPath, JsonBody, MaybeKey, credential_number},
 };
 use futures::FutureExt as _;
@@ -63,6 +63,7 @@ struct TokenPath {
 struct Link {
     token: Option<TrackingToken>,
     client: ClientAddress,
+    request: TrackingRequest,
 }
 
 impl FromRequestParts<Arc<App>> for Link {
@@ -72,22 +73,23 @@ impl FromRequestParts<Arc<App>> for Link {
         let Ok(client) = ClientAddress::from_request_parts(parts, app).await;
         app.web.limits().begin_link(client)?;
         let token = InPath::<String>::from_request_parts(parts, app).await.ok();
-        Ok(Self { token: token.and_then(|InPath(token)| TrackingToken::parse(&token)), client })
+        let token = token.and_then(|InPath(token)| TrackingToken::parse(&token));
+        Ok(Self { token, client, request: TrackingRequest::of(parts) })
     }
 }
 
 impl Link {
-    /// Returns the token. A text that is no token counts as one that does not exist.
-    fn token(&self) -> Result<&TrackingToken> {
-        Ok(self.token.as_ref().ok_or(Error::NotFound("tracking link"))?)
-    }
-
-    /// Returns the result of the use case that looked the link up. Only a link that does not exist counts.
-    fn counted<T>(&self, app: &App, result: Result<T, Error>) -> Result<T> {
-        if !matches!(result, Err(Error::NotFound(_))) {
+    /// Returns the order of the link, and counts the request in the budget of the order. Only a link that does not exist counts
+    /// as unknown; a text that is no token is such a link.
+    async fn order(&self, app: &App) -> Result<LinkedOrder> {
+        let token = self.token.as_ref().ok_or(Error::NotFound("tracking link"))?;
+        let found = app.engine.orders.linked_order(token).await;
+        if !matches!(found, Err(Error::NotFound(_))) {
             app.web.limits().end_link(self.client);
         }
-        Ok(result?)
+        let linked = found?;
+        app.web.limits().check_tracking(linked.id(), &self.request)?;
+        Ok(linked)
     }
 }
 
@@ -127,7 +129,7 @@ async fn create_tracking_link(
 /// Reads what a tracking link shows
 ///
 /// For the link's holder: the order, the times of its steps, and its restaurant. An unknown link, and one whose order
-/// ended more than 24 hours ago, is 404.
+/// ended more than 24 hours ago, is 404. All links of an order share a budget of requests.
 #[utoipa::path(
     get, path = "/v1/tracking/{token}", tag = "tracking",
     params(TokenPath),
@@ -138,8 +140,8 @@ async fn create_tracking_link(
     security(()),
 )]
 async fn track_order(State(app): State<Arc<App>>, link: Link) -> Result<Response> {
-    let tracked = app.engine.orders.track(link.token()?).await;
-    represent(&link.counted(&app, tracked)?)
+    let linked = link.order(&app).await?;
+    represent(&app.engine.orders.track(linked).await?)
 }
 
 /// Streams what a tracking link shows
@@ -159,8 +161,7 @@ async fn track_order(State(app): State<Arc<App>>, link: Link) -> Result<Response
     security(()),
 )]
 async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stopping) -> Result<Response> {
-    let token = link.token()?;
-    let followed = link.counted(&app, app.engine.orders.followed_by(token).await)?;
+    let followed = app.engine.orders.followed_by(link.order(&app).await?).await?;
     // All links of an order share their limit.
     let credential = credential_number(&followed.order.id.to_string());
     let opened = app.live.tracking_stream(credential, followed).boxed().await;
@@ -191,6 +192,6 @@ async fn cancel_tracked_order(
     MaybeKey(key): MaybeKey,
     JsonBody(body): JsonBody<CancellationBody>,
 ) -> Result<Response> {
-    let cancelled = app.engine.orders.cancel_by_link(link.token()?, body.command(), key).await;
-    represent(&link.counted(&app, cancelled)?)
+    let linked = link.order(&app).await?;
+    represent(&app.engine.orders.cancel_by_link(linked, body.command(), key).await?)
 }

@@ -83,6 +83,7 @@ POST   /v1/restaurants/{restaurant_id}/orders                            401   2
 GET    /v1/restaurants/{restaurant_id}/orders                            401   403   403   200   403   403   403   200   Any
 GET    /v1/restaurants/{restaurant_id}/board                             401   403   403   200   403   403   403   200   Any
 GET    /v1/restaurants/{restaurant_id}/board/stream                      401   403   403   200   403   403   403   200   Any
+GET    /v1/restaurants/{restaurant_id}/boards                            401   403   403   200   403   403   403   200   Any
 GET    /v1/orders                                                        401   200   200   403   403   200   200   200   Any
 GET    /v1/orders/{order_id}                                             401   200   404   200   404   200   404   200   Confirmed
 GET    /v1/orders/{order_id}/events                                      401   200   404   200   404   200   404   200   Confirmed
@@ -109,6 +110,8 @@ POST   /v1/orders/{order_id}/refund                                      401   4
 GET    /v1/tasks                                                         401   403   403   403   403   403   403   200   Any
 POST   /v1/tasks/{task_id}/retry                                         401   403   403   403   403   403   403   404   Any
 POST   /v1/tasks/{task_id}/resolve                                       401   403   403   403   403   403   403   404   Any
+GET    /v1/shards                                                        401   403   403   403   403   403   403   200   Any
+GET    /v1/statistics                                                    401   403   403   403   403   403   403   200   Any
 # This server is not a sandbox and has no webhooks; payments.rs tests such servers.
 GET    /v1/sandbox/clock                                                 401   404   404   404   404   404   404   404   Any
 POST   /v1/sandbox/clock/advance                                         401   404   404   404   404   404   404   404   Any

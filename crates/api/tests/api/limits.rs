@@ -4,7 +4,7 @@ use dabba_testkit::{HttpResponse, TestServer};
 use dabba_web::{AccountRates, Rate, RateLimits};
 use jiff::SignedDuration;
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 async fn start(change: impl FnOnce(&mut RateLimits)) -> TestServer {
     TestServer::builder().web(|web| change(&mut web.rate_limits)).start().await
@@ -124,6 +124,47 @@ async fn the_quotes_of_an_address_are_limited() {
     assert_eq!(refused.header("retry-after"), "30");
     refused.problem(429, "too_many_requests");
     server.get(&server.restaurant_path("/menu"), None).await.expect(200);
+}
+
+/// Proves that all links of an order share a budget, which reads, streams and cancellations spend, and that a refusal neither
+/// affects the links of other orders nor counts as an unknown link.
+#[tokio::test]
+async fn the_requests_by_links_to_an_order_are_limited() {
+    let one_unknown = Rate::per_minute(1).unwrap();
+    let server = start(|limits| {
+        limits.tracking_per_order = Rate::per_minute(3);
+        limits.tokens_per_address = one_unknown;
+    })
+    .await;
+    let link = async |order: &Value| {
+        let path = format!("/v1/orders/{}/tracking-link", order["id"].as_str().unwrap());
+        let created = server.request(Method::POST, &path).by(&server.customer).send().await.expect(201);
+        format!("/v1/tracking/{}", created["token"].as_str().unwrap())
+    };
+    let cancel = async |path: &str| {
+        let reason = json!({"reason": "changed_mind"});
+        server.post(&format!("{path}/cancel"), None, &reason).send().await
+    };
+    let order = server.place("1", &TestServer::collection()).await;
+    let (first, second) = (link(&order).await, link(&order).await);
+    let other = link(&server.place("2", &TestServer::collection()).await).await;
+    let read = server.get(&first, None).await;
+    assert_eq!(limits(&read), ("\"tracking\";q=3;w=60", "\"tracking\";r=2;t=20"));
+    read.expect(200);
+    assert_eq!(limits(&server.get(&second, None).await).1, "\"tracking\";r=1;t=40");
+    let cancelled = cancel(&first).await;
+    assert_eq!(limits(&cancelled).1, "\"tracking\";r=0;t=60");
+    assert_eq!(cancelled.expect(200)["order"]["status"], "cancelled");
+    for path in [&first, &second, &format!("{second}/stream")] {
+        let refused = server.get(path, None).await;
+        assert_eq!(refused.header("retry-after"), "20");
+        assert_eq!(refused.problem(429, "too_many_requests")["policy"], "tracking");
+    }
+    assert_eq!(cancel(&second).await.problem(429, "too_many_requests")["policy"], "tracking");
+    server.get(&other, None).await.expect(200);
+    server.advance(SignedDuration::from_secs(20));
+    server.get(&second, None).await.expect(200);
+    server.get(&second, None).await.problem(429, "too_many_requests");
 }
 
 /// Proves that a refusal by the limit of open orders states their number and the maximum, and that the customer can order again

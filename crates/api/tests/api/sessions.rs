@@ -91,6 +91,43 @@ async fn a_session_begins_and_ends() {
     server.request(Method::DELETE, "/v1/session").send().await.expect(204);
 }
 
+/// Proves that a login ends the session whose cookie it replaces, whether with a password or with a link, also of another account;
+/// that a refused login ends nothing; and that a cookie of no session does not keep anybody from logging in.
+#[tokio::test]
+async fn a_login_ends_the_session_that_it_replaces() {
+    let server = crate::start().await;
+    let log_in = async |body: &Value, cookie: &str| {
+        server.post("/v1/session", None, body).header("cookie", cookie).send().await
+    };
+    let cookie_of = |response: &HttpResponse| {
+        assert_eq!(response.status, 200, "{}", response.text);
+        response.header("set-cookie").split(';').next().unwrap().to_owned()
+    };
+    let elsewhere = server.log_in(&server.staff).await;
+    let first = server.log_in(&server.staff).await;
+    let wrong = json!({"email": server.staff.email, "password": "not the password"});
+    log_in(&wrong, &first).await.problem(401, "wrong_credentials");
+    log_in(&json!({"link_token": UNKNOWN}), &first).await.problem(401, "wrong_credentials");
+    session(&server, &first).await.expect(200);
+
+    let second = cookie_of(&log_in(&credentials(&server.staff), &first).await);
+    session(&server, &first).await.problem(401, "token_revoked");
+    session(&server, &second).await.expect(200);
+    let used = json!({"link_token": link(&server, &server.customer).await});
+    let third = cookie_of(&log_in(&used, &second).await);
+    session(&server, &second).await.problem(401, "token_revoked");
+    let refused = log_in(&used, &third).await;
+    assert_eq!(refused.status, 401, "{}", refused.text);
+    let shown = session(&server, &third).await.expect(200);
+    assert_eq!(shown["account"]["id"], server.customer.id.to_string());
+
+    for cookie in [format!("dabba={UNKNOWN}"), "dabba=x".to_owned(), first] {
+        cookie_of(&log_in(&credentials(&server.customer), &cookie).await);
+    }
+    session(&server, &third).await.expect(200);
+    session(&server, &elsewhere).await.expect(200);
+}
+
 /// Proves that no response and no list shows the secret of a session, and that the store has only its hash.
 #[tokio::test]
 async fn only_the_cookie_contains_the_secret() {
@@ -181,6 +218,12 @@ async fn the_cookie_fits_the_connection() {
     log_in(&server, &[host, https]).await.problem(403, "insecure_login");
     log_in(&server, &[("host", "localhost"), https]).await.problem(403, "insecure_login");
     log_in(&behind_proxy, &[host]).await.problem(403, "insecure_login");
+    // A proxy on the server's machine that states nothing is no browser on that machine.
+    log_in(&behind_proxy, &[("host", "localhost")]).await.problem(403, "insecure_login");
+    let page =
+        [("host", "localhost"), ("origin", "https://dabba.example.org"), ("sec-fetch-site", "same-origin")];
+    log_in(&server, &page).await.problem(403, "insecure_login");
+    log_in(&server, &[("host", "localhost"), ("origin", "http://localhost")]).await.expect(200);
 
     let secure = log_in(&behind_proxy, &[host, https]).await;
     let set = secure.header("set-cookie").to_owned();

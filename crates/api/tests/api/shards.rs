@@ -7,7 +7,7 @@ use dabba_store::{ShardMap, ShardRange, ShardedStore, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use dabba_testkit::{HttpResponse, TestServer, menu, settings};
 use futures::FutureExt as _;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// First bucket of the southern shard, which has the upper half of the buckets.
@@ -143,6 +143,60 @@ async fn the_last_page_over_shards_has_no_cursor() {
     }
 }
 
+/// Proves that a search omits a silent shard and states that it is incomplete.
+#[tokio::test]
+async fn a_search_without_a_shard_is_incomplete() {
+    let sharded = Sharded::start().await;
+    let restaurants = sharded.restaurants().await;
+    let Sharded { server, south, .. } = &sharded;
+    let mut orders = Vec::new();
+    for restaurant in &restaurants {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        let placed = server.post(&path, Some(&server.customer), &TestServer::collection()).key("1");
+        orders.push(placed.send().await.expect(201));
+    }
+    let search = async |order: &Value| {
+        let code = order["display_code"].as_str().unwrap();
+        server.get(&format!("/v1/orders?code={code}"), Some(&server.admin)).await
+    };
+    for order in &orders {
+        assert_eq!(listed(search(order).await, "orders", false), [order["id"].as_str().unwrap()]);
+    }
+    south.close().await;
+    assert_eq!(listed(search(&orders[0]).await, "orders", true), [orders[0]["id"].as_str().unwrap()]);
+    assert_eq!(listed(search(&orders[1]).await, "orders", true), [] as [&str; 0]);
+}
+
+/// Proves that the state of the shards names the one that does not answer, with a reason, and shows the others.
+#[tokio::test]
+async fn the_state_of_each_shard_is_shown() {
+    let sharded = Sharded::start().await;
+    let Sharded { server, south, .. } = &sharded;
+    let shards = async || server.get("/v1/shards", Some(&server.admin)).await.expect(200);
+    let all = shards().await;
+    assert_eq!(all["checked_at"], server.now().to_string());
+    for (shard, name) in all["shards"].as_array().unwrap().iter().zip(["north", "south"]) {
+        let shown =
+            json!({"name": name, "state": "ok", "database": "sqlite", "buckets": SOUTH, "tasks_parked": 0});
+        for (member, value) in shown.as_object().unwrap() {
+            assert_eq!(shard[member], *value, "{shard}");
+        }
+        assert!(shard["schema_version"].as_u64().unwrap() > 1 && shard["latency_ms"].is_u64(), "{shard}");
+        assert!(shard["pool"]["connections"].as_u64().unwrap() > 0, "{shard}");
+    }
+    south.close().await;
+    let all = shards().await;
+    assert_eq!(
+        (&all["shards"][0]["state"], &all["shards"][1]["state"]),
+        (&json!("ok"), &json!("unreachable"))
+    );
+    let silent = all["shards"][1].as_object().unwrap();
+    assert!(silent["error"].as_str().unwrap().contains("south"), "{silent:?}");
+    for absent in ["schema_version", "latency_ms", "tasks_parked"] {
+        assert_eq!(silent.get(absent), None);
+    }
+}
+
 /// Proves that a server without one of its shards stays ready and names the missing shard, and is not ready without any shard.
 #[tokio::test]
 async fn a_server_without_a_shard_is_degraded() {
@@ -184,4 +238,37 @@ async fn measurements_show_which_shard_is_down() {
     assert_eq!((shown(&north_up).await, shown("dabba_directory_up").await), (0, 0));
     let limit = "dabba_pool_connection_limit{shard=\"south\",pool=\"readers\"}";
     assert!(shown(limit).await > 0);
+}
+
+/// Proves that statistics add up over the shards, and that they are still read while a shard does not answer, which is
+/// named.
+#[tokio::test]
+async fn statistics_name_the_shard_that_is_missing() {
+    let sharded = Sharded::start().await;
+    let restaurants = sharded.restaurants().await;
+    let Sharded { server, south, .. } = &sharded;
+    for (number, restaurant) in restaurants.iter().enumerate() {
+        let path = format!("/v1/restaurants/{restaurant}/orders");
+        for repeat in 0..=number {
+            let key = format!("{number}-{repeat}");
+            let placed = server.post(&path, Some(&server.customer), &TestServer::collection()).key(&key);
+            placed.send().await.expect(201);
+        }
+    }
+    for shard in 0..2 {
+        server.engine().statistics.roll_up(shard).await.unwrap();
+        server.engine().statistics.write_measured(shard).await.unwrap();
+    }
+    let statistics = async || {
+        let path = "/v1/statistics?step=3600&names=orders_placed,placing_latency";
+        let body = server.get(path, Some(&server.admin)).await.expect(200);
+        let counts = body["series"].as_array().unwrap().iter().map(|series| {
+            let points = series["points"].as_array().unwrap();
+            points.iter().map(|point| point["count"].as_u64().unwrap()).sum::<u64>()
+        });
+        (counts.collect::<Vec<_>>(), body.get("missing_shards").cloned())
+    };
+    assert_eq!(statistics().await, (vec![3, 3], None));
+    south.close().await;
+    assert_eq!(statistics().await, (vec![1, 1], Some(json!(["south"]))));
 }

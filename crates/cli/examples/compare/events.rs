@@ -16,13 +16,20 @@ const ROUNDS: u32 = 5;
 /// Statements that read or write data of webhook endpoints or consumers.
 const OF_WEBHOOKS: &str = "query ~* 'webhook|feed_leases|feed_consumers'";
 
-/// A run of the comparison.
-struct Scenario {
-    name: &'static str,
+/// A run of a comparison.
+pub(super) struct Scenario {
+    pub(super) name: &'static str,
     /// Options of the load.
-    load: &'static [&'static str],
-    /// Options of the endpoints, where they differ from the load's.
-    endpoints: &'static [&'static str],
+    pub(super) load: &'static [&'static str],
+    /// Options of the receivers, where they differ from the load's.
+    pub(super) receivers: &'static [&'static str],
+}
+
+/// Runs that are compared, and how.
+pub(super) struct Plan {
+    pub(super) scenarios: &'static [Scenario],
+    pub(super) columns: &'static [Column],
+    pub(super) ratios: &'static [Ratio],
 }
 
 /// Whole lives at 250 per second are about 2,000 events per second.
@@ -41,47 +48,67 @@ const PLACING: &[&str] = &[
 ];
 
 const HEALTHY: Scenario =
-    Scenario { name: "1,000 endpoints of restaurants, 1 of the platform", load: LIVES, endpoints: &[] };
+    Scenario { name: "1,000 endpoints of restaurants, 1 of the platform", load: LIVES, receivers: &[] };
 const WITH_BAD: Scenario = Scenario {
     name: "the same, 10 that hang and 100 that refuse connections",
     load: LIVES,
-    endpoints: &["--hanging-endpoints", "10", "--dead-endpoints", "100"],
+    receivers: &["--hanging-endpoints", "10", "--dead-endpoints", "100"],
 };
 const NONE: Scenario =
-    Scenario { name: "no endpoint", load: PLACING, endpoints: &["--restaurant-endpoints", "0"] };
+    Scenario { name: "no endpoint", load: PLACING, receivers: &["--restaurant-endpoints", "0"] };
 const TENTH: Scenario = Scenario {
     name: "endpoints that match 10 % of the events",
     load: PLACING,
-    endpoints: &["--restaurant-endpoints", "60"],
+    receivers: &["--restaurant-endpoints", "60"],
 };
 const UNMATCHED: Scenario = Scenario {
     name: "10,000 endpoints that match nothing",
     load: PLACING,
-    endpoints: &["--restaurant-endpoints", "0", "--unmatched-endpoints", "10000"],
+    receivers: &["--restaurant-endpoints", "0", "--unmatched-endpoints", "10000"],
 };
 
-const SCENARIOS: [Scenario; 5] = [HEALTHY, WITH_BAD, NONE, TENTH, UNMATCHED];
+/// With and without endpoints of webhooks.
+pub(super) const PLAN: Plan = Plan {
+    scenarios: &[HEALTHY, WITH_BAD, NONE, TENTH, UNMATCHED],
+    columns: &[
+        ("p99 of an operation, ms", 1, |run| run.p99_ms),
+        ("p99 to restaurants, ms", 1, |run| run.restaurant_p99_ms),
+        ("p99 to the platform, ms", 1, |run| run.platform_p99_ms),
+        ("server, µs/order", 0, |run| run.server_us),
+        ("PostgreSQL, µs/order", 0, |run| run.database_us),
+        ("statements/order with the preparation", 2, |run| run.statements),
+        ("of webhooks/order with the preparation", 2, |run| run.webhook_statements),
+    ],
+    ratios: &[
+        ("p99 to restaurants, with endpoints that hang and refuse", 1, 0, |run| run.restaurant_p99_ms, 1.2),
+        ("processor time per order, 10 % of the events match", 3, 2, Measured::processor_us, 1.1),
+        ("p99 of placing, 10 % of the events match", 3, 2, |run| run.p99_ms, 1.2),
+        ("processor time per order, 10,000 endpoints match nothing", 4, 2, Measured::processor_us, 1.05),
+    ],
+};
 
 /// A column of the table: its head, its decimals and its figure.
-type Column = (&'static str, usize, fn(&Measured) -> f64);
+pub(super) type Column = (&'static str, usize, fn(&Measured) -> f64);
 
 /// A ratio of two runs: its name, the indexes of the runs, its figure and its goal.
-type Ratio = (&'static str, usize, usize, fn(&Measured) -> f64, f64);
+pub(super) type Ratio = (&'static str, usize, usize, fn(&Measured) -> f64, f64);
 
-/// Figures of a run.
-struct Measured {
+/// Figures of a run. Those of receivers that the run does not have are not numbers.
+pub(super) struct Measured {
     /// p99 of the operations: placing, or a whole life.
-    p99_ms: f64,
+    pub(super) p99_ms: f64,
     restaurant_p99_ms: f64,
     platform_p99_ms: f64,
-    server_us: f64,
-    database_us: f64,
-    statements: f64,
+    pub(super) board_p50_ms: f64,
+    pub(super) board_p99_ms: f64,
+    pub(super) server_us: f64,
+    pub(super) database_us: f64,
+    pub(super) statements: f64,
     webhook_statements: f64,
 }
 
 impl Measured {
-    fn processor_us(&self) -> f64 {
+    pub(super) fn processor_us(&self) -> f64 {
         self.server_us + self.database_us
     }
 }
@@ -91,26 +118,26 @@ pub(super) fn cluster_options() -> ClusterOptions {
     ClusterOptions::default().durable().with_setting("shared_preload_libraries", "pg_stat_statements")
 }
 
-/// Compares in alternating rounds, and returns tables.
-pub(super) fn compare(arguments: &Arguments, cluster: &Cluster, dabba: &Path) -> Result<String> {
+/// Compares the runs of a plan in alternating rounds, and returns tables.
+pub(super) fn compare(arguments: &Arguments, plan: &Plan, cluster: &Cluster, dabba: &Path) -> Result<String> {
     cluster.execute("postgres", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")?;
     let mut rounds: Vec<Vec<Measured>> = Vec::new();
     for number in 1..=arguments.rounds.unwrap_or(ROUNDS) {
         let mut round: Vec<(usize, Measured)> = Vec::new();
         // Every second round is reversed: a run finds a machine that is still busy with the run before.
         let order: Vec<usize> = if number % 2 == 1 {
-            (0..SCENARIOS.len()).collect()
+            (0..plan.scenarios.len()).collect()
         } else {
-            (0..SCENARIOS.len()).rev().collect()
+            (0..plan.scenarios.len()).rev().collect()
         };
         for scenario in order {
-            round.push((scenario, measure(arguments, cluster, dabba, &SCENARIOS[scenario])?));
+            round.push((scenario, measure(arguments, cluster, dabba, &plan.scenarios[scenario])?));
         }
         round.sort_by_key(|(scenario, _)| *scenario);
         rounds.push(round.into_iter().map(|(_, measured)| measured).collect());
         eprintln!("round {number} is done");
     }
-    Ok(text(arguments, &rounds))
+    Ok(text(arguments, plan, &rounds))
 }
 
 fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path, scenario: &Scenario) -> Result<Measured> {
@@ -121,7 +148,7 @@ fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path, scenario: &Sc
     let mut command = Command::new(dabba);
     command.args(["bench", "--mix", "events", "--json", "--skip-audit", "--connections", "64"]);
     command.args(["--seconds", &arguments.seconds.to_string(), "--database", &cluster.url(&database)]);
-    command.args(["--database-pid", &postmaster(cluster)?]).args(scenario.load).args(scenario.endpoints);
+    command.args(["--database-pid", &postmaster(cluster)?]).args(scenario.load).args(scenario.receivers);
     let text = run(&mut command)?;
     let counted = |condition: &str| -> Result<f64> {
         let sql = format!(
@@ -138,14 +165,16 @@ fn measure(arguments: &Arguments, cluster: &Cluster, dabba: &Path, scenario: &Sc
     };
     let orders = load["succeeded"].as_f64().unwrap_or(f64::NAN);
     let number = |of: &Value, name: &str| of[name].as_f64().unwrap_or(f64::NAN);
-    let p99 = |receiver: &str| {
+    let of = |receiver: &str, name: &str| {
         let mut rows = events["receivers"].as_array().into_iter().flatten();
-        rows.find(|row| row["receiver"] == receiver).map_or(f64::NAN, |row| number(row, "p99_ms"))
+        rows.find(|row| row["receiver"] == receiver).map_or(f64::NAN, |row| number(row, name))
     };
     Ok(Measured {
         p99_ms: number(load, "p99_ms"),
-        restaurant_p99_ms: p99("restaurant"),
-        platform_p99_ms: p99("platform"),
+        restaurant_p99_ms: of("restaurant", "p99_ms"),
+        platform_p99_ms: of("platform", "p99_ms"),
+        board_p50_ms: of("board", "p50_ms"),
+        board_p99_ms: of("board", "p99_ms"),
         server_us: number(events, "server_us_per_order"),
         database_us: number(events, "database_us_per_order"),
         statements: all / orders,
@@ -159,20 +188,12 @@ fn postmaster(cluster: &Cluster) -> Result<String> {
     Ok(text.lines().next().ok_or("postmaster.pid is empty")?.to_owned())
 }
 
-fn text(arguments: &Arguments, rounds: &[Vec<Measured>]) -> String {
+fn text(arguments: &Arguments, plan: &Plan, rounds: &[Vec<Measured>]) -> String {
     let of = |scenario: usize, figure: fn(&Measured) -> f64| {
         let [_, median, _] = spread(rounds.iter().map(|round| figure(&round[scenario])).collect());
         median
     };
-    let columns: [Column; 7] = [
-        ("p99 of an operation, ms", 1, |run| run.p99_ms),
-        ("p99 to restaurants, ms", 1, |run| run.restaurant_p99_ms),
-        ("p99 to the platform, ms", 1, |run| run.platform_p99_ms),
-        ("server, µs/order", 0, |run| run.server_us),
-        ("PostgreSQL, µs/order", 0, |run| run.database_us),
-        ("statements/order with the preparation", 2, |run| run.statements),
-        ("of webhooks/order with the preparation", 2, |run| run.webhook_statements),
-    ];
+    let Plan { scenarios, columns, ratios } = plan;
     let heads: Vec<&str> = columns.iter().map(|(head, _, _)| *head).collect();
     let mut text = format!(
         "{} alternating rounds of {} s (medians).\n\n| run | {} |\n|---|{}\n",
@@ -181,12 +202,12 @@ fn text(arguments: &Arguments, rounds: &[Vec<Measured>]) -> String {
         heads.join(" | "),
         "---|".repeat(columns.len())
     );
-    for (index, Scenario { name, .. }) in SCENARIOS.iter().enumerate() {
+    for (index, Scenario { name, .. }) in scenarios.iter().enumerate() {
         let figures: Vec<String> = columns
             .iter()
             .map(|(_, decimals, figure)| {
                 let figure = of(index, *figure);
-                // A run without such endpoints.
+                // A run without such receivers.
                 if figure.is_nan() { "–".to_owned() } else { format!("{figure:.decimals$}") }
             })
             .collect();
@@ -194,14 +215,8 @@ fn text(arguments: &Arguments, rounds: &[Vec<Measured>]) -> String {
         let _ = writeln!(text, "| {name} | {} |", figures.join(" | "));
     }
     text.push_str("\n| ratio | min | median | max | goal |\n|---|---|---|---|---|\n");
-    let ratios: [Ratio; 4] = [
-        ("p99 to restaurants, with endpoints that hang and refuse", 1, 0, |run| run.restaurant_p99_ms, 1.2),
-        ("processor time per order, 10 % of the events match", 3, 2, Measured::processor_us, 1.1),
-        ("p99 of placing, 10 % of the events match", 3, 2, |run| run.p99_ms, 1.2),
-        ("processor time per order, 10,000 endpoints match nothing", 4, 2, Measured::processor_us, 1.05),
-    ];
-    for (name, after, before, figure, goal) in ratios {
-        let pairs = rounds.iter().map(|round| figure(&round[after]) / figure(&round[before]));
+    for (name, after, before, figure, goal) in *ratios {
+        let pairs = rounds.iter().map(|round| figure(&round[*after]) / figure(&round[*before]));
         let [min, median, max] = spread(pairs.collect());
         let _ = writeln!(text, "| {name} | {min:.2} | {median:.2} | {max:.2} | ≤ {goal:.2} |");
     }

@@ -13,11 +13,12 @@
 //! The tables are Dabba's own with all their indexes, and the rows come from an order that Dabba placed. Each
 //! run has a fresh database. With `--prefill`, the program compares Dabba on a database with many orders with Dabba on
 //! an empty one ([`scale`]); with `--baseline`, it compares Dabba with an earlier build ([`baseline`]); with `--events`, it compares
-//! Dabba with and without consumers of events ([`events`]). Run it with `scripts/compare`, which builds it and Dabba
+//! Dabba with and without consumers of events ([`events`]); with `--boards`, with and without boards ([`boards`]). Run it with `scripts/compare`, which builds it and Dabba
 //! first.
 #![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 mod baseline;
+mod boards;
 mod embedded;
 mod events;
 mod machine;
@@ -42,7 +43,7 @@ type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 /// Compares Dabba's throughput with the maximum of the databases.
 #[derive(Parser)]
 struct Arguments {
-    /// Number of rounds. Default 3; with --baseline and --events 5.
+    /// Number of rounds. Default 3; with --baseline, --events and --boards 5.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: Option<u32>,
     /// Duration of a run, in seconds.
@@ -61,6 +62,9 @@ struct Arguments {
     /// Only compares Dabba with and without consumers of events.
     #[arg(long, conflicts_with_all = ["prefill", "baseline"])]
     events: bool,
+    /// Only compares Dabba with and without boards of restaurants.
+    #[arg(long, conflicts_with_all = ["prefill", "baseline", "events"])]
+    boards: bool,
     /// Page to write the figures to, between its markers.
     #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
@@ -72,11 +76,16 @@ const ROUNDS: u32 = 3;
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let dabba = dabba()?;
-    if arguments.events {
+    let plan = match (arguments.events, arguments.boards) {
+        (true, _) => Some((events::PLAN, report::EVENT_MARKS)),
+        (_, true) => Some((boards::PLAN, report::BOARD_MARKS)),
+        _ => None,
+    };
+    if let Some((plan, marks)) = plan {
         let cluster = Cluster::start(&events::cluster_options())?;
         let machine = machine::describe(&cluster)?;
-        let text = events::compare(&arguments, &cluster, &dabba)?;
-        return show(&arguments, report::EVENT_MARKS, &format!("On {machine}: {text}"));
+        let text = events::compare(&arguments, &plan, &cluster, &dabba)?;
+        return show(&arguments, marks, &format!("On {machine}: {text}"));
     }
     // Durable, as in production, and otherwise with PostgreSQL's defaults.
     let cluster = Cluster::start(&ClusterOptions::default().durable())?;

@@ -11,6 +11,8 @@ pub(super) const SCALE_MARKS: (&str, &str) = ("<!-- scale -->\n", "<!-- /scale -
 
 /// Markers of a page around the figures of outgoing events.
 pub(super) const EVENT_MARKS: (&str, &str) = ("<!-- events -->\n", "<!-- /events -->");
+/// Markers of the comparison with boards in the page.
+pub(super) const BOARD_MARKS: (&str, &str) = ("<!-- boards -->", "<!-- /boards -->");
 
 /// Orders per second of each measurement in a round.
 pub(super) struct Round {

@@ -39,6 +39,12 @@ pub(crate) struct Limits {
     #[config(layer_attr(arg(long, value_name = "NUMBER")))]
     pub(crate) quotes_per_address_limit: Bounded<0, 1_000_000>,
 
+    /// Maximum number of requests per minute with the tracking links of one order, together: reads, streams that begin, and
+    /// cancellations. 0 to 1,000,000; default 120; 0 means no limit.
+    #[config(env = "DABBA_TRACKING_PER_ORDER_LIMIT", default = 120)]
+    #[config(layer_attr(arg(long, value_name = "NUMBER")))]
+    pub(crate) tracking_per_order_limit: Bounded<0, 1_000_000>,
+
     /// Maximum number of open orders of one customer that this server has placed. 0 to 1,000; default 20; 0 means no limit. An
     /// order is open until it is delivered or ends otherwise; after 24 hours it no longer counts.
     #[config(env = "DABBA_OPEN_ORDERS_LIMIT", default = 20)]
@@ -83,6 +89,7 @@ impl Limits {
             tokens_per_address: rate(self.tokens_per_address_limit, defaults.tokens_per_address),
             accounts_per_address: rate(self.accounts_per_address_limit, defaults.accounts_per_address),
             quotes_per_address: Rate::per_minute(self.quotes_per_address_limit.small()),
+            tracking_per_order: Rate::per_minute(self.tracking_per_order_limit.small()),
             customers: AccountRates::per_minute(
                 self.customer_writes_limit.small(),
                 self.customer_body_kib_limit.small().saturating_mul(1024),

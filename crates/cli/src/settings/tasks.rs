@@ -2,6 +2,7 @@
 
 use confique::Config;
 use dabba_engine::TaskConfig;
+use jiff::SignedDuration;
 
 use super::{Bounded, Milliseconds};
 
@@ -32,6 +33,13 @@ pub(crate) struct Tasks {
     #[config(env = "DABBA_TASK_LEASE_SECONDS", default = 30)]
     #[config(layer_attr(arg(long, value_name = "SECONDS")))]
     pub(crate) task_lease_seconds: Bounded<1, 600>,
+
+    /// Time after which Dabba pauses a restaurant that takes orders while none of its boards is connected, in minutes. 0 to 1,440;
+    /// default 0; 0 means never. The pause ends when a board connects. Restaurants that had no board in the last 30 days are not
+    /// paused.
+    #[config(env = "DABBA_UNATTENDED_PAUSE_MINUTES", default = 0)]
+    #[config(layer_attr(arg(long, value_name = "MINUTES")))]
+    pub(crate) unattended_pause_minutes: Bounded<0, 1_440>,
 }
 
 impl Tasks {
@@ -43,5 +51,11 @@ impl Tasks {
             poll_interval: self.task_poll_milliseconds.milliseconds(),
             ..TaskConfig::default()
         }
+    }
+
+    /// Returns the time after which an unattended restaurant is paused; `None`: never.
+    pub(crate) fn unattended_pause(&self) -> Option<SignedDuration> {
+        let minutes = self.unattended_pause_minutes.small();
+        (minutes > 0).then(|| SignedDuration::from_mins(i64::from(minutes)))
     }
 }

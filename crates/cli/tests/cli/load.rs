@@ -143,8 +143,8 @@ fn receiver(events: &Value, name: &str) -> [u64; 4] {
     [of("count"), of("expected"), of("received"), differing]
 }
 
-/// Arguments of a short run with endpoints of all classes and with streams.
-const EVENTS: [&str; 26] = [
+/// Arguments of a short run with endpoints of all classes, with streams and with boards.
+const EVENTS: [&str; 28] = [
     "--mix",
     "events",
     "--rate",
@@ -167,6 +167,8 @@ const EVENTS: [&str; 26] = [
     "3",
     "--streams",
     "2",
+    "--boards",
+    "3",
     "--idle-streams",
     "3",
     "--idle-seconds",
@@ -186,6 +188,11 @@ fn check_events(lines: &[Value], verified: &Value) {
     assert_eq!(receiver(events, "platform"), [2, 2 * caused, 2 * caused, 0]);
     assert_eq!(receiver(events, "stream"), [2, 2 * caused, 2 * caused, 0]);
     assert_eq!(receiver(events, "unmatched"), [3, 0, 0, 0]);
+    // The boards of three restaurants of four show about three quarters of the orders, but not those that were delivered
+    // before a board could show them.
+    let [count, expected, received, differing] = receiver(events, "board");
+    assert!(count == 3 && expected > 0 && received > expected && differing == 0, "{events}");
+    assert!(4 * expected <= 3 * orders + 4 * 2, "{events}");
     let [count, expected, received, differing] = receiver(events, "restaurant");
     assert!(count == 2 && expected > 0 && expected == received && differing == 0, "{events}");
     // The endpoints of two restaurants of four match about half of the events: the warm-up and the measurement each begin
@@ -312,6 +319,7 @@ fn a_bench_refuses_wrong_arguments() {
         (&["--mix", "events", "--endpoint-types", "rejected"], "must be one of placed"),
         (&["--mix", "events", "--server", "http://127.0.0.1:1"], "--receiver-port"),
         (&["--streams", "2"], "need --mix events"),
+        (&["--mix", "events", "--boards", "11", "--restaurants", "10"], "--restaurants is 10"),
         (&["--seconds", "601"], "600"),
         (&["--rate", "0"], "--rate"),
         (&["--prefill", "100000001"], "100000000"),

@@ -10,6 +10,7 @@ mod commands;
 mod copy;
 mod crashes;
 mod demo;
+mod demo_live;
 mod dependencies;
 mod encrypted;
 mod exposure;

@@ -10,7 +10,7 @@ use std::{
 
 use dabba_domain::Timestamp;
 use dabba_pg_cluster::Cluster;
-use dabba_sim::Client;
+use dabba_sim::{Client, OpenResponse};
 use dabba_testkit::eventually;
 use serde_json::{Value, json};
 
@@ -57,6 +57,51 @@ async fn clock(admin: &Client) -> Timestamp {
 async fn clock_status(server: &Server) -> u16 {
     let answer = server.client("admin").get("/v1/sandbox/clock").send().await;
     answer.map_or_else(|error| error.problem().unwrap().status, |answer| answer.status)
+}
+
+/// Id of a device that shows a board.
+const DEVICE: &str = "7f3c1f6e-2b4d-4c8a-9d3e-5a6b7c8d9e0f";
+
+/// Opens the board of a restaurant, and waits until the connection is recorded.
+async fn open_board(admin: &Client, restaurant: &str) -> (OpenResponse, Value) {
+    let path = format!("/v1/restaurants/{restaurant}/board/stream?device_id={DEVICE}");
+    let stream = admin.get(&path).open().await.unwrap();
+    let recorded = eventually("the board is recorded as connected", async || {
+        let found = boards(admin, restaurant).await;
+        if found["boards"][0]["connected"] == true { Ok(found) } else { Err(found) }
+    });
+    (stream, recorded.await)
+}
+
+async fn boards(admin: &Client, restaurant: &str) -> Value {
+    admin.get(&format!("/v1/restaurants/{restaurant}/boards")).send().await.unwrap().body
+}
+
+/// Proves that the board of a server that was killed counts as disconnected since it was last seen, and as connected once it
+/// has connected to the restarted server.
+#[test]
+fn the_board_of_a_killed_server_leaves_its_restaurant_unattended() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--sandbox"]);
+    let (restaurant, seen) = block_on(async {
+        let restaurant = a_restaurant_in_each(&server, &[(0, 4_095)]).await.remove(0);
+        let (_stream, seen) = open_board(&server.client("admin"), &restaurant).await;
+        server.kill();
+        (restaurant, seen)
+    });
+
+    let server = Server::start(data.path(), &["--sandbox"]);
+    block_on(async {
+        let admin = server.client("admin");
+        advance(&admin, 120).await;
+        let found = boards(&admin, &restaurant).await;
+        assert_eq!(found["boards"][0]["connected"], false);
+        assert_eq!(found["unattended_since"], found["boards"][0]["last_seen_at"]);
+        assert!(time(&found["unattended_since"]) >= time(&seen["boards"][0]["connected_at"]));
+        let (_stream, found) = open_board(&admin, &restaurant).await;
+        assert_eq!(found.get("unattended_since"), None);
+    });
+    server.stop();
 }
 
 /// Proves that an order in a sandbox that nobody accepts expires at once when the clock is advanced, and that the clock

@@ -124,13 +124,13 @@ mod tests {
         assert!(restaurant.check_accepting(now).is_ok());
         let end = at("2026-06-01T12:30:00Z");
         let until = Some(end);
-        restaurant.pause = Some(Pause { until });
+        restaurant.pause = Some(Pause::by_person(until));
         assert_eq!(
             restaurant.check_accepting(now),
             Err(NotAcceptingReason::Paused { until, opens_at: until })
         );
         assert!(restaurant.check_accepting(end).is_ok());
-        restaurant.pause = Some(Pause { until: None });
+        restaurant.pause = Some(Pause::by_person(None));
         let paused = Err(NotAcceptingReason::Paused { until: None, opens_at: None });
         assert_eq!(restaurant.check_accepting(Timestamp::MAX), paused);
     }

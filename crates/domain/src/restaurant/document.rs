@@ -77,6 +77,10 @@ pub struct SettingsDocument {
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Timestamp>))]
     pub opens_at: ReadOnly,
+    /// Time since which no board is connected. Ignored in a request; responses contain it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Timestamp>))]
+    pub unattended_since: ReadOnly,
     /// Time at which the restaurant was created. Ignored in a request; responses contain it.
     #[serde(default, skip_serializing)]
     #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<crate::Timestamp>))]

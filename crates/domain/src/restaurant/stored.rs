@@ -31,9 +31,40 @@ pub struct Restaurant {
 
 /// A pause, during which the restaurant takes no orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = RestaurantPause))]
 pub struct Pause {
-    /// Time at which the pause ends by itself. `None`: the pause lasts until the restaurant is resumed.
+    /// Time at which the pause ends by itself. Absent: the pause lasts until the restaurant is resumed.
     pub until: Option<Timestamp>,
+    /// Who paused the restaurant, if it was no person. Only the restaurant's staff and admins see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PausedBy>,
+}
+
+/// Who paused a restaurant without a request of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PausedBy {
+    /// Dabba, because no board of the restaurant was connected. Dabba ends the pause when a board connects.
+    Dabba,
+}
+
+impl Pause {
+    /// Returns a pause by a person.
+    pub const fn by_person(until: Option<Timestamp>) -> Self {
+        Self { until, by: None }
+    }
+
+    /// The pause of a restaurant of which no board is connected.
+    pub const UNATTENDED: Self = Self { until: None, by: Some(PausedBy::Dabba) };
+}
+
+impl Restaurant {
+    /// Returns whether Dabba has paused the restaurant because no board was connected.
+    pub fn is_paused_by_dabba(&self) -> bool {
+        self.pause.is_some_and(|pause| pause.by == Some(PausedBy::Dabba))
+    }
 }
 
 /// Permanent closure of a restaurant. Its orders stay, and can still be completed.

@@ -125,7 +125,7 @@ proptest! {
         }
         if let Some(minutes) = pause {
             let until = at(change) + SignedDuration::from_mins(i64::from(minutes) - 1_440);
-            restaurant.pause = Some(Pause { until: Some(until) });
+            restaurant.pause = Some(Pause::by_person(Some(until)));
             let paused = restaurant.check_accepting(until - SignedDuration::from_mins(1)).unwrap_err();
             restaurant.pause = None;
             let then = restaurant.check_accepting(until);
@@ -202,14 +202,14 @@ fn a_pause_and_closed_hours_end_together() {
         ("2026-06-03T12:00:00Z", "2026-06-03T23:00:00Z", "2026-06-08T10:00:00Z"),
     ] {
         let (until, opens_at) = (Some(at(until)), Some(at(opens_at)));
-        restaurant.pause = Some(Pause { until });
+        restaurant.pause = Some(Pause::by_person(until));
         assert_eq!(
             restaurant.check_accepting(at(now)),
             Err(NotAcceptingReason::Paused { until, opens_at }),
             "at {now}, paused until {until:?}"
         );
     }
-    restaurant.pause = Some(Pause { until: None });
+    restaurant.pause = Some(Pause::by_person(None));
     assert_eq!(
         restaurant.check_accepting(at("2026-06-01T06:00:00Z")),
         Err(NotAcceptingReason::Paused { until: None, opens_at: None })

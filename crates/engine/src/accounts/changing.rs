@@ -102,6 +102,12 @@ impl Accounts {
         Ok(account.into_iter().filter(is_listed).collect())
     }
 
+    /// Returns the id of the account with an e-mail address.
+    pub(crate) async fn id_of_email(&self, email: &str) -> Result<Option<AccountId>, Error> {
+        let Ok(email) = normalise_email(email) else { return Ok(None) };
+        Ok(self.store.account_by_email(&email).await?.map(|account| account.id))
+    }
+
     /// Changes an account. The owner may change the name; an admin may also disable the account and, as a person, enable it and
     /// change the role: otherwise a leaked API key could give access that outlives the key. A change of the role and disabling revoke all credentials of the account.
     pub async fn change_account(

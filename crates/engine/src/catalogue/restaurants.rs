@@ -89,7 +89,7 @@ impl Catalogues {
             return Err(Error::Invalid(Problems::one("/until", text)));
         }
         self.update_restaurant_under(id, conditions, |restaurant| {
-            restaurant.pause = Some(Pause { until });
+            restaurant.pause = Some(Pause::by_person(until));
             Ok(())
         })
         .await
@@ -303,6 +303,7 @@ impl Catalogues {
 }
 
 /// Conditions of a change of a restaurant.
+#[derive(Default)]
 pub(super) struct UpdateConditions {
     /// Revisions that the restaurant must have (any one of them), if the caller states some.
     pub(super) expected: Option<Vec<Revision>>,

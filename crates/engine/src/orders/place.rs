@@ -8,6 +8,7 @@ use dabba_domain::{
     pricing::price,
 };
 use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
+use tokio::time::Instant;
 
 use super::{OrderAnswer, Orders, Reply, Viewer, open::Reservation, quote};
 use crate::{
@@ -86,6 +87,22 @@ impl Orders {
     /// The price is computed from the restaurant's menu. When the menu changes between pricing and writing, the order
     /// is priced again. If the new total differs from the total that the customer expects, the order is not placed.
     pub async fn place(
+        &self,
+        principal: &Principal,
+        restaurant_id: RestaurantId,
+        request: &OrderRequest,
+        key: IdempotencyKey,
+    ) -> Result<OrderAnswer, Error> {
+        let began = Instant::now();
+        let placed = self.place_order(principal, restaurant_id, request, key).await;
+        if placed.is_ok() {
+            let shard = self.store.shard_of(restaurant_id.bucket());
+            self.latency.record(shard, self.clock.now(), began.elapsed());
+        }
+        placed
+    }
+
+    async fn place_order(
         &self,
         principal: &Principal,
         restaurant_id: RestaurantId,

@@ -1,14 +1,23 @@
 //! Use cases that read orders: by id, with their history, and in lists.
 
 use dabba_domain::{
-    Actor, Amount, OrderId, RestaurantId, Role,
+    AccountId, Actor, Amount, DisplayCode, OrderId, RestaurantId, Role, Timestamp,
     ledger::{LedgerPosting, ledger},
     order::{AllowedAction, Order, OrderStatus, RecordedEvent, Version, allowed_actions},
 };
-use dabba_store::{OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
+use dabba_store::{CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, OrderScope, PageSize};
 
 use super::Orders;
 use crate::{Error, Principal, Scope};
+
+/// What an admin knows of a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CustomerName {
+    /// The customer's account.
+    Account(AccountId),
+    /// The e-mail address of the account, in any case.
+    Email(String),
+}
 
 impl Orders {
     /// Returns an order, if it is visible to the caller.
@@ -104,6 +113,50 @@ impl Orders {
             }
         };
         Ok(self.store.list_orders(&OrderQuery { scope, statuses, after, limit }).await?)
+    }
+
+    /// Returns a page of the orders that a customer placed, newest first; an empty page if nobody has the address. For
+    /// admins.
+    pub async fn orders_of_customer(
+        &self,
+        principal: &Principal,
+        customer: &CustomerName,
+        statuses: Vec<OrderStatus>,
+        after: Option<OrderCursor>,
+        limit: PageSize,
+    ) -> Result<OrderPage, Error> {
+        principal.require(Scope::ReadOrders)?;
+        principal.require_admin("search orders")?;
+        let account_id = match customer {
+            CustomerName::Account(id) => Some(*id),
+            CustomerName::Email(email) => {
+                // The result shows whether an address is registered.
+                principal.require(Scope::ReadAccounts)?;
+                self.accounts.id_of_email(email).await?
+            }
+        };
+        let Some(account_id) = account_id else { return Ok(OrderPage::default()) };
+        let scope = OrderScope::Customer(account_id);
+        Ok(self.store.list_orders(&OrderQuery { scope, statuses, after, limit }).await?)
+    }
+
+    /// Returns the orders with a display code among the newest ones, newest first, and the time from which on the
+    /// result is complete; `None` if it contains every order. For admins.
+    pub async fn orders_with_code(
+        &self,
+        principal: &Principal,
+        code: DisplayCode,
+        statuses: &[OrderStatus],
+        limit: PageSize,
+    ) -> Result<(OrderPage, Option<Timestamp>), Error> {
+        principal.require(Scope::ReadOrders)?;
+        principal.require_admin("search orders")?;
+        let query = CodeQuery { code, max_read: self.max_searched_ids, limit };
+        let CodeMatches { ids, searched_since, incomplete } = self.store.orders_with_code(&query).await?;
+        let mut orders = if ids.is_empty() { Vec::new() } else { self.store.orders(&ids).await? };
+        orders.retain(|order| statuses.is_empty() || statuses.contains(&order.status));
+        orders.sort_unstable_by_key(|order| std::cmp::Reverse(order.id));
+        Ok((OrderPage { orders, next: None, incomplete }, searched_since))
     }
 
     /// Returns a page of a restaurant's orders, open ones first. For the restaurant's staff and admins.

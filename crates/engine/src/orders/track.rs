@@ -39,6 +39,17 @@ pub struct Tracked {
     pub now: Timestamp,
 }
 
+/// An order that a tracking link names. The link may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkedOrder(OrderId);
+
+impl LinkedOrder {
+    /// Returns the order's id.
+    pub const fn id(self) -> OrderId {
+        self.0
+    }
+}
+
 /// A restaurant as a tracking link shows it.
 #[derive(Clone, Debug)]
 pub struct TrackedRestaurant {
@@ -98,9 +109,15 @@ impl Orders {
         }
     }
 
+    /// Returns the order that a tracking link names. An unknown token is [`Error::NotFound`].
+    pub async fn linked_order(&self, token: &TrackingToken) -> Result<LinkedOrder, Error> {
+        let found = self.store.tracked_order(token.bucket(), &token.hash()).await?;
+        found.map(LinkedOrder).ok_or_else(not_found)
+    }
+
     /// Returns what a tracking link shows now. Fails as [`Orders::followed_by`].
-    pub async fn track(&self, token: &TrackingToken) -> Result<Tracked, Error> {
-        let followed = self.followed_by(token).await?;
+    pub async fn track(&self, linked: LinkedOrder) -> Result<Tracked, Error> {
+        let followed = self.followed_by(linked).await?;
         self.tracked(followed).await
     }
 
@@ -124,11 +141,11 @@ impl Orders {
     /// Cancels the order of a link as its customer.
     pub async fn cancel_by_link(
         &self,
-        token: &TrackingToken,
+        linked: LinkedOrder,
         command: Command,
         key: Option<IdempotencyKey>,
     ) -> Result<Tracked, Error> {
-        let before = self.followed_by(token).await?;
+        let before = self.followed_by(linked).await?;
         let order_id = before.order.id;
         let request = CommandRequest { order_id, command, key, expected_versions: None };
         let answer = self.act_by(By::Link(by_link(&before)), &request).await?;
@@ -142,12 +159,10 @@ impl Orders {
         self.tracked(followed).await
     }
 
-    /// Returns the order of a valid link. An unknown token, and a link whose order ended more than
-    /// [`TRACKED_AFTER_END`] ago, are [`Error::NotFound`].
-    pub async fn followed_by(&self, token: &TrackingToken) -> Result<OrderWithSteps, Error> {
-        let order_id =
-            self.store.tracked_order(token.bucket(), &token.hash()).await?.ok_or_else(not_found)?;
-        let followed = self.followed(order_id, MAX_ORDER_VERSION).await?;
+    /// Returns the order of a valid link. A link whose order ended more than [`TRACKED_AFTER_END`] ago is
+    /// [`Error::NotFound`].
+    pub async fn followed_by(&self, linked: LinkedOrder) -> Result<OrderWithSteps, Error> {
+        let followed = self.followed(linked.id(), MAX_ORDER_VERSION).await?;
         let now = self.clock.now();
         if link_valid_until(&followed).is_some_and(|until| until <= now) {
             Err(not_found())

@@ -9,8 +9,8 @@ use dabba_store::{
 use futures::future::join_all;
 use serde::Serialize;
 
-use super::{WebhookAnswer, Webhooks, changing::Begun, since::Search};
-use crate::{Conditional, Conflict, Error, Principal};
+use super::{WebhookAnswer, Webhooks, changing::Begun};
+use crate::{Conditional, Conflict, Error, Principal, feed_search::position_since};
 
 /// Time before `since` at which a replay begins. Events are not strictly in the order of their times: servers commit at
 /// the same time, and their clocks differ.
@@ -73,7 +73,7 @@ impl Webhooks {
         let target = since.checked_sub(SINCE_MARGIN).unwrap_or(Timestamp::MIN);
         let searches = ends.iter().enumerate().map(async |(shard, end)| {
             if has_events_of(&*self.store, shard, endpoint) {
-                self.position_since(shard, *end, target).await
+                position_since(&*self.store, shard, *end, target).await
             } else {
                 Ok(end.position)
             }
@@ -84,24 +84,6 @@ impl Webhooks {
             cursor.set(&source.name, end.incarnation, position);
         }
         Ok(cursor)
-    }
-
-    async fn position_since(
-        &self,
-        shard: usize,
-        end: FeedEnd,
-        target: Timestamp,
-    ) -> Result<FeedPosition, Error> {
-        let mut search = Search::new(end.position, target);
-        while let Some(after) = search.probe() {
-            let page = self.store.feed(shard, after, 1).await?;
-            if page.incarnation != end.incarnation {
-                // The database was replaced meanwhile.
-                return Err(Error::Unavailable);
-            }
-            search.learn(after, page.events.first().map(|event| (event.position, event.at)));
-        }
-        Ok(search.found())
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dabba_domain::Timestamp;
+use dabba_domain::{Timestamp, statistics::Minute};
 use dabba_store::Need;
 use jiff::SignedDuration;
 
 use super::Work;
 use crate::{
-    EngineConfig, Error,
+    EngineConfig, Error, STATISTICS_RETENTION,
     accounts::ENDED_SESSIONS_KEPT_FOR,
     orders::{LINK_CHECK_INTERVAL, TRACKED_AFTER_END},
 };
@@ -21,6 +21,9 @@ const SESSIONS_PER_STEP: u32 = 1_000;
 
 /// Maximum number of tracking links checked in one transaction.
 const LINKS_PER_STEP: u32 = 1_000;
+
+/// Maximum number of rows of statistics deleted in one transaction.
+const STATISTICS_PER_STEP: u32 = 1_000;
 
 /// Configuration of the maintenance.
 pub(crate) struct MaintenanceConfig {
@@ -37,7 +40,8 @@ impl MaintenanceConfig {
 }
 
 impl Work {
-    /// Deletes expired idempotency keys, sessions and login links, and tracking links that are no longer valid, at each
+    /// Deletes expired idempotency keys, sessions and login links, tracking links that are no longer valid, and old
+    /// statistics, and pauses unattended restaurants, at each
     /// [`crate::EngineConfig::maintenance_interval`]. Runs until the future is dropped.
     pub async fn maintain(self: Arc<Self>) {
         let part = self.supervisor.part("maintenance", Need::Helpful);
@@ -57,6 +61,12 @@ impl Work {
             }
             if let Err(error) = self.check_tracking_links().await {
                 tracing::warn!(%error, "tracking links that are no longer valid could not be deleted");
+            }
+            if let Err(error) = self.delete_old_statistics().await {
+                tracing::warn!(%error, "old statistics could not be deleted");
+            }
+            if let Err(error) = self.boards.check_unattended().await {
+                tracing::warn!(%error, "it could not be checked which restaurants are unattended");
             }
         }
     }
@@ -90,6 +100,19 @@ impl Work {
             checked += u64::from(step);
             if step < LINKS_PER_STEP {
                 return Ok(checked);
+            }
+        }
+    }
+
+    /// Deletes the statistics that are older than [`STATISTICS_RETENTION`]. Returns the number of deleted rows.
+    pub async fn delete_old_statistics(&self) -> Result<u64, Error> {
+        let kept_since = self.clock.now().checked_sub(STATISTICS_RETENTION).unwrap_or(Timestamp::MIN);
+        let mut deleted = 0;
+        loop {
+            let step = self.store.delete_old_statistics(Minute::of(kept_since), STATISTICS_PER_STEP).await?;
+            deleted += u64::from(step);
+            if step < STATISTICS_PER_STEP {
+                return Ok(deleted);
             }
         }
     }

@@ -114,6 +114,9 @@ async fn a_server_beyond_the_clock_limit_executes_no_tasks() {
         assert!(matches!(engine.check_ready().await, Err(Error::ClockSkew(found)) if found == skew));
         let refused = engine.work.run_next(TaskQueue::Deadlines).await;
         assert!(matches!(refused, Err(Error::ClockSkew(_))), "{refused:?}");
+        let refused = engine.boards.check_unattended().await;
+        assert!(matches!(refused, Err(Error::ClockSkew(_))), "{refused:?}");
+        engine.boards.write_connections(true).await.unwrap_err();
     }
     let clock = ahead(0, limit);
     clock.measure(&*store).await.unwrap();

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod boards;
 mod cached;
 mod clocks;
 mod committing;
@@ -23,6 +24,7 @@ mod registering;
 mod scopes;
 mod sessions;
 mod signals;
+mod statistics;
 mod stock;
 mod storm;
 mod supervision;

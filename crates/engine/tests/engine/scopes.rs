@@ -8,9 +8,10 @@ use dabba_domain::{
     text::{Note, Slug},
 };
 use dabba_engine::{
-    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, Error, FailureFilter,
-    KeyRequest, NewPassword, NotTested, Principal, Registration, ReplayFrom, Scope, Scopes,
-    ServiceRegistration, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks, sealing::SecretKeys,
+    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, CustomerName, Error,
+    FailureFilter, KeyRequest, NewPassword, NotTested, Principal, Registration, ReplayFrom, Scope, Scopes,
+    ServiceRegistration, StatisticsQuery, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks,
+    sealing::SecretKeys,
 };
 use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
 use dabba_store::{PageSize, WebhookContentType, WebhookPayload};
@@ -104,6 +105,18 @@ const ORDERS: &[(Scope, UseCase)] = &[
         world.engine.orders.own_orders(caller, Vec::new(), None, page()).map_ok(drop).boxed()
     }),
     (Scope::ReadOrders, |world, caller| {
+        let code = "PF2DB".parse().unwrap();
+        world.engine.orders.orders_with_code(caller, code, &[], page()).map_ok(drop).boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
+        async move {
+            let customer = &CustomerName::Account(account());
+            let orders = &world.engine.orders;
+            orders.orders_of_customer(caller, customer, Vec::new(), None, page()).await.map(drop)
+        }
+        .boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
         let orders = &world.engine.orders;
         orders.restaurant_orders(caller, world.restaurant_id, Vec::new(), None, page()).map_ok(drop).boxed()
     }),
@@ -164,6 +177,9 @@ const CATALOGUE: &[(Scope, UseCase)] = &[
     (Scope::ReadCatalogue, |world, caller| {
         async move { world.engine.catalogue.stock_of(caller, world.restaurant_id, &naan()).await.map(drop) }
             .boxed()
+    }),
+    (Scope::ReadCatalogue, |world, caller| {
+        async move { world.engine.boards.of_restaurant(caller, world.restaurant_id).await.map(drop) }.boxed()
     }),
 ];
 
@@ -265,6 +281,14 @@ const EVENTS: &[(Scope, UseCase)] = &[
 ];
 
 const WORK: &[(Scope, UseCase)] = &[
+    (Scope::ReadTasks, |world, caller| world.engine.check_shards(caller).map_ok(drop).boxed()),
+    (Scope::ReadOrders, |world, caller| {
+        async move {
+            let query = StatisticsQuery::new(Vec::new(), None, None, None, world.engine.now()).unwrap();
+            world.engine.statistics.read(caller, &query).await.map(drop)
+        }
+        .boxed()
+    }),
     (Scope::ReadTasks, |world, caller| {
         world.engine.work.parked_tasks(caller, None, page()).map_ok(drop).boxed()
     }),

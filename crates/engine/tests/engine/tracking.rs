@@ -6,8 +6,10 @@ use dabba_domain::{
     Actor, Role, Via,
     order::{CancelReason, Command, CommandKind, Event, OrderStatus, RefundReason, RefundRequest},
 };
-use dabba_engine::{Conflict, Error, MAX_TRACKING_LINKS, Principal, TRACKED_AFTER_END, TrackingToken};
-use dabba_store::OrderStore as _;
+use dabba_engine::{
+    Conflict, Error, MAX_TRACKING_LINKS, Orders, Principal, TRACKED_AFTER_END, Tracked, TrackingToken,
+};
+use dabba_store::{IdempotencyKey, OrderStore as _};
 use jiff::SignedDuration;
 
 use crate::world::{World, accept, cancel, dal, key};
@@ -19,6 +21,19 @@ fn changed_mind() -> Command {
 async fn link(world: &World) -> TrackingToken {
     let order = world.place(&dal(1), "tracked").await.unwrap().order;
     world.engine.orders.create_tracking_link(&world.customer, order.id).await.unwrap()
+}
+
+async fn read_link(orders: &Orders, token: &TrackingToken) -> Result<Tracked, Error> {
+    orders.track(orders.linked_order(token).await?).await
+}
+
+async fn cancel_by(
+    orders: &Orders,
+    token: &TrackingToken,
+    command: Command,
+    key: Option<IdempotencyKey>,
+) -> Result<Tracked, Error> {
+    orders.cancel_by_link(orders.linked_order(token).await?, command, key).await
 }
 
 /// Proves that a link shows its own order with the times of its steps, as the clock of the server states them.
@@ -40,7 +55,7 @@ async fn a_link_shows_the_steps_of_its_order() {
     world.act(&world.staff, order.id, Command::deliver()).await.unwrap();
     let delivered_at = world.engine.now();
 
-    let tracked = orders.track(&token).await.unwrap();
+    let tracked = read_link(orders, &token).await.unwrap();
     let (shown, steps) = (&tracked.followed.order, tracked.followed.steps);
     assert_eq!(*shown, orders.order(&world.admin, order.id).await.unwrap());
     assert_eq!(steps.confirmed_at, Some(order.placed_at));
@@ -48,7 +63,7 @@ async fn a_link_shows_the_steps_of_its_order() {
     assert_eq!((steps.delivered_at, steps.ended_at), (Some(delivered_at), Some(delivered_at)));
     assert_eq!(steps.picked_up_at, None, "the customer collected it");
     assert_eq!(tracked.restaurant.id, world.restaurant_id);
-    assert_eq!(orders.track(&of_other).await.unwrap().followed.order.id, other.id);
+    assert_eq!(read_link(orders, &of_other).await.unwrap().followed.order.id, other.id);
 }
 
 /// Proves that a link is valid until 24 hours after the end of its order, whatever happens to the order after its end,
@@ -58,23 +73,23 @@ async fn a_link_ends_a_day_after_its_order() {
     let world = World::new().await;
     let orders = &world.engine.orders;
     let token = link(&world).await;
-    let order_id = orders.track(&token).await.unwrap().followed.order.id;
+    let order_id = read_link(orders, &token).await.unwrap().followed.order.id;
     world.act(&world.staff, order_id, accept()).await.unwrap();
     // An open order is tracked for as long as it is open.
     world.clock.advance(SignedDuration::from_hours(72));
     world.engine.work.check_tracking_links().await.unwrap();
-    orders.track(&token).await.unwrap();
+    read_link(orders, &token).await.unwrap();
     world.act(&world.staff, order_id, Command::MarkReady).await.unwrap();
     world.act(&world.staff, order_id, Command::deliver()).await.unwrap();
     world.clock.advance(SignedDuration::from_hours(23));
     let refund = RefundRequest::new(None, RefundReason::Late);
     world.act(&world.admin, order_id, Command::Refund(refund)).await.unwrap();
     world.clock.advance(SignedDuration::from_mins(59));
-    orders.track(&token).await.unwrap();
+    read_link(orders, &token).await.unwrap();
     world.clock.advance(SignedDuration::from_mins(1));
-    let expired = orders.track(&token).await;
+    let expired = read_link(orders, &token).await;
     assert!(matches!(expired, Err(Error::NotFound(_))), "{expired:?}");
-    assert!(matches!(orders.cancel_by_link(&token, changed_mind(), None).await, Err(Error::NotFound(_))));
+    assert!(matches!(cancel_by(orders, &token, changed_mind(), None).await, Err(Error::NotFound(_))));
     let late = orders.create_tracking_link(&world.customer, order_id).await;
     assert!(matches!(late, Err(Error::Conflict(Conflict::TrackingEnded))), "{late:?}");
 
@@ -93,15 +108,15 @@ async fn a_cancellation_by_link_is_the_customers() {
     let world = World::new().await;
     let orders = &world.engine.orders;
     let token = link(&world).await;
-    let before = orders.track(&token).await.unwrap();
+    let before = read_link(orders, &token).await.unwrap();
     let commands: Vec<_> = before.allowed_actions.iter().map(|action| action.command).collect();
     assert_eq!(commands, [CommandKind::Cancel]);
 
     let wrong = Command::cancel(CancelReason::KitchenClosed);
-    let refused = orders.cancel_by_link(&token, wrong, None).await;
+    let refused = cancel_by(orders, &token, wrong, None).await;
     assert!(matches!(refused, Err(Error::Invalid(_))), "{refused:?}");
     for _ in 0..2 {
-        let cancelled = orders.cancel_by_link(&token, changed_mind(), Some(key("c"))).await.unwrap();
+        let cancelled = cancel_by(orders, &token, changed_mind(), Some(key("c"))).await.unwrap();
         let followed = &cancelled.followed;
         assert_eq!(followed.order.status, OrderStatus::Cancelled);
         assert_eq!(followed.steps.ended_at, Some(world.engine.now()));
@@ -126,11 +141,11 @@ async fn an_accepted_order_is_not_cancelled_by_link() {
     let world = World::new().await;
     let orders = &world.engine.orders;
     let token = link(&world).await;
-    let order_id = orders.track(&token).await.unwrap().followed.order.id;
+    let order_id = read_link(orders, &token).await.unwrap().followed.order.id;
     let accepted = world.act(&world.staff, order_id, accept()).await.unwrap().order;
-    let refused = orders.cancel_by_link(&token, changed_mind(), None).await;
+    let refused = cancel_by(orders, &token, changed_mind(), None).await;
     assert!(matches!(refused, Err(Error::Conflict(Conflict::IllegalMove { .. }))), "{refused:?}");
-    let now = orders.track(&token).await.unwrap();
+    let now = read_link(orders, &token).await.unwrap();
     assert_eq!((now.followed.order, now.allowed_actions), (accepted, Vec::new()));
 }
 
@@ -142,9 +157,10 @@ async fn a_cancellation_by_link_and_an_acceptance_exclude_each_other() {
         let order = world.place(&dal(1), &format!("round {round}")).await.unwrap().order;
         let token = world.engine.orders.create_tracking_link(&world.customer, order.id).await.unwrap();
         let (one, two) = (Arc::clone(&world), Arc::clone(&world));
-        let by_link = tokio::spawn(async move {
-            one.engine.orders.cancel_by_link(&token, changed_mind(), None).await.is_ok()
-        });
+        let by_link =
+            tokio::spawn(
+                async move { cancel_by(&one.engine.orders, &token, changed_mind(), None).await.is_ok() },
+            );
         let by_staff = tokio::spawn(async move { two.act(&two.staff, order.id, accept()).await.is_ok() });
         let (cancelled, accepted) = (by_link.await.unwrap(), by_staff.await.unwrap());
         assert!(cancelled != accepted, "round {round}: {cancelled} {accepted}");
@@ -174,9 +190,9 @@ async fn links_are_created_by_customers_and_admins_up_to_the_limit() {
     let is_full = |error: &Error| matches!(error, Error::Conflict(Conflict::TooManyTrackingLinks { limit }) if *limit == MAX_TRACKING_LINKS);
     assert!(full.as_ref().is_err_and(is_full), "{full:?}");
     for token in &tokens {
-        assert_eq!(orders.track(token).await.unwrap().followed.order.id, order.id);
+        assert_eq!(read_link(orders, token).await.unwrap().followed.order.id, order.id);
     }
     let unknown = TrackingToken::parse(&tokens[0].expose().replace(&tokens[0].expose()[40..], "000000"));
-    assert!(matches!(orders.track(&unknown.unwrap()).await, Err(Error::NotFound(_))));
+    assert!(matches!(read_link(orders, &unknown.unwrap()).await, Err(Error::NotFound(_))));
     world.act(&world.customer, order.id, cancel()).await.unwrap();
 }

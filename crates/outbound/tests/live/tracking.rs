@@ -13,7 +13,7 @@ async fn followed(world: &World, order: &Value) -> OrderWithSteps {
     let id: OrderId = order["id"].as_str().unwrap().parse().unwrap();
     let orders = &world.server.engine().orders;
     let token = orders.create_tracking_link(&world.server.customer.principal(), id).await.unwrap();
-    orders.followed_by(&token).await.unwrap()
+    orders.followed_by(orders.linked_order(&token).await.unwrap()).await.unwrap()
 }
 
 /// Returns the next item that is no heartbeat.

@@ -40,10 +40,11 @@ impl Table {
     }
 }
 
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     Table::new("webhook_failures", "order_id"),
     Table { of_directory: "tasks.subject_kind <> 'order'", ..Table::new("tasks", "id") },
     Table::new("tracking_links", "order_id"),
+    Table::new("boards", "restaurant_id"),
     Table::new("order_events", "order_id"),
     Table::new("orders", "id"),
     Table::new("stock", "restaurant_id"),

@@ -1,12 +1,12 @@
 //! Lists of orders: one statement per index range.
 
 use dabba_domain::{
-    RestaurantId,
+    OrderId, RestaurantId,
     order::{Order, OrderStatus},
 };
-use dabba_store::{BucketRange, OrderPage, OrderQuery};
+use dabba_store::{BucketRange, CodeMatches, CodeQuery, OrderPage, OrderQuery};
 use dabba_store_sql::{
-    ABOVE_EVERY_ID,
+    ABOVE_EVERY_ID, StoredRow as _,
     lists::{IndexRange, ListPlan, RangeRead},
     orders::order_of,
 };
@@ -71,6 +71,41 @@ pub(super) async fn open_orders(
     let parameters: [&(dyn ToSql + Sync); 6] =
         [&restaurant_id.uuid(), &ABOVE_EVERY_ID, &i64::from(limit), &Some(statuses), &low, &high];
     collect(&connection.query(&sql(IndexRange::RestaurantOpen), &parameters).await?, order_of)
+}
+
+/// Finds, among the newest `$1` orders, those with a display code, in the buckets from `$4` to `$5`: the last three
+/// bytes of the id are `$2`, and the bit before them is `$3`. Returns the last of the newest orders as well if there
+/// are `$1`, so that the caller learns how far the search went.
+///
+/// The window function numbers the rows while PostgreSQL walks the index of ids, without a sort.
+pub(crate) const ORDERS_WITH_CODE: &str = "\
+    SELECT id, place FROM ( \
+        SELECT id, row_number() OVER (ORDER BY id DESC) AS place FROM orders ORDER BY id DESC LIMIT $1 \
+    ) AS newest \
+    WHERE place = $1 OR (substring(uuid_send(id) FROM 14) = $2 AND get_byte(uuid_send(id), 12) & 1 = $3 \
+        AND bucket_of(id) BETWEEN $4 AND $5) \
+    ORDER BY place";
+
+/// Finds the orders with a display code in these buckets.
+pub(super) async fn orders_with_code(
+    connection: &Connection,
+    query: &CodeQuery,
+    buckets: BucketRange,
+) -> Result<CodeMatches, Failure> {
+    let (low, high) = shard::numbers(buckets);
+    let [bit, end @ ..] = query.code.bits().to_be_bytes();
+    let parameters: [&(dyn ToSql + Sync); 5] =
+        [&i64::from(query.max_read), &end.as_slice(), &i32::from(bit), &low, &high];
+    let rows = connection.query(ORDERS_WITH_CODE, &parameters).await?;
+    let found: Vec<(OrderId, i64)> = collect(&rows, |row| Ok((row.id(0)?, row.integer(1)?)))?;
+    let is_match = |id: &OrderId| id.display_code() == query.code && buckets.contains(id.bucket());
+    let last = found.iter().find(|(_, place)| *place == i64::from(query.max_read));
+    let matches = CodeMatches {
+        ids: found.iter().map(|(id, _)| *id).filter(is_match).collect(),
+        searched_since: last.map(|(id, _)| id.created_at()),
+        incomplete: false,
+    };
+    Ok(CodeMatches::merge([matches], query.limit))
 }
 
 async fn read_ranges(

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use dabba_domain::{RestaurantId, Role, task::TaskQueue};
+use dabba_domain::{
+    RestaurantId, Role,
+    statistics::{Minute, Statistic, Tally},
+    task::TaskQueue,
+};
 use dabba_store::{
     AccountStore as _, CatalogueStore as _, Checkpoint, CommitOutcome, ConsumerName, ConsumerStore as _,
-    FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, Store as _, StoreError,
-    TaskFailure, TaskStore as _,
+    FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, StatisticsKey,
+    StatisticsRow, StatisticsStore as _, Store as _, StoreError, TaskFailure, TaskStore as _,
     conformance::builders::{World, slug},
 };
 use dabba_store_postgres::{PostgresOptions, PostgresStore};
@@ -36,6 +40,8 @@ const TABLES: &[&str] = &[
     "unavailable_items",
     "feed_consumers",
     "feed_leases",
+    "statistics",
+    "statistics_progress",
 ];
 
 /// A store behind a proxy, and a session that reads its database.
@@ -108,6 +114,10 @@ async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
     assert_eq!(scene.store.commit(vec![third]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
+fn statistics() -> StatisticsRow {
+    StatisticsRow { key: StatisticsKey::of_shard(Minute(1), Statistic::OrdersPlaced), tally: Tally::one() }
+}
+
 /// Every other kind of write takes no effect either if its BEGIN is cancelled.
 #[tokio::test]
 async fn no_write_takes_effect_without_its_begin() {
@@ -155,6 +165,11 @@ async fn no_write_takes_effect_without_its_begin() {
         .writes_nothing("a checkpoint", async |store| {
             store.checkpoint_feed(0, &lease, &checkpoint, now, until).await
         })
+        .await;
+    scene.writes_nothing("statistics", async |store| store.set_statistics(0, &[statistics()]).await).await;
+    scene.store.set_statistics(0, &[statistics()]).await.unwrap();
+    scene
+        .writes_nothing("deleted statistics", async |store| store.delete_old_statistics(Minute(2), 10).await)
         .await;
     scene.writes_nothing("deleted keys", async |store| store.delete_expired_keys(later, 10).await).await;
     assert_eq!(scene.store.delete_expired_keys(later, 10).await, Ok(1));

@@ -25,6 +25,7 @@ mod rights;
 mod router;
 mod schema;
 mod shards;
+mod statistics;
 mod subjects;
 mod tls;
 mod webhooks;

@@ -4,9 +4,9 @@ use dabba_domain::{
     RestaurantId,
     order::{Order, OrderStatus},
 };
-use dabba_store::{OrderPage, OrderQuery};
+use dabba_store::{CodeMatches, CodeQuery, OrderPage, OrderQuery};
 use dabba_store_sql::{
-    ABOVE_EVERY_ID,
+    ABOVE_EVERY_ID, StoredRow as _,
     lists::{IndexRange, ListPlan, RangeRead},
     orders::order_of,
 };
@@ -80,6 +80,21 @@ pub(super) fn open_orders(
     }
     read_range(connection, &RangeRead { range, owner, before }, &names(statuses), limit.into(), &mut orders)?;
     Ok(orders)
+}
+
+/// Reads the newest ids. The condition holds for every id; without it, `SQLite` calls the walk a scan.
+pub(crate) const FIND_NEWEST_IDS: &str = "SELECT id FROM orders WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+
+/// Finds the orders with a display code. Compares the code of each id, because no index contains the codes.
+pub(super) fn orders_with_code(connection: &Connection, query: &CodeQuery) -> Result<CodeMatches, Failure> {
+    let before: IdBytes = ABOVE_EVERY_ID.into_bytes();
+    let mut statement = connection.prepare_cached(FIND_NEWEST_IDS)?;
+    let mut rows = statement.query((before, query.max_read))?;
+    let ids = std::iter::from_fn(|| match rows.next() {
+        Ok(row) => row.map(|row| Ok(SqliteRow(row).id(0)?)),
+        Err(error) => Some(Err(Failure::from(error))),
+    });
+    CodeMatches::among(query, ids)
 }
 
 /// Returns the names of these statuses, each at most once. The last one is repeated, so that one statement serves every

@@ -267,6 +267,11 @@ impl World {
     /// Places an order with these details; by card if the details state so.
     pub fn place_with(&mut self, details: OrderDetails) -> Commit {
         let id = self.order_id(details.restaurant_id);
+        self.place_as(id, details)
+    }
+
+    /// Places an order with this id and these details.
+    pub fn place_as(&mut self, id: OrderId, details: OrderDetails) -> Commit {
         let customer_id = details.customer_id;
         let stock = details.stock_drawn.iter().cloned().map(StockChange::Take).collect();
         let card = (details.payment_method == PaymentMethod::Card).then(|| self.payment_token());

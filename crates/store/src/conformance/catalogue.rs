@@ -42,7 +42,7 @@ async fn catalogue(store: &Arc<dyn Store>, id: RestaurantId) -> Catalogue {
 pub async fn a_created_restaurant_is_stored_exactly(store: Arc<dyn Store>) {
     let mut world = World::new(61);
     let mut restaurant = world.restaurant();
-    restaurant.pause = Some(Pause { until: Some(world.in_seconds(600)) });
+    restaurant.pause = Some(Pause::by_person(Some(world.in_seconds(600))));
     restaurant.settings.opening_hours = OpeningHours::Weekly(Vec::new());
     let menu = menu(&["naan", "roti"]);
     assert!(store.create_restaurant(&restaurant, &menu).await.unwrap().is_created());
@@ -96,7 +96,7 @@ pub async fn a_restaurant_is_updated_only_at_the_expected_revision(store: Arc<dy
     let restaurant = create(&store, &mut world, &["naan"]).await;
     let mut changed = restaurant.clone();
     changed.settings.name = name("Another");
-    changed.pause = Some(Pause { until: None });
+    changed.pause = Some(Pause::by_person(None));
     changed.created_at = world.in_seconds(99);
     changed.revision = 77;
     assert_eq!(store.update_restaurant(&changed, 2).await.unwrap(), conflict(1));
@@ -276,7 +276,7 @@ pub async fn revisions_increase_with_each_kind_of_change(store: Arc<dyn Store>) 
     changed.settings.name = name("Another");
     store.update_restaurant(&changed, 1).await.unwrap();
     expect(2, 1, 1).await;
-    changed.pause = Some(Pause { until: None });
+    changed.pause = Some(Pause::by_person(None));
     store.update_restaurant(&changed, 2).await.unwrap();
     expect(3, 1, 1).await;
     store.replace_menu(id, &menu(&["naan", "roti"]), menu_at(1)).await.unwrap();

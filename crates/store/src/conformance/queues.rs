@@ -178,7 +178,19 @@ async fn measured(
     (parked, overdue)
 }
 
-/// In each queue, the oldest due task without a lease holder is measured. A task that is not yet due or that is leased does not
+/// Returns the number of due tasks of each queue that has any.
+async fn due(store: &Arc<dyn Store>, now: Timestamp) -> BTreeMap<&'static str, u64> {
+    let mut due = BTreeMap::new();
+    for shard in 0..store.shard_count() {
+        for (queue, count) in store.measure(shard, now).await.unwrap().due {
+            *due.entry(queue.as_str()).or_default() += count;
+        }
+    }
+    due.retain(|_, count| *count > 0);
+    due
+}
+
+/// In each queue, the due tasks without a lease holder are counted, and the oldest one is measured. A task that is not yet due or that is leased does not
 /// count; a task whose lease has expired counts again. A parked task counts by its kind until it is resolved or retried, and is
 /// not overdue.
 pub async fn waiting_and_parked_tasks_are_measured(store: Arc<dyn Store>) {
@@ -206,14 +218,18 @@ pub async fn waiting_and_parked_tasks_are_measured(store: Arc<dyn Store>) {
     assert_eq!(measured(&store, at(5)).await, (review.clone(), BTreeMap::new()));
     let expected = overdue(&[("deadlines", 10), ("payments", 20)]);
     assert_eq!(measured(&store, at(25)).await, (review.clone(), expected));
+    assert_eq!(due(&store, at(5)).await, BTreeMap::new());
+    assert_eq!(due(&store, at(25)).await, BTreeMap::from([("deadlines", 1), ("payments", 1)]));
 
     assert_eq!(claim(&store, TaskQueue::Payments, at(25), 10).await.len(), 1);
     let expected = overdue(&[("deadlines", 10)]);
     assert_eq!(measured(&store, at(26)).await.1, expected, "a leased task is not overdue");
+    assert_eq!(due(&store, at(26)).await, BTreeMap::from([("deadlines", 1)]));
     let expected = overdue(&[("deadlines", 10), ("payments", 30)]);
     assert_eq!(measured(&store, at(40)).await.1, expected);
     let expected = overdue(&[("deadlines", 10), ("payments", 20)]);
     assert_eq!(measured(&store, at(90)).await.1, expected, "the lease has expired");
+    assert_eq!(due(&store, at(90)).await, BTreeMap::from([("deadlines", 1), ("payments", 2)]));
 
     let held = claim(&store, TaskQueue::Deadlines, at(90), 10).await.remove(0);
     let no = TaskFailure { at: at(91), error: "no".to_owned() };

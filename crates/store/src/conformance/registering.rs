@@ -87,7 +87,7 @@ pub async fn a_closed_restaurant_is_stored_exactly(store: Arc<dyn Store>) {
     }
     let reason = Note::new("The lease has ended.").unwrap();
     restaurant.closed = Some(PermanentClosure { at: world.in_seconds(5), reason });
-    restaurant.pause = Some(Pause { until: None });
+    restaurant.pause = Some(Pause::by_person(None));
     store.update_restaurant(&restaurant, 1).await.unwrap();
     restaurant.revision = 2;
     assert_eq!(store.catalogue(restaurant.id).await.unwrap().unwrap().restaurant, restaurant);
@@ -115,7 +115,7 @@ pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let account = world.account_id();
     let claim = world.claim(account);
     let at = ClaimAt { claim: &claim, at: world.now() };
-    restaurant.pause = Some(Pause { until: None });
+    restaurant.pause = Some(Pause::by_person(None));
     // A refused change claims no key.
     let refused = store.update_restaurant_under(&restaurant, 7, Some(at)).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(CatalogueUpdate::Conflict { current: 1 }));
@@ -124,7 +124,7 @@ pub async fn a_restaurant_is_changed_once_under_a_key(store: Arc<dyn Store>) {
     let record = record_of(&claim, Resource::Restaurant(id), 2);
     restaurant.pause = None;
     store.update_restaurant(&restaurant, 2).await.unwrap();
-    restaurant.pause = Some(Pause { until: None });
+    restaurant.pause = Some(Pause::by_person(None));
     for expected in [1, 3] {
         let again = store.update_restaurant_under(&restaurant, expected, Some(at)).await.unwrap();
         assert_eq!(again, UnderKey::Claimed(record.clone()));

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use dabba_domain::{
-    Role,
+    Bucket, Role,
+    statistics::Minute,
     task::{TaskQueue, TaskSubject},
 };
 
 use super::builders::{World, menu, menu_at, slug};
 use crate::{
-    CommitOutcome, FeedPosition, Health, OrderQuery, OrderScope, PageSize, Store, StoreError, TaskLease,
+    CodeQuery, CommitOutcome, FeedPosition, Health, OrderQuery, OrderScope, PageSize, Store, StoreError,
+    TaskLease,
 };
 
 /// An open store answers a ping and reports no missing part; a closed store does not answer.
@@ -17,6 +19,20 @@ pub async fn a_store_answers(store: Arc<dyn Store>) {
     assert_eq!(store.ping().await, Ok(Health::default()));
     store.close().await;
     assert!(store.ping().await.is_err());
+}
+
+/// The shards of a store hold every bucket once, and a measurement of each states the version of its schema.
+pub async fn a_store_states_its_shards(store: Arc<dyn Store>) {
+    let shards = store.shards();
+    assert_eq!(shards.len(), store.shard_count());
+    assert_eq!(shards.iter().map(|shard| shard.buckets.count()).sum::<u16>(), Bucket::COUNT);
+    assert_eq!(store.shard_names(), shards.iter().map(|shard| shard.name.clone()).collect::<Vec<_>>());
+    for (index, shard) in shards.iter().enumerate() {
+        assert_eq!(shard.database, shards[0].database);
+        assert_eq!(store.shard_of(shard.buckets.first()), index);
+        let measured = store.measure(index, World::new(83).now()).await.unwrap();
+        assert!(measured.schema_version.is_some_and(|version| version > 1), "{measured:?}");
+    }
 }
 
 fn is_unavailable<T>(result: &Result<T, StoreError>) -> bool {
@@ -43,8 +59,12 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.order(order_id).await));
     assert!(is_unavailable(&store.events(order_id, 0, 1).await));
     assert!(is_unavailable(&store.list_orders(&query).await));
+    let code = CodeQuery { code: order_id.display_code(), max_read: 1, limit };
+    assert!(is_unavailable(&store.orders_with_code(&code).await));
     assert!(is_unavailable(&store.feed(0, FeedPosition::START, 1).await));
     assert!(is_unavailable(&store.feed_end(0).await));
+    assert!(is_unavailable(&store.statistics_progress(0).await));
+    assert!(is_unavailable(&store.delete_old_statistics(Minute(0), 1).await));
     assert!(is_unavailable(&store.find_claim(account.id, restaurant.id, &key).await));
     assert!(is_unavailable(&store.delete_expired_keys(now, 1).await));
     assert!(is_unavailable(&store.claim_due_tasks(TaskQueue::Deadlines, now, now, 1).await));

@@ -8,7 +8,7 @@ use dabba_domain::{
     text::Slug,
 };
 
-use super::{orders::merge, router::ShardedStore, shard::Effect};
+use super::{boards::concerned, orders::merge, router::ShardedStore, shard::Effect};
 use crate::{
     Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, ClaimAt, MenuRevisions, PageSize,
     RestaurantCreation, RestaurantPage, StockEdit, StockLevel, StockUpdate, StoreError, UnderKey,
@@ -48,14 +48,9 @@ impl CatalogueStore for ShardedStore {
         ids: &[RestaurantId],
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError> {
         check_revision_count(ids)?;
-        let mut of_shards: Vec<Vec<RestaurantId>> = vec![Vec::new(); self.shards.len()];
-        for id in ids {
-            of_shards[self.map.shard_of(id.bucket())].push(*id);
-        }
-        let asked: Vec<usize> = (0..of_shards.len()).filter(|index| !of_shards[*index].is_empty()).collect();
-        let of_shards = &of_shards;
+        let of_shards = &self.by_shard(ids, |id| *id);
         let gathered = self
-            .ask(&asked, Effect::None, |index, store| {
+            .ask(&concerned(of_shards), Effect::None, |index, store| {
                 let ids = of_shards[index].clone();
                 Box::pin(async move { store.revisions(&ids).await })
             })

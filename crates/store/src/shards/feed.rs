@@ -36,7 +36,7 @@ impl FeedStore for ShardedStore {
 impl ShardedStore {
     /// Sends a read to the shard with this index, with the timeout of gathered calls: callers read all shards, and a
     /// shard that does not answer must not delay the others.
-    async fn ask_one<'a, T: Send>(
+    pub(super) async fn ask_one<'a, T: Send>(
         &'a self,
         shard: usize,
         call: impl Fn(&'a dyn Store) -> futures::future::BoxFuture<'a, Result<T, StoreError>> + Send + Sync,

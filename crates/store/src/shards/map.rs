@@ -49,6 +49,11 @@ impl BucketRange {
         (self.first..=self.last).contains(&bucket)
     }
 
+    /// Returns the number of buckets in the range.
+    pub const fn count(self) -> u16 {
+        self.last.number() - self.first.number() + 1
+    }
+
     /// Splits the range in two: the buckets below the given bucket, and the buckets from it on. `None` if one
     /// of the two would be empty.
     pub fn split_at(self, bucket: Bucket) -> Option<(Self, Self)> {

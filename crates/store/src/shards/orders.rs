@@ -11,8 +11,8 @@ use futures::future::{join_all, try_join_all};
 
 use super::{gather::most_severe, router::ShardedStore};
 use crate::{
-    ClaimRecord, Commit, CommitOutcome, IdempotencyKey, OrderCursor, OrderPage, OrderQuery, OrderScope,
-    OrderStore, StoreError, check_order_count,
+    ClaimRecord, CodeMatches, CodeQuery, Commit, CommitOutcome, IdempotencyKey, OrderCursor, OrderPage,
+    OrderQuery, OrderScope, OrderStore, StoreError, check_order_count,
 };
 
 #[async_trait]
@@ -74,6 +74,13 @@ impl OrderStore for ShardedStore {
         }
         let (pages, is_any_missing) = self.ask_all(|store| store.list_orders(query)).await.pages()?;
         let mut merged = merge_pages(pages, query.limit.get() as usize);
+        merged.incomplete |= is_any_missing;
+        Ok(merged)
+    }
+
+    async fn orders_with_code(&self, query: &CodeQuery) -> Result<CodeMatches, StoreError> {
+        let (found, is_any_missing) = self.ask_all(|store| store.orders_with_code(query)).await.pages()?;
+        let mut merged = CodeMatches::merge(found, query.limit);
         merged.incomplete |= is_any_missing;
         Ok(merged)
     }

@@ -20,7 +20,7 @@ use super::{
     map::{ShardMap, ShardRange},
     shard::Shard,
 };
-use crate::{FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, Store, StoreError};
+use crate::{FeedSource, Health, Hint, Measurement, PartStatus, PoolStatus, ShardInfo, Store, StoreError};
 
 /// One store that combines several stores, each of which holds a range of buckets. The module documentation
 /// states which shards a call reaches.
@@ -200,8 +200,15 @@ impl Store for ShardedStore {
         self.shards.iter().flat_map(named).collect()
     }
 
-    fn shard_names(&self) -> Vec<String> {
-        self.shards.iter().map(|shard| shard.name().to_owned()).collect()
+    /// Takes the kind of the database from each shard's store, which is a single database.
+    fn shards(&self) -> Vec<ShardInfo> {
+        let info = |(shard, range): (&Shard, &ShardRange)| {
+            let of_store = shard.store().shards().into_iter();
+            of_store
+                .map(|info| ShardInfo { name: range.name.clone(), buckets: range.buckets, ..info })
+                .collect()
+        };
+        self.shards.iter().zip(self.map.shards()).flat_map(|shard| -> Vec<_> { info(shard) }).collect()
     }
 
     fn feed_sources(&self) -> Vec<FeedSource> {

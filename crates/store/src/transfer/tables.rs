@@ -187,6 +187,23 @@ pub const TABLES: &[Table] = &[
         ],
     },
     Table {
+        name: "boards",
+        key: &["restaurant_id", "device_id"],
+        is_feed: false,
+        columns: &[
+            column("restaurant_id", Kind::Id),
+            column("device_id", Kind::Id),
+            column("device", Kind::Message),
+            column("account_id", Kind::Id),
+            column("connection", Kind::Number),
+            column("connected_at_ns", Kind::Number),
+            column("last_seen_at_ns", Kind::Number),
+            column("check_at_ns", Kind::Number),
+            column("is_connected", Kind::Flag),
+            column("is_handled", Kind::Flag),
+        ],
+    },
+    Table {
         name: "idempotency_keys",
         key: &["account_id", "restaurant_id", "key"],
         is_feed: false,

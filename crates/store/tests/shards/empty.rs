@@ -2,6 +2,7 @@
 
 mod consumers;
 mod sessions;
+mod statistics;
 
 use std::sync::Arc;
 
@@ -16,15 +17,16 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, AuditStore, Catalogue, CatalogueGuard,
-    CatalogueStore, CatalogueUpdate, ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, Commit, CommitOutcome,
-    Credential, FeedEnd, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
-    Incarnation, Listing, Measurement, MembershipChange, MenuRevisions, NewApiKey, NewTask, OrderPage,
-    OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage,
-    Revocation, RevocationRevision, SOLE_SHARD, ScopedKey, StockEdit, StockLevel, StockUpdate, Store,
-    StoreError, StoredClaim, StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage,
-    TaskResolution, TaskRetry, TaskStore, TrackingLink, TrackingLinkCreation, TrackingLinkHash,
-    TrackingStore, UnderKey,
+    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    BoardStore, BucketRange, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards,
+    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
+    ConnectedBoard, Credential, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition, FeedSource,
+    FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
+    MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
+    Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD, ScopedKey,
+    ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
+    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
+    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 
@@ -54,6 +56,9 @@ impl OrderStore for EmptyStore {
 
     async fn events(&self, _: OrderId, _: Version, _: u32) -> Result<Vec<RecordedEvent>, StoreError> {
         Ok(Vec::new())
+    }
+    async fn orders_with_code(&self, _: &CodeQuery) -> Result<CodeMatches, StoreError> {
+        Ok(CodeMatches::default())
     }
     async fn list_orders(&self, _: &OrderQuery) -> Result<OrderPage, StoreError> {
         Ok(OrderPage::default())
@@ -91,6 +96,37 @@ impl TrackingStore for EmptyStore {
         _: u32,
     ) -> Result<u32, StoreError> {
         Ok(0)
+    }
+}
+
+#[async_trait]
+impl BoardStore for EmptyStore {
+    async fn record_boards(
+        &self,
+        _: &[ConnectedBoard],
+        _: Timestamp,
+    ) -> Result<Vec<RestaurantId>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn disconnect_boards(&self, _: &[EndedBoard]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    async fn boards(&self, _: RestaurantId) -> Result<Vec<Board>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn attendance(&self, _: &[RestaurantId], _: Timestamp) -> Result<Vec<Attendance>, StoreError> {
+        Ok(Vec::new())
+    }
+    async fn check_boards(&self, _: &BoardCheck) -> Result<CheckedBoards, StoreError> {
+        Ok(CheckedBoards::default())
+    }
+    async fn pause_unattended(
+        &self,
+        _: &Restaurant,
+        _: Revision,
+        _: Timestamp,
+    ) -> Result<Option<CatalogueUpdate>, StoreError> {
+        Ok(None)
     }
 }
 
@@ -376,8 +412,9 @@ impl Store for EmptyStore {
     fn pools(&self) -> Vec<PoolStatus> {
         Vec::new()
     }
-    fn shard_names(&self) -> Vec<String> {
-        vec![SOLE_SHARD.to_owned()]
+    fn shards(&self) -> Vec<ShardInfo> {
+        let (name, database) = (SOLE_SHARD.to_owned(), DatabaseKind::Sqlite);
+        vec![ShardInfo { name, database, buckets: BucketRange::WHOLE }]
     }
     fn feed_sources(&self) -> Vec<FeedSource> {
         vec![FeedSource { name: SOLE_SHARD.to_owned(), split_from: None }]

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
-    AuditStore, CatalogueStore, CommitOutcome, FeedPosition, FeedStore, Health, OrderScope, OrderStore,
-    PageSize, RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
+    AuditStore, CatalogueStore, CodeMatches, CodeQuery, CommitOutcome, FeedPosition, FeedStore, Health,
+    OrderScope, OrderStore, PageSize, RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
 };
 use tokio::time::Instant;
 
@@ -93,6 +93,36 @@ async fn lists_omit_a_dead_shard_and_are_incomplete() {
         tokio::time::advance(std::time::Duration::from_secs(6)).await;
         fixture.break_shard(1, &Fault::None);
         assert_eq!(fixture.list().await.unwrap(), (whole, false));
+    }
+}
+
+/// Proves that a search by code merges the matches of the other shards, newest first, states the latest of the times
+/// from which on the shards' matches are complete, and states that matches may be missing.
+#[tokio::test(start_paused = true)]
+async fn searches_omit_a_dead_shard_and_are_incomplete() {
+    for fault in faults() {
+        let mut fixture = Fixture::new();
+        let mut ids = fixture.place(0, 3).await;
+        let found = ids[1];
+        let later = fixture.place(2, 1).await[0];
+        ids.push(later);
+        fixture.place(1, 2).await;
+        let search = async |code, max_read| {
+            let query = CodeQuery { code, max_read, limit: PageSize::DEFAULT };
+            fixture.router.orders_with_code(&query).await.unwrap()
+        };
+        let all = CodeMatches { ids: vec![found], searched_since: None, incomplete: false };
+        assert_eq!(search(found.display_code(), 10).await, all);
+        fixture.break_shard(1, &fault);
+        assert_eq!(search(found.display_code(), 10).await, CodeMatches { incomplete: true, ..all.clone() });
+        let since = Some(later.created_at());
+        let bounded = CodeMatches { ids: vec![later], searched_since: since, incomplete: true };
+        assert_eq!(search(later.display_code(), 1).await, bounded);
+        for shard in [0, 2] {
+            fixture.break_shard(shard, &fault);
+        }
+        let query = CodeQuery { code: found.display_code(), max_read: 1, limit: PageSize::DEFAULT };
+        assert!(fixture.router.orders_with_code(&query).await.is_err());
     }
 }
 

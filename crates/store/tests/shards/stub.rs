@@ -14,9 +14,9 @@ use dabba_domain::{
     task::TaskQueue,
 };
 use dabba_store::{
-    CatalogueGuard, ClaimedTask, Commit, CommitOutcome, FeedEnd, FeedEvent, FeedPage, FeedPosition, Hint,
-    Incarnation, OrderCursor, OrderPage, OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store,
-    StoreError, TaskResolution, TaskRetry,
+    CatalogueGuard, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome, FeedEnd, FeedEvent, FeedPage,
+    FeedPosition, Hint, Incarnation, OrderCursor, OrderPage, OrderQuery, PageSize, RestaurantCreation,
+    RestaurantPage, Store, StoreError, TaskResolution, TaskRetry,
     layer::{StoreCall, StoreLayer},
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -120,6 +120,12 @@ impl StoreLayer for Stub {
         orders.truncate(query.limit.get() as usize);
         let next = is_more.then(|| orders.last().map(OrderCursor::after)).flatten();
         Ok(OrderPage { orders, next, ..OrderPage::default() })
+    }
+    async fn orders_with_code(&self, query: &CodeQuery) -> Result<CodeMatches, StoreError> {
+        self.enter("orders_with_code").await?;
+        let mut ids: Vec<_> = self.orders.lock().unwrap().iter().map(|order| order.id).collect();
+        ids.sort_by_key(|id| std::cmp::Reverse(*id));
+        CodeMatches::among(query, ids.into_iter().map(Ok))
     }
     async fn feed(&self, shard: usize, after: FeedPosition, limit: u32) -> Result<FeedPage, StoreError> {
         self.enter("feed").await?;

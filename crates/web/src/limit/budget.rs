@@ -12,7 +12,7 @@ use std::{
 };
 
 use axum::http::{header, request::Parts};
-use dabba_domain::{AccountId, Role};
+use dabba_domain::{AccountId, OrderId, Role};
 use dabba_engine::{Engine, Principal};
 use governor::{
     RateLimiter, clock::Clock as _, middleware::StateInformationMiddleware,
@@ -104,6 +104,7 @@ pub(super) struct Budgets {
     customers: Accounts,
     staff: Accounts,
     quotes: Option<Budget<ClientAddress>>,
+    tracking: Option<Budget<OrderId>>,
 }
 
 impl Budgets {
@@ -112,6 +113,7 @@ impl Budgets {
             customers: Accounts::new(engine, limits.customers),
             staff: Accounts::new(engine, limits.staff),
             quotes: limits.quotes_per_address.map(|rate| Budget::new(engine, "quotes", None, rate)),
+            tracking: limits.tracking_per_order.map(|rate| Budget::new(engine, "tracking", None, rate)),
         }
     }
 
@@ -147,6 +149,18 @@ impl Budgets {
         }
     }
 
+    /// Counts a request by a link to an order, or refuses it. All links of an order share a budget, because anybody may pass them
+    /// on.
+    pub(super) fn check_tracking(&self, order_id: OrderId, request: &TrackingRequest) -> Result<(), Problem> {
+        let Some(tracking) = &self.tracking else { return Ok(()) };
+        let mut report = Report::default();
+        let spent = tracking.spend(&order_id, 1, &mut report);
+        if let Some(seen) = request.0.as_ref().filter(|_| !report.is_empty()) {
+            seen.set_report(report);
+        }
+        spent
+    }
+
     /// Counts a request for a quote, or refuses it. Quotes need no account and write nothing, but cost time.
     pub(super) fn check_quote(&self, client: ClientAddress, parts: &Parts) -> Result<(), Problem> {
         let Some(quotes) = &self.quotes else { return Ok(()) };
@@ -154,6 +168,17 @@ impl Budgets {
         let spent = quotes.spend(&client, 1, &mut report);
         store(report, parts);
         spent
+    }
+}
+
+/// A request by a tracking link, before its order is known.
+#[derive(Clone, Debug)]
+pub struct TrackingRequest(Option<Seen>);
+
+impl TrackingRequest {
+    /// Returns the request with these parts.
+    pub fn of(parts: &Parts) -> Self {
+        Self(Seen::of(parts).cloned())
     }
 }
 

@@ -1,5 +1,5 @@
 // What cancelling several orders does to the money: the sums of their previews, per currency.
-import type { Effect } from './give';
+import type { Effect } from './preview';
 
 export interface Sum {
   name: 'authorized_voided' | 'captured' | 'refunded' | 'refund_scheduled';

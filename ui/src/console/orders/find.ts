@@ -1,50 +1,67 @@
-// Search for orders. The API finds orders by id and accounts by e-mail address; for the rest, the newest orders are read.
+// Search for orders by id, display code, e-mail address, or the id of a customer's account.
 import { api, ApiError, unwrap, type Body, type Order } from '../../lib/api';
 import type { Search } from '../search';
 
-/** Maximum number of orders that a search reads. */
-export const MAXIMUM_SEARCHED = 1_000;
+/** Number of orders per request, also of those with one display code. */
 const PAGE = 100;
 
 export interface Found {
   orders: Order[];
+  /** The account that the search names. */
   account?: Body<'Account'>;
-  /** Number of the newest orders that were searched, if there are older ones. */
-  searched?: number;
+  /** Time before which no orders were searched, because the search reached its bound. */
+  since?: string;
+  /** Whether a shard did not answer. */
+  incomplete: boolean;
+  /** Where the next page begins. */
+  next?: { customer: string; cursor: string };
 }
 
-/** Reads the newest orders until `enough`, and returns those for which `wanted` holds. */
-async function scan(wanted: (order: Order) => boolean, enough: (found: readonly Order[]) => boolean): Promise<Found> {
-  const orders: Order[] = [];
-  let searched = 0;
-  let cursor: string | undefined;
-  do {
-    const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
-    const page = await unwrap(api.GET('/v1/orders', { params: { query } }));
-    orders.push(...page.orders.filter(wanted));
-    searched += page.orders.length;
-    cursor = page.next_cursor;
-  } while (cursor !== undefined && searched < MAXIMUM_SEARCHED && !enough(orders));
-  return cursor === undefined ? { orders } : { orders, searched };
+/** Returns the orders of a customer, newest first: by e-mail address or id of the account. */
+export async function ordersOf(customer: string, cursor?: string): Promise<Found> {
+  const query = { customer, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+  const page = await unwrap(api.GET('/v1/orders', { params: { query } }));
+  const found: Found = { orders: page.orders, incomplete: page.incomplete === true };
+  if (page.next_cursor !== undefined) found.next = { customer, cursor: page.next_cursor };
+  return found;
 }
 
-export async function find(search: Exclude<Search, { kind: 'unknown' }>): Promise<Found> {
-  if (search.kind === 'id') {
-    try {
-      const params = { path: { order_id: search.id } };
-      return { orders: [await unwrap(api.GET('/v1/orders/{order_id}', { params }))] };
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) return { orders: [] };
-      throw error;
-    }
-  }
-  if (search.kind === 'code') return scan((order) => order.display_code === search.code, () => false);
-  const { accounts } = await unwrap(api.GET('/v1/accounts', { params: { query: { email: search.email } } }));
+async function byCode(code: string): Promise<Found> {
+  const page = await unwrap(api.GET('/v1/orders', { params: { query: { code, limit: PAGE } } }));
+  const found: Found = { orders: page.orders, incomplete: page.incomplete === true };
+  if (page.searched_since !== undefined) found.since = page.searched_since;
+  return found;
+}
+
+async function byEmail(email: string): Promise<Found> {
+  const [found, { accounts }] = await Promise.all([
+    ordersOf(email),
+    unwrap(api.GET('/v1/accounts', { params: { query: { email } } })),
+  ]);
   const [account] = accounts;
-  if (account === undefined) return { orders: [] };
-  const found = await scan(
-    (order) => order.customer_id === account.id || order.courier_id === account.id,
-    (orders) => orders.length >= PAGE,
-  );
-  return { ...found, account };
+  return account === undefined ? found : { ...found, account };
+}
+
+/** Returns the answer; `undefined` if nothing has this id. */
+async function unlessUnknown<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
+/** An id is that of an order; otherwise that of a customer's account. */
+async function byId(id: string): Promise<Found> {
+  const order = await unlessUnknown(unwrap(api.GET('/v1/orders/{order_id}', { params: { path: { order_id: id } } })));
+  if (order !== undefined) return { orders: [order], incomplete: false };
+  const account = await unlessUnknown(unwrap(api.GET('/v1/accounts/{account_id}', { params: { path: { account_id: id } } })));
+  if (account === undefined) return { orders: [], incomplete: false };
+  return { ...(await ordersOf(account.id)), account };
+}
+
+export function find(search: Exclude<Search, { kind: 'unknown' }>): Promise<Found> {
+  if (search.kind === 'id') return byId(search.id);
+  return search.kind === 'code' ? byCode(search.code) : byEmail(search.email);
 }

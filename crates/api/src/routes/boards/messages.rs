@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 use dabba_domain::{order::Order, restaurant::Restaurant};
-use dabba_engine::{Engine, Error, Principal};
+use dabba_engine::{BoardConnection, Engine, Error, Principal};
 use dabba_outbound::{
     live::{
         EndReason,
@@ -61,7 +61,7 @@ impl Writer {
             parts: board.parts,
             now,
             build: self.build,
-            restaurant: shown.map(|entry| RestaurantBody::new(entry.restaurant(), now)),
+            restaurant: shown.map(|entry| RestaurantBody::for_staff(entry.restaurant(), now)),
             items: board.items.as_ref().map(|items| items.iter().map(BoardItemBody::from).collect()),
             orders,
             truncated: board.is_truncated,
@@ -80,7 +80,7 @@ impl Writer {
             BoardMessage::Order(order) => line("order", &self.order(order, restaurant).await?),
             BoardMessage::Gone(order) => line("gone", &BoardGoneBody::new(order, self.audience())),
             BoardMessage::Restaurant(entry) => {
-                line("restaurant", &RestaurantBody::new(entry.restaurant(), self.engine.now()))
+                line("restaurant", &RestaurantBody::for_staff(entry.restaurant(), self.engine.now()))
             }
             BoardMessage::Item(item) => line("item", &BoardItemBody::from(item)),
             BoardMessage::Heartbeat(sums) => {
@@ -99,14 +99,21 @@ fn line(event: &str, data: &impl Serialize) -> Result<String, Error> {
 
 struct Messages {
     stream: BoardStream,
+    /// Registers the board as connected, until the response ends.
+    _connection: Option<BoardConnection>,
     writer: Writer,
     stopping: Stopping,
     has_begun: bool,
 }
 
 /// Responds with the messages of a board.
-pub(super) fn respond(writer: Writer, stream: BoardStream, stopping: Stopping) -> Response {
-    let messages = Messages { stream, writer, stopping, has_begun: false };
+pub(super) fn respond(
+    writer: Writer,
+    stream: BoardStream,
+    connection: Option<BoardConnection>,
+    stopping: Stopping,
+) -> Response {
+    let messages = Messages { stream, _connection: connection, writer, stopping, has_begun: false };
     sse::answer(Body::from_stream(stream::unfold(messages, async |mut messages| {
         let message = messages.next().await?;
         Some((Ok::<_, Infallible>(message), messages))

@@ -1,6 +1,8 @@
 //! Restaurants with every optional setting, a menu with every optional member, accounts in every state, and quotes.
 
-use dabba_testkit::{PASSWORD, menu, settings};
+use dabba_domain::restaurant::Pause;
+use dabba_store::{BoardKey, CatalogueUpdate, ConnectedBoard, EndedBoard};
+use dabba_testkit::{PASSWORD, TestServer, menu, settings};
 use serde_json::{Value, json};
 
 use super::{
@@ -27,6 +29,9 @@ const ADD_MEMBER: &str = "PUT /v1/restaurants/{restaurant_id}/members/{account_i
 
 /// External id of the restaurant with every optional setting.
 pub(super) const EXTERNAL_ID: &str = "pos-7318";
+
+/// A device that showed the board of the orders' restaurant.
+const DEVICE: &str = "7f3c1f6e-2b4d-4c8a-9d3e-5a6b7c8d9e0f";
 
 /// What the catalogue contains besides the server's own restaurants and accounts.
 pub(super) struct Catalogue {
@@ -111,6 +116,35 @@ impl Scene {
         self.done(Customer, CHANGE_ACCOUNT, &[&customer], json!({"name": "Asha"})).await;
         let (service, keys) = self.create_service(restaurant).await;
         Catalogue { paused, closed, ended_accounts, service, keys }
+    }
+
+    /// Lets the restaurant of the orders be unattended, and paused by Dabba.
+    pub(super) async fn leave_unattended(&mut self) {
+        let TestServer { restaurant, staff, .. } = &self.server;
+        let (id, account_id, now, store) = (*restaurant, staff.id, self.server.now(), self.server.store());
+        let board = ConnectedBoard {
+            key: BoardKey { restaurant_id: id, device_id: DEVICE.parse().unwrap() },
+            connection: 1,
+            device: Some("Kitchen 1".to_owned()),
+            account_id,
+            connected_at: now,
+            is_new: true,
+        };
+        store.record_boards(std::slice::from_ref(&board), now).await.unwrap();
+        let ended = EndedBoard { key: board.key, connection: board.connection, at: now };
+        store.disconnect_boards(&[ended]).await.unwrap();
+        let mut restaurant = store.catalogue(id).await.unwrap().unwrap().restaurant;
+        restaurant.pause = Some(Pause::UNATTENDED);
+        let paused = store.pause_unattended(&restaurant, restaurant.revision, now).await.unwrap();
+        assert!(matches!(paused, Some(CatalogueUpdate::Done { .. })), "{paused:?}");
+        // The server learns of the change, as it would by its next poll.
+        self.done(Staff, REPLACE, &[&id.to_string()], settings("Curry Mile Kitchen")).await;
+    }
+
+    /// Resumes the restaurant of the orders.
+    pub(super) async fn resume(&mut self) {
+        let restaurant = self.server.restaurant.to_string();
+        self.done(Staff, RESUME, &[&restaurant], Value::Null).await;
     }
 
     /// Creates a service account, which is a member of a restaurant, and two keys.

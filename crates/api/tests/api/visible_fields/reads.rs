@@ -41,6 +41,7 @@ impl Scene {
         accounts.extend(catalogue.ended_accounts.clone());
         accounts.push(catalogue.service.clone());
         self.read_tracking(&orders).await;
+        crate::suite::statistics::roll_up(&self.server).await;
         for caller in Caller::ALL {
             for request in [
                 "GET /healthz",
@@ -54,6 +55,8 @@ impl Scene {
                 "GET /v1/restaurants?limit=100",
                 "GET /v1/restaurants?limit=1",
                 "GET /v1/sandbox/clock",
+                "GET /v1/shards",
+                "GET /v1/statistics",
                 "GET /v1/tasks?limit=100",
                 "GET /v1/tasks?limit=1",
             ] {
@@ -66,6 +69,7 @@ impl Scene {
                 "GET /v1/restaurants/{restaurant_id}/members?limit=1",
                 "GET /v1/restaurants/{restaurant_id}/menu",
                 "GET /v1/restaurants/{restaurant_id}/stock",
+                "GET /v1/restaurants/{restaurant_id}/boards",
             ] {
                 self.send(caller, request, &[&restaurant], &Value::Null).await;
             }

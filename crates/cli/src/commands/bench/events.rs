@@ -16,8 +16,8 @@ use dabba_sim::{
     workload::{
         Dataset, Issuer as _, Load, LoadReport, Mix, OperationCount,
         events::{
-            Class, Endpoint, Expected, FeedReader, Interest, Latencies, Ledger, NEVER_CAUSED, Receivers,
-            StreamRequest, Streams, create_endpoints,
+            BoardLedger, Class, Endpoint, Expected, FeedReader, Interest, Latencies, Ledger, NEVER_CAUSED,
+            Receipts, Receivers, StreamRequest, Streams, create_endpoints,
         },
         prepare_restaurants, run_load,
     },
@@ -50,13 +50,13 @@ const OF_EVERY_LIFE: &str = "delivered";
 /// Maximum number of events in the feed for each event that the load may cause.
 const FEED_MARGIN: usize = 2;
 
-/// An endpoint or a stream with what it received.
+/// An endpoint, a stream or a board with what it received.
 struct Subject {
     /// Index into the groups.
     group: usize,
     restaurant: Option<RestaurantId>,
     types: Vec<String>,
-    ledger: Arc<Ledger>,
+    ledger: Arc<dyn Receipts>,
 }
 
 impl Subject {
@@ -65,7 +65,7 @@ impl Subject {
     }
 }
 
-/// The classes of endpoints, and the streams after them.
+/// The classes of endpoints, and the streams and boards after them.
 struct Group {
     name: &'static str,
     is_healthy: bool,
@@ -74,6 +74,8 @@ struct Group {
 
 /// Index of the streams' group.
 const STREAM_GROUP: usize = Class::ALL.len();
+/// Index of the boards' group.
+const BOARD_GROUP: usize = STREAM_GROUP + 1;
 
 struct Run {
     arguments: BenchArguments,
@@ -158,10 +160,7 @@ async fn read_directly(settings: &Settings) -> Result<f64, Failure> {
 /// Returns the flags of a server that this command starts.
 fn flags(arguments: &BenchArguments, receivers: &Receivers) -> Vec<OsString> {
     let hosts: Vec<String> = receivers.ports().addresses().iter().map(ToString::to_string).collect();
-    let mut flags = connection_flags(
-        arguments.max_connections(),
-        arguments.events.streams() + arguments.events.idle_streams(),
-    );
+    let mut flags = connection_flags(arguments.max_connections(), arguments.events.connections());
     if arguments.events.endpoints() > 0 {
         flags.extend(["--webhook-allowed-hosts".into(), hosts.join(",").into()]);
     }
@@ -186,7 +185,7 @@ impl Run {
             .await
             .map_err(Failure::during("preparing restaurants"))?;
         let classes = Class::ALL.iter().map(|class| (class.as_str(), class.is_healthy()));
-        let groups = classes.chain([("stream", true)]).map(|(name, is_healthy)| Group {
+        let groups = classes.chain([("stream", true), ("board", true)]).map(|(name, is_healthy)| Group {
             name,
             is_healthy,
             latencies: Arc::default(),
@@ -235,21 +234,28 @@ impl Run {
         listeners: [TcpListener; 2],
     ) -> Result<(), Failure> {
         let endpoints = self.planned()?;
+        let mut ledgers = Vec::with_capacity(endpoints.len());
         for endpoint in &endpoints {
             let group = Class::ALL.iter().position(|class| *class == endpoint.class).unwrap_or_default();
+            let ledger = Arc::new(Ledger::new(Arc::clone(&self.groups[group].latencies)));
+            ledgers.push(Arc::clone(&ledger));
             self.subjects.push(Subject {
                 group,
                 restaurant: endpoint.restaurant,
                 types: endpoint.types.clone(),
-                ledger: Arc::new(Ledger::new(Arc::clone(&self.groups[group].latencies))),
+                ledger,
             });
         }
-        let ledgers: Arc<[Arc<Ledger>]> =
-            self.subjects.iter().map(|subject| Arc::clone(&subject.ledger)).collect();
-        receivers.start(listeners, &ledgers, &self.server.clock());
+        receivers.start(listeners, &ledgers.into(), &self.server.clock());
         let created = create_endpoints(&self.admin()?, &endpoints, receivers.ports()).await;
         self.endpoints = created.map_err(Failure::during("creating the webhook endpoints"))?;
         Ok(())
+    }
+
+    /// Returns tokens of admins for this number of streams.
+    fn tokens(&self, streams: usize) -> Vec<String> {
+        let fresh = || self.server.token(self.server.fresh_account_id(), Role::Admin);
+        (0..streams.div_ceil(STREAMS_PER_TOKEN)).map(|_| fresh()).collect()
     }
 
     /// Opens the idle streams, and measures the server with them. Returns `None` without idle streams.
@@ -258,9 +264,7 @@ impl Run {
         if count == 0 {
             return Ok(None);
         }
-        let tokens = count.div_ceil(STREAMS_PER_TOKEN);
-        let tokens: Vec<String> =
-            (0..tokens).map(|_| self.server.token(self.server.fresh_account_id(), Role::Admin)).collect();
+        let tokens = self.tokens(count);
         let requests = (0..count).map(|number| StreamRequest {
             path: format!("/v1/events/stream?types={NEVER_CAUSED}"),
             token: tokens[number / STREAMS_PER_TOKEN].clone(),
@@ -285,7 +289,7 @@ impl Run {
         Ok(Some((streams, idle)))
     }
 
-    /// Opens the measured streams.
+    /// Opens the measured streams and boards.
     async fn open_streams(&mut self) -> Result<Streams, Failure> {
         let address = match &self.arguments.events.stream_server {
             Some(url) => address_of(url)?,
@@ -293,16 +297,38 @@ impl Run {
         };
         let mut requests = Vec::new();
         for _ in 0..self.arguments.events.streams() {
-            let ledger = Arc::new(Ledger::new(Arc::clone(&self.groups[STREAM_GROUP].latencies)));
-            requests.push(StreamRequest {
-                path: "/v1/events/stream".to_owned(),
-                token: self.admin_token.clone(),
-                ledger: Some(Arc::clone(&ledger)),
-            });
-            self.subjects.push(Subject { group: STREAM_GROUP, restaurant: None, types: Vec::new(), ledger });
+            let ledger = Ledger::new(Arc::clone(&self.groups[STREAM_GROUP].latencies));
+            let (path, token) = ("/v1/events/stream".to_owned(), self.admin_token.clone());
+            requests.push(self.measured(STREAM_GROUP, None, path, token, Arc::new(ledger)));
+        }
+        let boards = self.arguments.events.boards();
+        let (tokens, latencies) = (self.tokens(boards), Arc::clone(&self.groups[BOARD_GROUP].latencies));
+        for (number, id) in self.dataset.restaurants.clone().iter().take(boards).enumerate() {
+            let restaurant: RestaurantId = id.parse().map_err(Failure::during("preparing restaurants"))?;
+            // A device, as the page of the kitchen names itself, so that the presence of boards is part of the cost.
+            let path = format!(
+                "/v1/restaurants/{id}/board/stream?device_id={}&device=bench",
+                self.server.fresh_account_id()
+            );
+            let (ledger, token) =
+                (BoardLedger::new(Arc::clone(&latencies)), tokens[number / STREAMS_PER_TOKEN].clone());
+            requests.push(self.measured(BOARD_GROUP, Some(restaurant), path, token, Arc::new(ledger)));
         }
         let opened = Streams::open(address, requests, &self.server.clock()).await;
         opened.map_err(|why| Failure::new(format!("opening streams: {why}")))
+    }
+
+    /// Returns the request for a stream of a group, and keeps its receipts for the comparison.
+    fn measured(
+        &mut self,
+        group: usize,
+        restaurant: Option<RestaurantId>,
+        path: String,
+        token: String,
+        ledger: Arc<dyn Receipts>,
+    ) -> StreamRequest {
+        self.subjects.push(Subject { group, restaurant, types: Vec::new(), ledger: Arc::clone(&ledger) });
+        StreamRequest { path, token, ledger: Some(ledger) }
     }
 
     /// Returns the processor time of the server and of the database so far.
@@ -379,19 +405,19 @@ impl Run {
         Duration::from_secs(self.arguments.events.drain_seconds())
     }
 
-    /// Waits until every event has arrived at every healthy endpoint and stream, or for the maximum time.
+    /// Waits until everything has arrived at every healthy endpoint, stream and board, or for the maximum time.
     async fn wait_for(&self, expected: &Expected) {
         let (limit, started) = (self.drain_limit(), Instant::now());
         let lacks = |subject: &Subject| {
             self.groups[subject.group].is_healthy
-                && expected.compare(&subject.ledger, subject.interest()).missing > 0
+                && subject.ledger.compare(expected, subject.interest()).missing > 0
         };
         while started.elapsed() < limit && self.subjects.iter().any(lacks) {
             tokio::time::sleep(COMPARISON_INTERVAL).await;
         }
     }
 
-    /// Returns a row for each group with endpoints or streams.
+    /// Returns a row for each group with endpoints, streams or boards.
     fn rows(&self, expected: &Expected) -> Vec<Row> {
         let rows = self
             .groups
@@ -399,7 +425,8 @@ impl Run {
             .map(|Group { name, is_healthy, latencies }| Row::new(name, *is_healthy, latencies));
         let mut rows: Vec<Row> = rows.collect();
         for subject in &self.subjects {
-            rows[subject.group].add(&subject.ledger, expected.compare(&subject.ledger, subject.interest()));
+            let finding = subject.ledger.compare(expected, subject.interest());
+            rows[subject.group].add(subject.ledger.as_ref(), finding);
         }
         rows.retain(|row| row.count > 0);
         rows

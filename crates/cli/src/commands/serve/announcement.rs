@@ -155,9 +155,10 @@ impl Announcement<'_> {
         let _ = writeln!(
             text,
             "\nPages (each link logs in once, within {} minutes):\n  kitchen   {kitchen}\n  console   {console}\n  \
-             ordering  {ordering}\nNew links: DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} \
+             ordering  {ordering}\nCustomers and couriers for the kitchen's board: dabba demo --live --data {}\nNew links: DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} \
              --next /kitchen/…",
             LOGIN_LINK_LIFETIME.as_mins(),
+            self.settings.storage.data.display(),
             self.url(),
             demo_data::RESTAURANT_EMAIL,
         );

@@ -77,18 +77,26 @@ impl Expected {
         u64::try_from(incomplete).unwrap_or(u64::MAX)
     }
 
+    /// Returns whether the feed contains the event.
+    pub(super) fn contains(&self, key: EventKey) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    /// Returns the events that match an interest, in the order of the feed.
+    pub(super) fn matching<'a>(&'a self, interest: Interest<'a>) -> impl Iterator<Item = &'a FeedEntry> {
+        let Interest { restaurant, types } = interest;
+        let own = restaurant.map(|restaurant| self.by_restaurant.get(&restaurant).into_iter().flatten());
+        let all = restaurant.is_none().then_some(self.entries.iter()).into_iter().flatten();
+        let own = own.into_iter().flatten().map(|index| &self.entries[*index]);
+        own.chain(all).filter(move |entry| types.is_empty() || types.contains(&entry.name))
+    }
+
     /// Compares the receipts of an endpoint with these events. Ignores receipts of other events, which are older.
-    pub fn compare(&self, ledger: &Ledger, interest: Interest<'_>) -> Finding {
+    pub(super) fn compare(&self, ledger: &Ledger, interest: Interest<'_>) -> Finding {
         let mut expected = Orders::default();
-        match interest.restaurant {
-            Some(restaurant) => {
-                let indexes = self.by_restaurant.get(&restaurant).into_iter().flatten();
-                indexes.for_each(|index| expected.expect(&self.entries[*index], interest));
-            }
-            None => self.entries.iter().for_each(|entry| expected.expect(entry, interest)),
-        }
+        self.matching(interest).for_each(|entry| expected.expect(entry));
         let unwanted = ledger.with_first(|first| {
-            let known = first.iter().filter(|key| self.by_key.contains_key(key));
+            let known = first.iter().filter(|key| self.contains(**key));
             known.filter(|key| !expected.receive(**key)).count()
         });
         Finding { unwanted: u64::try_from(unwanted).unwrap_or(u64::MAX), ..expected.finding() }
@@ -109,13 +117,9 @@ struct Order {
 }
 
 impl Orders {
-    fn expect(&mut self, entry: &FeedEntry, interest: Interest<'_>) {
-        let matches = interest.restaurant.is_none_or(|restaurant| restaurant == entry.restaurant)
-            && (interest.types.is_empty() || interest.types.contains(&entry.name));
-        if matches {
-            let order = self.0.entry(entry.key.order).or_default();
-            order.events.push((entry.key.version, false));
-        }
+    fn expect(&mut self, entry: &FeedEntry) {
+        let order = self.0.entry(entry.key.order).or_default();
+        order.events.push((entry.key.version, false));
     }
 
     /// Returns whether the event is expected.

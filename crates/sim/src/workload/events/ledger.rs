@@ -10,6 +10,11 @@ use dabba_domain::{OrderId, RestaurantId, Timestamp, order::Version};
 use hdrhistogram::Histogram;
 use serde::Deserialize;
 
+use super::{
+    comparison::{Expected, Finding, Interest},
+    receipts::{Full, Receipts},
+};
+
 /// Maximum number of events that a ledger holds. A receiver refuses further events.
 pub const MAX_EVENTS: usize = 5_000_000;
 
@@ -73,7 +78,8 @@ impl Latencies {
         measured.latencies.reset();
     }
 
-    fn record(&self, time: Timestamp, received_at: Timestamp) {
+    /// Counts the receipt of what happened at `time`.
+    pub(super) fn record(&self, time: Timestamp, received_at: Timestamp) {
         let latency = Duration::try_from(received_at.duration_since(time)).unwrap_or_default();
         let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
         let mut measured = self.lock();
@@ -108,10 +114,6 @@ struct Received {
     repeated: u64,
     malformed: u64,
 }
-
-/// A ledger is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
 
 impl Ledger {
     /// Returns an empty ledger, whose first receipts count among these latencies.
@@ -158,24 +160,32 @@ impl Ledger {
         self.lock().malformed += 1;
     }
 
-    /// Returns the number of different events.
-    pub fn count(&self) -> usize {
-        self.lock().first.len()
-    }
-
-    /// Returns the number of receipts of known events.
-    pub fn repeated(&self) -> u64 {
-        self.lock().repeated
-    }
-
-    /// Returns the number of messages that were no events.
-    pub fn malformed(&self) -> u64 {
-        self.lock().malformed
-    }
-
     /// Calls a function with the events in the order of their first receipts.
     pub(super) fn with_first<T>(&self, inspect: impl FnOnce(&[EventKey]) -> T) -> T {
         inspect(&self.lock().first)
+    }
+}
+
+impl Receipts for Ledger {
+    /// Each message is an event, whatever its name.
+    fn record_message(&self, _name: &str, data: &[u8], at: Timestamp) -> Result<(), Full> {
+        self.record_json(data, at)
+    }
+
+    fn count(&self) -> usize {
+        self.lock().first.len()
+    }
+
+    fn repeated(&self) -> u64 {
+        self.lock().repeated
+    }
+
+    fn malformed(&self) -> u64 {
+        self.lock().malformed
+    }
+
+    fn compare(&self, expected: &Expected, interest: Interest<'_>) -> Finding {
+        expected.compare(self, interest)
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::ledger::{Full, Ledger};
+use super::{ledger::Ledger, receipts::Full};
 
 /// Time after which a hanging receiver responds. A sender abandons the request before.
 pub const HANGING_PAUSE: Duration = Duration::from_secs(30);
@@ -184,7 +184,10 @@ mod tests {
     use dabba_engine::SystemClock;
 
     use super::{
-        super::ledger::{EventKey, Latencies, tests::event},
+        super::{
+            ledger::{EventKey, Latencies, tests::event},
+            receipts::Receipts as _,
+        },
         *,
     };
 

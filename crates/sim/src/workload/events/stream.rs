@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::{
     super::connection::{Connection, bearer, get},
-    ledger::Ledger,
+    receipts::Receipts,
 };
 use crate::events::{MessageParser, StreamMessage};
 
@@ -42,7 +42,7 @@ pub struct StreamRequest {
     pub token: String,
     /// What the stream receives. A stream with a ledger resumes after its end; a stream without one is idle, and is
     /// only kept open.
-    pub ledger: Option<Arc<Ledger>>,
+    pub ledger: Option<Arc<dyn Receipts>>,
 }
 
 /// Open streams. They end when this value is dropped.
@@ -95,7 +95,7 @@ struct Follower {
     address: SocketAddr,
     path: String,
     bearer: HeaderValue,
-    ledger: Option<Arc<Ledger>>,
+    ledger: Option<Arc<dyn Receipts>>,
     clock: Arc<dyn Clock>,
     /// Id after which the stream resumes.
     last_id: String,
@@ -164,7 +164,7 @@ impl Follower {
             HEARTBEAT => {}
             _ => {
                 if let Some(ledger) = &self.ledger {
-                    let recorded = ledger.record_json(message.data.as_bytes(), now);
+                    let recorded = ledger.record_message(&message.event, message.data.as_bytes(), now);
                     recorded.map_err(|_| "too many events".to_owned())?;
                 }
             }

@@ -17,6 +17,8 @@ pub(super) const EVENTS_PER_ORDER: u64 = 8;
 const MAX_PLATFORM_ENDPOINTS: u64 = 100;
 /// Maximum number of measured streams: a server allows 64 per token.
 const MAX_STREAMS: u64 = 60;
+/// Maximum number of boards: one per restaurant.
+const MAX_BOARDS: u64 = MAX_RESTAURANTS as u64;
 /// Maximum number of idle streams.
 const MAX_IDLE_STREAMS: u64 = 10_000;
 /// Maximum time for events to arrive after the load, and for idle streams to be measured, in seconds.
@@ -54,7 +56,10 @@ pub(crate) struct EventArguments {
     /// Number of measured streams of all events. 0 to 60; default 1.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=MAX_STREAMS))]
     streams: Option<u64>,
-    /// URL of another server of the same databases, whose streams are measured. Default: the loaded server.
+    /// Number of boards, each of a restaurant, from the first. At most the number of restaurants. 0 to 10,000; default 0.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(..=MAX_BOARDS))]
+    boards: Option<u64>,
+    /// URL of another server of the same databases, whose streams and boards are measured. Default: the loaded server.
     #[arg(long, value_name = "URL", value_parser = server_url)]
     pub(super) stream_server: Option<WebUrl>,
     /// Number of idle streams of the loaded server. 0 to 10,000; default 0.
@@ -120,6 +125,11 @@ impl EventArguments {
         size(self.streams, 1)
     }
 
+    /// Returns the number of boards.
+    pub(super) fn boards(&self) -> usize {
+        size(self.boards, 0)
+    }
+
     /// Returns the number of idle streams.
     pub(super) fn idle_streams(&self) -> usize {
         size(self.idle_streams, 0)
@@ -145,7 +155,7 @@ impl EventArguments {
         if *self == Self::default() {
             return 0;
         }
-        self.streams() + self.idle_streams()
+        self.streams() + self.boards() + self.idle_streams()
     }
 
     /// Returns the number of endpoints.
@@ -162,6 +172,12 @@ impl EventArguments {
     pub(crate) fn check(&self, bench: &BenchArguments) -> Result<(), Failure> {
         if self.endpoints() > MAX_ENDPOINTS {
             return Err(Failure::new(format!("a run has at most {MAX_ENDPOINTS} endpoints")));
+        }
+        let (boards, restaurants) = (self.boards(), self.restaurants());
+        if boards > restaurants {
+            return Err(Failure::new(format!(
+                "--boards {boards} must be at most the number of restaurants, and --restaurants is {restaurants}"
+            )));
         }
         if bench.server.is_some() && self.endpoints() > 0 && self.receiver_port.is_none() {
             return Err(Failure::new(

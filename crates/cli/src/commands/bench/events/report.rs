@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dabba_sim::workload::events::{Finding, Latencies, Ledger};
+use dabba_sim::workload::events::{Finding, Latencies, Receipts};
 use serde::Serialize;
 
 use super::super::table::milliseconds;
@@ -49,12 +49,12 @@ pub(super) struct Idle {
     pub(super) processor_percent: Option<f64>,
 }
 
-/// Results of a class of endpoints, or of the streams.
+/// Results of a class of endpoints, of the streams, or of the boards.
 #[derive(Serialize)]
 pub(super) struct Row {
     pub(super) receiver: &'static str,
     pub(super) count: usize,
-    /// Number of matching events, summed over the endpoints or streams.
+    /// Number of matching events, summed over the endpoints or streams; for boards, number of orders.
     expected: u64,
     received: u64,
     repeated: u64,
@@ -94,7 +94,7 @@ impl Row {
     }
 
     /// Adds an endpoint or stream.
-    pub(super) fn add(&mut self, ledger: &Ledger, finding: Finding) {
+    pub(super) fn add(&mut self, ledger: &dyn Receipts, finding: Finding) {
         self.count += 1;
         self.expected += finding.expected;
         self.missing += finding.missing;
@@ -201,6 +201,8 @@ fn shown(number: Option<f64>) -> String {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use dabba_sim::workload::events::Ledger;
 
     use super::*;
 

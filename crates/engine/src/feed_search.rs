@@ -5,14 +5,36 @@
 //! events: a read after such a position returns the next event.
 
 use dabba_domain::Timestamp;
-use dabba_store::FeedPosition;
+use dabba_store::{FeedEnd, FeedPosition, Store};
+
+use crate::Error;
 
 /// Maximum number of reads of a search. The search halves the transactions (at most 64 steps), then the numbers of the
 /// events within one transaction (at most 64 steps); each half begins and ends with a few steps more.
 const MAX_PROBES: u32 = 140;
 
+/// Returns the position in the feed of a shard, whose end is given, before the first event at or after a time; see
+/// [`Search::found`].
+pub(crate) async fn position_since(
+    store: &dyn Store,
+    shard: usize,
+    end: FeedEnd,
+    target: Timestamp,
+) -> Result<FeedPosition, Error> {
+    let mut search = Search::new(end.position, target);
+    while let Some(after) = search.probe() {
+        let page = store.feed(shard, after, 1).await?;
+        if page.incarnation != end.incarnation {
+            // The database was replaced meanwhile.
+            return Err(Error::Unavailable);
+        }
+        search.learn(after, page.events.first().map(|event| (event.position, event.at)));
+    }
+    Ok(search.found())
+}
+
 /// A binary search under way. Needs the result of each read.
-pub(super) struct Search {
+struct Search {
     target: Timestamp,
     /// Every event up to here is before the target.
     low: FeedPosition,
@@ -23,12 +45,12 @@ pub(super) struct Search {
 
 impl Search {
     /// Begins a search for the position before the first event at or after a time. `end` is the end of the feed.
-    pub(super) const fn new(end: FeedPosition, target: Timestamp) -> Self {
+    const fn new(end: FeedPosition, target: Timestamp) -> Self {
         Self { target, low: FeedPosition::START, high: end, probes: 0 }
     }
 
     /// Returns the position after which to read one event; `None` if the search has ended.
-    pub(super) fn probe(&mut self) -> Option<FeedPosition> {
+    fn probe(&mut self) -> Option<FeedPosition> {
         let (low, high) = (self.low, self.high);
         if self.probes == MAX_PROBES {
             return None;
@@ -48,7 +70,7 @@ impl Search {
     }
 
     /// Records the event after a position; `None` if there is none.
-    pub(super) fn learn(&mut self, after: FeedPosition, next: Option<(FeedPosition, Timestamp)>) {
+    fn learn(&mut self, after: FeedPosition, next: Option<(FeedPosition, Timestamp)>) {
         match next {
             Some((position, at)) if at < self.target && position <= self.high => self.low = position,
             _ => self.high = after,
@@ -57,7 +79,7 @@ impl Search {
 
     /// Returns the position: every event up to it is before the time. The event after it is at or after the time, unless
     /// the search ended within the events of one transaction.
-    pub(super) const fn found(&self) -> FeedPosition {
+    const fn found(&self) -> FeedPosition {
         self.low
     }
 }

@@ -1,0 +1,184 @@
+//! What happened to an order between two looks at it.
+
+use serde_json::Value;
+
+use super::story::in_words;
+
+/// A thing that happened, as a line tells it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The event, as one word.
+    pub(super) event: &'static str,
+    /// Who did it.
+    pub(super) who: String,
+    /// What the person did.
+    pub(super) text: String,
+}
+
+/// The statuses on the way to the customer, in order, each with the change that leads to it.
+const WAY: [&str; 5] = ["confirmed", "preparing", "ready_for_pickup", "out_for_delivery", "delivered"];
+
+const KITCHEN: &str = "The kitchen";
+
+/// Returns whether the order has ended.
+pub(super) fn has_ended(order: &Value) -> bool {
+    matches!(order["status"].as_str(), Some("delivered" | "cancelled" | "refunded"))
+}
+
+/// Returns the customer of an order as the kitchen knows the person.
+pub(super) fn customer(order: &Value) -> &str {
+    order["contact"]["name"].as_str().unwrap_or("A guest")
+}
+
+/// Returns what happened, oldest first. `courier` is the name of the order's courier. Without an earlier look, the order
+/// was placed.
+pub(super) fn between(before: Option<&Value>, after: &Value, courier: &str) -> Vec<Change> {
+    let change = |event, who: &str, text: String| Change { event, who: who.to_owned(), text };
+    let Some(before) = before else {
+        return vec![change("placed", customer(after), format!("orders {}", in_words(after)))];
+    };
+    let mut changes = Vec::new();
+    let is_new = |status: &str| rank(before) < rank_of(status) && rank_of(status) <= rank(after);
+    if is_new("preparing") {
+        let minutes = minutes_until_ready(after);
+        changes.push(change("accepted", KITCHEN, format!("accepts the order{minutes}")));
+    }
+    if before["courier_id"].is_null() && !after["courier_id"].is_null() {
+        changes.push(change("courier_assigned", courier, "takes the delivery".to_owned()));
+    }
+    if is_new("ready_for_pickup") {
+        changes.push(change("ready", KITCHEN, "is done".to_owned()));
+    }
+    let is_delivery = after["fulfilment"]["type"] == "delivery";
+    if is_delivery && is_new("out_for_delivery") {
+        changes.push(change("picked_up", courier, "picks it up".to_owned()));
+    }
+    if is_new("delivered") {
+        let (who, to) = if is_delivery { (courier, "brings it to") } else { (KITCHEN, "hands it to") };
+        changes.push(change("delivered", who, format!("{to} {}", customer(after))));
+    }
+    if before["closure"].is_null() && !after["closure"].is_null() {
+        changes.push(early_end(after));
+    }
+    changes
+}
+
+/// Returns how many statuses of the way an order has reached.
+fn rank(order: &Value) -> usize {
+    order["status"].as_str().map_or(0, rank_of)
+}
+
+fn rank_of(status: &str) -> usize {
+    WAY.iter().position(|reached| *reached == status).map_or(0, |place| place + 1)
+}
+
+/// Returns when the kitchen expects to be ready, in words.
+fn minutes_until_ready(order: &Value) -> String {
+    let time = |member: &str| order[member].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    match (time("ready_by"), time("updated_at")) {
+        (Some(ready), Some(now)) => {
+            let minutes = (ready.duration_since(now).as_secs() + 59) / 60;
+            format!(": ready in {minutes} minutes")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Returns the change by which an order ended before its delivery.
+fn early_end(order: &Value) -> Change {
+    let closure = &order["closure"];
+    let reason = closure["reason"]
+        .as_str()
+        .map_or_else(String::new, |reason| format!(": {}", reason.replace('_', " ")));
+    let (event, who, text) = match closure["how"].as_str() {
+        Some("rejected") => ("rejected", KITCHEN, "rejects the order"),
+        Some("cancelled") => {
+            let who = match closure["by"]["role"].as_str() {
+                Some("customer") => customer(order),
+                Some("restaurant") => KITCHEN,
+                _ => "The platform",
+            };
+            ("cancelled", who, "cancels the order")
+        }
+        Some("expired") => ("expired", "Dabba", "ends the order, which nobody accepted in time"),
+        _ => ("ended", "Dabba", "ends the order before its delivery"),
+    };
+    Change { event, who: who.to_owned(), text: format!("{text}{reason}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn order(status: &str, kind: &str, courier: Option<&str>) -> Value {
+        let mut order = json!({
+            "status": status, "fulfilment": {"type": kind}, "contact": {"name": "Mei Tanaka"},
+            "ready_by": "2026-06-01T12:20:00Z", "updated_at": "2026-06-01T12:05:00Z",
+            "lines": [{"name": "Black Dal", "quantity": 1}], "currency": "GBP", "amounts": {"total": 760},
+        });
+        if let Some(courier) = courier {
+            order["courier_id"] = json!(courier);
+        }
+        order
+    }
+
+    fn told(before: Option<&Value>, after: &Value) -> Vec<String> {
+        let changes = between(before, after, "Bo Lind");
+        changes.into_iter().map(|Change { event, who, text }| format!("{event}: {who} {text}")).collect()
+    }
+
+    /// Proves that each step is told once, with the person, also if several happened between two looks.
+    #[test]
+    fn each_step_is_told_once() {
+        let placed = order("confirmed", "delivery", None);
+        assert_eq!(told(None, &placed), ["placed: Mei Tanaka orders Black Dal, for delivery: £7.60"]);
+        assert_eq!(told(Some(&placed), &placed), [] as [&str; 0]);
+        let preparing = order("preparing", "delivery", None);
+        let accepted = "accepted: The kitchen accepts the order: ready in 15 minutes";
+        assert_eq!(told(Some(&placed), &preparing), [accepted]);
+        let taken = order("preparing", "delivery", Some("bo"));
+        assert_eq!(told(Some(&preparing), &taken), ["courier_assigned: Bo Lind takes the delivery"]);
+        let delivered = order("delivered", "delivery", Some("bo"));
+        let rest = [
+            "ready: The kitchen is done",
+            "picked_up: Bo Lind picks it up",
+            "delivered: Bo Lind brings it to Mei Tanaka",
+        ];
+        assert_eq!(told(Some(&taken), &delivered), rest);
+        assert_eq!(told(Some(&placed), &delivered).len(), 5);
+        let ready = order("ready_for_pickup", "collection", None);
+        let collected = order("delivered", "collection", None);
+        assert_eq!(told(Some(&ready), &collected), ["delivered: The kitchen hands it to Mei Tanaka"]);
+        assert!(has_ended(&collected) && !has_ended(&ready));
+    }
+
+    #[test]
+    fn an_early_end_is_told_with_its_reason() {
+        let placed = order("confirmed", "delivery", None);
+        for (closure, line) in [
+            (
+                json!({"how": "rejected", "reason": "too_busy"}),
+                "rejected: The kitchen rejects the order: too busy",
+            ),
+            (
+                json!({"how": "cancelled", "by": {"role": "customer"}, "reason": "changed_mind"}),
+                "cancelled: Mei Tanaka cancels the order: changed mind",
+            ),
+            (
+                json!({"how": "cancelled", "by": {"role": "admin"}, "reason": "other"}),
+                "cancelled: The platform cancels the order: other",
+            ),
+            (
+                json!({"how": "expired", "waited_for": "acceptance"}),
+                "expired: Dabba ends the order, which nobody accepted in time",
+            ),
+        ] {
+            let mut ended = order("cancelled", "delivery", None);
+            ended["closure"] = closure;
+            assert_eq!(told(Some(&placed), &ended), [line]);
+            assert!(has_ended(&ended));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The output of the evening: one line for each thing that happens.
+
+use dabba_domain::{Currency, Timestamp};
+use dabba_engine::{Clock as _, SystemClock};
+use jiff::tz::TimeZone;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::super::narrator::display;
+use crate::{failure::Failure, output};
+
+/// Width of the column with the person, in characters.
+const NAME_WIDTH: usize = 13;
+
+/// Writes the lines, and counts what happened.
+#[derive(Debug)]
+pub(super) struct Story {
+    json: bool,
+    pub(super) counts: Counts,
+}
+
+/// What happened during the evening, as this command saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Counts {
+    pub(super) placed: u32,
+    pub(super) delivered: u32,
+    pub(super) ended_early: u32,
+}
+
+/// A line of the story.
+#[derive(Debug, Serialize)]
+pub(super) struct Line<'a> {
+    /// What happened, as one word.
+    pub(super) event: &'static str,
+    /// Who did it.
+    pub(super) who: &'a str,
+    /// The order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) order_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) display_code: Option<&'a str>,
+    /// What happened, in words, after the person.
+    pub(super) text: String,
+}
+
+#[derive(Serialize)]
+struct JsonLine<'a, T> {
+    at: Timestamp,
+    #[serde(flatten)]
+    line: &'a T,
+}
+
+/// The last line in JSON.
+#[derive(Serialize)]
+struct End {
+    event: &'static str,
+    #[serde(flatten)]
+    counts: Counts,
+    open: usize,
+    text: String,
+}
+
+impl Story {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, counts: Counts::default() }
+    }
+
+    /// Prints a line about an order.
+    pub(super) fn tell(&self, line: &Line<'_>) -> Result<(), Failure> {
+        let now = SystemClock.now();
+        if self.json {
+            return output::json(&JsonLine { at: now, line });
+        }
+        let Line { who, text, .. } = line;
+        let time = now.to_zoned(TimeZone::system());
+        let code = line.display_code.unwrap_or("");
+        output::line(format_args!("{}  {code:<5}  {who:<NAME_WIDTH$} {text}", time.strftime("%H:%M:%S")))
+    }
+
+    /// Prints the last line.
+    pub(super) fn end(&self, open: usize) -> Result<(), Failure> {
+        let Counts { placed, delivered, ended_early } = self.counts;
+        let text = format!(
+            "{} placed, {delivered} delivered, {ended_early} ended early; {open} still open.",
+            output::counted(placed.into(), "order")
+        );
+        if !self.json {
+            return output::line(text);
+        }
+        let end = End { event: "end", counts: self.counts, open, text };
+        output::json(&JsonLine { at: SystemClock.now(), line: &end })
+    }
+}
+
+/// Returns the lines of an order in words, its kind and its total.
+pub(super) fn in_words(order: &Value) -> String {
+    let line = |line: &Value| {
+        let name = line["name"].as_str().unwrap_or("?");
+        match line["quantity"].as_u64() {
+            Some(1) | None => name.to_owned(),
+            Some(quantity) => format!("{quantity} × {name}"),
+        }
+    };
+    let lines: Vec<String> = order["lines"].as_array().into_iter().flatten().map(line).collect();
+    let currency = order["currency"].as_str().and_then(Currency::from_code);
+    let total = display(currency, &order["amounts"]["total"]);
+    let kind = if order["fulfilment"]["type"] == "delivery" { "for delivery" } else { "to collect" };
+    format!("{}, {kind}: {total}", lines.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_is_told_in_words() {
+        let mut order = json!({
+            "lines": [{"name": "Masala Dosa", "quantity": 2}, {"name": "Black Dal", "quantity": 1}],
+            "currency": "GBP", "amounts": {"total": 2840}, "fulfilment": {"type": "delivery"},
+        });
+        assert_eq!(in_words(&order), "2 × Masala Dosa, Black Dal, for delivery: £28.40");
+        order["fulfilment"]["type"] = json!("collection");
+        assert_eq!(in_words(&order), "2 × Masala Dosa, Black Dal, to collect: £28.40");
+    }
+}

@@ -1,0 +1,172 @@
+//! Presence of boards: which boards of a restaurant are connected, since when a restaurant is unattended, and the pause of an
+//! unattended restaurant.
+//!
+//! A server registers the boards that are connected to it in memory, which never waits, and records them in batches: new and
+//! ended connections about once per second, all connected boards at each [`BOARD_RENEWAL`]. The maintenance pauses
+//! restaurants that are unattended for too long. A server that records a board of such a restaurant ends the pause.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `register` | the boards that are connected to this process, and the connections that have ended |
+//! | `record` | writes the register to the store |
+//! | `unattended` | pauses unattended restaurants |
+
+mod record;
+mod register;
+mod unattended;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
+use dabba_store::{Board, BoardKey, ConnectedBoard, DeviceId, MAX_REVISIONS, Store, Supervisor};
+use jiff::SignedDuration;
+
+use self::register::Register;
+pub use self::{record::BOARD_RENEWAL, register::BoardConnection};
+use crate::{Catalogues, Clock, EngineMetrics, Error, Principal, Random, Scope, accounts::Accounts};
+
+/// Use cases of the presence of boards.
+pub struct Boards {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) catalogue: Arc<Catalogues>,
+    /// The boards that are connected to this process, by the index of their shard.
+    registers: Vec<Arc<Register>>,
+    /// Interval at which new and ended connections are written.
+    pub(crate) write_interval: Duration,
+    /// Time after which an unattended restaurant is paused; `None`: never.
+    pub(crate) pause_after: Option<SignedDuration>,
+    /// Time before which this process pauses no restaurant: after an outage, boards need some time to connect.
+    pub(crate) pauses_from: Timestamp,
+}
+
+/// What the engine gives to [`Boards`].
+pub(crate) struct BoardPorts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) metrics: Arc<EngineMetrics>,
+    pub(crate) supervisor: Arc<Supervisor>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) catalogue: Arc<Catalogues>,
+}
+
+/// A device that opens a restaurant's board.
+#[derive(Clone, Debug)]
+pub struct NewBoard {
+    /// The restaurant.
+    pub restaurant_id: RestaurantId,
+    /// The device, as it names itself.
+    pub device_id: DeviceId,
+    /// Name of the device, if it states one.
+    pub device: Option<Name>,
+    /// The account that is signed in.
+    pub account_id: AccountId,
+}
+
+/// The boards of a restaurant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestaurantBoards {
+    /// The boards, newest connection first.
+    pub boards: Vec<Board>,
+    /// Time at which they were read.
+    pub now: Timestamp,
+    /// Time since which no board is connected; `None` if a board is connected, or if the restaurant has no boards.
+    pub unattended_since: Option<Timestamp>,
+}
+
+impl Boards {
+    pub(crate) fn new(
+        ports: BoardPorts,
+        write_interval: Duration,
+        pause_after: Option<SignedDuration>,
+    ) -> Self {
+        let BoardPorts { store, clock, random, metrics, supervisor, accounts, catalogue } = ports;
+        let registers = (0..store.shard_count()).map(|_| Arc::default()).collect();
+        let pauses_from = clock.now().checked_add(dabba_store::BOARD_STALE_AFTER).unwrap_or(Timestamp::MAX);
+        Self {
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
+            accounts,
+            catalogue,
+            registers,
+            write_interval,
+            pause_after,
+            pauses_from,
+        }
+    }
+
+    /// Registers a board that is connected to this process, until the returned value is dropped. Waits for nothing. The
+    /// caller was authorized to see the board.
+    pub fn connect(&self, board: NewBoard) -> Option<BoardConnection> {
+        let NewBoard { restaurant_id, device_id, device, account_id } = board;
+        let register = self.registers.get(self.store.shard_of(restaurant_id.bucket()))?;
+        let board = ConnectedBoard {
+            key: BoardKey { restaurant_id, device_id },
+            connection: i64::from_ne_bytes(self.random.next_u64().to_ne_bytes()),
+            device: device.map(|name| name.as_str().to_owned()),
+            account_id,
+            connected_at: self.clock.now(),
+            is_new: true,
+        };
+        Some(Register::connect(register, board, Arc::clone(&self.clock)))
+    }
+
+    /// Returns the boards of a restaurant. For the restaurant's staff and admins.
+    pub async fn of_restaurant(
+        &self,
+        principal: &Principal,
+        id: RestaurantId,
+    ) -> Result<RestaurantBoards, Error> {
+        principal.require(Scope::ReadCatalogue)?;
+        self.accounts.check_staff(principal, id).await?;
+        self.catalogue.entry(id).await?;
+        let mut boards = self.store.boards(id).await?;
+        let now = self.clock.now();
+        // The maintenance deletes older ones.
+        boards.retain(|board| !board.is_forgotten_at(now));
+        let attendance = self.store.attendance(&[id], now).await?;
+        let unattended_since = attendance.iter().find_map(|attendance| attendance.unattended_since(now));
+        Ok(RestaurantBoards { boards, now, unattended_since })
+    }
+
+    /// Returns whether a caller may know whether a restaurant is attended: its staff and admins. A caller whose memberships
+    /// cannot be read may not.
+    pub async fn may_know(&self, caller: Option<&Principal>, id: RestaurantId) -> bool {
+        let Some(principal) = caller.filter(|principal| principal.require(Scope::ReadCatalogue).is_ok())
+        else {
+            return false;
+        };
+        self.accounts.check_staff(principal, id).await.is_ok()
+    }
+
+    /// Returns whether a caller may know of all restaurants whether they are attended.
+    pub fn may_know_all(caller: Option<&Principal>) -> bool {
+        caller.is_some_and(|principal| {
+            principal.role == Role::Admin && principal.require(Scope::ReadCatalogue).is_ok()
+        })
+    }
+
+    /// Returns since when restaurants are unattended, for those that are. Restaurants on a shard that does not answer are
+    /// omitted: a list of restaurants does not depend on it. The caller may know it.
+    pub async fn unattended_since(&self, ids: &[RestaurantId]) -> BTreeMap<RestaurantId, Timestamp> {
+        let now = self.clock.now();
+        let mut unattended = BTreeMap::new();
+        for ids in ids.chunks(MAX_REVISIONS) {
+            match self.store.attendance(ids, now).await {
+                Ok(found) => unattended.extend(found.iter().filter_map(|attendance| {
+                    Some((attendance.restaurant_id, attendance.unattended_since(now)?))
+                })),
+                Err(error) => tracing::warn!(%error, "it cannot be read which restaurants are unattended"),
+            }
+        }
+        unattended
+    }
+}

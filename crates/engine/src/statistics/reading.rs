@@ -1,0 +1,300 @@
+//! The use case that reads statistics.
+
+use std::collections::BTreeMap;
+
+use dabba_domain::{
+    Timestamp,
+    statistics::{Minute, Statistic, StatisticKind, Tally},
+    task::TaskQueue,
+};
+use dabba_store::{StatisticsRange, StoreError};
+use futures::future::join_all;
+use jiff::SignedDuration;
+
+use super::{
+    STATISTICS_RETENTION, Statistics,
+    merging::{Merged, step_of},
+};
+use crate::{Error, Principal, Scope};
+
+/// Maximum length of a range: as long as statistics are stored.
+pub const MAX_STATISTICS_RANGE: SignedDuration = STATISTICS_RETENTION;
+
+/// Maximum number of steps of a range, and so of points per series.
+pub const MAX_STATISTICS_POINTS: i64 = 1_500;
+
+/// Length of a range without a start.
+pub const DEFAULT_STATISTICS_RANGE: SignedDuration = SignedDuration::from_hours(24);
+
+/// Length of a step if the request states none.
+pub const DEFAULT_STATISTICS_STEP_SECONDS: u32 = 300;
+
+/// Maximum number of rows per read of a shard.
+const PAGE: u32 = 2_000;
+
+/// A valid range of statistics to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsQuery {
+    statistics: Vec<Statistic>,
+    from: Timestamp,
+    to: Timestamp,
+    /// Length of a step, in minutes.
+    minutes: i64,
+}
+
+/// Error: a request states an invalid range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StatisticsQueryError {
+    /// The step is not a multiple of a minute.
+    #[error("must be a multiple of 60, from 60 on")]
+    Step,
+    /// The range is empty.
+    #[error("must be before to")]
+    Empty,
+    /// The range is too long.
+    #[error("must be at most 30 days before to, because statistics are kept for 30 days")]
+    TooLong,
+    /// The range has too many steps.
+    #[error("must be so large that the range has at most 1500 steps")]
+    TooManySteps,
+}
+
+/// The texts of [`StatisticsQueryError`] state these numbers.
+const _: () = assert!(MAX_STATISTICS_POINTS == 1_500 && MAX_STATISTICS_RANGE.as_hours() == 30 * 24);
+
+impl StatisticsQueryError {
+    /// Returns the name of the parameter that the text is about.
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            Self::Step | Self::TooManySteps => "step",
+            Self::Empty | Self::TooLong => "from",
+        }
+    }
+}
+
+impl StatisticsQuery {
+    /// Returns the query for these statistics, or for all if there are none, with the defaults for what is `None`. The
+    /// range begins with a whole step: `from` moves to the start of its step, counted from 1970.
+    pub fn new(
+        statistics: Vec<Statistic>,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        step_seconds: Option<u32>,
+        now: Timestamp,
+    ) -> Result<Self, StatisticsQueryError> {
+        let step = i64::from(step_seconds.unwrap_or(DEFAULT_STATISTICS_STEP_SECONDS));
+        if step == 0 || step % Minute::SECONDS != 0 {
+            return Err(StatisticsQueryError::Step);
+        }
+        let to = to.unwrap_or(now);
+        let default = to.checked_sub(DEFAULT_STATISTICS_RANGE).unwrap_or(Timestamp::MIN);
+        let from = from.unwrap_or(default);
+        let length = to.duration_since(from);
+        if !length.is_positive() {
+            return Err(StatisticsQueryError::Empty);
+        }
+        if length > MAX_STATISTICS_RANGE {
+            return Err(StatisticsQueryError::TooLong);
+        }
+        let minutes = step / Minute::SECONDS;
+        let from = Minute(step_of(Minute::of(from), minutes)).start();
+        let seconds = to.duration_since(from).as_secs();
+        if seconds.saturating_add(step - 1) / step > MAX_STATISTICS_POINTS + 1 {
+            return Err(StatisticsQueryError::TooManySteps);
+        }
+        let mut statistics = if statistics.is_empty() { Statistic::ALL.to_vec() } else { statistics };
+        statistics.sort_unstable();
+        statistics.dedup();
+        Ok(Self { statistics, from, to, minutes })
+    }
+
+    fn range(&self) -> StatisticsRange {
+        // The last minute belongs to the range, unless the range ends with the minute before.
+        let to = Minute::of(self.to);
+        let to = if to.start() < self.to { Minute(to.0.saturating_add(1)) } else { to };
+        StatisticsRange { statistics: self.statistics.clone(), from: Minute::of(self.from), to }
+    }
+}
+
+/// Statistics of a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsAnswer {
+    /// Start of the range: the start of its first step.
+    pub from: Timestamp,
+    /// End of the range.
+    pub to: Timestamp,
+    /// Length of a step, in seconds.
+    pub step_seconds: i64,
+    /// Time up to which every shard that answered has counted its events; the start of the range if a shard has counted
+    /// none yet.
+    pub complete_until: Timestamp,
+    /// The shards that did not answer, by name. Their values are missing.
+    pub missing_shards: Vec<String>,
+    /// The series, ordered by statistic and subject.
+    pub series: Vec<StatisticsSeries>,
+}
+
+/// The values of a statistic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsSeries {
+    /// The statistic.
+    pub statistic: Statistic,
+    /// The queue, for a statistic about queues.
+    pub queue: Option<String>,
+    /// The steps with values, in the order of time.
+    pub points: Vec<StatisticsPoint>,
+}
+
+/// The values of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatisticsPoint {
+    /// Start of the step.
+    pub at: Timestamp,
+    /// The values.
+    pub tally: Tally,
+}
+
+impl Statistics {
+    /// Returns statistics of the platform. For admins. Leaves out shards that do not answer; fails if no shard answers.
+    pub async fn read(
+        &self,
+        principal: &Principal,
+        query: &StatisticsQuery,
+    ) -> Result<StatisticsAnswer, Error> {
+        principal.require(Scope::ReadOrders)?;
+        principal.require_admin("read statistics")?;
+        let permit = self.reads.acquire().await;
+        let _permit = permit.map_err(|error| Error::Internal(error.to_string()))?;
+        let range = query.range();
+        let shards = (0..self.store.shard_count()).map(|shard| self.read_shard(shard, &range, query.minutes));
+        let read = join_all(shards).await;
+        let (mut merged, mut complete_until, mut failure) = (Merged::default(), None, None);
+        let mut missing_shards = Vec::new();
+        for (name, read) in self.store.shard_names().into_iter().zip(read) {
+            match read {
+                Ok((of_shard, until)) => {
+                    merged.merge(of_shard);
+                    let until = until.unwrap_or(query.from);
+                    complete_until = Some(complete_until.map_or(until, |least: Timestamp| least.min(until)));
+                }
+                Err(error) => {
+                    missing_shards.push(name);
+                    failure.get_or_insert(error);
+                }
+            }
+        }
+        let Some(complete_until) = complete_until else {
+            return Err(failure.map_or(Error::Unavailable, Error::from));
+        };
+        Ok(StatisticsAnswer {
+            from: query.from,
+            to: query.to,
+            step_seconds: query.minutes.saturating_mul(Minute::SECONDS),
+            complete_until,
+            missing_shards,
+            series: series(query, merged),
+        })
+    }
+
+    /// Returns the values of a shard, and the time up to which they are complete.
+    async fn read_shard(
+        &self,
+        shard: usize,
+        range: &StatisticsRange,
+        minutes: i64,
+    ) -> Result<(Merged, Option<Timestamp>), StoreError> {
+        // Read first, so that the rows contain what the time promises.
+        let progress = self.store.statistics_progress(shard).await?;
+        let (mut merged, mut after) = (Merged::default(), None);
+        loop {
+            let rows = self.store.statistics(shard, range, after.as_ref(), PAGE).await?;
+            let is_last = rows.len() < PAGE as usize;
+            after = rows.last().map(|row| row.key.clone());
+            for row in rows {
+                merged.add(row, minutes);
+            }
+            if is_last {
+                return Ok((merged, progress.map(|progress| progress.complete_until)));
+            }
+        }
+    }
+}
+
+/// Returns the series of a query: each statistic once, and those about queues once for each queue.
+fn series(query: &StatisticsQuery, merged: Merged) -> Vec<StatisticsSeries> {
+    let mut all: BTreeMap<_, BTreeMap<i64, Tally>> = BTreeMap::new();
+    for statistic in &query.statistics {
+        let subjects: Vec<&str> = match statistic.kind() {
+            StatisticKind::Gauge => TaskQueue::ALL.iter().map(|queue| queue.as_str()).collect(),
+            StatisticKind::Count | StatisticKind::Distribution => vec![""],
+        };
+        for subject in subjects {
+            all.insert((*statistic, subject.to_owned()), BTreeMap::new());
+        }
+    }
+    all.extend(merged.into_steps(query.minutes));
+    let point = |(step, tally)| StatisticsPoint { at: Minute(step).start(), tally };
+    let series =
+        |((statistic, subject), steps): ((Statistic, String), BTreeMap<i64, Tally>)| StatisticsSeries {
+            statistic,
+            queue: Some(subject).filter(|subject| !subject.is_empty()),
+            points: steps.into_iter().map(point).collect(),
+        };
+    all.into_iter().map(series).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn query(from: i64, to: i64, step: u32) -> Result<StatisticsQuery, StatisticsQueryError> {
+        StatisticsQuery::new(Vec::new(), Some(at(from)), Some(at(to)), Some(step), at(0))
+    }
+
+    #[test]
+    fn a_query_has_defaults() {
+        let query = StatisticsQuery::new(Vec::new(), None, None, None, at(30)).unwrap();
+        assert_eq!((query.from, query.to, query.minutes), (at(-24 * 3_600), at(30), 5));
+        assert_eq!(query.statistics, Statistic::ALL);
+        let twice = vec![Statistic::TaskAge, Statistic::Lateness, Statistic::TaskAge];
+        let query = StatisticsQuery::new(twice, None, None, None, at(30)).unwrap();
+        assert_eq!(query.statistics, [Statistic::Lateness, Statistic::TaskAge]);
+    }
+
+    #[test]
+    fn a_range_begins_with_a_step_and_contains_its_last_minute() {
+        let range = |from, to, step| {
+            let range = query(from, to, step).unwrap().range();
+            (range.from.start(), range.to.start())
+        };
+        assert_eq!(range(0, 60, 60), (at(0), at(60)));
+        assert_eq!(range(59, 61, 60), (at(0), at(120)));
+        assert_eq!(range(299, 300, 300), (at(0), at(300)));
+    }
+
+    #[test]
+    fn invalid_ranges_are_refused() {
+        let day = 24 * 3_600;
+        for (from, to, step, expected) in [
+            (0, 60, 0, StatisticsQueryError::Step),
+            (0, 60, 59, StatisticsQueryError::Step),
+            (0, 0, 60, StatisticsQueryError::Empty),
+            (60, 0, 60, StatisticsQueryError::Empty),
+            (0, 30 * day + 1, 86_400, StatisticsQueryError::TooLong),
+            (0, 1_502 * 60, 60, StatisticsQueryError::TooManySteps),
+            (0, 30 * day, 1_680, StatisticsQueryError::TooManySteps),
+        ] {
+            assert_eq!(query(from, to, step), Err(expected), "{from} to {to} in {step}");
+        }
+        for (from, to, step) in
+            [(0, 1_500 * 60, 60), (59, 1_500 * 60 + 59, 60), (0, 30 * day, 1_740), (0, 1, 60)]
+        {
+            assert!(query(from, to, step).is_ok(), "{from} to {to} in {step}");
+        }
+        assert!(query(0, 60, u32::MAX - u32::MAX % 60).is_ok());
+    }
+}

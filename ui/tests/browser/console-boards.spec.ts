@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { accessibilityProblems } from './accessible';
+import { openSite, type Site } from './site';
+
+let site: Site;
+const streams = new Set<AbortController>();
+
+beforeAll(async () => {
+  process.env['DABBA_UNATTENDED_PAUSE_MINUTES'] = '30';
+  site = await openSite();
+});
+afterEach(() => {
+  for (const stream of streams) stream.abort();
+  streams.clear();
+  return site.check();
+});
+afterAll(async () => {
+  delete process.env['DABBA_UNATTENDED_PAUSE_MINUTES'];
+  await site.close();
+});
+
+const open = (path: string) => site.open({ role: 'admin', path });
+const advance = (seconds: number) => site.dabba.call('admin', 'POST', '/v1/sandbox/clock/advance', { seconds });
+
+/** Connects a device to the board's stream, as a kitchen does. Returns the function that ends the connection. */
+async function connect(device: string): Promise<() => void> {
+  const controller = new AbortController();
+  streams.add(controller);
+  const query = new URLSearchParams({ device_id: randomUUID(), device });
+  const response = await fetch(
+    `${site.dabba.address}/v1/restaurants/${site.dabba.restaurant_id}/board/stream?${query.toString()}`,
+    { headers: { authorization: `Bearer ${site.dabba.tokens.restaurant}` }, signal: controller.signal },
+  );
+  expect(response.status).toBe(200);
+  return () => controller.abort();
+}
+
+it('a restaurant states which devices watch its board, and since when none does', async () => {
+  const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
+  await page.getByText('No board was connected in the last 30 days.').waitFor();
+  expect(await accessibilityProblems(page, 'no boards')).toEqual([]);
+
+  // The kitchen's page, and a device whose name is markup.
+  const kitchen = await site.open({ role: 'restaurant', path: `/kitchen/${site.dabba.restaurant_id}` });
+  const disconnect = await connect('<b>Pass</b>');
+  await page.getByText('2 boards are watching.').waitFor({ timeout: 40_000 });
+  const rows = page.getByRole('table', { name: 'Boards' }).getByRole('row');
+  await rows.filter({ hasText: '<b>Pass</b>' }).getByText('Watching').waitFor();
+  await rows.filter({ hasText: 'Unnamed device' }).getByText('Watching').waitFor();
+  expect(await accessibilityProblems(page, 'boards')).toEqual([]);
+  expect(await page.getByText(/^Unattended since/).count()).toBe(0);
+
+  await kitchen.context().close();
+  await page.getByText('1 board is watching.').waitFor({ timeout: 40_000 });
+  disconnect();
+  await page.getByText(/^No board has been watching since \d\d:\d\d\.$/).waitFor({ timeout: 40_000 });
+  await rows.filter({ hasText: '<b>Pass</b>' }).getByText(/^Last seen \d\d:\d\d$/).waitFor();
+  // The heading and the list state it too.
+  await page.getByText(/^Unattended since \d\d:\d\d$/).first().waitFor();
+  expect(await accessibilityProblems(page, 'unattended')).toEqual([]);
+  await page.getByRole('link', { name: 'Account', exact: true }).first().click();
+  await page.getByRole('heading', { level: 2, name: 'Mina Shah' }).waitFor();
+}, 150_000);
+
+it('unattended restaurants can be listed, and Dabba’s pause of one is told apart', async () => {
+  const disconnect = await connect('Counter');
+  const page = await open('/console/restaurants');
+  await page.getByRole('button', { name: 'Unattended' }).click();
+  await page.getByText('No restaurants here').waitFor();
+  await page.getByRole('button', { name: 'In business' }).click();
+  disconnect();
+  await page.getByText(/^Unattended since/).waitFor({ timeout: 50_000 });
+  await page.getByRole('button', { name: 'Unattended' }).click();
+  expect(new URL(page.url()).search).toBe('?show=unattended');
+  const list = page.getByRole('list', { name: 'Restaurants' });
+  await list.getByRole('link', { name: /Saffron Lane/ }).waitFor();
+  expect(await list.getByRole('link').count()).toBe(1);
+  expect(await accessibilityProblems(page, 'unattended restaurants')).toEqual([]);
+
+  await advance(31 * 60);
+  await list.getByText('Paused by Dabba: unattended').waitFor({ timeout: 50_000 });
+  await list.getByRole('link', { name: /Saffron Lane/ }).click();
+  await page.getByText('Until a board connects, or somebody resumes it').waitFor();
+  expect(await accessibilityProblems(page, 'paused by Dabba')).toEqual([]);
+  await page.getByRole('button', { name: 'Paused', exact: true }).click();
+  await list.getByRole('link', { name: /Saffron Lane/ }).waitFor();
+
+  await connect('Counter');
+  await list.getByRole('link', { name: /Saffron Lane/ }).waitFor({ state: 'detached', timeout: 60_000 });
+}, 200_000);
