@@ -42,7 +42,7 @@ pub(crate) enum Channel {
 impl Channel {
     /// Returns the way on which a request arrived. Only a trusted proxy may state that its client uses HTTPS. A request that a
     /// proxy has passed on is not from the loopback interface, although proxies often call the server by such an address. A proxy
-    /// that states nothing is recognized by its address, or by a page over HTTPS, which this server does not serve.
+    /// that states nothing is recognized by its address, if it is trusted.
     pub(crate) fn of(parts: &Parts, config: &WebConfig) -> Self {
         let Parts { headers, extensions, .. } = parts;
         let is_from_proxy = address::is_from_proxy(extensions, &config.trusted_proxies);
@@ -50,12 +50,20 @@ impl Channel {
             Self::Https
         } else if host(parts).is_some_and(is_loopback)
             && !is_from_proxy
-            && !is_of_https_page(headers)
             && PASSED_ON.iter().all(|name| !headers.contains_key(*name))
         {
             Self::Loopback
         } else {
             Self::Plain
+        }
+    }
+
+    /// Returns the way on which a login arrived. A login of a page over HTTPS came through a proxy, also if the proxy states nothing:
+    /// this server shows no such page on the loopback interface.
+    pub(crate) fn of_login(parts: &Parts, config: &WebConfig) -> Self {
+        match Self::of(parts, config) {
+            Self::Loopback if is_of_https_page(&parts.headers) => Self::Plain,
+            channel => channel,
         }
     }
 
@@ -248,11 +256,7 @@ mod tests {
             ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("forwarded", "for=192.0.2.1")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("via", "1.1 proxy")], Plain),
-            // A proxy on this machine that states nothing: the browser's page is over HTTPS, or the proxy is a trusted one.
-            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "https://dabba.example.org")], Plain),
-            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "HTTPS://localhost:8080")], Plain),
-            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "http://localhost:8080")], Loopback),
-            ("127.0.0.1", &[("host", "localhost:8080"), ("origin", "null")], Loopback),
+            // A trusted proxy that states nothing.
             ("10.0.0.7", &[("host", "localhost:8080")], Plain),
             ("10.0.0.7", &[("host", "127.0.0.1:8080"), https], Https),
             ("10.0.0.7", &[("host", "dabba.example.org"), https], Https),
@@ -268,6 +272,29 @@ mod tests {
         let mut over_tls = parts(Method::GET, "192.0.2.1", &[("host", "dabba.example.org")]);
         over_tls.extensions.insert(Transport::Tls);
         assert_eq!(Channel::of(&over_tls, &config(|_| {})), Https);
+    }
+
+    /// Proves that a login of a page over HTTPS is not local, whatever the server is called by, and that the login is refused.
+    #[test]
+    fn a_login_of_a_page_over_https_is_not_local() {
+        use Channel::{Https, Loopback, Plain};
+        let (strict, insecure) = (config(|_| {}), config(|config| config.insecure_sessions = true));
+        for (peer, origin, more, channel) in [
+            ("127.0.0.1", "https://dabba.example.org", None, Plain),
+            ("127.0.0.1", "HTTPS://localhost:8080", None, Plain),
+            ("127.0.0.1", "http://localhost:8080", None, Loopback),
+            ("127.0.0.1", "https:", None, Loopback),
+            ("127.0.0.1", "null", None, Loopback),
+            ("10.0.0.7", "https://dabba.example.org", None, Plain),
+            ("10.0.0.7", "https://dabba.example.org", Some(("x-forwarded-proto", "https")), Https),
+        ] {
+            let headers: Vec<_> =
+                [("host", "localhost:8080"), ("origin", origin)].into_iter().chain(more).collect();
+            let found = Channel::of_login(&parts(Method::POST, peer, &headers), &strict);
+            assert_eq!(found, channel, "{peer} {headers:?}");
+            assert_eq!(check_login(found, &strict).is_ok(), channel != Plain);
+            check_login(found, &insecure).unwrap();
+        }
     }
 
     /// Proves that only the cookie of the request's way counts, and that the flags of the cookie fit the way.

@@ -7,7 +7,7 @@ use dabba_domain::{AccountId, ExternalId, RestaurantId, menu::MenuDocument, rest
 use dabba_engine::{Boards, CatalogueEntry, Catalogues, RestaurantAnswer};
 use dabba_store::{PageSize, RestaurantPage};
 use dabba_web::extract::{
-    Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, MaybeCaller, MaybeJsonBody, MaybeKey,
+    Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, KnownCaller, MaybeJsonBody, MaybeKey,
     Parameters, QueryOf,
 };
 use utoipa::IntoParams;
@@ -162,13 +162,13 @@ async fn read_page(catalogue: &Catalogues, query: &RestaurantListQuery) -> Resul
         (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
             ("Dabba-Incomplete" = String, description = "`true` if restaurants may be missing, like `incomplete` in the body."),
         )),
-        Unauthenticated, BadParameter, Failures,
+        BadParameter, Failures,
     ),
     security((), ("bearer" = [])),
 )]
 async fn list_restaurants(
     State(app): State<Arc<App>>,
-    MaybeCaller(caller): MaybeCaller,
+    KnownCaller(caller): KnownCaller,
     QueryOf(query): QueryOf<RestaurantListQuery>,
 ) -> Result<Response> {
     let RestaurantPage { mut restaurants, incomplete } = read_page(&app.engine.catalogue, &query).await?;
@@ -197,12 +197,12 @@ async fn list_restaurants(
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}", tag = "restaurants",
     params(RestaurantPath),
-    responses(Shown<RestaurantBody>, Unauthenticated, Missing, Failures),
+    responses(Shown<RestaurantBody>, Missing, Failures),
     security((), ("bearer" = [])),
 )]
 async fn get_restaurant(
     State(app): State<Arc<App>>,
-    MaybeCaller(caller): MaybeCaller,
+    KnownCaller(caller): KnownCaller,
     InPath(id): InPath<RestaurantId>,
 ) -> Result<Response> {
     let entry = app.engine.catalogue.entry(id).await?;

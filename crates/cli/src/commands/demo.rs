@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_colour: bool,
     #[command(flatten)]
-    live: live::Arguments,
+    live: live::LiveArguments,
 }
 
 /// Takes one order from placement to delivery on a temporary server, or simulates an evening at a running demo server.

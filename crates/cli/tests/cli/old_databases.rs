@@ -3,7 +3,7 @@
 //! `tests/fixtures/COMMIT` contains the output of `scripts/write-fixture` with the build of that commit: a dump of each store,
 //! and the responses of that build's API.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
@@ -153,8 +153,8 @@ impl Past {
         }
     }
 
-    /// Proves that ids that the earlier build generated with a numeric suffix stay with their dishes when a menu without ids has
-    /// a new dish at the beginning.
+    /// Proves that ids that the earlier build generated stay with their dishes when a menu without ids has a new dish at the
+    /// beginning.
     async fn keeps_ids(&self, present: &Present) {
         for restaurant in ["ramen", "hasty"] {
             let id = self.facts["restaurants"][restaurant].as_str().unwrap();
@@ -174,9 +174,33 @@ impl Past {
                     assert_eq!(before[member], after[member], "{name}");
                 }
             }
-            assert_eq!(of(&after, "醤油ラーメン")["id"], "x");
-            assert_eq!(of(&after, "味噌ラーメン")["id"], "x-2");
+            let past = &self.facts["menus"][restaurant];
+            for name in &names[1..] {
+                assert_eq!(of(&after, name)["id"], of(past, name)["id"], "{name}");
+            }
         }
+    }
+
+    /// Proves that an API key, a tracking link, a webhook endpoint with its sealed secret, and a closed restaurant are as the
+    /// earlier build left them.
+    async fn keeps_credentials(&self, present: &Present) {
+        let text = |name: &str| self.facts["credentials"][name].as_str().unwrap();
+        let stranger = Client::new(&present.server.announced_text("/address")).unwrap();
+        let by_key = stranger.with_token(text("key"));
+        let listed = by_key.get("/v1/orders?limit=1").send().await.unwrap().body;
+        assert_eq!(listed["orders"].as_array().unwrap().len(), 1);
+        let refused = by_key.get("/v1/accounts").send().await.unwrap_err();
+        assert_eq!(refused.status(), Some(403), "the key has the scope orders:read");
+        let shown = stranger.get(&format!("/v1/tracking/{}", text("link"))).send().await.unwrap().body;
+        assert_eq!(shown["order"]["id"], self.facts["orders"]["preparing"]["order"]["id"]);
+        let endpoint = format!("/v1/webhook-endpoints/{}", text("webhook"));
+        let endpoint = present.admin.get(&endpoint).send().await.unwrap().body;
+        assert_eq!(endpoint["url"], "https://hooks.dabba.invalid/dabba");
+        let ready = stranger.get("/readyz").send().await.unwrap().body;
+        assert_eq!(ready, json!({"status": "ok"}), "the secrets key opens the endpoint's secret");
+        let closed = format!("/v1/restaurants/{}", text("closed"));
+        let closed = present.admin.get(&closed).send().await.unwrap().body;
+        assert_eq!((&closed["external_id"], closed["closed"].is_object()), (&json!("fixture-closed"), true));
     }
 
     /// Proves that the old passwords are still valid.
@@ -231,6 +255,9 @@ impl Past {
 
     /// Runs all checks on a restored database.
     pub(crate) fn is_kept(&self, data: &Path, store: &[&str]) {
+        if let Some(key) = self.facts["secrets_key"].as_str() {
+            write_secret(&data.join("secrets-key"), key);
+        }
         stdout(data, &[&["migrate", "--data", data.to_str().unwrap()], store].concat());
         Self::audit(data, store);
         let provider = Provider::start(&[]);
@@ -244,6 +271,9 @@ impl Past {
             self.is_refunded(&present).await;
             self.goes_on(&present).await;
             self.keeps_ids(&present).await;
+            if self.facts["credentials"].is_object() {
+                self.keeps_credentials(&present).await;
+            }
         });
         present.server.stop();
         Self::audit(data, store);
@@ -294,6 +324,13 @@ fn contains(present: &Value, past: &Value, place: &str) {
     }
 }
 
+/// Writes a file that only its owner reads.
+fn write_secret(path: &Path, text: &str) {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o600).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
 /// Returns SQL that sets the time of the old idempotency keys to the present, so that their retention does not depend on the
 /// date.
 pub(crate) fn claim_now() -> String {
@@ -301,26 +338,60 @@ pub(crate) fn claim_now() -> String {
     format!("UPDATE idempotency_keys SET claimed_at_ns = {now}")
 }
 
+/// Checks a database of the embedded store.
+fn check_embedded(dump: &str, facts: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
+    database.execute_batch(dump).unwrap();
+    database.execute_batch(&claim_now()).unwrap();
+    drop(database);
+    Past::read(facts).is_kept(directory.path(), &[]);
+}
+
+/// Checks a database of PostgreSQL.
+fn check_postgresql(dump: &str, facts: &str) {
+    let cluster = Cluster::shared().unwrap();
+    let database = cluster.create_database().unwrap();
+    cluster.execute_script(&database, dump).unwrap();
+    cluster.execute(&database, &claim_now()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let url = cluster.url(&database);
+    Past::read(facts).is_kept(directory.path(), &["--database", &url]);
+}
+
 /// Proves that a database of commit 9d8743c in the embedded store, with orders in every status, keeps its meaning.
 #[test]
 fn the_embedded_store_of_9d8743c_keeps_its_meaning() {
-    let directory = tempfile::tempdir().unwrap();
-    let database = rusqlite::Connection::open(directory.path().join("dabba.db")).unwrap();
-    database.execute_batch(include_str!("../fixtures/9d8743c/sqlite.sql")).unwrap();
-    database.execute_batch(&claim_now()).unwrap();
-    drop(database);
-    Past::read(include_str!("../fixtures/9d8743c/sqlite.json")).is_kept(directory.path(), &[]);
+    check_embedded(
+        include_str!("../fixtures/9d8743c/sqlite.sql"),
+        include_str!("../fixtures/9d8743c/sqlite.json"),
+    );
 }
 
 /// Proves the same on PostgreSQL.
 #[test]
 fn postgresql_of_9d8743c_keeps_its_meaning() {
-    let cluster = Cluster::shared().unwrap();
-    let database = cluster.create_database().unwrap();
-    cluster.execute_script(&database, include_str!("../fixtures/9d8743c/postgres.sql")).unwrap();
-    cluster.execute(&database, &claim_now()).unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let url = cluster.url(&database);
-    Past::read(include_str!("../fixtures/9d8743c/postgres.json"))
-        .is_kept(directory.path(), &["--database", &url]);
+    check_postgresql(
+        include_str!("../fixtures/9d8743c/postgres.sql"),
+        include_str!("../fixtures/9d8743c/postgres.json"),
+    );
+}
+
+/// Proves that a database of commit 89c0741d in the embedded store, with API keys, tracking links and webhooks, keeps its
+/// meaning.
+#[test]
+fn the_embedded_store_of_89c0741d_keeps_its_meaning() {
+    check_embedded(
+        include_str!("../fixtures/89c0741d/sqlite.sql"),
+        include_str!("../fixtures/89c0741d/sqlite.json"),
+    );
+}
+
+/// Proves the same on PostgreSQL.
+#[test]
+fn postgresql_of_89c0741d_keeps_its_meaning() {
+    check_postgresql(
+        include_str!("../fixtures/89c0741d/postgres.sql"),
+        include_str!("../fixtures/89c0741d/postgres.json"),
+    );
 }

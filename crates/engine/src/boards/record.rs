@@ -87,7 +87,7 @@ impl Boards {
         Ok(())
     }
 
-    /// Ends Dabba's pause of a restaurant that is attended. After a failure, the next renewal tries again.
+    /// Ends Dabba's pause of a restaurant that is attended. After a failure, the next renewal retries.
     async fn resume(&self, id: RestaurantId) {
         match self.catalogue.resume_attended(id).await {
             Ok(true) => {

@@ -34,7 +34,7 @@ impl Boards {
         }
     }
 
-    /// Pauses an unattended restaurant if it takes orders. After a failure, a later check tries again.
+    /// Pauses an unattended restaurant if it takes orders. After a failure, a later check retries.
     async fn pause(&self, restaurant: &Restaurant, since: Timestamp, now: Timestamp) {
         if !self.takes_orders(restaurant, now) {
             return;

@@ -2,6 +2,7 @@
 //! by the cookie of a session.
 
 use std::{
+    convert::Infallible,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, LazyLock},
 };
@@ -51,6 +52,21 @@ impl<F: Face> FromRequestParts<Arc<F>> for MaybeCaller {
             Err(problem) if is_ignored(&problem, parts) => Ok(Self(None)),
             Err(problem) => Err(problem),
         }
+    }
+}
+
+/// The caller, if the request has a valid credential. Never refuses: for what everyone may read, and of which some callers see
+/// more. Such an operation depends neither on the credential nor on the database that keeps the accounts.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownCaller(pub Option<Principal>);
+
+impl<F: Face> FromRequestParts<Arc<F>> for KnownCaller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Infallible> {
+        let session = Session::of(parts, &**face, false).await.ok().flatten();
+        let session = session.and_then(|session| session.unless_revoked().ok());
+        Ok(Self(session.map(|session| session.principal)))
     }
 }
 

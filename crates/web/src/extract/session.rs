@@ -39,7 +39,7 @@ impl<F: Face> FromRequestParts<Arc<F>> for LoginRequest {
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self> {
         let config = face.web().config();
-        let channel = Channel::of(parts, config);
+        let channel = Channel::of_login(parts, config);
         // First, because a page over HTTPS has another origin than a server that takes the request for plain HTTP.
         cookie::check_login(channel, config)?;
         cookie::check_not_cross_site(parts, config)?;

@@ -50,7 +50,7 @@ const MAX_SPEED: u64 = 100;
 
 /// Arguments of the evening.
 #[derive(clap::Args)]
-pub(super) struct Arguments {
+pub(super) struct LiveArguments {
     /// Simulates customers and couriers at a running demo server (`dabba serve --demo`) until Ctrl-C. You work in the
     /// kitchen, at the board.
     #[arg(long)]
@@ -88,7 +88,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Simulates the evening until its end or a signal.
-pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(super) fn run(arguments: &LiveArguments) -> Result<(), Failure> {
     let seed = arguments.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
     let mut flags = Layer::empty();
     flags.storage.data.clone_from(&arguments.data);

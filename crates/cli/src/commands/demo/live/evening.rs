@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Arguments,
+    LiveArguments,
     cart::{self, Chance as _},
     changes,
     connection::{Connection, expected},
@@ -77,7 +77,7 @@ impl Evening {
     pub(super) fn new(
         stage: Stage,
         story: Story,
-        arguments: &Arguments,
+        arguments: &LiveArguments,
         random: SeededRandom,
     ) -> Result<Self, Failure> {
         Ok(Self {
