@@ -180,6 +180,8 @@ async fn a_roll_up_that_fails_counts_once() {
                     if takes_over {
                         // The other process begins with an empty memory.
                         let other = world.second_engine();
+                        // Both engines draw the same numbers: this one gets another name.
+                        other.random_u64();
                         other.statistics.roll_up(0).await.unwrap();
                         world.clock.advance(AFTER_THE_LEASE);
                         other.statistics.roll_up(0).await.unwrap();
