@@ -54,7 +54,7 @@ const FILL: &str = "\
         CASE WHEN n % 10 = 0 THEN n END FROM generate_series(1, 100000) n; \
     INSERT INTO tracking_links SELECT decode(lpad(to_hex(n), 64, '0'), 'hex'), id_of(3, n), n, n FROM generate_series(1, 100000) n; \
     INSERT INTO boards SELECT id_of(1, n % 1000 + 1), id_of(8, n), NULL, id_of(2, 1), n, n, n, n, n % 2 = 0, false \
-        FROM generate_series(1, 20000) n; \
+        FROM generate_series(1, 100000) n; \
     INSERT INTO webhook_attempts SELECT id_of(5, n % 100), n % 2 = 0, n, id_of(3, n), 2, 10, 500, 'failed', 1 \
         FROM generate_series(1, 10000) n; \
     INSERT INTO statistics SELECT n, 'orders_placed', '', s, 'main', 1, 0, 0, '' \

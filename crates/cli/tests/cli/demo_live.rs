@@ -150,7 +150,7 @@ fn a_person_works_in_the_kitchen() {
     let server = Server::start(&data, &[]);
     let mut evening = Evening::start(&data, &["--for", "0.4"]);
     evening.next("placed", None);
-    let order = block_on(server.place_for_id("by another client"));
+    let order = block_on(server.place_for_id("by-another-client"));
     evening.next("placed", Some(&order));
     let kitchen = server.client("restaurant");
     let give = |command: &str, body: Value| {

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import type { Statistics } from '../coming';
 import {
   completenessOf,
   countOf,
@@ -13,6 +12,7 @@ import {
   ratePerMinute,
   rounded,
   type Range,
+  type Statistics,
 } from './model';
 
 /** Steps of five minutes from 12:00 to 12:22, counted until 12:17. */

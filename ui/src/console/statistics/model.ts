@@ -1,6 +1,10 @@
 // From the API's statistics to what the page shows: series of plots, and totals.
+import type { Body } from '../../lib/api';
 import type { Point, Series } from '../../lib/plot';
-import type { Statistics, StatisticsPoint, StatisticsQuery, StatisticsSeries } from '../coming';
+
+export type Statistics = Body<'Statistics'>;
+type StatisticsSeries = Body<'StatisticsSeries'>;
+type StatisticsPoint = Body<'StatisticsPoint'>;
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -31,7 +35,8 @@ export type Name = (typeof NAMES)[number];
 /** Time by which the counting may be behind before the page says so, in milliseconds. */
 export const PATIENCE = 5 * MINUTE;
 
-export function queryOf(range: Range, now: number): StatisticsQuery {
+/** Returns the query of a range until now. */
+export function queryOf(range: Range, now: number): { names: Name[]; from: string; to: string; step: number } {
   const { length, step } = RANGES[range];
   return {
     names: [...NAMES],
@@ -81,7 +86,7 @@ function steps(statistics: Statistics, series: StatisticsSeries | undefined): { 
  * gap after that. The last step is divided by its counted minutes, so that it does not seem to fall.
  */
 export function ratePerMinute(statistics: Statistics, name: Name): Point[] {
-  const until = Date.parse(statistics.complete_until);
+  const until = Math.min(Date.parse(statistics.complete_until), Date.parse(statistics.to));
   const series = find(statistics, name);
   return steps(statistics, series).map(({ at, point }) => {
     const minutes = (Math.min(until, at + statistics.step * 1_000) - at) / MINUTE;
@@ -138,7 +143,7 @@ export function rounded(value: number): number {
 
 /** Number of things that happened in the range. */
 export function countOf(statistics: Statistics, name: Name): number {
-  return (find(statistics, name)?.points ?? []).reduce((sum, point) => sum + (point.count ?? 0), 0);
+  return (find(statistics, name)?.points ?? []).reduce((sum, point) => sum + (point.count), 0);
 }
 
 export interface Durations {
@@ -150,7 +155,7 @@ export interface Durations {
 /** Returns mean and maximum of all durations of the range; `undefined` without any. Both are exact, as quantiles are not. */
 export function durationsOf(statistics: Statistics, name: Name): Durations | undefined {
   const points = find(statistics, name)?.points ?? [];
-  const count = points.reduce((sum, point) => sum + (point.count ?? 0), 0);
+  const count = points.reduce((sum, point) => sum + (point.count), 0);
   if (count === 0) return undefined;
   const sum = points.reduce((total, point) => total + (point.sum ?? 0), 0);
   return { mean: (sum / count) * 1_000, maximum: Math.max(...points.map((point) => point.max ?? 0)) * 1_000 };

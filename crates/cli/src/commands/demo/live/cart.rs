@@ -43,10 +43,16 @@ impl Chance for SeededRandom {
     }
 }
 
-/// Returns the lines of a cart; empty if nothing on the menu is available.
+/// Returns the lines of a cart, each of another item; empty if nothing on the menu is available.
 pub(super) fn choose(random: &SeededRandom, menu: &Value) -> Vec<Value> {
-    let count = 1 + random.below(MAX_LINES);
-    (0..count).filter_map(|_| line(random, menu)).collect()
+    let mut lines: Vec<Value> = Vec::new();
+    for _ in 0..=random.below(MAX_LINES) {
+        let is_new = |line: &Value| lines.iter().all(|chosen| chosen["item"] != line["item"]);
+        if let Some(line) = line(random, menu).filter(is_new) {
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 /// Returns another line of a cart.
@@ -121,6 +127,9 @@ mod tests {
             let lines = choose(&random, &menu);
             assert_eq!(lines, choose(&again, &menu));
             assert!((1..=3).contains(&lines.len()));
+            let chosen: std::collections::BTreeSet<_> =
+                lines.iter().map(|line| line["item"].as_str()).collect();
+            assert_eq!(chosen.len(), lines.len());
             for line in &lines {
                 items.insert(line["item"].as_str().unwrap().to_owned());
                 with_options += usize::from(!line["options"].as_array().unwrap().is_empty());
