@@ -27,6 +27,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use dabba_domain::AccountId;
 
 use self::{connection::Connection, operation::Operator};
 pub use prefill::{MAX_PREFILL, PrefillError, prefill};
