@@ -109,12 +109,12 @@ pub(crate) const OLDEST_OVERDUE: &str = "\
         AND (leased_until_ns IS NULL OR leased_until_ns <= ?2) \
     ORDER BY run_at_ns, id LIMIT 1";
 
-/// Counts the due tasks of a queue, like [`OLDEST_OVERDUE`], up to a limit.
-pub(crate) const COUNT_DUE: &str = "\
-    SELECT count(*) FROM (SELECT 1 FROM tasks \
+/// Finds a row for each due task of a queue, like [`OLDEST_OVERDUE`], up to a limit.
+pub(crate) const FIND_DUE: &str = "\
+    SELECT 1 FROM tasks \
     WHERE parked_at_ns IS NULL AND queue = ?1 AND run_at_ns <= ?2 \
         AND (leased_until_ns IS NULL OR leased_until_ns <= ?2) \
-    LIMIT ?3)";
+    LIMIT ?3";
 
 #[async_trait]
 impl TaskStore for SqliteStore {
@@ -240,8 +240,12 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
         let rows = statement.query(params![queue.as_str(), clamped_nanoseconds(now)])?;
         overdue.extend(first(rows, |row| row.timestamp(0))?.map(|due| (queue, due)));
         let parameters = params![queue.as_str(), clamped_nanoseconds(now), MAX_COUNTED_TASKS];
-        let count: i64 = transaction.prepare_cached(COUNT_DUE)?.query_row(parameters, |row| row.get(0))?;
-        due.push((queue, u64::try_from(count).unwrap_or(0)));
+        let mut statement = transaction.prepare_cached(FIND_DUE)?;
+        let (mut rows, mut count) = (statement.query(parameters)?, 0);
+        while rows.next()?.is_some() {
+            count += 1;
+        }
+        due.push((queue, count));
     }
     let version = transaction.query_row(SCHEMA_VERSION, [], |row| row.get(0))?;
     let parked = parked.into_iter().collect();

@@ -45,7 +45,7 @@ describe('restaurants', () => {
     await page.getByRole('heading', { level: 2, name: 'Saffron Lane' }).waitFor();
     await page.getByText('Mina Shah').waitFor();
     expect(await accessibilityProblems(page, 'restaurant')).toEqual([]);
-    await page.getByRole('button', { name: 'Pause' }).click();
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
     const dialog = page.getByRole('dialog', { name: 'Pause Saffron Lane?' });
     await dialog.getByText('Customers cannot order. Open orders continue.').waitFor();
     await dialog.getByLabel('For how long').selectOption('30');

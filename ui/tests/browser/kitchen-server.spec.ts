@@ -3,7 +3,7 @@
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
-import { openSite, type Site } from './site';
+import { openSite, WAIT, type Site } from './site';
 
 /** Minimum size of a target on the board, in pixels. */
 const TARGET = 56;
@@ -102,6 +102,18 @@ describe('a device', () => {
     await expect.poll(async () => Math.abs((await shown()) - left)).toBeLessThan(60);
     const format = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', timeZone: 'Europe/London' });
     await card(page, order).getByText(`Placed ${format.format(new Date(order.placed_at))}`, { exact: true }).waitFor();
+  });
+
+  it('that gets another name is known by it at once', async () => {
+    const page = await openBoard();
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel('Device name').fill('Tablet at the pass');
+    await page.keyboard.press('Tab');
+    const names = async () => {
+      const list = await site.dabba.call<{ boards: { device?: string; connected: boolean }[] }>('admin', 'GET', `/v1/restaurants/${site.dabba.restaurant_id}/boards`);
+      return list.boards.filter(({ connected }) => connected).map(({ device }) => device);
+    };
+    await expect.poll(names, { timeout: WAIT }).toContain('Tablet at the pass');
   });
 
   it('without a network shows the last orders, also after a reload, and catches up', async () => {

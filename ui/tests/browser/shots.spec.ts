@@ -149,6 +149,8 @@ const FULL: Shot[] = [
   { name: 'console-restaurants', role: 'admin', path: () => '/console/restaurants', complete: 'main a' },
   { name: 'console-accounts', role: 'admin', path: () => '/console/accounts', complete: 'main a' },
   { name: 'console-webhooks', role: 'admin', path: () => '/console/webhooks', complete: 'main h1' },
+  { name: 'console-statistics', role: 'admin', path: () => '/console/statistics?range=1h', complete: 'figure' },
+  { name: 'console-shards', role: 'admin', path: () => '/console/shards', complete: 'main table' },
 ];
 
 let site: Site;
