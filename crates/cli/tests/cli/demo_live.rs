@@ -42,7 +42,7 @@ impl Evening {
         Self { process, lines }
     }
 
-    /// Returns the next line of this event, also of this order if one is given.
+    /// Returns the next line of this event, of this order if there is one.
     fn next(&self, event: &str, order: Option<&str>) -> Value {
         let mut passed = Vec::new();
         loop {
@@ -153,15 +153,15 @@ fn a_person_works_in_the_kitchen() {
     let order = block_on(server.place_for_id("by-another-client"));
     evening.next("placed", Some(&order));
     let kitchen = server.client("restaurant");
-    let give = |command: &str, body: Value| {
+    let send = |command: &str, body: Value| {
         let path = format!("/v1/orders/{order}/{command}");
         block_on(kitchen.post(&path).json(&body).send()).unwrap().body
     };
-    give("accept", json!({"preparation_minutes": 10}));
+    send("accept", json!({"preparation_minutes": 10}));
     let accepted = evening.next("accepted", Some(&order));
     assert_eq!(text(&accepted, "text"), "accepts the order: ready in 10 minutes");
     evening.next("courier_assigned", Some(&order));
-    give("ready", json!({}));
+    send("ready", json!({}));
     let delivered = evening.next("delivered", Some(&order));
     assert_ne!(text(&delivered, "who"), "A courier");
     let end = evening.stop("INT");
