@@ -1,10 +1,10 @@
 //! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
 //! A store keeps orders with their history ([`OrderStore`], [`FeedStore`]), tasks ([`TaskStore`]), restaurants with
-//! menus and stock ([`CatalogueStore`]), tracking links ([`TrackingStore`]), accounts with API keys ([`AccountStore`], [`ApiKeyStore`]), the positions of
-//! consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an audit reads all data about orders
-//! ([`AuditStore`]). The contract names no database, and the layers above do not depend on which database is used. A
-//! [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
+//! menus and stock ([`CatalogueStore`]), tracking links ([`TrackingStore`]), accounts with API keys ([`AccountStore`],
+//! [`ApiKeyStore`]), the positions of consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an
+//! audit reads all data about orders ([`AuditStore`]). The contract names no database, and the layers above do not
+//! depend on which database is used. A [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
 //!
 //! The `conformance` suite (feature `conformance`) checks the guarantees that types cannot express: one function per property,
 //! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and

@@ -12,6 +12,7 @@ mod description;
 mod http2;
 mod hygiene;
 mod limits;
+mod replaced_sessions;
 mod shards;
 mod statements;
 mod supervised;
