@@ -27,6 +27,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use dabba_domain::AccountId;
 
 use self::{connection::Connection, operation::Operator};
 pub use prefill::{MAX_PREFILL, PrefillError, prefill};
@@ -88,6 +89,8 @@ pub struct Dataset {
     pub restaurants: Vec<String>,
     /// A token of an account that is staff of all these restaurants.
     pub staff: String,
+    /// That account.
+    pub staff_account: Option<AccountId>,
     /// Tokens of customers, at least one. The load distributes the orders over them.
     pub customers: Vec<String>,
     /// A token of a courier.

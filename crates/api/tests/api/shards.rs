@@ -7,6 +7,7 @@ use dabba_store::{ShardMap, ShardRange, ShardedStore, Store};
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};
 use dabba_testkit::{HttpResponse, TestServer, menu, settings};
 use futures::FutureExt as _;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -259,6 +260,8 @@ async fn statistics_name_the_shard_that_is_missing() {
         server.engine().statistics.roll_up(shard).await.unwrap();
         server.engine().statistics.write_measured(shard).await.unwrap();
     }
+    // The range ends before its last time.
+    server.advance(SignedDuration::from_secs(1));
     let statistics = async || {
         let path = "/v1/statistics?step=3600&names=orders_placed,placing_latency";
         let body = server.get(path, Some(&server.admin)).await.expect(200);

@@ -52,13 +52,15 @@ pub async fn prepare_restaurants(
         "email": format!("{run}@bench.example"), "name": "Staff", "password": PASSWORD, "role": "restaurant",
     });
     let account = id_of(&admin.post("/v1/accounts").json(&account).send().await?.body);
+    let staff_account: Option<AccountId> = account.parse().ok();
     let restaurants = stream::iter(0..count.min(MAX_RESTAURANTS)).map(|number| {
         let (admin, account, name) = (&admin, &account, format!("{run}-{number}"));
         async move { restaurant(admin, account, &name).await }
     });
     Ok(Dataset {
         restaurants: restaurants.buffered(SIMULTANEOUS).try_collect().await?,
-        staff: account.parse().map_or_else(|_| String::new(), |id| issuer.token(id, Role::Restaurant)),
+        staff: staff_account.map(|id| issuer.token(id, Role::Restaurant)).unwrap_or_default(),
+        staff_account,
         customers: (0..CUSTOMERS).map(|_| person(Role::Customer)).collect(),
         courier: person(Role::Courier),
         order: Bytes::from(order().to_string()),

@@ -252,19 +252,14 @@ impl Run {
         Ok(())
     }
 
-    /// Returns tokens of admins for this number of streams.
-    fn tokens(&self, streams: usize) -> Vec<String> {
-        let fresh = || self.server.token(self.server.fresh_account_id(), Role::Admin);
-        (0..streams.div_ceil(STREAMS_PER_TOKEN)).map(|_| fresh()).collect()
-    }
-
     /// Opens the idle streams, and measures the server with them. Returns `None` without idle streams.
     async fn open_idle_streams(&self) -> Result<Option<(Streams, Idle)>, Failure> {
         let count = self.arguments.events.idle_streams();
         if count == 0 {
             return Ok(None);
         }
-        let tokens = self.tokens(count);
+        let fresh = || self.server.token(self.server.fresh_account_id(), Role::Admin);
+        let tokens: Vec<String> = (0..count.div_ceil(STREAMS_PER_TOKEN)).map(|_| fresh()).collect();
         let requests = (0..count).map(|number| StreamRequest {
             path: format!("/v1/events/stream?types={NEVER_CAUSED}"),
             token: tokens[number / STREAMS_PER_TOKEN].clone(),
@@ -301,21 +296,29 @@ impl Run {
             let (path, token) = ("/v1/events/stream".to_owned(), self.admin_token.clone());
             requests.push(self.measured(STREAM_GROUP, None, path, token, Arc::new(ledger)));
         }
-        let boards = self.arguments.events.boards();
-        let (tokens, latencies) = (self.tokens(boards), Arc::clone(&self.groups[BOARD_GROUP].latencies));
-        for (number, id) in self.dataset.restaurants.clone().iter().take(boards).enumerate() {
-            let restaurant: RestaurantId = id.parse().map_err(Failure::during("preparing restaurants"))?;
-            // A device, as the page of the kitchen names itself, so that the presence of boards is part of the cost.
-            let path = format!(
-                "/v1/restaurants/{id}/board/stream?device_id={}&device=bench",
-                self.server.fresh_account_id()
-            );
-            let (ledger, token) =
-                (BoardLedger::new(Arc::clone(&latencies)), tokens[number / STREAMS_PER_TOKEN].clone());
-            requests.push(self.measured(BOARD_GROUP, Some(restaurant), path, token, Arc::new(ledger)));
-        }
+        requests.extend(self.boards());
         let opened = Streams::open(address, requests, &self.server.clock()).await;
         opened.map_err(|why| Failure::new(format!("opening streams: {why}")))
+    }
+
+    /// Returns the requests for the boards. Staff open them, with a device, as the page of the kitchen does: the presence
+    /// of boards is part of their cost.
+    fn boards(&mut self) -> Vec<StreamRequest> {
+        let count = self.arguments.events.boards();
+        let staff = self.dataset.staff_account.into_iter();
+        let tokens: Vec<String> = staff
+            .flat_map(|staff| self.server.tokens(staff, Role::Restaurant, count.div_ceil(STREAMS_PER_TOKEN)))
+            .collect();
+        let tokens = tokens.iter().flat_map(|token| std::iter::repeat_n(token, STREAMS_PER_TOKEN));
+        let dataset = Arc::clone(&self.dataset);
+        let restaurants = dataset.restaurants.iter().take(count).filter_map(|id| id.parse().ok());
+        let requests = restaurants.zip(tokens).map(|(restaurant, token): (RestaurantId, _)| {
+            let device = self.server.fresh_account_id();
+            let path = format!("/v1/restaurants/{restaurant}/board/stream?device_id={device}&device=bench");
+            let ledger = BoardLedger::new(Arc::clone(&self.groups[BOARD_GROUP].latencies));
+            self.measured(BOARD_GROUP, Some(restaurant), path, token.clone(), Arc::new(ledger))
+        });
+        requests.collect()
     }
 
     /// Returns the request for a stream of a group, and keeps its receipts for the comparison.

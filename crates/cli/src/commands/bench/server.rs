@@ -132,6 +132,16 @@ pub(super) fn address_of(url: &WebUrl) -> Result<SocketAddr, Failure> {
     }
 }
 
+impl Server {
+    /// Returns different tokens of one account: each expires one second before the previous one.
+    pub(super) fn tokens(&self, account_id: AccountId, role: Role, count: usize) -> Vec<String> {
+        let (caller, now) = (Principal::new(account_id, role), self.clock.now());
+        let shorter = (0..count).map(|number| Duration::from_secs(u64::try_from(number).unwrap_or(u64::MAX)));
+        let lifetimes = shorter.map(|seconds| self.token_lifetime.saturating_sub(seconds));
+        lifetimes.map(|lifetime| issue_token(&self.key, &caller, now, lifetime)).collect()
+    }
+}
+
 impl Issuer for Server {
     fn token(&self, account_id: AccountId, role: Role) -> String {
         issue_token(&self.key, &Principal::new(account_id, role), self.clock.now(), self.token_lifetime)

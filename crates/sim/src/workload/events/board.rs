@@ -2,7 +2,7 @@
 //!
 //! A board shows the latest state of each order, so a later state may replace one that was not sent yet. The comparison
 //! requires the last state of each order that the board shows, and not each change. An order that left before the board
-//! could show it needs no message.
+//! could show it needs no message, and is counted.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -147,10 +147,15 @@ impl Receipts for BoardLedger {
         let mut finding = Finding { disordered: received.disordered, ..Finding::default() };
         for (id, Last { version, appeared, has_left }) in &orders {
             let latest = received.latest.get(id);
-            if *appeared && (latest.is_some() || !has_left) {
-                finding.expected += 1;
-                finding.missing += u64::from(latest.is_none_or(|latest| latest < version));
+            if !appeared {
+                continue;
             }
+            if latest.is_none() && *has_left {
+                finding.never_shown += 1;
+                continue;
+            }
+            finding.expected += 1;
+            finding.missing += u64::from(latest.is_none_or(|latest| latest < version));
         }
         let own: HashSet<&OrderId> = orders.keys().collect();
         let foreign = received.latest.iter().filter(|(id, version)| {
@@ -237,22 +242,30 @@ mod tests {
         let feed = feed();
         let compare = |messages: &[(&str, u8, Version)]| {
             let interest = Interest { restaurant: Some(restaurant(1)), types: &[] };
-            let Finding { expected, missing, disordered, unwanted } =
+            let Finding { expected, missing, disordered, unwanted, never_shown } =
                 received(messages).compare(&feed, interest);
-            [expected, missing, disordered, unwanted]
+            [expected, missing, disordered, unwanted, never_shown]
         };
-        assert_eq!(compare(&[("order", 1, 2), ("order", 2, 3), ("gone", 1, 4)]), [2, 0, 0, 0]);
-        assert_eq!(compare(&[("snapshot", 2, 3), ("gone", 1, 5)]), [2, 0, 0, 0], "in a snapshot, and later");
-        assert_eq!(compare(&[("order", 1, 3), ("order", 2, 2)]), [2, 2, 0, 0], "an earlier state");
-        assert_eq!(compare(&[("order", 2, 3)]), [1, 0, 0, 0], "left before it was shown");
-        assert_eq!(compare(&[("gone", 1, 4)]), [2, 1, 0, 0], "open, and never shown");
-        assert_eq!(compare(&[("gone", 1, 4), ("order", 1, 3), ("order", 2, 3)]), [2, 0, 1, 0], "disordered");
+        assert_eq!(compare(&[("order", 1, 2), ("order", 2, 3), ("gone", 1, 4)]), [2, 0, 0, 0, 0]);
+        assert_eq!(
+            compare(&[("snapshot", 2, 3), ("gone", 1, 5)]),
+            [2, 0, 0, 0, 0],
+            "in a snapshot, and later"
+        );
+        assert_eq!(compare(&[("order", 1, 3), ("order", 2, 2)]), [2, 2, 0, 0, 0], "an earlier state");
+        assert_eq!(compare(&[("order", 2, 3)]), [1, 0, 0, 0, 1], "left before it was shown");
+        assert_eq!(compare(&[("gone", 1, 4)]), [2, 1, 0, 0, 0], "open, and never shown");
+        assert_eq!(
+            compare(&[("gone", 1, 4), ("order", 1, 3), ("order", 2, 3)]),
+            [2, 0, 1, 0, 0],
+            "disordered"
+        );
         assert_eq!(
             compare(&[("gone", 1, 4), ("order", 2, 3), ("order", 3, 1)]),
-            [2, 0, 0, 1],
+            [2, 0, 0, 1, 0],
             "another restaurant's"
         );
-        assert_eq!(compare(&[("gone", 1, 4), ("order", 2, 3), ("order", 9, 1)]), [2, 0, 0, 0], "older");
+        assert_eq!(compare(&[("gone", 1, 4), ("order", 2, 3), ("order", 9, 1)]), [2, 0, 0, 0, 0], "older");
     }
 
     /// Proves that changes have latencies, that snapshots have none, and that repeated and other messages are counted.

@@ -30,6 +30,8 @@ pub struct Finding {
     pub disordered: u64,
     /// Number of events that arrived although they do not match.
     pub unwanted: u64,
+    /// Number of orders that left a board before the board showed them.
+    pub never_shown: u64,
 }
 
 /// The events of the feed during a run.
@@ -198,7 +200,7 @@ mod tests {
         let feed = feed();
         let types = ["placed".to_owned(), "accepted".to_owned()];
         let compare = |events: &[(u8, Version)], interest: Interest<'_>| {
-            let Finding { expected, missing, disordered, unwanted } =
+            let Finding { expected, missing, disordered, unwanted, never_shown: _ } =
                 feed.compare(&received(events), interest);
             [expected, missing, disordered, unwanted]
         };

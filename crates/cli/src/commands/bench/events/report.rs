@@ -62,6 +62,8 @@ pub(super) struct Row {
     disordered: u64,
     unwanted: u64,
     malformed: u64,
+    /// For boards: number of orders that ended before a board showed them.
+    never_shown: u64,
     p50_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
@@ -85,6 +87,7 @@ impl Row {
             disordered: 0,
             unwanted: 0,
             malformed: 0,
+            never_shown: 0,
             p50_ms: at(0.5),
             p95_ms: at(0.95),
             p99_ms: at(0.99),
@@ -103,18 +106,22 @@ impl Row {
         self.received += u64::try_from(ledger.count()).unwrap_or(u64::MAX);
         self.repeated += ledger.repeated();
         self.malformed += ledger.malformed();
+        self.never_shown += finding.never_shown;
     }
 
     /// Returns what violates I10; `None` if nothing does.
     fn breach(&self) -> Option<String> {
-        let Self { receiver, missing, disordered, unwanted, malformed, .. } = self;
+        let Self { receiver, expected, missing, disordered, unwanted, malformed, .. } = self;
         // Nobody expects an endpoint that never accepts a delivery to have received everything.
         let missing = if self.is_healthy { *missing } else { 0 };
+        // A board may miss an order that lives for a moment, but not most of them.
+        let never_shown = if self.never_shown > *expected { self.never_shown } else { 0 };
         let found = [
             (missing, "missing"),
             (*disordered, "out of order"),
             (*unwanted, "not matching"),
             (*malformed, "malformed"),
+            (never_shown, "never shown"),
         ];
         let found: Vec<String> = found
             .iter()
@@ -221,6 +228,8 @@ mod tests {
         assert_eq!(breach(false, missing), None);
         let others = Finding { disordered: 1, unwanted: 3, ..Finding::default() };
         assert_eq!(breach(false, others).as_deref(), Some("platform: 1 out of order, 3 not matching"));
-        assert_eq!(breach(true, Finding { expected: 9, ..Finding::default() }), None);
+        assert_eq!(breach(true, Finding { expected: 9, never_shown: 9, ..Finding::default() }), None);
+        let unseen = Finding { expected: 9, never_shown: 10, ..Finding::default() };
+        assert_eq!(breach(true, unseen).as_deref(), Some("platform: 10 never shown"));
     }
 }
