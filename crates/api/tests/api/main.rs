@@ -13,6 +13,7 @@ mod http2;
 mod hygiene;
 mod limits;
 mod shards;
+mod silent;
 mod statements;
 mod supervised;
 mod tls;
