@@ -245,6 +245,7 @@ async fn placing_is_measured_by_every_server() {
         world.place(&dal(1), name).await.unwrap();
     }
     world.place(&dal(1_000_000), "refused").await.unwrap_err();
+    assert!(world.place(&dal(1), "a").await.unwrap().replayed);
     assert_eq!(of_placing().await, [], "nothing is written with an order");
     for _ in 0..2 {
         world.engine.statistics.write_measured(0).await.unwrap();
