@@ -31,9 +31,12 @@ const PAGE: u32 = 500;
 /// Maximum number of pages per roll-up.
 const MAX_PAGES: u32 = 10;
 
-/// What a process knows about a shard while it holds the lease. Empty without the lease.
+/// What a process knows about a shard.
 #[derive(Debug, Default)]
 pub(super) struct RollingUp {
+    /// The lease that was taken last, until it is known to be lost. It may have expired.
+    lease: Option<FeedLease>,
+    /// What the holder of the lease knows. Empty without the lease, and after a failure.
     held: Option<Held>,
     /// The last minute in which the tasks were measured.
     measured: Option<Minute>,
@@ -61,14 +64,18 @@ impl Statistics {
     /// Returns `false` if this process held the lease and has lost it.
     async fn try_roll_up(&self, shard: usize, state: &mut RollingUp) -> Result<bool, Error> {
         // Whatever fails, the next attempt begins with the stored position: the write may have happened.
-        let Some(mut held) = self.hold(shard, state.held.take()).await? else { return Ok(true) };
+        let Some(mut held) = self.hold(shard, state).await? else { return Ok(true) };
         loop {
             let (roll_up, is_at_end) = self.next_roll_up(shard, &mut held).await?;
             let now = self.clock.now();
             let until = after(now, LEASE_TIME);
             match self.store.roll_up_statistics(shard, &held.lease, &roll_up, now, until).await? {
                 RolledUp::Added => held.stored = Some(roll_up.to),
-                RolledUp::LeaseLost | RolledUp::Moved => return Ok(false),
+                RolledUp::LeaseLost => {
+                    state.lease = None;
+                    return Ok(false);
+                }
+                RolledUp::Moved => return Ok(false),
             }
             if is_at_end {
                 break;
@@ -80,15 +87,19 @@ impl Statistics {
     }
 
     /// Takes the lease, unless it is held already. Returns `None` if another process holds it.
-    async fn hold(&self, shard: usize, held: Option<Held>) -> Result<Option<Held>, Error> {
-        if held.is_some() {
-            return Ok(held);
+    async fn hold(&self, shard: usize, state: &mut RollingUp) -> Result<Option<Held>, Error> {
+        if let Some(held) = state.held.take() {
+            return Ok(Some(held));
         }
         let holder = ConsumerName::new(self.process()).map_err(|error| Error::Internal(error.to_string()))?;
         let request = LeaseRequest { group: ConsumerName::statistics(), holder };
         let now = self.clock.now();
         let taken = self.store.take_feed_lease(shard, &request, now, after(now, LEASE_TIME)).await?;
-        let LeaseTaken::Taken(lease) = taken else { return Ok(None) };
+        let LeaseTaken::Taken(lease) = taken else {
+            state.lease = None;
+            return Ok(None);
+        };
+        state.lease = Some(lease.clone());
         let stored = self.store.statistics_progress(shard).await?.map(|progress| progress.position);
         let position = match stored {
             Some(position) => position,
@@ -127,6 +138,18 @@ impl Statistics {
             rows: derived.into_rows(),
         };
         Ok((roll_up, is_at_end))
+    }
+
+    /// Releases the lease of a shard, if this process holds it.
+    pub(super) async fn release(&self, shard: usize) {
+        let Some(state) = self.shards.get(shard) else { return };
+        let mut state = state.lock().await;
+        state.held = None;
+        let Some(lease) = state.lease.take() else { return };
+        // If the release fails, the lease expires.
+        if let Err(error) = self.store.release_feed_lease(shard, &lease, self.clock.now()).await {
+            tracing::debug!(%error, shard, "the lease of the statistics expires");
+        }
     }
 
     /// Measures the waiting tasks of a shard, once per minute.

@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,12 +16,14 @@ use dabba_domain::{
     statistics::Statistic,
 };
 use dabba_engine::{
-    Engine, Error, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery, StatisticsQueryError,
+    Engine, Error, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery,
+    StatisticsQueryError,
 };
 use dabba_store::{
     Store, StoreError,
     layer::{StoreCall, StoreLayer},
 };
+use futures::future::{Either, select};
 use jiff::SignedDuration;
 
 use crate::world::{World, accept, cancel, config, dal, key, start_of_time};
@@ -229,8 +232,8 @@ async fn two_servers_count_each_event_once() {
     assert_eq!((total(Statistic::OrdersPlaced), total(Statistic::AcceptanceTime)), (5 * rounds, 5 * rounds));
 }
 
-/// Proves that the latencies of all servers add up, that a repeated write changes nothing, and that a server writes what
-/// it measured when it stops.
+/// Proves that the latencies of all servers add up, that neither a repeated write nor a repeated request changes
+/// anything, and that a server writes what it measured when it stops.
 #[tokio::test]
 async fn placing_is_measured_by_every_server() {
     let world = World::new().await;
@@ -251,11 +254,60 @@ async fn placing_is_measured_by_every_server() {
         world.engine.statistics.write_measured(0).await.unwrap();
     }
     other.orders.place(&world.customer, world.restaurant_id, &dal(1), key("c")).await.unwrap();
-    other.statistics.write_measured(0).await.unwrap();
+    other.statistics.finish(Duration::from_mins(1)).await;
     world.clock.advance(minutes(1));
     world.place(&dal(1), "d").await.unwrap();
     world.engine.statistics.write_measured(0).await.unwrap();
     assert_eq!(of_placing().await, [(0, 3), (1, 1)]);
+}
+
+/// Proves that another server continues the roll-ups at once if the one before it stopped in order.
+#[tokio::test]
+async fn a_server_that_stops_releases_its_leases() {
+    let world = World::new().await;
+    let other = world.second_engine();
+    other.random_u64();
+    let placed = async || points(&read(&world.engine, &world.admin).await, Statistic::OrdersPlaced);
+    world.engine.statistics.roll_up(0).await.unwrap();
+    world.place(&dal(1), "a").await.unwrap();
+    other.statistics.roll_up(0).await.unwrap();
+    assert_eq!(placed().await, [], "another server holds the lease");
+    world.engine.statistics.finish(Duration::from_mins(1)).await;
+    other.statistics.roll_up(0).await.unwrap();
+    assert_eq!(placed().await, [(0, 1, 0)]);
+}
+
+/// A store that never answers a write of measured durations.
+struct Silent(Arc<dyn Store>);
+
+#[async_trait]
+impl StoreLayer for Silent {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.method == "set_statistics" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+/// Proves that a shard that does not answer delays neither the end of the statistics beyond its limit, nor the close of
+/// the store at all.
+#[tokio::test]
+async fn a_silent_shard_does_not_prevent_the_close() {
+    let world = World::new().await;
+    let silent = world.engine_on(Arc::new(Silent(Arc::clone(&world.store) as _)), config());
+    silent.orders.place(&world.customer, world.restaurant_id, &dal(1), key("a")).await.unwrap();
+    let closing = std::pin::pin!(silent.shut_down(Duration::from_mins(1)));
+    let finishing = std::pin::pin!(silent.statistics.finish(Duration::from_mins(1)));
+    match select(closing, finishing).await {
+        Either::Left((is_closed, _)) => assert!(is_closed),
+        Either::Right(_) => panic!("the statistics were written"),
+    }
+    silent.statistics.finish(Duration::from_millis(1)).await;
 }
 
 /// Proves that waiting tasks are measured once per minute, and are shown per queue.
