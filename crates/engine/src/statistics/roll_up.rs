@@ -19,6 +19,10 @@ use crate::{Error, clock::after, feed_search::position_since};
 /// Time for which the lease of a shard lasts without a roll-up: three intervals of the default.
 const LEASE_TIME: Duration = Duration::from_secs(30);
 
+/// Time after which a roll-up ends, even if more events follow. It is so much shorter than the lease that the write of
+/// the roll-up, which extends the lease, succeeds while the store is slow: otherwise no roll-up would ever be written.
+const MAX_READING_TIME: SignedDuration = SignedDuration::from_secs(10);
+
 /// Time before the first roll-up of a database whose events are counted too.
 const BACKFILL: SignedDuration = SignedDuration::from_hours(24);
 
@@ -38,6 +42,8 @@ pub(super) struct RollingUp {
     lease: Option<FeedLease>,
     /// What the holder of the lease knows. Empty without the lease, and after a failure.
     held: Option<Held>,
+    /// The position at which the first roll-up of the shard begins. It is kept, because the search may outlast the lease.
+    beginning: Option<FeedPosition>,
     /// The last minute in which the tasks were measured.
     measured: Option<Minute>,
 }
@@ -101,9 +107,9 @@ impl Statistics {
         };
         state.lease = Some(lease.clone());
         let stored = self.store.statistics_progress(shard).await?.map(|progress| progress.position);
-        let position = match stored {
+        let position = match stored.or(state.beginning) {
             Some(position) => position,
-            None => self.beginning(shard).await?,
+            None => *state.beginning.insert(self.beginning(shard).await?),
         };
         Ok(Some(Held { lease, stored, position, orders: FollowedOrders::default() }))
     }
@@ -115,16 +121,22 @@ impl Statistics {
         position_since(&*self.store, shard, end, since).await
     }
 
-    /// Returns the values of the next events, and whether no more events followed.
+    /// Returns the values of the next events, and whether no more events followed. Ends after [`MAX_PAGES`] or
+    /// [`MAX_READING_TIME`]: an event may need a read of its order's history, so the time does not follow from the number
+    /// of events.
     async fn next_roll_up(&self, shard: usize, held: &mut Held) -> Result<(RollUp, bool), StoreError> {
         let (mut derived, mut complete_until) = (Derived::default(), Timestamp::MIN);
         let mut is_at_end = false;
-        for _ in 0..MAX_PAGES {
+        let began = self.clock.now();
+        'reading: for _ in 0..MAX_PAGES {
             let now = self.clock.now();
             let page = self.store.feed(shard, held.position, PAGE).await?;
             for event in &page.events {
                 derived.add(&*self.store, &mut held.orders, event).await?;
                 (held.position, complete_until) = (event.position, event.at);
+                if self.clock.now().duration_since(began) >= MAX_READING_TIME {
+                    break 'reading;
+                }
             }
             if page.is_at_end {
                 (is_at_end, complete_until) = (true, now);

@@ -16,7 +16,7 @@ use dabba_domain::{
     statistics::Statistic,
 };
 use dabba_engine::{
-    Engine, Error, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery,
+    Engine, Error, ManualClock, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery,
     StatisticsQueryError,
 };
 use dabba_store::{
@@ -204,6 +204,56 @@ async fn a_roll_up_that_fails_counts_once() {
         }
     }
     assert!(failed > 20, "only {failed} calls failed");
+}
+
+/// A store on which each read of a history takes a second, by the clock of the world, and is counted.
+struct SlowHistories {
+    inner: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+    read: AtomicUsize,
+}
+
+#[async_trait]
+impl StoreLayer for SlowHistories {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.method == "events" {
+            self.read.fetch_add(1, Ordering::SeqCst);
+            self.clock.advance(SignedDuration::from_secs(1));
+        }
+        Ok(())
+    }
+}
+
+/// Proves that a server that takes over counts every event although it reads the histories of the open orders for longer
+/// than a lease lasts.
+#[tokio::test]
+async fn a_slow_takeover_makes_progress() {
+    let world = World::new().await;
+    let orders = 40;
+    let mut placed = Vec::new();
+    for number in 0..orders {
+        placed.push(world.place(&dal(1), &number.to_string()).await.unwrap().order.id);
+    }
+    world.engine.statistics.roll_up(0).await.unwrap();
+    for id in placed {
+        world.act(&world.staff, id, accept()).await.unwrap();
+    }
+    world.clock.advance(AFTER_THE_LEASE);
+    let slow = Arc::new(SlowHistories {
+        inner: Arc::clone(&world.store) as _,
+        clock: Arc::clone(&world.clock),
+        read: AtomicUsize::new(0),
+    });
+    let other = world.engine_on(Arc::clone(&slow) as _, config());
+    other.random_u64();
+    other.statistics.roll_up(0).await.unwrap();
+    let answer = read(&world.engine, &world.admin).await;
+    assert_eq!(points(&answer, Statistic::AcceptanceTime), [(0, orders, 0)]);
+    assert_eq!(u64::try_from(slow.read.load(Ordering::SeqCst)), Ok(orders), "each history is read once");
 }
 
 /// Proves that of two servers on one database, each event is counted by one, while both roll up all the time and the
