@@ -67,9 +67,9 @@ impl Stoppable {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of boards,
-    /// database clock, maintenance, readiness probe, shard measurement, statistics, the publisher to a broker if there is one, and if `works` is
-    /// true, the worker and the sender of webhooks.
+    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of
+    /// boards, database clock, maintenance, readiness probe, shard measurement, statistics, the publisher to a broker
+    /// if there is one, and if `works` is true, the worker and the sender of webhooks.
     pub(crate) fn start(
         engine: &Arc<Engine>,
         clock: &Arc<ServerClock>,

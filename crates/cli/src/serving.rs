@@ -17,8 +17,8 @@ const WEBHOOK_FILES: usize = MAX_IN_FLIGHT + MAX_KEPT + MAX_LOOKUPS;
 /// Maximum number of connections to a listener for operators.
 const OPERATOR_CONNECTIONS: usize = 64;
 
-/// Returns the options of the listener for clients, with TLS if there is any. Each connection needs a file descriptor, so the limit on open files also
-/// limits the connections.
+/// Returns the options of the listener for clients, with TLS if there is any. Each connection needs a file descriptor,
+/// so the limit on open files also limits the connections.
 pub(crate) fn options(settings: &Settings, databases: &Databases, tls: Option<&ServerTls>) -> ServeOptions {
     let wanted = settings.listening.connection_limit.size();
     let open_files = open_files::raise_limit();

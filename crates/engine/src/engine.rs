@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use dabba_domain::Timestamp;
 use dabba_store::{Store, Supervisor};
+use tokio::sync::Semaphore;
 
 use crate::{
     Accounts, Boards, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
@@ -14,10 +15,11 @@ use crate::{
     committer::Committers,
     measure::Measurements,
     order_writer::{OrderWriter, Unattended},
-    orders::{OpenOrders, RecentOrders},
+    orders::{MAX_CODE_SEARCHES, OpenOrders, RecentOrders},
     payments::Gateway,
     post_commit::{Followers, PostCommits},
     readiness::Probe,
+    shards::ShardChecks,
     statistics::PlacingLatency,
     work::{MaintenanceConfig, WorkerSignals},
 };
@@ -46,6 +48,7 @@ pub struct Engine {
     pub(crate) writer: Arc<OrderWriter>,
     pub(crate) probe: Probe,
     pub(crate) measurements: Arc<Measurements>,
+    pub(crate) shard_checks: ShardChecks,
     commit_signals: Arc<CommitSignals>,
     pub(crate) config: EngineConfig,
 }
@@ -90,6 +93,7 @@ impl Engine {
             statistics,
             probe: Probe::start(&store, &supervisor),
             measurements: Arc::new(Measurements::new(store.shard_count())),
+            shard_checks: ShardChecks::default(),
             commit_signals: Arc::clone(&post_commits.commit_signals),
             store,
             clock,
@@ -265,6 +269,7 @@ impl Shared {
             accounts: Arc::clone(accounts),
             payments: Arc::clone(payments),
             max_searched_ids: config.max_searched_ids.max(1),
+            code_searches: Semaphore::new(MAX_CODE_SEARCHES),
             latency: Arc::clone(&self.latency),
         })
     }
@@ -292,6 +297,7 @@ impl Shared {
             signals: Arc::clone(&post_commits.signals),
             commit_signals: Arc::clone(&post_commits.commit_signals),
             max_attempts: config.max_decision_attempts,
+            unattended_pause: config.unattended_pause,
             poll_interval: config.catalogue_poll_interval,
         })
     }

@@ -18,6 +18,7 @@ use dabba_domain::{
     order::{AllowedAction, Order, Version, allowed_actions, fold},
 };
 use dabba_store::{Claim, CommitOutcome, Store};
+use tokio::sync::Semaphore;
 
 pub use act::CommandRequest;
 pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
@@ -25,6 +26,7 @@ pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};
 pub use read::CustomerName;
+pub(crate) use read::MAX_CODE_SEARCHES;
 pub(crate) use recent::RecentOrders;
 pub(crate) use track::LINK_CHECK_INTERVAL;
 pub use track::{
@@ -55,6 +57,8 @@ pub struct Orders {
     pub(crate) payments: Arc<Payments>,
     /// See [`crate::EngineConfig::max_searched_ids`].
     pub(crate) max_searched_ids: u32,
+    /// Permits of searches by display code: [`MAX_CODE_SEARCHES`].
+    pub(crate) code_searches: Semaphore,
     /// Measures how long placing takes.
     pub(crate) latency: Arc<PlacingLatency>,
 }

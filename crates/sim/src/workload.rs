@@ -287,6 +287,7 @@ mod tests {
         Arc::new(Dataset {
             restaurants: vec!["r".into()],
             staff: "s".into(),
+            staff_account: None,
             customers: vec!["c".into()],
             courier: "k".into(),
             order: Bytes::from_static(b"{}"),

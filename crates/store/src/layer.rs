@@ -61,9 +61,9 @@ pub enum CallKind {
 }
 
 /// Lists the required methods of the traits for orders, the feed, tasks, tracking links, boards, catalogues, accounts,
-/// consumers, statistics, webhooks and audits, with their kinds, and derives from the list the defaults of [`StoreLayer`] and these traits for every layer.
-/// The methods of [`Store`] itself follow below. A provided method needs an entry only if a store overrides it; the
-/// compiler does not notice a missing one.
+/// consumers, statistics, webhooks and audits, with their kinds, and derives from the list the defaults of
+/// [`StoreLayer`] and these traits for every layer. The methods of [`Store`] itself follow below. A provided method
+/// needs an entry only if a store overrides it; the compiler does not notice a missing one.
 macro_rules! layer {
     ($($store:ident {$(
         $kind:ident $name:ident($($argument:ident: $type:ty),*) -> $answer:ty;
@@ -244,6 +244,7 @@ layer! {
         Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
         Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
         Other check_boards(check: &BoardCheck) -> CheckedBoards;
+        Other postpone_board_checks(restaurant_id: RestaurantId, until: Timestamp) -> ();
         Other pause_unattended(
             restaurant: &Restaurant, expected: Revision, since: Timestamp
         ) -> Option<CatalogueUpdate>;

@@ -1,10 +1,10 @@
 //! The storage contract: the guarantees of a Dabba store, expressed in types.
 //!
 //! A store keeps orders with their history ([`OrderStore`], [`FeedStore`]), tasks ([`TaskStore`]), restaurants with
-//! menus and stock ([`CatalogueStore`]), tracking links ([`TrackingStore`]), accounts with API keys ([`AccountStore`], [`ApiKeyStore`]), the positions of
-//! consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an audit reads all data about orders
-//! ([`AuditStore`]). The contract names no database, and the layers above do not depend on which database is used. A
-//! [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
+//! menus and stock ([`CatalogueStore`]), tracking links ([`TrackingStore`]), accounts with API keys ([`AccountStore`],
+//! [`ApiKeyStore`]), the positions of consumers of the feed ([`ConsumerStore`]) and webhooks ([`WebhookStore`]); an
+//! audit reads all data about orders ([`AuditStore`]). The contract names no database, and the layers above do not
+//! depend on which database is used. A [`ShardMap`] and a [`ShardedStore`] combine several stores into one.
 //!
 //! The `conformance` suite (feature `conformance`) checks the guarantees that types cannot express: one function per property,
 //! and a macro that runs all of them. A store is valid if it passes the suite. To add a property, add a function to the suite and
@@ -51,9 +51,9 @@ pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, Stored
 pub use backoff::Backoff;
 pub use boards::{
     Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
-    CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE,
-    UNATTENDED_RECHECK, check_board_count, newest_boards, plan_board_checks, restaurants_of, stale_boards,
-    stale_until,
+    CONNECTED_BOARD_CHECK, CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS,
+    MAX_BOARDS_PER_WRITE, UNATTENDED_RECHECK, check_board_count, checked_until, newest_boards,
+    next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,

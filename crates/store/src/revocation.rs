@@ -73,7 +73,8 @@ pub struct Revocation {
     pub revoked_at: Timestamp,
 }
 
-/// Content of a caller's token, API key or session. A write that must not succeed after a revocation checks the credential in its own transaction.
+/// Content of a caller's token, API key or session. A write that must not succeed after a revocation checks the
+/// credential in its own transaction.
 ///
 /// A credential of an account that no store knows is accepted: the operator signs tokens for such accounts, and revokes them by
 /// account id.

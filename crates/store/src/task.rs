@@ -62,8 +62,8 @@ pub trait TaskStore: Send + Sync {
         failure: Option<&TaskFailure>,
     ) -> Result<bool, StoreError>;
 
-    /// Parks a leased task that has failed too often or cannot be decoded: no worker receives it until an operator retries it. Returns `false` if the
-    /// lease was lost.
+    /// Parks a leased task that has failed too often or cannot be decoded: no worker receives it until an operator
+    /// retries it. Returns `false` if the lease was lost.
     async fn park_task(&self, lease: TaskLease, failure: &TaskFailure) -> Result<bool, StoreError>;
 
     /// Returns at most `limit` parked tasks after an id, ordered by id. Returns fewer only if there are no more.

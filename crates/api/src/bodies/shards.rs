@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub(crate) struct ShardListBody {
     /// The shards, in the order of their buckets.
     pub(crate) shards: Vec<ShardBody>,
-    /// Time of the check.
+    /// Time at which the check began. Requests at the same time share one check.
     pub(crate) checked_at: Timestamp,
 }
 

@@ -124,9 +124,9 @@ async fn get_account(
 
 /// Changes an account
 ///
-/// The owner changes the name; an admin changes all members. The last enabled admin cannot be disabled or get another role (409
-/// `last_admin`), and only a person changes a role. If the change ends tokens or API keys, this server refuses them at once with 401 `token_revoked`, and every other server
-/// within 5 s.
+/// The owner changes the name; an admin changes all members. The last enabled admin cannot be disabled or get another
+/// role (409 `last_admin`), and only a person changes a role. If the change ends tokens or API keys, this server
+/// refuses them at once with 401 `token_revoked`, and every other server within 5 s.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account_id}", tag = "accounts",
     params(AccountPath, AtVersion<AccountBody>, KeyParameter),
@@ -223,9 +223,9 @@ fn is_wrong_password(error: &Error) -> bool {
 
 /// Revokes all tokens of an account
 ///
-/// Of a service account: all its API keys. For the account's owner and admins. The caller's own token is revoked, too: for one's own account, a retry gets 401
-/// `token_revoked`, which confirms the revocation. An admin can also revoke the tokens of an id without an account, which `dabba
-/// token` has printed.
+/// Of a service account: all its API keys. For the account's owner and admins. The caller's own token is revoked, too:
+/// for one's own account, a retry gets 401 `token_revoked`, which confirms the revocation. An admin can also revoke the
+/// tokens of an id without an account, which `dabba token` has printed.
 #[utoipa::path(
     post, path = "/v1/accounts/{account_id}/revoke-tokens", tag = "accounts",
     params(AccountPath, KeyParameter),

@@ -10,7 +10,7 @@ use axum::{
 };
 use dabba_domain::{AccountId, Problems, SessionId, Timestamp};
 use dabba_engine::{Error, Principal, SecretToken, SessionRestaurant};
-use dabba_store::{Account, CredentialId, PageSize};
+use dabba_store::{Account, CredentialId, PageSize, Session};
 use dabba_web::{
     ClientAddress, Problem,
     extract::{
@@ -74,7 +74,8 @@ impl Login {
 /// `__Host-dabba` with `Secure` over HTTPS, `dabba` on plain HTTP. Over plain HTTP the login is refused with 403 `insecure_login`,
 /// unless the client calls the server by a loopback name such as `localhost`, or the operator allows it. A session ends when it has
 /// not been used for 30 days, that of an admin for 12 hours. An account has at most 50 active sessions: with another login, the one
-/// that has been unused for the longest time ends. A login ends the session of the cookie that it replaces. Wrong passwords are limited as those of `POST /v1/tokens`.
+/// that has been unused for the longest time ends. A login ends the session of the cookie that it replaces; a refused login ends
+/// nothing. Wrong passwords are limited as those of `POST /v1/tokens`.
 #[utoipa::path(
     post, path = "/v1/session", tag = "accounts",
     request_body = SessionRequestBody,
@@ -103,19 +104,28 @@ async fn create_session(
     app.web.limits().check_session(&principal)?;
     // Read before the session exists, so that a failure leaves no session behind.
     let restaurants = app.engine.accounts.session_restaurants(&account).await?;
-    // Nobody could end this session later, because the browser loses its cookie. It ends first, so that a failure leaves no
-    // session without a cookie.
-    if let Some(replaced) = &login.replaced {
-        app.engine.accounts.log_out(replaced).await?;
-    }
     let user_agent = login.user_agent.as_deref();
     let logged_in = match &link {
         None => app.engine.accounts.log_in(account, user_agent).await?,
         Some(token) => app.engine.accounts.redeem_link(account, token, user_agent).await?,
     };
+    end_replaced(&app, &login, &logged_in.session).await;
     let session = logged_in.session;
     let body = body_of(&app, session.id, session.expires_at, logged_in.account, restaurants);
     Ok(with_cookie(Json(body).into_response(), login.set_cookie(&logged_in.secret)?))
+}
+
+/// Ends the session whose cookie a login replaces: the browser drops the cookie, so the person could not log out of the session any
+/// more. The new session exists already, because a refused login must end nothing. A failure is logged and does not refuse the
+/// login, whose link may be used up.
+async fn end_replaced(app: &App, login: &LoginRequest, new: &Session) {
+    let Some(secret) = &login.replaced else { return };
+    if let Err(error) = app.engine.accounts.end_replaced(secret).await {
+        tracing::warn!(
+            %error, account_id = %new.account_id, session_id = %new.id,
+            "a login could not end the session that it replaced; that session stays listed until it ends"
+        );
+    }
 }
 
 /// Returns the account of a login link. Guesses of tokens are limited per network, together with those of API keys.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
+use dabba_engine::CheckedShards;
 use dabba_web::extract::Caller;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -18,8 +19,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// Lists the shards with their state
 ///
-/// The server asks every shard now and waits at most two seconds for each, so one shard that does not answer delays no
-/// other. For admins.
+/// The server asks every shard and waits at most two seconds for each, so one shard that does not answer delays no other.
+/// Requests at the same time share one check, and `checked_at` states when it began. For admins.
 #[utoipa::path(
     get, path = "/v1/shards", tag = "operations",
     responses(
@@ -29,7 +30,6 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     security(("bearer" = [])),
 )]
 async fn list_shards(State(app): State<Arc<App>>, Caller(caller): Caller) -> Result<Json<ShardListBody>> {
-    let checked_at = app.engine.now();
-    let shards = app.engine.check_shards(&caller).await?.into_iter().map(Into::into).collect();
-    Ok(Json(ShardListBody { shards, checked_at }))
+    let CheckedShards { checked_at, shards } = app.engine.check_shards(&caller).await?;
+    Ok(Json(ShardListBody { shards: shards.into_iter().map(Into::into).collect(), checked_at }))
 }

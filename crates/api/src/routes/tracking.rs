@@ -1,8 +1,9 @@
 //! Tracking links: an order for the link's holder, without an account.
 //!
 //! A request with an unknown token counts like one with an unknown API key: a network that sends too many is refused
-//! before the next lookup. A request with a known token counts in a budget that all links of its order share. The token is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those
-//! with data have `Cache-Control: no-store`, and the log of requests masks the token.
+//! before the next lookup. A request with a known token counts in a budget that all links of its order share. The token
+//! is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those with data have
+//! `Cache-Control: no-store`, and the log of requests masks the token.
 
 use std::sync::Arc;
 

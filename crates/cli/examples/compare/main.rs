@@ -10,11 +10,11 @@
 //! | d | Dabba over HTTP on `SQLite` |
 //! | e | a loop that writes the same rows into `SQLite`, one order in a transaction |
 //!
-//! The tables are Dabba's own with all their indexes, and the rows come from an order that Dabba placed. Each
-//! run has a fresh database. With `--prefill`, the program compares Dabba on a database with many orders with Dabba on
-//! an empty one ([`scale`]); with `--baseline`, it compares Dabba with an earlier build ([`baseline`]); with `--events`, it compares
-//! Dabba with and without consumers of events ([`events`]); with `--boards`, with and without boards ([`boards`]). Run it with `scripts/compare`, which builds it and Dabba
-//! first.
+//! The tables are Dabba's own with all their indexes, and the rows come from an order that Dabba placed. Each run has a
+//! fresh database. With `--prefill`, the program compares Dabba on a database with many orders with Dabba on an empty
+//! one ([`scale`]); with `--baseline`, it compares Dabba with an earlier build ([`baseline`]); with `--events`, it
+//! compares Dabba with and without consumers of events ([`events`]); with `--boards`, with and without boards
+//! ([`boards`]). Run it with `scripts/compare`, which builds it and Dabba first.
 #![expect(clippy::print_stdout, reason = "the program prints its results")]
 
 mod baseline;

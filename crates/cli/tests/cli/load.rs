@@ -17,6 +17,7 @@ fn a_bounded_load_places_as_many_orders_as_it_reports() {
     let dataset = Arc::new(Dataset {
         restaurants: vec![server.announced_text("/restaurant_id")],
         staff: server.announced_text("/tokens/restaurant"),
+        staff_account: None,
         customers: vec![server.announced_text("/tokens/customer")],
         courier: server.announced_text("/tokens/courier"),
         order: server.announcement["order"].to_string().into(),

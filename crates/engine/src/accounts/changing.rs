@@ -108,8 +108,9 @@ impl Accounts {
         Ok(self.store.account_by_email(&email).await?.map(|account| account.id))
     }
 
-    /// Changes an account. The owner may change the name; an admin may also disable the account and, as a person, enable it and
-    /// change the role: otherwise a leaked API key could give access that outlives the key. A change of the role and disabling revoke all credentials of the account.
+    /// Changes an account. The owner may change the name; an admin may also disable the account and, as a person,
+    /// enable it and change the role: otherwise a leaked API key could give access that outlives the key. A change of
+    /// the role and disabling revoke all credentials of the account.
     pub async fn change_account(
         &self,
         principal: &Principal,

@@ -169,7 +169,19 @@ impl Accounts {
         Ok(named.buffered(RESTAURANTS_AT_ONCE).filter_map(std::future::ready).collect().await)
     }
 
-    /// Ends a session by its secret. Does nothing if there is no such session, or if it has ended.
+    /// Ends the session of a cookie that a new login has replaced. Does nothing if there is no such session, or if it has ended.
+    pub async fn end_replaced(&self, secret: &SecretToken) -> Result<(), Error> {
+        let found = match self.cached_session(secret) {
+            Some(cached) => cached,
+            None => self.read_session(secret).await?,
+        };
+        match found {
+            Some(session) => self.log_out(&session).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a session. Does nothing if it has ended.
     pub async fn log_out(&self, found: &FoundSession) -> Result<(), Error> {
         // A session that this server already knows as ended needs no transaction.
         let is_known = self.is_still_admitted(&found.principal, found.read_at);

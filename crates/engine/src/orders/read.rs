@@ -10,6 +10,10 @@ use dabba_store::{CodeMatches, CodeQuery, OrderCursor, OrderPage, OrderQuery, Or
 use super::Orders;
 use crate::{Error, Principal, Scope};
 
+/// Maximum number of searches by display code at the same time. Others wait: a search reads up to
+/// [`crate::EngineConfig::max_searched_ids`] ids of each shard.
+pub(crate) const MAX_CODE_SEARCHES: usize = 2;
+
 /// What an admin knows of a customer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CustomerName {
@@ -151,6 +155,8 @@ impl Orders {
     ) -> Result<(OrderPage, Option<Timestamp>), Error> {
         principal.require(Scope::ReadOrders)?;
         principal.require_admin("search orders")?;
+        let permit = self.code_searches.acquire().await;
+        let _permit = permit.map_err(|error| Error::Internal(error.to_string()))?;
         let query = CodeQuery { code, max_read: self.max_searched_ids, limit };
         let CodeMatches { ids, searched_since, incomplete } = self.store.orders_with_code(&query).await?;
         let mut orders = if ids.is_empty() { Vec::new() } else { self.store.orders(&ids).await? };

@@ -22,6 +22,7 @@ mod payments;
 mod recent;
 mod registering;
 mod scopes;
+mod searching;
 mod sessions;
 mod signals;
 mod statistics;

@@ -1,23 +1,25 @@
 //! Scopes: a credential without the scope of a use case is refused, whatever its role allows.
 
-use std::{path::Path, sync::Arc};
+mod webhook_endpoints;
+
+use std::path::Path;
 
 use dabba_domain::{
-    AccountId, ApiKeyId, Bucket, SessionId, TaskId, WebhookEndpointId,
+    AccountId, ApiKeyId, Bucket, SessionId, TaskId,
     menu::Availability,
     text::{Note, Slug},
 };
 use dabba_engine::{
-    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, CustomerName, Error,
-    FailureFilter, KeyRequest, NewPassword, NotTested, Principal, Registration, ReplayFrom, Scope, Scopes,
-    ServiceRegistration, StatisticsQuery, StockAdjustment, WebhookPatch, WebhookRequest, Webhooks,
-    sealing::SecretKeys,
+    AccountFilter, AccountHolder, AccountPatch, CommandRequest, Conditional, CustomerName, Error, KeyRequest,
+    NewPassword, Principal, Registration, Scope, Scopes, ServiceRegistration, StatisticsQuery,
+    StockAdjustment,
 };
-use dabba_gateways::egress::{EgressClient, EgressOptions, EgressPolicy, SystemResolver};
-use dabba_store::{PageSize, WebhookContentType, WebhookPayload};
+use dabba_store::PageSize;
 use dabba_testkit::sources_below;
 use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _};
 
+use self::webhook_endpoints::WEBHOOKS;
+pub(crate) use self::webhook_endpoints::{hook, webhooks, webhooks_with};
 use crate::world::{World, accept, dal, key, menu_with_dal_at, settings, start_of_time};
 
 /// A use case. Only a refusal of the credential's scope is of interest here, so other errors are allowed.
@@ -298,96 +300,6 @@ const WORK: &[(Scope, UseCase)] = &[
     }),
 ];
 
-pub(crate) fn webhooks(world: &World) -> Arc<Webhooks> {
-    webhooks_with(world, "07")
-}
-
-/// Returns the use cases with a key, given by its byte.
-pub(crate) fn webhooks_with(world: &World, byte: &str) -> Arc<Webhooks> {
-    let keys = SecretKeys::parse(&byte.repeat(32)).unwrap();
-    let client =
-        EgressClient::new(EgressPolicy::default(), &EgressOptions::default(), Arc::new(SystemResolver));
-    Webhooks::new(&world.engine, Arc::new(client.unwrap()), Arc::new(keys))
-}
-
-fn endpoint() -> WebhookEndpointId {
-    WebhookEndpointId::generate(start_of_time(), Bucket::from_random(0), 97 << 2)
-}
-
-pub(crate) fn hook(world: &World) -> WebhookRequest {
-    WebhookRequest {
-        restaurant_id: Some(world.restaurant_id),
-        url: "https://hooks.example.com/dabba".into(),
-        types: None,
-        payload: WebhookPayload::Event,
-        content_type: WebhookContentType::Json,
-        concurrency: 8,
-        batch: 1,
-    }
-}
-
-const WEBHOOKS: &[(Scope, UseCase)] = &[
-    (Scope::WriteWebhooks, |world, caller| {
-        async move { webhooks(world).create(caller, hook(world), None).await.map(drop) }.boxed()
-    }),
-    (Scope::ReadWebhooks, |world, caller| {
-        async move { webhooks(world).endpoint(caller, endpoint()).await.map(drop) }.boxed()
-    }),
-    (Scope::ReadWebhooks, |world, caller| {
-        async move {
-            webhooks(world).endpoints(caller, Some(world.restaurant_id), None, page()).await.map(drop)
-        }
-        .boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move {
-            let patch = WebhookPatch { batch: Some(2), ..WebhookPatch::default() };
-            webhooks(world).change(caller, endpoint(), patch, Conditional::default()).await.map(drop)
-        }
-        .boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move { webhooks(world).delete(caller, endpoint(), None).await }.boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move {
-            webhooks(world).rotate_secret(caller, endpoint(), 0, Conditional::default()).await.map(drop)
-        }
-        .boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move { webhooks(world).enable(caller, endpoint(), Conditional::default()).await.map(drop) }
-            .boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move {
-            let from = ReplayFrom::default();
-            webhooks(world).replay(caller, endpoint(), from, Conditional::default()).await.map(drop)
-        }
-        .boxed()
-    }),
-    (Scope::WriteWebhooks, |world, caller| {
-        async move {
-            match webhooks(world).begin_test(caller, endpoint()).await {
-                Ok(_) => Ok(()),
-                Err(NotTested::Error(error)) => Err(error),
-                Err(NotTested::Account) => Err(Error::Overloaded),
-            }
-        }
-        .boxed()
-    }),
-    (Scope::ReadWebhooks, |world, caller| {
-        async move { webhooks(world).attempts(caller, endpoint(), None, page()).await.map(drop) }.boxed()
-    }),
-    (Scope::ReadWebhooks, |world, caller| {
-        async move {
-            let filter = FailureFilter { only_dead: false, after: None, limit: page() };
-            webhooks(world).failures(caller, endpoint(), filter).await.map(drop)
-        }
-        .boxed()
-    }),
-];
-
 /// Returns whether a use case refuses a credential with these scopes because of its scopes.
 async fn is_refused(world: &World, use_case: UseCase, caller: Principal, required: Scope) -> bool {
     match use_case(world, &caller).await {
@@ -408,16 +320,17 @@ fn functions_with_a_caller() -> Vec<String> {
     names
 }
 
-/// Proves that this file contains every use case with a caller. The suffix `_under` marks the variant with an
+/// Proves that the tables contain every use case with a caller. The suffix `_under` marks the variant with an
 /// idempotency key.
 #[test]
 fn each_use_case_is_in_a_table() {
     let names = functions_with_a_caller();
     assert!(names.len() > 30, "{names:?}");
+    let tables = [include_str!("scopes.rs"), include_str!("scopes/webhook_endpoints.rs")].concat();
     // The credential itself is checked here, before any use case.
     for name in names.iter().filter(|name| *name != "admit") {
         let name = name.strip_suffix("_under").unwrap_or(name);
-        assert!(include_str!("scopes.rs").contains(&format!(".{name}(")), "{name} is in no table");
+        assert!(tables.contains(&format!(".{name}(")), "{name} is in no table");
     }
 }
 

@@ -144,8 +144,8 @@ pub(super) fn write_member<T: Public, M: SerializeMap>(
     map.serialize_entry(plain(name), &Seen(value, audience))
 }
 
-/// Declares public structs, for the module `public`. After the type of each member come the letters of the audiences that see it (constants of
-/// `public/table.rs`), and the reason why the others do not.
+/// Declares public structs, for the module `public`. After the type of each member come the letters of the audiences
+/// that see it (constants of `public/table.rs`), and the reason why the others do not.
 macro_rules! public {
     ($(
         $(#[doc = $doc:literal])+

@@ -190,9 +190,9 @@ async fn due(store: &Arc<dyn Store>, now: Timestamp) -> BTreeMap<&'static str, u
     due
 }
 
-/// In each queue, the due tasks without a lease holder are counted, and the oldest one is measured. A task that is not yet due or that is leased does not
-/// count; a task whose lease has expired counts again. A parked task counts by its kind until it is resolved or retried, and is
-/// not overdue.
+/// In each queue, the due tasks without a lease holder are counted, and the oldest one is measured. A task that is not
+/// yet due or that is leased does not count; a task whose lease has expired counts again. A parked task counts by its
+/// kind until it is resolved or retried, and is not overdue.
 pub async fn waiting_and_parked_tasks_are_measured(store: Arc<dyn Store>) {
     let mut world = World::new(85);
     // The world's own clock advances with each generated id.

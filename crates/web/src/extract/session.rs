@@ -23,8 +23,8 @@ pub struct LoginRequest {
     channel: Channel,
     /// What the client calls itself.
     pub user_agent: Option<String>,
-    /// The session of the cookie that the response replaces, if the request has one that is known.
-    pub replaced: Option<FoundSession>,
+    /// Secret of the cookie that the response replaces. The session may not exist.
+    pub replaced: Option<SecretToken>,
 }
 
 impl LoginRequest {
@@ -43,11 +43,9 @@ impl<F: Face> FromRequestParts<Arc<F>> for LoginRequest {
         // First, because a page over HTTPS has another origin than a server that takes the request for plain HTTP.
         cookie::check_login(channel, config)?;
         cookie::check_not_cross_site(parts, config)?;
-        // A client without a browser's headers proves nothing, but it has the secret of the session that it replaces.
-        let replaced = match cookie::session_cookie(parts, config).and_then(SecretToken::parse) {
-            Some(secret) => find_session(&secret, parts, &**face).await?,
-            None => None,
-        };
+        // A client without a browser's headers proves nothing, but it has the secret of the session that it replaces. The secret is
+        // looked up after the login, so a stale cookie spends no budget and refuses no login.
+        let replaced = cookie::session_cookie(parts, config).and_then(SecretToken::parse);
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Ok(Self { channel, user_agent: user_agent.map(str::to_owned), replaced })
     }

@@ -31,7 +31,6 @@ impl Scene {
 
     /// Reads everything as each caller: each list whole and with one entry per page, and each entry.
     pub(super) async fn read_everything(&mut self, catalogue: &Catalogue) {
-        let restaurant = self.server.restaurant.to_string();
         let orders: Vec<_> = self.orders.iter().map(|(_, order)| id(order).to_owned()).collect();
         let TestServer {
             customer, other_customer, staff, other_staff, courier, other_courier, admin, ..
@@ -43,47 +42,8 @@ impl Scene {
         self.read_tracking(&orders).await;
         crate::suite::statistics::roll_up(&self.server).await;
         for caller in Caller::ALL {
-            for request in [
-                "GET /healthz",
-                "GET /readyz",
-                "GET /metrics",
-                "GET /v1/accounts",
-                "GET /v1/accounts?limit=1",
-                "GET /v1/accounts/me",
-                "GET /v1/orders?limit=100",
-                "GET /v1/orders?limit=1",
-                "GET /v1/restaurants?limit=100",
-                "GET /v1/restaurants?limit=1",
-                "GET /v1/sandbox/clock",
-                "GET /v1/shards",
-                "GET /v1/statistics",
-                "GET /v1/tasks?limit=100",
-                "GET /v1/tasks?limit=1",
-            ] {
-                self.send(caller, request, &[], &Value::Null).await;
-            }
-            for request in [
-                "GET /v1/restaurants/{restaurant_id}/orders?limit=100",
-                "GET /v1/restaurants/{restaurant_id}/orders?limit=1",
-                "GET /v1/restaurants/{restaurant_id}/members",
-                "GET /v1/restaurants/{restaurant_id}/members?limit=1",
-                "GET /v1/restaurants/{restaurant_id}/menu",
-                "GET /v1/restaurants/{restaurant_id}/stock",
-                "GET /v1/restaurants/{restaurant_id}/boards",
-            ] {
-                self.send(caller, request, &[&restaurant], &Value::Null).await;
-            }
-            for item in ["naan", "feast"] {
-                let request = "GET /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock";
-                self.send(caller, request, &[&restaurant, item], &Value::Null).await;
-            }
-            for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
-                for request in
-                    ["GET /v1/restaurants/{restaurant_id}", "GET /v1/restaurants/{restaurant_id}/board"]
-                {
-                    self.send(caller, request, &[restaurant], &Value::Null).await;
-                }
-            }
+            self.read_platform(caller).await;
+            self.read_restaurants(caller, catalogue).await;
             for account in &accounts {
                 self.send(caller, "GET /v1/accounts/{account_id}", &[account], &Value::Null).await;
             }
@@ -105,6 +65,56 @@ impl Scene {
                 ] {
                     self.send(caller, request, &[order], &Value::Null).await;
                 }
+            }
+        }
+    }
+
+    /// Reads what belongs to no restaurant.
+    async fn read_platform(&mut self, caller: Caller) {
+        for request in [
+            "GET /healthz",
+            "GET /readyz",
+            "GET /metrics",
+            "GET /v1/accounts",
+            "GET /v1/accounts?limit=1",
+            "GET /v1/accounts/me",
+            "GET /v1/orders?limit=100",
+            "GET /v1/orders?limit=1",
+            "GET /v1/restaurants?limit=100",
+            "GET /v1/restaurants?limit=1",
+            "GET /v1/sandbox/clock",
+            "GET /v1/shards",
+            "GET /v1/statistics",
+            "GET /v1/tasks?limit=100",
+            "GET /v1/tasks?limit=1",
+        ] {
+            self.send(caller, request, &[], &Value::Null).await;
+        }
+    }
+
+    /// Reads the restaurants, and their lists.
+    async fn read_restaurants(&mut self, caller: Caller, catalogue: &Catalogue) {
+        let restaurant = self.server.restaurant.to_string();
+        for request in [
+            "GET /v1/restaurants/{restaurant_id}/orders?limit=100",
+            "GET /v1/restaurants/{restaurant_id}/orders?limit=1",
+            "GET /v1/restaurants/{restaurant_id}/members",
+            "GET /v1/restaurants/{restaurant_id}/members?limit=1",
+            "GET /v1/restaurants/{restaurant_id}/menu",
+            "GET /v1/restaurants/{restaurant_id}/stock",
+            "GET /v1/restaurants/{restaurant_id}/boards",
+        ] {
+            self.send(caller, request, &[&restaurant], &Value::Null).await;
+        }
+        for item in ["naan", "feast"] {
+            let request = "GET /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock";
+            self.send(caller, request, &[&restaurant, item], &Value::Null).await;
+        }
+        for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
+            for request in
+                ["GET /v1/restaurants/{restaurant_id}", "GET /v1/restaurants/{restaurant_id}/board"]
+            {
+                self.send(caller, request, &[restaurant], &Value::Null).await;
             }
         }
     }

@@ -5,15 +5,15 @@
 //! | `stage` | the server and the accounts of the demo, from the file that `serve --demo` writes |
 //! | `connection` | requests, across restarts of the server |
 //! | `people` | customers and couriers, whom the command registers |
-//! | `cart` | what a customer chooses from a menu |
-//! | `changes` | what happened to an order between two looks at it |
-//! | `steps` | which step is next for an order, and after which time |
-//! | `evening` | the evening: orders are placed, looked at and moved |
-//! | `story` | one line for each thing that happens |
+//! | `cart` | the lines that a customer chooses from a menu |
+//! | `changes` | the changes of an order between two reads |
+//! | `steps` | the next steps of an order, and their delays |
+//! | `evening` | the loop that places orders, polls the open ones and sends commands |
+//! | `story` | the output: one line per change |
 //!
-//! The server alone keeps the orders. The command looks at the open orders of the restaurant every two seconds and plans
-//! the next step of each, so it also serves orders that other clients have placed or moved, and continues after a
-//! restart of the server or of itself.
+//! The server alone stores the orders. The command polls the open orders of the restaurant every two seconds and plans the
+//! next step of each. So it also serves orders that other clients have placed or moved, and continues after a restart of
+//! the server or of itself.
 
 mod cart;
 mod changes;

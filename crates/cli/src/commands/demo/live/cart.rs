@@ -1,4 +1,4 @@
-//! What a customer chooses from a menu: items that are available, with options within the limits of their groups.
+//! The lines that a customer chooses from a menu: available items, with options within the limits of their groups.
 
 use dabba_engine::{Random, SeededRandom};
 use serde_json::{Value, json};

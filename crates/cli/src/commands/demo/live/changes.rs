@@ -1,17 +1,17 @@
-//! What happened to an order between two looks at it.
+//! The changes of an order between two reads.
 
 use serde_json::Value;
 
 use super::story::in_words;
 
-/// A thing that happened, as a line tells it.
+/// A change, as a line prints it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Change {
     /// The event, as one word.
     pub(super) event: &'static str,
     /// Who did it.
     pub(super) who: String,
-    /// What the person did.
+    /// The action of the person, in words.
     pub(super) text: String,
 }
 
@@ -30,8 +30,8 @@ pub(super) fn customer(order: &Value) -> &str {
     order["contact"]["name"].as_str().unwrap_or("A guest")
 }
 
-/// Returns what happened, oldest first. `courier` is the name of the order's courier. Without an earlier look, the order
-/// was placed.
+/// Returns the changes, oldest first. `courier` is the name of the order's courier. Without an earlier read, the order was
+/// placed.
 pub(super) fn between(before: Option<&Value>, after: &Value, courier: &str) -> Vec<Change> {
     let change = |event, who: &str, text: String| Change { event, who: who.to_owned(), text };
     let Some(before) = before else {
@@ -124,38 +124,38 @@ mod tests {
         order
     }
 
-    fn told(before: Option<&Value>, after: &Value) -> Vec<String> {
+    fn lines(before: Option<&Value>, after: &Value) -> Vec<String> {
         let changes = between(before, after, "Bo Lind");
         changes.into_iter().map(|Change { event, who, text }| format!("{event}: {who} {text}")).collect()
     }
 
-    /// Proves that each step is told once, with the person, also if several happened between two looks.
+    /// Proves that each change has one line, with the person, also if several happened between two reads.
     #[test]
-    fn each_step_is_told_once() {
+    fn each_change_has_one_line() {
         let placed = order("confirmed", "delivery", None);
-        assert_eq!(told(None, &placed), ["placed: Mei Tanaka orders Black Dal, for delivery: £7.60"]);
-        assert_eq!(told(Some(&placed), &placed), [] as [&str; 0]);
+        assert_eq!(lines(None, &placed), ["placed: Mei Tanaka orders Black Dal, for delivery: £7.60"]);
+        assert_eq!(lines(Some(&placed), &placed), [] as [&str; 0]);
         let preparing = order("preparing", "delivery", None);
         let accepted = "accepted: The kitchen accepts the order: ready in 15 minutes";
-        assert_eq!(told(Some(&placed), &preparing), [accepted]);
+        assert_eq!(lines(Some(&placed), &preparing), [accepted]);
         let taken = order("preparing", "delivery", Some("bo"));
-        assert_eq!(told(Some(&preparing), &taken), ["courier_assigned: Bo Lind takes the delivery"]);
+        assert_eq!(lines(Some(&preparing), &taken), ["courier_assigned: Bo Lind takes the delivery"]);
         let delivered = order("delivered", "delivery", Some("bo"));
         let rest = [
             "ready: The kitchen is done",
             "picked_up: Bo Lind picks it up",
             "delivered: Bo Lind brings it to Mei Tanaka",
         ];
-        assert_eq!(told(Some(&taken), &delivered), rest);
-        assert_eq!(told(Some(&placed), &delivered).len(), 5);
+        assert_eq!(lines(Some(&taken), &delivered), rest);
+        assert_eq!(lines(Some(&placed), &delivered).len(), 5);
         let ready = order("ready_for_pickup", "collection", None);
         let collected = order("delivered", "collection", None);
-        assert_eq!(told(Some(&ready), &collected), ["delivered: The kitchen hands it to Mei Tanaka"]);
+        assert_eq!(lines(Some(&ready), &collected), ["delivered: The kitchen hands it to Mei Tanaka"]);
         assert!(has_ended(&collected) && !has_ended(&ready));
     }
 
     #[test]
-    fn an_early_end_is_told_with_its_reason() {
+    fn an_early_end_states_its_reason() {
         let placed = order("confirmed", "delivery", None);
         for (closure, line) in [
             (
@@ -177,7 +177,7 @@ mod tests {
         ] {
             let mut ended = order("cancelled", "delivery", None);
             ended["closure"] = closure;
-            assert_eq!(told(Some(&placed), &ended), [line]);
+            assert_eq!(lines(Some(&placed), &ended), [line]);
             assert!(has_ended(&ended));
         }
     }

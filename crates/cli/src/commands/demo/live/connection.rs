@@ -85,7 +85,7 @@ impl Connection {
     }
 }
 
-/// Returns a response that the demo cannot refuse.
+/// Returns the response to a request that the demo cannot refuse.
 pub(super) fn expected(answer: Answer, during: &str) -> Result<ClientResponse, Failure> {
     answer.map_err(|problem| Failure::during(during)(ClientError::Problem(problem)))
 }

@@ -1,4 +1,4 @@
-//! The evening: orders are placed, looked at and moved, one request at a time.
+//! The loop of the evening: it places orders, polls the open ones and sends commands, one request at a time.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,18 +22,18 @@ use super::{
 };
 use crate::{failure::Failure, output};
 
-/// Interval between two looks at the open orders, at normal speed.
-const LOOK: Duration = Duration::from_secs(2);
-/// Minimum interval between two looks.
-const MIN_LOOK: Duration = Duration::from_millis(200);
-/// Maximum number of pages of open orders that one look reads. Further orders wait.
+/// Interval between two polls of the open orders, at normal speed.
+const POLL: Duration = Duration::from_secs(2);
+/// Minimum interval between two polls.
+const MIN_POLL: Duration = Duration::from_millis(200);
+/// Maximum number of pages of open orders that one poll reads. Further orders wait.
 const MAX_PAGES: u32 = 10;
 /// Maximum number of carts that a customer fills until one can be ordered.
 const MAX_CARTS: u32 = 4;
 /// Maximum pause between two orders, as a multiple of the average.
 const MAX_GAP: f64 = 4.0;
 
-/// Percentages of orders: for delivery, with a tip, cancelled if the kitchen lets the customer wait, and rejected by the
+/// Percentages of orders: for delivery, with a tip, cancelled if the kitchen does not accept them soon, and rejected by the
 /// simulated kitchen.
 const DELIVERIES: u64 = 80;
 const TIPS: u64 = 40;
@@ -52,7 +52,7 @@ struct Tracked {
     guest: Option<usize>,
     /// The possible steps, each with its time.
     due: BTreeMap<Step, Instant>,
-    /// Steps that the server refused at this status.
+    /// Steps that the server has refused in the order's present status.
     refused: BTreeSet<Step>,
 }
 
@@ -99,7 +99,7 @@ impl Evening {
     pub(super) async fn run(&mut self, seed: u64) -> Result<(), Failure> {
         self.server.verify().await?;
         self.enlist().await?;
-        self.look(false).await?;
+        self.poll(false).await?;
         let (address, board) = (&self.server.stage.address, &self.server.stage.restaurant_id);
         output::note(format_args!(
             "an evening at {address} with the seed {seed} and {} before it; the board is {address}/kitchen/{board}; stop \
@@ -107,29 +107,29 @@ impl Evening {
             output::counted(u64::try_from(self.orders.len()).unwrap_or(u64::MAX), "open order")
         ));
         let mut next_order = Instant::now();
-        let mut next_look = Instant::now() + self.look_interval();
+        let mut next_poll = Instant::now() + self.poll_interval();
         loop {
             if Instant::now() >= next_order {
                 self.order().await?;
                 next_order = Instant::now() + self.gap();
             }
-            if Instant::now() >= next_look {
-                self.look(true).await?;
-                next_look = Instant::now() + self.look_interval();
+            if Instant::now() >= next_poll {
+                self.poll(true).await?;
+                next_poll = Instant::now() + self.poll_interval();
             }
-            self.give_due().await?;
+            self.send_due().await?;
             let due = self.orders.values().flat_map(|tracked| tracked.due.values().copied()).min();
-            sleep_until(next_order.min(next_look).min(due.unwrap_or(next_look))).await;
+            sleep_until(next_order.min(next_poll).min(due.unwrap_or(next_poll))).await;
         }
     }
 
-    /// Prints what happened.
+    /// Prints the summary.
     pub(super) fn close(&self) -> Result<(), Failure> {
         self.story.end(self.orders.len())
     }
 
-    fn look_interval(&self) -> Duration {
-        (LOOK / self.speed).max(MIN_LOOK)
+    fn poll_interval(&self) -> Duration {
+        (POLL / self.speed).max(MIN_POLL)
     }
 
     /// Returns the pause before the next order: exponential, as of customers who do not know of each other.
@@ -172,7 +172,7 @@ impl Evening {
         })
     }
 
-    /// Lets a customer place an order. A cart that cannot be ordered now is filled again.
+    /// Places an order of a customer. If a cart cannot be ordered now, the customer fills another one.
     async fn order(&mut self) -> Result<(), Failure> {
         let index = usize::try_from(self.random.below(HOMES.len() as u64)).unwrap_or(0);
         let (Some(guest), Some(home)) = (self.guests.get(index).cloned(), HOMES.get(index)) else {
@@ -196,11 +196,11 @@ impl Evening {
                 let id = text(&placed.body, "id").to_owned();
                 self.read(&id, Some(index)).await
             }
-            Err(problem) => self.tell_refusal(&guest, None, "does not order", &problem),
+            Err(problem) => self.print_refusal(&guest, None, "does not order", &problem),
         }
     }
 
-    /// Returns the body of an order that can be placed now at the total that it states; `None` if the customer gives up.
+    /// Returns the body of an order that can be placed now at the total that it states; `None` if there is no such cart.
     async fn fill_cart(
         &mut self,
         guest: &Person,
@@ -223,7 +223,7 @@ impl Evening {
             let quote = match quote {
                 Ok(quote) => quote.body,
                 Err(problem) => {
-                    self.tell_refusal(guest, None, "does not order", &problem)?;
+                    self.print_refusal(guest, None, "does not order", &problem)?;
                     return Ok(None);
                 }
             };
@@ -241,7 +241,7 @@ impl Evening {
                 lines = cart::choose(&self.random, menu);
             }
         }
-        self.story.tell(&Line {
+        self.story.print(&Line {
             event: "left",
             who: guest.name,
             order_id: None,
@@ -262,8 +262,8 @@ impl Evening {
         body
     }
 
-    /// Reads the restaurant's open orders, and each order that is not among them any more.
-    async fn look(&mut self, is_told: bool) -> Result<(), Failure> {
+    /// Reads the restaurant's open orders, and each tracked order that is no longer open.
+    async fn poll(&mut self, is_printed: bool) -> Result<(), Failure> {
         let (mut found, mut cursor) = (BTreeSet::new(), String::new());
         for _ in 0..MAX_PAGES {
             let path = format!(
@@ -275,7 +275,7 @@ impl Evening {
             let page = expected(page, "reading the open orders")?.body;
             for order in page["orders"].as_array().into_iter().flatten() {
                 found.insert(text(order, "id").to_owned());
-                self.see(order, None, is_told)?;
+                self.track(order, None, is_printed)?;
             }
             match page["next_cursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -299,19 +299,19 @@ impl Evening {
             self.orders.remove(id);
             return Ok(());
         };
-        self.see(&order.body, guest, true)
+        self.track(&order.body, guest, true)
     }
 
-    /// Tells what happened to an order since it was last seen, and plans its next steps.
-    fn see(&mut self, order: &Value, guest: Option<usize>, is_told: bool) -> Result<(), Failure> {
+    /// Prints the changes of an order since its last read, and plans its next steps.
+    fn track(&mut self, order: &Value, guest: Option<usize>, is_printed: bool) -> Result<(), Failure> {
         let id = text(order, "id").to_owned();
         let before = self.orders.remove(&id);
         let is_known = |person: &&Person| order["courier_id"] == person.account_id.as_str();
         let courier = self.couriers.iter().find(is_known).map(|person| person.name);
-        if is_told {
+        if is_printed {
             let before = before.as_ref().map(|tracked| &tracked.order);
             for change in changes::between(before, order, courier.unwrap_or("A courier")) {
-                self.story.tell(&Line {
+                self.story.print(&Line {
                     event: change.event,
                     who: &change.who,
                     order_id: Some(&id),
@@ -349,7 +349,7 @@ impl Evening {
         Ok(())
     }
 
-    /// Gives each possible step a time, and removes the others.
+    /// Plans a time for each possible step, and removes the other steps.
     fn planned(&self, mut tracked: Tracked, is_ours: bool) -> Tracked {
         let possible = possible(&tracked.order, tracked.plan, self.with_kitchen, is_ours);
         tracked.due.retain(|step, _| possible.contains(step));
@@ -362,8 +362,8 @@ impl Evening {
         tracked
     }
 
-    /// Gives the commands that are due.
-    async fn give_due(&mut self) -> Result<(), Failure> {
+    /// Sends the commands that are due.
+    async fn send_due(&mut self) -> Result<(), Failure> {
         let now = Instant::now();
         let due = self.orders.iter().flat_map(|(id, tracked)| {
             tracked.due.iter().filter(|(_, at)| **at <= now).map(|(step, _)| (id.clone(), *step))
@@ -374,12 +374,12 @@ impl Evening {
                 continue;
             };
             let Some(person) = self.person(tracked, step) else { continue };
-            self.give(&id, step, &person).await?;
+            self.send(&id, step, &person).await?;
         }
         Ok(())
     }
 
-    /// Returns who gives a command.
+    /// Returns the person who sends a command.
     fn person(&self, tracked: &Tracked, step: Step) -> Option<Person> {
         let kitchen = || Person {
             name: "The kitchen",
@@ -397,39 +397,39 @@ impl Evening {
         }
     }
 
-    async fn give(&mut self, id: &str, step: Step, person: &Person) -> Result<(), Failure> {
+    async fn send(&mut self, id: &str, step: Step, person: &Person) -> Result<(), Failure> {
         let path = format!("/v1/orders/{id}/{}", step.command());
         let key = format!("live-{}-{id}-{}", self.name, step.command());
         let body = step.body(self.random.one(&PREPARATION_MINUTES).copied().unwrap_or(15));
-        let give = |client: &Client| {
+        let command = |client: &Client| {
             let call = client.with_token(&person.token).post(&path).idempotency_key(&key);
             match &body {
                 Some(body) => call.json(body),
                 None => call,
             }
         };
-        let answer = self.server.insist(give).await?;
+        let response = self.server.insist(command).await?;
         if let Some(tracked) = self.orders.get_mut(id) {
             tracked.due.remove(&step);
-            if let Err(problem) = &answer {
+            if let Err(problem) = &response {
                 // Another client was faster. The order is read again below.
                 tracked.refused.insert(step);
                 let code = tracked.order["display_code"].as_str().map(str::to_owned);
                 let what = format!("cannot {} the order", step.command());
-                self.tell_refusal(person, Some((id, code.as_deref())), &what, problem)?;
+                self.print_refusal(person, Some((id, code.as_deref())), &what, problem)?;
             }
         }
         self.read(id, None).await
     }
 
-    fn tell_refusal(
+    fn print_refusal(
         &self,
         person: &Person,
         order: Option<(&str, Option<&str>)>,
         what: &str,
         problem: &ProblemResponse,
     ) -> Result<(), Failure> {
-        self.story.tell(&Line {
+        self.story.print(&Line {
             event: "refused",
             who: person.name,
             order_id: order.map(|(id, _)| id),

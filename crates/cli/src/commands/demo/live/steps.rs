@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-/// A command that a person of the evening gives on an order.
+/// A command that a person of the evening sends for an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Step {
     Cancel,
@@ -18,7 +18,7 @@ pub(super) enum Step {
     Deliver,
 }
 
-/// Who gives the command.
+/// The person who sends the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Actor {
     Customer,
@@ -26,7 +26,7 @@ pub(super) enum Actor {
     Courier,
 }
 
-/// What is decided about an order when it is first seen.
+/// Decisions about an order, made when it is first read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
     /// Whether the customer cancels the order if the kitchen lets them wait.
@@ -49,7 +49,7 @@ impl Step {
         }
     }
 
-    /// Returns who gives the command.
+    /// Returns the person who sends the command.
     pub(super) const fn actor(self) -> Actor {
         match self {
             Self::Cancel => Actor::Customer,
@@ -58,7 +58,7 @@ impl Step {
         }
     }
 
-    /// Returns the seconds after which the command is given, counted from when it became possible.
+    /// Returns the delay of the command in seconds, from the time at which it became possible.
     pub(super) const fn seconds(self) -> RangeInclusive<u64> {
         match self {
             Self::Cancel | Self::HandOver => 20..=90,

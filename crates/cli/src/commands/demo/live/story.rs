@@ -1,4 +1,4 @@
-//! The output of the evening: one line for each thing that happens.
+//! The output of the evening: one line per change.
 
 use dabba_domain::{Currency, Timestamp};
 use dabba_engine::{Clock as _, SystemClock};
@@ -12,14 +12,14 @@ use crate::{failure::Failure, output};
 /// Width of the column with the person, in characters.
 const NAME_WIDTH: usize = 13;
 
-/// Writes the lines, and counts what happened.
+/// Prints the lines, and counts the orders.
 #[derive(Debug)]
 pub(super) struct Story {
     json: bool,
     pub(super) counts: Counts,
 }
 
-/// What happened during the evening, as this command saw it.
+/// Numbers of orders of the evening, as this command has read them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     pub(super) placed: u32,
@@ -30,16 +30,16 @@ pub(super) struct Counts {
 /// A line of the story.
 #[derive(Debug, Serialize)]
 pub(super) struct Line<'a> {
-    /// What happened, as one word.
+    /// The change, as one word.
     pub(super) event: &'static str,
-    /// Who did it.
+    /// The person who made the change.
     pub(super) who: &'a str,
     /// The order.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) order_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) display_code: Option<&'a str>,
-    /// What happened, in words, after the person.
+    /// The action of the person, in words.
     pub(super) text: String,
 }
 
@@ -66,7 +66,7 @@ impl Story {
     }
 
     /// Prints a line about an order.
-    pub(super) fn tell(&self, line: &Line<'_>) -> Result<(), Failure> {
+    pub(super) fn print(&self, line: &Line<'_>) -> Result<(), Failure> {
         let now = SystemClock.now();
         if self.json {
             return output::json(&JsonLine { at: now, line });
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_told_in_words() {
+    fn an_order_is_described_in_words() {
         let mut order = json!({
             "lines": [{"name": "Masala Dosa", "quantity": 2}, {"name": "Black Dal", "quantity": 1}],
             "currency": "GBP", "amounts": {"total": 2840}, "fulfilment": {"type": "delivery"},
