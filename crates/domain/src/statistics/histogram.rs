@@ -115,15 +115,14 @@ impl Histogram {
         let mut buckets = BTreeMap::new();
         for run in text.split(' ').filter(|run| !run.is_empty()) {
             let (first, counts) = run.split_once(':').ok_or(HistogramError)?;
-            let mut bucket: u16 = first.parse().map_err(|_| HistogramError)?;
-            for count in counts.split(',') {
+            let first: u16 = first.parse().map_err(|_| HistogramError)?;
+            for (bucket, count) in (first..=u16::MAX).zip(counts.split(',')) {
                 let count: u64 = count.parse().map_err(|_| HistogramError)?;
                 let is_ascending = buckets.last_key_value().is_none_or(|(last, _)| *last < bucket);
                 if bucket >= BUCKETS || count == 0 || !is_ascending {
                     return Err(HistogramError);
                 }
                 buckets.insert(bucket, count);
-                bucket += 1;
             }
         }
         Ok(Self { buckets })
