@@ -224,6 +224,13 @@ impl Default for EngineMetrics {
 impl EngineMetrics {
     /// Registers all metrics under their names in `/metrics`. Counters get the suffix `_total` there.
     pub(crate) fn register(&self, registry: &mut Registry) {
+        self.register_writes(registry);
+        self.register_work(registry);
+        self.register_callers(registry);
+    }
+
+    /// Registers what concerns commits and orders.
+    fn register_writes(&self, registry: &mut Registry) {
         registry.register("dabba_commit_batch_size", "Commits per transaction", self.batch_size.clone());
         registry.register(
             "dabba_commit_seconds",
@@ -261,6 +268,10 @@ impl EngineMetrics {
             "Idempotency keys deleted because of their age",
             self.keys_deleted.clone(),
         );
+    }
+
+    /// Registers what concerns tasks and payments.
+    fn register_work(&self, registry: &mut Registry) {
         registry.register("dabba_tasks_claimed", "Tasks that workers leased", self.tasks_claimed.clone());
         registry.register(
             "dabba_tasks",
@@ -282,6 +293,10 @@ impl EngineMetrics {
             "1 for the current state of the circuit breaker, 0 for the others",
             self.breaker_state.clone(),
         );
+    }
+
+    /// Registers what concerns credentials and boards.
+    fn register_callers(&self, registry: &mut Registry) {
         registry.register("dabba_api_key_uses", "Requests with API keys by outcome", self.key_uses.clone());
         registry.register(
             "dabba_session_uses",

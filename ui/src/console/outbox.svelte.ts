@@ -4,6 +4,7 @@
 import { SvelteSet } from 'svelte/reactivity';
 import { reportUnauthenticated, type Order } from '../lib/api';
 import { openOutbox, type TabOutbox } from '../lib/outbox-tabs';
+import { uuid } from '../lib/random';
 import { openAccountStorage } from '../lib/storage';
 import { givenOf, requestOf, settled, type Given, type Outcome } from './given';
 import type { Command } from './orders/commands';
@@ -12,15 +13,13 @@ let entries = $state.raw<readonly Given[]>([]);
 let unavailable = $state(false);
 /** Commands whose dialog is open and shows what becomes of them. */
 const attended = new SvelteSet<string>();
-/** Number of commands that are being kept: until a command's key is known, no list shows it. */
-let keeping = $state(0);
-const waiters = new Map<string, (outcome: Outcome) => void>();
+const waiters = new Map<string, (outcome: Outcome | undefined) => void>();
 let opened: { tab: TabOutbox; database: IDBDatabase } | undefined;
 
 export const outbox = {
   /** Commands without an answer that no dialog shows. */
   get unanswered(): readonly Given[] {
-    return keeping > 0 ? [] : entries.filter((given) => given.refusal === undefined && !attended.has(given.key));
+    return entries.filter((given) => given.refusal === undefined && !attended.has(given.key));
   },
   /** Refused commands that no dialog shows. */
   get refused(): readonly Given[] {
@@ -36,11 +35,14 @@ interface Options {
   account: string;
   /** Text of a failure to keep a command. */
   unsaved: () => string;
+  /** Called for a command that the browser could not keep and whose dialog has closed. */
+  onUnsaved: (command: Command, code: string) => void;
   /** Called for a command that is done and that no dialog shows. */
   onDone: (given: Given) => void;
 }
 
 let unsaved = () => '';
+let reportUnsaved: Options['onUnsaved'] = () => undefined;
 
 function follow(next: readonly Given[], onDone: Options['onDone']): void {
   const changes = settled(entries, next);
@@ -54,9 +56,10 @@ function follow(next: readonly Given[], onDone: Options['onDone']): void {
 }
 
 /** Opens the account's outbox. Returns the function that closes it; what is in it waits for the next page. */
-export function startOutbox({ account, unsaved: text, onDone }: Options): () => void {
+export function startOutbox({ account, unsaved: text, onUnsaved, onDone }: Options): () => void {
   let closed = false;
   unsaved = text;
+  reportUnsaved = onUnsaved;
   unavailable = false;
   const opening = openAccountStorage(account).then(
     (database) => {
@@ -71,7 +74,7 @@ export function startOutbox({ account, unsaved: text, onDone }: Options): () => 
         onUnauthenticated: reportUnauthenticated,
       });
       opened = { tab, database };
-      // The tab that does not send learns nothing by itself.
+      // A tab that does not send reads the outbox only when it is called.
       void tab.outbox.changed();
     },
     () => (unavailable = true),
@@ -94,48 +97,60 @@ export function startOutbox({ account, unsaved: text, onDone }: Options): () => 
   };
 }
 
-/** A command that a dialog shows. */
-export interface Attended {
-  key: string;
-  /** What becomes of the command, once the server has answered. */
-  outcome: Promise<Outcome>;
-}
+/** The attention of a dialog to the commands that it gives. The page shows the commands to which no dialog attends. */
+export class Attention {
+  readonly #keys = new Set<string>();
+  #ended = false;
 
-/**
- * Gives a command at the version that the person saw. Rejects if the browser cannot keep it. The dialog that gave it shows
- * what becomes of it, until `release`.
- */
-export async function give(
-  command: Command,
-  order: Pick<Order, 'id' | 'version' | 'display_code'>,
-  body: object,
-): Promise<Attended> {
-  keeping += 1;
-  let key: string;
-  try {
-    if (opened === undefined) throw new Error('no storage');
-    key = await opened.tab.outbox.put(requestOf(command, order, body));
-    attended.add(key);
-  } catch {
-    throw new Error(unsaved());
-  } finally {
-    keeping -= 1;
-  }
-  const outcome = new Promise<Outcome>((resolve) => {
+  /**
+   * Gives a command at the version that the person saw. Rejects if the browser cannot keep it. `outcome` resolves when the
+   * server has answered; `undefined`: the attention ended before.
+   */
+  async give(
+    command: Command,
+    order: Pick<Order, 'id' | 'version' | 'display_code'>,
+    body: object,
+  ): Promise<{ outcome: Promise<Outcome | undefined> }> {
+    // The dialog may close, and the server may answer, before IndexedDB has the command. The key is therefore registered first.
+    const key = uuid();
+    const outcome = this.#attend(key);
+    try {
+      if (opened === undefined) throw new Error('no storage');
+      await opened.tab.outbox.put(requestOf(command, order, body), 0, key);
+    } catch {
+      if (this.#ended) reportUnsaved(command, order.display_code);
+      forget(key);
+      throw new Error(unsaved());
+    }
+    // Another tab may have sent it before this tab read it for the first time.
     const now = entries.find((given) => given.key === key);
-    // Another tab may have sent it already.
-    if (now === undefined) resolve({ ok: true });
-    else if (now.refusal !== undefined) resolve({ ok: false, error: now.refusal });
-    else waiters.set(key, resolve);
-  });
-  return { key, outcome };
+    if (now === undefined) waiters.get(key)?.({ ok: true });
+    else if (now.refusal !== undefined) waiters.get(key)?.({ ok: false, error: now.refusal });
+    return { outcome };
+  }
+
+  #attend(key: string): Promise<Outcome | undefined> {
+    if (this.#ended) return Promise.resolve(undefined);
+    this.#keys.add(key);
+    attended.add(key);
+    return new Promise((resolve) => waiters.set(key, resolve));
+  }
+
+  /** Ends the attention: the dialog has shown its refusals, and the page shows what is unanswered. */
+  end(): void {
+    this.#ended = true;
+    for (const key of this.#keys) {
+      forget(key);
+      if (entries.some((given) => given.key === key && given.refusal !== undefined)) dismiss(key);
+    }
+    this.#keys.clear();
+  }
 }
 
-/** Ends the attention of a dialog: a refusal was seen, and an unanswered command is shown by the page. */
-export function release(key: string): void {
-  if (!attended.delete(key)) return;
+function forget(key: string): void {
+  attended.delete(key);
+  waiters.get(key)?.(undefined);
   waiters.delete(key);
-  if (entries.some((given) => given.key === key && given.refusal !== undefined)) dismiss(key);
 }
 
 /** Removes a refused command. */

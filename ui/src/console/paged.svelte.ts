@@ -1,4 +1,5 @@
 // A list that is read page by page.
+import { poll } from './polling';
 
 export interface PageOf<T> {
   items: readonly T[];
@@ -12,7 +13,7 @@ export class Paged<T> {
   loading = $state.raw(true);
   incomplete = $state.raw(false);
   failure = $state.raw<unknown>();
-  /** Whether more than the first page was read. */
+  /** Whether a further page was requested. */
   extended = false;
   readonly #read: (cursor: string | undefined) => Promise<PageOf<T>>;
   #generation = 0;
@@ -31,6 +32,16 @@ export class Paged<T> {
     return this.#next(undefined, [], this.loading);
   }
 
+  /**
+   * Reads the first page now and every `interval` milliseconds. A list with further pages stays as it is, because they would
+   * disappear. Returns the function that ends this.
+   */
+  follow(interval: number): () => void {
+    return poll(async () => {
+      if (!this.extended) await this.refresh();
+    }, interval);
+  }
+
   /** Reads the next page. */
   more(): Promise<void> {
     return this.#next(this.cursor, this.items);
@@ -39,12 +50,12 @@ export class Paged<T> {
   async #next(cursor: string | undefined, before: readonly T[], loading = true): Promise<void> {
     const mine = ++this.#generation;
     this.loading = loading;
+    this.extended = cursor !== undefined;
     try {
       const page = await this.#read(cursor);
       if (mine !== this.#generation) return;
       this.items = [...before, ...page.items];
       this.cursor = page.next_cursor;
-      this.extended = cursor !== undefined;
       this.incomplete = page.incomplete === true;
       this.failure = undefined;
     } catch (failure) {

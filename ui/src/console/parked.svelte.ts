@@ -1,5 +1,7 @@
 // The parked tasks, which wait for an admin. They make orders "stuck", so several views need them.
 import { api, unwrap, type Body } from '../lib/api';
+import { poll } from './polling';
+import { readAll } from './read-all';
 
 export type ParkedTask = Body<'ParkedTask'>;
 
@@ -56,18 +58,13 @@ export function parkedSince(order: string): string | undefined {
 export async function loadParked(): Promise<void> {
   const mine = ++generation;
   try {
-    const tasks: ParkedTask[] = [];
-    let cursor: string | undefined;
-    let incomplete = false;
-    do {
-      const query = { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
-      const page = await unwrap(api.GET('/v1/tasks', { params: { query } }));
-      tasks.push(...page.tasks);
-      incomplete ||= page.incomplete === true;
-      cursor = page.next_cursor;
-    } while (cursor !== undefined && tasks.length < MAXIMUM_TASKS);
+    const { items: tasks, more, incomplete } = await readAll(async (page) => {
+      const query = { limit: PAGE, ...page };
+      const { tasks: items, ...rest } = await unwrap(api.GET('/v1/tasks', { params: { query } }));
+      return { items, ...rest };
+    }, MAXIMUM_TASKS);
     if (mine !== generation) return;
-    state = { tasks, loaded: true, more: cursor !== undefined, incomplete, failure: undefined };
+    state = { tasks, loaded: true, more, incomplete, failure: undefined };
   } catch (failure) {
     if (mine === generation) state = { ...state, loaded: true, failure };
   } finally {
@@ -77,9 +74,5 @@ export async function loadParked(): Promise<void> {
 
 /** Reads the tasks now and from time to time. Returns the function that ends this. */
 export function startParked(): () => void {
-  void loadParked();
-  const timer = setInterval(() => {
-    if (document.visibilityState === 'visible') void loadParked();
-  }, INTERVAL);
-  return () => clearInterval(timer);
+  return poll(loadParked, INTERVAL);
 }

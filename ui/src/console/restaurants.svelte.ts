@@ -3,6 +3,7 @@
 import { SvelteMap } from 'svelte/reactivity';
 import { api, unwrap, type Restaurant } from '../lib/api';
 import { deviceZone } from '../lib/format';
+import { readAll, type WholeList } from './read-all';
 
 const known = new SvelteMap<string, Restaurant>();
 const asked = new Set<string>();
@@ -29,6 +30,19 @@ export async function needRestaurant(id: string): Promise<void> {
   } finally {
     asked.delete(id);
   }
+}
+
+const PAGE = 100;
+
+/** Reads the restaurants that a form offers. */
+export async function readRestaurants(query: { closed?: boolean } = {}): Promise<WholeList<Restaurant>> {
+  const list = await readAll(async (page) => {
+    const params = { query: { limit: PAGE, ...query, ...page } };
+    const { restaurants: items, ...rest } = await unwrap(api.GET('/v1/restaurants', { params }));
+    return { items, ...rest };
+  });
+  keepRestaurants(list.items);
+  return list;
 }
 
 /** The restaurant's zone; the device's as long as the restaurant is unknown. */

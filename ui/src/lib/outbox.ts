@@ -89,12 +89,15 @@ export class Outbox {
     return done(this.#store('readonly').getAll() as IDBRequest<Entry[]>);
   }
 
-  /** Keeps a command, and sends it after `delay`. Returns its idempotency key once IndexedDB has it. */
-  async put(command: Command, delay = 0): Promise<string> {
+  /**
+   * Keeps a command, and sends it after `delay`. Returns its idempotency key once IndexedDB has it. A caller that needs the key
+   * earlier passes one of its own.
+   */
+  async put(command: Command, delay = 0, key = uuid()): Promise<string> {
     const created = this.#timers.wall();
     const entry: Omit<Entry, 'sequence'> = {
       ...command,
-      key: uuid(),
+      key,
       state: 'waiting',
       created,
       due: created + delay,

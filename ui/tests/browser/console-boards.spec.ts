@@ -103,3 +103,33 @@ it('unattended restaurants can be listed, and Dabba’s pause of one is told apa
   await connect('Counter');
   await reloadUntil(page, 'No restaurants here');
 }, 200_000);
+
+it('a restaurant’s page shows Dabba’s pause without a reload, and ends it at the version that it shows', async () => {
+  const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
+  const commands = page.getByRole('group', { name: 'Commands' });
+  const resume = commands.getByRole('button', { name: 'Resume' });
+  const disconnect = await connect('Counter');
+  await page.getByText('1 board is watching.').waitFor({ timeout: 40_000 });
+  disconnect();
+  await page.getByText(/^No board has been watching since/).waitFor({ timeout: 40_000 });
+  await commands.getByRole('button', { name: 'Pause', exact: true }).waitFor();
+  await advance(31 * 60);
+  await resume.waitFor({ timeout: 60_000 });
+  await page.getByText('Until a board connects, or somebody resumes it').waitFor();
+  // The list beside it agrees at once.
+  await page.getByRole('list', { name: 'Restaurants' }).getByText('Paused by Dabba: unattended').waitFor();
+  await resume.click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Resume' }).click();
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await commands.getByRole('button', { name: 'Pause', exact: true }).waitFor();
+
+  // Another admin pauses the restaurant while a dialog is open: the command is refused, and the page then shows the pause.
+  await commands.getByRole('button', { name: 'Pause', exact: true }).click();
+  await site.dabba.call('admin', 'POST', `/v1/restaurants/${site.dabba.restaurant_id}/pause`, {});
+  const dialog = page.getByRole('dialog', { name: /^Pause / });
+  await dialog.getByRole('button', { name: 'Pause', exact: true }).click();
+  await dialog.getByRole('alert').waitFor();
+  await dialog.getByRole('button', { name: 'Back' }).click();
+  await resume.waitFor({ timeout: 5_000 });
+  await site.dabba.call('admin', 'POST', `/v1/restaurants/${site.dabba.restaurant_id}/resume`, {});
+}, 200_000);

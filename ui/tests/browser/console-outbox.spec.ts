@@ -171,6 +171,82 @@ it('commands on several orders are all kept before the first answer', async () =
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
 
+/** Keeps the page's storage busy: it writes nothing until the returned function is called. */
+async function blockStorage(page: Page): Promise<() => Promise<void>> {
+  await page.evaluate(async () => {
+    const name = (await indexedDB.databases()).map((database) => database.name ?? '').find((text) => text.startsWith('dabba-account-'));
+    const request = indexedDB.open(name ?? '');
+    await new Promise((opened) => (request.onsuccess = opened));
+    const store = request.result.transaction('outbox', 'readwrite').objectStore('outbox');
+    let blocked = true;
+    Object.assign(window, { unblockStorage: () => (blocked = false) });
+    const occupy = () => {
+      if (blocked) store.count().onsuccess = occupy;
+      else request.result.close();
+    };
+    occupy();
+  });
+  return () => page.evaluate(() => (window as unknown as { unblockStorage: () => void }).unblockStorage());
+}
+
+it('a command whose dialog closes before the browser has kept it is shown, and its refusal too', async () => {
+  const order = await place();
+  const page = await open(`/console/orders/${order.id}`);
+  const dialog = await prepare(page);
+  loseAnswers({ carriedOut: false });
+  const unblock = await blockStorage(page);
+  await dialog.getByRole('button', { name: 'Cancel order' }).click();
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await dialog.waitFor({ state: 'detached' });
+  expect(keys).toEqual([]);
+  await unblock();
+  await page.getByText('1 command has no answer yet').waitFor();
+  await accept(order.id);
+  site.front.intercept = () => false;
+  await sendNow(page);
+  await page.getByRole('alert').getByText(`“Cancel order: ${order.display_code}” was refused`).waitFor();
+  expect((await read(order.id)).status).toBe('preparing');
+});
+
+it('a command that the browser could not keep is named if its dialog is closed', async () => {
+  const order = await place();
+  const page = await open(`/console/orders/${order.id}`);
+  const dialog = await prepare(page);
+  const unblock = await blockStorage(page);
+  await dialog.getByRole('button', { name: 'Cancel order' }).click();
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await page.evaluate(() => {
+    IDBObjectStore.prototype.add = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+  });
+  await unblock();
+  await page.getByText(`The browser could not keep “Cancel order: ${order.display_code}”, so it was not sent.`).waitFor();
+  expect(await accessibilityProblems(page, 'a command that was not kept')).toEqual([]);
+  expect((await read(order.id)).status).toBe('confirmed');
+});
+
+it('commands on several orders are shown if the dialog closes before the browser has kept them', async () => {
+  // More orders than are given at the same time: the last one is given after the dialog has closed.
+  const orders = [await place(), await place(), await place(), await place(), await place()];
+  const page = await open('/console/orders');
+  for (const order of orders) await page.getByLabel(`Select order ${order.display_code}`).check();
+  await page.getByRole('button', { name: 'Cancel orders' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Cancel 5 orders?' });
+  await dialog.getByLabel('Reason').selectOption({ label: 'Ordered twice' });
+  await dialog.getByText('5 orders are cancelled.').waitFor();
+  loseAnswers({ carriedOut: false });
+  const unblock = await blockStorage(page);
+  await dialog.getByRole('button', { name: 'Cancel orders' }).click();
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  await unblock();
+  await page.getByText('5 commands have no answer yet').waitFor();
+  site.front.intercept = () => false;
+  await sendNow(page);
+  await page.getByText('commands have no answer yet').waitFor({ state: 'detached' });
+  for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
+});
+
 it('a browser that keeps no data says that it can give no command', async () => {
   const order = await place();
   const page = await open(`/console/orders/${order.id}`);

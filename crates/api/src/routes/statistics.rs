@@ -38,7 +38,8 @@ struct StatisticsParameters {
     /// End of the range. Default: now.
     #[param(value_type = Option<Timestamp>)]
     to: Option<Timestamp>,
-    /// Length of a step in seconds, a multiple of 60. The range has at most 1500 steps. Default 300.
+    /// Length of a step in seconds, a multiple of 60. The range, from the start of its first step, has at most 1500 steps.
+    /// Default 300.
     #[param(value_type = Option<u32>, minimum = 60, multiple_of = 60)]
     step: Option<u32>,
 }

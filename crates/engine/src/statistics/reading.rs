@@ -20,7 +20,7 @@ use crate::{Error, Principal, Scope};
 /// Maximum length of a range: as long as statistics are stored.
 pub const MAX_STATISTICS_RANGE: SignedDuration = STATISTICS_RETENTION;
 
-/// Maximum number of steps of a range, and so of points per series.
+/// Maximum number of steps of a range, which begins with a whole step, and so of points per series.
 pub const MAX_STATISTICS_POINTS: i64 = 1_500;
 
 /// Length of a range without a start.
@@ -99,7 +99,7 @@ impl StatisticsQuery {
         let minutes = step / Minute::SECONDS;
         let from = Minute(step_of(Minute::of(from), minutes)).start();
         let seconds = to.duration_since(from).as_secs();
-        if seconds.saturating_add(step - 1) / step > MAX_STATISTICS_POINTS + 1 {
+        if seconds.saturating_add(step - 1) / step > MAX_STATISTICS_POINTS {
             return Err(StatisticsQueryError::TooManySteps);
         }
         let mut statistics = if statistics.is_empty() { Statistic::ALL.to_vec() } else { statistics };
@@ -285,13 +285,13 @@ mod tests {
             (0, 0, 60, StatisticsQueryError::Empty),
             (60, 0, 60, StatisticsQueryError::Empty),
             (0, 30 * day + 1, 86_400, StatisticsQueryError::TooLong),
-            (0, 1_502 * 60, 60, StatisticsQueryError::TooManySteps),
+            (0, 1_500 * 60 + 1, 60, StatisticsQueryError::TooManySteps),
+            (59, 1_500 * 60 + 59, 60, StatisticsQueryError::TooManySteps),
             (0, 30 * day, 1_680, StatisticsQueryError::TooManySteps),
         ] {
             assert_eq!(query(from, to, step), Err(expected), "{from} to {to} in {step}");
         }
-        for (from, to, step) in
-            [(0, 1_500 * 60, 60), (59, 1_500 * 60 + 59, 60), (0, 30 * day, 1_740), (0, 1, 60)]
+        for (from, to, step) in [(0, 1_500 * 60, 60), (59, 1_500 * 60, 60), (0, 30 * day, 1_740), (0, 1, 60)]
         {
             assert!(query(from, to, step).is_ok(), "{from} to {to} in {step}");
         }

@@ -1,6 +1,12 @@
 import type { Body } from '../../lib/api';
+import { membersOf } from '../members';
 
-export const ROLES = ['customer', 'restaurant', 'courier', 'admin'] as const satisfies readonly Body<'Role'>[];
+export const ROLES = membersOf<Body<'Role'>>({
+  customer: true,
+  restaurant: true,
+  courier: true,
+  admin: true,
+});
 
 /** Name of an account for people. */
 export function labelOf(account: Pick<Body<'Account'>, 'id' | 'name' | 'email'>): string {

@@ -1,48 +1,58 @@
 // The commands that the console offers: their forms, and the bodies that the forms make.
 import type { Body, Order } from '../../lib/api';
 import { minorDigits } from '../../lib/format';
+import { membersOf } from '../members';
 
 export type Command = 'cancel' | 'refund' | 'assign_courier' | 'deliver';
 
 /** Commands in the order in which they are offered. */
-const COMMANDS: readonly Command[] = ['deliver', 'assign_courier', 'refund', 'cancel'];
+const COMMANDS = membersOf<Command>({
+  deliver: true,
+  assign_courier: true,
+  refund: true,
+  cancel: true,
+});
 
 /** Returns the commands that the caller may give, as far as the console has a form for them. */
 export function offered(order: Pick<Order, 'allowed_actions'>): Command[] {
   return COMMANDS.filter((command) => order.allowed_actions.some((action) => action.command === command));
 }
 
-export const CANCEL_REASONS = [
-  'changed_mind',
-  'duplicate',
-  'wrong_address',
-  'too_slow',
-  'item_unavailable',
-  'kitchen_closed',
-  'no_courier',
-  'customer_unreachable',
-  'suspected_fraud',
-  'other',
-] as const satisfies readonly Body<'CancelReason'>[];
+export const CANCEL_REASONS = membersOf<Body<'CancelReason'>>({
+  changed_mind: true,
+  duplicate: true,
+  wrong_address: true,
+  too_slow: true,
+  item_unavailable: true,
+  kitchen_closed: true,
+  no_courier: true,
+  customer_unreachable: true,
+  suspected_fraud: true,
+  other: true,
+});
 
-export const REFUND_REASONS = [
-  'missing_item',
-  'wrong_item',
-  'quality',
-  'late',
-  'not_delivered',
-  'order_ended',
-  'other',
-] as const satisfies readonly Body<'RefundReason'>[];
+export const REFUND_REASONS = membersOf<Body<'RefundReason'>>({
+  missing_item: true,
+  wrong_item: true,
+  quality: true,
+  late: true,
+  not_delivered: true,
+  order_ended: true,
+  other: true,
+});
 
-export const INTERVENTION_REASONS = [
-  'courier_unreachable',
-  'courier_unable',
-  'customer_confirmed',
-  'other',
-] as const satisfies readonly Body<'InterventionReason'>[];
+export const INTERVENTION_REASONS = membersOf<Body<'InterventionReason'>>({
+  courier_unreachable: true,
+  courier_unable: true,
+  customer_confirmed: true,
+  other: true,
+});
 
-export const BEARERS = ['restaurant', 'platform', 'everyone'] as const satisfies readonly Body<'RefundBearer'>[];
+export const BEARERS = membersOf<Body<'RefundBearer'>>({
+  restaurant: true,
+  platform: true,
+  everyone: true,
+});
 
 /** The reasons of a command for an order. */
 export function reasonsOf(command: Command, order: Pick<Order, 'closure' | 'status'>): readonly string[] {

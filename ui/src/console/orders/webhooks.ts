@@ -1,5 +1,6 @@
 // What the webhook endpoints did with the events of one order.
 import { api, ApiError, unwrap, type Body } from '../../lib/api';
+import { readAll } from '../read-all';
 
 type Endpoint = Body<'WebhookEndpoint'>;
 
@@ -13,25 +14,32 @@ const PAGE = 100;
 
 /** Reads the endpoints that receive the events of a restaurant: its own, and those of the platform. */
 async function endpointsOf(restaurant: string): Promise<Endpoint[]> {
-  const query = { limit: PAGE };
-  const [own, all] = await Promise.all([
-    unwrap(api.GET('/v1/webhook-endpoints', { params: { query: { ...query, restaurant_id: restaurant } } })),
-    unwrap(api.GET('/v1/webhook-endpoints', { params: { query } })),
-  ]);
-  return [...all.endpoints.filter((endpoint) => endpoint.restaurant_id === undefined), ...own.endpoints];
+  const read = (selected: { restaurant_id?: string }) =>
+    readAll(async (page) => {
+      const query = { limit: PAGE, ...selected, ...page };
+      const { endpoints: items, ...rest } = await unwrap(api.GET('/v1/webhook-endpoints', { params: { query } }));
+      return { items, ...rest };
+    });
+  const [own, all] = await Promise.all([read({ restaurant_id: restaurant }), read({})]);
+  return [...all.items.filter((endpoint) => endpoint.restaurant_id === undefined), ...own.items];
 }
 
 async function deliveryOf(endpoint: Endpoint, order: string): Promise<Delivery> {
   const path = { endpoint_id: endpoint.id };
-  const query = { limit: PAGE };
   const [attempts, failures] = await Promise.all([
-    unwrap(api.GET('/v1/webhook-endpoints/{endpoint_id}/attempts', { params: { path, query } })),
-    unwrap(api.GET('/v1/webhook-endpoints/{endpoint_id}/failures', { params: { path, query } })),
+    unwrap(api.GET('/v1/webhook-endpoints/{endpoint_id}/attempts', { params: { path, query: { limit: PAGE } } })),
+    readAll(async (page) => {
+      const params = { path, query: { limit: PAGE, ...page } };
+      const { failures: items, ...rest } = await unwrap(
+        api.GET('/v1/webhook-endpoints/{endpoint_id}/failures', { params }),
+      );
+      return { items, ...rest };
+    }),
   ]);
   return {
     endpoint,
     attempts: attempts.attempts.filter((attempt) => attempt.order_id === order),
-    failures: failures.failures.filter((failure) => failure.order_id === order),
+    failures: failures.items.filter((failure) => failure.order_id === order),
   };
 }
 

@@ -1,34 +1,35 @@
 // What the form of a webhook endpoint offers.
 import type { Body } from '../../lib/api';
+import { membersOf } from '../members';
 
 export type EventType = NonNullable<Body<'WebhookEndpointRequest'>['types']>[number];
 
 /** Types of events, in the order of an order's life. */
-export const EVENT_TYPES: readonly EventType[] = [
-  'placed',
-  'confirmed',
-  'acceptance_due',
-  'accepted',
-  'rejected',
-  'expired',
-  'marked_ready',
-  'courier_assigned',
-  'picked_up',
-  'delivered',
-  'cancelled',
-  'payment_authorized',
-  'payment_captured',
-  'payment_failed',
-  'payment_voided',
-  'payment_differs',
-  'refund_requested',
-  'refunded',
-  'refund_failed',
-  'refund_reversed',
-  'chargeback_opened',
-  'chargeback_won',
-  'chargeback_lost',
-];
+export const EVENT_TYPES = membersOf<EventType>({
+  placed: true,
+  confirmed: true,
+  acceptance_due: true,
+  accepted: true,
+  rejected: true,
+  expired: true,
+  marked_ready: true,
+  courier_assigned: true,
+  picked_up: true,
+  delivered: true,
+  cancelled: true,
+  payment_authorized: true,
+  payment_captured: true,
+  payment_failed: true,
+  payment_voided: true,
+  payment_differs: true,
+  refund_requested: true,
+  refunded: true,
+  refund_failed: true,
+  refund_reversed: true,
+  chargeback_opened: true,
+  chargeback_won: true,
+  chargeback_lost: true,
+});
 
 /** Returns a whole number within limits; `undefined` for every other text. */
 export function numberIn(text: string, minimum: number, maximum: number): number | undefined {

@@ -16,6 +16,10 @@ export const orders: Translation<typeof en> = {
   'admins.start': 'إلى صفحاتك',
   'show': 'عرض',
   'choose': 'اختر …',
+  'choice.other': 'آخر، بمعرّفه …',
+  'choice.id': 'المعرّف',
+  'choice.first': 'القائمة تضم أول {maximum} فقط.',
+  'filter.restaurant.more': 'يُعرض أول {maximum} من المطاعم فقط. صفحة المطعم تقود إلى طلباته.',
   'copied': 'تم النسخ.',
   'copy': 'نسخ',
   'copy.failed': 'لا يسمح المتصفح بالنسخ هنا.',
@@ -276,6 +280,7 @@ export const orders: Translation<typeof en> = {
   'given.send': 'إرسال الآن',
   'given.slow': 'لم يرد الخادم بعد. يرسل Dabba الأمر حتى يرد، حتى بعد إغلاق هذه النافذة أو هذه الصفحة.',
   'given.unsaved': 'تعذّر على المتصفح حفظ الأمر، لذلك لم يُرسل. حاول مرة أخرى.',
+  'given.unsaved.named': 'تعذّر على المتصفح حفظ «{name}»، لذلك لم يُرسل.',
   'given.unavailable': 'هذا المتصفح لا يحفظ البيانات',
   'given.unavailable.lead': 'تحتاج الأوامر على الطلبات إلى ذلك كي لا يضيع أمر ولا يُنفَّذ مرتين. أوقف التصفح الخاص، أو اسمح للصفحة بحفظ البيانات.',
 

@@ -14,6 +14,10 @@ export const orders = {
   'admins.start': 'To your pages',
   'show': 'Show',
   'choose': 'Choose …',
+  'choice.other': 'Another one, by its id …',
+  'choice.id': 'Id',
+  'choice.first': 'The list has only the first {maximum}.',
+  'filter.restaurant.more': 'Only the first {maximum} are offered. The page of a restaurant leads to its orders.',
   'copied': 'Copied.',
   'copy': 'Copy',
   'copy.failed': 'The browser does not allow copying here.',
@@ -235,6 +239,7 @@ export const orders = {
   'given.send': 'Send now',
   'given.slow': 'The server has not answered yet. Dabba sends the command until it does, also after you close this window or this page.',
   'given.unsaved': 'The browser could not keep the command, so it was not sent. Try again.',
+  'given.unsaved.named': 'The browser could not keep “{name}”, so it was not sent.',
   'given.unavailable': 'This browser keeps no data',
   'given.unavailable.lead': 'Commands on orders need it, so that none is lost or done twice. Leave private browsing, or allow the page to keep data.',
 
