@@ -21,6 +21,7 @@ const order: Translation<typeof en> = {
   'add.for': 'إضافة مقابل {price}',
   'add.item': 'إضافة {item}',
   'added': '{item}: {count} في سلتك.',
+  'address.title': 'عنوان التوصيل',
   'amounts.delivery_fee': 'التوصيل',
   'amounts.discount': 'الخصم',
   'amounts.subtotal': 'الأصناف',

@@ -19,6 +19,7 @@ export const order = {
   'add.for': 'Add for {price}',
   'add.item': 'Add {item}',
   'added': '{item}: {count} in your cart.',
+  'address.title': 'Delivery address',
   'amounts.delivery_fee': 'Delivery',
   'amounts.discount': 'Discount',
   'amounts.subtotal': 'Items',

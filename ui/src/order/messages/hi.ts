@@ -21,6 +21,7 @@ const order: Translation<typeof en> = {
   'add.for': '{price} में जोड़ें',
   'add.item': '{item} जोड़ें',
   'added': '{item}: कार्ट में {count}।',
+  'address.title': 'डिलीवरी का पता',
   'amounts.delivery_fee': 'डिलीवरी',
   'amounts.discount': 'छूट',
   'amounts.subtotal': 'आइटम',
