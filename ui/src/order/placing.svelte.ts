@@ -40,8 +40,8 @@ export type PlacingState =
   | { status: 'placed'; order: string; error: ApiError | undefined };
 
 export interface PlacingEvents {
-  /** The order exists: the cart has served its purpose. */
-  placed: () => void;
+  /** The order of these lines exists: the cart has served its purpose. */
+  placed: (order: string, lines: OrderRequest['lines']) => void;
   /** The order's tracking page has this path. */
   leave: (path: string) => void;
 }
@@ -212,7 +212,7 @@ export class Placing {
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
     this.state = { status: 'placed', order, error: undefined };
-    this.#events.placed();
+    this.#events.placed(order, attempt.body.lines);
     try {
       const link = await unwrap(
         api.POST('/v1/orders/{order_id}/tracking-link', { params: { path: { order_id: order } } }),

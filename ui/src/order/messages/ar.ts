@@ -22,6 +22,7 @@ const order: Translation<typeof en> = {
   'add.item': 'إضافة {item}',
   'added': '{item}: {count} في سلتك.',
   'address.title': 'عنوان التوصيل',
+  'again.refilled': 'أصناف طلبك السابق في سلتك من جديد. لم يُطلب أي شيء بعد.',
   'amounts.delivery_fee': 'التوصيل',
   'amounts.discount': 'الخصم',
   'amounts.subtotal': 'الأصناف',

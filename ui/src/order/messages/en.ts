@@ -20,6 +20,7 @@ export const order = {
   'add.item': 'Add {item}',
   'added': '{item}: {count} in your cart.',
   'address.title': 'Delivery address',
+  'again.refilled': 'The items of your earlier order are in your cart again. Nothing has been ordered yet.',
   'amounts.delivery_fee': 'Delivery',
   'amounts.discount': 'Discount',
   'amounts.subtotal': 'Items',

@@ -22,6 +22,7 @@ const order: Translation<typeof en> = {
   'add.item': '{item} जोड़ें',
   'added': '{item}: कार्ट में {count}।',
   'address.title': 'डिलीवरी का पता',
+  'again.refilled': 'आपके पिछले ऑर्डर के आइटम फिर से आपके कार्ट में हैं। अभी कुछ भी ऑर्डर नहीं हुआ है।',
   'amounts.delivery_fee': 'डिलीवरी',
   'amounts.discount': 'छूट',
   'amounts.subtotal': 'आइटम',

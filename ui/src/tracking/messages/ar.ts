@@ -5,6 +5,7 @@ import type { tracking as en } from './en';
 const tracking: Translation<typeof en> = {
   'page.title': 'طلبك',
   'page.title_with': 'الطلب {code}: {status}',
+  'again.order': 'اطلب مرة أخرى',
   'amounts.delivery_fee': 'التوصيل',
   'amounts.discount': 'الخصم',
   'amounts.subtotal': 'الأصناف',

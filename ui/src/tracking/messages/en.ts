@@ -3,6 +3,7 @@ import { common } from '../../lib/i18n/common/en';
 export const tracking = {
   'page.title': 'Your order',
   'page.title_with': 'Order {code}: {status}',
+  'again.order': 'Order again',
   'amounts.delivery_fee': 'Delivery',
   'amounts.discount': 'Discount',
   'amounts.subtotal': 'Items',

@@ -5,6 +5,7 @@ import type { tracking as en } from './en';
 const tracking: Translation<typeof en> = {
   'page.title': 'आपका ऑर्डर',
   'page.title_with': 'ऑर्डर {code}: {status}',
+  'again.order': 'फिर से ऑर्डर करें',
   'amounts.delivery_fee': 'डिलीवरी',
   'amounts.discount': 'छूट',
   'amounts.subtotal': 'आइटम',
