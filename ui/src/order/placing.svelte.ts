@@ -7,6 +7,7 @@
 //                                     └────── give up ─▶ placed, if the order exists after all; else idle
 import { api, ApiError, unwrap, type Session } from '../lib/api';
 import { clock } from '../lib/clock';
+import { createTrackingPath } from '../lib/open-orders';
 import { browserTimers, type Timers } from '../lib/timers';
 import {
   createAttempt,
@@ -214,11 +215,9 @@ export class Placing {
     this.state = { status: 'placed', order, error: undefined };
     this.#events.placed(order, attempt.body.lines);
     try {
-      const link = await unwrap(
-        api.POST('/v1/orders/{order_id}/tracking-link', { params: { path: { order_id: order } } }),
-      );
+      const path = await createTrackingPath(order);
       forgetAttempt(this.#restaurant);
-      this.#events.leave(link.path);
+      this.#events.leave(path);
     } catch (cause) {
       if (!(cause instanceof ApiError)) throw cause;
       // An order has no more links, or none any more: there is nothing to wait for.

@@ -134,6 +134,14 @@ const tracking: Translation<typeof en> = {
   'rejected.item_unavailable': 'نفد شيء مما طلبته لدى المطعم. نأسف لذلك.',
   'rejected.other': 'لم يتمكن المطعم من تحضير طلبك هذه المرة. نأسف لذلك.',
   'rejected.too_busy': 'المطبخ مشغول جدًا الآن. نأسف لذلك.',
+  'share.copied': 'نُسخ الرابط.',
+  'share.copy': 'نسخ الرابط',
+  'share.failed': 'تعذّر نسخ الرابط. انسخه من شريط العنوان.',
+  'share.hint': 'كل من لديه رابطها يرى الطلب، ويمكنه إلغاؤه ما دام ذلك ممكنًا.',
+  'share.menu': 'قائمة {restaurant}',
+  'share.share': 'مشاركة الرابط',
+  'share.title': 'هذه الصفحة',
+  'status.confirmed': 'أُرسل إلى المطعم',
   'zone.note': 'كل الأوقات بتوقيت المطعم: {zone}.',
 };
 

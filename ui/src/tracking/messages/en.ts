@@ -132,6 +132,14 @@ export const tracking = {
   'rejected.item_unavailable': 'The restaurant has run out of something that you ordered. We are sorry.',
   'rejected.other': 'The restaurant could not make your order this time. We are sorry.',
   'rejected.too_busy': 'The kitchen is too busy at the moment. We are sorry.',
+  'share.copied': 'The link is copied.',
+  'share.copy': 'Copy link',
+  'share.failed': 'The link could not be copied. Copy it from the address bar.',
+  'share.hint': 'Everyone with its link sees the order, and can cancel it while that is possible.',
+  'share.menu': 'Menu of {restaurant}',
+  'share.share': 'Share link',
+  'share.title': 'This page',
+  'status.confirmed': 'Sent to the restaurant',
   'zone.note': 'All times are the restaurant’s: {zone}.',
 } as const;
 

@@ -134,6 +134,14 @@ const tracking: Translation<typeof en> = {
   'rejected.item_unavailable': 'आपकी मँगाई कोई चीज़ ख़त्म हो गई है। हमें खेद है।',
   'rejected.other': 'रेस्तराँ इस बार आपका ऑर्डर नहीं बना सका। हमें खेद है।',
   'rejected.too_busy': 'रसोई में अभी बहुत काम है। हमें खेद है।',
+  'share.copied': 'लिंक कॉपी हो गया।',
+  'share.copy': 'लिंक कॉपी करें',
+  'share.failed': 'लिंक कॉपी नहीं हुआ। इसे पता बार से कॉपी करें।',
+  'share.hint': 'जिसके पास इसका लिंक है, वह ऑर्डर देख सकता है और जब तक संभव हो उसे रद्द कर सकता है।',
+  'share.menu': '{restaurant} का मेन्यू',
+  'share.share': 'लिंक साझा करें',
+  'share.title': 'यह पेज',
+  'status.confirmed': 'रेस्तराँ को भेजा गया',
   'zone.note': 'सभी समय रेस्तराँ के हैं: {zone}।',
 };
 
