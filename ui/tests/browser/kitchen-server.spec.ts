@@ -144,6 +144,35 @@ describe('a device', () => {
   });
 });
 
+describe('an admin', () => {
+  it('sees the orders, reads that they are read-only, and finds the way to the console', async () => {
+    const [fresh, cooking] = [await place(), await place()];
+    await act(cooking, 'accept', { preparation_minutes: 20 });
+    const page = await site.open({ role: 'admin', path, options: { viewport: TABLET } });
+    await page.getByText('You only see the orders here.', { exact: false }).waitFor();
+    for (const order of [fresh, cooking]) {
+      await card(page, order).waitFor();
+      // Only the details: the server would refuse every other command.
+      expect(await card(page, order).getByRole('button').count()).toBe(1);
+      await card(page, order).getByRole('button', { name: /^More for/ }).click();
+      const dialog = page.getByRole('dialog');
+      expect(await dialog.getByRole('link', { name: 'Open in the console' }).getAttribute('href')).toBe(`/console/orders/${order.id}`);
+      expect(await dialog.getByRole('button', { name: /Reject|Cancel|unavailable/ }).count()).toBe(0);
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'detached' });
+      await card(page, order).focus();
+      await page.keyboard.press('u');
+      expect(await page.getByRole('dialog').count()).toBe(0);
+    }
+    // Nothing rings for an admin, so nothing asks for a tap.
+    expect(await page.getByText('The sound is off.').count()).toBe(0);
+    expect(await accessibilityProblems(page, 'read-only')).toEqual([]);
+    await page.getByRole('link', { name: 'To the console' }).click();
+    await page.waitForURL((url) => url.pathname === `/console/restaurants/${site.dabba.restaurant_id}`);
+    await page.getByRole('heading', { name: 'Saffron Lane' }).waitFor();
+  });
+});
+
 describe('the board is accessible', () => {
   it.each([
     ['en-GB', TABLET, 'Live'],

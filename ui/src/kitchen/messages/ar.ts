@@ -5,6 +5,9 @@ import type { kitchen as en } from './en';
 const kitchen: Translation<typeof en> = {
   'page.title': 'المطبخ',
   'board.label': 'الطلبات',
+  'read_only.text': 'يمكنك هنا رؤية الطلبات فقط. موظفو المطعم يقبلونها ويرفضونها ويحضّرونها.',
+  'read_only.console': 'إلى لوحة التحكم',
+  'read_only.order': 'افتح في لوحة التحكم',
   'board.truncated': 'للمطعم طلبات مفتوحة أكثر مما تعرضه اللوحة. هذه أحدثها.',
   'column.new': 'جديدة',
   'column.preparing': 'قيد التحضير',

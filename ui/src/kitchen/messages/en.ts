@@ -3,6 +3,9 @@ import { common } from '../../lib/i18n/common/en';
 export const kitchen = {
   'page.title': 'Kitchen',
   'board.label': 'Orders',
+  'read_only.text': 'You only see the orders here. The restaurant\'s staff accept, reject and prepare them.',
+  'read_only.console': 'To the console',
+  'read_only.order': 'Open in the console',
   'board.truncated': 'The restaurant has more open orders than the board shows. These are the newest.',
   'column.new': 'New',
   'column.preparing': 'Preparing',

@@ -5,6 +5,9 @@ import type { kitchen as en } from './en';
 const kitchen: Translation<typeof en> = {
   'page.title': 'रसोई',
   'board.label': 'ऑर्डर',
+  'read_only.text': 'आप यहाँ ऑर्डर केवल देख सकते हैं। उन्हें रेस्तराँ के कर्मचारी स्वीकारते, अस्वीकारते और बनाते हैं।',
+  'read_only.console': 'कंसोल पर जाएँ',
+  'read_only.order': 'कंसोल में खोलें',
   'board.truncated': 'रेस्तराँ के खुले ऑर्डर बोर्ड की सीमा से अधिक हैं। ये सबसे नए हैं।',
   'column.new': 'नए',
   'column.preparing': 'बन रहे हैं',
