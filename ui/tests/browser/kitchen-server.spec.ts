@@ -106,13 +106,15 @@ describe('a device', () => {
 
   it('that gets another name is known by it at once', async () => {
     const page = await openBoard();
-    await page.getByRole('button', { name: 'Settings' }).click();
-    await page.getByLabel('Device name').fill('Tablet at the pass');
-    await page.keyboard.press('Tab');
     const names = async () => {
       const list = await site.dabba.call<{ boards: { device?: string; connected: boolean }[] }>('admin', 'GET', `/v1/restaurants/${site.dabba.restaurant_id}/boards`);
       return list.boards.filter(({ connected }) => connected).map(({ device }) => device);
     };
+    // Until a person gives it a name, it has that of its browser and system.
+    await expect.poll(names, { timeout: WAIT }).toContain('Chrome on Linux');
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel('Device name').fill('Tablet at the pass');
+    await page.keyboard.press('Tab');
     await expect.poll(names, { timeout: WAIT }).toContain('Tablet at the pass');
   });
 

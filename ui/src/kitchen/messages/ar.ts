@@ -236,6 +236,7 @@ const kitchen: Translation<typeof en> = {
   'settings.title': 'إعدادات هذا الجهاز',
   'settings.name': 'اسم الجهاز',
   'settings.name_hint': 'يراه فريق الدعم في لوحة التحكم، مثل «الكاونتر».',
+  'settings.device_of': '{browser} على {system}',
   'settings.sound': 'الصوت',
   'settings.volume': 'مستوى الصوت',
   'settings.test': 'تجربة الصوت',

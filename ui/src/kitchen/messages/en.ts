@@ -199,6 +199,7 @@ export const kitchen = {
   'settings.title': 'Settings of this device',
   'settings.name': 'Device name',
   'settings.name_hint': 'Support sees it in the console, for example “Counter”.',
+  'settings.device_of': '{browser} on {system}',
   'settings.sound': 'Sound',
   'settings.volume': 'Volume',
   'settings.test': 'Test the sound',

@@ -201,6 +201,7 @@ const kitchen: Translation<typeof en> = {
   'settings.title': 'इस डिवाइस की सेटिंग',
   'settings.name': 'डिवाइस का नाम',
   'settings.name_hint': 'सहायता टीम इसे कंसोल में देखती है, जैसे “काउंटर”।',
+  'settings.device_of': '{system} पर {browser}',
   'settings.sound': 'आवाज़',
   'settings.volume': 'आवाज़ का स्तर',
   'settings.test': 'आवाज़ जाँचें',
