@@ -21,6 +21,7 @@ const kitchen: Translation<typeof en> = {
     many: '{count} طلبًا',
     other: '{count} طلب',
   },
+  'column.found': '{found} من {all} طلبات مطابقة',
   'empty.new': 'لا طلبات جديدة',
   'empty.preparing': 'لا شيء قيد التحضير',
   'empty.ready': 'لا شيء في الانتظار',

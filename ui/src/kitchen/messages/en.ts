@@ -12,6 +12,7 @@ export const kitchen = {
   'column.ready': 'Ready',
   'column.out': 'Out',
   'column.count': { one: '{count} order', other: '{count} orders' },
+  'column.found': '{found} of {all} orders match',
   'empty.new': 'No new orders',
   'empty.preparing': 'Nothing is being prepared',
   'empty.ready': 'Nothing is waiting',

@@ -14,6 +14,7 @@ const kitchen: Translation<typeof en> = {
   'column.ready': 'तैयार',
   'column.out': 'रास्ते में',
   'column.count': { one: '{count} ऑर्डर', other: '{count} ऑर्डर' },
+  'column.found': '{all} में से {found} ऑर्डर मिले',
   'empty.new': 'कोई नया ऑर्डर नहीं',
   'empty.preparing': 'अभी कुछ नहीं बन रहा है',
   'empty.ready': 'कोई ऑर्डर प्रतीक्षा में नहीं है',
