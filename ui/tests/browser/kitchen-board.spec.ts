@@ -172,7 +172,7 @@ describe('an order that ends', () => {
     const confirm = dialog.getByRole('button', { name: 'Reject order' });
     expect(await confirm.isEnabled()).toBe(true);
     mock.change(order.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
-    await dialog.getByText('The order is now: Preparing.').waitFor();
+    await dialog.getByText('The order is now: Being prepared.').waitFor();
     expect(await confirm.isDisabled()).toBe(true);
     await dialog.getByRole('button', { name: 'Keep order' }).click();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();

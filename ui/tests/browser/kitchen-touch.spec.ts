@@ -253,7 +253,7 @@ describe('a card that leaves', () => {
 
 describe('a command', () => {
   it('scrolls nothing, neither at the tap nor when the card leaves', async () => {
-    for (let index = 0; index < 4; index += 1) mock.place({ age: URGENT - index, lines: 4 });
+    for (let index = 0; index < 4; index += 1) mock.place({ age: 60 - index, lines: 4 });
     const page = await openAudible();
     const scroll = column(page, 'new').locator('.scroll');
     const code = await column(page, 'new').locator('[data-card]').nth(1).getAttribute('data-code');
