@@ -117,7 +117,9 @@ export class Board {
   /** Shows what the device kept, then connects. */
   async start(): Promise<void> {
     const kept = await this.#cache.read();
+    const notices = await this.#cache.readNotices();
     if (this.#closed) return;
+    this.notices = notices;
     if (kept !== undefined && this.#state.restaurant === undefined) {
       const step = store.reduce(this.#state, { event: 'snapshot', data: kept });
       this.#state = store.connected(step.state);
@@ -229,7 +231,7 @@ export class Board {
   }
 
   dismissNotice(id: string): void {
-    this.notices = this.notices.filter((notice) => notice.id !== id);
+    this.#setNotices(this.notices.filter((notice) => notice.id !== id));
   }
 
   find(search: string): void {
@@ -272,7 +274,13 @@ export class Board {
 
   #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1]): void {
     const notice = noticeOf(order, left, this.#ended.has(order.id));
-    if (notice !== undefined) this.notices = addNotice(this.notices, notice);
+    if (notice !== undefined) this.#setNotices(addNotice(this.notices, notice));
+  }
+
+  /** Shows notices, and keeps them for a reload: a kitchen must not go on with a cancelled order. */
+  #setNotices(notices: Notice[]): void {
+    this.notices = notices;
+    if (!this.#closed) this.#cache.writeNotices(notices);
   }
 
   async #fetch(id: string): Promise<Order | undefined> {
@@ -421,7 +429,8 @@ export class Board {
 
 function streamAddress(restaurant: string): string {
   const query = new URLSearchParams({ device_id: settings.values.device });
-  if (settings.values.name !== '') query.set('device', settings.values.name);
+  const name = settings.deviceName;
+  if (name !== '') query.set('device', name);
   return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
 }
 

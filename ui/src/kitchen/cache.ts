@@ -1,10 +1,14 @@
 // What the device keeps of a board for a reload without a network.
 import { clock } from '../lib/clock';
 import { getCached, putCached } from '../lib/storage';
+import type { Notice } from './notices';
 import type { Snapshot } from './types';
 
 /** Minimum time between two writes, in milliseconds. */
 export const WRITE_INTERVAL = 10_000;
+
+/** Time since the placing of an order for which its notice survives a reload, in milliseconds. */
+export const NOTICES_KEPT = 12 * 3_600_000;
 
 interface Kept {
   snapshot: Snapshot;
@@ -19,11 +23,13 @@ function isKept(value: unknown): value is Kept {
 export class BoardCache {
   readonly #database: IDBDatabase;
   readonly #key: string;
+  readonly #noticesKey: string;
   #written = Number.NEGATIVE_INFINITY;
 
   constructor(database: IDBDatabase, restaurant: string) {
     this.#database = database;
     this.#key = `board-${restaurant}`;
+    this.#noticesKey = `notices-${restaurant}`;
   }
 
   /** Returns the last snapshot, and sets the clock if the server has not done so. */
@@ -32,6 +38,17 @@ export class BoardCache {
     if (!isKept(kept)) return undefined;
     if (!clock.synchronized) clock.observe(new Date(Date.now() + kept.offset).toISOString());
     return kept.snapshot;
+  }
+
+  /** Returns the notices that nobody has dismissed, without those of another day. */
+  async readNotices(): Promise<Notice[]> {
+    const kept = await getCached(this.#database, this.#noticesKey).catch(() => undefined);
+    if (!Array.isArray(kept)) return [];
+    return (kept as Notice[]).filter(({ order }) => clock.now() - Date.parse(order.placed_at) < NOTICES_KEPT);
+  }
+
+  writeNotices(notices: readonly Notice[]): void {
+    putCached(this.#database, this.#noticesKey, [...notices]).catch(() => undefined);
   }
 
   /** Keeps a snapshot; not more often than the interval, unless `now`. */

@@ -36,23 +36,3 @@ describe('the place of the bars', () => {
     expect(frozen).toBe(false);
   });
 });
-
-describe('a tap', () => {
-  it('soon after the cards moved means the place before', async () => {
-    steady.shifted(70);
-    await timers.advance(REACTION - 100);
-    steady.shifted(30);
-    await timers.advance(99);
-    steady.down();
-    expect(steady.takeAim()).toBe(100);
-    // A click by the keyboard follows no touch.
-    expect(steady.takeAim()).toBe(0);
-  });
-
-  it('later means the place now', async () => {
-    steady.shifted(70);
-    await timers.advance(REACTION);
-    steady.down();
-    expect(steady.takeAim()).toBe(0);
-  });
-});

@@ -1,7 +1,7 @@
 // Keeps the cards under a finger although bars above them appear and disappear.
 //
-// While a finger is down, and for a moment after it, the place of the bars keeps its size. A person who taps later, but
-// decided before the cards moved, means what was under the finger then: the tap reaches it at its new place.
+// While a finger is down, and for a moment after it, the place of the bars keeps its size. `places.ts` protects a person
+// who taps later, but decided before the cards moved.
 import type { Timers } from '../lib/timers';
 import { browserTimers } from '../lib/timers';
 
@@ -13,8 +13,6 @@ export const MAXIMUM_FREEZE = 5_000;
 export class Steady {
   readonly #onFreeze: (frozen: boolean) => void;
   readonly #timers: Timers;
-  #shifts: { at: number; by: number }[] = [];
-  #aim = 0;
   #since: number | undefined;
   #cancel: (() => void) | undefined;
 
@@ -24,16 +22,9 @@ export class Steady {
     this.#timers = timers;
   }
 
-  /** Notes that the cards moved down by a number of pixels. */
-  shifted(by: number): void {
-    if (by !== 0) this.#shifts.push({ at: this.#timers.monotonic(), by });
-  }
-
   /** A finger touches the page. */
   down(): void {
     const now = this.#timers.monotonic();
-    this.#shifts = this.#shifts.filter(({ at }) => now - at < REACTION);
-    this.#aim = this.#shifts.reduce((sum, { by }) => sum + by, 0);
     if (this.#since === undefined) {
       this.#since = now;
       this.#onFreeze(true);
@@ -44,13 +35,6 @@ export class Steady {
   /** The finger leaves the page. */
   up(): void {
     if (this.#since !== undefined) this.#thawAfter(REACTION);
-  }
-
-  /** Returns the distance in pixels from the place of a tap to what the person meant, once. */
-  takeAim(): number {
-    const aim = this.#aim;
-    this.#aim = 0;
-    return aim;
   }
 
   close(): void {

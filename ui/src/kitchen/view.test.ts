@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Entry } from '../lib/outbox';
 import { Orders } from '../../tests/mock/orders';
 import { accept, pause } from './commands';
-import { ColumnBuilder, matchesSearch, normalizeCode, pendingByOrder } from './view';
+import { ColumnBuilder, countText, matchesSearch, newestEndFirst, normalizeCode, pendingByOrder } from './view';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const maker = new Orders(11);
@@ -34,6 +34,18 @@ describe('the columns', () => {
     expect(after.find((card) => card.id === b.id)).not.toBe(before.find((card) => card.id === b.id));
     const pending = pendingByOrder([entry(accept(a, 20))]);
     expect(builder.build([a, changed], pending, '').new.find((card) => card.id === a.id)?.pending?.kind).toBe('accept');
+  });
+});
+
+describe('the time since which an order waits', () => {
+  it('is that of its first version in a status, not of the latest event', () => {
+    const at = (minute: number) => `2026-06-01T12:0${minute}:00Z`;
+    const ready = { ...maker.make(NOW, { status: 'ready_for_pickup' }), updated_at: at(1) };
+    const assigned = { ...ready, version: ready.version + 1, updated_at: at(5), courier_id: 'courier' };
+    const out = { ...assigned, version: ready.version + 2, updated_at: at(9), status: 'out_for_delivery' as const };
+    const builder = new ColumnBuilder();
+    const since = (order: typeof ready) => Object.values(builder.build([order], new Map(), '')).flat()[0]?.since;
+    expect([ready, assigned, out as typeof ready].map(since)).toEqual([at(1), at(1), at(9)]);
   });
 });
 
@@ -69,5 +81,21 @@ describe('the search', () => {
 
   it('reads letters as Crockford does', () => {
     expect(normalizeCode('o-il')).toBe('011');
+  });
+});
+
+describe('the number of orders', () => {
+  it('is that of the matches and of all while a search is on', () => {
+    expect(countText(0, 57, true)).toBe('\u20660/57\u2069');
+    expect(countText(57, 57, false)).toBe('57');
+  });
+});
+
+describe('orders that ended', () => {
+  it('are sorted by their end, not by the time at which they were placed', () => {
+    const ended = (minute: number) => ({ ...maker.make(NOW), updated_at: `2026-06-01T12:0${minute}:00Z` });
+    const orders = [ended(8), ended(4), ended(9), ended(4)];
+    expect(newestEndFirst(orders).map((order) => order.updated_at.slice(14, 16))).toEqual(['09', '08', '04', '04']);
+    expect(newestEndFirst([...orders].reverse())).toEqual(newestEndFirst(orders));
   });
 });

@@ -144,6 +144,40 @@ const calm = (page: Page) =>
     return performance.now() - (scope.since ?? 0) > 1_000;
   });
 
+/**
+ * Taps the place at which a button is now, in the frame in which its card, or without a card any one, has moved. The page
+ * does it, because nothing else is that quick.
+ */
+async function tapWhenMoved(page: Page, code: string | undefined, button: string): Promise<void> {
+  await page.evaluate(
+    ([code, button]) => {
+      const card = document.querySelector(code === undefined ? '[data-card]' : `[data-code="${code}"]`);
+      const box = (code === undefined ? document : card)?.querySelector(button ?? '')?.getBoundingClientRect();
+      if (card === null || box === undefined) throw new Error('There is no button.');
+      const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
+      const before = card.getBoundingClientRect().top;
+      const moved = new Promise<void>((done) => {
+        const frame = () => {
+          if (Math.abs(card.getBoundingClientRect().top - before) < 50) {
+            requestAnimationFrame(frame);
+            return;
+          }
+          setTimeout(() => {
+            const hit = document.elementFromPoint(clientX, clientY);
+            for (const type of ['pointerdown', 'pointerup']) hit?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
+            hit?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1, clientX, clientY }));
+            done();
+          });
+        };
+        requestAnimationFrame(frame);
+      });
+      Object.assign(globalThis, { moved });
+    },
+    [code, button] as const,
+  );
+}
+const tapped = (page: Page) => page.evaluate(() => (globalThis as unknown as { moved: Promise<void> }).moved);
+
 describe('a bar', () => {
   const notice = () => {
     const { id } = mock.place({ status: 'preparing' });
@@ -168,37 +202,78 @@ describe('a bar', () => {
     expect(commands()).toEqual([`${order.id}/accept`]);
   });
 
-  it('that moved the cards just before a tap does not change what the tap hits', async () => {
+  it('that moved the cards just before a tap makes the board ignore the tap and say so', async () => {
     const order = mock.place({ age: URGENT });
     const page = await stage.board();
     await acceptButton(page, order.display_code).waitFor();
     await calm(page);
-    // Taps the place where the button was, in the frame in which the cards have moved.
-    await page.evaluate((code) => {
-      const box = document.querySelector(`[data-code="${code}"] [data-key="a"] button`)?.getBoundingClientRect();
-      if (box === undefined) throw new Error('There is no button.');
-      const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
-      const bars = document.querySelector('.bars');
-      if (bars === null) throw new Error('There are no bars.');
-      const before = bars.getBoundingClientRect().height;
-      const tapped = new Promise<string>((done) => {
-        const sizes = new ResizeObserver(() => {
-          if (bars.getBoundingClientRect().height < before + 50) return;
-          sizes.disconnect();
-          const hit = document.elementFromPoint(clientX, clientY);
-          for (const type of ['pointerdown', 'pointerup']) hit?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
-          hit?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1, clientX, clientY }));
-          done(hit?.closest('button')?.textContent.trim() ?? 'no button');
-        });
-        sizes.observe(bars);
-      });
-      Object.assign(globalThis, { tapped });
-    }, order.display_code);
+    await tapWhenMoved(page, order.display_code, '[data-key="a"] button');
     notice();
-    // The cards have moved, so there is something else now.
-    expect(await page.evaluate(() => (globalThis as unknown as { tapped: Promise<string> }).tapped)).not.toBe('Accept');
+    await tapped(page);
+    await page.getByText('The board moved. Tap again.').waitFor();
+    expect(commands()).toEqual([]);
+    // The card is at rest now, so the same tap counts.
+    await calm(page);
+    await acceptButton(page, order.display_code).click();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(commands()).toEqual([`${order.id}/accept`]);
+  });
+
+  it('that moved the cards does not change a tap on what has stayed in its place', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await openAudible();
+    await acceptButton(page, order.display_code).waitFor();
+    await calm(page);
+    await tapWhenMoved(page, undefined, '.tools button[aria-keyshortcuts="m"]');
+    notice();
+    await tapped(page);
+    await page.getByRole('dialog', { name: 'Items and stock' }).waitFor();
+  });
+});
+
+describe('a card that leaves', () => {
+  it('just before a tap makes the board ignore the tap that would press a button of another order', async () => {
+    // Cards of the same size, so that each button comes to the place of another one.
+    const [first, second, third] = [60, 120, 180].map((readyIn) => mock.place({ status: 'preparing', readyIn, lines: 1, collection: true }));
+    if (first === undefined || second === undefined || third === undefined) throw new Error('There are no orders.');
+    const page = await openAudible();
+    await card(page, third.display_code).waitFor();
+    await calm(page);
+    await tapWhenMoved(page, second.display_code, '[data-key="d"] button');
+    mock.end(first.id, 'cancelled', { how: 'cancelled', by: { role: 'restaurant' }, reason: 'other' });
+    await tapped(page);
+    await page.getByText('The board moved. Tap again.').waitFor();
+    expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
+    await calm(page);
+    await card(page, second.display_code).getByRole('button', { name: /^Ready/ }).click();
+    await column(page, 'ready').locator(`[data-code="${second.display_code}"]`).waitFor();
+    expect(commands()).toEqual([`${second.id}/ready`]);
+  });
+});
+
+describe('a command', () => {
+  it('scrolls nothing, neither at the tap nor when the card leaves', async () => {
+    for (let index = 0; index < 4; index += 1) mock.place({ age: 60 - index, lines: 4 });
+    const page = await openAudible();
+    const scroll = column(page, 'new').locator('.scroll');
+    const code = await column(page, 'new').locator('[data-card]').nth(1).getAttribute('data-code');
+    if (code === null) throw new Error('There is no card.');
+    const button = acceptButton(page, code);
+    // The tops of the card and of the page are out of sight; the button is not.
+    await button.evaluate((element) => element.scrollIntoView({ block: 'start' }));
+    await calm(page);
+    const before = await scroll.evaluate((element) => element.scrollTop);
+    expect(before).toBeGreaterThan(100);
+    // The mouse, because `click` itself may scroll.
+    const box = await button.boundingBox();
+    if (box === null) throw new Error('There is no button.');
+    await page.mouse.click(box.x + box.width / 2, box.y + box.height / 2);
+    expect(await scroll.evaluate((element) => element.scrollTop)).toBe(before);
+    await column(page, 'preparing').locator(`[data-code="${code}"]`).waitFor();
+    // Fewer cards may end the scrolling earlier, but never move it up to the next card.
+    const end = await scroll.evaluate((element) => element.scrollHeight - element.clientHeight);
+    const height = await column(page, 'new').locator('[data-card]').first().evaluate((element) => element.getBoundingClientRect().height);
+    expect(await scroll.evaluate((element) => element.scrollTop)).toBeGreaterThanOrEqual(Math.min(before - height - 20, end));
   });
 });
 
@@ -217,7 +292,13 @@ describe('the name of the device', () => {
     await second.getByRole('button', { name: 'Settings' }).click();
     await second.getByLabel('Device name').fill('Pass');
     await second.keyboard.press('Tab');
-    await expect.poll(() => names).toEqual([null, 'Pass']);
+    await expect.poll(() => names).toEqual(['Chrome on Linux', 'Pass']);
+    for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
+    // An empty name is the suggested one again, and the field says so.
+    await second.getByLabel('Device name').fill('');
+    await second.keyboard.press('Tab');
+    await expect.poll(() => second.getByLabel('Device name').inputValue()).toBe('Chrome on Linux');
+    await expect.poll(() => names).toEqual(['Chrome on Linux', 'Pass', 'Chrome on Linux']);
     for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
     stage.front.intercept = answer;
   });
