@@ -18,7 +18,7 @@ describe('a bulk action', () => {
     expect(countOutcomes(outcomes)).toEqual({ done: 2, failed: 1 });
   });
 
-  it('runs a limited number at the same time, and tells the progress', async () => {
+  it('runs a limited number at the same time, and reports the progress', async () => {
     let running = 0;
     let most = 0;
     const progress: number[] = [];

@@ -7,7 +7,7 @@ export const CONCURRENCY = 4;
 
 /**
  * Runs `action` for every entry, at most `CONCURRENCY` at a time. Returns the outcomes in the order of the entries;
- * `progress` learns how many are finished.
+ * `progress` receives the number of finished actions.
  */
 export async function runAll<T>(
   entries: readonly T[],

@@ -1,5 +1,5 @@
 /* eslint-disable svelte/prefer-svelte-reactivity -- no component shows these sets and maps */
-// The feed of all orders. It only tells which orders changed: the views read them again, so that no rule of the server
+// The feed of all orders. It only reports which orders changed: the views read them again, so that no rule of the server
 // exists here a second time.
 import { clock } from '../lib/clock';
 import type { StreamState } from '../lib/sse';

@@ -74,7 +74,7 @@ export function startOutbox({ account, unsaved: text, onUnsaved, onDone }: Optio
         onUnauthenticated: reportUnauthenticated,
       });
       opened = { tab, database };
-      // The tab that does not send learns nothing by itself.
+      // A tab that does not send reads the outbox only when it is called.
       void tab.outbox.changed();
     },
     () => (unavailable = true),

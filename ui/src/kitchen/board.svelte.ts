@@ -26,7 +26,7 @@ const MAXIMUM_ENDS = 100;
 /** Minimum time between two reconnections because the state differs from the server's, in milliseconds. */
 const RESYNCHRONIZE_INTERVAL = 5_000;
 
-/** What the page tells the user once, in words. */
+/** A message that the page shows once, in words. */
 export type Message =
   | { kind: 'arrived'; orders: BoardOrder[] }
   | { kind: 'due'; order: BoardOrder }
@@ -149,7 +149,7 @@ export class Board {
     this.#outbox.outbox.retryNow();
   }
 
-  /** Connects again with the device's new name. Every tab learns the name, and one has the stream. */
+  /** Connects again with the device's new name. Every tab receives the name, and one tab has the stream. */
   renamed(): void {
     if (this.#stream?.leader === true) this.#stream.reconnect();
   }

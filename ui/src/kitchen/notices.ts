@@ -1,4 +1,4 @@
-// Orders that left the board in a way that the kitchen must learn of: somebody cancelled them, or they expired.
+// Notices to the kitchen about orders that left the board because a person cancelled them or because they expired.
 import type { BoardOrder, Closure } from './types';
 
 /** Maximum number of notices; the oldest makes room. */
@@ -19,7 +19,7 @@ export interface Notice {
 
 const ENDED = ['cancelled', 'refunded'];
 
-/** Returns what the kitchen must learn; `undefined` if the order left as expected. `own`: this device ended it. */
+/** Returns the notice about an order; `undefined` if the order left as expected. `own`: this device ended the order. */
 export function noticeOf(
   order: BoardOrder,
   left: { status: string; closure?: Closure },
@@ -28,7 +28,7 @@ export function noticeOf(
   const begun = order.status !== 'confirmed';
   if (own || !ENDED.includes(left.status)) return undefined;
   const { closure } = left;
-  // A delivered order that was refunded has no closure; a colleague who rejects an order tells the kitchen nothing new.
+  // A delivered order that was refunded has no closure. An order that a colleague rejects needs no notice.
   if (closure === undefined || (closure.how === 'rejected' && !begun)) return undefined;
   const kind = KINDS.find((known) => known === closure.how) ?? 'cancelled';
   const by = 'by' in closure && typeof closure.by === 'object' ? closure.by.role : undefined;

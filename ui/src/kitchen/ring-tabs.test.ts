@@ -47,7 +47,7 @@ class Browser {
 const ringing = (...tabs: { turn: RingTurn }[]) => tabs.map(({ turn }) => turn.mine);
 
 describe('of two tabs', () => {
-  it('one rings, and the other one as soon as that one closes', async () => {
+  it('one rings, and the other rings as soon as the first closes', async () => {
     const browser = new Browser();
     const [first, second] = [browser.tab('a'), browser.tab('b')];
     for (const { turn } of [first, second]) turn.follow(true, true);
@@ -60,7 +60,7 @@ describe('of two tabs', () => {
     expect(second.turn.mine).toBe(true);
   });
 
-  it('the one rings whose sound is not locked', async () => {
+  it('the tab whose sound is not locked rings', async () => {
     const browser = new Browser();
     const [first, second] = [browser.tab('a'), browser.tab('b')];
     first.turn.follow(false, true);
@@ -73,7 +73,7 @@ describe('of two tabs', () => {
     expect(ringing(first, second)).toEqual([true, false]);
   });
 
-  it('both ring if the one whose turn it is does not say so', async () => {
+  it('both ring if the lock holder sends no notification', async () => {
     const browser = new Browser();
     const [first, second] = [browser.tab('a'), browser.tab('b')];
     first.turn.follow(true, true);
@@ -90,7 +90,7 @@ describe('of two tabs', () => {
   });
 });
 
-it('of several tabs that wait in vain, one rings', async () => {
+it('of several tabs without a notification, one continues to ring', async () => {
   const browser = new Browser();
   const [first, second, third] = [browser.tab('a'), browser.tab('b'), browser.tab('c')];
   first.turn.follow(true, false);

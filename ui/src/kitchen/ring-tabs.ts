@@ -1,18 +1,21 @@
 // One tab of a browser rings for all its tabs of a board.
 //
-// A Web Lock decides which tab: when that tab closes or crashes, the browser gives the lock to the next one at once. Only a
-// tab that the browser lets play takes part. The tab that rings tells the others so every second. A tab that must ring and
-// hears no such message, because the other tab stands still or knows less, rings too: twice is better than never. In a
-// browser without Web Locks every tab rings.
+// A Web Lock elects the ringing tab. When this tab closes or crashes, the browser grants the lock to the next tab at once. Only
+// a tab that may play sound is a candidate. The ringing tab notifies the other tabs every second. The lock holder may be stopped,
+// or may not have the new order yet. Therefore a tab that must ring also rings if it receives no notification for `PATIENCE`:
+// two tabs may then ring, which is better than none. In a browser without Web Locks, every tab rings.
 import { uuid } from '../lib/random';
 import { browserTimers, type Timers } from '../lib/timers';
 
-/** Interval of the messages of the tab that rings, in milliseconds. */
+/** Interval of the notifications of the ringing tab, in milliseconds. */
 export const SIGN_INTERVAL = 1_000;
-/** Silence after which another tab rings too, in milliseconds. Browsers delay the timers of hidden tabs by a second. */
+/**
+ * Time without a notification after which another tab rings too, in milliseconds. Browsers delay the timers of hidden tabs by a
+ * second.
+ */
 export const PATIENCE = 4_000;
 
-/** Says that a tab rings now. */
+/** The notification that a tab rings now. */
 interface Sign {
   from: string;
   /** Whether the tab has the lock. */
@@ -53,12 +56,12 @@ export class RingTurn {
     this.#channel.onmessage = (event: MessageEvent<Sign>) => this.#hear(event.data);
   }
 
-  /** Whether this tab is the one that rings. */
+  /** Whether this tab rings. */
   get mine(): boolean {
     return this.#locks === undefined || this.#holds || this.#substitute;
   }
 
-  /** States whether the browser lets this tab play, and whether orders want to ring. Call it on every change. */
+  /** Sets whether this tab may play sound, and whether an order rings. Call it on every change. */
   follow(able: boolean, ringing: boolean): void {
     if (able && this.#candidacy === undefined) this.#candidate();
     else if (!able) this.#withdraw();
@@ -109,7 +112,7 @@ export class RingTurn {
 
   #hear({ from, holds }: Sign): void {
     this.#heard = this.#timers.monotonic();
-    // Of two substitutes, one stays.
+    // Only one substitute continues to ring.
     if (!this.#substitute || (!holds && from > this.#id)) return;
     this.#substitute = false;
     this.#options.onChange();

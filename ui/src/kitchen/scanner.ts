@@ -1,5 +1,5 @@
-// Tells a person's keys from a scanner's. A scanner types a whole code within milliseconds and then presses Enter. Its
-// letters must not be shortcuts, and its Enter must not press the button that happens to have the focus.
+// Distinguishes the keys of a person from those of a scanner. A scanner types a whole code within milliseconds and then
+// presses Enter. Its letters must not be shortcuts, and its Enter must not press the button that happens to have the focus.
 import { browserTimers, type Timers } from '../lib/timers';
 
 /** Maximum time between two keys of a scanner, in milliseconds. People are slower. */

@@ -133,7 +133,7 @@ export class EventStream {
     this.#connect();
   }
 
-  /** Tells the stream that the device lost its network. */
+  /** Reports to the stream that the device lost its network. */
   networkLost(): void {
     if (this.#closed || this.#state.status === 'ended') return;
     this.#connection?.abort();

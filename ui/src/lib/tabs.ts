@@ -1,7 +1,7 @@
 // One stream for all tabs of a browser: the leader receives it and passes every message on to the other tabs.
 //
 // A Web Lock elects the leader; when the leader closes, the next tab takes over and connects. A leader in the background
-// may be throttled, so a visible tab that hears nothing for 25 s takes the lock away. A browser without Web Locks gets a
+// may be throttled, so a visible tab that receives nothing for 25 s steals the lock. A browser without Web Locks gets a
 // stream per tab.
 import { ApiError } from './api/error';
 import { type EventStream, openEventStream, SILENCE_LIMIT, CHECK_INTERVAL, SUSPENSION, type StreamState } from './sse';
@@ -77,7 +77,7 @@ class Member implements SharedStream {
     this.#channel = new BroadcastChannel(`dabba-stream-${options.name}`);
     this.#channel.onmessage = (event: MessageEvent<Notice>) => this.#hear(event.data);
     this.#candidate(false);
-    this.#tell({ kind: 'hello', from: this.#id });
+    this.#post({ kind: 'hello', from: this.#id });
     this.#cancelCheck = browserTimers.after(CHECK_INTERVAL, () => this.#check());
   }
 
@@ -86,7 +86,7 @@ class Member implements SharedStream {
   }
 
   reconnect(): void {
-    if (this.#stream === undefined) this.#tell({ kind: 'reconnect' });
+    if (this.#stream === undefined) this.#post({ kind: 'reconnect' });
     else this.#stream.reconnect();
   }
 
@@ -98,11 +98,11 @@ class Member implements SharedStream {
     this.#channel.close();
   }
 
-  #tell(notice: Notice): void {
+  #post(notice: Notice): void {
     this.#channel.postMessage(notice);
   }
 
-  /** Waits for the lock, or takes it away. Holds it until this tab closes, or until another tab takes it away. */
+  /** Waits for the lock, or steals it. Holds it until this tab closes, or until another tab steals it. */
   #candidate(steal: boolean): void {
     this.#candidacy?.abort();
     const candidacy = new AbortController();
@@ -117,14 +117,14 @@ class Member implements SharedStream {
         });
       })
       .catch(() => {
-        // Another tab took the lock away, or this candidacy has ended.
+        // Another tab stole the lock, or this candidacy has ended.
         if (this.#closed || candidacy.signal.aborted) return;
         this.#stepDown();
         this.#candidate(false);
-        // What the new leader has said until now, this tab ignored because it led itself.
+        // As the leader, this tab ignored the messages of the new leader.
         this.#quietSince = browserTimers.monotonic();
         this.#synchronized = false;
-        this.#tell({ kind: 'hello', from: this.#id });
+        this.#post({ kind: 'hello', from: this.#id });
       });
   }
 
@@ -136,18 +136,18 @@ class Member implements SharedStream {
       url,
       ...(this.#shown.status === 'connecting' ? {} : { initial }),
       onConnect: () => {
-        this.#tell({ kind: 'connect' });
+        this.#post({ kind: 'connect' });
         onConnect?.();
       },
       onMessage: (event) => {
         this.#heard();
         this.#synchronized = true;
         onMessage(event);
-        this.#tell({ kind: 'message', event });
+        this.#post({ kind: 'message', event });
       },
       onState: (state) => {
         this.#show(state);
-        this.#tell({ kind: 'state', status: this.#shared(state) });
+        this.#post({ kind: 'state', status: this.#shared(state) });
       },
     });
   }
@@ -181,7 +181,7 @@ class Member implements SharedStream {
       if (notice.kind === 'reconnect') this.#stream.reconnect();
       if (notice.kind === 'hello') {
         const status = this.#shared(this.#stream.state);
-        this.#tell({ kind: 'replay', to: notice.from, events: this.#options.replay(), status });
+        this.#post({ kind: 'replay', to: notice.from, events: this.#options.replay(), status });
       }
       return;
     }

@@ -1,4 +1,4 @@
-// New versions of the pages: registers the service worker, and learns from it and from the server that a new version is
+// New versions of the pages: registers the service worker. The service worker and the server report that a new version is
 // ready. A page offers the reload; it never reloads by itself, because orders may be ringing.
 
 /** The policy of the pages admits this policy and Svelte's. It creates exactly one URL. */

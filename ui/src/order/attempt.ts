@@ -61,7 +61,7 @@ export function retryDelay(retry: number, retryAfter: number | undefined): numbe
 
 /**
  * - `retry`: the outcome is unknown, or the server asks to wait. The same key and body may be sent again.
- * - `sign_in`: nobody is signed in any more. Nothing was written; the attempt goes on after the sign-in.
+ * - `sign_in`: the session has ended. Nothing was written; the attempt goes on after the sign-in.
  * - `price`: the price has changed. Nothing was written; the customer decides.
  * - `refused`: nothing was written, and the same request would be refused again.
  */

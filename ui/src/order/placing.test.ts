@@ -280,7 +280,7 @@ describe('after a reload', () => {
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
   });
 
-  it('keeps asking if it cannot look', async () => {
+  it('keeps asking if it cannot check', async () => {
     keepAttempt(RESTAURANT, attempt(RETRY_LIMIT + 1_000));
     placing.resume(session('a'));
     answers = ['lost'];

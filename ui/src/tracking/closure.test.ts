@@ -36,12 +36,12 @@ describe('the explanation of an early end', () => {
     expect(closureTitle(ended(undefined))).toBe('ended.cancelled');
   });
 
-  it('does not tell a customer that they are suspected of fraud', () => {
+  it('does not show a customer that they are suspected of fraud', () => {
     expect(closureText(ended({ how: 'cancelled', reason: 'suspected_fraud' }))).toBe('cancelled.other');
     expect(closureText(ended({ how: 'payment_failed', reason: 'suspected_fraud' }))).toBe('failed.other');
   });
 
-  it('tells an expired payment from an expired acceptance', () => {
+  it('distinguishes an expired payment from an expired acceptance', () => {
     expect(closureText(ended({ how: 'expired', waited_for: 'restaurant' }))).toBe('expired.restaurant');
     expect(closureText(ended({ how: 'expired', waited_for: 'payment' }))).toBe('expired.payment');
   });

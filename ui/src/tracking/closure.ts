@@ -33,7 +33,7 @@ export type ClosureKey =
 
 export type ClosureTitle = 'ended.rejected' | 'ended.expired' | 'ended.payment_failed' | 'ended.cancelled';
 
-/** Returns `value` if it is one of `values`, and `other` for a reason that this build does not know or does not tell. */
+/** Returns `value` if it is one of `values`, and `other` for a reason that this build does not know or does not show. */
 function oneOf<Value extends string>(values: readonly Value[], value: string | undefined): Value | 'other' {
   return values.find((one) => one === value) ?? 'other';
 }

@@ -4,6 +4,12 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { watchFor } from './seen';
 import { openSite, type Site } from './site';
 
+/**
+ * Time within which an order must be shown, in milliseconds. The limit is 300 ms; the factor is for a busy machine with a
+ * browser. Without the message, the next heartbeat would repair the board only after up to 10 s.
+ */
+const AT_ONCE = 10 * 300;
+
 let site: Site;
 let path: string;
 
@@ -56,11 +62,10 @@ async function settled(order: Placed, status: string): Promise<void> {
 }
 
 describe('an order', () => {
-  it('is on the board within 1.5 seconds, and leads to the customer', async () => {
+  it('is on the board at once, and leads to the customer', async () => {
     const page = await openBoard();
     const order = await place();
-    // The limit is 300 ms; the machine may be busy with other tests.
-    await inColumn(page, 'new', order).waitFor({ timeout: 1_500 });
+    await inColumn(page, 'new', order).waitFor({ timeout: AT_ONCE });
     await tap(page, order, /^Accept/);
     await inColumn(page, 'preparing', order).waitFor();
     await tap(page, order, /^Ready/);

@@ -317,7 +317,7 @@ describe('an order', () => {
   it('with an unknown outcome of an earlier visit is the customer’s decision', async () => {
     const before = (await customerOrders(site)).length;
     const page = await readyToPlace(site);
-    // Another cart than that of the other tests: the page looks for an equal order of the last minutes.
+    // Another cart than that of the other tests: the page searches for an equal order of the last minutes.
     await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByRole('button', { name: 'More' }).click();
     const restore = refuseOrders();
     await placeButton(page).click();

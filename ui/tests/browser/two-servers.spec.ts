@@ -5,8 +5,12 @@ import { startDabba, type Dabba } from './dabba';
 import { startCluster, type Cluster } from './postgres';
 import { openSite, type Site } from './site';
 
-/** The limit between two processes is 1.5 s, even if every hint is lost; the rest is for a busy machine. In milliseconds. */
-const ACROSS = 1_500 + 1_500;
+/**
+ * Time within which a change on the other server must be shown, in milliseconds. The limit between two processes is 1.5 s, even
+ * if every hint is lost; the factor is for a busy machine with a browser. Without the poll of the database, the next heartbeat
+ * would repair the board only after up to 10 s.
+ */
+const ACROSS = 4 * 1_500;
 
 let cluster: Cluster;
 let site: Site;

@@ -48,7 +48,7 @@ async function printJob(orders: BoardOrder[]): Promise<void> {
   tickets = [];
 }
 
-/** Resolves when the print dialog has closed. A browser that does not say so says it with the next tap on the page. */
+/** Resolves when the print dialog has closed. In a browser without `afterprint`, the next tap on the page resolves it. */
 function printed(): Promise<void> {
   const ended = new AbortController();
   return new Promise((resolve) => {
