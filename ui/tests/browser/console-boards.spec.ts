@@ -50,7 +50,7 @@ it('a restaurant states which devices watch its board, and since when none does'
   await page.getByText('2 boards are watching.').waitFor({ timeout: 40_000 });
   const rows = page.getByRole('table', { name: 'Boards' }).getByRole('row');
   await rows.filter({ hasText: '<b>Pass</b>' }).getByText('Watching').waitFor();
-  await rows.filter({ hasText: 'Unnamed device' }).getByText('Watching').waitFor();
+  await rows.filter({ hasText: 'Mina Shah' }).filter({ hasNotText: '<b>Pass</b>' }).getByText('Watching').waitFor();
   expect(await accessibilityProblems(page, 'boards')).toEqual([]);
   expect(await page.getByText('Unattended since').count()).toBe(0);
 
@@ -62,7 +62,7 @@ it('a restaurant states which devices watch its board, and since when none does'
   // The heading and the list state it too.
   await page.getByText(/Unattended since \d\d:\d\d/).first().waitFor();
   expect(await accessibilityProblems(page, 'unattended')).toEqual([]);
-  await page.getByRole('link', { name: 'Account', exact: true }).first().click();
+  await page.getByRole('table', { name: 'Boards' }).getByRole('link', { name: 'Mina Shah' }).first().click();
   await page.getByRole('heading', { level: 2, name: 'Mina Shah' }).waitFor();
 }, 150_000);
 

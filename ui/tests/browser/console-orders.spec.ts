@@ -8,6 +8,8 @@ interface Order {
   display_code: string;
   status: string;
   version: number;
+  customer_id?: string;
+  courier_id?: string;
   amounts: { total: number };
   payment: { status: string; captured: number; refunded: number };
   closure?: { by?: { role: string }; reason?: string };
@@ -119,6 +121,28 @@ describe('commands', () => {
     const cancelled = await read(order.id);
     expect(cancelled.status).toBe('cancelled');
     expect(cancelled.closure).toMatchObject({ reason: 'suspected_fraud', by: { role: 'admin' } });
+  });
+
+  it('names the customer and the courier, whom it changes before the pick-up', async () => {
+    const { call } = site.dabba;
+    const { id } = await place();
+    await call('restaurant', 'POST', `/v1/orders/${id}/accept`, { preparation_minutes: 20 });
+    const page = await open(`/console/orders/${id}`);
+    await page.getByRole('button', { name: 'Assign courier' }).waitFor();
+    const people = page.getByRole('region', { name: 'People and times' });
+    await people.getByText('None yet').waitFor();
+    await call('courier', 'POST', `/v1/orders/${id}/assign`, {});
+    const order = await read(id);
+    await page.getByRole('button', { name: 'Change courier' }).click();
+    await page.getByRole('dialog', { name: `Change the courier of order ${order.display_code}` }).waitFor();
+    await page.keyboard.press('Escape');
+    const courier = await call<{ name: string }>('admin', 'GET', `/v1/accounts/${order.courier_id ?? ''}`);
+    const customer = await call<{ name: string }>('admin', 'GET', `/v1/accounts/${order.customer_id ?? ''}`);
+    await people.getByRole('link', { name: courier.name }).waitFor();
+    await people.getByRole('link', { name: customer.name }).waitFor();
+    expect(await page.getByRole('link', { name: 'Account', exact: true }).count()).toBe(0);
+    expect(await page.getByRole('heading', { level: 3 }).first().textContent()).toBe('People and times');
+    expect(await accessibilityProblems(page, 'people')).toEqual([]);
   });
 
   it('refunds one item of a delivered order', async () => {
