@@ -145,6 +145,35 @@ describe('commands', () => {
     expect(await accessibilityProblems(page, 'people')).toEqual([]);
   });
 
+  it('makes a tracking link for the customer', async () => {
+    const order = await place();
+    const page = await open(`/console/orders/${order.id}`);
+    await page.getByRole('button', { name: 'Tracking link' }).click();
+    const dialog = page.getByRole('dialog', { name: `Tracking link of order ${order.display_code}` });
+    await dialog.getByText(/Whoever has the link can follow the order/).waitFor();
+    await dialog.getByRole('button', { name: 'Create link' }).click();
+    const link = await dialog.locator('code').textContent();
+    expect(link).toMatch(/^http:\/\/.*\/t\/[0-9A-Za-z]{46}$/);
+    expect(await accessibilityProblems(page, 'tracking link')).toEqual([]);
+    const token = link?.split('/').at(-1) ?? '';
+    const customer = await site.open({ path: `/t/${token}` });
+    await customer.getByText(order.display_code).first().waitFor();
+    await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+    await dialog.waitFor({ state: 'detached' });
+
+    site.front.intercept = (request, response) => {
+      if (!request.url?.endsWith('/tracking-link')) return false;
+      const problem = { status: 409, code: 'too_many_tracking_links', title: 'The order has too many tracking links', detail: 'at most 20' };
+      response.writeHead(409, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+      return true;
+    };
+    await page.getByRole('button', { name: 'Tracking link' }).click();
+    await dialog.getByRole('button', { name: 'Create link' }).click();
+    await dialog.getByRole('alert').waitFor();
+    site.front.intercept = () => false;
+    expect(await accessibilityProblems(page, 'no tracking link')).toEqual([]);
+  });
+
   it('refunds one item of a delivered order', async () => {
     const order = await deliver((await place()).id);
     const page = await open(`/console/orders/${order.id}?tab=money`);

@@ -245,6 +245,12 @@ export const orders = {
   'given.unavailable': 'This browser keeps no data',
   'given.unavailable.lead': 'Commands on orders need it, so that none is lost or done twice. Leave private browsing, or allow the page to keep data.',
 
+  'tracking': 'Tracking link',
+  'tracking.title': 'Tracking link of order {code}',
+  'tracking.lead': 'Whoever has the link can follow the order without an account, and can cancel it while the customer can. It is valid until 24 hours after the order’s end. An order has at most 20 links.',
+  'tracking.once': 'Dabba shows this link only now. Copy it and send it to the customer.',
+  'tracking.create': 'Create link',
+
   'lacking.reason': 'Choose a reason to see the effect.',
   'lacking.items': 'Choose the items that are unavailable.',
   'lacking.lines': 'Choose how many of which item to refund.',
