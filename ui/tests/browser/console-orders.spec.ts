@@ -70,6 +70,8 @@ describe('search', () => {
     await timeline.getByText('Placed', { exact: true }).waitFor();
     await timeline.getByText('Confirmed', { exact: true }).waitFor();
     await timeline.getByText('By: Customer').waitFor();
+    await timeline.getByText('Event 1', { exact: true }).waitFor();
+    await timeline.locator('time', { hasText: /\d\d?:\d\d:\d\d/ }).first().waitFor();
     await timeline.locator('summary').first().click();
     await page.getByRole('group', { name: 'Placed, event 1' }).getByText('"type": "placed"').waitFor();
     expect(await accessibilityProblems(page, 'timeline')).toEqual([]);

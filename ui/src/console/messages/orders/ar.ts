@@ -58,6 +58,8 @@ export const orders: Translation<typeof en> = {
   'view.open': 'مفتوحة',
   'view.ended': 'منتهية',
   'view.all': 'الكل',
+  'column.code': 'الرمز',
+  'column.who': 'المطعم، العميل',
   'orders.new': {
     zero: '{count} طلب جديد',
     one: 'طلب جديد ({count})',
@@ -194,6 +196,7 @@ export const orders: Translation<typeof en> = {
   'role.unknown': 'غير معروف',
 
   'timeline.by': 'بواسطة: {actor}',
+  'timeline.event': 'الحدث {version}',
   'timeline.raw': 'بيانات JSON',
   'timeline.raw_of': '{name}، الحدث {version}',
   'field.number': 'الرقم',

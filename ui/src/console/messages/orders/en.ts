@@ -56,6 +56,8 @@ export const orders = {
   'view.open': 'Open',
   'view.ended': 'Ended',
   'view.all': 'All',
+  'column.code': 'Code',
+  'column.who': 'Restaurant, customer',
   'orders.new': { one: '{count} new order', other: '{count} new orders' },
   'orders.none': 'No orders here',
   'orders.none.attention': 'No late or stuck orders',
@@ -160,6 +162,7 @@ export const orders = {
   'role.unknown': 'Unknown',
 
   'timeline.by': 'By: {actor}',
+  'timeline.event': 'Event {version}',
   'timeline.raw': 'JSON',
   'timeline.raw_of': '{name}, event {version}',
   'field.number': 'Number',

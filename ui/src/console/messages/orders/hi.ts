@@ -58,6 +58,8 @@ export const orders: Translation<typeof en> = {
   'view.open': 'चालू',
   'view.ended': 'समाप्त',
   'view.all': 'सभी',
+  'column.code': 'कोड',
+  'column.who': 'रेस्तराँ, ग्राहक',
   'orders.new': { one: '{count} नया ऑर्डर', other: '{count} नए ऑर्डर' },
   'orders.none': 'यहाँ कोई ऑर्डर नहीं',
   'orders.none.attention': 'कोई देर वाला या अटका ऑर्डर नहीं',
@@ -162,6 +164,7 @@ export const orders: Translation<typeof en> = {
   'role.unknown': 'अज्ञात',
 
   'timeline.by': 'द्वारा: {actor}',
+  'timeline.event': 'घटना {version}',
   'timeline.raw': 'JSON डेटा',
   'timeline.raw_of': '{name}, घटना {version}',
   'field.number': 'संख्या',
