@@ -63,6 +63,7 @@ describe('search', () => {
   it('finds an order by its id, and shows its timeline with every event as JSON', async () => {
     const order = await place();
     const page = await open();
+    await page.getByText('Restaurant, customer').waitFor();
     await search(page, order.id);
     await codeHeading(page, order).waitFor();
     await page.getByRole('link', { name: 'Timeline' }).click();
