@@ -26,7 +26,12 @@ export class Lookup<T> {
 
   /** Reads a value unless it is known. A failure leaves it unknown; the next call tries again. */
   need(id: string): void {
-    if (this.#known.has(id) || this.#asked.has(id)) return;
+    if (!this.#known.has(id)) this.again(id);
+  }
+
+  /** Reads a value, also if it is known: it may have changed. */
+  again(id: string): void {
+    if (this.#asked.has(id)) return;
     this.#asked.add(id);
     this.#queue.push(id);
     if (this.#running < CONCURRENCY) void this.#work();

@@ -45,6 +45,17 @@ it('tries again after a failure, and only when it is asked', async () => {
   expect(reads).toEqual(['a', 'b', 'a']);
 });
 
+it('reads a known value again on request, and shows the old one until then', async () => {
+  const { lookup, open, reads } = source();
+  lookup.keep('a', 'old');
+  lookup.again('a');
+  lookup.again('a');
+  expect(lookup.of('a')).toBe('old');
+  open.get('a')?.resolve('new');
+  await vi.waitUntil(() => lookup.of('a') === 'new');
+  expect(reads).toEqual(['a']);
+});
+
 it('does not read what was read elsewhere', () => {
   const { lookup, reads } = source();
   lookup.keep('a', 'known');
