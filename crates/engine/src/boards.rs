@@ -17,13 +17,18 @@ mod unattended;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, text::Name};
-use dabba_store::{Board, BoardKey, ConnectedBoard, DeviceId, MAX_REVISIONS, Store, Supervisor};
+use dabba_domain::{RestaurantId, Role, Timestamp, text::Name};
+use dabba_store::{Attendance, Board, BoardKey, ConnectedBoard, DeviceId, MAX_REVISIONS, Store, Supervisor};
+use futures::future::join_all;
 use jiff::SignedDuration;
+use tokio::time::timeout;
 
 use self::register::Register;
 pub use self::{record::BOARD_RENEWAL, register::BoardConnection};
 use crate::{Catalogues, Clock, EngineMetrics, Error, Principal, Random, Scope, accounts::Accounts};
+
+/// Maximum time for which the response to a read of restaurants waits for each of the caller's memberships and the attendance.
+pub const ATTENDANCE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Use cases of the presence of boards.
 pub struct Boards {
@@ -64,8 +69,6 @@ pub struct NewBoard {
     pub device_id: DeviceId,
     /// Name of the device, if it states one.
     pub device: Option<Name>,
-    /// The account that is signed in.
-    pub account_id: AccountId,
 }
 
 /// The boards of a restaurant.
@@ -104,15 +107,19 @@ impl Boards {
     }
 
     /// Registers a board that is connected to this process, until the returned value is dropped. Waits for nothing. The
-    /// caller was authorized to see the board.
-    pub fn connect(&self, board: NewBoard) -> Option<BoardConnection> {
-        let NewBoard { restaurant_id, device_id, device, account_id } = board;
+    /// caller was authorized to see the board. `None` for an admin, who looks at the board and does not work in the kitchen:
+    /// such a board attends no restaurant. A service account of the restaurant works there like a person.
+    pub fn connect(&self, caller: &Principal, board: NewBoard) -> Option<BoardConnection> {
+        if caller.role != Role::Restaurant {
+            return None;
+        }
+        let NewBoard { restaurant_id, device_id, device } = board;
         let register = self.registers.get(self.store.shard_of(restaurant_id.bucket()))?;
         let board = ConnectedBoard {
             key: BoardKey { restaurant_id, device_id },
             connection: i64::from_ne_bytes(self.random.next_u64().to_ne_bytes()),
             device: device.map(|name| name.as_str().to_owned()),
-            account_id,
+            account_id: caller.account_id,
             connected_at: self.clock.now(),
             is_new: true,
         };
@@ -138,13 +145,14 @@ impl Boards {
     }
 
     /// Returns whether a caller may know whether a restaurant is attended: its staff and admins. A caller whose memberships
-    /// cannot be read may not.
+    /// cannot be read within [`ATTENDANCE_TIMEOUT`] may not.
     pub async fn may_know(&self, caller: Option<&Principal>, id: RestaurantId) -> bool {
         let Some(principal) = caller.filter(|principal| principal.require(Scope::ReadCatalogue).is_ok())
         else {
             return false;
         };
-        self.accounts.check_staff(principal, id).await.is_ok()
+        let checked = timeout(ATTENDANCE_TIMEOUT, self.accounts.check_staff(principal, id)).await;
+        checked.is_ok_and(|checked| checked.is_ok())
     }
 
     /// Returns whether a caller may know of all restaurants whether they are attended.
@@ -154,19 +162,27 @@ impl Boards {
         })
     }
 
-    /// Returns since when restaurants are unattended, for those that are. Restaurants on a shard that does not answer are
-    /// omitted: a list of restaurants does not depend on it. The caller may know it.
+    /// Returns the unattended ones of these restaurants, each with the time since which it is unattended. Omits restaurants
+    /// whose shard does not answer within [`ATTENDANCE_TIMEOUT`], so that the responses do not depend on the attendance. The
+    /// caller must be permitted to know the attendance.
     pub async fn unattended_since(&self, ids: &[RestaurantId]) -> BTreeMap<RestaurantId, Timestamp> {
         let now = self.clock.now();
-        let mut unattended = BTreeMap::new();
-        for ids in ids.chunks(MAX_REVISIONS) {
-            match self.store.attendance(ids, now).await {
-                Ok(found) => unattended.extend(found.iter().filter_map(|attendance| {
-                    Some((attendance.restaurant_id, attendance.unattended_since(now)?))
-                })),
-                Err(error) => tracing::warn!(%error, "it cannot be read which restaurants are unattended"),
+        let reads = ids.chunks(MAX_REVISIONS).map(|ids| async move {
+            match timeout(ATTENDANCE_TIMEOUT, self.store.attendance(ids, now)).await {
+                Ok(Ok(found)) => found,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "cannot read the attendance of restaurants");
+                    Vec::new()
+                }
+                Err(_) => {
+                    tracing::warn!(timeout = ?ATTENDANCE_TIMEOUT, "the attendance of restaurants is not read in time");
+                    Vec::new()
+                }
             }
-        }
-        unattended
+        });
+        let found = join_all(reads).await.concat();
+        let since =
+            |attendance: &Attendance| Some((attendance.restaurant_id, attendance.unattended_since(now)?));
+        found.iter().filter_map(since).collect()
     }
 }

@@ -11,6 +11,7 @@ mod watch;
 use std::{sync::Arc, time::Duration};
 
 use dabba_store::{Store, Supervisor};
+use jiff::SignedDuration;
 
 pub(crate) use cache::CatalogueCache;
 pub use cache::CatalogueEntry;
@@ -36,6 +37,8 @@ pub struct Catalogues {
     pub(crate) commit_signals: Arc<CommitSignals>,
     /// Maximum number of attempts of a change whose catalogue changes before the write.
     pub(crate) max_attempts: u32,
+    /// Time after which an unattended restaurant is paused; `None`: never.
+    pub(crate) unattended_pause: Option<SignedDuration>,
     /// Interval at which the revisions of the cached catalogues are polled.
     pub(crate) poll_interval: Duration,
 }

@@ -297,6 +297,7 @@ impl Shared {
             signals: Arc::clone(&post_commits.signals),
             commit_signals: Arc::clone(&post_commits.commit_signals),
             max_attempts: config.max_decision_attempts,
+            unattended_pause: config.unattended_pause,
             poll_interval: config.catalogue_poll_interval,
         })
     }

@@ -16,6 +16,7 @@
 //! | `engine.orders` | [`Orders`] | quote, place, act, preview, read, list and track orders |
 //! | `engine.catalogue` | [`Catalogues`] | restaurants, menus, availability and stock |
 //! | `engine.accounts` | [`Accounts`] | registration, login, changes, revocation, memberships |
+//! | `engine.boards` | [`Boards`] | connected boards, and the pause of unattended restaurants |
 //! | `engine.payments` | [`Payments`] | the payment provider: the steps of payments, its reports, its circuit breaker |
 //! | `engine.work` | [`Work`] | workers and parked tasks, maintenance |
 //! | `engine.statistics` | [`Statistics`] | roll-ups per minute, and their reading |
@@ -70,7 +71,7 @@ pub use accounts::{
     MAX_SESSIONS, MAX_USER_AGENT_LENGTH, MIN_PASSWORD_LENGTH, NewLink, NewPassword, Registered, Registration,
     SecretToken, ServiceRegistration, SessionRestaurant, check_email, check_key_expiry, session_lifetime,
 };
-pub use boards::{BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
+pub use boards::{ATTENDANCE_TIMEOUT, BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
 pub use catalogue::{
     CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
     RestaurantAnswer, StockAdjustment, StockAnswer,

@@ -8,11 +8,11 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
 };
 use dabba_store::{
-    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
-    CatalogueUpdate, CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, StoreError,
-    check_board_count, check_revision_count,
+    Attendance, BOARD_KEPT_FOR, Board, BoardCheck, BoardKey, BoardPlan, BoardStore, CatalogueUpdate,
+    CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, StoreError, check_board_count,
+    check_revision_count, checked_until,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
-    newest_boards, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    newest_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 use dabba_store_sql::{
     StoredRow as _, board_columns,
@@ -44,7 +44,8 @@ macro_rules! is_here {
 }
 
 /// Parameters: the boards as arrays, one per column; the time, the time of the next check, and the time until which a board
-/// was seen that is stale. Omits the boards of restaurants that another database holds by now.
+/// was seen that is stale, and the earliest time of the next check that a renewal keeps. PostgreSQL writes no new entry of
+/// the index if a renewal keeps the time (HOT). Omits the boards of restaurants that another database holds by now.
 const RECORD: &str = concat!(
     "\
     INSERT INTO boards (restaurant_id, device_id, device, account_id, connection, connected_at_ns, last_seen_at_ns, \
@@ -58,7 +59,9 @@ const RECORD: &str = concat!(
     ON CONFLICT (restaurant_id, device_id) DO UPDATE SET device = excluded.device, account_id = excluded.account_id, \
         connection = excluded.connection, connected_at_ns = excluded.connected_at_ns, \
         last_seen_at_ns = greatest(boards.last_seen_at_ns, excluded.last_seen_at_ns), \
-        check_at_ns = excluded.check_at_ns, is_connected = true, is_handled = false \
+        check_at_ns = CASE WHEN boards.is_connected AND boards.check_at_ns BETWEEN $10 AND excluded.check_at_ns \
+            THEN boards.check_at_ns ELSE excluded.check_at_ns END, \
+        is_connected = true, is_handled = false \
     WHERE boards.connection = excluded.connection OR NOT boards.is_connected \
         OR boards.connected_at_ns <= excluded.connected_at_ns OR boards.last_seen_at_ns <= $9"
 );
@@ -90,8 +93,10 @@ const FIND_ATTENDANCE: &str = "\
         bool_or(is_connected)::int, bool_and(is_handled)::int \
     FROM boards WHERE restaurant_id = ANY ($1::uuid[]) GROUP BY restaurant_id";
 
+/// Parameters: the present time, limit, the time until which a disconnected board was seen that is checked.
 const FIND_DUE: &str = concat!(
-    "SELECT restaurant_id, device_id, last_seen_at_ns, is_connected::int FROM boards WHERE check_at_ns <= $1 AND ",
+    "SELECT restaurant_id, device_id, last_seen_at_ns, is_connected::int FROM boards \
+        WHERE check_at_ns <= $1 AND (is_connected OR last_seen_at_ns <= $3) AND ",
     is_here!(),
     " ORDER BY check_at_ns LIMIT $2"
 );
@@ -101,6 +106,8 @@ const CHECK: &str = "\
     UPDATE boards SET is_connected = false, check_at_ns = checked.at_ns \
     FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS checked (restaurant, device, at_ns) \
     WHERE restaurant_id = checked.restaurant AND device_id = checked.device";
+
+const POSTPONE: &str = "UPDATE boards SET check_at_ns = $2 WHERE restaurant_id = $1 AND check_at_ns < $2";
 
 /// Parameters: restaurant, time for which a row is kept.
 const HANDLE: &str = "\
@@ -117,6 +124,7 @@ pub(crate) const STATEMENTS: &[(&str, &str)] = &[
     ("find_attendance", FIND_ATTENDANCE),
     ("find_due_boards", FIND_DUE),
     ("check_boards", CHECK),
+    ("postpone_boards", POSTPONE),
     ("handle_boards", HANDLE),
 ];
 
@@ -164,8 +172,8 @@ async fn record(connection: &Connection, boards: &[ConnectedBoard], now: Timesta
     let connections: Vec<_> = boards.iter().map(|board| board.connection).collect();
     let begins = boards.iter().map(|board| exact_nanoseconds(board.connected_at));
     let begins = begins.collect::<Result<Vec<i64>, StoreError>>()?;
-    let next_check = now.checked_add(BOARD_STALE_AFTER).unwrap_or(Timestamp::MAX);
-    let parameters: [&(dyn ToSql + Sync); 9] = [
+    let (kept_check, next_check) = next_connected_check(now);
+    let parameters: [&(dyn ToSql + Sync); 10] = [
         &restaurants,
         &devices,
         &names,
@@ -175,6 +183,7 @@ async fn record(connection: &Connection, boards: &[ConnectedBoard], now: Timesta
         &exact_nanoseconds(now)?,
         &clamped_nanoseconds(next_check),
         &clamped_nanoseconds(stale_until(now)),
+        &clamped_nanoseconds(kept_check),
     ];
     connection.execute(RECORD, &parameters).await?;
     let new = restaurants_of(boards.iter().filter(|board| board.is_new).map(|board| board.key));
@@ -188,12 +197,14 @@ async fn record(connection: &Connection, boards: &[ConnectedBoard], now: Timesta
     delete(connection, excess).await
 }
 
-/// Checks due boards. Returns their number, and the restaurants that are unattended for too long.
-async fn check_due(
-    connection: &Connection,
-    wanted: &BoardCheck,
-) -> Result<(u32, BTreeMap<RestaurantId, Timestamp>), Failure> {
-    let parameters: [&(dyn ToSql + Sync); 2] = [&clamped_nanoseconds(wanted.now), &i64::from(wanted.limit)];
+/// Checks due boards. Reads the restaurants in the same transaction: after a later write of a restaurant, the pause finds
+/// another revision and changes nothing.
+async fn check_due(connection: &Connection, wanted: &BoardCheck) -> Result<CheckedBoards, Failure> {
+    let parameters: [&(dyn ToSql + Sync); 3] = [
+        &clamped_nanoseconds(wanted.now),
+        &i64::from(wanted.limit),
+        &clamped_nanoseconds(checked_until(wanted)),
+    ];
     let due: Vec<DueBoard> = collect(&connection.query(FIND_DUE, &parameters).await?, due_board_of)?;
     check(connection, &stale_boards(&due, wanted.now)).await?;
     let restaurants = restaurants_of(due.iter().map(|board| board.key));
@@ -201,7 +212,26 @@ async fn check_due(
     let BoardPlan { forgotten, checked, unattended } = plan_board_checks(&due, &attendance, wanted);
     delete(connection, forgotten).await?;
     check(connection, &checked).await?;
-    Ok((u32::try_from(due.len()).unwrap_or(wanted.limit), unattended))
+    let checked = u32::try_from(due.len()).unwrap_or(wanted.limit);
+    Ok(CheckedBoards { checked, unattended: find_restaurants(connection, &unattended).await? })
+}
+
+/// Returns the restaurants that this version can decode.
+async fn find_restaurants(
+    connection: &Connection,
+    unattended: &BTreeMap<RestaurantId, Timestamp>,
+) -> Result<Vec<(Restaurant, Timestamp)>, Failure> {
+    if unattended.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = connection.query(FIND_RESTAURANTS, &[&uuids(unattended.keys().copied())]).await?;
+    let restaurants = rows.iter().filter_map(|row| restaurant_of(PgRow(row)).ok());
+    Ok(restaurants
+        .filter_map(|restaurant| {
+            let since = *unattended.get(&restaurant.id)?;
+            Some((restaurant, since))
+        })
+        .collect())
 }
 
 #[async_trait]
@@ -264,23 +294,23 @@ impl BoardStore for PostgresStore {
         if self.known_schema < SCHEMA {
             return Ok(CheckedBoards::default());
         }
-        let (checked, unattended) =
-            self.in_transaction(|connection| async move { check_due(&connection, wanted).await }).await?;
-        if unattended.is_empty() {
-            return Ok(CheckedBoards { checked, unattended: Vec::new() });
+        self.in_transaction(|connection| async move { check_due(&connection, wanted).await }).await
+    }
+
+    async fn postpone_board_checks(
+        &self,
+        restaurant_id: RestaurantId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.known_schema < SCHEMA {
+            return Ok(());
         }
-        let ids = uuids(unattended.keys().copied());
-        let restaurants = self
-            .read(async |connection| {
-                let rows = connection.query(FIND_RESTAURANTS, &[&ids]).await?;
-                Ok(rows.iter().filter_map(|row| restaurant_of(PgRow(row)).ok()).collect::<Vec<_>>())
-            })
-            .await?;
-        let since = |restaurant: Restaurant| {
-            let since = unattended.get(&restaurant.id).copied()?;
-            Some((restaurant, since))
-        };
-        Ok(CheckedBoards { checked, unattended: restaurants.into_iter().filter_map(since).collect() })
+        let (id, until_ns) = (&restaurant_id.uuid(), &clamped_nanoseconds(until));
+        self.in_transaction(|connection| async move {
+            connection.execute(POSTPONE, &[id, until_ns]).await?;
+            Ok(())
+        })
+        .await
     }
 
     /// Runs as a SERIALIZABLE transaction: a board that connects at the same time, and whose row exists, makes one of the

@@ -8,11 +8,11 @@ use dabba_domain::{
     restaurant::{Restaurant, Revision},
 };
 use dabba_store::{
-    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
-    CatalogueUpdate, CheckedBoards, ConnectedBoard, EndedBoard, MAX_BOARDS, StoreError, check_board_count,
-    check_revision_count,
+    Attendance, BOARD_KEPT_FOR, Board, BoardCheck, BoardKey, BoardPlan, BoardStore, CatalogueUpdate,
+    CheckedBoards, ConnectedBoard, EndedBoard, MAX_BOARDS, StoreError, check_board_count,
+    check_revision_count, checked_until,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
-    newest_boards, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    newest_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 use dabba_store_sql::{
     board_columns,
@@ -29,6 +29,7 @@ use crate::{
 };
 
 /// A later connection, and any connection after one that is disconnected or stale (seen until ?9), replaces the earlier one.
+/// ?8 and ?10 are the time of the next check and the earliest time that a renewal keeps.
 const RECORD: &str = "\
     INSERT INTO boards (restaurant_id, device_id, device, account_id, connection, connected_at_ns, last_seen_at_ns, \
         check_at_ns, is_connected, is_handled) \
@@ -36,7 +37,9 @@ const RECORD: &str = "\
     ON CONFLICT (restaurant_id, device_id) DO UPDATE SET device = excluded.device, account_id = excluded.account_id, \
         connection = excluded.connection, connected_at_ns = excluded.connected_at_ns, \
         last_seen_at_ns = max(boards.last_seen_at_ns, excluded.last_seen_at_ns), \
-        check_at_ns = excluded.check_at_ns, is_connected = 1, is_handled = 0 \
+        check_at_ns = CASE WHEN boards.is_connected AND boards.check_at_ns BETWEEN ?10 AND excluded.check_at_ns \
+            THEN boards.check_at_ns ELSE excluded.check_at_ns END, \
+        is_connected = 1, is_handled = 0 \
     WHERE boards.connection = excluded.connection OR NOT boards.is_connected \
         OR boards.connected_at_ns <= excluded.connected_at_ns OR boards.last_seen_at_ns <= ?9";
 
@@ -56,8 +59,10 @@ pub(crate) const FIND_ATTENDANCE: &str = "\
         min(is_handled) \
     FROM boards WHERE restaurant_id = ?1 HAVING count(*) > 0";
 
+/// Parameters: the present time, limit, the time until which a disconnected board was seen that is checked.
 pub(crate) const FIND_DUE: &str = "\
-    SELECT restaurant_id, device_id, last_seen_at_ns, is_connected FROM boards WHERE check_at_ns <= ?1 \
+    SELECT restaurant_id, device_id, last_seen_at_ns, is_connected FROM boards \
+    WHERE check_at_ns <= ?1 AND (is_connected OR last_seen_at_ns <= ?3) \
     ORDER BY check_at_ns LIMIT ?2";
 
 /// Marks a board as disconnected, and sets the time of its next check.
@@ -67,6 +72,9 @@ pub(crate) const CHECK: &str =
 /// Parameters: restaurant, time for which a row is kept.
 pub(crate) const HANDLE: &str =
     "UPDATE boards SET is_handled = 1, check_at_ns = last_seen_at_ns + ?2 WHERE restaurant_id = ?1";
+
+pub(crate) const POSTPONE: &str =
+    "UPDATE boards SET check_at_ns = ?2 WHERE restaurant_id = ?1 AND check_at_ns < ?2";
 
 const fn device_bytes(key: BoardKey) -> IdBytes {
     key.device_id.0.into_bytes()
@@ -129,7 +137,7 @@ fn record(
     boards: &[ConnectedBoard],
     now: Timestamp,
 ) -> Result<Vec<RestaurantId>, Failure> {
-    let next_check = now.checked_add(BOARD_STALE_AFTER).unwrap_or(Timestamp::MAX);
+    let (kept_check, next_check) = next_connected_check(now);
     for board in boards {
         transaction.prepare_cached(RECORD)?.execute(params![
             id_bytes(board.key.restaurant_id),
@@ -141,6 +149,7 @@ fn record(
             exact_nanoseconds(now)?,
             clamped_nanoseconds(next_check),
             clamped_nanoseconds(stale_until(now)),
+            clamped_nanoseconds(kept_check),
         ])?;
     }
     for id in restaurants_of(boards.iter().filter(|board| board.is_new).map(|board| board.key)) {
@@ -158,7 +167,9 @@ fn record(
 
 fn check_due(transaction: &Transaction<'_>, wanted: &BoardCheck) -> Result<CheckedBoards, Failure> {
     let mut statement = transaction.prepare_cached(FIND_DUE)?;
-    let rows = statement.query(params![clamped_nanoseconds(wanted.now), wanted.limit])?;
+    let (now_ns, checked_until_ns) =
+        (clamped_nanoseconds(wanted.now), clamped_nanoseconds(checked_until(wanted)));
+    let rows = statement.query(params![now_ns, wanted.limit, checked_until_ns])?;
     let due = collect(rows, |row| due_board_of(row))?;
     check(transaction, &stale_boards(&due, wanted.now))?;
     let restaurants = restaurants_of(due.iter().map(|board| board.key));
@@ -253,6 +264,21 @@ impl BoardStore for SqliteStore {
     async fn check_boards(&self, wanted: &BoardCheck) -> Result<CheckedBoards, StoreError> {
         let wanted = *wanted;
         self.writer.write(move |transaction| check_due(transaction, &wanted)).await
+    }
+
+    async fn postpone_board_checks(
+        &self,
+        restaurant_id: RestaurantId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let until_ns = clamped_nanoseconds(until);
+        self.writer
+            .write(move |transaction| {
+                let mut statement = transaction.prepare_cached(POSTPONE)?;
+                statement.execute(params![id_bytes(restaurant_id), until_ns])?;
+                Ok(())
+            })
+            .await
     }
 
     async fn pause_unattended(

@@ -69,6 +69,7 @@ const STATEMENTS: &[&str] = &[
     boards::FIND_DUE,
     boards::HANDLE,
     boards::IS_PAUSED,
+    boards::POSTPONE,
     catalogue::FIND_EXTERNAL_ID,
     catalogue::FIND_MENU,
     catalogue::FIND_MENU_REVISIONS,

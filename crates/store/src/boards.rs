@@ -38,8 +38,10 @@ pub const MAX_BOARDS_PER_WRITE: usize = 1_000;
 /// take orders later.
 pub const UNATTENDED_RECHECK: SignedDuration = SignedDuration::from_mins(5);
 
-/// Interval at which an unattended restaurant is checked again while no server pauses unattended restaurants.
-const IDLE_RECHECK: SignedDuration = SignedDuration::from_hours(1);
+/// Time after which the next check of a connected board is due. A renewal postpones the check only if the check would be due
+/// within [`BOARD_STALE_AFTER`], so that few renewals change the index of due checks. A check therefore finds the boards of
+/// a server that died at most this time after the last renewal.
+pub const CONNECTED_BOARD_CHECK: SignedDuration = SignedDuration::from_mins(5);
 
 /// Stores boards.
 #[async_trait]
@@ -70,8 +72,17 @@ pub trait BoardStore: Send + Sync {
     /// Checks at most `check.limit` boards whose check is due, those that are due longest first: marks stale boards as
     /// disconnected, deletes the rows of old boards, and returns the restaurants that are unattended for too long. Each
     /// checked row is due again later, so concurrent callers check different rows, and a caller that dies delays a check by
-    /// [`UNATTENDED_RECHECK`].
+    /// [`UNATTENDED_RECHECK`]. Without `check.pause_after`, a check leaves all other due rows to the callers that pause
+    /// restaurants.
     async fn check_boards(&self, check: &BoardCheck) -> Result<CheckedBoards, StoreError>;
+
+    /// Postpones the checks of a restaurant's boards that are due before `until` to `until`. The caller calls this function
+    /// before it writes a restaurant that takes orders from now on, so that boards have time to connect.
+    async fn postpone_board_checks(
+        &self,
+        restaurant_id: RestaurantId,
+        until: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Replaces an unattended restaurant that is at revision `expected`, like [`crate::CatalogueStore::update_restaurant`],
     /// and marks its boards as handled, so that Dabba pauses the restaurant only once. `None`, and nothing is written, if
@@ -234,7 +245,8 @@ pub struct BoardCheck {
 pub struct CheckedBoards {
     /// Number of checked rows.
     pub checked: u32,
-    /// Restaurants that are unattended for too long, and not handled, each with the time since which it is unattended.
+    /// Restaurants that are unattended for too long, and not handled, each as it was when the check read the boards, with the
+    /// time since which it is unattended.
     /// Restaurants that this version cannot decode are omitted.
     pub unattended: Vec<(Restaurant, Timestamp)>,
 }
@@ -269,6 +281,18 @@ pub fn stale_boards(due: &[DueBoard], now: Timestamp) -> Vec<(BoardKey, Timestam
     due.iter().filter(|board| board.is_connected).map(|board| (board.key, next)).collect()
 }
 
+/// Returns the time such that a check takes the rows of disconnected boards seen at this time or earlier: all rows with
+/// `pause_after`, otherwise only those to delete. Every store calls this function.
+pub fn checked_until(check: &BoardCheck) -> Timestamp {
+    if check.pause_after.is_some() { Timestamp::MAX } else { forgotten_until(check.now) }
+}
+
+/// Returns the times of the next check of a board that is connected at `now`: the earliest time that a renewal keeps, and the
+/// time that a renewal sets otherwise. Every store calls this function.
+pub fn next_connected_check(now: Timestamp) -> (Timestamp, Timestamp) {
+    (later(now, BOARD_STALE_AFTER), later(now, CONNECTED_BOARD_CHECK))
+}
+
 /// Decides about the due boards that were disconnected already. `attendance` was read after the stale boards were marked.
 /// Every store calls this function.
 pub fn plan_board_checks(due: &[DueBoard], attendance: &[Attendance], check: &BoardCheck) -> BoardPlan {
@@ -282,13 +306,12 @@ pub fn plan_board_checks(due: &[DueBoard], attendance: &[Attendance], check: &Bo
             plan.forgotten.push(key);
             continue;
         }
+        let Some(pause_after) = pause_after else { continue };
         let attendance = of_restaurants.get(&key.restaurant_id);
-        let unattended = attendance.filter(|attendance| attendance.may_be_paused(now));
-        let next = match (unattended, pause_after) {
-            // A board that is connected is checked itself when it is not any more.
-            (None, _) => later(last_seen_at, BOARD_KEPT_FOR),
-            (Some(_), None) => later(now, IDLE_RECHECK),
-            (Some(attendance), Some(pause_after)) => {
+        let next = match attendance.filter(|attendance| attendance.may_be_paused(now)) {
+            // While another board is connected, the row of that board has a check.
+            None => later(last_seen_at, BOARD_KEPT_FOR),
+            Some(attendance) => {
                 let since = attendance.last_seen_at;
                 let limit = later(since, pause_after);
                 if limit > now {

@@ -347,6 +347,8 @@ properties! { $
         an_unattended_restaurant_is_found_after_the_limit,
         a_stale_board_gets_a_second_chance,
         old_boards_are_deleted,
+        renewals_rarely_postpone_the_check,
+        checks_are_postponed,
         due_boards_are_checked_once,
         an_unattended_restaurant_is_paused_once,
         an_attended_restaurant_is_not_paused,

@@ -244,6 +244,7 @@ layer! {
         Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
         Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
         Other check_boards(check: &BoardCheck) -> CheckedBoards;
+        Other postpone_board_checks(restaurant_id: RestaurantId, until: Timestamp) -> ();
         Other pause_unattended(
             restaurant: &Restaurant, expected: Revision, since: Timestamp
         ) -> Option<CatalogueUpdate>;

@@ -51,9 +51,9 @@ pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, Stored
 pub use backoff::Backoff;
 pub use boards::{
     Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
-    CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE,
-    UNATTENDED_RECHECK, check_board_count, newest_boards, plan_board_checks, restaurants_of, stale_boards,
-    stale_until,
+    CONNECTED_BOARD_CHECK, CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS,
+    MAX_BOARDS_PER_WRITE, UNATTENDED_RECHECK, check_board_count, checked_until, newest_boards,
+    next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,

@@ -20,7 +20,9 @@ pub use cursor::Cursor;
 pub use idempotency::{MaybeKey, RequiredKey};
 pub use parameters::{FromParameters, Parameters, QueryOf};
 pub use path::InPath;
-pub use principal::{Caller, CallerOrRevoked, CallerSession, KnownCaller, MaybeCaller, credential_number};
+pub use principal::{
+    Caller, CallerOrRevoked, CallerSession, KNOWN_CALLER_TIMEOUT, KnownCaller, MaybeCaller, credential_number,
+};
 pub use session::{CurrentSession, EndingSession, LoginRequest};
 
 /// Reads a number in Dabba's only format: digits without a sign or leading zeros. Returns `None`

@@ -58,6 +58,9 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Time after which a connection is closed if its client reads nothing of a response. Default 30 seconds.
     pub stall: Duration,
+    /// Time after which a connection is closed if its client acknowledges no packet: the device lost power or its network. Without
+    /// this limit, the kernel retransmits for about 15 minutes. Only on Linux. Default 30 seconds.
+    pub unacknowledged: Duration,
 }
 
 impl Default for Timeouts {
@@ -67,6 +70,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(90),
             stall: Duration::from_secs(30),
+            unacknowledged: Duration::from_secs(30),
         }
     }
 }
@@ -187,7 +191,7 @@ fn begin(stream: TcpStream, address: SocketAddr, app: &Router, tls: Option<&Tls>
             return;
         }
     };
-    if let Err(error) = prepare(&stream) {
+    if let Err(error) = prepare(&stream, &registry.options.timeouts) {
         tracing::debug!(%error, "cannot set the options of a connection's socket");
     }
     match tls {
@@ -197,13 +201,21 @@ fn begin(stream: TcpStream, address: SocketAddr, app: &Router, tls: Option<&Tls>
 }
 
 /// Sets the options of a connection's socket.
-fn prepare(stream: &TcpStream) -> io::Result<()> {
+fn prepare(stream: &TcpStream, timeouts: &Timeouts) -> io::Result<()> {
     // Responses are small; waiting to fill a packet would only delay them.
     stream.set_nodelay(true)?;
     // Without this limit the kernel buffers megabytes for each client that reads nothing, and exhausts the machine's memory for
     // sockets.
     #[cfg(target_os = "linux")]
-    socket2::SockRef::from(stream).set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
+    {
+        let socket = socket2::SockRef::from(stream);
+        socket.set_tcp_notsent_lowat(MAX_UNSENT_IN_KERNEL)?;
+        // The heartbeats of a stream fit into the socket's buffer for about an hour, so only the kernel notices that nobody
+        // receives them. The pings of HTTP/2 notice it, too.
+        socket.set_tcp_user_timeout(Some(timeouts.unacknowledged))?;
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = timeouts;
     Ok(())
 }
 
@@ -214,9 +226,78 @@ fn is_caused_by_client(error: &io::Error) -> bool {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use tokio::net::TcpSocket;
+    use std::convert::Infallible;
+
+    use axum::{body::Body, routing::get};
+    use futures::stream;
+    use socket2::{SockFilter, SockRef};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpSocket,
+        sync::Notify,
+        time::{interval, timeout},
+    };
 
     use super::*;
+
+    /// Maximum time to wait for the end of a response.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Returns whether the server ends a stream of heartbeats whose client receives, or with `is_lost` vanishes after the first
+    /// heartbeat.
+    async fn ends_stream(unacknowledged: Duration, is_lost: bool) -> bool {
+        /// Reports the end of a response.
+        struct Ending(Arc<Notify>);
+        impl Drop for Ending {
+            fn drop(&mut self) {
+                self.0.notify_one();
+            }
+        }
+        let ended = Arc::new(Notify::new());
+        let ending = Arc::clone(&ended);
+        let beats = move || {
+            let state = (interval(Duration::from_millis(20)), Ending(Arc::clone(&ending)));
+            let beats = stream::unfold(state, |mut state| async move {
+                state.0.tick().await;
+                Some((Ok::<_, Infallible>("beat\n"), state))
+            });
+            std::future::ready(Body::from_stream(beats))
+        };
+        let app = Router::new().route("/", get(beats));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let timeouts = Timeouts { unacknowledged, ..Timeouts::default() };
+        let options = ServeOptions { timeouts, ..ServeOptions::default() };
+        let serving = serve(listener, app, std::future::pending(), options, ConnectionMetrics::default());
+        let watching = async {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET / HTTP/1.1\r\nHost: dabba\r\n\r\n").await.unwrap();
+            let mut buffer = [0; 1_024];
+            assert_ne!(client.read(&mut buffer).await.unwrap(), 0);
+            if is_lost {
+                // The client's kernel drops every packet and acknowledges nothing, like a device without power.
+                const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+                SockRef::from(&client).attach_filter(&[DROP_ALL]).unwrap();
+                timeout(PATIENCE, ended.notified()).await.is_ok()
+            } else {
+                let reading = async { while client.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
+                timeout(unacknowledged * 3, reading).await.is_ok()
+            }
+        };
+        tokio::select! {
+            ended = watching => ended,
+            _ = serving => panic!("the server stops"),
+        }
+    }
+
+    /// Proves that a stream over HTTP/1.1 ends soon after its client has vanished without a word, and stays while its client
+    /// receives.
+    #[tokio::test]
+    async fn a_stream_ends_when_nobody_acknowledges_its_packets() {
+        let soon = Duration::from_millis(500);
+        assert!(ends_stream(soon, true).await, "the device has no power");
+        assert!(!ends_stream(soon, false).await, "the device receives");
+    }
 
     /// Proves that the kernel buffers little for a client that reads nothing.
     #[tokio::test]
@@ -226,7 +307,7 @@ mod tests {
         client.set_recv_buffer_size(4_096).unwrap();
         let _client = client.connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        prepare(&stream).unwrap();
+        prepare(&stream, &Timeouts::default()).unwrap();
         let block = [0; 16 * 1024];
         let mut taken = 0;
         stream.writable().await.unwrap();

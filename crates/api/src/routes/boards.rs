@@ -105,8 +105,9 @@ impl FromParameters for BoardStreamQuery {
 /// whose own sums differ connects again. A client without any message for 25 seconds connects again. `bye` ends the
 /// stream. For the restaurant's staff and admins.
 ///
-/// A board that states `device_id` is among the restaurant's boards (`GET /v1/restaurants/{restaurant_id}/boards`), and the
-/// restaurant is attended while the board is connected.
+/// A board of the restaurant's staff that states `device_id` is among the restaurant's boards
+/// (`GET /v1/restaurants/{restaurant_id}/boards`), and the restaurant is attended while the board is connected. A board of an
+/// admin is not recorded.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/board/stream", tag = "orders",
     params(RestaurantPath, BoardStreamParameters),
@@ -133,16 +134,15 @@ async fn stream_board(
         BoardError::Full(full) => not_opened(OpenError::Full(full)),
     })?;
     let BoardStreamQuery { device_id, device } = query;
-    let account_id = caller.principal.account_id;
     let connection = device_id.and_then(|device_id| {
-        app.engine.boards.connect(NewBoard { restaurant_id, device_id, device, account_id })
+        app.engine.boards.connect(&caller.principal, NewBoard { restaurant_id, device_id, device })
     });
     Ok(messages::respond(Writer::new(&app, caller.principal), stream, connection, stopping))
 }
 
 /// Lists the devices of a restaurant's board
 ///
-/// The devices whose stream of the board stated a `device_id` in the last 30 days, newest connection first; at most 50. For
+/// The devices of staff whose stream of the board stated a `device_id` in the last 30 days, newest connection first; at most 50. For
 /// the restaurant's staff and admins.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/boards", tag = "restaurants",

@@ -177,6 +177,23 @@ async fn an_unattended_restaurant_is_paused_until_a_board_connects() {
     server.place("resumed", &TestServer::order()).await;
 }
 
+/// Proves that an admin who opens a board attends no restaurant: the board shows the orders, but it is not listed, and Dabba's
+/// pause stays.
+#[tokio::test]
+async fn an_admin_who_looks_at_a_board_attends_no_restaurant() {
+    let server = start().await;
+    let look = format!("?device_id={DEVICE}&device=Console");
+    let _stream = open(&server, &server.admin, &look).await;
+    assert_eq!(boards(&server).await, json!({"boards": []}));
+    let kitchen = "?device_id=00000000-0000-4000-8000-000000000001";
+    close(&server, open(&server, &server.staff, kitchen).await).await;
+    server.advance(LIMIT);
+    while server.engine().boards.check_unattended().await.unwrap() > 0 {}
+    let _second = open(&server, &server.admin, &look).await;
+    assert_eq!(restaurant(&server, Some(&server.staff)).await["pause"], json!({"by": "dabba"}));
+    assert_eq!(boards(&server).await["boards"].as_array().unwrap().len(), 1);
+}
+
 /// Proves that a wrong device is refused, and that a restaurant's list has a limit.
 #[tokio::test]
 async fn the_parameters_of_a_board_are_checked() {

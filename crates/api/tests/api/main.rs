@@ -14,6 +14,7 @@ mod hygiene;
 mod limits;
 mod replaced_sessions;
 mod shards;
+mod silent;
 mod statements;
 mod supervised;
 mod tls;

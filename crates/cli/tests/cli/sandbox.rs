@@ -62,12 +62,16 @@ async fn clock_status(server: &Server) -> u16 {
 /// Id of a device that shows a board.
 const DEVICE: &str = "7f3c1f6e-2b4d-4c8a-9d3e-5a6b7c8d9e0f";
 
-/// Opens the board of a restaurant, and waits until the connection is recorded.
-async fn open_board(admin: &Client, restaurant: &str) -> (OpenResponse, Value) {
+/// Opens the board of a restaurant as its staff, and waits until the connection is recorded.
+async fn open_board(server: &Server, restaurant: &str) -> (OpenResponse, Value) {
+    let (admin, staff) = (server.client("admin"), server.client("restaurant"));
+    let account = staff.get("/v1/accounts/me").send().await.unwrap().body;
+    let member = format!("/v1/restaurants/{restaurant}/members/{}", account["id"].as_str().unwrap());
+    admin.put(&member).send().await.unwrap();
     let path = format!("/v1/restaurants/{restaurant}/board/stream?device_id={DEVICE}");
-    let stream = admin.get(&path).open().await.unwrap();
+    let stream = staff.get(&path).open().await.unwrap();
     let recorded = eventually("the board is recorded as connected", async || {
-        let found = boards(admin, restaurant).await;
+        let found = boards(&admin, restaurant).await;
         if found["boards"][0]["connected"] == true { Ok(found) } else { Err(found) }
     });
     (stream, recorded.await)
@@ -85,7 +89,7 @@ fn the_board_of_a_killed_server_leaves_its_restaurant_unattended() {
     let server = Server::start(data.path(), &["--sandbox"]);
     let (restaurant, seen) = block_on(async {
         let restaurant = a_restaurant_in_each(&server, &[(0, 4_095)]).await.remove(0);
-        let (_stream, seen) = open_board(&server.client("admin"), &restaurant).await;
+        let (_stream, seen) = open_board(&server, &restaurant).await;
         server.kill();
         (restaurant, seen)
     });
@@ -98,7 +102,7 @@ fn the_board_of_a_killed_server_leaves_its_restaurant_unattended() {
         assert_eq!(found["boards"][0]["connected"], false);
         assert_eq!(found["unattended_since"], found["boards"][0]["last_seen_at"]);
         assert!(time(&found["unattended_since"]) >= time(&seen["boards"][0]["connected_at"]));
-        let (_stream, found) = open_board(&admin, &restaurant).await;
+        let (_stream, found) = open_board(&server, &restaurant).await;
         assert_eq!(found.get("unattended_since"), None);
     });
     server.stop();

@@ -12,7 +12,7 @@ pub enum NotAcceptingReason {
         /// Time of the closure.
         since: Timestamp,
     },
-    /// The staff paused the restaurant.
+    /// The restaurant is paused, by a person or by Dabba.
     #[error("the restaurant has paused taking orders{}", opening(*opens_at))]
     Paused {
         /// Time at which the pause ends by itself, if it does.

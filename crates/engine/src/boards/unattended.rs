@@ -55,7 +55,8 @@ impl Boards {
     }
 
     /// Returns whether a restaurant takes orders now and took orders at the beginning of the time after which it is paused. So
-    /// a restaurant that has just opened, or whose pause has just ended, has this time to connect a board.
+    /// a restaurant that has just opened by its opening hours, or whose pause has just ended by itself, has this time to
+    /// connect a board. After a change by a person, the postponed checks give this time.
     fn takes_orders(&self, restaurant: &Restaurant, now: Timestamp) -> bool {
         let Some(pause_after) = self.pause_after else { return false };
         let before = now.checked_sub(pause_after).unwrap_or(Timestamp::MIN);

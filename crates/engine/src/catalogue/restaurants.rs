@@ -259,8 +259,12 @@ impl Catalogues {
     ) -> Result<UnderKey<Option<Arc<CatalogueEntry>>>, Error> {
         let (store, catalogue_cache) = (Arc::clone(&self.store), Arc::clone(&self.catalogue_cache));
         let (before, at) = (Arc::clone(before), self.clock.now());
+        let boards_checked_at = self.boards_checked_at(before.restaurant(), &restaurant, at);
         run_to_completion(async move {
             let (id, current) = (restaurant.id, before.restaurant().revision);
+            if let Some(until) = boards_checked_at {
+                store.postpone_board_checks(id, until).await?;
+            }
             let claim_at = claim.as_ref().map(|claim| ClaimAt { claim, at });
             Ok(match store.update_restaurant_under(&restaurant, current, claim_at).await? {
                 UnderKey::Ended(CatalogueUpdate::Done { revision }) => {

@@ -37,6 +37,26 @@ impl Catalogues {
         .await
     }
 
+    /// Returns the earliest time at which boards are checked after a change of what decides whether a restaurant takes orders.
+    /// A check knows only the present settings, which may say that the restaurant took orders in the past. `None` if nothing
+    /// of it changes, or if Dabba had paused the restaurant: its boards are handled, or one of them is connected.
+    pub(super) fn boards_checked_at(
+        &self,
+        before: &Restaurant,
+        after: &Restaurant,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let pause_after = self.unattended_pause?;
+        let is_same = before.pause == after.pause
+            && before.closed == after.closed
+            && before.settings.opening_hours == after.settings.opening_hours
+            && before.settings.time_zone == after.settings.time_zone;
+        if is_same || before.is_paused_by_dabba() {
+            return None;
+        }
+        Some(now.checked_add(pause_after).unwrap_or(Timestamp::MAX))
+    }
+
     /// Ends the pause of a restaurant of which a board is connected, if Dabba has paused it. Returns whether it did.
     pub(crate) async fn resume_attended(&self, id: RestaurantId) -> Result<bool, Error> {
         let ends = AtomicBool::new(false);

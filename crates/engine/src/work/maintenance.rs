@@ -66,7 +66,7 @@ impl Work {
                 tracing::warn!(%error, "old statistics could not be deleted");
             }
             if let Err(error) = self.boards.check_unattended().await {
-                tracing::warn!(%error, "it could not be checked which restaurants are unattended");
+                tracing::warn!(%error, "unattended restaurants could not be checked");
             }
         }
     }

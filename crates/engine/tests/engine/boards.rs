@@ -1,8 +1,13 @@
 //! The presence of boards, and the pause of unattended restaurants.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+mod exceptions;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -43,11 +48,18 @@ struct BoardsLayer {
     fault: Mutex<Fault>,
     /// Number of boards that were recorded.
     recorded: AtomicU64,
+    /// Whether reads of the attendance get no answer.
+    is_silent: AtomicBool,
 }
 
 impl BoardsLayer {
     fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, fault: Mutex::new(Fault::None), recorded: AtomicU64::new(0) })
+        Arc::new(Self {
+            inner,
+            fault: Mutex::new(Fault::None),
+            recorded: AtomicU64::new(0),
+            is_silent: AtomicBool::new(false),
+        })
     }
 
     /// Makes the next write fail.
@@ -72,6 +84,9 @@ impl StoreLayer for BoardsLayer {
     }
 
     async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.method == "attendance" && self.is_silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         self.fail_at(call, Fault::Before)
     }
 
@@ -115,13 +130,12 @@ fn board(world: &World, device: u64) -> NewBoard {
         restaurant_id: world.restaurant_id,
         device_id: format!("00000000-0000-4000-8000-{device:012x}").parse::<DeviceId>().unwrap(),
         device: Some(Name::new("Kitchen 1").unwrap()),
-        account_id: world.staff.account_id,
     }
 }
 
 /// Connects a board, and writes it.
 async fn connect(world: &World, engine: &Engine, device: u64) -> BoardConnection {
-    let connection = engine.boards.connect(board(world, device)).unwrap();
+    let connection = engine.boards.connect(&world.staff, board(world, device)).unwrap();
     engine.boards.write_connections(false).await.unwrap();
     connection
 }
@@ -273,7 +287,7 @@ async fn the_pause_of_a_person_stays() {
     assert_eq!(world.engine.metrics().attended_resumes.get(), 0);
 }
 
-/// Proves that a restaurant that opens, or whose pause ends, has the whole limit to connect a board.
+/// Proves that a restaurant that opens, or whose pause ends by itself, has the whole limit to connect a board.
 #[tokio::test]
 async fn a_restaurant_that_opens_has_the_limit_to_connect_a_board() {
     let world = world().await;
@@ -334,7 +348,7 @@ async fn connections_that_cannot_be_written_are_written_later() {
     leave_unattended(&world).await;
     pass(&world, LIMIT + SECOND * 60).await;
     layer.fail(Fault::Before);
-    let connection = boards.connect(board(&world, 1)).unwrap();
+    let connection = boards.connect(&world.staff, board(&world, 1)).unwrap();
     boards.write_connections(false).await.unwrap_err();
     assert_eq!(pause(&world).await, Some(Pause::UNATTENDED));
     boards.write_connections(false).await.unwrap();
@@ -343,7 +357,7 @@ async fn connections_that_cannot_be_written_are_written_later() {
     for fault in [Fault::Before, Fault::After] {
         layer.fail(fault);
         world.clock.advance(SECOND);
-        drop(boards.connect(board(&world, 2)).unwrap());
+        drop(boards.connect(&world.staff, board(&world, 2)).unwrap());
         boards.write_connections(false).await.unwrap_err();
         boards.write_connections(false).await.unwrap();
     }
@@ -363,7 +377,9 @@ async fn many_boards_are_written_in_batches() {
     for number in 0..restaurants * 2 {
         let restaurant_id =
             RestaurantId::generate(world.engine.now(), Bucket::from_random(0), (number / 2) << 2);
-        connections.push(world.engine.boards.connect(NewBoard { restaurant_id, ..board(&world, number) }));
+        connections.push(
+            world.engine.boards.connect(&world.staff, NewBoard { restaurant_id, ..board(&world, number) }),
+        );
     }
     let written = || layer.recorded.load(Ordering::SeqCst);
     world.engine.boards.write_connections(false).await.unwrap();
@@ -392,11 +408,10 @@ async fn a_server_that_has_just_started_pauses_no_restaurant() {
 #[tokio::test]
 async fn connections_are_recorded_in_the_background() {
     let world =
-        World::with(EngineConfig { board_write_interval: std::time::Duration::from_millis(1), ..pausing() })
-            .await;
+        World::with(EngineConfig { board_write_interval: Duration::from_millis(1), ..pausing() }).await;
     let mut running = tokio::task::JoinSet::new();
     running.spawn(Arc::clone(&world.engine.boards).record());
-    let connection = world.engine.boards.connect(board(&world, 1));
+    let connection = world.engine.boards.connect(&world.staff, board(&world, 1));
     let id = world.restaurant_id;
     eventually("the board is recorded", async || !stored_boards(&world).await.is_empty()).await;
     drop(connection);

@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use dabba_domain::{
     RestaurantId, Role,
+    restaurant::{Pause, Restaurant},
     statistics::{Minute, Statistic, Tally},
     task::TaskQueue,
 };
 use dabba_store::{
-    AccountStore as _, CatalogueStore as _, Checkpoint, CommitOutcome, ConsumerName, ConsumerStore as _,
+    AccountStore as _, BoardCheck, BoardKey, BoardStore as _, CatalogueStore as _, CatalogueUpdate,
+    Checkpoint, CommitOutcome, ConnectedBoard, ConsumerName, ConsumerStore as _, DeviceId, EndedBoard,
     FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, StatisticsKey,
     StatisticsRow, StatisticsStore as _, Store as _, StoreError, TaskFailure, TaskStore as _,
+    UNATTENDED_RECHECK,
     conformance::builders::{World, slug},
 };
 use dabba_store_postgres::{PostgresOptions, PostgresStore};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use crate::{
     common::{fresh_database, open, open_with, restaurant, session},
@@ -24,6 +28,7 @@ use crate::{
 /// Every table that a store's writes touch.
 const TABLES: &[&str] = &[
     "accounts",
+    "boards",
     "api_keys",
     "sessions",
     "login_links",
@@ -114,11 +119,40 @@ async fn a_batch_whose_begin_is_cancelled_writes_nothing() {
     assert_eq!(scene.store.commit(vec![third]).await.unwrap(), [CommitOutcome::Committed]);
 }
 
+/// Every write of boards takes no effect if its BEGIN is cancelled.
+#[tokio::test]
+async fn no_write_of_boards_takes_effect_without_its_begin() {
+    let mut scene = Scene::new(153).await;
+    let (id, account_id) = (scene.restaurant, scene.world.account_id());
+    let (now, ended_at) = (scene.world.now(), scene.world.in_seconds(10));
+    let key = BoardKey { restaurant_id: id, device_id: DeviceId(Uuid::from_u128(7)) };
+    let (device, connected_at) = (None, now);
+    let boards = [ConnectedBoard { key, connection: 1, device, account_id, connected_at, is_new: true }];
+    let ended = [EndedBoard { key, connection: 1, at: ended_at }];
+    let later = scene.world.in_seconds(100_000);
+    let check = BoardCheck { now: later, pause_after: Some(UNATTENDED_RECHECK), limit: 10 };
+    scene.writes_nothing("connected", async |store| store.record_boards(&boards, now).await).await;
+    scene.store.record_boards(&boards, now).await.unwrap();
+    scene.writes_nothing("disconnected", async |store| store.disconnect_boards(&ended).await).await;
+    scene.store.disconnect_boards(&ended).await.unwrap();
+    scene.writes_nothing("postponed", async |store| store.postpone_board_checks(id, later).await).await;
+    scene.writes_nothing("checked", async |store| store.check_boards(&check).await).await;
+    let found = scene.store.check_boards(&check).await.unwrap().unattended;
+    let [(restaurant, since)] = &found[..] else { panic!("{found:?}") };
+    let paused = Restaurant { pause: Some(Pause::UNATTENDED), ..restaurant.clone() };
+    let revision = restaurant.revision;
+    scene
+        .writes_nothing("paused", async |store| store.pause_unattended(&paused, revision, *since).await)
+        .await;
+    let done = scene.store.pause_unattended(&paused, revision, *since).await.unwrap();
+    assert_eq!(done, Some(CatalogueUpdate::Done { revision: revision + 1 }));
+}
+
 fn statistics() -> StatisticsRow {
     StatisticsRow { key: StatisticsKey::of_shard(Minute(1), Statistic::OrdersPlaced), tally: Tally::one() }
 }
 
-/// Every other kind of write takes no effect either if its BEGIN is cancelled.
+/// Every kind of write of orders, accounts, the catalogue, tasks, the feed and statistics takes no effect either if its BEGIN is cancelled.
 #[tokio::test]
 async fn no_write_takes_effect_without_its_begin() {
     let mut scene = Scene::new(152).await;

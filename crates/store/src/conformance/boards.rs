@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::builders::{World, menu};
 use crate::{
-    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, CatalogueUpdate,
-    CheckedBoards, ConnectedBoard, DeviceId, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE, MAX_REVISIONS,
-    Store, StoreError, UNATTENDED_RECHECK,
+    Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, CONNECTED_BOARD_CHECK,
+    CatalogueUpdate, CheckedBoards, ConnectedBoard, DeviceId, EndedBoard, MAX_BOARDS, MAX_BOARDS_PER_WRITE,
+    MAX_REVISIONS, Store, StoreError, UNATTENDED_RECHECK,
 };
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -22,7 +22,7 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 const LIMIT: SignedDuration = SignedDuration::from_mins(10);
 
 /// Returns a board of a new device that connects now.
-fn board(world: &mut World, restaurant_id: RestaurantId) -> ConnectedBoard {
+pub(super) fn board(world: &mut World, restaurant_id: RestaurantId) -> ConnectedBoard {
     let bits = u128::from(world.random()) << 64 | u128::from(world.random());
     ConnectedBoard {
         key: BoardKey { restaurant_id, device_id: DeviceId(Uuid::from_u128(bits)) },
@@ -246,13 +246,13 @@ pub async fn an_unattended_restaurant_is_found_after_the_limit(store: Arc<dyn St
     assert_eq!(found(&store, again_at).await, []);
     assert_eq!(found(&store, again_at + LIMIT).await, [(id, again_at)]);
 
-    // While no server pauses restaurants, a check finds nothing, and a later check with a limit does.
+    // A check by a server that pauses no restaurant leaves the board to the servers that do.
     record(&store, std::slice::from_ref(&first), again_at + LIMIT).await;
     disconnect(&store, &first, again_at + LIMIT).await;
     let later = again_at + LIMIT * 4;
     let without = BoardCheck { now: later, pause_after: None, limit: 100 };
-    assert_eq!(store.check_boards(&without).await.unwrap().unattended, []);
-    assert_eq!(found(&store, later + SignedDuration::from_hours(1)).await, [(id, again_at + LIMIT)]);
+    assert_eq!(store.check_boards(&without).await.unwrap(), CheckedBoards::default());
+    assert_eq!(found(&store, later).await, [(id, again_at + LIMIT)]);
 }
 
 /// The first check marks a stale board as disconnected, and a later one finds its restaurant: in between, a server that lives
@@ -273,6 +273,44 @@ pub async fn a_stale_board_gets_a_second_chance(store: Arc<dyn Store>) {
     assert_eq!(check(&store, much_later + BOARD_STALE_AFTER - SECOND).await.checked, 0);
     assert_eq!(found(&store, much_later + BOARD_STALE_AFTER).await, [(abandoned.id, seen_at)]);
     assert!(only(&store, renewed.id).await.is_connected_at(much_later + BOARD_STALE_AFTER));
+}
+
+/// A renewal postpones the check of a connected board only if the check would be due before the board is stale. A board that has
+/// connected again is checked as early as a new one.
+pub async fn renewals_rarely_postpone_the_check(store: Arc<dyn Store>) {
+    let mut world = World::new(313);
+    let restaurant = created(&store, &mut world).await.id;
+    let board = board(&mut world, restaurant);
+    let begin = world.now();
+    let due_at = begin + CONNECTED_BOARD_CHECK;
+    let kept_until = due_at - BOARD_STALE_AFTER;
+    for at in [begin, begin + SECOND * 30, kept_until] {
+        record(&store, std::slice::from_ref(&board), at).await;
+        assert_eq!(check(&store, due_at - SECOND).await.checked, 0, "{at}");
+    }
+    assert_eq!(check(&store, due_at).await.checked, 1, "no renewal postponed the check");
+    // The check has marked the board as disconnected. A renewal connects it again.
+    let renewed_at = due_at + SECOND;
+    let kept_until = renewed_at + CONNECTED_BOARD_CHECK - BOARD_STALE_AFTER;
+    for at in [renewed_at, kept_until + SECOND] {
+        record(&store, std::slice::from_ref(&board), at).await;
+    }
+    let due_at = kept_until + SECOND + CONNECTED_BOARD_CHECK;
+    assert_eq!(check(&store, due_at - SECOND).await.checked, 0, "a renewal postponed the check");
+    assert_eq!(check(&store, due_at).await.checked, 1);
+}
+
+/// Postponed checks are due at their new time, and those that are due later stay.
+pub async fn checks_are_postponed(store: Arc<dyn Store>) {
+    let mut world = World::new(314);
+    let (restaurant, _, ended_at) = unattended(&store, &mut world).await;
+    let (other, _, other_ended_at) = unattended(&store, &mut world).await;
+    let until = other_ended_at + LIMIT * 3;
+    store.postpone_board_checks(restaurant.id, until).await.unwrap();
+    store.postpone_board_checks(restaurant.id, until - SECOND).await.unwrap();
+    assert_eq!(found(&store, until - SECOND).await, [(other.id, other_ended_at)]);
+    assert_eq!(found(&store, until).await, [(restaurant.id, ended_at)]);
+    store.postpone_board_checks(world.restaurant_id(), until).await.unwrap();
 }
 
 /// The rows of boards that were not connected for [`BOARD_KEPT_FOR`] are deleted.

@@ -8,10 +8,13 @@ use dabba_domain::{
     task::{TaskQueue, TaskSubject},
 };
 
-use super::builders::{World, menu, menu_at, slug};
+use super::{
+    boards::board,
+    builders::{World, menu, menu_at, slug},
+};
 use crate::{
-    CodeQuery, CommitOutcome, FeedPosition, Health, OrderQuery, OrderScope, PageSize, Store, StoreError,
-    TaskLease,
+    BoardCheck, CodeQuery, CommitOutcome, EndedBoard, FeedPosition, Health, OrderQuery, OrderScope, PageSize,
+    Store, StoreError, TaskLease,
 };
 
 /// An open store answers a ping and reports no missing part; a closed store does not answer.
@@ -52,6 +55,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     let review_lease = TaskLease { task_id: review.id, subject: review.subject, token: 1 };
     let (now, limit) = (world.now(), PageSize::DEFAULT);
     let query = OrderQuery { scope: OrderScope::All, statuses: Vec::new(), after: None, limit };
+    let board = board(&mut world, restaurant.id);
     store.close().await;
     store.close().await;
     assert!(is_unavailable(&store.ping().await));
@@ -63,6 +67,15 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     assert!(is_unavailable(&store.orders_with_code(&code).await));
     assert!(is_unavailable(&store.feed(0, FeedPosition::START, 1).await));
     assert!(is_unavailable(&store.feed_end(0).await));
+    let end = EndedBoard { key: board.key, connection: board.connection, at: now };
+    let check = BoardCheck { now, pause_after: None, limit: 1 };
+    assert!(is_unavailable(&store.record_boards(&[board], now).await));
+    assert!(is_unavailable(&store.disconnect_boards(&[end]).await));
+    assert!(is_unavailable(&store.boards(restaurant.id).await));
+    assert!(is_unavailable(&store.attendance(&[restaurant.id], now).await));
+    assert!(is_unavailable(&store.check_boards(&check).await));
+    assert!(is_unavailable(&store.postpone_board_checks(restaurant.id, now).await));
+    assert!(is_unavailable(&store.pause_unattended(&restaurant, 1, now).await));
     assert!(is_unavailable(&store.statistics_progress(0).await));
     assert!(is_unavailable(&store.delete_old_statistics(Minute(0), 1).await));
     assert!(is_unavailable(&store.find_claim(account.id, restaurant.id, &key).await));

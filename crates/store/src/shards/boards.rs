@@ -98,6 +98,15 @@ impl BoardStore for ShardedStore {
         }))
     }
 
+    async fn postpone_board_checks(
+        &self,
+        restaurant_id: RestaurantId,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let shard = self.shard(restaurant_id.bucket());
+        shard.answer(shard.store().postpone_board_checks(restaurant_id, until)).await
+    }
+
     async fn pause_unattended(
         &self,
         restaurant: &Restaurant,

@@ -120,6 +120,9 @@ impl BoardStore for EmptyStore {
     async fn check_boards(&self, _: &BoardCheck) -> Result<CheckedBoards, StoreError> {
         Ok(CheckedBoards::default())
     }
+    async fn postpone_board_checks(&self, _: RestaurantId, _: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
     async fn pause_unattended(
         &self,
         _: &Restaurant,

@@ -1,13 +1,15 @@
 //! Tests with one slow or dead shard: only its own restaurants fail.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 use dabba_domain::{OrderId, restaurant::Restaurant};
 use dabba_store::{
-    AuditStore, CatalogueStore, CodeMatches, CodeQuery, CommitOutcome, FeedPosition, FeedStore, Health,
-    OrderScope, OrderStore, PageSize, RestaurantPage, ShardedStore, Store, StoreError, TaskPage, TaskStore,
+    AuditStore, BoardCheck, BoardKey, BoardStore, CatalogueStore, CodeMatches, CodeQuery, CommitOutcome,
+    DeviceId, EndedBoard, FeedPosition, FeedStore, Health, OrderScope, OrderStore, PageSize, RestaurantPage,
+    ShardedStore, Store, StoreError, TaskPage, TaskStore,
 };
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::{Fixture, TIMEOUT, query, stub::Fault, unavailable};
 
@@ -284,6 +286,45 @@ async fn revisions_of_a_dead_shard_are_missing() {
         assert_eq!(found, alive.into_iter().collect());
         let error = fixture.router.revisions(&dead).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("shard b")), "{error}");
+    }
+}
+
+/// Proves that the boards of a dead shard are written and read alone: the attendance omits its restaurants and fails only if none
+/// of the requested shards answers, and its due boards delay no check of the other shards.
+#[tokio::test(start_paused = true)]
+async fn boards_of_a_dead_shard_are_missing() {
+    for fault in faults() {
+        let fixture = Fixture::new();
+        let (router, now) = (&fixture.router, fixture.world.now());
+        let [first, dead, last] = [0, 1, 2].map(|shard: usize| fixture.restaurants[shard]);
+        for shard in 0..3 {
+            fixture.shards[shard].due_boards.store(2, Ordering::SeqCst);
+        }
+        fixture.break_shard(1, &fault);
+        let began = Instant::now();
+        let found = router.attendance(&fixture.restaurants, now).await.unwrap();
+        assert!(began.elapsed() <= TIMEOUT);
+        let found: HashSet<_> = found.iter().map(|attendance| attendance.restaurant_id).collect();
+        assert_eq!(found, HashSet::from([first, last]));
+        let error = router.attendance(&[dead], now).await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("shard b")), "{error}");
+
+        let check = BoardCheck { now, pause_after: None, limit: 30 };
+        assert_eq!(router.check_boards(&check).await.unwrap().checked, 4);
+        fixture.calls();
+        for restaurant_id in [first, last] {
+            let board = BoardKey { restaurant_id, device_id: DeviceId(Uuid::nil()) };
+            let ended = EndedBoard { key: board, connection: 1, at: now };
+            router.disconnect_boards(&[ended]).await.unwrap();
+            router.postpone_board_checks(restaurant_id, now).await.unwrap();
+        }
+        let calls = ["disconnect_boards", "postpone_board_checks"];
+        assert_eq!(fixture.calls(), [calls.to_vec(), Vec::new(), calls.to_vec()]);
+        assert!(router.boards(dead).await.is_err() && router.boards(first).await.is_ok());
+        for shard in 0..3 {
+            fixture.break_shard(shard, &fault);
+        }
+        assert!(router.check_boards(&check).await.is_err());
     }
 }
 

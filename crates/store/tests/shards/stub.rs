@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -14,9 +17,9 @@ use dabba_domain::{
     task::TaskQueue,
 };
 use dabba_store::{
-    CatalogueGuard, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome, FeedEnd, FeedEvent, FeedPage,
-    FeedPosition, Hint, Incarnation, OrderCursor, OrderPage, OrderQuery, PageSize, RestaurantCreation,
-    RestaurantPage, Store, StoreError, TaskResolution, TaskRetry,
+    Attendance, BoardCheck, CatalogueGuard, CheckedBoards, ClaimedTask, CodeMatches, CodeQuery, Commit,
+    CommitOutcome, FeedEnd, FeedEvent, FeedPage, FeedPosition, Hint, Incarnation, OrderCursor, OrderPage,
+    OrderQuery, PageSize, RestaurantCreation, RestaurantPage, Store, StoreError, TaskResolution, TaskRetry,
     layer::{StoreCall, StoreLayer},
 };
 use futures::stream::{BoxStream, StreamExt as _};
@@ -42,6 +45,8 @@ pub(crate) struct Stub {
     /// Whether each parked task that is changed by its id is on this shard.
     pub(crate) has_parked: Mutex<bool>,
     pub(crate) keys: Mutex<u32>,
+    /// Number of boards whose check is due.
+    pub(crate) due_boards: AtomicU32,
     restaurants: Mutex<Vec<Restaurant>>,
     /// Hints that the shard sends.
     pub(crate) hints: Mutex<Vec<Hint>>,
@@ -58,6 +63,7 @@ impl Stub {
             tasks: Mutex::default(),
             has_parked: Mutex::new(true),
             keys: Mutex::default(),
+            due_boards: AtomicU32::new(0),
             restaurants: Mutex::default(),
             hints: Mutex::default(),
             incarnation: Incarnation::new(incarnation),
@@ -155,6 +161,26 @@ impl StoreLayer for Stub {
         let sequence = self.events.lock().unwrap().len() as u64;
         Ok(FeedEnd { incarnation: self.incarnation, position: FeedPosition { transaction: 0, sequence } })
     }
+    async fn attendance(&self, ids: &[RestaurantId], now: Timestamp) -> Result<Vec<Attendance>, StoreError> {
+        self.enter("attendance").await?;
+        let attended = |id: &RestaurantId| Attendance {
+            restaurant_id: *id,
+            last_seen_at: now,
+            is_attended: true,
+            is_recorded_attended: true,
+            is_handled: false,
+        };
+        Ok(ids.iter().map(attended).collect())
+    }
+
+    async fn check_boards(&self, check: &BoardCheck) -> Result<CheckedBoards, StoreError> {
+        self.enter("check_boards").await?;
+        let due = self.due_boards.load(Ordering::SeqCst);
+        let checked = due.min(check.limit);
+        self.due_boards.store(due - checked, Ordering::SeqCst);
+        Ok(CheckedBoards { checked, unattended: Vec::new() })
+    }
+
     async fn announce_events(&self, shard: usize) {
         assert_eq!(shard, 0, "a store of one shard");
         self.calls.lock().unwrap().push("announce_events");

@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
 use axum::{
@@ -14,6 +15,7 @@ use axum::{
 use dabba_domain::Timestamp;
 use dabba_engine::{ApiKeySecret, Error, FoundKey, KeyUse, Principal};
 use dabba_store::CredentialId;
+use tokio::time::timeout;
 
 use super::session::{self, ByCookie};
 use crate::{
@@ -55,8 +57,12 @@ impl<F: Face> FromRequestParts<Arc<F>> for MaybeCaller {
     }
 }
 
+/// Maximum time to verify the credential of a [`KnownCaller`].
+pub const KNOWN_CALLER_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// The caller, if the request has a valid credential. Never refuses: for what everyone may read, and of which some callers see
-/// more. Such an operation depends neither on the credential nor on the database that keeps the accounts.
+/// more. If the database that keeps the accounts does not verify the credential within [`KNOWN_CALLER_TIMEOUT`], the request
+/// goes on without it.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownCaller(pub Option<Principal>);
 
@@ -64,7 +70,8 @@ impl<F: Face> FromRequestParts<Arc<F>> for KnownCaller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self, Infallible> {
-        let session = Session::of(parts, &**face, false).await.ok().flatten();
+        let verified = timeout(KNOWN_CALLER_TIMEOUT, Session::of(parts, &**face, false)).await;
+        let session = verified.ok().and_then(Result::ok).flatten();
         let session = session.and_then(|session| session.unless_revoked().ok());
         Ok(Self(session.map(|session| session.principal)))
     }

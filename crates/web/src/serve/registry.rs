@@ -34,7 +34,7 @@ pub(super) struct Refused {
 /// The open connections.
 #[derive(Debug)]
 pub(super) struct Registry {
-    options: ServeOptions,
+    pub(super) options: ServeOptions,
     metrics: ConnectionMetrics,
     open: Mutex<Open>,
     /// Notified whenever a connection ends.
