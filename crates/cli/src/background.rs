@@ -18,7 +18,8 @@ use crate::{failure::Failure, webhooks::Webhooks};
 /// Minimum time for the worker to finish, and for the store to close, even if the requests used up the grace period.
 const LEAST_CLOSING_TIME: Duration = Duration::from_secs(1);
 
-/// Maximum time to write the times of the last uses of API keys, and maximum time to record the boards that were connected.
+/// Maximum time of the last writes: the times of the last uses of API keys, the boards that were connected, and the latest
+/// durations for the statistics.
 const LAST_WRITES_TIME: Duration = Duration::from_secs(2);
 
 /// An engine with its background parts.
@@ -104,8 +105,8 @@ impl Background {
         self.others.spawn(part);
     }
 
-    /// Shuts down in order: finishes the running tasks and the webhooks in flight, writes the queued commits, closes the
-    /// store. The grace period for all of this began at the first signal.
+    /// Shuts down in order: finishes the running tasks and the webhooks in flight, makes the last writes, writes the queued
+    /// commits, closes the store. The grace period for all of this began at the first signal.
     pub(crate) async fn close(
         mut self,
         grace: Duration,
@@ -134,19 +135,7 @@ impl Background {
             }
         };
         tokio::join!(closing_worker, closing_webhooks);
-        // What is not written in this time is lost: the times of the last uses of some API keys.
-        let writing = self.engine.accounts.write_pending_uses();
-        if tokio::time::timeout(left().min(LAST_WRITES_TIME), writing).await.is_err() {
-            tracing::warn!("the times of the last uses of API keys are not recorded");
-        }
-        let recording = self.engine.boards.write_connections(false);
-        match tokio::time::timeout(left().min(LAST_WRITES_TIME), recording).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the ends of the connections of boards are not recorded");
-            }
-            Err(_) => tracing::warn!("the ends of the connections of boards are not recorded in time"),
-        }
+        write_last(&self.engine, left().min(LAST_WRITES_TIME)).await;
         if self.engine.shut_down(left()).await {
             tracing::info!("stopped");
             Ok(())
@@ -154,4 +143,24 @@ impl Background {
             Err(Failure::new("the store did not close in time; no acknowledged write is lost"))
         }
     }
+}
+
+/// Makes the last writes, all at the same time: a shard that does not answer delays the close of the store once, and not
+/// once for each kind of write. What is not written within the limit is lost.
+async fn write_last(engine: &Engine, limit: Duration) {
+    let writing_uses = async {
+        if tokio::time::timeout(limit, engine.accounts.write_pending_uses()).await.is_err() {
+            tracing::warn!("the times of the last uses of API keys are not recorded");
+        }
+    };
+    let recording_boards = async {
+        match tokio::time::timeout(limit, engine.boards.write_connections(false)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the ends of the connections of boards are not recorded");
+            }
+            Err(_) => tracing::warn!("the ends of the connections of boards are not recorded in time"),
+        }
+    };
+    tokio::join!(writing_uses, recording_boards, engine.statistics.finish(limit));
 }

@@ -110,12 +110,11 @@ impl Engine {
         self.store.warm_up(self.config.committers.max(1)).await;
     }
 
-    /// Stops accepting writes, finishes the queued ones, writes the measured durations, and closes the store. Waits at most `limit`; returns `false`
-    /// if that was not enough.
+    /// Stops accepting writes, finishes the queued ones, and closes the store. Waits at most `limit`; returns `false` if
+    /// that was not enough. Nothing else may use up the limit: [`Statistics::finish`] and other last writes come before.
     pub async fn shut_down(&self, limit: Duration) -> bool {
         let finish = async {
             self.writer.committers.finish().await;
-            self.statistics.write_all_measured().await;
             self.store.close().await;
         };
         tokio::time::timeout(limit, finish).await.is_ok()

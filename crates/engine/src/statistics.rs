@@ -53,9 +53,6 @@ pub const STATISTICS_RETENTION: SignedDuration = SignedDuration::from_hours(30 *
 /// Minimum interval of roll-ups.
 const MIN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Maximum time to write the latest durations when the process stops.
-const LAST_WRITE_TIME: Duration = Duration::from_secs(2);
-
 /// Maximum number of requests that read statistics at the same time. Others wait.
 const MAX_READS: usize = 4;
 
@@ -162,17 +159,20 @@ impl Statistics {
         Ok(())
     }
 
-    /// Writes what this process measured for every shard. A shard that does not answer loses the durations.
-    pub(crate) async fn write_all_measured(&self) {
-        let write = async |shard| {
-            if let Err(error) = self.write_measured(shard).await {
-                tracing::warn!(%error, shard, "the latest measured durations are not recorded in the statistics");
-            }
+    /// Ends the work of this process: writes the durations that it measured, and releases its leases, so that another
+    /// process continues the roll-ups at once. Call it after [`Self::run`] was dropped. Waits at most `limit`. A shard
+    /// that does not answer loses the durations, and its lease expires.
+    pub async fn finish(&self, limit: Duration) {
+        let finish = async |shard| {
+            let ended = timeout(limit, join(self.write_measured(shard), self.release(shard))).await;
+            let error = match ended {
+                Ok((Ok(()), ())) => return,
+                Ok((Err(error), ())) => error.to_string(),
+                Err(_) => "the shard does not answer in time".to_owned(),
+            };
+            tracing::warn!(%error, shard, "the latest measured durations are not recorded in the statistics");
         };
-        let all = join_all((0..self.store.shard_count()).map(write));
-        if timeout(LAST_WRITE_TIME, all).await.is_err() {
-            tracing::warn!("the latest measured durations are not recorded in the statistics");
-        }
+        join_all((0..self.store.shard_count()).map(finish)).await;
     }
 
     fn process(&self) -> &str {

@@ -115,5 +115,5 @@ async fn a_stale_cookie_spends_no_attempt() {
         log_in(&server, &server.customer, &stale).await.expect(200);
     }
     let unknown = format!("dabba=9{}", "A".repeat(42));
-    session(&server, &unknown).await.problem(401, "invalid_token");
+    session(&server, &unknown).await.problem(401, "unauthenticated");
 }

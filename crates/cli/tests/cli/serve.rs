@@ -51,6 +51,20 @@ fn the_printed_order_is_delivered_and_survives_a_restart() {
     });
 }
 
+/// Proves that a server that stops in order records the durations that it measured since its last write. A server writes
+/// them every 10 seconds.
+#[test]
+fn a_server_that_stops_records_its_statistics() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]);
+    block_on(server.place("measured"));
+    server.stop();
+    let server = Server::start(data.path(), &[]);
+    let path = "/v1/statistics?names=placing_latency&step=3600";
+    let read = block_on(async { server.client("admin").get(path).send().await.unwrap().body });
+    assert_eq!(read["series"][0]["points"][0]["count"], 1, "{read}");
+}
+
 #[test]
 fn a_killed_server_loses_no_acknowledged_order() {
     let data = tempfile::tempdir().unwrap();

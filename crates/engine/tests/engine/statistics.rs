@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -15,12 +16,14 @@ use dabba_domain::{
     statistics::Statistic,
 };
 use dabba_engine::{
-    Engine, Error, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery, StatisticsQueryError,
+    Engine, Error, ManualClock, Principal, STATISTICS_RETENTION, StatisticsAnswer, StatisticsQuery,
+    StatisticsQueryError,
 };
 use dabba_store::{
     Store, StoreError,
     layer::{StoreCall, StoreLayer},
 };
+use futures::future::{Either, select};
 use jiff::SignedDuration;
 
 use crate::world::{World, accept, cancel, config, dal, key, start_of_time};
@@ -203,6 +206,56 @@ async fn a_roll_up_that_fails_counts_once() {
     assert!(failed > 20, "only {failed} calls failed");
 }
 
+/// A store on which each read of a history takes a second, by the clock of the world, and is counted.
+struct SlowHistories {
+    inner: Arc<dyn Store>,
+    clock: Arc<ManualClock>,
+    read: AtomicUsize,
+}
+
+#[async_trait]
+impl StoreLayer for SlowHistories {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.method == "events" {
+            self.read.fetch_add(1, Ordering::SeqCst);
+            self.clock.advance(SignedDuration::from_secs(1));
+        }
+        Ok(())
+    }
+}
+
+/// Proves that a server that takes over counts every event although it reads the histories of the open orders for longer
+/// than a lease lasts.
+#[tokio::test]
+async fn a_slow_takeover_makes_progress() {
+    let world = World::new().await;
+    let orders = 40;
+    let mut placed = Vec::new();
+    for number in 0..orders {
+        placed.push(world.place(&dal(1), &number.to_string()).await.unwrap().order.id);
+    }
+    world.engine.statistics.roll_up(0).await.unwrap();
+    for id in placed {
+        world.act(&world.staff, id, accept()).await.unwrap();
+    }
+    world.clock.advance(AFTER_THE_LEASE);
+    let slow = Arc::new(SlowHistories {
+        inner: Arc::clone(&world.store) as _,
+        clock: Arc::clone(&world.clock),
+        read: AtomicUsize::new(0),
+    });
+    let other = world.engine_on(Arc::clone(&slow) as _, config());
+    other.random_u64();
+    other.statistics.roll_up(0).await.unwrap();
+    let answer = read(&world.engine, &world.admin).await;
+    assert_eq!(points(&answer, Statistic::AcceptanceTime), [(0, orders, 0)]);
+    assert_eq!(u64::try_from(slow.read.load(Ordering::SeqCst)), Ok(orders), "each history is read once");
+}
+
 /// Proves that of two servers on one database, each event is counted by one, while both roll up all the time and the
 /// lease moves between them, and that a server that lost the lease without knowing writes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -229,8 +282,8 @@ async fn two_servers_count_each_event_once() {
     assert_eq!((total(Statistic::OrdersPlaced), total(Statistic::AcceptanceTime)), (5 * rounds, 5 * rounds));
 }
 
-/// Proves that the latencies of all servers add up, that a repeated write changes nothing, and that a server writes what
-/// it measured when it stops.
+/// Proves that the latencies of all servers add up, that neither a repeated write nor a repeated request changes
+/// anything, and that a server writes what it measured when it stops.
 #[tokio::test]
 async fn placing_is_measured_by_every_server() {
     let world = World::new().await;
@@ -245,16 +298,66 @@ async fn placing_is_measured_by_every_server() {
         world.place(&dal(1), name).await.unwrap();
     }
     world.place(&dal(1_000_000), "refused").await.unwrap_err();
+    assert!(world.place(&dal(1), "a").await.unwrap().replayed);
     assert_eq!(of_placing().await, [], "nothing is written with an order");
     for _ in 0..2 {
         world.engine.statistics.write_measured(0).await.unwrap();
     }
     other.orders.place(&world.customer, world.restaurant_id, &dal(1), key("c")).await.unwrap();
-    other.statistics.write_measured(0).await.unwrap();
+    other.statistics.finish(Duration::from_mins(1)).await;
     world.clock.advance(minutes(1));
     world.place(&dal(1), "d").await.unwrap();
     world.engine.statistics.write_measured(0).await.unwrap();
     assert_eq!(of_placing().await, [(0, 3), (1, 1)]);
+}
+
+/// Proves that another server continues the roll-ups at once if the one before it stopped in order.
+#[tokio::test]
+async fn a_server_that_stops_releases_its_leases() {
+    let world = World::new().await;
+    let other = world.second_engine();
+    other.random_u64();
+    let placed = async || points(&read(&world.engine, &world.admin).await, Statistic::OrdersPlaced);
+    world.engine.statistics.roll_up(0).await.unwrap();
+    world.place(&dal(1), "a").await.unwrap();
+    other.statistics.roll_up(0).await.unwrap();
+    assert_eq!(placed().await, [], "another server holds the lease");
+    world.engine.statistics.finish(Duration::from_mins(1)).await;
+    other.statistics.roll_up(0).await.unwrap();
+    assert_eq!(placed().await, [(0, 1, 0)]);
+}
+
+/// A store that never answers a write of measured durations.
+struct Silent(Arc<dyn Store>);
+
+#[async_trait]
+impl StoreLayer for Silent {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
+    }
+
+    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
+        if call.method == "set_statistics" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+/// Proves that a shard that does not answer delays neither the end of the statistics beyond its limit, nor the close of
+/// the store at all.
+#[tokio::test]
+async fn a_silent_shard_does_not_prevent_the_close() {
+    let world = World::new().await;
+    let silent = world.engine_on(Arc::new(Silent(Arc::clone(&world.store) as _)), config());
+    silent.orders.place(&world.customer, world.restaurant_id, &dal(1), key("a")).await.unwrap();
+    let closing = std::pin::pin!(silent.shut_down(Duration::from_mins(1)));
+    let finishing = std::pin::pin!(silent.statistics.finish(Duration::from_mins(1)));
+    match select(closing, finishing).await {
+        Either::Left((is_closed, _)) => assert!(is_closed),
+        Either::Right(_) => panic!("the statistics were written"),
+    }
+    silent.statistics.finish(Duration::from_millis(1)).await;
 }
 
 /// Proves that waiting tasks are measured once per minute, and are shown per queue.

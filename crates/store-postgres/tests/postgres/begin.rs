@@ -11,8 +11,8 @@ use dabba_domain::{
 use dabba_store::{
     AccountStore as _, BoardCheck, BoardKey, BoardStore as _, CatalogueStore as _, CatalogueUpdate,
     Checkpoint, CommitOutcome, ConnectedBoard, ConsumerName, ConsumerStore as _, DeviceId, EndedBoard,
-    FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, StatisticsKey,
-    StatisticsRow, StatisticsStore as _, Store as _, StoreError, TaskFailure, TaskStore as _,
+    FeedPlace, FeedPosition, Incarnation, LeaseRequest, LeaseTaken, OrderStore as _, RollUp, RolledUp,
+    StatisticsKey, StatisticsRow, StatisticsStore as _, Store as _, StoreError, TaskFailure, TaskStore as _,
     UNATTENDED_RECHECK,
     conformance::builders::{World, slug},
 };
@@ -148,11 +148,8 @@ async fn no_write_of_boards_takes_effect_without_its_begin() {
     assert_eq!(done, Some(CatalogueUpdate::Done { revision: revision + 1 }));
 }
 
-fn statistics() -> StatisticsRow {
-    StatisticsRow { key: StatisticsKey::of_shard(Minute(1), Statistic::OrdersPlaced), tally: Tally::one() }
-}
-
-/// Every kind of write of orders, accounts, the catalogue, tasks, the feed and statistics takes no effect either if its BEGIN is cancelled.
+/// Every kind of write of orders, accounts, the catalogue, tasks and the feed takes no effect either if its BEGIN is
+/// cancelled.
 #[tokio::test]
 async fn no_write_takes_effect_without_its_begin() {
     let mut scene = Scene::new(152).await;
@@ -200,12 +197,36 @@ async fn no_write_takes_effect_without_its_begin() {
             store.checkpoint_feed(0, &lease, &checkpoint, now, until).await
         })
         .await;
-    scene.writes_nothing("statistics", async |store| store.set_statistics(0, &[statistics()]).await).await;
-    scene.store.set_statistics(0, &[statistics()]).await.unwrap();
-    scene
-        .writes_nothing("deleted statistics", async |store| store.delete_old_statistics(Minute(2), 10).await)
-        .await;
     scene.writes_nothing("deleted keys", async |store| store.delete_expired_keys(later, 10).await).await;
     assert_eq!(scene.store.delete_expired_keys(later, 10).await, Ok(1));
     scene.store.ping().await.unwrap();
+}
+
+/// Writes of statistics take no effect either if their BEGIN is cancelled, and a roll-up can be repeated afterwards.
+#[tokio::test]
+async fn no_statistics_are_written_without_a_begin() {
+    let scene = Scene::new(153).await;
+    let (now, until) = (scene.world.now(), scene.world.in_seconds(60));
+    let request =
+        LeaseRequest { group: ConsumerName::statistics(), holder: ConsumerName::new("holder").unwrap() };
+    let taken = scene.store.take_feed_lease(0, &request, now, until).await.unwrap();
+    let LeaseTaken::Taken(lease) = taken else { panic!("the lease is free") };
+    let key = StatisticsKey::of_shard(Minute(1), Statistic::OrdersPlaced);
+    let rows = vec![StatisticsRow { key, tally: Tally::one() }];
+    scene.writes_nothing("statistics", async |store| store.set_statistics(0, &rows).await).await;
+    let roll_up =
+        RollUp { from: None, to: FeedPosition { transaction: 740, sequence: 1 }, complete_until: now, rows };
+    scene
+        .writes_nothing("a roll-up", async |store| {
+            store.roll_up_statistics(0, &lease, &roll_up, now, until).await
+        })
+        .await;
+    let added = scene.store.roll_up_statistics(0, &lease, &roll_up, now, until).await.unwrap();
+    assert_eq!(added, RolledUp::Added);
+    scene
+        .writes_nothing("deleted statistics", async |store| store.delete_old_statistics(Minute(2), 10).await)
+        .await;
+    scene
+        .writes_nothing("a released lease", async |store| store.release_feed_lease(0, &lease, now).await)
+        .await;
 }

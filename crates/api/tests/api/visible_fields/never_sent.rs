@@ -1,5 +1,7 @@
 //! Fields that no response of the test has, with the reasons.
 
+use super::table::PROBLEM;
+
 /// Fields that the API description contains and that no response of this test has: operation, reason, and fields.
 pub(super) const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     (
