@@ -33,6 +33,17 @@ describe('money', () => {
     expect(plain(money(1250, 'EGP'))).toMatch(/12[.,٫]50|١٢٫٥٠/);
   });
 
+  it.each([
+    ['ar', 'GBP', '\u2067\u200f8.95\u00a0\u2066£\u2069\u2069'],
+    ['ar', 'USD', '\u2067\u200f8.95\u00a0\u2066$\u2069\u2069'],
+    ['ar', 'CAD', '\u2067\u200f8.95\u00a0\u2066CA$\u2069\u2069'],
+    ['ar', 'EUR', '\u2067\u200f8.95\u00a0€\u2069'],
+    ['ar', 'EGP', '\u2067\u200f8.95\u00a0ج.م.\u200f\u2069'],
+  ] as const)('keeps its parts in order in %s, with %s', (locale, currency, text) => {
+    speak(locale);
+    expect(money(895, currency)).toBe(text);
+  });
+
   it('is exact beyond the precision of floating-point numbers', () => {
     expect(decimal(9007199254740991, 'EUR')).toBe('90071992547409.91');
     expect(decimal(-7, 'BHD')).toBe('-0.007');

@@ -45,20 +45,34 @@ function cached<T extends Intl.NumberFormat | Intl.DateTimeFormat | Intl.Relativ
   return created;
 }
 
-/** Returns an amount of minor units with its currency. */
-export function money(amount: number, currency: string): string {
+/** A symbol of Latin letters and a sign, such as `UK£`. Right-to-left text shows its letters and its sign in the wrong order. */
+const MIXED_SYMBOL = /\p{Script=Latin}.*\p{Sc}/u;
+
+function moneyFormat(locale: string, currency: string): Intl.NumberFormat {
   const count = minorDigits(currency);
-  const format = cached(
-    `money ${currency}`,
-    (locale) =>
-      new Intl.NumberFormat(locale, {
-        style: 'currency',
-        currency,
-        minimumFractionDigits: count,
-        maximumFractionDigits: count,
-      }),
-  );
-  return format.format(decimal(amount, currency) as Intl.StringNumericLiteral);
+  const digits = { minimumFractionDigits: count, maximumFractionDigits: count };
+  return new Intl.NumberFormat(locale, { style: 'currency', currency, ...digits });
+}
+
+/** Returns the symbol of a currency as English writes it, which is unambiguous: `£`, `CA$`. */
+function englishSymbol(currency: string): string {
+  const parts = moneyFormat('en', currency).formatToParts(0);
+  return parts.find(({ type }) => type === 'currency')?.value ?? currency;
+}
+
+/**
+ * Returns an amount of minor units with its currency. In right-to-left languages the amount is isolated from the text around
+ * it, and a symbol of letters and a sign is replaced by the English one, isolated as well.
+ */
+export function money(amount: number, currency: string): string {
+  const format = cached(`money ${currency}`, (locale) => moneyFormat(locale, currency));
+  const value = decimal(amount, currency) as Intl.StringNumericLiteral;
+  if (language.direction === 'ltr') return format.format(value);
+  const parts = format.formatToParts(value).map(({ type, value: part }) => {
+    const isMixed = type === 'currency' && MIXED_SYMBOL.test(part);
+    return isMixed ? `\u2066${englishSymbol(currency)}\u2069` : part;
+  });
+  return `\u2067${parts.join('')}\u2069`;
 }
 
 export function number(value: number): string {

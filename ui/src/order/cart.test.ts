@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import {
   add,
+  cartOf,
   change,
   countOf,
   countOfItem,
@@ -27,6 +28,15 @@ const dosa: Selection = {
 };
 
 describe('the cart', () => {
+  it('is filled with the lines of an earlier order, except what is none', () => {
+    const line = { ...dosa, quantity: 2 };
+    const cart = cartOf([line, line, null, 'dosa', { item: 'rice' }, { ...rice, quantity: 0 }, { ...rice, quantity: 1 }]);
+    expect(cart).toMatchObject([line, line, { ...rice, quantity: 1 }]);
+    expect(new Set(cart.map(({ id }) => id)).size).toBe(3);
+    expect(cartOf({ length: 1 })).toEqual([]);
+    expect(cartOf(undefined)).toEqual([]);
+  });
+
   it('joins equal selections, in whatever order their options are', () => {
     const swapped = { ...dosa, options: [...dosa.options].reverse() };
     const cart = add(add(add([], dosa, 1), rice, 2), swapped, 3);

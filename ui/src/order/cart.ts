@@ -100,6 +100,13 @@ export function parseCart(text: string | null): Cart {
   return Array.isArray(data) ? data.filter(isLine).slice(0, MAXIMUM_LINES) : [];
 }
 
+/** Returns the cart of an earlier order's lines. What is not a line is left out. */
+export function cartOf(lines: unknown): Cart {
+  if (!Array.isArray(lines)) return [];
+  const candidates = (lines as unknown[]).filter((line) => typeof line === 'object' && line !== null);
+  return candidates.map((line): unknown => ({ ...(line as object), id: uuid() })).filter(isLine).slice(0, MAXIMUM_LINES);
+}
+
 function isLine(value: unknown): value is CartLine {
   if (typeof value !== 'object' || value === null) return false;
   const line = value as Partial<Record<keyof CartLine, unknown>>;

@@ -7,6 +7,7 @@
 //                                     └────── give up ─▶ placed, if the order exists after all; else idle
 import { api, ApiError, unwrap, type Session } from '../lib/api';
 import { clock } from '../lib/clock';
+import { createTrackingPath } from '../lib/open-orders';
 import { browserTimers, type Timers } from '../lib/timers';
 import {
   createAttempt,
@@ -40,8 +41,8 @@ export type PlacingState =
   | { status: 'placed'; order: string; error: ApiError | undefined };
 
 export interface PlacingEvents {
-  /** The order exists: the cart has served its purpose. */
-  placed: () => void;
+  /** The order of these lines exists: the cart has served its purpose. */
+  placed: (order: string, lines: OrderRequest['lines']) => void;
   /** The order's tracking page has this path. */
   leave: (path: string) => void;
 }
@@ -212,13 +213,11 @@ export class Placing {
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
     this.state = { status: 'placed', order, error: undefined };
-    this.#events.placed();
+    this.#events.placed(order, attempt.body.lines);
     try {
-      const link = await unwrap(
-        api.POST('/v1/orders/{order_id}/tracking-link', { params: { path: { order_id: order } } }),
-      );
+      const path = await createTrackingPath(order);
       forgetAttempt(this.#restaurant);
-      this.#events.leave(link.path);
+      this.#events.leave(path);
     } catch (cause) {
       if (!(cause instanceof ApiError)) throw cause;
       // An order has no more links, or none any more: there is nothing to wait for.

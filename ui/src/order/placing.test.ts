@@ -48,12 +48,12 @@ const LINK: Answer = { status: 201, body: { token: 'T', path: '/t/T' } };
 
 let timers: ManualTimers;
 let arrived: string[];
-let placed: number;
+let placed: { order: string; lines: OrderRequest['lines'] }[];
 let placing: Placing;
 
 function reload(): void {
   timers = new ManualTimers();
-  placing = new Placing(RESTAURANT, { placed: () => (placed += 1), leave: (path) => arrived.push(path) }, timers);
+  placing = new Placing(RESTAURANT, { placed: (order, lines) => placed.push({ order, lines }), leave: (path) => arrived.push(path) }, timers);
 }
 
 beforeEach(() => {
@@ -66,7 +66,7 @@ beforeEach(() => {
   calls.length = 0;
   answers = [];
   arrived = [];
-  placed = 0;
+  placed = [];
   reload();
 });
 
@@ -80,7 +80,7 @@ describe('placing', () => {
     await settle();
     expect(orders()).toHaveLength(1);
     expect(orders()[0]).toMatchObject({ body, key: expect.stringMatching(/^[0-9a-f-]{36}$/) as string });
-    expect(placed).toBe(1);
+    expect(placed).toEqual([{ order: 'order-1', lines: body.lines }]);
     expect(arrived).toEqual(['/t/T']);
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
   });
@@ -89,7 +89,7 @@ describe('placing', () => {
     answers = [PLACED, { status: 409, body: { code: 'too_many_tracking_links' } }];
     placing.place(session('a'), body);
     await settle();
-    expect(placed).toBe(1);
+    expect(placed).toHaveLength(1);
     expect(placing.state).toMatchObject({ status: 'placed', error: { code: 'too_many_tracking_links' } });
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
     placing.reset();

@@ -1,4 +1,5 @@
 // What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
+import { forgetAgain } from '../lib/again';
 import { api, ApiError, unwrap } from '../lib/api';
 import { kept, keptInTab } from '../lib/kept';
 import { current } from '../lib/session.svelte';
@@ -120,6 +121,12 @@ export class Shop {
     this.#setCart([]);
   }
 
+  /** Fills the cart with the lines of an earlier order, as far as the menu still offers them. */
+  refill(cart: Cart): void {
+    this.#setCart(cart);
+    if (this.menu !== undefined) this.#take(this.menu);
+  }
+
   #setCart(cart: Cart): void {
     this.cart = cart;
     kept.set(this.#cartKey, JSON.stringify(cart));
@@ -144,6 +151,7 @@ export class Shop {
 
   /** Forgets what belongs to the person who signs out. */
   forgetPerson(): void {
+    forgetAgain(this.id);
     keptInTab.delete(this.#detailsKey);
     this.details = { ...EMPTY_DETAILS, fulfilment: this.details.fulfilment };
   }

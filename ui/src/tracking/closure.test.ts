@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import en from './messages/en';
-import { cancelEffect, closureText, closureTitle, moneyOutcome, unavailableNames } from './closure';
+import { cancelEffect, closureText, closureTitle, isUnpaid, moneyOutcome, unavailableNames } from './closure';
 import { CARD, CASH, exampleOrder } from './example';
 
 const ended = (closure: ReturnType<typeof exampleOrder>['closure'], changes = {}) =>
@@ -44,6 +44,14 @@ describe('the explanation of an early end', () => {
   it('distinguishes an expired payment from an expired acceptance', () => {
     expect(closureText(ended({ how: 'expired', waited_for: 'restaurant' }))).toBe('expired.restaurant');
     expect(closureText(ended({ how: 'expired', waited_for: 'payment' }))).toBe('expired.payment');
+  });
+
+  it('knows which orders another payment may save', () => {
+    expect(isUnpaid(ended({ how: 'payment_failed', reason: 'card_declined' }))).toBe(true);
+    expect(isUnpaid(ended({ how: 'expired', waited_for: 'payment' }))).toBe(true);
+    expect(isUnpaid(ended({ how: 'expired', waited_for: 'restaurant' }))).toBe(false);
+    expect(isUnpaid(ended({ how: 'rejected', reason: 'too_busy' }))).toBe(false);
+    expect(isUnpaid(exampleOrder())).toBe(false);
   });
 
   it('names unavailable items by their lines, each once', () => {

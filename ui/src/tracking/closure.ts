@@ -69,6 +69,12 @@ export function closureText(order: TrackedOrder): ClosureKey {
   }
 }
 
+/** Whether the order ended because it was not paid, so that another attempt to pay may work. */
+export function isUnpaid(order: TrackedOrder): boolean {
+  const { closure } = order;
+  return closure?.how === 'payment_failed' || (closure?.how === 'expired' && closure.waited_for === 'payment');
+}
+
 /** Names of the order's items that were unavailable. An item that is not among the lines has no name to show. */
 export function unavailableNames(order: TrackedOrder): string[] {
   const missing = new Set((order.closure?.items ?? []).map((item) => item.item));

@@ -1,4 +1,4 @@
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import {
@@ -222,7 +222,12 @@ describe('an order', () => {
     await openCheckout(page);
     await fillAddress(page);
     expect(await accessibilityProblems(page, 'checkout')).toEqual([]);
+    await page.getByRole('heading', { level: 2, name: 'Delivery address' }).waitFor();
     await register(page);
+    // The whole price stands above the button that orders at it.
+    const top = async (locator: Locator) => (await locator.boundingBox())?.y ?? NaN;
+    const total = page.locator('dl').getByText('Total', { exact: true });
+    await expect.poll(async () => (await top(total)) < (await top(placeButton(page)))).toBe(true);
     await page.waitForFunction(() => document.activeElement?.textContent.trim().startsWith('Place order'));
     await page.keyboard.press('Enter');
     await arrives(page);

@@ -61,7 +61,8 @@ const EMPTY: Shot[] = [
 
 const FULL: Shot[] = [
   { name: 'start-signed-out', path: () => '/', complete: 'a[href^="/order/"]' },
-  { name: 'start', role: 'restaurant', path: () => '/', complete: 'table' },
+  { name: 'start', role: 'restaurant', path: () => '/', complete: 'main dl' },
+  { name: 'start-customer', role: 'customer', path: () => '/', complete: 'main dl' },
   { name: 'login', path: () => '/login', complete: 'form' },
   { name: 'kitchen', role: 'restaurant', path: kitchen, complete: '[data-card]' },
   ...['Items', 'Recall', 'Settings', 'Help', 'Pause'].map(

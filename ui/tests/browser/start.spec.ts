@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
+import { PHONE } from './customer';
 import type { Role } from './dabba';
 import { openSite, type Site } from './site';
 
@@ -33,6 +34,20 @@ describe('the start page', () => {
     await page.getByText('This device').waitFor();
     expect(await accessibilityProblems(page, role)).toEqual([]);
     expect(await smallTargets(page, 44)).toEqual([]);
+  });
+
+  it('cuts nothing on a phone', async () => {
+    const page = await site.open({ role: 'restaurant', options: { viewport: PHONE } });
+    await page.getByText('This device').waitFor();
+    const cut = await page.evaluate(() =>
+      [...document.querySelectorAll('main *')]
+        .filter((element) => ['auto', 'scroll'].includes(getComputedStyle(element).overflowX))
+        .filter((element) => element.scrollWidth > element.clientWidth)
+        .map((element) => element.outerHTML.slice(0, 120)),
+    );
+    expect(cut).toEqual([]);
+    const right = await page.getByRole('button', { name: /^Revoke/ }).last().evaluate((button) => button.getBoundingClientRect().right);
+    expect(right).toBeLessThanOrEqual(PHONE.width);
   });
 
   it('revokes the session of another device after a confirmation', async () => {

@@ -27,7 +27,8 @@ describe('the tracking page', () => {
 
     await STEPS.accept(site, id);
     await headline(page, 'Your food is being prepared');
-    await page.getByText('Ready at about').waitFor();
+    await page.getByText('Kitchen ready at about').waitFor();
+    await page.getByText('There is no estimate of when it arrives.').waitFor();
     expect(await page.getByRole('button', { name: 'Cancel order' }).count()).toBe(0);
     expect(await accessibilityProblems(page, 'preparing')).toEqual([]);
 
@@ -37,6 +38,7 @@ describe('the tracking page', () => {
     await headline(page, 'Your food is on its way');
     await STEPS.deliver(site, id);
     await headline(page, 'Delivered');
+    expect(await page.getByText('There is no estimate').count()).toBe(0);
     const steps = page.getByRole('list').filter({ hasText: 'Ordered' }).getByRole('listitem');
     await expect.poll(() => steps.count()).toBe(6);
     for (const time of await steps.locator('time').allTextContents()) expect(time).toMatch(/\d/);

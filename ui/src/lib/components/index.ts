@@ -21,6 +21,7 @@ export { default as Wordmark } from './Wordmark.svelte';
 export { dismissToast, showToast } from './toasts.svelte';
 export type { IconName } from './icons';
 export { default as Amounts } from './Amounts.svelte';
+export { default as OrderButton } from './OrderButton.svelte';
 export { default as RadioGroup } from './RadioGroup.svelte';
 export { default as Text } from './Text.svelte';
 export { default as TextArea } from './TextArea.svelte';

@@ -5,6 +5,7 @@ import type { tracking as en } from './en';
 const tracking: Translation<typeof en> = {
   'page.title': 'طلبك',
   'page.title_with': 'الطلب {code}: {status}',
+  'again.order': 'اطلب مرة أخرى',
   'amounts.delivery_fee': 'التوصيل',
   'amounts.discount': 'الخصم',
   'amounts.subtotal': 'الأصناف',
@@ -12,6 +13,7 @@ const tracking: Translation<typeof en> = {
   'amounts.tip': 'الإكرامية',
   'amounts.total': 'المجموع',
   'amounts.title': 'المبالغ',
+  'arrival.unknown': 'لا يتوفر تقدير لوقت الوصول.',
   'cancel.action': 'إلغاء الطلب',
   'cancel.back': 'الإبقاء على الطلب',
   'cancel.confirm': 'إلغاء هذا الطلب',
@@ -106,6 +108,7 @@ const tracking: Translation<typeof en> = {
   'plan.distance': '{distance} بخط مستقيم',
   'plan.north': 'ش',
   'ready.by': 'جاهز حوالي الساعة',
+  'ready.by_kitchen': 'جاهز في المطبخ حوالي الساعة',
   'ready.late': 'يستغرق الأمر أطول من المخطط. كان يُفترض أن يجهز الساعة {time}.',
   'restaurant.maps': 'فتح في تطبيق الخرائط',
   'restaurant.title': 'المطعم',
@@ -131,6 +134,14 @@ const tracking: Translation<typeof en> = {
   'rejected.item_unavailable': 'نفد شيء مما طلبته لدى المطعم. نأسف لذلك.',
   'rejected.other': 'لم يتمكن المطعم من تحضير طلبك هذه المرة. نأسف لذلك.',
   'rejected.too_busy': 'المطبخ مشغول جدًا الآن. نأسف لذلك.',
+  'share.copied': 'نُسخ الرابط.',
+  'share.copy': 'نسخ الرابط',
+  'share.failed': 'تعذّر نسخ الرابط. انسخه من شريط العنوان.',
+  'share.hint': 'كل من لديه رابطها يرى الطلب، ويمكنه إلغاؤه ما دام ذلك ممكنًا.',
+  'share.menu': 'قائمة {restaurant}',
+  'share.share': 'مشاركة الرابط',
+  'share.title': 'هذه الصفحة',
+  'status.confirmed': 'أُرسل إلى المطعم',
   'zone.note': 'كل الأوقات بتوقيت المطعم: {zone}.',
 };
 

@@ -3,6 +3,7 @@ import { common } from '../../lib/i18n/common/en';
 export const tracking = {
   'page.title': 'Your order',
   'page.title_with': 'Order {code}: {status}',
+  'again.order': 'Order again',
   'amounts.delivery_fee': 'Delivery',
   'amounts.discount': 'Discount',
   'amounts.subtotal': 'Items',
@@ -10,6 +11,7 @@ export const tracking = {
   'amounts.tip': 'Tip',
   'amounts.total': 'Total',
   'amounts.title': 'Amounts',
+  'arrival.unknown': 'There is no estimate of when it arrives.',
   'cancel.action': 'Cancel order',
   'cancel.back': 'Keep order',
   'cancel.confirm': 'Cancel this order',
@@ -104,6 +106,7 @@ export const tracking = {
   'plan.distance': '{distance} in a straight line',
   'plan.north': 'N',
   'ready.by': 'Ready at about',
+  'ready.by_kitchen': 'Kitchen ready at about',
   'ready.late': 'It takes longer than planned. It should have been ready at {time}.',
   'restaurant.maps': 'Open in a maps app',
   'restaurant.title': 'Restaurant',
@@ -129,6 +132,14 @@ export const tracking = {
   'rejected.item_unavailable': 'The restaurant has run out of something that you ordered. We are sorry.',
   'rejected.other': 'The restaurant could not make your order this time. We are sorry.',
   'rejected.too_busy': 'The kitchen is too busy at the moment. We are sorry.',
+  'share.copied': 'The link is copied.',
+  'share.copy': 'Copy link',
+  'share.failed': 'The link could not be copied. Copy it from the address bar.',
+  'share.hint': 'Everyone with its link sees the order, and can cancel it while that is possible.',
+  'share.menu': 'Menu of {restaurant}',
+  'share.share': 'Share link',
+  'share.title': 'This page',
+  'status.confirmed': 'Sent to the restaurant',
   'zone.note': 'All times are the restaurant’s: {zone}.',
 } as const;
 

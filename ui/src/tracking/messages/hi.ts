@@ -5,6 +5,7 @@ import type { tracking as en } from './en';
 const tracking: Translation<typeof en> = {
   'page.title': 'आपका ऑर्डर',
   'page.title_with': 'ऑर्डर {code}: {status}',
+  'again.order': 'फिर से ऑर्डर करें',
   'amounts.delivery_fee': 'डिलीवरी',
   'amounts.discount': 'छूट',
   'amounts.subtotal': 'आइटम',
@@ -12,6 +13,7 @@ const tracking: Translation<typeof en> = {
   'amounts.tip': 'टिप',
   'amounts.total': 'कुल',
   'amounts.title': 'राशि',
+  'arrival.unknown': 'पहुँचने के समय का अनुमान उपलब्ध नहीं है।',
   'cancel.action': 'ऑर्डर रद्द करें',
   'cancel.back': 'ऑर्डर रहने दें',
   'cancel.confirm': 'यह ऑर्डर रद्द करें',
@@ -106,6 +108,7 @@ const tracking: Translation<typeof en> = {
   'plan.distance': 'सीधी रेखा में {distance}',
   'plan.north': 'उ',
   'ready.by': 'लगभग इतने बजे तैयार',
+  'ready.by_kitchen': 'रसोई में लगभग इतने बजे तैयार',
   'ready.late': 'तय समय से अधिक लग रहा है। इसे {time} तक तैयार होना था।',
   'restaurant.maps': 'मानचित्र ऐप में खोलें',
   'restaurant.title': 'रेस्तराँ',
@@ -131,6 +134,14 @@ const tracking: Translation<typeof en> = {
   'rejected.item_unavailable': 'आपकी मँगाई कोई चीज़ ख़त्म हो गई है। हमें खेद है।',
   'rejected.other': 'रेस्तराँ इस बार आपका ऑर्डर नहीं बना सका। हमें खेद है।',
   'rejected.too_busy': 'रसोई में अभी बहुत काम है। हमें खेद है।',
+  'share.copied': 'लिंक कॉपी हो गया।',
+  'share.copy': 'लिंक कॉपी करें',
+  'share.failed': 'लिंक कॉपी नहीं हुआ। इसे पता बार से कॉपी करें।',
+  'share.hint': 'जिसके पास इसका लिंक है, वह ऑर्डर देख सकता है और जब तक संभव हो उसे रद्द कर सकता है।',
+  'share.menu': '{restaurant} का मेन्यू',
+  'share.share': 'लिंक साझा करें',
+  'share.title': 'यह पेज',
+  'status.confirmed': 'रेस्तराँ को भेजा गया',
   'zone.note': 'सभी समय रेस्तराँ के हैं: {zone}।',
 };
 
