@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { countdown, dateTime, decimal, duration, money, relative, time } from './format';
+import { countdown, dateTime, dateTimeSeconds, decimal, duration, money, relative, time } from './format';
 import { setMessages } from './i18n/index.svelte';
 import type { Locale } from './i18n/types';
 
@@ -60,6 +60,7 @@ describe('times', () => {
 
   it('are written as in the region of the user', () => {
     setMessages('en', {}, 'en-GB');
+    expect(plain(dateTimeSeconds('2026-11-30T18:45:07Z', 'Europe/London'))).toBe('30 Nov 2026, 18:45:07');
     expect(plain(dateTime('2026-11-30T18:45:00Z', 'Europe/London'))).toBe('30 Nov 2026, 18:45');
   });
 

@@ -102,6 +102,11 @@ export function dateTime(at: Time, zone: string): string {
   return dateFormat('dateTime', zone, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
 }
 
+/** Returns date and time of day in a zone, to the second. */
+export function dateTimeSeconds(at: Time, zone: string): string {
+  return dateFormat('dateTimeSeconds', zone, { dateStyle: 'medium', timeStyle: 'medium' }).format(new Date(at));
+}
+
 /** Returns the day in a zone, such as `Mon 30`. */
 export function day(at: Time, zone: string): string {
   return dateFormat('day', zone, { weekday: 'short', day: 'numeric' }).format(new Date(at));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { areaPath, linePath, linear, maximumOf, niceStep, segments, ticks, timeTicks, type Point } from './plot';
+import { areaPath, linePath, linear, lonePoints, maximumOf, niceStep, segments, ticks, timeTicks, type Point } from './plot';
 
 describe('the ticks of values', () => {
   it.each([
@@ -58,7 +58,8 @@ describe('a line', () => {
 
   it('has gaps where nothing was measured', () => {
     expect(segments(points).map((segment) => segment.length)).toEqual([2, 1]);
-    expect(linePath(points, x, y)).toBe('M0 100L100 50M300 0L300 0');
+    expect(linePath(points, x, y)).toBe('M0 100L100 50');
+    expect(lonePoints(points)).toEqual([{ at: 30, value: 10 }]);
     expect(areaPath(points, x, y)).toBe('M0 100L0 100L100 50L100 100ZM300 100L300 0L300 100Z');
   });
 

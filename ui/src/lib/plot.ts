@@ -80,14 +80,19 @@ function coordinate(value: number): string {
   return String(Math.round(value * 100) / 100);
 }
 
-/** Path of a line. A single point becomes a line of no length, which round caps show as a dot. */
+/** Path of a line. It leaves out points without a neighbour, which `lonePoints` returns. */
 export function linePath(points: readonly Point[], x: Scale, y: Scale): string {
   return segments(points)
-    .map((segment) => {
-      const [first = '', ...rest] = segment.map(({ at, value }) => `${coordinate(x(at))} ${coordinate(y(value))}`);
-      return rest.length === 0 ? `M${first}L${first}` : `M${[first, ...rest].join('L')}`;
-    })
+    .filter((segment) => segment.length > 1)
+    .map((segment) => `M${segment.map(({ at, value }) => `${coordinate(x(at))} ${coordinate(y(value))}`).join('L')}`)
     .join('');
+}
+
+/** Returns the points between two gaps, which no line shows. */
+export function lonePoints(points: readonly Point[]): { at: number; value: number }[] {
+  return segments(points)
+    .filter((segment) => segment.length === 1)
+    .flat();
 }
 
 /** Path of the area between a line and the axis. */

@@ -42,6 +42,11 @@ async function connect(device: string): Promise<() => void> {
 it('a restaurant states which devices watch its board, and since when none does', async () => {
   const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
   await page.getByText('No board was connected in the last 30 days.').waitFor();
+  await page.getByText('The restaurant takes orders. Nobody sees them').waitFor();
+  // The list says so beside "Takes orders".
+  const entries = page.getByRole('list', { name: 'Restaurants' }).getByRole('link').filter({ hasText: 'Takes orders' });
+  await entries.filter({ hasText: 'Saffron Lane' }).waitFor();
+  await entries.filter({ hasNotText: 'No board in 30 days' }).first().waitFor({ state: 'detached' });
   expect(await accessibilityProblems(page, 'no boards')).toEqual([]);
 
   // The kitchen's page, and a device whose name is markup.
@@ -50,7 +55,8 @@ it('a restaurant states which devices watch its board, and since when none does'
   await page.getByText('2 boards are watching.').waitFor({ timeout: 40_000 });
   const rows = page.getByRole('table', { name: 'Boards' }).getByRole('row');
   await rows.filter({ hasText: '<b>Pass</b>' }).getByText('Watching').waitFor();
-  await rows.filter({ hasText: 'Unnamed device' }).getByText('Watching').waitFor();
+  await entries.filter({ hasText: 'Saffron Lane' }).filter({ hasText: 'No board in 30 days' }).waitFor({ state: 'detached' });
+  await rows.filter({ hasText: 'Mina Shah' }).filter({ hasNotText: '<b>Pass</b>' }).getByText('Watching').waitFor();
   expect(await accessibilityProblems(page, 'boards')).toEqual([]);
   expect(await page.getByText('Unattended since').count()).toBe(0);
 
@@ -62,7 +68,7 @@ it('a restaurant states which devices watch its board, and since when none does'
   // The heading and the list state it too.
   await page.getByText(/Unattended since \d\d:\d\d/).first().waitFor();
   expect(await accessibilityProblems(page, 'unattended')).toEqual([]);
-  await page.getByRole('link', { name: 'Account', exact: true }).first().click();
+  await page.getByRole('table', { name: 'Boards' }).getByRole('link', { name: 'Mina Shah' }).first().click();
   await page.getByRole('heading', { level: 2, name: 'Mina Shah' }).waitFor();
 }, 150_000);
 

@@ -8,6 +8,8 @@ interface Order {
   display_code: string;
   status: string;
   version: number;
+  customer_id?: string;
+  courier_id?: string;
   amounts: { total: number };
   payment: { status: string; captured: number; refunded: number };
   closure?: { by?: { role: string }; reason?: string };
@@ -61,6 +63,7 @@ describe('search', () => {
   it('finds an order by its id, and shows its timeline with every event as JSON', async () => {
     const order = await place();
     const page = await open();
+    await page.getByText('Restaurant, customer').waitFor();
     await search(page, order.id);
     await codeHeading(page, order).waitFor();
     await page.getByRole('link', { name: 'Timeline' }).click();
@@ -68,6 +71,8 @@ describe('search', () => {
     await timeline.getByText('Placed', { exact: true }).waitFor();
     await timeline.getByText('Confirmed', { exact: true }).waitFor();
     await timeline.getByText('By: Customer').waitFor();
+    await timeline.getByText('Event 1', { exact: true }).waitFor();
+    await timeline.locator('time', { hasText: /\d\d?:\d\d:\d\d/ }).first().waitFor();
     await timeline.locator('summary').first().click();
     await page.getByRole('group', { name: 'Placed, event 1' }).getByText('"type": "placed"').waitFor();
     expect(await accessibilityProblems(page, 'timeline')).toEqual([]);
@@ -119,6 +124,57 @@ describe('commands', () => {
     const cancelled = await read(order.id);
     expect(cancelled.status).toBe('cancelled');
     expect(cancelled.closure).toMatchObject({ reason: 'suspected_fraud', by: { role: 'admin' } });
+  });
+
+  it('names the customer and the courier, whom it changes before the pick-up', async () => {
+    const { call } = site.dabba;
+    const { id } = await place();
+    await call('restaurant', 'POST', `/v1/orders/${id}/accept`, { preparation_minutes: 20 });
+    const page = await open(`/console/orders/${id}`);
+    await page.getByRole('button', { name: 'Assign courier' }).waitFor();
+    const people = page.getByRole('region', { name: 'People and times' });
+    await people.getByText('None yet').waitFor();
+    await call('courier', 'POST', `/v1/orders/${id}/assign`, {});
+    const order = await read(id);
+    await page.getByRole('button', { name: 'Change courier' }).click();
+    await page.getByRole('dialog', { name: `Change the courier of order ${order.display_code}` }).waitFor();
+    await page.keyboard.press('Escape');
+    const courier = await call<{ name: string }>('admin', 'GET', `/v1/accounts/${order.courier_id ?? ''}`);
+    const customer = await call<{ name: string }>('admin', 'GET', `/v1/accounts/${order.customer_id ?? ''}`);
+    await people.getByRole('link', { name: courier.name }).waitFor();
+    await people.getByRole('link', { name: customer.name }).waitFor();
+    expect(await page.getByRole('link', { name: 'Account', exact: true }).count()).toBe(0);
+    expect(await page.getByRole('heading', { level: 3 }).first().textContent()).toBe('People and times');
+    expect(await accessibilityProblems(page, 'people')).toEqual([]);
+  });
+
+  it('makes a tracking link for the customer', async () => {
+    const order = await place();
+    const page = await open(`/console/orders/${order.id}`);
+    await page.getByRole('button', { name: 'Tracking link' }).click();
+    const dialog = page.getByRole('dialog', { name: `Tracking link of order ${order.display_code}` });
+    await dialog.getByText(/Whoever has the link can follow the order/).waitFor();
+    await dialog.getByRole('button', { name: 'Create link' }).click();
+    const link = await dialog.locator('code').textContent();
+    expect(link).toMatch(/^http:\/\/.*\/t\/[0-9A-Za-z]{46}$/);
+    expect(await accessibilityProblems(page, 'tracking link')).toEqual([]);
+    const token = link?.split('/').at(-1) ?? '';
+    const customer = await site.open({ path: `/t/${token}` });
+    await customer.getByText(order.display_code).first().waitFor();
+    await dialog.getByRole('button', { name: 'Close', exact: true }).last().click();
+    await dialog.waitFor({ state: 'detached' });
+
+    site.front.intercept = (request, response) => {
+      if (!request.url?.endsWith('/tracking-link')) return false;
+      const problem = { status: 409, code: 'too_many_tracking_links', title: 'The order has too many tracking links', detail: 'at most 20' };
+      response.writeHead(409, { 'content-type': 'application/problem+json' }).end(JSON.stringify(problem));
+      return true;
+    };
+    await page.getByRole('button', { name: 'Tracking link' }).click();
+    await dialog.getByRole('button', { name: 'Create link' }).click();
+    await dialog.getByRole('alert').waitFor();
+    site.front.intercept = () => false;
+    expect(await accessibilityProblems(page, 'no tracking link')).toEqual([]);
   });
 
   it('refunds one item of a delivered order', async () => {

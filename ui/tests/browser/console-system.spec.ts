@@ -61,6 +61,33 @@ describe('shards', () => {
     expect(await smallTargets(page, 44)).toEqual([]);
   });
 
+  it.each(['en-GB', 'ar-EG'])('on a phone show at which end there is more, in %s', async (locale) => {
+    const viewport = { width: 390, height: 844 };
+    const page = await site.open({ role: 'admin', path: '/console/shards', options: { locale, viewport } });
+    const table = page.getByRole('table');
+    await table.waitFor();
+    const place = page.getByRole('group').filter({ has: table });
+    const more = page.locator('.frame > .more');
+    /** Sides of the table at which it shows that there is more. */
+    const sides = async () => {
+      const box = await place.boundingBox();
+      const hints = await Promise.all((await more.all()).map((hint) => hint.boundingBox()));
+      return hints.map((hint) => ((hint?.x ?? 0) < (box?.x ?? 0) + (box?.width ?? 0) / 2 ? 'left' : 'right')).sort();
+    };
+    const direction = locale === 'ar-EG' ? -1 : 1;
+    const end = direction === 1 ? 'right' : 'left';
+    const start = direction === 1 ? 'left' : 'right';
+    await expect.poll(sides).toEqual([end]);
+    expect(await accessibilityProblems(page, 'more at the end')).toEqual([]);
+    const scroll = (left: number) => place.evaluate((element, by) => element.scrollBy({ left: by, behavior: 'instant' }), left);
+    await scroll(100 * direction);
+    await expect.poll(sides).toEqual(['left', 'right']);
+    await scroll(10_000 * direction);
+    await expect.poll(sides).toEqual([start]);
+    await page.setViewportSize({ width: 1600, height: 844 });
+    await more.first().waitFor({ state: 'detached' });
+  });
+
   it('a shard that dies is visible in every view without a reload, and one that comes back too', async () => {
     const state = { dead: false };
     withSecondShard(state);

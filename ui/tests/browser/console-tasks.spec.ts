@@ -39,6 +39,10 @@ it('a review is resolved with a reason', async () => {
   const page = await site.open({ role: 'admin', path: '/console/tasks' });
   const card = page.getByRole('article', { name: 'Review' });
   await card.getByText('Payment differs').waitFor();
+  const { display_code: code } = await site.dabba.call<{ display_code: string }>('admin', 'GET', `/v1/orders/${order}`);
+  await card.getByRole('link', { name: new RegExp(`^Order .?${code}.?, .?Saffron Lane`) }).waitFor();
+  await card.getByText(/^The payment provider captured £\d+\.\d\d, which is not the order’s total\./).waitFor();
+  expect(await card.getByText('minor units').count()).toBe(0);
   expect(await card.getByRole('button', { name: 'Retry' }).count()).toBe(0);
   expect(await accessibilityProblems(page, 'tasks')).toEqual([]);
   await card.getByRole('button', { name: 'Resolve' }).click();

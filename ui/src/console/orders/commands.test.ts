@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bodyOf, EMPTY_FORM, missing, offered, parseAmount, reasonsOf, type Form } from './commands';
+import { bodyOf, EMPTY_FORM, missing, offered, parseAmount, reasonsOf, wordOf, type Form } from './commands';
 
 const order = { currency: 'GBP', status: 'delivered' } as const;
 const form = (changes: Partial<Form>): Form => ({ ...EMPTY_FORM, ...changes });
@@ -8,6 +8,12 @@ it('offers only commands that the caller may give and that have a form', () => {
   const actions = ['refund', 'cancel', 'accept', 'a command of a later version'].map((command) => ({ command }));
   expect(offered({ allowed_actions: actions })).toEqual(['refund', 'cancel']);
   expect(offered({ allowed_actions: [] })).toEqual([]);
+});
+
+it('an assigned courier is changed', () => {
+  expect(wordOf('assign_courier', {})).toBe('assign_courier');
+  expect(wordOf('assign_courier', { courier_id: 'c1' })).toBe('change_courier');
+  expect(wordOf('cancel', { courier_id: 'c1' })).toBe('cancel');
 });
 
 describe('an amount', () => {

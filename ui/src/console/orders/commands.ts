@@ -18,6 +18,11 @@ export function offered(order: Pick<Order, 'allowed_actions'>): Command[] {
   return COMMANDS.filter((command) => order.allowed_actions.some((action) => action.command === command));
 }
 
+/** Returns what a command is called for an order: an assigned courier is changed. */
+export function wordOf(command: Command, order: Pick<Order, 'courier_id'>): Command | 'change_courier' {
+  return command === 'assign_courier' && order.courier_id !== undefined ? 'change_courier' : command;
+}
+
 export const CANCEL_REASONS = membersOf<Body<'CancelReason'>>({
   changed_mind: true,
   duplicate: true,

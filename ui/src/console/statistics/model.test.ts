@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import {
   completenessOf,
   countOf,
+  DEFAULT_RANGE,
   durationsOf,
+  fittingRange,
   hasValues,
   inUnit,
   queryOf,
@@ -11,6 +13,7 @@ import {
   RANGES,
   ratePerMinute,
   rounded,
+  smallestUnit,
   type Range,
   type Statistics,
 } from './model';
@@ -96,13 +99,51 @@ it('totals are exact', () => {
   expect(hasValues(statistics(), 'delivery_time')).toBe(false);
 });
 
+describe('without a choice, the range', () => {
+  const since = (minutes: number) =>
+    statistics({
+      from: '2026-11-29T12:20:00Z',
+      series: [
+        {
+          name: 'task_age',
+          kind: 'gauge',
+          unit: 'seconds',
+          queue: 'payments',
+          points: [minutes, 10].map((ago) => ({ at: new Date(Date.parse('2026-11-30T12:22:00Z') - ago * 60_000).toISOString(), count: 1 })),
+        },
+      ],
+    });
+
+  it.each([
+    [15, '1h'],
+    [60, '1h'],
+    [61, '6h'],
+    [360, '6h'],
+    [361, '24h'],
+    [1_440, '24h'],
+  ] as const)('of numbers since %d minutes is %s', (minutes, range) => {
+    expect(fittingRange(since(minutes))).toBe(range);
+  });
+
+  it('of no numbers is the longest of them', () => {
+    expect(fittingRange(statistics({ series: [] }))).toBe(DEFAULT_RANGE);
+  });
+});
+
+it('only the latency of the server is in milliseconds', () => {
+  const zero = [{ name: 's', points: [{ at: 0, value: 0 }] }];
+  expect(inUnit(zero, smallestUnit('placing_latency')).unit).toBe('millisecond');
+  expect(inUnit(zero, smallestUnit('lateness')).unit).toBe('second');
+  expect(inUnit([{ name: 's', points: [{ at: 0, value: 0.4 }] }], 'second').series[0]?.points[0]?.value).toBe(0.4);
+});
+
 it.each([
   [0.012, 'millisecond', 12],
   [30, 'second', 30],
   [600, 'minute', 10],
   [7_200, 'hour', 2],
 ] as const)('%d seconds are shown in %ss', (seconds, unit, value) => {
-  const scaled = inUnit([{ name: 's', points: [{ at: 0, value: seconds }, { at: 1, value: undefined }] }]);
+  const scaled = inUnit([{ name: 's', points: [{ at: 0, value: seconds }, { at: 1, value: undefined }] }], 'millisecond');
   expect(scaled.unit).toBe(unit);
   expect(values([...(scaled.series[0]?.points ?? [])]).map((entry) => (entry === undefined ? entry : rounded(entry)))).toEqual([value, undefined]);
 });

@@ -18,6 +18,8 @@ export const RANGES = {
   '7d': { length: 7 * DAY, step: HOUR },
 } as const;
 export type Range = keyof typeof RANGES;
+/** The range that is read if the address names none. */
+export const DEFAULT_RANGE: Range = '24h';
 
 export const NAMES = [
   'orders_placed',
@@ -44,6 +46,14 @@ export function queryOf(range: Range, now: number): { names: Name[]; from: strin
     to: new Date(now).toISOString(),
     step: step / 1_000,
   };
+}
+
+/** Returns the shortest range that contains all numbers of `statistics`, which were read for the default range. */
+export function fittingRange(statistics: Statistics): Range {
+  const begins = statistics.series.flatMap(({ points }) => points.map((point) => Date.parse(point.at)));
+  if (begins.length === 0) return DEFAULT_RANGE;
+  const age = Date.parse(statistics.to) - begins.reduce((first, at) => Math.min(first, at));
+  return (['1h', '6h'] as const).find((range) => age <= RANGES[range].length) ?? DEFAULT_RANGE;
 }
 
 /** How complete the numbers are. */
@@ -125,15 +135,24 @@ const UNITS: readonly { unit: Unit; seconds: number; below: number }[] = [
   { unit: 'hour', seconds: 3_600, below: Number.POSITIVE_INFINITY },
 ];
 
-/** Returns series in seconds in the unit that gives their largest value few digits. */
-export function inUnit(series: readonly Series[]): { unit: Unit; series: Series[] } {
+/**
+ * Returns series in seconds in the unit that gives their largest value few digits. `smallest` is the smallest unit that suits
+ * what was measured: nobody counts the lateness of food in milliseconds.
+ */
+export function inUnit(series: readonly Series[], smallest: Unit): { unit: Unit; series: Series[] } {
   const largest = Math.max(0, ...series.map(peakOf));
-  const chosen = UNITS.find(({ below }) => largest < below) ?? { unit: 'second' as const, seconds: 1 };
+  const suitable = UNITS.slice(UNITS.findIndex(({ unit }) => unit === smallest));
+  const chosen = suitable.find(({ below }) => largest < below) ?? { unit: 'second' as const, seconds: 1 };
   const scaled = series.map(({ name, points }) => ({
     name,
     points: points.map(({ at, value }) => ({ at, value: value === undefined ? undefined : value / chosen.seconds })),
   }));
   return { unit: chosen.unit, series: scaled };
+}
+
+/** Smallest unit of the durations of a name. */
+export function smallestUnit(name: Name): Unit {
+  return name === 'placing_latency' ? 'millisecond' : 'second';
 }
 
 /** Rounds a value to what a reader can compare: three digits, and whole numbers from 100 on. */

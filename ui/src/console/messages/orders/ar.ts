@@ -58,6 +58,8 @@ export const orders: Translation<typeof en> = {
   'view.open': 'مفتوحة',
   'view.ended': 'منتهية',
   'view.all': 'الكل',
+  'column.code': 'الرمز',
+  'column.who': 'المطعم، العميل',
   'orders.new': {
     zero: '{count} طلب جديد',
     one: 'طلب جديد ({count})',
@@ -194,6 +196,7 @@ export const orders: Translation<typeof en> = {
   'role.unknown': 'غير معروف',
 
   'timeline.by': 'بواسطة: {actor}',
+  'timeline.event': 'الحدث {version}',
   'timeline.raw': 'بيانات JSON',
   'timeline.raw_of': '{name}، الحدث {version}',
   'field.number': 'الرقم',
@@ -253,10 +256,12 @@ export const orders: Translation<typeof en> = {
   'command.cancel': 'إلغاء الطلب',
   'command.refund': 'رد المال',
   'command.assign_courier': 'تعيين مندوب',
+  'command.change_courier': 'تغيير المندوب',
   'command.deliver': 'تسجيل التسليم',
   'ask.cancel': 'إلغاء الطلب {code}؟',
   'ask.refund': 'رد مال الطلب {code}',
   'ask.assign_courier': 'تعيين مندوب للطلب {code}',
+  'ask.change_courier': 'تغيير مندوب الطلب {code}',
   'ask.deliver': 'تسجيل تسليم الطلب {code}؟',
   'done.cancel': 'أُلغي الطلب {code}.',
   'done.refund': 'الطلب {code}: سُجّل الاسترداد.',
@@ -283,6 +288,12 @@ export const orders: Translation<typeof en> = {
   'given.unsaved.named': 'تعذّر على المتصفح حفظ «{name}»، لذلك لم يُرسل.',
   'given.unavailable': 'هذا المتصفح لا يحفظ البيانات',
   'given.unavailable.lead': 'تحتاج الأوامر على الطلبات إلى ذلك كي لا يضيع أمر ولا يُنفَّذ مرتين. أوقف التصفح الخاص، أو اسمح للصفحة بحفظ البيانات.',
+
+  'tracking': 'رابط التتبع',
+  'tracking.title': 'رابط تتبع الطلب {code}',
+  'tracking.lead': 'من لديه الرابط يستطيع متابعة الطلب بلا حساب، وإلغاءه ما دام العميل يستطيع ذلك. يصلح الرابط حتى 24 ساعة بعد انتهاء الطلب. للطلب 20 رابطًا على الأكثر.',
+  'tracking.once': 'يعرض Dabba هذا الرابط الآن فقط. انسخه وأرسله إلى العميل.',
+  'tracking.create': 'إنشاء رابط',
 
   'lacking.reason': 'اختر سببًا لرؤية الأثر.',
   'lacking.items': 'اختر الأصناف غير المتوفرة.',
