@@ -421,7 +421,8 @@ export class Board {
 
 function streamAddress(restaurant: string): string {
   const query = new URLSearchParams({ device_id: settings.values.device });
-  if (settings.values.name !== '') query.set('device', settings.values.name);
+  const name = settings.deviceName;
+  if (name !== '') query.set('device', name);
   return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
 }
 

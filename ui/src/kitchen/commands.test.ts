@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { UNDO_DELAY } from '../lib/outbox';
 import { Orders } from '../../tests/mock/orders';
 import * as commands from './commands';
+import type { BoardOrder } from './types';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const order = new Orders().make(NOW);
@@ -69,6 +70,19 @@ describe('the time to undo', () => {
     expect(commands.undoDelay('accept', deadline(15_000), NOW)).toBe(UNDO_DELAY);
     expect(commands.undoDelay('accept', deadline(14_999), NOW)).toBe(0);
     expect(commands.undoDelay('accept', deadline(-1), NOW)).toBe(0);
+  });
+});
+
+describe('an order', () => {
+  const allowing = (of: BoardOrder, ...actions: string[]) =>
+    ({ ...of, allowed_actions: actions.map((command) => ({ command })) }) as BoardOrder;
+
+  it('may be ended by who may give the command that ends it', () => {
+    expect(commands.mayEnd(allowing(order, 'accept', 'reject'))).toBe(true);
+    // An admin may cancel a confirmed order, but the board would reject it.
+    expect(commands.mayEnd(allowing(order, 'cancel'))).toBe(false);
+    expect(commands.mayEnd(allowing(preparing, 'cancel'))).toBe(true);
+    expect(commands.mayEnd(allowing(preparing, 'mark_ready'))).toBe(false);
   });
 });
 

@@ -167,6 +167,11 @@ export function allows(order: BoardOrder, command: string): boolean {
   return order.allowed_actions.some((action) => action.command === command);
 }
 
+/** Whether the caller may give the command that `end` makes. An admin may cancel an order, but not reject it. */
+export function mayEnd(order: BoardOrder): boolean {
+  return allows(order, order.status === 'confirmed' ? 'reject' : 'cancel');
+}
+
 /** Limits of the time until the food is ready, and the step of the stepper, in minutes. */
 export const MINUTES = { minimum: 5, maximum: 180, step: 5, initial: 20 } as const;
 /** Number of choices that the suggestion considers. */

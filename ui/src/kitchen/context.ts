@@ -18,6 +18,8 @@ export interface Kitchen {
   readonly board: Board;
   /** Time zone of the restaurant. */
   readonly zone: string;
+  /** Whether the account only looks: commands to orders belong to the restaurant's staff. */
+  readonly readOnly: boolean;
   /** Time to accept an order, in seconds. */
   readonly acceptanceSeconds: number;
   open(dialog: OpenDialog): void;

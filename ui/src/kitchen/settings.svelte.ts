@@ -1,7 +1,9 @@
 // The device's settings, as the components read and change them.
 import { uuid } from '../lib/random';
+import { deviceOf } from '../lib/device';
 import { CHOICES, suggestMinutes } from './commands';
-import { readSettings, type Settings } from './settings';
+import { DEVICE_NAME_LENGTH, readSettings, type Settings } from './settings';
+import { t } from './text';
 
 const KEPT = 'dabba.kitchen';
 
@@ -22,11 +24,27 @@ export const settings = {
   get values(): Settings {
     return values;
   },
+  /** Name of the device for other people. Until a person gives it one, browser and system; empty if they are unknown. */
+  get deviceName(): string {
+    return values.name === '' ? suggestedName() : values.name;
+  },
   /** Time until ready that a new order suggests, in minutes. */
   get suggestion(): number {
     return suggestMinutes(values.choices);
   },
 };
+
+function suggestedName(): string {
+  const { browser, system } = deviceOf(navigator.userAgent);
+  const name = browser !== undefined && system !== undefined ? t('settings.device_of', { browser, system }) : (browser ?? system ?? '');
+  return name.slice(0, DEVICE_NAME_LENGTH);
+}
+
+/** Names the device. The suggested name and an empty one are not kept, so that the suggestion follows the language. */
+export function nameDevice(name: string): void {
+  const given = name.trim();
+  changeSettings({ name: given === suggestedName() ? '' : given });
+}
 
 export function changeSettings(change: Partial<Omit<Settings, 'device'>>): void {
   values = { ...values, ...change };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Entry } from '../lib/outbox';
 import { Orders } from '../../tests/mock/orders';
 import { accept, pause } from './commands';
-import { ColumnBuilder, matchesSearch, normalizeCode, pendingByOrder } from './view';
+import { ColumnBuilder, countText, matchesSearch, newestEndFirst, normalizeCode, pendingByOrder } from './view';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const maker = new Orders(11);
@@ -69,5 +69,21 @@ describe('the search', () => {
 
   it('reads letters as Crockford does', () => {
     expect(normalizeCode('o-il')).toBe('011');
+  });
+});
+
+describe('the number of orders', () => {
+  it('is that of the matches and of all while a search is on', () => {
+    expect(countText(0, 57, true)).toBe('\u20660/57\u2069');
+    expect(countText(57, 57, false)).toBe('57');
+  });
+});
+
+describe('orders that ended', () => {
+  it('are sorted by their end, not by the time at which they were placed', () => {
+    const ended = (minute: number) => ({ ...maker.make(NOW), updated_at: `2026-06-01T12:0${minute}:00Z` });
+    const orders = [ended(8), ended(4), ended(9), ended(4)];
+    expect(newestEndFirst(orders).map((order) => order.updated_at.slice(14, 16))).toEqual(['09', '08', '04', '04']);
+    expect(newestEndFirst([...orders].reverse())).toEqual(newestEndFirst(orders));
   });
 });

@@ -1,8 +1,9 @@
 // What the columns show: the orders of the state, the commands on their way, and the search.
+import { number } from '../lib/format';
 import type { Entry } from '../lib/outbox';
 import { subjectOf, type OrderCommandKind } from './commands';
 import { targetOf } from './countdown';
-import type { BoardOrder } from './types';
+import type { BoardOrder, Order } from './types';
 
 export const COLUMNS = ['new', 'preparing', 'ready', 'out'] as const;
 export type ColumnName = (typeof COLUMNS)[number];
@@ -118,4 +119,15 @@ export function matchesSearch(order: BoardOrder, search: string): boolean {
   const code = normalizeCode(text);
   if (code !== '' && order.display_code.includes(code)) return true;
   return order.contact?.name.toLocaleLowerCase().includes(text.toLocaleLowerCase()) ?? false;
+}
+
+/** Returns what a column's head shows: its number of orders, and while a search is on, how many of them match. */
+export function countText(found: number, count: number, searching: boolean): string {
+  // The isolate keeps the order of the two numbers in right-to-left text.
+  return searching ? `\u2066${number(found)}/${number(count)}\u2069` : number(count);
+}
+
+/** Sorts orders that ended by the time that a list of them shows. The API sorts them by the time of placing. */
+export function newestEndFirst(orders: readonly Order[]): Order[] {
+  return [...orders].sort((a, b) => Date.parse(b.updated_at) - Date.parse(a.updated_at) || (a.id < b.id ? 1 : -1));
 }

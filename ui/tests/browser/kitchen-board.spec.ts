@@ -223,6 +223,7 @@ describe('keys', () => {
     await page.waitForFunction(() => document.activeElement?.matches('input[type=search]'));
     await page.keyboard.type(cooking.display_code.toLowerCase(), { delay: 100 });
     await card(page, second.display_code).waitFor({ state: 'detached' });
+    await column(page, 'new').getByText('0 of 1 orders match').waitFor({ state: 'attached' });
     await page.keyboard.press('Escape');
     await card(page, second.display_code).waitFor();
     // Escape leads from the search to the order that was found.

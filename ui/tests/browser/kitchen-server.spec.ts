@@ -106,13 +106,15 @@ describe('a device', () => {
 
   it('that gets another name is known by it at once', async () => {
     const page = await openBoard();
-    await page.getByRole('button', { name: 'Settings' }).click();
-    await page.getByLabel('Device name').fill('Tablet at the pass');
-    await page.keyboard.press('Tab');
     const names = async () => {
       const list = await site.dabba.call<{ boards: { device?: string; connected: boolean }[] }>('admin', 'GET', `/v1/restaurants/${site.dabba.restaurant_id}/boards`);
       return list.boards.filter(({ connected }) => connected).map(({ device }) => device);
     };
+    // Until a person gives it a name, it has that of its browser and system.
+    await expect.poll(names, { timeout: WAIT }).toContain('Chrome on Linux');
+    await page.getByRole('button', { name: 'Settings' }).click();
+    await page.getByLabel('Device name').fill('Tablet at the pass');
+    await page.keyboard.press('Tab');
     await expect.poll(names, { timeout: WAIT }).toContain('Tablet at the pass');
   });
 
@@ -141,6 +143,35 @@ describe('a device', () => {
     await inColumn(page, 'new', missed).waitFor();
     await card(page, ended).waitFor({ state: 'detached' });
     await card(page, kept).waitFor();
+  });
+});
+
+describe('an admin', () => {
+  it('sees the orders, reads that they are read-only, and finds the way to the console', async () => {
+    const [fresh, cooking] = [await place(), await place()];
+    await act(cooking, 'accept', { preparation_minutes: 20 });
+    const page = await site.open({ role: 'admin', path, options: { viewport: TABLET } });
+    await page.getByText('You only see the orders here.', { exact: false }).waitFor();
+    for (const order of [fresh, cooking]) {
+      await card(page, order).waitFor();
+      // Only the details: the server would refuse every other command.
+      expect(await card(page, order).getByRole('button').count()).toBe(1);
+      await card(page, order).getByRole('button', { name: /^More for/ }).click();
+      const dialog = page.getByRole('dialog');
+      expect(await dialog.getByRole('link', { name: 'Open in the console' }).getAttribute('href')).toBe(`/console/orders/${order.id}`);
+      expect(await dialog.getByRole('button', { name: /Reject|Cancel|unavailable/ }).count()).toBe(0);
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'detached' });
+      await card(page, order).focus();
+      await page.keyboard.press('u');
+      expect(await page.getByRole('dialog').count()).toBe(0);
+    }
+    // Nothing rings for an admin, so nothing asks for a tap.
+    expect(await page.getByText('The sound is off.').count()).toBe(0);
+    expect(await accessibilityProblems(page, 'read-only')).toEqual([]);
+    await page.getByRole('link', { name: 'To the console' }).click();
+    await page.waitForURL((url) => url.pathname === `/console/restaurants/${site.dabba.restaurant_id}`);
+    await page.getByRole('heading', { name: 'Saffron Lane' }).waitFor();
   });
 });
 

@@ -217,7 +217,13 @@ describe('the name of the device', () => {
     await second.getByRole('button', { name: 'Settings' }).click();
     await second.getByLabel('Device name').fill('Pass');
     await second.keyboard.press('Tab');
-    await expect.poll(() => names).toEqual([null, 'Pass']);
+    await expect.poll(() => names).toEqual(['Chrome on Linux', 'Pass']);
+    for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
+    // An empty name is the suggested one again, and the field says so.
+    await second.getByLabel('Device name').fill('');
+    await second.keyboard.press('Tab');
+    await expect.poll(() => second.getByLabel('Device name').inputValue()).toBe('Chrome on Linux');
+    await expect.poll(() => names).toEqual(['Chrome on Linux', 'Pass', 'Chrome on Linux']);
     for (const page of [first, second]) await page.getByText('Live', { exact: true }).waitFor();
     stage.front.intercept = answer;
   });
