@@ -37,6 +37,18 @@ describe('the columns', () => {
   });
 });
 
+describe('the time since which an order waits', () => {
+  it('is that of its first version in a status, not of the latest event', () => {
+    const at = (minute: number) => `2026-06-01T12:0${minute}:00Z`;
+    const ready = { ...maker.make(NOW, { status: 'ready_for_pickup' }), updated_at: at(1) };
+    const assigned = { ...ready, version: ready.version + 1, updated_at: at(5), courier_id: 'courier' };
+    const out = { ...assigned, version: ready.version + 2, updated_at: at(9), status: 'out_for_delivery' as const };
+    const builder = new ColumnBuilder();
+    const since = (order: typeof ready) => Object.values(builder.build([order], new Map(), '')).flat()[0]?.since;
+    expect([ready, assigned, out as typeof ready].map(since)).toEqual([at(1), at(1), at(9)]);
+  });
+});
+
 describe('commands on their way', () => {
   const order = maker.make(NOW);
 

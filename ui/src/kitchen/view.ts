@@ -30,6 +30,11 @@ export interface CardModel {
   order: BoardOrder;
   column: ColumnName;
   pending: Pending | undefined;
+  /**
+   * Time since which the order has its status. The API states only the time of the latest event, which may be a later one,
+   * such as the assignment of a courier, so the first version of this status that the board got decides.
+   */
+  since: string;
 }
 
 export type Columns = Record<ColumnName, CardModel[]>;
@@ -93,7 +98,8 @@ export class ColumnBuilder {
   #card(order: BoardOrder, column: ColumnName, pending: Pending | undefined): CardModel {
     const known = this.#cards.get(order.id);
     if (known !== undefined && known.order === order && samePending(known.pending, pending)) return known;
-    return { id: order.id, order, column, pending };
+    const since = known?.order.status === order.status ? known.since : order.updated_at;
+    return { id: order.id, order, column, pending, since };
   }
 }
 
