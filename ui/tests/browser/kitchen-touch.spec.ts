@@ -168,37 +168,94 @@ describe('a bar', () => {
     expect(commands()).toEqual([`${order.id}/accept`]);
   });
 
-  it('that moved the cards just before a tap does not change what the tap hits', async () => {
+  it('that moves the cards just before a tap makes the tap miss', async () => {
     const order = mock.place({ age: URGENT });
     const page = await stage.board();
     await acceptButton(page, order.display_code).waitFor();
     await calm(page);
-    // Taps the place where the button was, in the frame in which the cards have moved.
-    await page.evaluate((code) => {
-      const box = document.querySelector(`[data-code="${code}"] [data-key="a"] button`)?.getBoundingClientRect();
-      if (box === undefined) throw new Error('There is no button.');
-      const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
-      const bars = document.querySelector('.bars');
-      if (bars === null) throw new Error('There are no bars.');
-      const before = bars.getBoundingClientRect().height;
-      const tapped = new Promise<string>((done) => {
-        const sizes = new ResizeObserver(() => {
-          if (bars.getBoundingClientRect().height < before + 50) return;
-          sizes.disconnect();
-          const hit = document.elementFromPoint(clientX, clientY);
-          for (const type of ['pointerdown', 'pointerup']) hit?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
-          hit?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1, clientX, clientY }));
-          done(hit?.closest('button')?.textContent.trim() ?? 'no button');
-        });
-        sizes.observe(bars);
-      });
-      Object.assign(globalThis, { tapped });
-    }, order.display_code);
+    await page.evaluate(tapOnceMoved, { code: order.display_code, key: 'a' });
     notice();
-    // The cards have moved, so there is something else now.
-    expect(await page.evaluate(() => (globalThis as unknown as { tapped: Promise<string> }).tapped)).not.toBe('Accept');
+    expect(await tapped(page)).not.toBe('Accept');
+    await calm(page);
+    expect(commands()).toEqual([]);
+    await acceptButton(page, order.display_code).click();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(commands()).toEqual([`${order.id}/accept`]);
+  });
+});
+
+/** Taps the place where a button was, in the frame in which another button is there. For `page.evaluate`. */
+function tapOnceMoved({ code, key }: { code: string; key: string }): void {
+  const button = document.querySelector(`[data-code="${code}"] [data-key="${key}"] button`);
+  if (button === null) throw new Error('There is no button.');
+  const box = button.getBoundingClientRect();
+  const [clientX, clientY] = [box.x + box.width / 2, box.y + box.height / 2];
+  const under = () => document.elementFromPoint(clientX, clientY);
+  const tapped = new Promise<string>((done) => {
+    const look = () => {
+      const hit = under();
+      if (button.isConnected && button.contains(hit)) return void requestAnimationFrame(look);
+      for (const type of ['pointerdown', 'pointerup']) hit?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX, clientY }));
+      hit?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true, detail: 1, clientX, clientY }));
+      done(hit?.closest('button')?.textContent.trim() ?? 'no button');
+    };
+    requestAnimationFrame(look);
+  });
+  Object.assign(globalThis, { tapped });
+}
+const tapped = (page: Page) => page.evaluate(() => (globalThis as unknown as { tapped: Promise<string> }).tapped);
+
+/** A tablet whose columns hold about one card. */
+const LOW = { viewport: { width: 1180, height: 560 }, hasTouch: true };
+
+describe('a card', () => {
+  it('that is accepted scrolls nothing, so that the next tap hits the next card', async () => {
+    const orders = [0, 1, 2].map(() => mock.place({ status: 'confirmed', age: 10 }));
+    const page = await stage.board(LOW);
+    const codes = await page.locator('[data-column="new"] [data-card]').evaluateAll((cards) => cards.map((card) => card.getAttribute('data-code') ?? ''));
+    const [first = '', second = ''] = codes;
+    expect(codes.length).toBe(orders.length);
+    await acceptButton(page, second).scrollIntoViewIfNeeded();
+    const scroller = page.locator('[data-column="new"] .scroll');
+    const [at, button] = [await scroller.evaluate((node) => node.scrollTop), await acceptButton(page, second).boundingBox()];
+    expect(at).toBeGreaterThan(0);
+    expect((await card(page, first).boundingBox())?.y).toBeLessThan(0);
+    await calm(page);
+    await acceptButton(page, second).tap();
+    await card(page, second).getByRole('button', { name: /^Undo/ }).waitFor();
+    expect(await scroller.evaluate((node) => node.scrollTop)).toBe(at);
+    expect(button).not.toBeNull();
+  });
+
+  it('that leaves moves another one under the finger: the tap does nothing, and says so', async () => {
+    const [leaving, staying] = [mock.place({ status: 'preparing' }), 'STAYS'];
+    // The same size, so that the button comes under the finger.
+    mock.put({ ...leaving, id: 'f'.repeat(8) + leaving.id.slice(8), display_code: staying });
+    const page = await stage.board({ hasTouch: true });
+    await card(page, staying).waitFor();
+    await calm(page);
+    await page.evaluate(tapOnceMoved, { code: leaving.display_code, key: 'd' });
+    mock.change(leaving.id, { status: 'ready_for_pickup' });
+    expect(await tapped(page)).toBe('Ready');
+    await page.getByText('The board moved. Tap again.').waitFor();
+    await calm(page);
+    expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
+    await card(page, staying).getByRole('button', { name: /^Ready/ }).tap();
+    await card(page, staying).getByRole('button', { name: /^Undo/ }).waitFor();
+  });
+
+  it('that arrives above another one takes no tap that was aimed at the other one', async () => {
+    const order = mock.place({ age: 10 });
+    const page = await stage.board({ hasTouch: true });
+    await acceptButton(page, order.display_code).waitFor();
+    await calm(page);
+    await page.evaluate(tapOnceMoved, { code: order.display_code, key: 'a' });
+    const urgent = mock.place({ age: URGENT });
+    await tapped(page);
+    await card(page, urgent.display_code).waitFor();
+    await calm(page);
+    expect(commands()).toEqual([]);
+    expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
   });
 });
 

@@ -71,6 +71,7 @@ const kitchen: Translation<typeof en> = {
   'pending.undo': 'تراجع ({count})',
   'pending.sending': 'جارٍ الإرسال …',
   'pending.retrying': 'بانتظار الشبكة',
+  'moved': 'تحرّكت اللوحة. انقر مرة أخرى.',
   'undone': 'تم التراجع.',
   'undo_too_late': 'فات الأوان: الأمر في طريقه.',
   'print.failed': 'لم تُطبع التذكرة. أعد تحميل الصفحة ثم اطبع مرة أخرى.',

@@ -55,6 +55,7 @@ export const kitchen = {
   'pending.undo': 'Undo ({count})',
   'pending.sending': 'Sending …',
   'pending.retrying': 'Waiting for the network',
+  'moved': 'The board moved. Tap again.',
   'undone': 'Taken back.',
   'undo_too_late': 'Too late: the command is on its way.',
   'print.failed': 'The ticket was not printed. Reload the page, and print again.',

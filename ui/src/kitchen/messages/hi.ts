@@ -57,6 +57,7 @@ const kitchen: Translation<typeof en> = {
   'pending.undo': 'वापस लें ({count})',
   'pending.sending': 'भेजा जा रहा है …',
   'pending.retrying': 'नेटवर्क की प्रतीक्षा',
+  'moved': 'बोर्ड खिसक गया। फिर से टैप करें।',
   'undone': 'वापस ले लिया गया।',
   'undo_too_late': 'देर हो गई: आदेश भेजा जा चुका है।',
   'print.failed': 'टिकट नहीं छपा। पेज फिर से लोड करें और दोबारा छापें।',
