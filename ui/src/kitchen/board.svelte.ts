@@ -116,8 +116,9 @@ export class Board {
 
   /** Shows what the device kept, then connects. */
   async start(): Promise<void> {
-    const kept = await this.#cache.read();
+    const [kept, notices] = await Promise.all([this.#cache.read(), this.#cache.readNotices()]);
     if (this.#closed) return;
+    this.notices = notices;
     if (kept !== undefined && this.#state.restaurant === undefined) {
       const step = store.reduce(this.#state, { event: 'snapshot', data: kept });
       this.#state = store.connected(step.state);
@@ -224,12 +225,17 @@ export class Board {
     return waiting !== undefined && this.undo(waiting.key);
   }
 
-  dismissRefusal(key: string): void {
-    void this.#outbox.outbox.dismiss(key);
+  dismissRefusals(keys: readonly string[]): void {
+    for (const key of keys) void this.#outbox.outbox.dismiss(key);
   }
 
-  dismissNotice(id: string): void {
-    this.notices = this.notices.filter((notice) => notice.id !== id);
+  dismissNotices(ids: readonly string[]): void {
+    this.#setNotices(this.notices.filter((notice) => !ids.includes(notice.id)));
+  }
+
+  #setNotices(notices: Notice[]): void {
+    this.notices = notices;
+    if (!this.#closed) this.#cache.writeNotices(notices);
   }
 
   find(search: string): void {
@@ -271,8 +277,8 @@ export class Board {
   }
 
   #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1]): void {
-    const notice = noticeOf(order, left, this.#ended.has(order.id));
-    if (notice !== undefined) this.notices = addNotice(this.notices, notice);
+    const notice = noticeOf(order, left, this.#ended.has(order.id), clock.now());
+    if (notice !== undefined) this.#setNotices(addNotice(this.notices, notice));
   }
 
   async #fetch(id: string): Promise<Order | undefined> {
@@ -292,6 +298,8 @@ export class Board {
   }
 
   #connectionChanged(state: StreamState): void {
+    // Commands that wait to be retried need not wait longer than the stream.
+    if (state.status === 'live' && this.connection.status !== 'live') this.#outbox.outbox.retryNow();
     this.connection = state;
     if (state.status === 'ended') {
       if (state.error.status === 401) this.signedOut = true;
@@ -363,7 +371,7 @@ export class Board {
     this.#handled.add(entry.key);
     if (subject.order !== undefined && (await this.#happenedElsewhere(entry, subject, subject.order))) {
       this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
-      this.dismissRefusal(entry.key);
+      this.dismissRefusals([entry.key]);
     } else {
       this.#errors.add(entry.key);
       this.#showRefusals();

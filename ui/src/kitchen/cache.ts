@@ -1,6 +1,7 @@
 // What the device keeps of a board for a reload without a network.
 import { clock } from '../lib/clock';
 import { getCached, putCached } from '../lib/storage';
+import type { Notice } from './notices';
 import type { Snapshot } from './types';
 
 /** Minimum time between two writes, in milliseconds. */
@@ -19,11 +20,13 @@ function isKept(value: unknown): value is Kept {
 export class BoardCache {
   readonly #database: IDBDatabase;
   readonly #key: string;
+  readonly #noticesKey: string;
   #written = Number.NEGATIVE_INFINITY;
 
   constructor(database: IDBDatabase, restaurant: string) {
     this.#database = database;
     this.#key = `board-${restaurant}`;
+    this.#noticesKey = `notices-${restaurant}`;
   }
 
   /** Returns the last snapshot, and sets the clock if the server has not done so. */
@@ -44,5 +47,14 @@ export class BoardCache {
     const kept: Kept = { snapshot, offset: clock.now() - Date.now() };
     // A full disk or an ended session: the board works without it.
     putCached(this.#database, this.#key, kept).catch(() => undefined);
+  }
+  /** Returns the notices that nobody has dismissed. */
+  async readNotices(): Promise<Notice[]> {
+    const kept = await getCached(this.#database, this.#noticesKey).catch(() => undefined);
+    return Array.isArray(kept) ? (kept as Notice[]) : [];
+  }
+
+  writeNotices(notices: Notice[]): void {
+    putCached(this.#database, this.#noticesKey, notices).catch(() => undefined);
   }
 }
