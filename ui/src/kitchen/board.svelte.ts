@@ -44,7 +44,7 @@ export interface BoardOptions {
 
 export class Board {
   columns = $state.raw<Columns>(NO_COLUMNS);
-  /** Number of orders by column, whatever the search shows. */
+  /** Number of orders by column, whatever the search shows; of new ones, those without an answer. */
   counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
   restaurant = $state.raw<Restaurant | undefined>();
   /** The items that are unavailable or whose stock is limited, by id. */
@@ -413,11 +413,13 @@ export class Board {
 
   #show(): void {
     const orders = store.currentOrders(this.#state);
-    this.columns = this.#builder.build(orders, pendingByOrder(this.entries), this.search);
+    const pending = pendingByOrder(this.entries);
+    this.columns = this.#builder.build(orders, pending, this.search);
     const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
     for (const order of orders) {
       const column = columnOf(order.status);
-      if (column !== undefined) counts[column] += 1;
+      // An answered order waits for nobody, although the server does not know the answer yet.
+      if (column !== undefined && !(column === 'new' && pending.has(order.id))) counts[column] += 1;
     }
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
     this.restaurant = this.#state.restaurant;
