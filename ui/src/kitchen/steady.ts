@@ -1,52 +1,18 @@
-// Keeps a tap from doing what the person did not aim at, although cards and bars appear, disappear and move.
+// Keeps the cards under a finger although bars above them appear and disappear.
 //
-// While a finger is down, and for a moment after it, the place of the bars keeps its size. A tap soon after something
-// moved was aimed at what was there before. If the control under the finger is another one than before, the tap is
-// missed: it does nothing, and the page says so.
+// While a finger is down, and for a moment after it, the place of the bars keeps its size. `places.ts` protects a person
+// who taps later, but decided before the cards moved.
 import type { Timers } from '../lib/timers';
 import { browserTimers } from '../lib/timers';
 
-/** Time that a person needs to see that something moved and to aim again, in milliseconds. */
-export const REACTION = 350;
-/** Time after a tap for which the place of the bars keeps its size, in milliseconds. */
-export const REST = 500;
+/** Time before a tap in which a person no longer corrects its place, in milliseconds. */
+export const REACTION = 500;
 /** Maximum time for which taps keep the place of the bars, in milliseconds. */
 export const MAXIMUM_FREEZE = 5_000;
 
-export interface Box {
-  x: number;
-  y: number;
-  width: number;
-  height: number;
-}
-
-/** A control under a finger, and the block (a card or a bar) that it is part of. */
-export interface Target<Block> {
-  block: Block;
-  box: Box;
-}
-
-function contains(box: Box, x: number, y: number): boolean {
-  return x >= box.x && x < box.x + box.width && y >= box.y && y < box.y + box.height;
-}
-
-function same<Block>(a: ReadonlyMap<Block, Box>, b: ReadonlyMap<Block, Box>): boolean {
-  if (a.size !== b.size) return false;
-  for (const [block, { x, y }] of a) {
-    const other = b.get(block);
-    // Less than a pixel is rounding.
-    if (other === undefined || Math.abs(other.x - x) >= 1 || Math.abs(other.y - y) >= 1) return false;
-  }
-  return true;
-}
-
-export class Steady<Block> {
+export class Steady {
   readonly #onFreeze: (frozen: boolean) => void;
   readonly #timers: Timers;
-  #boxes: ReadonlyMap<Block, Box> = new Map();
-  /** Where the blocks were before they moved, by the time of the movement. */
-  #before: { at: number; boxes: ReadonlyMap<Block, Box> }[] = [];
-  #missed = false;
   #since: number | undefined;
   #cancel: (() => void) | undefined;
 
@@ -56,20 +22,8 @@ export class Steady<Block> {
     this.#timers = timers;
   }
 
-  /** Notes where the blocks are. `own`: the person moved them, for example by scrolling, and aims at their new places. */
-  note(boxes: ReadonlyMap<Block, Box>, own = false): void {
-    const before = this.#boxes;
-    this.#boxes = boxes;
-    if (same(before, boxes)) return;
-    if (own) this.#before = [];
-    else this.#before.push({ at: this.#timers.monotonic(), boxes: before });
-    this.#forget();
-  }
-
-  /** A finger touches the page at a place, on a control or on none. */
-  down(x: number, y: number, target: Target<Block> | undefined): void {
-    this.#forget();
-    this.#missed = target !== undefined && this.#before.some(({ boxes }) => isOther(boxes, target, this.#boxes, x, y));
+  /** A finger touches the page. */
+  down(): void {
     const now = this.#timers.monotonic();
     if (this.#since === undefined) {
       this.#since = now;
@@ -80,23 +34,11 @@ export class Steady<Block> {
 
   /** The finger leaves the page. */
   up(): void {
-    if (this.#since !== undefined) this.#thawAfter(REST);
-  }
-
-  /** Returns, once, whether the tap is on another control than the one that it was aimed at. */
-  takeMissed(): boolean {
-    const missed = this.#missed;
-    this.#missed = false;
-    return missed;
+    if (this.#since !== undefined) this.#thawAfter(REACTION);
   }
 
   close(): void {
     this.#cancel?.();
-  }
-
-  #forget(): void {
-    const now = this.#timers.monotonic();
-    this.#before = this.#before.filter(({ at }) => now - at < REACTION);
   }
 
   #thawAfter(delay: number): void {
@@ -107,20 +49,4 @@ export class Steady<Block> {
       this.#onFreeze(false);
     });
   }
-}
-
-/** Whether something was at a place before, and not the control that is there now. */
-function isOther<Block>(
-  before: ReadonlyMap<Block, Box>,
-  target: Target<Block>,
-  now: ReadonlyMap<Block, Box>,
-  x: number,
-  y: number,
-): boolean {
-  // Nobody aims at an empty place.
-  if (![...before.values()].some((box) => contains(box, x, y))) return false;
-  const [from, to] = [before.get(target.block), now.get(target.block)];
-  if (from === undefined || to === undefined) return true;
-  const { box } = target;
-  return !contains({ ...box, x: box.x + from.x - to.x, y: box.y + from.y - to.y }, x, y);
 }

@@ -162,6 +162,39 @@ describe('a command', () => {
   });
 });
 
+describe('an order that ends', () => {
+  it('under its dialog says so there, and cannot be rejected any more', async () => {
+    const order = mock.place({ age: 60 });
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Too busy').check();
+    const confirm = dialog.getByRole('button', { name: 'Reject order' });
+    expect(await confirm.isEnabled()).toBe(true);
+    mock.change(order.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
+    await dialog.getByText('The order is now: Being prepared.').waitFor();
+    expect(await confirm.isDisabled()).toBe(true);
+    await dialog.getByRole('button', { name: 'Keep order' }).click();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    expect(mock.received).toEqual([]);
+  });
+
+  it('stays in a notice until it is dismissed, also after a reload', async () => {
+    const order = mock.place({ status: 'preparing' });
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+    await page.getByText('Stop preparing it.').waitFor();
+    await page.reload();
+    await page.getByText('Stop preparing it.').waitFor();
+    await page.getByRole('button', { name: `Dismiss: ${order.display_code}` }).click();
+    await page.getByText('Stop preparing it.').waitFor({ state: 'detached' });
+    await page.reload();
+    await page.getByText('Live', { exact: true }).waitFor();
+    expect(await page.getByText('Stop preparing it.').count()).toBe(0);
+  });
+});
+
 describe('a warning of the server', () => {
   it('is shown by word, shape and colour, and announced', async () => {
     const order = mock.place({ age: 30 });
