@@ -44,7 +44,7 @@ export interface BoardOptions {
 
 export class Board {
   columns = $state.raw<Columns>(NO_COLUMNS);
-  /** Number of orders by column, whatever the search shows. */
+  /** Number of orders by column, whatever the search shows; of new ones, those without an answer. */
   counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
   restaurant = $state.raw<Restaurant | undefined>();
   /** The items that are unavailable or whose stock is limited, by id. */
@@ -116,8 +116,7 @@ export class Board {
 
   /** Shows what the device kept, then connects. */
   async start(): Promise<void> {
-    const kept = await this.#cache.read();
-    const notices = await this.#cache.readNotices();
+    const [kept, notices] = await Promise.all([this.#cache.read(), this.#cache.readNotices()]);
     if (this.#closed) return;
     this.notices = notices;
     if (kept !== undefined && this.#state.restaurant === undefined) {
@@ -226,12 +225,17 @@ export class Board {
     return waiting !== undefined && this.undo(waiting.key);
   }
 
-  dismissRefusal(key: string): void {
-    void this.#outbox.outbox.dismiss(key);
+  dismissRefusals(keys: readonly string[]): void {
+    for (const key of keys) void this.#outbox.outbox.dismiss(key);
   }
 
-  dismissNotice(id: string): void {
-    this.#setNotices(this.notices.filter((notice) => notice.id !== id));
+  dismissNotices(ids: readonly string[]): void {
+    this.#setNotices(this.notices.filter((notice) => !ids.includes(notice.id)));
+  }
+
+  #setNotices(notices: Notice[]): void {
+    this.notices = notices;
+    if (!this.#closed) this.#cache.writeNotices(notices);
   }
 
   find(search: string): void {
@@ -273,14 +277,8 @@ export class Board {
   }
 
   #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1]): void {
-    const notice = noticeOf(order, left, this.#ended.has(order.id));
+    const notice = noticeOf(order, left, this.#ended.has(order.id), clock.now());
     if (notice !== undefined) this.#setNotices(addNotice(this.notices, notice));
-  }
-
-  /** Shows notices, and keeps them for a reload: a kitchen must not go on with a cancelled order. */
-  #setNotices(notices: Notice[]): void {
-    this.notices = notices;
-    if (!this.#closed) this.#cache.writeNotices(notices);
   }
 
   async #fetch(id: string): Promise<Order | undefined> {
@@ -300,6 +298,8 @@ export class Board {
   }
 
   #connectionChanged(state: StreamState): void {
+    // Commands that wait to be retried need not wait longer than the stream.
+    if (state.status === 'live' && this.connection.status !== 'live') this.#outbox.outbox.retryNow();
     this.connection = state;
     if (state.status === 'ended') {
       if (state.error.status === 401) this.signedOut = true;
@@ -371,7 +371,7 @@ export class Board {
     this.#handled.add(entry.key);
     if (subject.order !== undefined && (await this.#happenedElsewhere(entry, subject, subject.order))) {
       this.#options.onMessage({ kind: 'elsewhere', command: subject.kind, code: subject.code ?? '' });
-      this.dismissRefusal(entry.key);
+      this.dismissRefusals([entry.key]);
     } else {
       this.#errors.add(entry.key);
       this.#showRefusals();
@@ -413,11 +413,13 @@ export class Board {
 
   #show(): void {
     const orders = store.currentOrders(this.#state);
-    this.columns = this.#builder.build(orders, pendingByOrder(this.entries), this.search);
+    const pending = pendingByOrder(this.entries);
+    this.columns = this.#builder.build(orders, pending, this.search);
     const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
     for (const order of orders) {
       const column = columnOf(order.status);
-      if (column !== undefined) counts[column] += 1;
+      // An answered order waits for nobody, although the server does not know the answer yet.
+      if (column !== undefined && !(column === 'new' && pending.has(order.id))) counts[column] += 1;
     }
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
     this.restaurant = this.#state.restaurant;

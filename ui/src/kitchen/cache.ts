@@ -7,9 +7,6 @@ import type { Snapshot } from './types';
 /** Minimum time between two writes, in milliseconds. */
 export const WRITE_INTERVAL = 10_000;
 
-/** Time since the placing of an order for which its notice survives a reload, in milliseconds. */
-export const NOTICES_KEPT = 12 * 3_600_000;
-
 interface Kept {
   snapshot: Snapshot;
   /** The server's time minus the device's, so that countdowns are right before the server answers. */
@@ -40,17 +37,6 @@ export class BoardCache {
     return kept.snapshot;
   }
 
-  /** Returns the notices that nobody has dismissed, without those of another day. */
-  async readNotices(): Promise<Notice[]> {
-    const kept = await getCached(this.#database, this.#noticesKey).catch(() => undefined);
-    if (!Array.isArray(kept)) return [];
-    return (kept as Notice[]).filter(({ order }) => clock.now() - Date.parse(order.placed_at) < NOTICES_KEPT);
-  }
-
-  writeNotices(notices: readonly Notice[]): void {
-    putCached(this.#database, this.#noticesKey, [...notices]).catch(() => undefined);
-  }
-
   /** Keeps a snapshot; not more often than the interval, unless `now`. */
   write(take: () => Snapshot | undefined, now = false): void {
     const time = performance.now();
@@ -61,5 +47,14 @@ export class BoardCache {
     const kept: Kept = { snapshot, offset: clock.now() - Date.now() };
     // A full disk or an ended session: the board works without it.
     putCached(this.#database, this.#key, kept).catch(() => undefined);
+  }
+  /** Returns the notices that nobody has dismissed. */
+  async readNotices(): Promise<Notice[]> {
+    const kept = await getCached(this.#database, this.#noticesKey).catch(() => undefined);
+    return Array.isArray(kept) ? (kept as Notice[]) : [];
+  }
+
+  writeNotices(notices: Notice[]): void {
+    putCached(this.#database, this.#noticesKey, notices).catch(() => undefined);
   }
 }

@@ -1,8 +1,13 @@
 // Notices to the kitchen about orders that left the board because a person cancelled them or because they expired.
+import type { Entry } from '../lib/outbox';
+import { subjectOf } from './commands';
 import type { BoardOrder, Closure } from './types';
 
 /** Maximum number of notices; the oldest makes room. */
 export const MAXIMUM_NOTICES = 20;
+
+/** Time for which a notice is shown that the kitchen need not act on, in milliseconds. */
+export const LINGER = 120_000;
 
 export interface Notice {
   /** Id of the order. */
@@ -14,7 +19,8 @@ export interface Notice {
   reason: string | undefined;
   /** Whether the kitchen had begun. */
   begun: boolean;
-  order: BoardOrder;
+  /** The server's time of the notice, in milliseconds. */
+  at: number;
 }
 
 const ENDED = ['cancelled', 'refunded'];
@@ -24,6 +30,7 @@ export function noticeOf(
   order: BoardOrder,
   left: { status: string; closure?: Closure },
   own: boolean,
+  at: number,
 ): Notice | undefined {
   const begun = order.status !== 'confirmed';
   if (own || !ENDED.includes(left.status)) return undefined;
@@ -33,7 +40,7 @@ export function noticeOf(
   const kind = KINDS.find((known) => known === closure.how) ?? 'cancelled';
   const by = 'by' in closure && typeof closure.by === 'object' ? closure.by.role : undefined;
   const reason = 'reason' in closure && typeof closure.reason === 'string' ? closure.reason : undefined;
-  return { id: order.id, code: order.display_code, kind, by, reason, begun, order };
+  return { id: order.id, code: order.display_code, kind, by, reason, begun, at };
 }
 
 const KINDS = ['cancelled', 'expired', 'payment_failed', 'rejected'] as const;
@@ -41,4 +48,22 @@ const KINDS = ['cancelled', 'expired', 'payment_failed', 'rejected'] as const;
 /** Adds a notice; an order has at most one. */
 export function addNotice(notices: readonly Notice[], notice: Notice): Notice[] {
   return [...notices.filter((other) => other.id !== notice.id), notice].slice(-MAXIMUM_NOTICES);
+}
+
+/** Whether a notice is still to be shown: until it is dismissed if the kitchen must stop, else for a time. */
+export function isCurrent(notice: Notice, now: number): boolean {
+  return notice.begun || now - notice.at < LINGER;
+}
+
+/** Leaves one bar per order out of the notices and the refused commands. */
+export function oneBarPerOrder(notices: readonly Notice[], refusals: readonly Entry[]): { notices: Notice[]; refusals: Entry[] } {
+  // A kitchen that must stop reads that first. A refused end needs no word if the order has ended.
+  const stands = ({ subject }: Entry) => {
+    const of = subjectOf({ subject });
+    const notice = notices.find(({ id }) => id === of?.order);
+    return notice !== undefined && (notice.begun || of?.kind === 'reject' || of?.kind === 'cancel');
+  };
+  const left = refusals.filter((entry) => !stands(entry));
+  const refused = new Set(left.map((entry) => subjectOf(entry)?.order));
+  return { notices: notices.filter(({ id }) => !refused.has(id)), refusals: left };
 }

@@ -88,10 +88,13 @@ export class ColumnBuilder {
       if (column === undefined) continue;
       const card = this.#card(order, column, pending.get(order.id));
       cards.set(order.id, card);
-      if (matchesSearch(order, search)) columns[column].push(card);
+      // A search must not hide an order that nobody has answered.
+      if (column === 'new' || matchesSearch(order, search)) columns[column].push(card);
     }
     this.#cards = cards;
     for (const name of COLUMNS) columns[name].sort(compare);
+    const missed = (card: CardModel) => Number(!matchesSearch(card.order, search));
+    if (search.trim() !== '') columns.new.sort((a, b) => missed(a) - missed(b) || compare(a, b));
     return columns;
   }
 

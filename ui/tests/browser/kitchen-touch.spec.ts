@@ -277,6 +277,57 @@ describe('a command', () => {
   });
 });
 
+describe('a new order', () => {
+  it('is shown although a search does not match it', async () => {
+    const cooking = mock.place({ status: 'preparing' });
+    const page = await stage.board({ hasTouch: true });
+    await page.getByRole('searchbox').fill('no such order');
+    await card(page, cooking.display_code).waitFor({ state: 'detached' });
+    const order = mock.place({ age: URGENT });
+    await acceptButton(page, order.display_code).tap();
+    await expect.poll(commands).toEqual([`${order.id}/accept`]);
+  });
+
+  it('that ends under the open dialog cannot be rejected, and has one bar', async () => {
+    const order = mock.place();
+    const page = await stage.board({ hasTouch: true });
+    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).tap();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByText('Too busy').tap();
+    const reject = dialog.getByRole('button', { name: 'Reject order' });
+    expect(await reject.isEnabled()).toBe(true);
+    mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
+    await dialog.getByText('The order is now: Cancelled.').waitFor();
+    expect(await reject.isEnabled()).toBe(false);
+    await dialog.getByRole('button', { name: 'Close' }).last().tap();
+    await page.getByText(`Order ${order.display_code}: the customer cancelled.`).waitFor();
+    expect(await page.getByRole('alert').filter({ hasText: order.display_code }).count()).toBe(1);
+    expect(commands()).toEqual([]);
+  });
+});
+
+describe('several orders that the kitchen must stop', () => {
+  it('are one bar that unfolds, and stay after a reload until they are dismissed', async () => {
+    const orders = [0, 1, 2].map(() => mock.place({ status: 'preparing' }));
+    const page = await stage.board({ hasTouch: true });
+    await card(page, orders[0]?.display_code ?? '').waitFor();
+    for (const { id } of orders) mock.end(id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+    await page.getByText('Stop preparing 3 orders').waitFor();
+    await page.reload();
+    await page.getByText('Stop preparing 3 orders').waitFor();
+    expect(await page.getByText('Stop preparing it.').count()).toBe(0);
+    await calm(page);
+    await page.getByRole('button', { name: 'Show all' }).tap();
+    await expect.poll(() => page.getByText('Stop preparing it.').count()).toBe(3);
+    await calm(page);
+    await page.getByRole('button', { name: /^Dismiss all/ }).tap();
+    await page.getByText('Stop preparing 3 orders').waitFor({ state: 'detached' });
+    await page.reload();
+    await page.getByText('Live', { exact: true }).waitFor();
+    expect(await page.getByText(/Stop preparing/).count()).toBe(0);
+  });
+});
+
 describe('the name of the device', () => {
   it('reaches the server when it changes, also from a tab that does not have the stream', async () => {
     const names: (string | null)[] = [];

@@ -190,10 +190,10 @@ describe('without a connection', () => {
     await card(page, order).waitFor();
     await site.dabba.kill();
     await tap(page, order, /^Accept/);
-    await page.getByText('Waiting for the network').waitFor();
+    await page.getByText('Not sent yet').waitFor();
     page.on('dialog', (dialog) => void dialog.accept());
     await page.reload();
-    await card(page, order).getByText('Waiting for the network').waitFor();
+    await card(page, order).getByText('Not sent yet').waitFor();
     await site.dabba.restart();
     await inColumn(page, 'preparing', order).waitFor({ timeout: 40_000 });
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
