@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { random } from '../mock/orders';
 import type { KitchenMock } from '../mock/kitchen';
-import { Stage } from '../mock/open';
+import { calm, Stage } from '../mock/open';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { recordTasks } from './tasks';
 
@@ -59,6 +59,8 @@ describe('accessible is the board', () => {
     await page.locator('[data-card]').first().waitFor();
     await check(page, 'full, sound locked');
     await page.getByRole('button', { name: 'Switch sound on' }).click();
+    await page.getByText('The sound is off.').waitFor({ state: 'detached' });
+    await calm(page);
     await page.locator('[data-column=new]').getByRole('button', { name: /^Accept/ }).last().click();
     await page.getByRole('button', { name: /^Undo/ }).waitFor();
     mock.refuse = () => ({ status: 409, code: 'illegal_move', detail: 'The order does not allow this.' });

@@ -3,7 +3,7 @@
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { KitchenMock } from '../mock/kitchen';
-import { KITCHEN, Stage } from '../mock/open';
+import { calm, KITCHEN, Stage } from '../mock/open';
 
 let stage: Stage;
 let mock: KitchenMock;
@@ -134,15 +134,6 @@ describe('of two tabs of a browser', () => {
     expect(await loops(locked)).toBe(0);
   });
 });
-
-/** Waits until the page has moved no card for longer than the time in which a tap means an earlier place. */
-const calm = (page: Page) =>
-  page.waitForFunction(() => {
-    const scope = globalThis as unknown as { place?: number; since?: number };
-    const place = document.querySelector('main')?.getBoundingClientRect().top ?? 0;
-    if (scope.place !== place) Object.assign(scope, { place, since: performance.now() });
-    return performance.now() - (scope.since ?? 0) > 1_000;
-  });
 
 /**
  * Taps the place at which a button is now, in the frame in which its card, or without a card any one, has moved. The page

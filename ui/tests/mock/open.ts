@@ -110,3 +110,12 @@ export class Stage {
     rmSync(this.#profile, { recursive: true, force: true });
   }
 }
+
+/** Waits until the page has moved no card for longer than the time in which a tap means an earlier place. */
+export const calm = (page: Page) =>
+  page.waitForFunction(() => {
+    const scope = globalThis as unknown as { place?: number; since?: number };
+    const place = document.querySelector('main')?.getBoundingClientRect().top ?? 0;
+    if (scope.place !== place) Object.assign(scope, { place, since: performance.now() });
+    return performance.now() - (scope.since ?? 0) > 1_000;
+  });
