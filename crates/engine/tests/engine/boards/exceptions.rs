@@ -55,7 +55,7 @@ async fn a_restaurant_that_a_person_opens_has_the_limit_to_connect_a_board() {
         match opening {
             Opening::Resume => drop(catalogue.pause(&world.staff, id, None).await.unwrap()),
             Opening::Reopen => {
-                drop(catalogue.close_restaurant(&world.admin, id, note.clone(), None).await.unwrap())
+                drop(catalogue.close_restaurant(&world.admin, id, note.clone(), None).await.unwrap());
             }
             Opening::Hours => {
                 drop(catalogue.replace_settings(&world.admin, id, closed_today, None).await.unwrap());
