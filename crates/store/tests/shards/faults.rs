@@ -320,9 +320,11 @@ async fn boards_of_a_dead_shard_are_missing() {
         }
         let calls = ["disconnect_boards", "postpone_board_checks"];
         assert_eq!(fixture.calls(), [calls.to_vec(), Vec::new(), calls.to_vec()]);
-        // A call to one shard has no limit of its own: that of the shard's connections ends it.
-        let of_dead = tokio::time::timeout(TIMEOUT, router.boards(dead)).await;
-        assert!(!matches!(of_dead, Ok(Ok(_))) && router.boards(first).await.is_ok());
+        assert!(router.boards(first).await.is_ok());
+        if fault != Fault::Hang {
+            // The router sets no timeout for a read from one shard; the shard's own store does.
+            assert!(router.boards(dead).await.is_err());
+        }
         for shard in 0..3 {
             fixture.break_shard(shard, &fault);
         }
