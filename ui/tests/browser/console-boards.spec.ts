@@ -82,7 +82,7 @@ async function reloadUntil(page: Page, text: string): Promise<void> {
   await expect.poll(shown, { timeout: 60_000, interval: 1_000 }).toBe(true);
 }
 
-it('unattended restaurants can be listed, and Dabba’s pause of one is told apart', async () => {
+it('unattended restaurants can be listed, and a pause by Dabba is named', async () => {
   const disconnect = await connect('Counter');
   const page = await open('/console/restaurants');
   await page.getByRole('button', { name: 'Unattended' }).click();

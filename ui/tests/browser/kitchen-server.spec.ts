@@ -1,5 +1,5 @@
-// What `kitchen-board.spec.ts` examines with a stand-in, once more with the real server: its snapshots, times, texts and
-// heartbeats are those that kitchens get.
+// Repeats tests of `kitchen-board.spec.ts` with the real server instead of its stand-in, because kitchens get the snapshots,
+// times, texts and heartbeats of the real server.
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';

@@ -176,7 +176,7 @@ async fn pass(world: &World, duration: SignedDuration) {
     }
 }
 
-/// Proves that the staff and admins, and nobody else, see the boards of a restaurant, whether they are connected, and since
+/// Proves that only staff and admins see the boards of a restaurant, whether the boards are connected, and since
 /// when the restaurant is unattended.
 #[tokio::test]
 async fn the_boards_of_a_restaurant_are_listed() {
