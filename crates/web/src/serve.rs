@@ -246,7 +246,6 @@ mod tests {
 
     /// Returns whether the server ends a stream of heartbeats whose client receives, or with `is_lost` vanishes after the first
     /// heartbeat.
-    #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     async fn ends_stream(unacknowledged: Duration, is_lost: bool) -> bool {
         /// Reports the end of a response.
         struct Ending(Arc<Notify>);
