@@ -74,7 +74,7 @@ pub struct NewBoard {
 /// The boards of a restaurant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestaurantBoards {
-    /// The boards, newest connection first.
+    /// The boards, connected ones first, newest connection first.
     pub boards: Vec<Board>,
     /// Time at which they were read.
     pub now: Timestamp,
@@ -135,8 +135,8 @@ impl Boards {
         principal.require(Scope::ReadCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         self.catalogue.entry(id).await?;
-        let mut boards = self.store.boards(id).await?;
         let now = self.clock.now();
+        let mut boards = self.store.boards(id, now).await?;
         // The maintenance deletes older ones.
         boards.retain(|board| !board.is_forgotten_at(now));
         let attendance = self.store.attendance(&[id], now).await?;
