@@ -104,7 +104,7 @@ pub use payments::{
 };
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
-pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck};
+pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck, ShardFailure};
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use statistics::{
     DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,

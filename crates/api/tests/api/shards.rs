@@ -1,5 +1,7 @@
 //! A store of two shards, one of which does not answer.
 
+mod mismatch;
+
 use std::sync::Arc;
 
 use dabba_domain::{Bucket, RestaurantId};
