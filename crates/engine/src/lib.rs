@@ -52,6 +52,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+mod sandbox;
 pub mod sealing;
 mod shards;
 mod sink;
