@@ -109,7 +109,7 @@ pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck, Sh
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use statistics::{
     DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,
-    STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
+    MAX_STATISTICS_STEP_SECONDS, STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
     StatisticsQueryError, StatisticsSeries,
 };
 pub use webhooks::{
