@@ -18,10 +18,13 @@ mod unattended;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, Role, Timestamp, text::Name};
-use dabba_store::{Attendance, Board, BoardKey, ConnectedBoard, DeviceId, MAX_REVISIONS, Store, Supervisor};
+use dabba_store::{
+    Attendance, BOARD_STALE_AFTER, Board, BoardKey, ConnectedBoard, DeviceId, MAX_REVISIONS, Store,
+    Supervisor,
+};
 use futures::future::join_all;
 use jiff::SignedDuration;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use self::register::Register;
 pub use self::{record::BOARD_RENEWAL, register::BoardConnection};
@@ -39,25 +42,32 @@ pub struct Boards {
     pub(crate) supervisor: Arc<Supervisor>,
     pub(crate) accounts: Arc<Accounts>,
     pub(crate) catalogue: Arc<Catalogues>,
-    /// The boards that are connected to this process, by the index of their shard.
-    registers: Vec<Arc<Register>>,
+    pub(crate) presence: Presence,
     /// Interval at which new and ended connections are written.
     pub(crate) write_interval: Duration,
     /// Time after which an unattended restaurant is paused; `None`: never.
     pub(crate) pause_after: Option<SignedDuration>,
-    /// Time before which this process pauses no restaurant: after an outage, boards need some time to connect.
-    pub(crate) pauses_from: Timestamp,
 }
 
-/// What the engine gives to [`Boards`].
-pub(crate) struct BoardPorts {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) random: Arc<dyn Random>,
-    pub(crate) metrics: Arc<EngineMetrics>,
-    pub(crate) supervisor: Arc<Supervisor>,
-    pub(crate) accounts: Arc<Accounts>,
-    pub(crate) catalogue: Arc<Catalogues>,
+/// The presence of boards at this process.
+pub(crate) struct Presence {
+    /// The boards that are connected to this process, by the index of their shard.
+    registers: Vec<Arc<Register>>,
+    /// Held by a check of unattended restaurants, and during an advance of the clock.
+    checks: Mutex<()>,
+    /// Time before which this process pauses no restaurant: after an outage, boards need some time to connect.
+    pauses_from: Timestamp,
+}
+
+impl Presence {
+    /// Returns the presence at a process that starts now.
+    pub(crate) fn new(store: &dyn Store, clock: &dyn Clock) -> Self {
+        Self {
+            registers: (0..store.shard_count()).map(|_| Arc::default()).collect(),
+            checks: Mutex::default(),
+            pauses_from: clock.now().checked_add(BOARD_STALE_AFTER).unwrap_or(Timestamp::MAX),
+        }
+    }
 }
 
 /// A device that opens a restaurant's board.
@@ -74,7 +84,7 @@ pub struct NewBoard {
 /// The boards of a restaurant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestaurantBoards {
-    /// The boards, newest connection first.
+    /// The boards, connected ones first, newest connection first.
     pub boards: Vec<Board>,
     /// Time at which they were read.
     pub now: Timestamp,
@@ -83,29 +93,6 @@ pub struct RestaurantBoards {
 }
 
 impl Boards {
-    pub(crate) fn new(
-        ports: BoardPorts,
-        write_interval: Duration,
-        pause_after: Option<SignedDuration>,
-    ) -> Self {
-        let BoardPorts { store, clock, random, metrics, supervisor, accounts, catalogue } = ports;
-        let registers = (0..store.shard_count()).map(|_| Arc::default()).collect();
-        let pauses_from = clock.now().checked_add(dabba_store::BOARD_STALE_AFTER).unwrap_or(Timestamp::MAX);
-        Self {
-            store,
-            clock,
-            random,
-            metrics,
-            supervisor,
-            accounts,
-            catalogue,
-            registers,
-            write_interval,
-            pause_after,
-            pauses_from,
-        }
-    }
-
     /// Registers a board that is connected to this process, until the returned value is dropped. Waits for nothing. The
     /// caller was authorized to see the board. `None` for an admin, who looks at the board and does not work in the kitchen:
     /// such a board attends no restaurant. A service account of the restaurant works there like a person.
@@ -114,7 +101,7 @@ impl Boards {
             return None;
         }
         let NewBoard { restaurant_id, device_id, device } = board;
-        let register = self.registers.get(self.store.shard_of(restaurant_id.bucket()))?;
+        let register = self.presence.registers.get(self.store.shard_of(restaurant_id.bucket()))?;
         let board = ConnectedBoard {
             key: BoardKey { restaurant_id, device_id },
             connection: i64::from_ne_bytes(self.random.next_u64().to_ne_bytes()),
@@ -135,8 +122,8 @@ impl Boards {
         principal.require(Scope::ReadCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         self.catalogue.entry(id).await?;
-        let mut boards = self.store.boards(id).await?;
         let now = self.clock.now();
+        let mut boards = self.store.boards(id, now).await?;
         // The maintenance deletes older ones.
         boards.retain(|board| !board.is_forgotten_at(now));
         let attendance = self.store.attendance(&[id], now).await?;

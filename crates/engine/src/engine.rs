@@ -10,7 +10,7 @@ use crate::{
     Accounts, Boards, Catalogues, Clock, CommitSignals, EngineConfig, EngineMetrics, Orders, PaymentGateway,
     Payments, Random, Statistics, Work,
     accounts::{ApiKeys, MembershipCache, Passwords, Revocations, Sessions},
-    boards::BoardPorts,
+    boards::Presence,
     catalogue::CatalogueCache,
     committer::Committers,
     measure::Measurements,
@@ -307,7 +307,7 @@ impl Shared {
         catalogue: &Arc<Catalogues>,
         config: &EngineConfig,
     ) -> Arc<Boards> {
-        let ports = BoardPorts {
+        Arc::new(Boards {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
@@ -315,8 +315,10 @@ impl Shared {
             supervisor: Arc::clone(&self.supervisor),
             accounts: Arc::clone(accounts),
             catalogue: Arc::clone(catalogue),
-        };
-        Arc::new(Boards::new(ports, config.board_write_interval, config.unattended_pause))
+            presence: Presence::new(&*self.store, &*self.clock),
+            write_interval: config.board_write_interval,
+            pause_after: config.unattended_pause,
+        })
     }
 
     fn work(

@@ -52,6 +52,7 @@ mod payments;
 mod post_commit;
 mod principal;
 mod readiness;
+mod sandbox;
 pub mod sealing;
 mod shards;
 mod sink;
@@ -104,11 +105,11 @@ pub use payments::{
 };
 pub use principal::{Principal, Scope, Scopes};
 pub use readiness::Readiness;
-pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck};
+pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck, ShardFailure};
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use statistics::{
     DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,
-    STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
+    MAX_STATISTICS_STEP_SECONDS, STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
     StatisticsQueryError, StatisticsSeries,
 };
 pub use webhooks::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use dabba_domain::Timestamp;
-use dabba_store::{PoolStatus, ShardInfo, Store};
+use dabba_store::{PoolStatus, ShardInfo, Store, StoreError};
 use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared, WeakShared, join_all},
@@ -38,13 +38,23 @@ pub struct CheckedShards {
 pub struct ShardCheck {
     /// The shard.
     pub shard: ShardInfo,
-    /// The shard's answer, or the reason why there is none.
-    pub answer: Result<ShardAnswer, String>,
+    /// The shard's answer, or the reason why this server cannot use the shard.
+    pub answer: Result<ShardAnswer, ShardFailure>,
     /// Use of the connections with which this server reads and writes the shard.
     pub pool: Option<PoolStatus>,
 }
 
-/// The answer of a shard that can be reached.
+/// Reason why this server cannot use a shard, with a text for admins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardFailure {
+    /// The shard failed, or did not answer in time.
+    Unreachable(String),
+    /// A database answers, but it is not the one that this server expects: it belongs to another shard or holds other buckets
+    /// than the shard map states, or it has another schema.
+    Mismatch(String),
+}
+
+/// The answer of a shard that this server can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShardAnswer {
     /// Version of the database's schema.
@@ -95,12 +105,24 @@ async fn check_all(store: Arc<dyn Store>, checked_at: Timestamp) -> CheckedShard
     CheckedShards { checked_at, shards: join_all(checks).await }
 }
 
-async fn check(store: &dyn Store, index: usize, now: Timestamp) -> Result<ShardAnswer, String> {
+async fn check(store: &dyn Store, index: usize, now: Timestamp) -> Result<ShardAnswer, ShardFailure> {
+    let cut = |text: String| text.chars().take(MAX_FAILURE_LENGTH).collect::<String>();
     let began = Instant::now();
     let measured = timeout(SHARD_CHECK_TIMEOUT, store.measure(index, now)).await;
-    let measured = measured.map_err(|_| format!("no answer within {SHARD_CHECK_TIMEOUT:?}"))?;
-    let measured =
-        measured.map_err(|error| error.to_string().chars().take(MAX_FAILURE_LENGTH).collect::<String>())?;
+    let measured = measured.unwrap_or_else(|_| {
+        Err(StoreError::Unavailable(format!("no answer within {SHARD_CHECK_TIMEOUT:?}")))
+    });
+    let measured = measured.map_err(|error| {
+        let text = cut(error.to_string());
+        if matches!(error, StoreError::Unfit(_)) {
+            ShardFailure::Mismatch(text)
+        } else {
+            ShardFailure::Unreachable(text)
+        }
+    })?;
+    if let Some(text) = measured.mismatch {
+        return Err(ShardFailure::Mismatch(cut(text)));
+    }
     Ok(ShardAnswer {
         schema_version: measured.schema_version,
         latency: began.elapsed(),

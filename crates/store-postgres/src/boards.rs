@@ -12,7 +12,7 @@ use dabba_store::{
     CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS, StoreError, check_board_count,
     check_revision_count, checked_until,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
-    newest_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    listed_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 use dabba_store_sql::{
     StoredRow as _, board_columns,
@@ -66,11 +66,14 @@ const RECORD: &str = concat!(
         OR boards.connected_at_ns <= excluded.connected_at_ns OR boards.last_seen_at_ns <= $9"
 );
 
-/// Finds the boards of each restaurant after the first `$2`: connected ones first, then those that were connected last.
+/// Finds the boards that [`dabba_store::excess_boards`] returns, of several restaurants. Parameters: the restaurants, the maximum
+/// number of boards, the time until which a board was seen that is stale.
 const FIND_EXCESS: &str = "\
-    SELECT wanted.id, excess.device_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL ( \
-        SELECT device_id FROM boards WHERE restaurant_id = wanted.id \
-        ORDER BY is_connected DESC, last_seen_at_ns DESC, device_id OFFSET $2::bigint) AS excess";
+    SELECT wanted.id, beyond.device_id FROM unnest($1::uuid[]) AS wanted (id) CROSS JOIN LATERAL ( \
+        SELECT device_id, is_connected AND last_seen_at_ns > $3::bigint AS is_present \
+        FROM boards WHERE restaurant_id = wanted.id \
+        ORDER BY is_present DESC, last_seen_at_ns DESC, device_id OFFSET $2::bigint) AS beyond \
+    WHERE NOT beyond.is_present";
 
 const DELETE: &str = "\
     DELETE FROM boards USING unnest($1::uuid[], $2::uuid[]) AS gone (restaurant, device) \
@@ -191,7 +194,8 @@ async fn record(connection: &Connection, boards: &[ConnectedBoard], now: Timesta
         return Ok(());
     }
     let kept = i64::try_from(MAX_BOARDS).unwrap_or(i64::MAX);
-    let rows = connection.query(FIND_EXCESS, &[&uuids(new), &kept]).await?;
+    let stale_until_ns = clamped_nanoseconds(stale_until(now));
+    let rows = connection.query(FIND_EXCESS, &[&uuids(new), &kept, &stale_until_ns]).await?;
     let excess: Vec<BoardKey> =
         collect(&rows, |row| Ok(BoardKey { restaurant_id: row.id(0)?, device_id: DeviceId(row.uuid(1)?) }))?;
     delete(connection, excess).await
@@ -267,7 +271,7 @@ impl BoardStore for PostgresStore {
         .await
     }
 
-    async fn boards(&self, restaurant_id: RestaurantId) -> Result<Vec<Board>, StoreError> {
+    async fn boards(&self, restaurant_id: RestaurantId, now: Timestamp) -> Result<Vec<Board>, StoreError> {
         if self.known_schema < SCHEMA {
             return Ok(Vec::new());
         }
@@ -277,7 +281,7 @@ impl BoardStore for PostgresStore {
                 collect(&connection.query(FIND, &[&restaurant_id.uuid()]).await?, board_of)
             })
             .await?;
-        Ok(newest_boards(boards))
+        Ok(listed_boards(boards, now))
     }
 
     async fn attendance(&self, ids: &[RestaurantId], now: Timestamp) -> Result<Vec<Attendance>, StoreError> {

@@ -70,6 +70,8 @@ impl From<Error> for Failure {
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => Self::Duplicate(text),
             Some(code) if is_transient(code) => Self::Store(StoreError::Unavailable(text)),
             None if is_connection_lost(&error) => Self::Store(StoreError::Unavailable(text)),
+            // The schema was verified at the first use, so this is another database now.
+            Some(code) if *code == SqlState::UNDEFINED_TABLE => Self::Store(StoreError::Unfit(text)),
             // Other constraints, types, misuse, damage: errors that the code should have prevented.
             _ => Self::Store(StoreError::Corrupt(text)),
         }

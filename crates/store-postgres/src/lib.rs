@@ -339,10 +339,12 @@ impl Store for PostgresStore {
 
     async fn measure(&self, _shard: usize, now: Timestamp) -> Result<Measurement, StoreError> {
         self.read(async |connection| {
+            let mismatch = shard::mismatch(connection.client()?, self.held.expected());
+            let mismatch = connection.answer(mismatch).await?;
             let measured = self.measure_tasks(connection, now).await?;
             let version = migrate::version(connection).await?;
             let standbys = Some(standbys::find(connection).await?);
-            Ok(Measurement { standbys, schema_version: Some(version), ..measured })
+            Ok(Measurement { standbys, schema_version: Some(version), mismatch, ..measured })
         })
         .await
     }

@@ -1,4 +1,4 @@
-//! Background checks of a store: the buckets that its database holds, the schema, the replica's lag, and the oldest
+//! Background checks of a store: the shard and the buckets of its database, the schema, the replica's lag, and the oldest
 //! open transaction, which delays the feed.
 
 use std::{
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use dabba_store::{Need, Supervisor};
+use dabba_store::{Need, StoreError, Supervisor};
 use dabba_store_sql::{StoredRow as _, schema::Schema};
 use tokio::{sync::Notify, time::Instant};
 
@@ -20,7 +20,7 @@ use crate::{
     migrate::FIND_COMPATIBILITY,
     pool::Connections,
     replica::Replica,
-    shard::{FIND_BUCKETS, Held, only_buckets},
+    shard::{FIND_OWNERSHIP, Held, ownership_of},
 };
 
 /// Interval between two checks.
@@ -39,8 +39,8 @@ const OPEN_TRANSACTIONS: &str = "SELECT pg_snapshot_xmin(now)::text::bigint, pg_
 pub(crate) struct Watched {
     pub(crate) connections: Arc<Connections>,
     pub(crate) held: Arc<Held>,
-    /// Set to false if this program cannot run on the current schema. The next use of the store then verifies the
-    /// database and is refused.
+    /// Set to false if the database is not the shard's any more, or if this program cannot run on the current schema. The
+    /// next use of the store then verifies the database and is refused.
     pub(crate) is_verified: Arc<AtomicBool>,
     pub(crate) known_schema: u32,
     pub(crate) replica: Option<Arc<Replica>>,
@@ -62,8 +62,20 @@ async fn poll(watched: &Watched) -> Result<(), String> {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = refresh_buckets(connections, held).await {
-            tracing::debug!(error = %error.into_store_error(), "the buckets of the shard could not be read");
+        match is_of_shard(connections, held).await {
+            Ok(true) => {}
+            // `Unfit`: the database has no record of a shard at all.
+            Ok(false) | Err(Failure::Store(StoreError::Unfit(_))) => {
+                if is_verified.swap(false, Ordering::Relaxed) {
+                    tracing::error!(
+                        shard = held.expected().name,
+                        "the shard's address leads to a database that is not the shard's; the server does not use this database"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %error.into_store_error(), "the buckets of the shard could not be read");
+            }
         }
         match is_compatible(connections, *known_schema).await {
             Ok(true) => {}
@@ -89,10 +101,10 @@ async fn poll(watched: &Watched) -> Result<(), String> {
     }
 }
 
-async fn refresh_buckets(connections: &Connections, held: &Held) -> Result<(), Failure> {
-    let rows = connections.get().await?.query(FIND_BUCKETS, &[]).await?;
-    held.update(only_buckets(&rows)?);
-    Ok(())
+/// Returns whether the database is the shard's, and refreshes the buckets that it holds.
+async fn is_of_shard(connections: &Connections, held: &Held) -> Result<bool, Failure> {
+    let rows = connections.get().await?.query(FIND_OWNERSHIP, &[]).await?;
+    Ok(held.observe(rows.first().map(ownership_of).transpose()?.as_ref()))
 }
 
 /// Returns whether this program can run on the current schema. Another program may have migrated the schema in the

@@ -15,6 +15,9 @@
 //! - *The feed is read with the present range only.* A server with the old map gets an error instead of a page; see
 //!   [`crate::feed`].
 //! - *Lists, the feed and task claims skip rows outside the range.* Those rows still exist until they are purged.
+//!
+//! The same check notices an address that leads to the database of another shard while the server runs, for example after a
+//! wrong failover: the store then refuses to work until the database is the shard's again.
 
 use std::{
     fmt,
@@ -102,10 +105,10 @@ pub(crate) fn only_buckets(rows: &[Row]) -> Result<BucketRange, Failure> {
     rows.first().map_or_else(|| Err(belongs_to_no_map()), |row| buckets_of(row, 0))
 }
 
+const BELONGS_TO_NO_MAP: &str = "the database does not belong to a shard map yet: run `dabba migrate`";
+
 fn belongs_to_no_map() -> Failure {
-    Failure::Store(StoreError::Unfit(
-        "the database does not belong to a shard map yet: run `dabba migrate`".to_owned(),
-    ))
+    Failure::Store(StoreError::Unfit(BELONGS_TO_NO_MAP.to_owned()))
 }
 
 /// Records the ownership in a database that belongs to no shard map yet, and checks that the database agrees with the
@@ -129,13 +132,18 @@ pub(crate) async fn claim(client: &Client, expected: &Ownership) -> Result<bool,
 
 /// Checks that a database agrees with the map.
 pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), Failure> {
-    match find_ownership(client).await? {
-        None => Err(belongs_to_no_map()),
-        Some(found) if found == *expected => Ok(()),
-        Some(found) => Err(Failure::Store(StoreError::Unfit(format!(
+    mismatch(client, expected).await?.map_or(Ok(()), |text| Err(Failure::Store(StoreError::Unfit(text))))
+}
+
+/// Returns how the map and the database differ; `None` if they agree.
+pub(crate) async fn mismatch(client: &Client, expected: &Ownership) -> Result<Option<String>, Failure> {
+    Ok(match find_ownership(client).await? {
+        None => Some(BELONGS_TO_NO_MAP.to_owned()),
+        Some(found) if found == *expected => None,
+        Some(found) => Some(format!(
             "the map and the database disagree: by the map it is {expected}; the database says that it is {found}"
-        )))),
-    }
+        )),
+    })
 }
 
 /// Refuses a write for a bucket that the database does not hold. Runs within a transaction that
@@ -205,6 +213,17 @@ impl Held {
         self.buckets() == self.expected.buckets
     }
 
+    /// Updates the cached range from the database's record. Returns `false`, and changes nothing, if the database belongs to
+    /// another shard or to none: then its range says nothing about this shard.
+    pub(crate) fn observe(&self, found: Option<&Ownership>) -> bool {
+        let Ownership { name, is_directory, .. } = &self.expected;
+        let own = found.filter(|found| found.name == *name && found.is_directory == *is_directory);
+        if let Some(own) = own {
+            self.update(own.buckets);
+        }
+        own.is_some()
+    }
+
     /// Updates the cached range.
     pub(crate) fn update(&self, buckets: BucketRange) {
         if self.now.swap(packed(buckets), Ordering::Relaxed) != packed(buckets) {
@@ -231,6 +250,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The range of another shard's database is not adopted.
+    #[test]
+    fn only_the_own_database_updates_the_range() {
+        let held = Held::new(Ownership::sole());
+        let half = Ownership { buckets: "0-2047".parse().unwrap(), ..Ownership::sole() };
+        let named = Ownership { name: "north".to_owned(), ..half.clone() };
+        let no_directory = Ownership { is_directory: false, ..half.clone() };
+        for other in [None, Some(&named), Some(&no_directory)] {
+            assert!(!held.observe(other) && held.is_as_expected(), "{other:?}");
+        }
+        assert!(held.observe(Some(&half)));
+        assert_eq!(held.buckets(), half.buckets);
+    }
 
     proptest! {
         /// The cached range equals the last update, for every range.

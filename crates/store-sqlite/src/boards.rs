@@ -9,10 +9,10 @@ use dabba_domain::{
 };
 use dabba_store::{
     Attendance, BOARD_KEPT_FOR, Board, BoardCheck, BoardKey, BoardPlan, BoardStore, CatalogueUpdate,
-    CheckedBoards, ConnectedBoard, EndedBoard, MAX_BOARDS, StoreError, check_board_count,
-    check_revision_count, checked_until,
+    CheckedBoards, ConnectedBoard, EndedBoard, StoreError, check_board_count, check_revision_count,
+    checked_until,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
-    newest_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    excess_boards, listed_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 use dabba_store_sql::{
     board_columns,
@@ -116,17 +116,13 @@ fn find(connection: &Connection, id: RestaurantId) -> Result<Vec<Board>, Failure
     collect(statement.query([id_bytes(id)])?, |row| board_of(row))
 }
 
-/// Deletes the boards of a restaurant after the first [`MAX_BOARDS`]: connected ones first, then those that were connected last.
-fn delete_excess(transaction: &Transaction<'_>, restaurant_id: RestaurantId) -> Result<(), Failure> {
-    let mut boards = find(transaction, restaurant_id)?;
-    if boards.len() <= MAX_BOARDS {
-        return Ok(());
-    }
-    boards.sort_unstable_by(|a, b| {
-        let rank = |board: &Board| (board.is_recorded_connected, board.last_seen_at);
-        rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id))
-    });
-    for board in &boards[MAX_BOARDS..] {
+/// Deletes the boards of a restaurant that are too many; see [`dabba_store::MAX_BOARDS`].
+fn delete_excess(
+    transaction: &Transaction<'_>,
+    restaurant_id: RestaurantId,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for board in excess_boards(find(transaction, restaurant_id)?, now) {
         delete(transaction, BoardKey { restaurant_id, device_id: board.device_id })?;
     }
     Ok(())
@@ -153,7 +149,7 @@ fn record(
         ])?;
     }
     for id in restaurants_of(boards.iter().filter(|board| board.is_new).map(|board| board.key)) {
-        delete_excess(transaction, id)?;
+        delete_excess(transaction, id, now)?;
     }
     let mut statement = transaction.prepare_cached(IS_PAUSED)?;
     let mut paused = Vec::new();
@@ -250,9 +246,9 @@ impl BoardStore for SqliteStore {
             .await
     }
 
-    async fn boards(&self, restaurant_id: RestaurantId) -> Result<Vec<Board>, StoreError> {
+    async fn boards(&self, restaurant_id: RestaurantId, now: Timestamp) -> Result<Vec<Board>, StoreError> {
         let boards = self.readers.read(move |connection| find(connection, restaurant_id)).await?;
-        Ok(newest_boards(boards))
+        Ok(listed_boards(boards, now))
     }
 
     async fn attendance(&self, ids: &[RestaurantId], now: Timestamp) -> Result<Vec<Attendance>, StoreError> {

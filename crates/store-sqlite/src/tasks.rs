@@ -249,7 +249,7 @@ pub(crate) fn measure(connection: &mut Connection, now: Timestamp) -> Result<Mea
     }
     let version = transaction.query_row(SCHEMA_VERSION, [], |row| row.get(0))?;
     let parked = parked.into_iter().collect();
-    Ok(Measurement { parked, overdue, due, standbys: None, schema_version: Some(version) })
+    Ok(Measurement { parked, overdue, due, schema_version: Some(version), ..Measurement::default() })
 }
 
 impl SqliteStore {

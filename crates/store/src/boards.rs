@@ -28,7 +28,9 @@ pub const BOARD_STALE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 /// Time for which the row of a board is kept after its board was connected.
 pub const BOARD_KEPT_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Maximum number of boards of a restaurant. The store deletes the boards that were connected longest ago.
+/// Maximum number of boards of a restaurant in a list, and of rows that the store keeps for a restaurant. Beyond it, the store
+/// deletes the rows of boards that are not connected, those seen longest ago first. The rows of connected boards stay, because a
+/// restaurant whose only connected board has no row seems unattended: the limits of streams limit their number.
 pub const MAX_BOARDS: usize = 50;
 
 /// Maximum number of boards in one write.
@@ -61,8 +63,9 @@ pub trait BoardStore: Send + Sync {
     /// stays connected.
     async fn disconnect_boards(&self, ended: &[EndedBoard]) -> Result<(), StoreError>;
 
-    /// Returns the boards of a restaurant, newest connection first, at most [`MAX_BOARDS`].
-    async fn boards(&self, restaurant_id: RestaurantId) -> Result<Vec<Board>, StoreError>;
+    /// Returns the boards of a restaurant, those that are connected at `now` first, newest connection first, at most
+    /// [`MAX_BOARDS`].
+    async fn boards(&self, restaurant_id: RestaurantId, now: Timestamp) -> Result<Vec<Board>, StoreError>;
 
     /// Returns whether restaurants are attended, for those that have boards, in any order. `now` determines which boards are
     /// stale. At most [`crate::MAX_REVISIONS`] restaurants; restaurants on a shard that does not answer are omitted, and the
@@ -179,13 +182,24 @@ impl Board {
     }
 }
 
-/// Sorts a restaurant's boards, newest connection first, and limits their number. Every store calls this function.
-pub fn newest_boards(mut boards: Vec<Board>) -> Vec<Board> {
-    boards.sort_unstable_by(|a, b| {
-        b.connected_at.cmp(&a.connected_at).then_with(|| a.device_id.cmp(&b.device_id))
-    });
+/// Sorts a restaurant's boards, those that are connected at `now` first, newest connection first, and limits their number. Every
+/// store calls this function.
+pub fn listed_boards(mut boards: Vec<Board>, now: Timestamp) -> Vec<Board> {
+    let rank = |board: &Board| (board.is_connected_at(now), board.connected_at);
+    boards
+        .sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
     boards.truncate(MAX_BOARDS);
     boards
+}
+
+/// Returns the boards of a restaurant to delete, so that at most [`MAX_BOARDS`] are left: never one that is connected at `now`, and
+/// those seen longest ago first.
+pub fn excess_boards(mut boards: Vec<Board>, now: Timestamp) -> Vec<Board> {
+    let rank = |board: &Board| (board.is_connected_at(now), board.last_seen_at);
+    boards
+        .sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
+    let beyond = boards.into_iter().skip(MAX_BOARDS);
+    beyond.filter(|board| !board.is_connected_at(now)).collect()
 }
 
 /// Returns the time such that a board seen at this time or earlier is stale at `now`.

@@ -343,6 +343,7 @@ properties! { $
         the_latest_connection_of_a_board_counts,
         a_board_that_nobody_renews_is_stale,
         the_boards_of_a_restaurant_are_limited,
+        a_connected_board_makes_no_place,
         attendance_is_read_for_many_restaurants,
         an_unattended_restaurant_is_found_after_the_limit,
         a_stale_board_gets_a_second_chance,

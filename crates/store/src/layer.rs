@@ -241,7 +241,7 @@ layer! {
     BoardStore {
         Other record_boards(boards: &[ConnectedBoard], now: Timestamp) -> Vec<RestaurantId>;
         Other disconnect_boards(ended: &[EndedBoard]) -> ();
-        Read boards(restaurant_id: RestaurantId) -> Vec<Board>;
+        Read boards(restaurant_id: RestaurantId, now: Timestamp) -> Vec<Board>;
         Read attendance(ids: &[RestaurantId], now: Timestamp) -> Vec<Attendance>;
         Other check_boards(check: &BoardCheck) -> CheckedBoards;
         Other postpone_board_checks(restaurant_id: RestaurantId, until: Timestamp) -> ();

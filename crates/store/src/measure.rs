@@ -47,6 +47,9 @@ pub struct Measurement {
     pub standbys: Option<Vec<Standby>>,
     /// Version of the database's schema. `None` for a database without numbered migrations.
     pub schema_version: Option<u32>,
+    /// How the shard map and the database's own record of its shard differ. `None` if they agree, and for a database that
+    /// records no shard.
+    pub mismatch: Option<String>,
 }
 
 /// A standby of a database, as its primary reports it.

@@ -78,17 +78,16 @@ impl Problem {
 
     /// Returns the problem of a wrong query parameter or header.
     pub fn bad_parameter(name: &str, detail: impl std::fmt::Display) -> Self {
-        Self::new(code::BAD_REQUEST, format!("{name}: {detail}")).with("parameter", name)
+        Self::bad_parameters(&[(name.to_owned(), detail.to_string())])
     }
 
-    /// Refuses parameters, listing each name with its problem. Returns `Ok` if there are no problems.
-    pub fn bad_parameters(problems: &[(String, String)]) -> Result<()> {
-        let Some((first, _)) = problems.first() else { return Ok(()) };
+    /// Returns the problem of wrong query parameters or headers, each with its name and what is wrong.
+    pub fn bad_parameters(problems: &[(String, String)]) -> Self {
         let details: Vec<_> = problems.iter().map(|(name, detail)| format!("{name}: {detail}")).collect();
         let errors: Vec<_> =
             problems.iter().map(|(name, detail)| json!({"parameter": name, "detail": detail})).collect();
-        let problem = Self::new(code::BAD_REQUEST, details.join("; "));
-        Err(problem.with("parameter", first).with("errors", errors))
+        let first = problems.first().map(|(name, _)| name);
+        Self::new(code::BAD_REQUEST, details.join("; ")).with("parameter", first).with("errors", errors)
     }
 
     /// Returns the problem of a request without a token that can be read.

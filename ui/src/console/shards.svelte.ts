@@ -12,13 +12,13 @@ let failure = $state.raw<unknown>();
 let loading = $state(false);
 let generation = 0;
 
-/** Whether a shard answers. A state that this build does not know counts as a failure. */
+/** Whether a shard answers and its database is the expected one. A state that this build does not know counts as a failure. */
 export function isReachable(shard: Pick<Shard, 'state'>): boolean {
   return shard.state === 'ok';
 }
 
 export const shards = {
-  /** The shards, those that do not answer first. */
+  /** The shards, those that cannot be used first. */
   get list(): readonly Shard[] {
     return [...(list?.shards ?? [])].sort((one, other) => Number(isReachable(one)) - Number(isReachable(other)));
   },

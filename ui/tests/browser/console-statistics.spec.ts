@@ -9,6 +9,7 @@ interface Statistics {
   to: string;
   step: number;
   complete_until: string;
+  counted_until: string;
   missing_shards?: string[];
   series: { name: string; queue?: string; points: { at: string; count?: number }[] }[];
 }
@@ -147,12 +148,12 @@ describe('what is missing is said plainly', () => {
   });
 
   it('events that are not counted yet', async () => {
-    change((statistics) => ({ ...statistics, complete_until: statistics.from }));
+    change((statistics) => ({ ...statistics, complete_until: statistics.from, counted_until: statistics.from }));
     const page = await open('/console/statistics');
     await page.getByText('A shard has not counted any events of this range yet.').waitFor();
     change((statistics) => {
       const until = new Date(Date.parse(statistics.to) - 20 * 60_000).toISOString();
-      return { ...statistics, complete_until: until };
+      return { ...statistics, complete_until: until, counted_until: until };
     });
     await page.reload();
     await page.getByText(/^Dabba has counted the events only until \d\d:\d\d\. Later numbers are missing\.$/).waitFor();

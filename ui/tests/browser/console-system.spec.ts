@@ -94,7 +94,7 @@ describe('shards', () => {
     const page = await open('/console/shards');
     await page.getByText('All 2 shards answer.').waitFor();
     state.dead = true;
-    const alert = page.getByRole('alert').filter({ hasText: '1 shard does not answer' });
+    const alert = page.getByRole('alert').filter({ hasText: '1 shard cannot be used' });
     await alert.getByText('no answer within 2 s').waitFor();
     const rows = page.getByRole('table', { name: 'Shards' }).getByRole('row');
     // The dead shard comes first.

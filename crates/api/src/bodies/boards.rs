@@ -166,7 +166,7 @@ pub(crate) struct BoardDeviceBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = BoardDevices)]
 pub(crate) struct BoardDevicesBody {
-    /// The devices that were connected in the last 30 days, newest connection first.
+    /// The devices that were connected in the last 30 days: connected ones first, newest connection first.
     #[schema(max_items = 50)]
     boards: Vec<BoardDeviceBody>,
     /// Time since which no board is connected. Absent while a board is connected, and without boards.

@@ -1,7 +1,7 @@
 //! Bodies of the state of the shards.
 
 use dabba_domain::Timestamp;
-use dabba_engine::{ShardAnswer, ShardCheck};
+use dabba_engine::{ShardAnswer, ShardCheck, ShardFailure};
 use dabba_store::{DatabaseKind, PoolStatus, ShardInfo};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -24,19 +24,19 @@ pub(crate) struct ShardBody {
     name: String,
     database: DatabaseName,
     state: ShardState,
-    /// Why the shard cannot be reached. Present if the state is `unreachable`.
+    /// Why the server cannot use the shard. Absent if the state is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
     /// Number of buckets, of 4,096, that the server assigns to the shard.
     #[schema(minimum = 1, maximum = 4096)]
     buckets: u16,
-    /// Version of the database's schema. Absent if the shard cannot be reached.
+    /// Version of the database's schema. Present if the state is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     schema_version: Option<u32>,
-    /// Milliseconds until the shard answered, including the wait for a connection. Absent if the shard cannot be reached.
+    /// Milliseconds until the shard answered, including the wait for a connection. Present if the state is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<u64>,
-    /// Number of parked tasks. Absent if the shard cannot be reached.
+    /// Number of parked tasks. Present if the state is `ok`.
     #[serde(skip_serializing_if = "Option::is_none")]
     tasks_parked: Option<u64>,
     /// This server's connections to the shard.
@@ -65,20 +65,24 @@ pub(crate) enum DatabaseName {
     Sqlite,
 }
 
-/// `ok`: the shard answers. `unreachable`: the shard failed or did not answer within two seconds.
+/// `ok`: the shard answers. `unreachable`: the shard failed or did not answer within two seconds. `mismatch`: a database answers,
+/// but it is not the one that this server expects. It belongs to another shard, it holds other buckets than the server's shard map
+/// states (the shard was split after the server's start), or it has no schema with which the server can work.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ShardState {
     Ok,
     Unreachable,
+    Mismatch,
 }
 
 impl From<ShardCheck> for ShardBody {
     fn from(check: ShardCheck) -> Self {
         let ShardCheck { shard: ShardInfo { name, database, buckets }, answer, pool } = check;
-        let (answer, error) = match answer {
-            Ok(answer) => (Some(answer), None),
-            Err(error) => (None, Some(error)),
+        let (state, answer, error) = match answer {
+            Ok(answer) => (ShardState::Ok, Some(answer), None),
+            Err(ShardFailure::Unreachable(error)) => (ShardState::Unreachable, None, Some(error)),
+            Err(ShardFailure::Mismatch(error)) => (ShardState::Mismatch, None, Some(error)),
         };
         let in_ms = |answer: ShardAnswer| u64::try_from(answer.latency.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -87,7 +91,7 @@ impl From<ShardCheck> for ShardBody {
                 DatabaseKind::Postgresql => DatabaseName::Postgresql,
                 DatabaseKind::Sqlite => DatabaseName::Sqlite,
             },
-            state: if answer.is_some() { ShardState::Ok } else { ShardState::Unreachable },
+            state,
             error,
             buckets: buckets.count(),
             schema_version: answer.and_then(|answer| answer.schema_version),

@@ -21,9 +21,11 @@ pub(crate) struct StatisticsBody {
     to: Timestamp,
     /// Length of a step in seconds.
     step: i64,
-    /// Time up to which the events of all shards are counted, except those whose commit took unusually long. Equals
-    /// `from` if a shard has counted no events yet. Later steps may grow.
+    /// Time up to which the events of all shards are counted, except those whose commit took unusually long. Not after
+    /// `from` if a shard did not answer or has counted no events yet. Later steps may grow.
     complete_until: Timestamp,
+    /// Time up to which the events of the shards that answered are counted. Equals `complete_until` if all answered.
+    counted_until: Timestamp,
     /// Names of the shards that did not answer, whose values are missing. Absent if all answered.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -78,9 +80,10 @@ struct PointBody {
 
 impl From<StatisticsAnswer> for StatisticsBody {
     fn from(answer: StatisticsAnswer) -> Self {
-        let StatisticsAnswer { from, to, step_seconds, complete_until, missing_shards, series } = answer;
+        let StatisticsAnswer { from, to, step_seconds, complete_until, counted_until, missing_shards, series } =
+            answer;
         let series = series.into_iter().map(SeriesBody::from).collect();
-        Self { from, to, step: step_seconds, complete_until, missing_shards, series }
+        Self { from, to, step: step_seconds, complete_until, counted_until, missing_shards, series }
     }
 }
 

@@ -142,8 +142,8 @@ async fn stream_board(
 
 /// Lists the devices of a restaurant's board
 ///
-/// The devices of staff whose stream of the board stated a `device_id` in the last 30 days, newest connection first; at most 50. For
-/// the restaurant's staff and admins.
+/// The devices of staff whose stream of the board stated a `device_id` in the last 30 days, connected ones first, newest connection
+/// first; at most 50. For the restaurant's staff and admins.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/boards", tag = "restaurants",
     params(RestaurantPath),

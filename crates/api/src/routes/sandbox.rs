@@ -50,8 +50,8 @@ async fn get_clock(State(app): State<Arc<App>>, Caller(caller): Caller) -> Resul
 /// Advances the sandbox's clock
 ///
 /// The server carries out everything that is due by then at once, in the background: an order that nobody accepts
-/// expires in moments instead of minutes. Tokens age with the clock, too. For admins, on a server that was started as a
-/// sandbox.
+/// expires in moments instead of minutes. Tokens age with the clock, too. A board that is connected stays connected. For
+/// admins, on a server that was started as a sandbox.
 #[utoipa::path(
     post, path = "/v1/sandbox/clock/advance", tag = "sandbox", operation_id = "advance_sandbox_clock",
     request_body = AdvanceBody,
@@ -71,9 +71,6 @@ async fn advance_clock(
         let text = format!("must be {}, not {}", whole_number(1, MAX_ADVANCE_SECONDS), body.seconds);
         return Err(Problem::invalid(&Problems::one("/seconds", text)).into());
     }
-    let by = SignedDuration::from_secs(body.seconds.into());
-    let advanced = clock.try_advance(by);
-    let now = advanced.map_err(|text| Problem::invalid(&Problems::one("/seconds", text)))?;
-    app.engine.work.wake_workers();
+    let now = app.engine.advance_clock(clock, SignedDuration::from_secs(body.seconds.into())).await?;
     Ok(Json(ClockBody { now }))
 }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use dabba_domain::{Timestamp, statistics::Statistic};
-use dabba_engine::StatisticsQuery;
+use dabba_engine::{StatisticsQuery, StatisticsQueryError};
 use dabba_web::{
     Problem,
     extract::{Caller, Cursor as _, FromParameters, Parameters, QueryOf},
@@ -32,15 +32,16 @@ struct StatisticsParameters {
     /// Only these statistics: the parameter repeated, or once with names separated by commas. Default: all.
     #[param(value_type = Option<Vec<Statistic>>, style = Form, explode = true)]
     names: Vec<Statistic>,
-    /// Start of the range, at most 30 days before `to`; moves to the start of its step. Default: 24 hours before `to`.
+    /// Start of the range, at most 30 days before `to` and not in the future; moves to the start of its step, or to the first step
+    /// that is kept as a whole. Default: 24 hours before `to`.
     #[param(value_type = Option<Timestamp>)]
     from: Option<Timestamp>,
     /// End of the range. Default: now.
     #[param(value_type = Option<Timestamp>)]
     to: Option<Timestamp>,
-    /// Length of a step in seconds, a multiple of 60. The range, from the start of its first step, has at most 1500 steps.
-    /// Default 300.
-    #[param(value_type = Option<u32>, minimum = 60, multiple_of = 60)]
+    /// Length of a step in seconds, a multiple of 60, at most a day. The range, from the start of its first step, has at most 1500
+    /// steps. Default 300.
+    #[param(value_type = Option<u32>, minimum = 60, maximum = 86400, multiple_of = 60)]
     step: Option<u32>,
 }
 
@@ -61,7 +62,8 @@ impl FromParameters for StatisticsParameters {
         };
         let (from, to) = (time("from"), time("to"));
         let step = parameters.take("step", |value| {
-            u32::read(value).ok_or_else(|| "must be a multiple of 60 in digits".to_owned())
+            let step = u32::read(value).filter(|step| StatisticsQuery::is_step(*step));
+            step.ok_or_else(|| format!("{} in digits", StatisticsQueryError::Step))
         });
         Self { names, from, to, step }
     }
@@ -88,8 +90,10 @@ async fn get_statistics(
     QueryOf(parameters): QueryOf<StatisticsParameters>,
 ) -> Result<Response> {
     let StatisticsParameters { names, from, to, step } = parameters;
-    let query = StatisticsQuery::new(names, from, to, step, app.engine.now())
-        .map_err(|error| Problem::bad_parameter(error.parameter(), error))?;
+    let query = StatisticsQuery::new(names, from, to, step, app.engine.now()).map_err(|errors| {
+        let problems = errors.iter().map(|error| (error.parameter().to_owned(), error.to_string()));
+        Problem::bad_parameters(&problems.collect::<Vec<_>>())
+    })?;
     let statistics = app.engine.statistics.read(&caller, &query).await?;
     Ok(Json(StatisticsBody::from(statistics)).into_response())
 }

@@ -1,5 +1,7 @@
 //! A store of two shards, one of which does not answer.
 
+mod mismatch;
+
 use std::sync::Arc;
 
 use dabba_domain::{Bucket, RestaurantId};
@@ -242,7 +244,7 @@ async fn measurements_show_which_shard_is_down() {
 }
 
 /// Proves that statistics add up over the shards, and that they are still read while a shard does not answer, which is
-/// named.
+/// named and without which nothing is complete.
 #[tokio::test]
 async fn statistics_name_the_shard_that_is_missing() {
     let sharded = Sharded::start().await;
@@ -269,9 +271,15 @@ async fn statistics_name_the_shard_that_is_missing() {
             let points = series["points"].as_array().unwrap();
             points.iter().map(|point| point["count"].as_u64().unwrap()).sum::<u64>()
         });
-        (counts.collect::<Vec<_>>(), body.get("missing_shards").cloned())
+        let [from, complete, counted] = ["from", "complete_until", "counted_until"].map(|name| {
+            body[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap()
+        });
+        assert!(counted > from, "{body}");
+        let is_complete = complete == counted;
+        assert!(is_complete || complete == from, "{body}");
+        (counts.collect::<Vec<_>>(), body.get("missing_shards").cloned(), is_complete)
     };
-    assert_eq!(statistics().await, (vec![3, 3], None));
+    assert_eq!(statistics().await, (vec![3, 3], None, true));
     south.close().await;
-    assert_eq!(statistics().await, (vec![1, 1], Some(json!(["south"]))));
+    assert_eq!(statistics().await, (vec![1, 1], Some(json!(["south"])), false));
 }

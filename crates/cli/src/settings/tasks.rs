@@ -36,7 +36,8 @@ pub(crate) struct Tasks {
 
     /// Time after which Dabba pauses a restaurant that takes orders while none of its boards is connected, in minutes. 0 to 1,440;
     /// default 0; 0 means never. The pause ends when a board connects. Restaurants that had no board in the last 30 days are not
-    /// paused. Set the same value for all servers and workers: each of them pauses restaurants after its own value.
+    /// paused. Set the same value for all servers and workers: each of them pauses restaurants after its own value. The guide to the
+    /// web pages states under "Unattended boards" how late the pause can be, also after the loss of a server.
     #[config(env = "DABBA_UNATTENDED_PAUSE_MINUTES", default = 0)]
     #[config(layer_attr(arg(long, value_name = "MINUTES")))]
     pub(crate) unattended_pause_minutes: Bounded<0, 1_440>,

@@ -108,6 +108,27 @@ fn the_board_of_a_killed_server_leaves_its_restaurant_unattended() {
     server.stop();
 }
 
+/// Proves that a board that is connected while the clock is advanced stays connected, so that its restaurant is attended all the
+/// time.
+#[test]
+fn a_board_stays_connected_while_the_clock_is_advanced() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--sandbox", "--unattended-pause-minutes", "1"]);
+    block_on(async {
+        let admin = server.client("admin");
+        let restaurant = a_restaurant_in_each(&server, &[(0, 4_095)]).await.remove(0);
+        let (_stream, _) = open_board(&server, &restaurant).await;
+        for _ in 0..4 {
+            let now = advance(&admin, ACCEPTANCE_SECONDS).await;
+            let found = boards(&admin, &restaurant).await;
+            let board = &found["boards"][0];
+            assert!(board["connected"] == true && time(&board["last_seen_at"]) >= now, "{found}");
+            assert_eq!(found.get("unattended_since"), None);
+        }
+    });
+    server.stop();
+}
+
 /// Proves that an order in a sandbox that nobody accepts expires at once when the clock is advanced, and that the clock
 /// does not go back when the server is restarted or killed.
 #[test]

@@ -26,7 +26,7 @@ impl Boards {
     /// Records the boards that are connected to this process. Each shard has a part of its own, so that no shard waits for
     /// another. Runs until the future is dropped.
     pub async fn record(self: Arc<Self>) {
-        let recorders = self.registers.iter().enumerate().map(|(shard, register)| {
+        let recorders = self.presence.registers.iter().enumerate().map(|(shard, register)| {
             let part = self.supervisor.part(format!("board_recorder_{shard}"), Need::Helpful);
             let (boards, register) = (Arc::clone(&self), Arc::clone(register));
             async move { boards.supervisor.run(&part, || boards.record_repeatedly(&register)).await }
@@ -64,11 +64,23 @@ impl Boards {
     /// Writes new and ended connections now, and with `renew` all connected boards. Fails if a shard fails; what is not written
     /// stays registered.
     pub async fn write_connections(&self, renew: bool) -> Result<(), StoreError> {
-        let writes = self.registers.iter().map(|register| self.write(register, renew));
+        let writes = self.presence.registers.iter().map(|register| self.write(register, renew));
         join_all(writes).await.into_iter().collect()
     }
 
+    /// Runs an advance of this process's clock, and then renews all connected boards: a board that is connected before and after
+    /// the advance was connected all the time. No restaurant is checked in between, when the boards seem stale.
+    pub(crate) async fn during_advance<T, E>(&self, advance: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let _no_checks = self.presence.checks.lock().await;
+        let advanced = advance()?;
+        if let Err(error) = self.write_connections(true).await {
+            tracing::warn!(%error, "connected boards are not renewed after an advance of the clock; the next renewal retries");
+        }
+        Ok(advanced)
+    }
+
     async fn write(&self, register: &Register, renew: bool) -> Result<(), StoreError> {
+        let _writing = register.start_writing().await;
         // With a wrong clock, boards would seem connected for too long, or stale.
         self.clock.check().map_err(|skew| StoreError::Unavailable(skew.to_string()))?;
         loop {

@@ -16,7 +16,11 @@ const MAX_ENDED: usize = 50_000;
 
 /// The register of a shard.
 #[derive(Default)]
-pub(super) struct Register(Mutex<Content>);
+pub(super) struct Register {
+    content: Mutex<Content>,
+    /// Held by a write of the content.
+    writes: tokio::sync::Mutex<()>,
+}
 
 #[derive(Default)]
 struct Content {
@@ -51,7 +55,13 @@ impl fmt::Debug for BoardConnection {
 
 impl Register {
     fn lock(&self) -> MutexGuard<'_, Content> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no other write runs, and excludes others until the returned value is dropped: a slower write would record a
+    /// board as connected whose end a faster one has written.
+    pub(super) async fn start_writing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.writes.lock().await
     }
 
     /// Adds a board, or a stream to a board that is connected: the row then keeps its connection, and shows the device and the

@@ -14,9 +14,10 @@ impl Boards {
     /// take orders and are unattended for too long. Returns the number of checked boards. The maintenance of each process
     /// calls this; each due board is checked by one of them.
     pub async fn check_unattended(&self) -> Result<u64, Error> {
+        let _no_advance = self.presence.checks.lock().await;
         // With a wrong clock, attended restaurants would be paused.
         self.clock.check()?;
-        if self.clock.now() < self.pauses_from {
+        if self.clock.now() < self.presence.pauses_from {
             return Ok(0);
         }
         let mut checked = 0;

@@ -29,6 +29,9 @@ pub const DEFAULT_STATISTICS_RANGE: SignedDuration = SignedDuration::from_hours(
 /// Length of a step if the request states none.
 pub const DEFAULT_STATISTICS_STEP_SECONDS: u32 = 300;
 
+/// Maximum length of a step: a day. A longer step would begin far before its range.
+pub const MAX_STATISTICS_STEP_SECONDS: u32 = 86_400;
+
 /// Maximum number of rows per read of a shard.
 const PAGE: u32 = 2_000;
 
@@ -45,67 +48,91 @@ pub struct StatisticsQuery {
 /// Error: a request states an invalid range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StatisticsQueryError {
-    /// The step is not a multiple of a minute.
-    #[error("must be a multiple of 60, from 60 on")]
+    /// The step is not a multiple of a minute, or is longer than a day.
+    #[error("must be a multiple of 60 from 60 to 86400")]
     Step,
+    /// The range begins in the future.
+    #[error("must not be in the future")]
+    Future,
     /// The range is empty.
     #[error("must be before to")]
     Empty,
     /// The range is too long.
     #[error("must be at most 30 days before to, because statistics are kept for 30 days")]
     TooLong,
+    /// No whole step of the range is stored any more.
+    #[error("must be later: statistics are kept for 30 days, and the range has no whole step within them")]
+    TooOld,
     /// The range has too many steps.
     #[error("must be so large that the range has at most 1500 steps")]
     TooManySteps,
 }
 
 /// The texts of [`StatisticsQueryError`] state these numbers.
-const _: () = assert!(MAX_STATISTICS_POINTS == 1_500 && MAX_STATISTICS_RANGE.as_hours() == 30 * 24);
+const _: () = assert!(
+    MAX_STATISTICS_POINTS == 1_500
+        && MAX_STATISTICS_RANGE.as_hours() == 30 * 24
+        && MAX_STATISTICS_STEP_SECONDS == 86_400
+);
 
 impl StatisticsQueryError {
     /// Returns the name of the parameter that the text is about.
     pub const fn parameter(self) -> &'static str {
         match self {
             Self::Step | Self::TooManySteps => "step",
-            Self::Empty | Self::TooLong => "from",
+            Self::Future | Self::Empty | Self::TooLong => "from",
+            Self::TooOld => "to",
         }
     }
 }
 
 impl StatisticsQuery {
     /// Returns the query for these statistics, or for all if there are none, with the defaults for what is `None`. The
-    /// range begins with a whole step: `from` moves to the start of its step, counted from 1970.
+    /// range begins with a whole step: `from` moves to the start of its step, counted from 1970, or to the start of the
+    /// first step that is stored as a whole. Returns every problem otherwise.
     pub fn new(
         statistics: Vec<Statistic>,
         from: Option<Timestamp>,
         to: Option<Timestamp>,
         step_seconds: Option<u32>,
         now: Timestamp,
-    ) -> Result<Self, StatisticsQueryError> {
-        let step = i64::from(step_seconds.unwrap_or(DEFAULT_STATISTICS_STEP_SECONDS));
-        if step == 0 || step % Minute::SECONDS != 0 {
-            return Err(StatisticsQueryError::Step);
-        }
+    ) -> Result<Self, Vec<StatisticsQueryError>> {
+        let step = step_seconds.unwrap_or(DEFAULT_STATISTICS_STEP_SECONDS);
         let to = to.unwrap_or(now);
-        let default = to.checked_sub(DEFAULT_STATISTICS_RANGE).unwrap_or(Timestamp::MIN);
-        let from = from.unwrap_or(default);
+        let from = from.unwrap_or_else(|| before(to, DEFAULT_STATISTICS_RANGE));
         let length = to.duration_since(from);
-        if !length.is_positive() {
-            return Err(StatisticsQueryError::Empty);
+        let mut errors = Vec::new();
+        if from > now {
+            errors.push(StatisticsQueryError::Future);
+        } else if !length.is_positive() {
+            errors.push(StatisticsQueryError::Empty);
+        } else if length > MAX_STATISTICS_RANGE {
+            errors.push(StatisticsQueryError::TooLong);
         }
-        if length > MAX_STATISTICS_RANGE {
-            return Err(StatisticsQueryError::TooLong);
+        if !Self::is_step(step) {
+            errors.push(StatisticsQueryError::Step);
         }
-        let minutes = step / Minute::SECONDS;
-        let from = Minute(step_of(Minute::of(from), minutes)).start();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let minutes = i64::from(step) / Minute::SECONDS;
+        let from = first_step(from, before(to.max(now), MAX_STATISTICS_RANGE), minutes);
         let seconds = to.duration_since(from).as_secs();
-        if seconds.saturating_add(step - 1) / step > MAX_STATISTICS_POINTS {
-            return Err(StatisticsQueryError::TooManySteps);
+        if from >= to {
+            return Err(vec![StatisticsQueryError::TooOld]);
+        }
+        if seconds.saturating_add(i64::from(step) - 1) / i64::from(step) > MAX_STATISTICS_POINTS {
+            return Err(vec![StatisticsQueryError::TooManySteps]);
         }
         let mut statistics = if statistics.is_empty() { Statistic::ALL.to_vec() } else { statistics };
         statistics.sort_unstable();
         statistics.dedup();
         Ok(Self { statistics, from, to, minutes })
+    }
+
+    /// Returns whether a number of seconds is the length of a step: whole minutes, at most a day.
+    pub fn is_step(seconds: u32) -> bool {
+        (1..=MAX_STATISTICS_STEP_SECONDS).contains(&seconds) && i64::from(seconds) % Minute::SECONDS == 0
     }
 
     fn range(&self) -> StatisticsRange {
@@ -114,6 +141,18 @@ impl StatisticsQuery {
         let to = if to.start() < self.to { Minute(to.0.saturating_add(1)) } else { to };
         StatisticsRange { statistics: self.statistics.clone(), from: Minute::of(self.from), to }
     }
+}
+
+/// Returns the time that is `by` before another one.
+fn before(time: Timestamp, by: SignedDuration) -> Timestamp {
+    time.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+/// Returns the start of the step that contains `from`, or of the first step that does not begin before the minute of `oldest`.
+fn first_step(from: Timestamp, oldest: Timestamp, minutes: i64) -> Timestamp {
+    let (first, oldest) = (step_of(Minute::of(from), minutes), Minute::of(oldest));
+    let first_whole = step_of(Minute(oldest.0.saturating_add(minutes - 1)), minutes);
+    Minute(first.max(first_whole)).start()
 }
 
 /// Statistics of a range.
@@ -125,9 +164,11 @@ pub struct StatisticsAnswer {
     pub to: Timestamp,
     /// Length of a step, in seconds.
     pub step_seconds: i64,
-    /// Time up to which every shard that answered has counted its events; the start of the range if a shard has counted
-    /// none yet.
+    /// Time up to which every shard has counted its events; at most the start of the range if a shard did not answer, or has
+    /// counted none yet.
     pub complete_until: Timestamp,
+    /// The same of the shards that answered.
+    pub counted_until: Timestamp,
     /// The shards that did not answer, by name. Their values are missing.
     pub missing_shards: Vec<String>,
     /// The series, ordered by statistic and subject.
@@ -168,14 +209,14 @@ impl Statistics {
         let range = query.range();
         let shards = (0..self.store.shard_count()).map(|shard| self.read_shard(shard, &range, query.minutes));
         let read = join_all(shards).await;
-        let (mut merged, mut complete_until, mut failure) = (Merged::default(), None, None);
+        let (mut merged, mut counted_until, mut failure) = (Merged::default(), None, None);
         let mut missing_shards = Vec::new();
         for (name, read) in self.store.shard_names().into_iter().zip(read) {
             match read {
                 Ok((of_shard, until)) => {
                     merged.merge(of_shard);
                     let until = until.unwrap_or(query.from);
-                    complete_until = Some(complete_until.map_or(until, |least: Timestamp| least.min(until)));
+                    counted_until = Some(counted_until.map_or(until, |least: Timestamp| least.min(until)));
                 }
                 Err(error) => {
                     missing_shards.push(name);
@@ -183,14 +224,17 @@ impl Statistics {
                 }
             }
         }
-        let Some(complete_until) = complete_until else {
+        let Some(counted_until) = counted_until else {
             return Err(failure.map_or(Error::Unavailable, Error::from));
         };
+        let complete_until =
+            if missing_shards.is_empty() { counted_until } else { counted_until.min(query.from) };
         Ok(StatisticsAnswer {
             from: query.from,
             to: query.to,
             step_seconds: query.minutes.saturating_mul(Minute::SECONDS),
             complete_until,
+            counted_until,
             missing_shards,
             series: series(query, merged),
         })
@@ -251,8 +295,11 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
     }
 
-    fn query(from: i64, to: i64, step: u32) -> Result<StatisticsQuery, StatisticsQueryError> {
-        StatisticsQuery::new(Vec::new(), Some(at(from)), Some(at(to)), Some(step), at(0))
+    const DAY: i64 = 24 * 3_600;
+
+    /// Returns the query of a range, 30 days after the beginning of time.
+    fn query(from: i64, to: i64, step: u32) -> Result<StatisticsQuery, Vec<StatisticsQueryError>> {
+        StatisticsQuery::new(Vec::new(), Some(at(from)), Some(at(to)), Some(step), at(30 * DAY))
     }
 
     #[test]
@@ -278,23 +325,47 @@ mod tests {
 
     #[test]
     fn invalid_ranges_are_refused() {
-        let day = 24 * 3_600;
+        use StatisticsQueryError::{Empty, Future, Step, TooLong, TooManySteps, TooOld};
         for (from, to, step, expected) in [
-            (0, 60, 0, StatisticsQueryError::Step),
-            (0, 60, 59, StatisticsQueryError::Step),
-            (0, 0, 60, StatisticsQueryError::Empty),
-            (60, 0, 60, StatisticsQueryError::Empty),
-            (0, 30 * day + 1, 86_400, StatisticsQueryError::TooLong),
-            (0, 1_500 * 60 + 1, 60, StatisticsQueryError::TooManySteps),
-            (59, 1_500 * 60 + 59, 60, StatisticsQueryError::TooManySteps),
-            (0, 30 * day, 1_680, StatisticsQueryError::TooManySteps),
+            (0, 60, 0, vec![Step]),
+            (0, 60, 59, vec![Step]),
+            (0, 60, 86_460, vec![Step]),
+            (0, 60, u32::MAX, vec![Step]),
+            (0, 0, 60, vec![Empty]),
+            (60, 0, 60, vec![Empty]),
+            (60, 0, 90, vec![Empty, Step]),
+            (-1, 30 * DAY, 86_400, vec![TooLong]),
+            (30 * DAY + 1, 30 * DAY + 60, 60, vec![Future]),
+            (30 * DAY + 1, 30 * DAY, 1, vec![Future, Step]),
+            (0, 1_500 * 60 + 1, 60, vec![TooManySteps]),
+            (59, 1_500 * 60 + 59, 60, vec![TooManySteps]),
+            (0, 30 * DAY, 1_680, vec![TooManySteps]),
+            (-DAY, -60, 60, vec![TooOld]),
+            (-DAY, 0, 60, vec![TooOld]),
+            // The day of this range began before the kept time.
+            (60, 120, 86_400, vec![TooOld]),
         ] {
             assert_eq!(query(from, to, step), Err(expected), "{from} to {to} in {step}");
         }
-        for (from, to, step) in [(0, 1_500 * 60, 60), (59, 1_500 * 60, 60), (0, 30 * day, 1_740), (0, 1, 60)]
+        for (from, to, step) in
+            [(0, 1_500 * 60, 60), (59, 1_500 * 60, 60), (0, 30 * DAY, 1_740), (0, 1, 60), (30 * DAY, 30 * DAY + 1, 60)]
         {
             assert!(query(from, to, step).is_ok(), "{from} to {to} in {step}");
         }
-        assert!(query(0, 60, u32::MAX - u32::MAX % 60).is_ok());
+    }
+
+    /// Proves that no range begins with a step of which a part is deleted, and that every other range begins with the step of its
+    /// start.
+    #[test]
+    fn a_range_begins_within_the_kept_time() {
+        let midnight = |from: i64, to: i64| query(from, to, 86_400).unwrap().from;
+        // The beginning of time is 8 hours after midnight.
+        assert_eq!(midnight(0, 30 * DAY), at(16 * 3_600));
+        assert_eq!(midnight(-DAY, 29 * DAY), at(16 * 3_600));
+        assert_eq!(midnight(DAY, 30 * DAY), at(16 * 3_600));
+        assert_eq!(midnight(30 * DAY - 60, 30 * DAY), at(29 * DAY + 16 * 3_600));
+        assert_eq!(query(1, 30 * DAY, 3_600).unwrap().from, at(0));
+        // The range is 30 days long at most, also if it ends in the future.
+        assert_eq!(midnight(DAY, 31 * DAY), at(DAY + 16 * 3_600));
     }
 }

@@ -1,16 +1,14 @@
 //! The presence of boards, and the pause of unattended restaurants.
 
+mod advances;
 mod exceptions;
+mod layer;
 
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use async_trait::async_trait;
 use dabba_domain::{
     AccountId, Bucket, RestaurantId, Role, Timestamp,
     restaurant::{Pause, Restaurant},
@@ -22,15 +20,15 @@ use dabba_engine::{
 };
 use dabba_pg_cluster::Cluster;
 use dabba_store::{
-    BOARD_STALE_AFTER, Board, BoardStore, CatalogueStore, ConnectedBoard, DeviceId, MAX_BOARDS_PER_WRITE,
-    Store, StoreError, UNATTENDED_RECHECK,
-    layer::{CallKind, StoreCall, StoreLayer},
+    BOARD_STALE_AFTER, Board, BoardStore, CatalogueStore, DeviceId, MAX_BOARDS_PER_WRITE, Store,
+    UNATTENDED_RECHECK,
 };
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::json;
 
+use self::layer::BoardsLayer;
 use crate::{
     faulty::Fault,
     working::eventually,
@@ -41,69 +39,6 @@ const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// Time after which an unattended restaurant is paused.
 const LIMIT: SignedDuration = SignedDuration::from_mins(10);
-
-/// A store whose writes of boards fail on request, and are counted.
-struct BoardsLayer {
-    inner: Arc<dyn Store>,
-    fault: Mutex<Fault>,
-    /// Number of boards that were recorded.
-    recorded: AtomicU64,
-    /// Whether reads of the attendance get no answer.
-    is_silent: AtomicBool,
-}
-
-impl BoardsLayer {
-    fn new(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            fault: Mutex::new(Fault::None),
-            recorded: AtomicU64::new(0),
-            is_silent: AtomicBool::new(false),
-        })
-    }
-
-    /// Makes the next write fail.
-    fn fail(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = fault;
-    }
-
-    fn fail_at(&self, call: StoreCall, fault: Fault) -> Result<(), StoreError> {
-        let mut next = self.fault.lock().unwrap();
-        if *next == fault && ["record_boards", "disconnect_boards"].contains(&call.method) {
-            *next = Fault::None;
-            return Err(StoreError::Unavailable("injected by the test".into()));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl StoreLayer for BoardsLayer {
-    fn inner(&self) -> &dyn Store {
-        &*self.inner
-    }
-
-    async fn before(&self, call: StoreCall) -> Result<(), StoreError> {
-        if call.method == "attendance" && self.is_silent.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
-        }
-        self.fail_at(call, Fault::Before)
-    }
-
-    async fn after(&self, call: StoreCall) -> Result<(), StoreError> {
-        self.fail_at(call, Fault::After)
-    }
-
-    async fn record_boards(
-        &self,
-        boards: &[ConnectedBoard],
-        now: Timestamp,
-    ) -> Result<Vec<RestaurantId>, StoreError> {
-        self.recorded.fetch_add(boards.len() as u64, Ordering::SeqCst);
-        let call = StoreCall { kind: CallKind::Other, method: "record_boards" };
-        self.around(call, self.inner.record_boards(boards, now)).await
-    }
-}
 
 fn pausing() -> EngineConfig {
     EngineConfig { unattended_pause: Some(LIMIT), ..config() }
@@ -160,7 +95,7 @@ async fn restaurant(world: &World) -> Restaurant {
 }
 
 async fn stored_boards(world: &World) -> Vec<Board> {
-    BoardStore::boards(&*world.store, world.restaurant_id).await.unwrap()
+    BoardStore::boards(&*world.store, world.restaurant_id, world.engine.now()).await.unwrap()
 }
 
 async fn pause(world: &World) -> Option<Pause> {
@@ -191,7 +126,8 @@ async fn the_boards_of_a_restaurant_are_listed() {
     disconnect(&world.engine, second).await;
     for caller in [&world.staff, &world.admin] {
         let found = listed(caller).await.unwrap();
-        let [second, first] = &found.boards[..] else { panic!("{found:?}") };
+        // The second board has connected later, and is not connected any more.
+        let [first, second] = &found.boards[..] else { panic!("{found:?}") };
         assert_eq!(first.device_id, board(&world, 1).device_id);
         assert_eq!((first.device.as_deref(), first.account_id), (Some("Kitchen 1"), world.staff.account_id));
         assert_eq!((first.connected_at, first.last_seen_at), (connected_at, connected_at));
@@ -332,6 +268,7 @@ async fn the_boards_of_a_server_that_died_become_stale() {
         assert!(world.engine.boards.unattended_since(&[id]).await.is_empty());
     }
     let seen_at = world.engine.now();
+    // The server is killed.
     std::mem::forget(connection);
     world.clock.advance(BOARD_STALE_AFTER);
     let since = world.engine.boards.unattended_since(&[id]).await;

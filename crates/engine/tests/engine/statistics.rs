@@ -433,5 +433,5 @@ async fn statistics_are_for_admins() {
     }
     let year = now - SignedDuration::from_hours(365 * 24);
     let too_long = StatisticsQuery::new(Vec::new(), Some(year), None, Some(86_400), now);
-    assert_eq!(too_long, Err(StatisticsQueryError::TooLong));
+    assert_eq!(too_long, Err(vec![StatisticsQueryError::TooLong]));
 }

@@ -3,7 +3,7 @@
 use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp, restaurant::Restaurant, task::TaskQueue};
 use dabba_store::{
     CatalogueStore as _, Commit, CommitOutcome, FeedPosition, FeedStore as _, OrderQuery, OrderScope,
-    OrderStore as _, PageSize, StoreError, TaskStore as _,
+    OrderStore as _, PageSize, Store as _, StoreError, TaskStore as _,
     conformance::builders::{World, menu, menu_at, slug},
 };
 use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
@@ -134,6 +134,48 @@ async fn a_store_that_only_reads_notices_moved_buckets() {
     store.commit(vec![commit.clone()]).await.unwrap();
     move_buckets(&url).await;
     eventually("the order is refused", || async { store.order(commit.order_id).await.is_err() }).await;
+}
+
+/// A store refuses to work in a database that turns out to belong to another shard, or to contain no shard, while the store is
+/// open, and works again when the database is the shard's. A measurement shows the difference at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_another_shard_is_noticed_while_the_store_is_open() {
+    let url = fresh_database();
+    let store = open(&url).await;
+    let mut world = World::new(5);
+    let (restaurant, customer) = (world.restaurant_id(), world.account_id());
+    let commits = [world.place(restaurant, customer), world.place(restaurant, customer)];
+    let client = session(&url).await;
+    let difference = async || match store.measure(0, Timestamp::UNIX_EPOCH).await {
+        Ok(measured) => measured.mismatch,
+        Err(StoreError::Unfit(text)) => Some(text),
+        Err(error) => panic!("{error}"),
+    };
+    let changes = [
+        ("UPDATE shard SET name = 'north'", "UPDATE shard SET name = 'main'", "\"north\""),
+        ("UPDATE shard SET is_directory = false", "UPDATE shard SET is_directory = true", "not the directory"),
+        ("ALTER TABLE shard RENAME TO away", "ALTER TABLE away RENAME TO shard", "42P01"),
+    ];
+    for (change, undo, expected) in changes {
+        assert_eq!(difference().await, None, "{change}");
+        client.batch_execute(change).await.unwrap();
+        let text = difference().await.unwrap();
+        assert!(text.contains(expected), "{change}: {text}");
+        eventually("the store refuses to work", async || {
+            matches!(store.ping().await, Err(StoreError::Unfit(_)))
+        })
+        .await;
+        let refused = store.commit(vec![commits[0].clone()]).await;
+        assert!(matches!(refused, Err(StoreError::Unfit(_))), "{change}: {refused:?}");
+        client.batch_execute(undo).await.unwrap();
+        eventually("the store works again", async || store.ping().await.is_ok()).await;
+    }
+    assert_eq!(store.commit(commits.to_vec()).await.unwrap(), [CommitOutcome::Committed; 2]);
+
+    // Buckets that have moved are a difference, too. The store still works for the other ones.
+    move_buckets(&url).await;
+    assert!(difference().await.unwrap().contains("with the buckets 0-2047"));
+    assert!(store.ping().await.is_ok());
 }
 
 /// Moving buckets waits for running writes, which are part of the moved data. Later writes are refused.

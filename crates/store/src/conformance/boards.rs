@@ -50,8 +50,8 @@ async fn disconnect(store: &Arc<dyn Store>, board: &ConnectedBoard, at: Timestam
 }
 
 /// Returns the only board of a restaurant.
-async fn only(store: &Arc<dyn Store>, id: RestaurantId) -> Board {
-    let mut boards = store.boards(id).await.unwrap();
+async fn only(store: &Arc<dyn Store>, id: RestaurantId, now: Timestamp) -> Board {
+    let mut boards = store.boards(id, now).await.unwrap();
     assert_eq!(boards.len(), 1, "{boards:?}");
     boards.remove(0)
 }
@@ -115,14 +115,15 @@ pub async fn a_connected_board_is_stored_exactly(store: Arc<dyn Store>) {
     };
     // Newest connection first.
     let boards = [expected(&nameless, now, true), expected(&named, now, true)];
-    assert_eq!(store.boards(restaurant).await.unwrap(), boards);
-    assert_eq!(store.boards(other).await.unwrap(), []);
+    assert_eq!(store.boards(restaurant, now).await.unwrap(), boards);
+    assert_eq!(store.boards(other, now).await.unwrap(), []);
     assert_eq!(since(&store, restaurant, now).await, None);
 
     let ended_at = now + SECOND;
     disconnect(&store, &nameless, ended_at).await;
-    let boards = [expected(&nameless, ended_at, false), expected(&named, now, true)];
-    assert_eq!(store.boards(restaurant).await.unwrap(), boards);
+    // Connected boards come first.
+    let boards = [expected(&named, now, true), expected(&nameless, ended_at, false)];
+    assert_eq!(store.boards(restaurant, ended_at).await.unwrap(), boards);
     assert_eq!(since(&store, restaurant, ended_at).await, None, "the other board is connected");
     disconnect(&store, &named, ended_at + SECOND).await;
     assert_eq!(since(&store, restaurant, ended_at + SECOND).await, Some(ended_at + SECOND));
@@ -143,14 +144,14 @@ pub async fn the_latest_connection_of_a_board_counts(store: Arc<dyn Store>) {
     record(&store, std::slice::from_ref(&first), now).await;
     record(&store, std::slice::from_ref(&second), now + SECOND).await;
     disconnect(&store, &first, now + SECOND).await;
-    assert!(only(&store, restaurant).await.is_connected_at(now + SECOND));
+    assert!(only(&store, restaurant, now).await.is_connected_at(now + SECOND));
     record(&store, std::slice::from_ref(&first), now + SECOND * 2).await;
-    assert_eq!(only(&store, restaurant).await.connected_at, second.connected_at, "it is the later one");
+    assert_eq!(only(&store, restaurant, now).await.connected_at, second.connected_at, "it is the later one");
     disconnect(&store, &second, now + SECOND * 3).await;
-    assert!(!only(&store, restaurant).await.is_connected_at(now + SECOND * 3));
+    assert!(!only(&store, restaurant, now).await.is_connected_at(now + SECOND * 3));
     // The first connection, which another server still has, counts again.
     record(&store, std::slice::from_ref(&first), now + SECOND * 4).await;
-    let board = only(&store, restaurant).await;
+    let board = only(&store, restaurant, now).await;
     assert!(board.is_connected_at(now + SECOND * 4));
     assert_eq!((board.connected_at, board.last_seen_at), (first.connected_at, now + SECOND * 4));
 }
@@ -167,14 +168,19 @@ pub async fn a_board_that_nobody_renews_is_stale(store: Arc<dyn Store>) {
     let stale_at = renewed_at + BOARD_STALE_AFTER;
     for (at, expected) in [(stale_at - SECOND, None), (stale_at, Some(renewed_at))] {
         assert_eq!(since(&store, restaurant, at).await, expected, "{at}");
-        assert_eq!(only(&store, restaurant).await.is_connected_at(at), expected.is_none(), "{at}");
+        assert_eq!(only(&store, restaurant, at).await.is_connected_at(at), expected.is_none(), "{at}");
     }
     record(&store, std::slice::from_ref(&earlier), stale_at).await;
-    assert_eq!(only(&store, restaurant).await.connected_at, earlier.connected_at);
+    assert_eq!(only(&store, restaurant, stale_at).await.connected_at, earlier.connected_at);
     assert_eq!(since(&store, restaurant, stale_at).await, None);
 }
 
-/// A restaurant has at most [`MAX_BOARDS`] boards. Disconnected boards make place first, those that were seen longest ago.
+/// Returns the devices of a restaurant's boards, in the order of the list.
+async fn devices(store: &Arc<dyn Store>, id: RestaurantId, now: Timestamp) -> Vec<DeviceId> {
+    store.boards(id, now).await.unwrap().into_iter().map(|board| board.device_id).collect()
+}
+
+/// A restaurant has at most [`MAX_BOARDS`] boards. Disconnected boards make place, those that were seen longest ago first.
 pub async fn the_boards_of_a_restaurant_are_limited(store: Arc<dyn Store>) {
     let mut world = World::new(304);
     let (restaurant, other) = (world.restaurant_id(), world.restaurant_id());
@@ -185,18 +191,49 @@ pub async fn the_boards_of_a_restaurant_are_limited(store: Arc<dyn Store>) {
         boards.push(board(&mut world, restaurant));
     }
     record(&store, &boards, world.now()).await;
-    assert_eq!(store.boards(restaurant).await.unwrap().len(), MAX_BOARDS);
+    assert_eq!(devices(&store, restaurant, world.now()).await.len(), MAX_BOARDS);
     disconnect(&store, &boards[7], world.in_seconds(2)).await;
     disconnect(&store, &boards[3], world.in_seconds(1)).await;
     let more = [board(&mut world, restaurant), board(&mut world, restaurant)];
     for (more, gone) in more.iter().zip([3, 7]) {
         record(&store, std::slice::from_ref(more), world.now()).await;
-        let kept: BTreeSet<_> =
-            store.boards(restaurant).await.unwrap().into_iter().map(|board| board.device_id).collect();
+        let kept: BTreeSet<_> = devices(&store, restaurant, world.now()).await.into_iter().collect();
         assert_eq!(kept.len(), MAX_BOARDS);
         assert!(kept.contains(&more.key.device_id) && !kept.contains(&boards[gone].key.device_id));
     }
-    assert_eq!(store.boards(other).await.unwrap().len(), 1);
+    assert_eq!(devices(&store, other, world.now()).await.len(), 1);
+}
+
+/// A connected board is never deleted, also with more connected boards than [`MAX_BOARDS`], and is listed first when the others
+/// have left. Stale boards make place like disconnected ones.
+pub async fn a_connected_board_makes_no_place(store: Arc<dyn Store>) {
+    let mut world = World::new(315);
+    let restaurant = world.restaurant_id();
+    let oldest = board(&mut world, restaurant);
+    let others: Vec<_> = (0..MAX_BOARDS).map(|_| board(&mut world, restaurant)).collect();
+    let now = world.now();
+    record(&store, std::slice::from_ref(&oldest), now).await;
+    record(&store, &others, now + SECOND).await;
+    assert_eq!(devices(&store, restaurant, now + SECOND).await.len(), MAX_BOARDS);
+    for other in &others {
+        disconnect(&store, other, now + SECOND * 2).await;
+    }
+    let left_at = now + SECOND * 2;
+    assert_eq!(devices(&store, restaurant, left_at).await[0], oldest.key.device_id);
+    assert_eq!(since(&store, restaurant, left_at).await, None, "a board is connected");
+
+    // The boards of a server that died are recorded as connected.
+    let revived: Vec<_> = others.iter().map(|board| reconnected(&mut world, board)).collect();
+    let died_at = now + SECOND * 30;
+    record(&store, &revived, died_at).await;
+    let renewed_at = died_at + BOARD_STALE_AFTER - SECOND;
+    record(&store, std::slice::from_ref(&oldest), renewed_at).await;
+    let (latest, stale_at) = (board(&mut world, restaurant), died_at + BOARD_STALE_AFTER);
+    record(&store, std::slice::from_ref(&latest), stale_at).await;
+    let listed = devices(&store, restaurant, stale_at).await;
+    assert_eq!(listed[..2], [latest.key.device_id, oldest.key.device_id]);
+    let checked = check(&store, stale_at + CONNECTED_BOARD_CHECK).await.checked;
+    assert_eq!(usize::try_from(checked), Ok(MAX_BOARDS), "two stale boards have made place");
 }
 
 /// Restaurants without boards are omitted, and more restaurants than the maximum are refused.
@@ -268,11 +305,12 @@ pub async fn a_stale_board_gets_a_second_chance(store: Arc<dyn Store>) {
     let much_later = seen_at + LIMIT * 3;
     let checked = check(&store, much_later).await;
     assert_eq!((checked.checked, checked.unattended), (2, Vec::new()));
-    assert!(!only(&store, renewed.id).await.is_recorded_connected);
+    assert!(!only(&store, renewed.id, much_later).await.is_recorded_connected);
     record(&store, &boards[1..], much_later + SECOND).await;
     assert_eq!(check(&store, much_later + BOARD_STALE_AFTER - SECOND).await.checked, 0);
     assert_eq!(found(&store, much_later + BOARD_STALE_AFTER).await, [(abandoned.id, seen_at)]);
-    assert!(only(&store, renewed.id).await.is_connected_at(much_later + BOARD_STALE_AFTER));
+    let later = much_later + BOARD_STALE_AFTER;
+    assert!(only(&store, renewed.id, later).await.is_connected_at(later));
 }
 
 /// A renewal postpones the check of a connected board only if the check would be due before the board is stale. A board that has
@@ -324,17 +362,17 @@ pub async fn old_boards_are_deleted(store: Arc<dyn Store>) {
     let forgotten_at = ended_at + BOARD_KEPT_FOR;
     record(&store, std::slice::from_ref(&present), ended_at + SECOND).await;
     check(&store, ended_at + SECOND).await;
-    assert_eq!(store.boards(restaurant).await.unwrap().len(), 2);
+    assert_eq!(devices(&store, restaurant, ended_at + SECOND).await.len(), 2);
     record(&store, std::slice::from_ref(&present), forgotten_at).await;
     check(&store, forgotten_at).await;
-    assert_eq!(only(&store, restaurant).await.device_id, present.key.device_id);
+    assert_eq!(only(&store, restaurant, forgotten_at).await.device_id, present.key.device_id);
 
     disconnect(&store, &present, forgotten_at).await;
     let end = forgotten_at + BOARD_KEPT_FOR;
     assert_eq!(since(&store, restaurant, end - SECOND).await, Some(forgotten_at));
     assert_eq!(since(&store, restaurant, end).await, None, "it is forgotten");
     while check(&store, end).await.checked > 0 {}
-    assert_eq!(store.boards(restaurant).await.unwrap(), []);
+    assert_eq!(store.boards(restaurant, end).await.unwrap(), []);
     assert_eq!(store.attendance(&[restaurant], end).await.unwrap(), []);
 }
 

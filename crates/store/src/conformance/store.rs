@@ -71,7 +71,7 @@ pub async fn a_closed_store_is_unavailable(store: Arc<dyn Store>) {
     let check = BoardCheck { now, pause_after: None, limit: 1 };
     assert!(is_unavailable(&store.record_boards(&[board], now).await));
     assert!(is_unavailable(&store.disconnect_boards(&[end]).await));
-    assert!(is_unavailable(&store.boards(restaurant.id).await));
+    assert!(is_unavailable(&store.boards(restaurant.id, now).await));
     assert!(is_unavailable(&store.attendance(&[restaurant.id], now).await));
     assert!(is_unavailable(&store.check_boards(&check).await));
     assert!(is_unavailable(&store.postpone_board_checks(restaurant.id, now).await));

@@ -63,9 +63,9 @@ impl BoardStore for ShardedStore {
         Ok(())
     }
 
-    async fn boards(&self, restaurant_id: RestaurantId) -> Result<Vec<Board>, StoreError> {
+    async fn boards(&self, restaurant_id: RestaurantId, now: Timestamp) -> Result<Vec<Board>, StoreError> {
         let shard = self.shard(restaurant_id.bucket());
-        shard.answer(shard.store().boards(restaurant_id)).await
+        shard.answer(shard.store().boards(restaurant_id, now)).await
     }
 
     async fn attendance(&self, ids: &[RestaurantId], now: Timestamp) -> Result<Vec<Attendance>, StoreError> {

@@ -111,7 +111,7 @@ impl BoardStore for EmptyStore {
     async fn disconnect_boards(&self, _: &[EndedBoard]) -> Result<(), StoreError> {
         Ok(())
     }
-    async fn boards(&self, _: RestaurantId) -> Result<Vec<Board>, StoreError> {
+    async fn boards(&self, _: RestaurantId, _: Timestamp) -> Result<Vec<Board>, StoreError> {
         Ok(Vec::new())
     }
     async fn attendance(&self, _: &[RestaurantId], _: Timestamp) -> Result<Vec<Attendance>, StoreError> {

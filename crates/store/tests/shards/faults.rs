@@ -320,10 +320,10 @@ async fn boards_of_a_dead_shard_are_missing() {
         }
         let calls = ["disconnect_boards", "postpone_board_checks"];
         assert_eq!(fixture.calls(), [calls.to_vec(), Vec::new(), calls.to_vec()]);
-        assert!(router.boards(first).await.is_ok());
+        assert!(router.boards(first, now).await.is_ok());
         if fault != Fault::Hang {
             // The router sets no timeout for a read from one shard; the shard's own store does.
-            assert!(router.boards(dead).await.is_err());
+            assert!(router.boards(dead, now).await.is_err());
         }
         for shard in 0..3 {
             fixture.break_shard(shard, &fault);

@@ -99,7 +99,7 @@ impl Parameters {
         let unknown = self.given.iter().map(|(name, _)| (cut(name), allowed()));
         self.problems.extend(unknown);
         self.problems.truncate(Problems::MAX_LISTED);
-        Problem::bad_parameters(&self.problems)
+        if self.problems.is_empty() { Ok(()) } else { Err(Problem::bad_parameters(&self.problems)) }
     }
 }
 

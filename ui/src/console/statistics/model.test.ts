@@ -25,6 +25,7 @@ function statistics(changes: Partial<Statistics> = {}): Statistics {
     to: '2026-11-30T12:22:00Z',
     step: 300,
     complete_until: '2026-11-30T12:17:00Z',
+    counted_until: '2026-11-30T12:17:00Z',
     series: [
       {
         name: 'orders_placed',
@@ -73,6 +74,11 @@ it('every range fits the limits of the API, and begins with a whole step', () =>
 describe('orders per minute', () => {
   it('are zero where nothing happened, a gap where nothing is counted yet, and do not fall at the end', () => {
     expect(values(ratePerMinute(statistics(), 'orders_placed'))).toEqual([2, 0, 0, 2, undefined]);
+  });
+
+  it('of the shards that answered stay while another does not answer', () => {
+    const missing = statistics({ complete_until: '2026-11-30T12:00:00Z', missing_shards: ['west'] });
+    expect(values(ratePerMinute(missing, 'orders_placed'))).toEqual([2, 0, 0, 2, undefined]);
   });
 
   it('of a name without a series are zero', () => {

@@ -96,7 +96,7 @@ function steps(statistics: Statistics, series: StatisticsSeries | undefined): { 
  * gap after that. The last step is divided by its counted minutes, so that it does not seem to fall.
  */
 export function ratePerMinute(statistics: Statistics, name: Name): Point[] {
-  const until = Math.min(Date.parse(statistics.complete_until), Date.parse(statistics.to));
+  const until = Math.min(Date.parse(statistics.counted_until), Date.parse(statistics.to));
   const series = find(statistics, name);
   return steps(statistics, series).map(({ at, point }) => {
     const minutes = (Math.min(until, at + statistics.step * 1_000) - at) / MINUTE;

@@ -1,6 +1,7 @@
 //! The mix `events`: how soon and how completely events reach webhook endpoints and streams.
 
 mod arguments;
+mod boards;
 mod report;
 
 use std::{
@@ -26,7 +27,10 @@ use dabba_store::{FeedPosition, StoreError};
 use tokio::net::TcpListener;
 
 pub(super) use self::arguments::EventArguments;
-use self::report::{Idle, Report, Row};
+use self::{
+    boards::{planned_boards, restaurants_of},
+    report::{Idle, Report, Row},
+};
 use super::{
     Arguments as BenchArguments, Opened, connection_flags, new_run, open,
     server::{Server, address_of},
@@ -208,9 +212,7 @@ impl Run {
 
     /// Returns the endpoints of the run: those of restaurants are distributed over the restaurants.
     fn planned(&self) -> Result<Vec<Endpoint>, Failure> {
-        let parsed: Result<Vec<RestaurantId>, _> =
-            self.dataset.restaurants.iter().map(|id| id.parse()).collect();
-        let restaurants = parsed.map_err(Failure::during("preparing restaurants"))?;
+        let restaurants = restaurants_of(&self.dataset)?;
         let arguments = &self.arguments.events;
         let endpoints = Class::ALL.into_iter().flat_map(|class| {
             let types = match class {
@@ -296,29 +298,28 @@ impl Run {
             let (path, token) = ("/v1/events/stream".to_owned(), self.admin_token.clone());
             requests.push(self.measured(STREAM_GROUP, None, path, token, Arc::new(ledger)));
         }
-        requests.extend(self.boards());
+        requests.extend(self.boards()?);
         let opened = Streams::open(address, requests, &self.server.clock()).await;
         opened.map_err(|why| Failure::new(format!("opening streams: {why}")))
     }
 
     /// Returns the requests for the boards. Staff open them, with a device, as the page of the kitchen does: the presence
     /// of boards is part of their cost.
-    fn boards(&mut self) -> Vec<StreamRequest> {
+    fn boards(&mut self) -> Result<Vec<StreamRequest>, Failure> {
         let count = self.arguments.events.boards();
-        let staff = self.dataset.staff_account.into_iter();
-        let tokens: Vec<String> = staff
-            .flat_map(|staff| self.server.tokens(staff, Role::Restaurant, count.div_ceil(STREAMS_PER_TOKEN)))
-            .collect();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let (staff, restaurants) = planned_boards(&self.dataset, count)?;
+        let tokens = self.server.tokens(staff, Role::Restaurant, count.div_ceil(STREAMS_PER_TOKEN));
         let tokens = tokens.iter().flat_map(|token| std::iter::repeat_n(token, STREAMS_PER_TOKEN));
-        let dataset = Arc::clone(&self.dataset);
-        let restaurants = dataset.restaurants.iter().take(count).filter_map(|id| id.parse().ok());
-        let requests = restaurants.zip(tokens).map(|(restaurant, token): (RestaurantId, _)| {
+        let requests = restaurants.into_iter().zip(tokens).map(|(restaurant, token)| {
             let device = self.server.fresh_account_id();
             let path = format!("/v1/restaurants/{restaurant}/board/stream?device_id={device}&device=bench");
             let ledger = BoardLedger::new(Arc::clone(&self.groups[BOARD_GROUP].latencies));
             self.measured(BOARD_GROUP, Some(restaurant), path, token.clone(), Arc::new(ledger))
         });
-        requests.collect()
+        Ok(requests.collect())
     }
 
     /// Returns the request for a stream of a group, and keeps its receipts for the comparison.

@@ -5,8 +5,8 @@ export const system = {
 
   'shards.none': 'No shards',
   'shards.all': { one: 'The shard answers.', other: 'All {count} shards answer.' },
-  'shards.unreachable': { one: '{count} shard does not answer', other: '{count} shards do not answer' },
-  'shards.unreachable.lead': 'Nobody can read or change the restaurants and orders of such a shard until it answers. The other shards work.',
+  'shards.unreachable': { one: '{count} shard cannot be used', other: '{count} shards cannot be used' },
+  'shards.unreachable.lead': 'Nobody can read or change the restaurants and orders of such a shard until the cause is repaired. The other shards work.',
   'shards.incomplete': 'Lists lack the restaurants and orders of: {names}.',
   'shards.show': 'Show the shards',
   'shards.checked': 'Checked {time}.',
@@ -15,6 +15,7 @@ export const system = {
   'shard.state': 'State',
   'shard.ok': 'Answers',
   'shard.unreachable': 'Does not answer',
+  'shard.mismatch': 'Not the expected database',
   'shard.database': 'Database',
   'shard.buckets': 'Buckets',
   'shard.of': '{part} of {all}',

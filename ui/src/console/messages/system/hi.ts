@@ -7,8 +7,8 @@ export const system: Translation<typeof en> = {
 
   'shards.none': 'कोई शार्ड नहीं',
   'shards.all': { one: 'शार्ड उत्तर देता है ({count})।', other: 'सभी {count} शार्ड उत्तर देते हैं।' },
-  'shards.unreachable': { one: '{count} शार्ड उत्तर नहीं दे रहा', other: '{count} शार्ड उत्तर नहीं दे रहे' },
-  'shards.unreachable.lead': 'जब तक ऐसा शार्ड उत्तर न दे, कोई उसके रेस्तराँ और ऑर्डर न पढ़ सकता है, न बदल सकता है। बाकी शार्ड काम करते हैं।',
+  'shards.unreachable': { one: '{count} शार्ड उपयोग में नहीं आ सकता', other: '{count} शार्ड उपयोग में नहीं आ सकते' },
+  'shards.unreachable.lead': 'जब तक कारण दूर न हो, कोई ऐसे शार्ड के रेस्तराँ और ऑर्डर न पढ़ सकता है, न बदल सकता है। बाकी शार्ड काम करते हैं।',
   'shards.incomplete': 'सूचियों में इनके रेस्तराँ और ऑर्डर नहीं हैं: {names}।',
   'shards.show': 'शार्ड दिखाएँ',
   'shards.checked': 'जाँच: {time}।',
@@ -17,6 +17,7 @@ export const system: Translation<typeof en> = {
   'shard.state': 'स्थिति',
   'shard.ok': 'उत्तर देता है',
   'shard.unreachable': 'उत्तर नहीं देता',
+  'shard.mismatch': 'अपेक्षित डेटाबेस नहीं',
   'shard.database': 'डेटाबेस',
   'shard.buckets': 'बकेट',
   'shard.of': '{all} में से {part}',
