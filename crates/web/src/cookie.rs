@@ -11,7 +11,7 @@ use dabba_engine::SecretToken;
 
 use crate::{
     Transport, WebConfig, address, code,
-    headers::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, SEC_FETCH_SITE},
+    headers::{FORWARDED_PROTO, SEC_FETCH_SITE, is_passed_on},
     hygiene::host_name,
     problem::{Problem, Result},
 };
@@ -24,9 +24,9 @@ pub const PLAIN_COOKIE: &str = "dabba";
 /// it, and a browser would not learn of that.
 const MAX_AGE_SECONDS: u32 = 400 * 24 * 3_600;
 
-/// Headers that show that a proxy has passed a request on.
-const PASSED_ON: [&header::HeaderName; 5] =
-    [&header::FORWARDED, &header::VIA, &FORWARDED_FOR, &FORWARDED_HOST, &FORWARDED_PROTO];
+/// Maximum number of sessions that a login or a logout ends: those of the first cookies of the request. A browser sends more than
+/// one such cookie only if the server was called on both ways, or if another program has set one.
+const MAX_ENDED_SESSIONS: usize = 8;
 
 /// The way on which a request arrived, as far as a session depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,10 +48,7 @@ impl Channel {
         let is_from_proxy = address::is_from_proxy(extensions, &config.trusted_proxies);
         if Transport::of(extensions).is_encrypted() || is_from_proxy && states_https(headers) {
             Self::Https
-        } else if host(parts).is_some_and(is_loopback)
-            && !is_from_proxy
-            && PASSED_ON.iter().all(|name| !headers.contains_key(*name))
-        {
+        } else if host(parts).is_some_and(is_loopback) && !is_from_proxy && !is_passed_on(headers) {
             Self::Loopback
         } else {
             Self::Plain
@@ -107,7 +104,16 @@ impl Channel {
     }
 }
 
-/// Returns the text in the cookie of a session, if the request has one that counts on its way.
+/// Returns the names and values of a request's cookies of sessions, in the request's order.
+fn session_cookies(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
+    let values = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(name, _)| [SECURE_COOKIE, PLAIN_COOKIE].contains(name))
+}
+
+/// Returns the text in the cookie of a session, if the request has one that counts on its way. The first cookie with the name of the
+/// way counts, also if later ones with this name are different: browsers send the cookie with the longest path first, and after
+/// that the oldest one.
 pub(crate) fn session_cookie<'a>(parts: &'a Parts, config: &WebConfig) -> Option<&'a str> {
     // Most requests have no cookie.
     if !parts.headers.contains_key(header::COOKIE) {
@@ -117,9 +123,29 @@ pub(crate) fn session_cookie<'a>(parts: &'a Parts, config: &WebConfig) -> Option
     if !channel.allows_sessions(config) {
         return None;
     }
-    let values = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == channel.cookie_name()).map(|(_, value)| value)
+    session_cookies(parts).find(|(name, _)| *name == channel.cookie_name()).map(|(_, value)| value)
+}
+
+/// Returns the different secrets in all cookies of sessions of a request, for a login or a logout: first those with the name of the
+/// request's way, and at most [`MAX_ENDED_SESSIONS`]. Each of these sessions ends, because the client may send its cookie on another
+/// way. Returns none if sessions are not allowed on the request's way.
+pub(crate) fn session_secrets(parts: &Parts, config: &WebConfig) -> Vec<SecretToken> {
+    let channel = Channel::of(parts, config);
+    if !channel.allows_sessions(config) {
+        return Vec::new();
+    }
+    let (of_way, others): (Vec<_>, Vec<_>) =
+        session_cookies(parts).partition(|(name, _)| *name == channel.cookie_name());
+    let mut secrets = Vec::new();
+    for secret in of_way.into_iter().chain(others).filter_map(|(_, value)| SecretToken::parse(value)) {
+        if secrets.len() == MAX_ENDED_SESSIONS {
+            break;
+        }
+        if !secrets.contains(&secret) {
+            secrets.push(secret);
+        }
+    }
+    secrets
 }
 
 /// Refuses a login on a way on which a network could read the cookie.
@@ -254,8 +280,16 @@ mod tests {
             // A proxy that is not trusted states nothing, and makes the request no local one.
             ("127.0.0.1", &[("host", "localhost"), https], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-for", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-host", "example.org")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-port", "443")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-forwarded-server", "proxy")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("forwarded", "for=192.0.2.1")], Plain),
             ("127.0.0.1", &[("host", "localhost"), ("via", "1.1 proxy")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-real-ip", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-client-ip", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("true-client-ip", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("cf-connecting-ip", "192.0.2.1")], Plain),
+            ("127.0.0.1", &[("host", "localhost"), ("x-original-host", "example.org")], Plain),
             // A trusted proxy that states nothing.
             ("10.0.0.7", &[("host", "localhost:8080")], Plain),
             ("10.0.0.7", &[("host", "127.0.0.1:8080"), https], Https),
@@ -312,6 +346,8 @@ mod tests {
         assert_eq!(session_cookie(&plain, &insecure), Some("plain"));
         let split = [("host", "localhost"), ("cookie", "x=1"), ("cookie", "dabba=second")];
         assert_eq!(session_cookie(&parts(Method::GET, "127.0.0.1", &split), &strict), Some("second"));
+        let twice = [("host", "localhost"), ("cookie", "dabba=first; dabba=second")];
+        assert_eq!(session_cookie(&parts(Method::GET, "127.0.0.1", &twice), &strict), Some("first"));
         let other = [("host", "localhost"), ("cookie", "xdabba=1; dabba2=2; DABBA=3")];
         assert_eq!(session_cookie(&parts(Method::GET, "127.0.0.1", &other), &strict), None);
 
@@ -325,6 +361,29 @@ mod tests {
             check_login(allowed, &strict).unwrap();
         }
         check_login(Channel::Plain, &insecure).unwrap();
+    }
+
+    /// Proves which sessions a login or a logout ends: those of all cookies, with the one that counts first, each once, up to the
+    /// limit; none on a way on which sessions are not allowed.
+    #[test]
+    fn all_cookies_name_sessions_that_end() {
+        let secret = |letter: char| letter.to_string().repeat(42) + "A";
+        let (plain, secure, other) = (secret('p'), secret('s'), secret('o'));
+        let cookies =
+            format!("__Host-dabba={secure}; dabba={plain}; dabba=malformed; a=b; dabba={plain}; dabba={other}");
+        let found = |peer: &str, host: &str, transport: Transport, cookies: &str| {
+            let mut parts = parts(Method::DELETE, peer, &[("host", host), ("cookie", cookies)]);
+            parts.extensions.insert(transport);
+            let secrets = session_secrets(&parts, &config(|_| {}));
+            secrets.iter().map(SecretToken::expose).collect::<Vec<_>>()
+        };
+        let local = found("127.0.0.1", "localhost", Transport::Plain, &cookies);
+        assert_eq!(local, [plain.clone(), other.clone(), secure.clone()]);
+        assert_eq!(found("192.0.2.1", "example.org", Transport::Tls, &cookies), [secure, plain, other]);
+        assert!(found("192.0.2.1", "example.org", Transport::Plain, &cookies).is_empty());
+        let many: Vec<_> = ('a'..='z').map(|letter| format!("dabba={}", secret(letter))).collect();
+        let many = found("127.0.0.1", "localhost", Transport::Plain, &many.join("; "));
+        assert_eq!((many.len(), &many[0]), (MAX_ENDED_SESSIONS, &secret('a')));
     }
 
     /// Proves the table of requests with a cookie that another site may have caused.

@@ -60,7 +60,7 @@ pub use config::{CorsOrigins, WebConfig};
 pub use cookie::{PLAIN_COOKIE, SECURE_COOKIE};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
-pub use limit::{Attempt, Limits, TrackingRequest};
+pub use limit::{Attempt, Limits, LinkLookup, TrackingRequest};
 pub use observe::Waited;
 pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};

@@ -97,6 +97,30 @@ impl PerClient {
     }
 }
 
+/// A look-up of a link. Until it ends, it holds a token of the budget for unknown links, so that concurrent look-ups share the
+/// budget. The budget gets the token back, unless the link is unknown.
+#[must_use]
+pub struct LinkLookup<'a> {
+    limit: &'a PerClient,
+    client: ClientAddress,
+    is_unknown: bool,
+}
+
+impl LinkLookup<'_> {
+    /// Records that the link does not exist.
+    pub fn count_unknown(mut self) {
+        self.is_unknown = true;
+    }
+}
+
+impl Drop for LinkLookup<'_> {
+    fn drop(&mut self) {
+        if !self.is_unknown {
+            self.limit.restore(self.client);
+        }
+    }
+}
+
 /// All rate limits. Faces share them, so that a client has no more attempts with two faces than with one.
 pub struct Limits {
     logins: Logins<EngineClock>,
@@ -117,13 +141,9 @@ impl Limits {
 
     /// Begins a look-up of a link that a request without credentials names, or refuses it. Pages of others can cause such
     /// requests, so they do not share the budget of logins.
-    pub fn begin_link(&self, client: ClientAddress) -> Result<(), Problem> {
-        self.unknown_links.check(client).map_err(Problem::from)
-    }
-
-    /// Ends the look-up of a link that exists: it does not count.
-    pub fn end_link(&self, client: ClientAddress) {
-        self.unknown_links.restore(client);
+    pub fn begin_link(&self, client: ClientAddress) -> Result<LinkLookup<'_>, Problem> {
+        self.unknown_links.check(client)?;
+        Ok(LinkLookup { limit: &self.unknown_links, client, is_unknown: false })
     }
 
     /// Begins an attempt to log in, or refuses it.

@@ -5,6 +5,7 @@
 //! | `registry` | the open connections, their limits, and the choice of the connection to close for a new one |
 //! | `activity` | the state of a connection, and its deadlines |
 //! | `stream` | the socket of a connection; reports what is read and what cannot be written |
+//! | `attentive` | ends an event stream over HTTP/1.1 whose client has gone |
 //! | `body` | bodies of requests and responses; count the bytes in memory |
 //! | `tls`, `transport` | TLS and its certificate; whether a request arrived encrypted |
 //! | `drive` | ends what runs on a connection at the connection's deadlines and limits |
@@ -14,6 +15,7 @@
 //! | `stopping` | tells long responses that the server stops |
 
 mod activity;
+mod attentive;
 mod body;
 mod connection;
 mod drive;

@@ -129,7 +129,7 @@ async fn read(current: CurrentSession) -> Result<Response> {
 }
 
 async fn close(State(kiosk): State<Arc<Kiosk>>, ending: EndingSession) -> Result<Response> {
-    if let Some(session) = &ending.session {
+    for session in &ending.sessions {
         kiosk.web.engine().accounts.log_out(session).await.unwrap();
     }
     Ok(([(header::SET_COOKIE, ending.clear_cookie()?)], ()).into_response())

@@ -115,16 +115,17 @@ async fn create_session(
     Ok(with_cookie(Json(body).into_response(), login.set_cookie(&logged_in.secret)?))
 }
 
-/// Ends the session whose cookie a login replaces: the browser drops the cookie, so the person could not log out of the session any
-/// more. The new session exists already, because a refused login must end nothing. A failure is logged and does not refuse the
-/// login, whose link may be used up.
+/// Ends the sessions whose cookies a login has: the browser drops the cookie that the response replaces, so the person could not log
+/// out of its session any more. The new session exists already, because a refused login must end nothing. A failure is logged and
+/// does not refuse the login, whose link may be used up.
 async fn end_replaced(app: &App, login: &LoginRequest, new: &Session) {
-    let Some(secret) = &login.replaced else { return };
-    if let Err(error) = app.engine.accounts.end_replaced(secret).await {
-        tracing::warn!(
-            %error, account_id = %new.account_id, session_id = %new.id,
-            "a login could not end the session that it replaced; that session stays listed until it ends"
-        );
+    for secret in &login.replaced {
+        if let Err(error) = app.engine.accounts.end_replaced(secret).await {
+            tracing::warn!(
+                %error, account_id = %new.account_id, session_id = %new.id,
+                "a login could not end a session that it replaces; that session stays listed until it ends"
+            );
+        }
     }
 }
 
@@ -191,8 +192,8 @@ async fn get_session(State(app): State<Arc<App>>, current: CurrentSession) -> Re
 
 /// Logs out
 ///
-/// Ends the session and removes its cookie. This server refuses the session at once, and every other server within 5 s. Also succeeds
-/// without a session.
+/// Ends the session and removes its cookie. If the request has cookies of several sessions, all of them end. This server refuses the
+/// sessions at once, and every other server within 5 s. Also succeeds without a session.
 #[utoipa::path(
     delete, path = "/v1/session", tag = "accounts",
     responses(
@@ -204,10 +205,19 @@ async fn get_session(State(app): State<Arc<App>>, current: CurrentSession) -> Re
     security((), ("session" = [])),
 )]
 async fn delete_session(State(app): State<Arc<App>>, ending: EndingSession) -> Result<Response> {
-    if let Some(session) = &ending.session {
-        app.engine.accounts.log_out(session).await?;
+    let mut failure = None;
+    for session in &ending.sessions {
+        // The other sessions end also if this one does not.
+        failure = failure.or(app.engine.accounts.log_out(session).await.err());
     }
-    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), ending.clear_cookie()?))
+    let cookie = ending.clear_cookie()?;
+    if let Some(error) = failure {
+        return Err(error.into());
+    }
+    if let Some(problem) = ending.failure {
+        return Err(problem.into());
+    }
+    Ok(with_cookie(StatusCode::NO_CONTENT.into_response(), cookie))
 }
 
 #[derive(Debug, IntoParams)]

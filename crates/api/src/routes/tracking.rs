@@ -5,7 +5,7 @@
 //! is part of the path: every response of a server has `Referrer-Policy: no-referrer`, those with data have
 //! `Cache-Control: no-store`, and the log of requests masks the token.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Json,
@@ -35,7 +35,7 @@ use crate::{
         tracking::{TrackingDocument, TrackingLinkBody, TrackingMessage},
     },
     problem::{
-        ApiProblem, Failures, Missing, NoTrackingLink, NotCancelledByLink, NotWritten, Result,
+        Failures, Missing, NoTrackingLink, NotCancelledByLink, NotWritten, Result,
         TooManyStreams, TooOften, WriteFailures,
     },
 };
@@ -60,7 +60,7 @@ struct TokenPath {
     token: String,
 }
 
-/// The link that a request names. A client that has sent too many unknown tokens is refused.
+/// The link that a request names.
 struct Link {
     token: Option<TrackingToken>,
     client: ClientAddress,
@@ -68,11 +68,10 @@ struct Link {
 }
 
 impl FromRequestParts<Arc<App>> for Link {
-    type Rejection = ApiProblem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let Ok(client) = ClientAddress::from_request_parts(parts, app).await;
-        app.web.limits().begin_link(client)?;
         let token = InPath::<String>::from_request_parts(parts, app).await.ok();
         let token = token.and_then(|InPath(token)| TrackingToken::parse(&token));
         Ok(Self { token, client, request: TrackingRequest::of(parts) })
@@ -80,16 +79,23 @@ impl FromRequestParts<Arc<App>> for Link {
 }
 
 impl Link {
-    /// Returns the order of the link, and counts the request in the budget of the order. Only a link that does not exist counts
-    /// as unknown; a text that is no token is such a link.
+    /// Returns the order of the link, and counts the request in the budget of the order. Refuses a client that has sent too many
+    /// unknown tokens. Only a link that does not exist counts as unknown; a text that is no token is such a link. So a handler calls
+    /// this after all other parts of the request are read.
     async fn order(&self, app: &App) -> Result<LinkedOrder> {
-        let token = self.token.as_ref().ok_or(Error::NotFound("tracking link"))?;
-        let found = app.engine.orders.linked_order(token).await;
-        if !matches!(found, Err(Error::NotFound(_))) {
-            app.web.limits().end_link(self.client);
+        let limits = app.web.limits();
+        let lookup = limits.begin_link(self.client)?;
+        let found = match &self.token {
+            Some(token) => app.engine.orders.linked_order(token).await,
+            None => Err(Error::NotFound("tracking link")),
+        };
+        if matches!(found, Err(Error::NotFound(_))) {
+            lookup.count_unknown();
+        } else {
+            drop(lookup);
         }
         let linked = found?;
-        app.web.limits().check_tracking(linked.id(), &self.request)?;
+        limits.check_tracking(linked.id(), &self.request)?;
         Ok(linked)
     }
 }

@@ -9,6 +9,7 @@
 mod connections;
 mod damaged;
 mod description;
+mod gone;
 mod http2;
 mod hygiene;
 mod limits;

@@ -1,4 +1,4 @@
-//! The session whose cookie a login replaces, when the login or the end of that session fails.
+//! The sessions whose cookies a login or a logout has, when the login or the end of one of the sessions fails.
 
 use std::{
     num::NonZeroU32,
@@ -116,4 +116,19 @@ async fn a_stale_cookie_spends_no_attempt() {
     }
     let unknown = format!("dabba=9{}", "A".repeat(42));
     session(&server, &unknown).await.problem(401, "unauthenticated");
+}
+
+/// Proves that a logout ends the session that it can read although it cannot read another one, and reports the failure.
+#[tokio::test]
+async fn a_logout_ends_what_it_can_read() {
+    let one = dabba_web::Rate { requests: NonZeroU32::MIN, per: Duration::from_mins(5) };
+    let server = crate::builder().web(|web| web.rate_limits.tokens_per_address = one).start().await;
+    let log_out = async |cookies: &str| server.request(Method::DELETE, "/v1/session").session(cookies).send().await;
+    let unknown = |number: usize| format!("dabba={number}{}", "A".repeat(42));
+    let known = server.log_in(&server.staff).await;
+    session(&server, &known).await.expect(200);
+    log_out(&unknown(1)).await.expect(204);
+    let refused = log_out(&format!("{}; {known}", unknown(2))).await;
+    refused.problem(429, "too_many_requests");
+    session(&server, &known).await.problem(401, "token_revoked");
 }

@@ -246,6 +246,26 @@ async fn unknown_tokens_are_limited() {
     track(&server, &path).await;
 }
 
+/// Proves that requests with a known token spend nothing of the budget for unknown tokens, also if the rest of the request is wrong.
+#[tokio::test]
+async fn known_tokens_spend_nothing_of_the_budget() {
+    let limit =
+        dabba_web::Rate { requests: std::num::NonZeroU32::new(2).unwrap(), per: Duration::from_mins(5) };
+    let server = crate::builder().web(|web| web.rate_limits.tokens_per_address = limit).start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    let path = link(&server, &order).await;
+    let post = || server.request(Method::POST, &format!("{path}/cancel"));
+    for _ in 0..5 {
+        post().body(Some("application/json"), "{").send().await.problem(400, "malformed_json");
+        post().body(Some("text/plain"), "{}").send().await.problem(415, "unsupported_media_type");
+        assert_eq!(post().json(&json!({})).send().await.pointers(), ["/reason"]);
+        assert_eq!(post().json(&json!({"reason": "kitchen_closed"})).send().await.pointers(), ["/reason"]);
+        post().json(&json!({"reason": "other"})).key("").send().await.problem(400, "bad_request");
+    }
+    track(&server, &path).await;
+    cancel(&server, &path, "changed_mind").await.expect(200);
+}
+
 /// Proves that a link cancels its order as the customer could, that a retry gets the same response, and that the history
 /// names the way.
 #[tokio::test]

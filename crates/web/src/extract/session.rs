@@ -23,8 +23,8 @@ pub struct LoginRequest {
     channel: Channel,
     /// What the client calls itself.
     pub user_agent: Option<String>,
-    /// Secret of the cookie that the response replaces. The session may not exist.
-    pub replaced: Option<SecretToken>,
+    /// Secrets of the cookies of sessions that the request has. The response replaces the first of them. The sessions may not exist.
+    pub replaced: Vec<SecretToken>,
 }
 
 impl LoginRequest {
@@ -43,9 +43,9 @@ impl<F: Face> FromRequestParts<Arc<F>> for LoginRequest {
         // First, because a page over HTTPS has another origin than a server that takes the request for plain HTTP.
         cookie::check_login(channel, config)?;
         cookie::check_not_cross_site(parts, config)?;
-        // A client without a browser's headers proves nothing, but it has the secret of the session that it replaces. The secret is
-        // looked up after the login, so a stale cookie spends no budget and refuses no login.
-        let replaced = cookie::session_cookie(parts, config).and_then(SecretToken::parse);
+        // A client without a browser's headers proves nothing, but it has the secret of each session that it replaces. The secrets
+        // are looked up after the login, so a stale cookie spends no budget and refuses no login.
+        let replaced = cookie::session_secrets(parts, config);
         let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
         Ok(Self { channel, user_agent: user_agent.map(str::to_owned), replaced })
     }
@@ -87,11 +87,13 @@ impl<F: Face> FromRequestParts<Arc<F>> for CurrentSession {
     }
 }
 
-/// The session of a request, for the operation that ends it. The session may be void already.
-#[derive(Clone, Debug)]
+/// The sessions of a request, for the operation that ends them. They may be void already.
+#[derive(Debug)]
 pub struct EndingSession {
-    /// The session, if the request has one that is known.
-    pub session: Option<FoundSession>,
+    /// The sessions of the request that are known, first the one that counts.
+    pub sessions: Vec<FoundSession>,
+    /// Why one of the sessions could not be read. The response after the end of the others.
+    pub failure: Option<Problem>,
     channel: Channel,
 }
 
@@ -108,18 +110,21 @@ impl<F: Face> FromRequestParts<Arc<F>> for EndingSession {
     async fn from_request_parts(parts: &mut Parts, face: &Arc<F>) -> Result<Self> {
         let config = face.web().config();
         cookie::check_not_cross_site(parts, config)?;
-        let secret = cookie::session_cookie(parts, config).and_then(SecretToken::parse);
-        let session = match secret {
-            Some(secret) => {
-                cookie::check_by_cookie(parts, config, false)?;
-                find_session(&secret, parts, &**face).await?
+        let secrets = cookie::session_secrets(parts, config);
+        if !secrets.is_empty() {
+            cookie::check_by_cookie(parts, config, false)?;
+        }
+        let (mut sessions, mut failure) = (Vec::new(), None);
+        for secret in &secrets {
+            match find_session(secret, parts, &**face).await {
+                Ok(found) => sessions.extend(found),
+                Err(problem) => failure = failure.or(Some(problem)),
             }
-            None => None,
-        };
-        if let Some(session) = &session {
+        }
+        if let Some(session) = sessions.first() {
             Seen::store_caller(parts, session.principal);
         }
-        Ok(Self { session, channel: Channel::of(parts, config) })
+        Ok(Self { sessions, failure, channel: Channel::of(parts, config) })
     }
 }
 

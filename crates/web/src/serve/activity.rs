@@ -60,6 +60,8 @@ pub(super) struct Activity {
     is_stopping: AtomicBool,
     /// Whether a response has begun since the connection's task was last polled.
     has_had_turn: AtomicBool,
+    /// Whether the response in progress is an event stream. Never on a multiplexed connection.
+    is_streaming: AtomicBool,
     waker: AtomicWaker,
     /// Index among the open connections. Written under the registry's lock.
     pub(super) index: AtomicUsize,
@@ -104,6 +106,7 @@ impl Activity {
             is_closed: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             has_had_turn: AtomicBool::new(false),
+            is_streaming: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             index: AtomicUsize::new(0),
         }
@@ -156,9 +159,20 @@ impl Activity {
 
     /// Records that the response to a request is complete or abandoned.
     pub(super) fn end_request(&self) {
+        self.is_streaming.store(false, Ordering::Relaxed);
         self.completed.fetch_add(1, Ordering::Relaxed);
         self.waiting_since.store(self.now(), Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Records that the response in progress is an event stream, on a connection that is not multiplexed.
+    pub(super) fn begin_stream(&self) {
+        self.is_streaming.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether the response in progress is an event stream, on a connection that is not multiplexed.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.is_streaming.load(Ordering::Relaxed)
     }
 
     /// Records that the connection's task is polled: the connection may begin one response.

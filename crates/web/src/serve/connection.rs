@@ -32,6 +32,7 @@ use tower::Service as _;
 
 use super::{
     MAX_HEAD_BYTES, MAX_HEADERS,
+    attentive::{Attentive, is_event_stream},
     body::{InFlight, Sent, received},
     drive::{Serving, drive},
     multiplexed,
@@ -144,13 +145,19 @@ async fn serve_http1(
     app: Router,
     transport: Transport,
 ) {
+    let stream = Attentive::new(stream, Arc::clone(slot));
     let for_requests = Arc::clone(slot);
     let service = service_fn(move |request: Request<Incoming>| {
         let in_flight = InFlight::begin(&for_requests);
         let mut request = request.map(|body| received(body, &for_requests, None));
         describe(&mut request, address, &for_requests, transport);
         // An async block would keep its own copy of the future, so this is none.
-        app.clone().call(request).map_ok(|response| response.map(|body| Sent::new(body, in_flight)))
+        app.clone().call(request).map_ok(|response| {
+            if is_event_stream(response.headers()) {
+                in_flight.0.activity.begin_stream();
+            }
+            response.map(|body| Sent::new(body, in_flight))
+        })
     });
     let mut builder = auto::Builder::new(TokioExecutor::new()).http1_only();
     // `drive` implements the timeouts of the head and of idle connections, because the builder has one timeout for both.
@@ -158,7 +165,8 @@ async fn serve_http1(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        // A client that closes its half of the connection after its request still gets the response.
+        // A client that closes its half of the connection after its request still gets the response. `Attentive` makes event
+        // streams an exception.
         .half_close(true)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
