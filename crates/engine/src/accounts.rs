@@ -1,6 +1,7 @@
 //! Accounts: registration, passwords, changes, API keys, sessions, revocation of credentials, and memberships of restaurants.
 
 mod changing;
+mod credentials;
 mod keys;
 mod members;
 mod passwords;

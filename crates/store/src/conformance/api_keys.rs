@@ -7,8 +7,8 @@ use dabba_domain::{ApiKeyId, Bucket, Role, Timestamp, text::Name};
 use super::builders::World;
 use crate::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, Claim, ClaimAt, Credential, CredentialId, Fingerprint,
-    KeptCredential, NewApiKey, PageSize, Resource, Store, Subject, UnderKey,
+    ApiKeyCreation, Claim, ClaimAt, Credential, CredentialId, CredentialRevocation, Fingerprint,
+    KeptCredential, NewApiKey, PageSize, Resource, SecretHash, Store, Subject, UnderKey,
 };
 
 async fn service(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -32,7 +32,7 @@ fn new_key(world: &mut World, account: &Account, hash: u8) -> NewApiKey {
         revoked_at: None,
         last_used_at: None,
     };
-    NewApiKey { key, hash: ApiKeyHash([hash; 32]), max_active: 20 }
+    NewApiKey { key, hash: SecretHash([hash; 32]), max_active: 20 }
 }
 
 async fn create(store: &Arc<dyn Store>, new: &NewApiKey) -> ApiKeyCreation {
@@ -109,7 +109,7 @@ pub async fn a_key_is_found_by_its_hash(store: Arc<dyn Store>) {
         world.tick();
     }
     created(&store, &new_key(&mut world, &other, 9)).await;
-    assert_eq!(store.api_key_by_hash(&ApiKeyHash([8; 32])).await.unwrap(), None);
+    assert_eq!(store.api_key_by_hash(&SecretHash([8; 32])).await.unwrap(), None);
     keys.sort_by_key(|key| key.id);
     let limit = PageSize::new(3).unwrap();
     assert_eq!(store.api_keys(account.id, None, limit).await.unwrap(), keys[..3]);
@@ -137,7 +137,7 @@ pub async fn active_keys_are_limited(store: Arc<dyn Store>) {
     let refused = outcomes.iter().filter(|outcome| **outcome == ApiKeyCreation::TooMany).count();
     assert_eq!(refused, 3, "{outcomes:?}");
     let one = store.api_keys(account.id, None, PageSize::DEFAULT).await.unwrap().remove(0);
-    store.revoke_api_key(account.id, one.id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::ApiKey(one.id), None, world.now()).await.unwrap();
     let mut expired = NewApiKey { max_active: 3, ..new_key(&mut world, &account, 11) };
     expired.key.expires_at = Some(expired.key.created_at);
     created(&store, &expired).await;
@@ -175,16 +175,17 @@ pub async fn a_key_is_revoked_once(store: Arc<dyn Store>) {
     let kept = created(&store, &new_key(&mut world, &account, 2)).await;
     let other = world.account_id();
     let at = world.now();
-    let revoke = async |account_id, id| store.revoke_api_key(account_id, id, None, at).await.unwrap();
-    assert_eq!(revoke(other, key.id).await, ApiKeyRevocation::NotFound);
-    let ApiKeyRevocation::Done(revision) = revoke(account.id, key.id).await else { panic!("not revoked") };
+    let id = CredentialId::ApiKey(key.id);
+    let revoke = async |account_id| store.revoke_credential(account_id, id, None, at).await.unwrap();
+    assert_eq!(revoke(other).await, CredentialRevocation::NotFound);
+    let CredentialRevocation::Done(revision) = revoke(account.id).await else { panic!("not revoked") };
     let subject = Subject::ApiKey(key.id);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
     let listed = store.revocations(revision - 1, 10).await.unwrap();
     assert_eq!(listed.iter().map(|revocation| revocation.subject).collect::<Vec<_>>(), [Some(subject)]);
-    assert_eq!(revoke(account.id, key.id).await, ApiKeyRevocation::Unchanged);
+    assert_eq!(revoke(account.id).await, CredentialRevocation::Unchanged);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
-    let (found, of) = store.api_key_by_hash(&ApiKeyHash([1; 32])).await.unwrap().unwrap();
+    let (found, of) = store.api_key_by_hash(&SecretHash([1; 32])).await.unwrap().unwrap();
     assert_eq!(found.revoked_at, Some(at));
     assert!(found.is_revoked(&of));
     assert_eq!(store.api_key(kept.id).await.unwrap(), Some(kept));
@@ -201,7 +202,7 @@ pub async fn the_keys_of_an_account_end_with_it(store: Arc<dyn Store>) {
         let hash = 10 * hash;
         created(&store, &new_key(&mut world, &account, hash)).await;
         let is_revoked = async |hash: u8| {
-            let (key, account) = store.api_key_by_hash(&ApiKeyHash([hash; 32])).await.unwrap().unwrap();
+            let (key, account) = store.api_key_by_hash(&SecretHash([hash; 32])).await.unwrap().unwrap();
             key.is_revoked(&account)
         };
         let name =
@@ -248,14 +249,15 @@ pub async fn a_void_key_writes_nothing(store: Arc<dyn Store>) {
     assert!(!written(by(&account, unknown, now)).await, "unknown");
     assert!(!written(by(&other, key.id, now)).await, "another account");
     assert!(!written(by(&account, key.id, expires_at)).await, "expired");
-    store.revoke_api_key(account.id, key.id, None, now).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::ApiKey(key.id), None, now).await.unwrap();
     let credential = by(&account, key.id, now);
     assert!(!written(credential).await, "revoked");
     let refused =
         store.create_api_key_under(&new_key(&mut world, &account, 3), credential, None).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(ApiKeyCreation::CallerRevoked));
-    let refused = store.revoke_api_key(account.id, key.id, credential, now).await.unwrap();
-    assert_eq!(refused, ApiKeyRevocation::CallerRevoked);
+    let id = CredentialId::ApiKey(key.id);
+    let refused = store.revoke_credential(account.id, id, credential, now).await.unwrap();
+    assert_eq!(refused, CredentialRevocation::CallerRevoked);
 }
 
 /// The latest use of a key is kept, in whatever order uses are recorded; unknown keys are ignored.

@@ -7,8 +7,9 @@ use dabba_domain::{Bucket, Role, SessionId, Timestamp, text::Name};
 use super::builders::World;
 use crate::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, Credential, CredentialId,
+    CredentialRevocation,
     KeptCredential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
-    SessionCreation, SessionRevocation, SessionUse, Store, Subject,
+    SessionCreation, SessionUse, Store, Subject,
 };
 
 async fn person(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -108,7 +109,7 @@ pub async fn active_sessions_are_limited(store: Arc<dyn Store>) {
         (Some(fourth.session.created_at), fourth.session.created_at)
     );
     // Two are active besides the expired one.
-    store.revoke_session(account.id, sessions[2].id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(sessions[2].id), None, world.now()).await.unwrap();
     let mut expired = limited(new_session(&mut world, &account, 5));
     expired.session.expires_at = expired.session.created_at;
     created(&store, &expired).await;
@@ -157,16 +158,17 @@ pub async fn a_session_is_revoked_once(store: Arc<dyn Store>) {
     let session = created(&store, &new_session(&mut world, &account, 1)).await;
     let kept = created(&store, &new_session(&mut world, &account, 2)).await;
     let (other, at) = (world.account_id(), world.in_seconds(5));
-    let revoke = async |account_id, id, at| store.revoke_session(account_id, id, None, at).await.unwrap();
-    assert_eq!(revoke(other, session.id, at).await, SessionRevocation::NotFound);
-    let SessionRevocation::Done(revision) = revoke(account.id, session.id, at).await else {
+    let id = CredentialId::Session(session.id);
+    let revoke = async |account_id, at| store.revoke_credential(account_id, id, None, at).await.unwrap();
+    assert_eq!(revoke(other, at).await, CredentialRevocation::NotFound);
+    let CredentialRevocation::Done(revision) = revoke(account.id, at).await else {
         panic!("not revoked")
     };
     let subject = Subject::Session(session.id);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
     let listed = store.revocations(revision - 1, 10).await.unwrap();
     assert_eq!(listed.iter().map(|revocation| revocation.subject).collect::<Vec<_>>(), [Some(subject)]);
-    assert_eq!(revoke(account.id, session.id, world.in_seconds(9)).await, SessionRevocation::Unchanged);
+    assert_eq!(revoke(account.id, world.in_seconds(9)).await, CredentialRevocation::Unchanged);
     let (found, of) = store.session_by_hash(&hash(1)).await.unwrap().unwrap();
     assert_eq!((found.revoked_at, found.expires_at), (Some(at), at));
     assert!(found.is_revoked(&of));
@@ -223,11 +225,12 @@ pub async fn a_void_session_writes_nothing(store: Arc<dyn Store>) {
     assert!(written(by(&account, session.id, world.in_seconds(4_000))).await, "extended since");
     assert!(!written(by(&account, unknown, now)).await, "unknown");
     assert!(!written(by(&other, session.id, now)).await, "another account");
-    store.revoke_session(account.id, session.id, None, now).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(session.id), None, now).await.unwrap();
     let credential = by(&account, session.id, now);
     assert!(!written(credential).await, "revoked");
-    let refused = store.revoke_session(account.id, session.id, credential, now).await.unwrap();
-    assert_eq!(refused, SessionRevocation::CallerRevoked);
+    let id = CredentialId::Session(session.id);
+    let refused = store.revoke_credential(account.id, id, credential, now).await.unwrap();
+    assert_eq!(refused, CredentialRevocation::CallerRevoked);
     let link = new_link(&world, &other, &account, 7);
     let refused = store.create_login_link(&link, credential).await.unwrap();
     assert_eq!(refused, LoginLinkCreation::CallerRevoked);
@@ -241,7 +244,7 @@ pub async fn uses_extend_a_session(store: Arc<dyn Store>) {
     let used = created(&store, &new_session(&mut world, &account, 1)).await;
     let unused = created(&store, &new_session(&mut world, &account, 2)).await;
     let revoked = created(&store, &new_session(&mut world, &account, 3)).await;
-    store.revoke_session(account.id, revoked.id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(revoked.id), None, world.now()).await.unwrap();
     let before = store.session(revoked.id).await.unwrap();
     let unknown = new_session(&mut world, &account, 4).session.id;
     let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
@@ -269,7 +272,7 @@ pub async fn expired_sessions_are_deleted_up_to_the_limit(store: Arc<dyn Store>)
         sessions.push(created(&store, &new).await);
     }
     // Revoked, so it expires first.
-    store.revoke_session(account.id, sessions[3].id, None, start).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(sessions[3].id), None, start).await.unwrap();
     let account_revocation = store.revoke(Subject::Account(world.account_id()), None, start).await.unwrap();
     let subject = Subject::Session(sessions[3].id);
     assert!(store.revocation(subject).await.unwrap() > 0);

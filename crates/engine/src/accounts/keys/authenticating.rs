@@ -14,7 +14,7 @@ use std::{
 
 use dabba_domain::{ApiKeyId, Timestamp};
 use dabba_store::{
-    Account, AccountHolder, ApiKey, ApiKeyHash, CredentialId, MAX_KEY_USES, Store, StoreError,
+    Account, AccountHolder, ApiKey, CredentialId, MAX_KEY_USES, SecretHash, Store, StoreError,
 };
 use moka::{policy::EvictionPolicy, sync::Cache};
 
@@ -116,9 +116,9 @@ impl FoundKey {
 /// The cached keys, and the uses that wait to be written.
 pub(crate) struct ApiKeys {
     /// Of the kind that never waits: with the other kind, housekeeping wakes the calling task, at real times.
-    known: Cache<ApiKeyHash, FoundKey>,
-    unknown: Cache<ApiKeyHash, ()>,
-    reads: Turns<ApiKeyHash>,
+    known: Cache<SecretHash, FoundKey>,
+    unknown: Cache<SecretHash, ()>,
+    reads: Turns<SecretHash>,
     pending: PendingUses<ApiKeyId, Timestamp>,
 }
 
@@ -139,7 +139,7 @@ impl ApiKeys {
     /// Reads a key from the directory, and caches the result.
     async fn read(
         &self,
-        hash: ApiKeyHash,
+        hash: SecretHash,
         now: Timestamp,
         store: &dyn Store,
     ) -> Result<Option<FoundKey>, StoreError> {
