@@ -19,7 +19,7 @@ use dabba_store::{
 
 pub(crate) use self::authenticating::ApiKeys;
 pub use self::{
-    authenticating::{FoundKey, KeyUse},
+    authenticating::FoundKey,
     secret::{ApiKeyFormatError, ApiKeySecret},
 };
 use super::{AccountAnswer, Accounts};
