@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use dabba_domain::{ApiKeyId, Bucket, Role, Timestamp, text::Name};
 
-use super::builders::World;
+use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey,
+    Account, AccountChange, AccountCreation, AccountEditOutcome, AccountHolder, ApiKey,
     ApiKeyCreation, Claim, ClaimAt, Credential, CredentialId, CredentialRevocation, Fingerprint,
     KeptCredential, NewApiKey, PageSize, Resource, SecretHash, Store, Subject, UnderKey,
 };
@@ -49,18 +49,6 @@ async fn created(store: &Arc<dyn Store>, new: &NewApiKey) -> ApiKey {
     }
 }
 
-async fn edited(store: &Arc<dyn Store>, world: &World, account: &Account, change: AccountChange) -> Account {
-    let edit = AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() };
-    match store.edit_account(&edit).await.unwrap() {
-        AccountEditOutcome::Done(account) => *account,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn disabled(disabled: bool) -> AccountChange {
-    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
-}
-
 /// A service account is stored exactly, listed by its holder, and no enabled admin: the last person who is one stays.
 pub async fn a_service_account_is_listed_by_its_holder(store: Arc<dyn Store>) {
     let mut world = World::new(271);
@@ -83,9 +71,9 @@ pub async fn a_service_account_is_listed_by_its_holder(store: Arc<dyn Store>) {
         assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{holder:?} {role:?}");
     }
     let change = disabled(true);
-    let edit = AccountEdit { id: person.id, change, expected: None, by: None, at: world.now() };
-    assert_eq!(store.edit_account(&edit).await.unwrap(), AccountEditOutcome::LastAdmin);
-    edited(&store, &world, &admin, disabled(true)).await;
+    let refused = store.edit_account(&edit(&world, &person, change)).await.unwrap();
+    assert_eq!(refused, AccountEditOutcome::LastAdmin);
+    done(&store, &edit(&world, &admin, disabled(true))).await;
 }
 
 /// A key is stored exactly and found by its hash with its account; keys of an account are listed in pages by id.
@@ -144,9 +132,9 @@ pub async fn active_keys_are_limited(store: Arc<dyn Store>) {
     created(&store, &NewApiKey { max_active: 3, ..new_key(&mut world, &account, 12) }).await;
     let next = NewApiKey { max_active: 3, ..new_key(&mut world, &account, 13) };
     assert_eq!(create(&store, &next).await, ApiKeyCreation::TooMany);
-    edited(&store, &world, &account, disabled(true)).await;
+    done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(&store, &next).await, ApiKeyCreation::Disabled);
-    edited(&store, &world, &account, AccountChange::Delete).await;
+    done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(&store, &next).await, ApiKeyCreation::NotFound);
 }
 
@@ -207,15 +195,15 @@ pub async fn the_keys_of_an_account_end_with_it(store: Arc<dyn Store>) {
         };
         let name =
             AccountChange::Details { name: Some(Name::new("Other").unwrap()), role: None, disabled: None };
-        edited(&store, &world, &account, name).await;
+        done(&store, &edit(&world, &account, name)).await;
         assert!(!is_revoked(hash).await, "a new name ends no key");
         world.tick();
-        let ended = edited(&store, &world, &account, change.clone()).await;
+        let ended = done(&store, &edit(&world, &account, change.clone())).await;
         assert!(is_revoked(hash).await, "{change:?}");
         if ended.deleted_at.is_some() {
             continue;
         }
-        let enabled = edited(&store, &world, &account, disabled(false)).await;
+        let enabled = done(&store, &edit(&world, &account, disabled(false))).await;
         assert!(is_revoked(hash).await, "{change:?}");
         let new = new_key(&mut world, &enabled, hash + 1);
         let key = created(&store, &new).await;

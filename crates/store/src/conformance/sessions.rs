@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use dabba_domain::{Bucket, Role, SessionId, Timestamp, text::Name};
 
-use super::builders::World;
+use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, Credential, CredentialId,
+    Account, AccountChange, AccountCreation, Credential, CredentialId,
     CredentialRevocation,
     KeptCredential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
     SessionCreation, SessionUse, Store, Subject,
@@ -43,18 +43,6 @@ async fn created(store: &Arc<dyn Store>, new: &NewSession) -> Session {
         SessionCreation::Created { session, .. } => *session,
         other => panic!("{other:?}"),
     }
-}
-
-async fn edited(store: &Arc<dyn Store>, world: &World, account: &Account, change: AccountChange) -> Account {
-    let edit = AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() };
-    match store.edit_account(&edit).await.unwrap() {
-        AccountEditOutcome::Done(account) => *account,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn disabled(disabled: bool) -> AccountChange {
-    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
 }
 
 fn hash(byte: u8) -> SecretHash {
@@ -134,12 +122,12 @@ pub async fn a_session_is_created_for_the_account_that_was_authenticated(store: 
     let mut world = World::new(303);
     let account = person(&store, &mut world, Role::Customer).await;
     let before = new_session(&mut world, &account, 1);
-    let revoked = edited(&store, &world, &account, AccountChange::RevokeTokens).await;
+    let revoked = done(&store, &edit(&world, &account, AccountChange::RevokeTokens)).await;
     assert_eq!(create(&store, &before).await, SessionCreation::Void);
     created(&store, &new_session(&mut world, &revoked, 1)).await;
-    let off = edited(&store, &world, &account, disabled(true)).await;
+    let off = done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(&store, &new_session(&mut world, &off, 2)).await, SessionCreation::Void);
-    let gone = edited(&store, &world, &account, AccountChange::Delete).await;
+    let gone = done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(&store, &new_session(&mut world, &gone, 2)).await, SessionCreation::Void);
     let name = Name::new("Till").unwrap();
     let service = Account::service(world.account_id(), name, Role::Restaurant, world.now());
@@ -191,15 +179,15 @@ pub async fn the_sessions_of_an_account_end_with_it(store: Arc<dyn Store>) {
         };
         let name =
             AccountChange::Details { name: Some(Name::new("Other").unwrap()), role: None, disabled: None };
-        edited(&store, &world, &account, name).await;
+        done(&store, &edit(&world, &account, name)).await;
         assert_eq!(found(byte).await, (false, None), "a new name ends no session");
         let at = world.tick();
-        let ended = edited(&store, &world, &account, change.clone()).await;
+        let ended = done(&store, &edit(&world, &account, change.clone())).await;
         assert_eq!(found(byte).await, (true, Some(at)), "{change:?}");
         if ended.deleted_at.is_some() {
             continue;
         }
-        let enabled = edited(&store, &world, &account, disabled(false)).await;
+        let enabled = done(&store, &edit(&world, &account, disabled(false))).await;
         assert!(found(byte).await.0, "{change:?}");
         created(&store, &new_session(&mut world, &enabled, byte + 1)).await;
         assert_eq!(found(byte + 1).await, (false, None), "{change:?}");
@@ -360,7 +348,7 @@ pub async fn a_login_link_ends_with_the_credentials_of_its_account(store: Arc<dy
     let mut world = World::new(310);
     let admin = person(&store, &mut world, Role::Admin).await;
     let account = person(&store, &mut world, Role::Courier).await;
-    edited(&store, &world, &account, AccountChange::RevokeTokens).await;
+    done(&store, &edit(&world, &account, AccountChange::RevokeTokens)).await;
     let link = linked(&store, &new_link(&world, &account, &admin, 60)).await;
     assert!(link.as_of > 0);
     let (found, of) = store.login_link(&hash(60)).await.unwrap().unwrap();
@@ -368,7 +356,7 @@ pub async fn a_login_link_ends_with_the_credentials_of_its_account(store: Arc<dy
     let mut new = NewSession { link: Some(hash(60)), ..new_session(&mut world, &account, 1) };
     new.session.as_of = link.as_of;
     let at = AccountChange::Password { hash: "another".to_owned() };
-    edited(&store, &world, &account, at).await;
+    done(&store, &edit(&world, &account, at)).await;
     assert_eq!(create(&store, &new).await, SessionCreation::Void);
 }
 
@@ -378,9 +366,9 @@ pub async fn login_links_are_for_enabled_persons(store: Arc<dyn Store>) {
     let admin = person(&store, &mut world, Role::Admin).await;
     let account = person(&store, &mut world, Role::Customer).await;
     let create = async |link: NewLoginLink| store.create_login_link(&link, None).await.unwrap();
-    edited(&store, &world, &account, disabled(true)).await;
+    done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(new_link(&world, &account, &admin, 70)).await, LoginLinkCreation::Disabled);
-    edited(&store, &world, &account, AccountChange::Delete).await;
+    done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(new_link(&world, &account, &admin, 70)).await, LoginLinkCreation::NotFound);
     let unknown = Account { id: world.account_id(), ..account };
     assert_eq!(create(new_link(&world, &unknown, &admin, 70)).await, LoginLinkCreation::NotFound);
