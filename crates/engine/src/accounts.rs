@@ -1,6 +1,7 @@
 //! Accounts: registration, passwords, changes, API keys, sessions, revocation of credentials, and memberships of restaurants.
 
 mod changing;
+mod credentials;
 mod keys;
 mod members;
 mod passwords;
@@ -14,10 +15,11 @@ use std::{sync::Arc, time::Duration};
 use dabba_store::{Store, Supervisor};
 
 pub use changing::{AccountAnswer, AccountFilter, AccountPatch, NewPassword};
+pub use credentials::KeyUse;
 pub(crate) use keys::ApiKeys;
 pub use keys::{
-    ApiKeyFormatError, ApiKeySecret, FoundKey, KeyAnswer, KeyRequest, KeyUse, MAX_ACTIVE_KEYS,
-    MAX_KEY_SCOPES, ServiceRegistration, check_key_expiry,
+    ApiKeyFormatError, ApiKeySecret, FoundKey, KeyAnswer, KeyRequest, MAX_ACTIVE_KEYS, MAX_KEY_SCOPES,
+    ServiceRegistration, check_key_expiry,
 };
 pub(crate) use members::MembershipCache;
 pub(crate) use passwords::Passwords;

@@ -151,7 +151,8 @@ impl Engine {
     }
 }
 
-/// What several parts of an engine use.
+/// What several parts of an engine use. A clone shares it.
+#[derive(Clone)]
 struct Shared {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
@@ -183,46 +184,45 @@ impl Shared {
 
     /// Starts the followers of commits.
     fn post_commits(&self, config: &EngineConfig) -> Arc<PostCommits> {
+        let Self { store, metrics, supervisor, catalogue_cache, .. } = self.clone();
         Arc::new(PostCommits {
-            store: Arc::clone(&self.store),
-            metrics: Arc::clone(&self.metrics),
             recent: Arc::new(RecentOrders::new(config.cached_orders)),
             open_orders: Arc::new(OpenOrders::new(config.max_open_orders)),
             signals: Arc::<WorkerSignals>::default(),
-            commit_signals: CommitSignals::new(&self.store),
-            followers: Followers::start(self.store.shard_count(), &self.catalogue_cache, &self.supervisor),
+            commit_signals: CommitSignals::new(&store),
+            followers: Followers::start(store.shard_count(), &catalogue_cache, &supervisor),
+            store,
+            metrics,
         })
     }
 
     /// Starts the committers.
     fn writer(&self, post_commits: &Arc<PostCommits>, config: &EngineConfig) -> Arc<OrderWriter> {
+        let Self { clock, random, supervisor, .. } = self.clone();
         Arc::new(OrderWriter {
-            committers: Committers::start(post_commits, config, &self.supervisor),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
+            committers: Committers::start(post_commits, config, &supervisor),
+            clock,
+            random,
             open_orders: Arc::clone(&post_commits.open_orders),
             max_attempts: config.max_decision_attempts,
         })
     }
 
     fn unattended(&self, writer: &Arc<OrderWriter>) -> Arc<Unattended> {
-        Arc::new(Unattended {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            catalogue_cache: Arc::clone(&self.catalogue_cache),
-            writer: Arc::clone(writer),
-        })
+        let Self { store, clock, catalogue_cache, .. } = self.clone();
+        Arc::new(Unattended { store, clock, catalogue_cache, writer: Arc::clone(writer) })
     }
 
     fn accounts(&self, config: &EngineConfig) -> Arc<Accounts> {
+        let Self { store, clock, random, metrics, supervisor, catalogue_cache, .. } = self.clone();
         Arc::new(Accounts {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
-            supervisor: Arc::clone(&self.supervisor),
-            catalogue_cache: Arc::clone(&self.catalogue_cache),
-            passwords: Passwords::new(config, Arc::clone(&self.random)),
+            passwords: Passwords::new(config, Arc::clone(&random)),
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
+            catalogue_cache,
             memberships: MembershipCache::new(config),
             revocations: Arc::new(Revocations::new(config)),
             keys: ApiKeys::new(),
@@ -237,11 +237,12 @@ impl Shared {
         gateway: Option<Gateway>,
         config: &EngineConfig,
     ) -> Arc<Payments> {
+        let Self { store, clock, random, metrics, .. } = self.clone();
         Arc::new(Payments {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
+            store,
+            clock,
+            random,
+            metrics,
             unattended: Arc::clone(unattended),
             gateway,
             config: config.payments.clone(),
@@ -256,12 +257,13 @@ impl Shared {
         payments: &Arc<Payments>,
         config: &EngineConfig,
     ) -> Arc<Orders> {
+        let Self { store, clock, random, metrics, catalogue_cache, latency, .. } = self.clone();
         Arc::new(Orders {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
-            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            store,
+            clock,
+            random,
+            metrics,
+            catalogue_cache,
             recent: Arc::clone(&post_commits.recent),
             open: Arc::clone(&post_commits.open_orders),
             writer: Arc::clone(writer),
@@ -269,7 +271,7 @@ impl Shared {
             payments: Arc::clone(payments),
             max_searched_ids: config.max_searched_ids.max(1),
             code_searches: Semaphore::new(MAX_CODE_SEARCHES),
-            latency: Arc::clone(&self.latency),
+            latency,
         })
     }
 
@@ -285,13 +287,14 @@ impl Shared {
         accounts: &Arc<Accounts>,
         config: &EngineConfig,
     ) -> Arc<Catalogues> {
+        let Self { store, clock, random, metrics, supervisor, catalogue_cache, .. } = self.clone();
         Arc::new(Catalogues {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
-            supervisor: Arc::clone(&self.supervisor),
-            catalogue_cache: Arc::clone(&self.catalogue_cache),
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
+            catalogue_cache,
             accounts: Arc::clone(accounts),
             signals: Arc::clone(&post_commits.signals),
             commit_signals: Arc::clone(&post_commits.commit_signals),
@@ -307,15 +310,17 @@ impl Shared {
         catalogue: &Arc<Catalogues>,
         config: &EngineConfig,
     ) -> Arc<Boards> {
+        let Self { store, clock, random, metrics, supervisor, .. } = self.clone();
+        let presence = Presence::new(&*store, &*clock);
         Arc::new(Boards {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
-            supervisor: Arc::clone(&self.supervisor),
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
             accounts: Arc::clone(accounts),
             catalogue: Arc::clone(catalogue),
-            presence: Presence::new(&*self.store, &*self.clock),
+            presence,
             write_interval: config.board_write_interval,
             pause_after: config.unattended_pause,
         })
@@ -329,12 +334,13 @@ impl Shared {
         boards: &Arc<Boards>,
         config: &EngineConfig,
     ) -> Arc<Work> {
+        let Self { store, clock, random, metrics, supervisor, .. } = self.clone();
         Arc::new(Work {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            random: Arc::clone(&self.random),
-            metrics: Arc::clone(&self.metrics),
-            supervisor: Arc::clone(&self.supervisor),
+            store,
+            clock,
+            random,
+            metrics,
+            supervisor,
             signals: Arc::clone(&post_commits.signals),
             post_commits: Arc::clone(post_commits),
             unattended,

@@ -10,7 +10,8 @@
 //! | `shard` | the position up to which events are published; streams join here without a gap |
 //! | `ring` | the recent events, for streams that join and were caught up a moment ago |
 //! | `index` | finds the streams of an event |
-//! | `mailbox` | the bounded buffer of a stream |
+//! | `buffer` | what waits for a stream, its heartbeat and its end, and the wake-up of its reader |
+//! | `mailbox` | the events that wait for a stream |
 //! | `feed_stream`, `order_stream` | the streams of the feed and of an order |
 //! | [`board`] | the boards of restaurants: the current orders, and their changes |
 //! | `tracking_stream` | the states of an order, for the holder of a tracking link |
@@ -18,6 +19,7 @@
 //! | `metrics` | measurements |
 
 pub mod board;
+mod buffer;
 mod event;
 mod feed_stream;
 pub(crate) mod follower;

@@ -12,8 +12,8 @@ use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, ids::Id, order::Ver
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ClaimAt,
-    ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
-    RevocationRevision, StoreError, Subject, UnderKey,
+    ClaimOutcome, ClaimRecord, Credential, CredentialId, CredentialRevocation, IdempotencyKey,
+    MembershipChange, PageSize, Resource, Revocation, RevocationRevision, StoreError, Subject, UnderKey,
 };
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
@@ -335,6 +335,28 @@ impl AccountStore for PostgresStore {
         .await
     }
 
+    async fn revoke_credential(
+        &self,
+        account_id: AccountId,
+        id: CredentialId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<CredentialRevocation, StoreError> {
+        let revocation = self
+            .in_transaction(|connection| async move {
+                if self.is_void(&connection, by).await? {
+                    return Ok(CredentialRevocation::CallerRevoked);
+                }
+                revocations::revoke_credential(&connection, account_id, id, at).await
+            })
+            .await?;
+        if revocation == CredentialRevocation::Unchanged {
+            // The response acknowledges a commit of another transaction.
+            self.confirm().await?;
+        }
+        Ok(revocation)
+    }
+
     async fn revocations(
         &self,
         after: RevocationRevision,
@@ -401,4 +423,17 @@ impl AccountStore for PostgresStore {
         })
         .await
     }
+}
+
+/// Adds the account to a key, a session or a login link. The account is read second, so it has every revocation that the
+/// credential has.
+async fn with_account<T>(
+    connection: &Connection,
+    found: Option<T>,
+    account_id: impl FnOnce(&T) -> AccountId,
+) -> Result<Option<(T, Account)>, Failure> {
+    let Some(found) = found else { return Ok(None) };
+    let id = account_id(&found).uuid();
+    let account = first(&connection.query(FIND_ACCOUNT, &[&id]).await?, account_of)?;
+    Ok(account.map(|account| (found, account)))
 }

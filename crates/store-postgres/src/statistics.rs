@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use dabba_domain::{Timestamp, statistics::Minute};
 use dabba_store::{
     FeedLease, FeedPosition, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange,
-    StatisticsRow, StatisticsStore, StoreError, check_statistics_rows, encoding::clamped_nanoseconds,
+    StatisticsRow, StatisticsStore, StoreError, check_statistics_rows,
 };
 use dabba_store_sql::{
-    statistics::{EncodedStatistics, encode_position, merged, progress_of, statistics_row_of},
+    statistics::{EncodedProgress, EncodedStatistics, list_after, merged, progress_of, statistics_row_of},
     statistics_columns, statistics_progress_columns,
 };
 use tokio_postgres::types::ToSql;
@@ -110,7 +110,7 @@ impl StatisticsStore for PostgresStore {
     ) -> Result<RolledUp, StoreError> {
         self.require_statistics()?;
         check_statistics_rows(&roll_up.rows)?;
-        let position = encode_position(roll_up.to)?;
+        let progress = &EncodedProgress::after(roll_up)?;
         self.in_transaction(|connection| async move {
             if !self.extend(&connection, lease, now, until).await? {
                 return Ok(RolledUp::LeaseLost);
@@ -119,9 +119,9 @@ impl StatisticsStore for PostgresStore {
                 return Ok(RolledUp::Moved);
             }
             let stored = find_stored(&connection, &roll_up.rows).await?;
-            save(&connection, &merged(stored, &roll_up.rows)).await?;
-            let complete_until_ns = clamped_nanoseconds(roll_up.complete_until);
-            connection.execute(SET_PROGRESS, &[&position.0, &position.1, &complete_until_ns]).await?;
+            save(&connection, &EncodedStatistics::of(&merged(stored, &roll_up.rows))?).await?;
+            let EncodedProgress { transaction_number, sequence, complete_until_ns } = progress;
+            connection.execute(SET_PROGRESS, &[transaction_number, sequence, complete_until_ns]).await?;
             Ok(RolledUp::Added)
         })
         .await
@@ -129,7 +129,7 @@ impl StatisticsStore for PostgresStore {
 
     async fn set_statistics(&self, _shard: usize, rows: &[StatisticsRow]) -> Result<(), StoreError> {
         self.require_statistics()?;
-        check_statistics_rows(rows)?;
+        let rows = &EncodedStatistics::of(rows)?;
         if rows.is_empty() {
             return Ok(());
         }
@@ -145,10 +145,7 @@ impl StatisticsStore for PostgresStore {
     ) -> Result<Vec<StatisticsRow>, StoreError> {
         self.require_statistics()?;
         let names: Vec<&str> = range.statistics.iter().map(|statistic| statistic.as_str()).collect();
-        // No stored statistic has an empty name, so this key is before every row of the first minute.
-        let (minute, statistic, subject, source) = after.map_or((range.from.0, "", "", ""), |key| {
-            (key.minute.0, key.statistic.as_str(), key.subject.as_str(), key.source.as_str())
-        });
+        let (minute, statistic, subject, source) = list_after(range, after);
         let limit = i64::from(limit);
         self.read(async |connection| {
             let parameters: [&(dyn ToSql + Sync); 7] =
@@ -167,8 +164,7 @@ impl StatisticsStore for PostgresStore {
                 connection.execute(DELETE_OLD, &[&before.0, &i64::from(limit)]).await
             })
             .await?;
-        u32::try_from(deleted)
-            .map_err(|_| StoreError::Corrupt("more rows were deleted than requested".to_owned()))
+        Ok(u32::try_from(deleted).unwrap_or(limit))
     }
 }
 
@@ -197,11 +193,10 @@ async fn find_stored(connection: &Connection, rows: &[StatisticsRow]) -> Result<
     collect(&connection.query(FIND_STORED, &[&minutes, &statistics, &subjects]).await?, statistics_row_of)
 }
 
-async fn save(connection: &Connection, rows: &[StatisticsRow]) -> Result<(), Failure> {
+async fn save(connection: &Connection, rows: &[EncodedStatistics]) -> Result<(), Failure> {
     if rows.is_empty() {
         return Ok(());
     }
-    let rows = EncodedStatistics::of(rows)?;
     macro_rules! column {
         ($column:ident) => {
             &rows.iter().map(|row| &row.$column).collect::<Vec<_>>()

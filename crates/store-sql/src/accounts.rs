@@ -94,10 +94,7 @@ pub fn session_of<'row>(row: impl StoredRow<'row>) -> Result<Session, StoreError
 
 /// Returns whether a session may be created for an account that was authenticated as of a revision.
 pub fn may_log_in(account: &Account, as_of: RevocationRevision) -> bool {
-    account.holder == AccountHolder::Person
-        && account.deleted_at.is_none()
-        && account.disabled_at.is_none()
-        && account.revocation <= as_of
+    account.holder == AccountHolder::Person && account.deleted_at.is_none() && account.accepts(as_of)
 }
 
 /// Returns the sessions that must end so that an account with a new session has at most `max_active`: those that have been unused

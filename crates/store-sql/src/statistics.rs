@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use dabba_domain::statistics::{Histogram, Minute, Statistic, Tally};
 use dabba_store::{
-    FeedPosition, StatisticsKey, StatisticsProgress, StatisticsRow, StoreError, check_statistics_rows,
+    FeedPosition, RollUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow, StoreError,
+    check_statistics_rows, encoding::clamped_nanoseconds,
 };
 
 use crate::{StoredRow, corrupt};
@@ -49,13 +50,42 @@ pub fn progress_of<'row>(row: impl StoredRow<'row>) -> Result<StatisticsProgress
     Ok(StatisticsProgress { position, complete_until: row.timestamp(2)? })
 }
 
-/// Returns the columns of a position in the feed: its transaction and its sequence.
-pub fn encode_position(position: FeedPosition) -> Result<(i64, i64), StoreError> {
-    let number = |number: u64| {
-        i64::try_from(number)
-            .map_err(|_| StoreError::Corrupt(format!("the position {position} is out of range")))
-    };
-    Ok((number(position.transaction)?, number(position.sequence)?))
+/// The progress after a roll-up as columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedProgress {
+    /// Column `transaction_number`.
+    pub transaction_number: i64,
+    /// Column `sequence`.
+    pub sequence: i64,
+    /// Column `complete_until_ns`.
+    pub complete_until_ns: i64,
+}
+
+impl EncodedProgress {
+    /// Encodes the progress after a roll-up.
+    pub fn after(roll_up: &RollUp) -> Result<Self, StoreError> {
+        let position = roll_up.to;
+        let number = |number: u64| {
+            i64::try_from(number)
+                .map_err(|_| StoreError::Corrupt(format!("the position {position} is out of range")))
+        };
+        Ok(Self {
+            transaction_number: number(position.transaction)?,
+            sequence: number(position.sequence)?,
+            complete_until_ns: clamped_nanoseconds(roll_up.complete_until),
+        })
+    }
+}
+
+/// Returns the columns of the key after which a list of a range begins: the minute, the statistic, the subject and the source.
+/// Without a key, the list begins before the first row of the range: no stored statistic has an empty name.
+pub fn list_after<'key>(
+    range: &StatisticsRange,
+    after: Option<&'key StatisticsKey>,
+) -> (i64, &'key str, &'key str, &'key str) {
+    after.map_or((range.from.0, "", "", ""), |key| {
+        (key.minute.0, key.statistic.as_str(), key.subject.as_str(), key.source.as_str())
+    })
 }
 
 /// A row of statistics as columns.

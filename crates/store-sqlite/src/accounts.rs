@@ -12,8 +12,8 @@ use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version};
 use dabba_store::encoding::exact_nanoseconds;
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ClaimAt,
-    ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, MembershipChange, PageSize, Resource, Revocation,
-    RevocationRevision, StoreError, Subject, UnderKey,
+    ClaimOutcome, ClaimRecord, Credential, CredentialId, CredentialRevocation, IdempotencyKey,
+    MembershipChange, PageSize, Resource, Revocation, RevocationRevision, StoreError, Subject, UnderKey,
 };
 use dabba_store_sql::{
     StoredRow as _,
@@ -226,6 +226,23 @@ impl AccountStore for SqliteStore {
             .await
     }
 
+    async fn revoke_credential(
+        &self,
+        account_id: AccountId,
+        id: CredentialId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<CredentialRevocation, StoreError> {
+        self.writer
+            .write(move |transaction| {
+                if is_void(transaction, by)? {
+                    return Ok(CredentialRevocation::CallerRevoked);
+                }
+                revocations::revoke_credential(transaction, account_id, id, at)
+            })
+            .await
+    }
+
     async fn revocations(
         &self,
         after: RevocationRevision,
@@ -309,4 +326,16 @@ fn find_account(
 ) -> Result<Option<Account>, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     first(statement.query(parameters)?, |row| account_of(row))
+}
+
+/// Adds the account to a key, a session or a login link. The account is read second, so it has every revocation that the
+/// credential has.
+fn with_account<T>(
+    connection: &Connection,
+    found: Option<T>,
+    account_id: impl FnOnce(&T) -> AccountId,
+) -> Result<Option<(T, Account)>, Failure> {
+    let Some(found) = found else { return Ok(None) };
+    let account = find_account(connection, FIND_ACCOUNT, [id_bytes(account_id(&found))])?;
+    Ok(account.map(|account| (found, account)))
 }

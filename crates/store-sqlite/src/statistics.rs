@@ -4,10 +4,10 @@ use async_trait::async_trait;
 use dabba_domain::{Timestamp, statistics::Minute};
 use dabba_store::{
     FeedLease, RollUp, RolledUp, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
-    StatisticsStore, StoreError, check_statistics_rows, encoding::clamped_nanoseconds,
+    StatisticsStore, StoreError, check_statistics_rows,
 };
 use dabba_store_sql::{
-    statistics::{EncodedStatistics, encode_position, merged, progress_of, statistics_row_of},
+    statistics::{EncodedProgress, EncodedStatistics, list_after, merged, progress_of, statistics_row_of},
     statistics_columns, statistics_progress_columns,
 };
 use rusqlite::{Connection, Transaction, params};
@@ -101,16 +101,13 @@ impl StatisticsStore for SqliteStore {
     ) -> Result<Vec<StatisticsRow>, StoreError> {
         let names: Vec<String> =
             range.statistics.iter().map(|statistic| format!("\"{statistic}\"")).collect();
-        let (from, to, after) = (range.from, range.to, after.cloned());
+        let (range, after) = (range.clone(), after.cloned());
         self.readers
             .read(move |connection| {
-                // No stored statistic has an empty name, so this key is before every row of the first minute.
-                let (minute, statistic, subject, source) =
-                    after.as_ref().map_or((from.0, "", "", ""), |key| {
-                        (key.minute.0, key.statistic.as_str(), key.subject.as_str(), key.source.as_str())
-                    });
+                let (minute, statistic, subject, source) = list_after(&range, after.as_ref());
                 let mut statement = connection.prepare_cached(LIST)?;
-                let parameters = params![minute, statistic, subject, source, to.0, names.concat(), limit];
+                let parameters =
+                    params![minute, statistic, subject, source, range.to.0, names.concat(), limit];
                 collect(statement.query(parameters)?, |row| statistics_row_of(row))
             })
             .await
@@ -120,7 +117,7 @@ impl StatisticsStore for SqliteStore {
         self.writer
             .write(move |transaction| {
                 let deleted = transaction.prepare_cached(DELETE_OLD)?.execute(params![before.0, limit])?;
-                u32::try_from(deleted).map_err(|_| Failure::corrupt("more rows were deleted than requested"))
+                Ok(u32::try_from(deleted).unwrap_or(limit))
             })
             .await
     }
@@ -142,9 +139,12 @@ fn add(transaction: &Transaction<'_>, roll_up: &RollUp) -> Result<RolledUp, Fail
         stored.extend(first(statement.query(key)?, |row| statistics_row_of(row))?);
     }
     save(transaction, &EncodedStatistics::of(&merged(stored, &roll_up.rows))?)?;
-    let (number, sequence) = encode_position(roll_up.to)?;
-    let complete_until_ns = clamped_nanoseconds(roll_up.complete_until);
-    transaction.prepare_cached(SET_PROGRESS)?.execute(params![number, sequence, complete_until_ns])?;
+    let progress = EncodedProgress::after(roll_up)?;
+    transaction.prepare_cached(SET_PROGRESS)?.execute(params![
+        progress.transaction_number,
+        progress.sequence,
+        progress.complete_until_ns
+    ])?;
     Ok(RolledUp::Added)
 }
 

@@ -1,5 +1,6 @@
 //! Accounts and their memberships in restaurants.
 
+mod credentials;
 mod edit;
 mod keys;
 mod sessions;
@@ -9,18 +10,18 @@ use std::fmt;
 use async_trait::async_trait;
 use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, text::Name};
 
+pub use credentials::{CredentialRevocation, SecretHash};
 pub use edit::{AccountChange, AccountEdit, AccountEditOutcome, EditedAccount};
 pub use keys::{
-    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of,
-    stored_scopes,
+    ApiKey, ApiKeyCreation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of, stored_scopes,
 };
 pub use sessions::{
-    LoginLink, LoginLinkCreation, MAX_SESSION_USES, NewLoginLink, NewSession, SecretHash, Session,
-    SessionCreation, SessionRevocation, SessionStore, SessionUse,
+    LoginLink, LoginLinkCreation, MAX_SESSION_USES, NewLoginLink, NewSession, Session, SessionCreation,
+    SessionStore, SessionUse,
 };
 
 use crate::{
-    ClaimAt, ClaimOutcome, ClaimRecord, Credential, IdempotencyKey, PageSize, Resource, Revocation,
+    ClaimAt, ClaimOutcome, ClaimRecord, Credential, CredentialId, IdempotencyKey, PageSize, Resource, Revocation,
     RevocationRevision, StoreError, Subject, UnderKey,
 };
 
@@ -105,6 +106,16 @@ pub trait AccountStore: Send + Sync {
         by: Option<Credential>,
         at: Timestamp,
     ) -> Result<Option<RevocationRevision>, StoreError>;
+
+    /// Revokes an API key or a session of an account, and records the revocation of its subject. A session then expires at once. A
+    /// credential that is already revoked does not change.
+    async fn revoke_credential(
+        &self,
+        account_id: AccountId,
+        id: CredentialId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<CredentialRevocation, StoreError>;
 
     /// Returns a page of the latest revocation of each subject after a revision, ordered by revision. A subject that is revoked
     /// again moves to its new revision.
@@ -236,6 +247,12 @@ impl Account {
     /// Returns whether the account belongs to an admin who can log in. A service account does not count: it registers no admins.
     pub fn is_enabled_admin(&self) -> bool {
         self.role == Role::Admin && self.holder == AccountHolder::Person && self.disabled_at.is_none()
+    }
+
+    /// Returns whether credentials that were issued as of a revision are valid: the account is enabled, and its credentials have
+    /// not been revoked since.
+    pub const fn accepts(&self, as_of: RevocationRevision) -> bool {
+        self.disabled_at.is_none() && self.revocation <= as_of
     }
 }
 

@@ -17,15 +17,15 @@ use futures::stream::BoxStream;
 
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    ApiKeyCreation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
     BoardStore, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, Checkpoint,
     ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
-    ConnectedBoard, ConsumerName, ConsumerStore, Credential, DueFailures, EndedBoard, FailingEndpoint,
+    ConnectedBoard, ConsumerName, ConsumerStore, Credential, CredentialId, CredentialRevocation, DueFailures, EndedBoard, FailingEndpoint,
     FeedEnd, FeedLease, FeedPage, FeedPosition, FeedSource, FeedStore, Health, Hint, IdempotencyKey,
     LeaseRequest, LeaseTaken, Listing, LoginLink, LoginLinkCreation, Measurement, MembershipChange,
     MenuRevisions, NewApiKey, NewLoginLink, NewSession, NewTask, OrderPage, OrderQuery, OrderStore, PageSize,
     PartStatus, PoolStatus, Resource, RestaurantCreation, RestaurantPage, Revival, Revived, Revocation,
-    RevocationRevision, RollUp, RolledUp, ScopedKey, SecretHash, Session, SessionCreation, SessionRevocation,
+    RevocationRevision, RollUp, RolledUp, ScopedKey, SecretHash, Session, SessionCreation,
     SessionStore, SessionUse, ShardInfo, StatisticsKey, StatisticsProgress, StatisticsRange, StatisticsRow,
     StatisticsStore, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredPosition,
     StoredStock, StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
@@ -278,6 +278,9 @@ layer! {
         ) -> Vec<Account>;
         Other edit_account_under(edit: &AccountEdit, claim: Option<ClaimAt<'_>>) -> UnderKey<AccountEditOutcome>;
         Other revoke(subject: Subject, by: Option<Credential>, at: Timestamp) -> Option<RevocationRevision>;
+        Other revoke_credential(
+            account_id: AccountId, id: CredentialId, by: Option<Credential>, at: Timestamp
+        ) -> CredentialRevocation;
         Other revocations(after: RevocationRevision, limit: u32) -> Vec<Revocation>;
         Other revocation(subject: Subject) -> RevocationRevision;
         Other set_membership(
@@ -291,11 +294,8 @@ layer! {
             new: &NewApiKey, by: Option<Credential>, claim: Option<ClaimAt<'_>>
         ) -> UnderKey<ApiKeyCreation>;
         Other api_key(id: ApiKeyId) -> Option<ApiKey>;
-        Other api_key_by_hash(hash: &ApiKeyHash) -> Option<(ApiKey, Account)>;
+        Other api_key_by_hash(hash: &SecretHash) -> Option<(ApiKey, Account)>;
         Other api_keys(account_id: AccountId, after: Option<ApiKeyId>, limit: PageSize) -> Vec<ApiKey>;
-        Other revoke_api_key(
-            account_id: AccountId, id: ApiKeyId, by: Option<Credential>, at: Timestamp
-        ) -> ApiKeyRevocation;
         Other record_key_uses(uses: &[(ApiKeyId, Timestamp)]) -> ();
     }
     SessionStore {
@@ -303,9 +303,6 @@ layer! {
         Other session(id: SessionId) -> Option<Session>;
         Other session_by_hash(hash: &SecretHash) -> Option<(Session, Account)>;
         Other sessions(account_id: AccountId, after: Option<SessionId>, limit: PageSize) -> Vec<Session>;
-        Other revoke_session(
-            account_id: AccountId, id: SessionId, by: Option<Credential>, at: Timestamp
-        ) -> SessionRevocation;
         Other record_session_uses(uses: &[SessionUse]) -> ();
         Other delete_expired_sessions(expired_before: Timestamp, limit: u32) -> u32;
         Other create_login_link(new: &NewLoginLink, by: Option<Credential>) -> LoginLinkCreation;

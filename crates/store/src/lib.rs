@@ -42,10 +42,9 @@ mod webhook;
 
 pub use account::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore,
-    ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, EditedAccount, LoginLink,
-    LoginLinkCreation, MAX_KEY_USES, MAX_SESSION_USES, MembershipChange, NewApiKey, NewLoginLink, NewSession,
-    SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, scopes_of,
-    stored_scopes,
+    ApiKey, ApiKeyCreation, ApiKeyStore, CredentialRevocation, EditedAccount, LoginLink, LoginLinkCreation,
+    MAX_KEY_USES, MAX_SESSION_USES, MembershipChange, NewApiKey, NewLoginLink, NewSession, SecretHash,
+    Session, SessionCreation, SessionStore, SessionUse, scopes_of, stored_scopes,
 };
 pub use audit::{AuditStore, Listing, ScopedKey, StoredClaim, StoredStock, StoredTask};
 pub use backoff::Backoff;

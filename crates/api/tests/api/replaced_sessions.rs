@@ -10,9 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, SessionId, Timestamp};
+use dabba_domain::{AccountId, Timestamp};
 use dabba_store::{
-    Credential, NewSession, SessionCreation, SessionRevocation, Store, StoreError, layer::StoreLayer,
+    Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError, layer::StoreLayer,
 };
 use dabba_testkit::{HttpResponse, PASSWORD, TestAccount, TestServer, sqlite_in};
 use futures::FutureExt as _;
@@ -49,15 +49,15 @@ impl StoreLayer for FailingStore {
         self.inner.create_session(new).await
     }
 
-    async fn revoke_session(
+    async fn revoke_credential(
         &self,
         account_id: AccountId,
-        id: SessionId,
+        id: CredentialId,
         by: Option<Credential>,
         at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
+    ) -> Result<CredentialRevocation, StoreError> {
         unavailable_if(&self.faults.revokes_nothing)?;
-        self.inner.revoke_session(account_id, id, by, at).await
+        self.inner.revoke_credential(account_id, id, by, at).await
     }
 }
 

@@ -9,24 +9,23 @@
 mod authenticating;
 mod secret;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use dabba_domain::{AccountId, ApiKeyId, Bucket, Problems, Role, Timestamp, entry_count, one_of, text::Name};
 use dabba_store::{
-    Account, AccountCreation, AccountHolder, ApiKey, ApiKeyCreation, ApiKeyRevocation, Claim, ClaimAt,
-    ClaimRecord, IdempotencyKey, NewApiKey, PageSize, Resource, Subject, UnderKey,
+    Account, AccountCreation, AccountHolder, ApiKey, ApiKeyCreation, Claim, ClaimAt, ClaimRecord,
+    CredentialId, IdempotencyKey, NewApiKey, PageSize, Resource, UnderKey,
 };
 
 pub(crate) use self::authenticating::ApiKeys;
 pub use self::{
-    authenticating::{FoundKey, KeyUse},
+    authenticating::FoundKey,
     secret::{ApiKeyFormatError, ApiKeySecret},
 };
 use super::{AccountAnswer, Accounts};
 use crate::{
     Conflict, Error, Principal, Scope,
     claims::{claim, is_same_request},
-    writing::run_to_completion,
 };
 
 /// Maximum number of active keys of a service account: neither revoked nor expired. More than one, so that a new key can
@@ -230,21 +229,7 @@ impl Accounts {
     ) -> Result<(), Error> {
         principal.require(Scope::WriteAccounts)?;
         principal.require_admin("revoke API keys")?;
-        let (store, revocations, at) =
-            (Arc::clone(&self.store), Arc::clone(&self.revocations), self.clock.now());
-        let by = Some(principal.credential(at));
-        run_to_completion(async move {
-            match store.revoke_api_key(account_id, id, by, at).await? {
-                ApiKeyRevocation::Done(revision) => {
-                    revocations.note(Subject::ApiKey(id), revision, at);
-                    Ok(())
-                }
-                ApiKeyRevocation::Unchanged => Ok(()),
-                ApiKeyRevocation::NotFound => Err(Error::NotFound("API key")),
-                ApiKeyRevocation::CallerRevoked => Err(Error::TokenRevoked),
-            }
-        })
-        .await?;
+        self.revoke_credential(Some(principal), account_id, CredentialId::ApiKey(id)).await?;
         self.write_pending_uses().await;
         Ok(())
     }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use dabba_domain::{AccountId, Bucket, Problems, RestaurantId, Role, SessionId, Timestamp, text::Name};
 use dabba_store::{
-    Account, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
-    SessionCreation, SessionRevocation, Subject,
+    Account, CredentialId, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash,
+    Session, SessionCreation, Subject,
 };
 use futures::{StreamExt as _, stream};
 use jiff::SignedDuration;
@@ -98,9 +98,7 @@ impl Accounts {
     pub async fn account_of_link(&self, token: &SecretToken) -> Result<Account, Error> {
         let found = self.store.login_link(&token.hash()).await?;
         let (link, account) = found.ok_or(Error::VoidLink)?;
-        let is_valid = self.clock.now() < link.expires_at
-            && account.disabled_at.is_none()
-            && account.revocation <= link.as_of;
+        let is_valid = self.clock.now() < link.expires_at && account.accepts(link.as_of);
         if is_valid { Ok(account) } else { Err(Error::VoidLink) }
     }
 
@@ -188,7 +186,7 @@ impl Accounts {
         if found.is_revoked || matches!(is_known, Err(Error::TokenRevoked)) {
             return Ok(());
         }
-        match self.end_session(None, found.principal.account_id, found.id).await {
+        match self.revoke_credential(None, found.principal.account_id, CredentialId::Session(found.id)).await {
             // Deleted, some time after its end.
             Err(Error::NotFound(_)) => Ok(()),
             ended => ended,
@@ -234,30 +232,7 @@ impl Accounts {
     ) -> Result<(), Error> {
         principal.require(Scope::WriteAccounts)?;
         check_owner(principal, account_id)?;
-        self.end_session(Some(principal), account_id, id).await
-    }
-
-    async fn end_session(
-        &self,
-        principal: Option<&Principal>,
-        account_id: AccountId,
-        id: SessionId,
-    ) -> Result<(), Error> {
-        let (store, revocations, at) =
-            (Arc::clone(&self.store), Arc::clone(&self.revocations), self.clock.now());
-        let by = principal.map(|principal| principal.credential(at));
-        run_to_completion(async move {
-            match store.revoke_session(account_id, id, by, at).await? {
-                SessionRevocation::Done(revision) => {
-                    revocations.note(Subject::Session(id), revision, at);
-                    Ok(())
-                }
-                SessionRevocation::Unchanged => Ok(()),
-                SessionRevocation::NotFound => Err(Error::NotFound("session")),
-                SessionRevocation::CallerRevoked => Err(Error::TokenRevoked),
-            }
-        })
-        .await
+        self.revoke_credential(Some(principal), account_id, CredentialId::Session(id)).await
     }
 
     /// Creates a link that logs in the person of an account once, within [`LOGIN_LINK_LIFETIME`]. For persons who are admins: a

@@ -21,7 +21,7 @@ use crate::condition::{Condition, Transition};
 /// Minimum time between two recorded uses of a credential.
 const USE_INTERVAL_SECONDS: i64 = 60;
 /// Maximum number of uses of a kind that wait to be written. Beyond it, uses are not recorded.
-pub(super) const MAX_PENDING_USES: usize = 50_000;
+const MAX_PENDING_USES: usize = 50_000;
 /// Minimum interval at which uses are written.
 const MIN_WRITE_INTERVAL: Duration = Duration::from_millis(1);
 
@@ -57,8 +57,26 @@ impl<I: Copy + Ord + Hash, U: Copy + PartialEq> PendingUses<I, U> {
         has_place
     }
 
+    /// Writes all pending uses, at most `max` at a time.
+    pub(super) async fn write(
+        &self,
+        max: usize,
+        write: impl AsyncFn(&[(I, U)]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        // One round more than the pending uses need, because uses may be added meanwhile.
+        for _ in 0..=MAX_PENDING_USES / max {
+            let uses = self.batch(max);
+            if uses.is_empty() {
+                break;
+            }
+            write(&uses).await?;
+            self.remove_written(&uses);
+        }
+        Ok(())
+    }
+
     /// Returns uses to write. They stay pending until they are written, so that another writer does not take them for written.
-    pub(super) fn batch(&self, max: usize) -> Vec<(I, U)> {
+    fn batch(&self, max: usize) -> Vec<(I, U)> {
         let pending = self.lock();
         let mut uses: Vec<_> = pending.iter().take(max).map(|(id, used)| (*id, *used)).collect();
         drop(pending);
@@ -68,7 +86,7 @@ impl<I: Copy + Ord + Hash, U: Copy + PartialEq> PendingUses<I, U> {
     }
 
     /// Removes uses that are written. A later use of the same credential stays.
-    pub(super) fn remove_written(&self, uses: &[(I, U)]) {
+    fn remove_written(&self, uses: &[(I, U)]) {
         let mut pending = self.lock();
         for (id, used) in uses {
             if pending.get(id) == Some(used) {

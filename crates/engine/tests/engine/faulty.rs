@@ -24,7 +24,7 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountEdit, AccountEditOutcome, ApiKey, ApiKeyHash, Catalogue, CatalogueGuard, CatalogueUpdate,
+    Account, AccountEdit, AccountEditOutcome, ApiKey, Catalogue, CatalogueGuard, CatalogueUpdate,
     ClaimAt, ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
     MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, SecretHash, Session, SessionUse,
     StockEdit, StockUpdate, Store, StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey,
@@ -397,7 +397,7 @@ impl StoreLayer for FaultyStore {
         written
     }
 
-    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+    async fn api_key_by_hash(&self, hash: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
         self.key_searches.fetch_add(1, Ordering::SeqCst);
         if self.hides_accounts.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("injected by the test".to_owned()));

@@ -1,13 +1,13 @@
-//! The buffer between a follower and one stream.
+//! The events between a follower and one stream.
 
 use std::{
     collections::VecDeque,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll},
 };
 
-use super::{Item, event::LiveEvent};
+use super::{Item, buffer::Buffer, event::LiveEvent};
 
 /// Maximum number of events that wait for a stream. A stream that reads more slowly ends as lagging.
 pub const MAX_WAITING: usize = 256;
@@ -64,42 +64,28 @@ pub(super) enum Delivery {
     End(EndReason),
 }
 
-/// A bounded buffer with one reader. It allocates nothing until the first event arrives.
+/// A bounded buffer of events. It allocates nothing until the first event arrives.
 #[derive(Debug, Default)]
-pub(super) struct Mailbox(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    events: VecDeque<Arc<LiveEvent>>,
-    is_beat_due: bool,
-    end: Option<EndReason>,
-    waker: Option<Waker>,
-}
+pub(super) struct Mailbox(Buffer<VecDeque<Arc<LiveEvent>>>);
 
 impl Receiver for Mailbox {
     /// A stream whose mailbox is full ends as lagging.
     fn push(&self, event: &Arc<LiveEvent>) -> bool {
-        let mut state = self.lock();
-        if state.end.is_some() {
-            return false;
-        }
-        if state.events.len() >= MAX_WAITING {
-            Self::finish(state, EndReason::Lagging);
-            return false;
-        }
-        state.events.push_back(Arc::clone(event));
-        Self::wake(state);
-        true
+        self.0.put(|events| {
+            if events.len() >= MAX_WAITING {
+                return Err(EndReason::Lagging);
+            }
+            events.push_back(Arc::clone(event));
+            Ok(())
+        })
     }
 
     fn beat(&self) {
-        let mut state = self.lock();
-        state.is_beat_due = true;
-        Self::wake(state);
+        self.0.beat();
     }
 
     fn end(&self, reason: EndReason) {
-        Self::finish(self.lock(), reason);
+        self.0.end(reason);
     }
 }
 
@@ -116,61 +102,32 @@ impl Mailbox {
 
     /// Returns the reason for which the stream ends, if it does.
     pub(super) fn end_reason(&self) -> Option<EndReason> {
-        self.lock().end
+        self.0.with(|_, end| end)
     }
 
     /// Returns whether no event waits and none was dropped at the end of the stream.
     pub(super) fn is_empty(&self) -> bool {
-        let state = self.lock();
-        state.end.is_none() && state.events.is_empty()
+        self.0.with(|events, end| end.is_none() && events.is_empty())
     }
 
     /// Returns the next delivery.
     pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Delivery> {
-        let mut state = self.lock();
-        if let Some(reason) = state.end {
-            return Poll::Ready(Delivery::End(reason));
-        }
-        if let Some(event) = state.events.pop_front() {
-            if state.events.is_empty() {
+        let next = self.0.poll(context, |events, is_beat_due| {
+            let Some(event) = events.pop_front() else {
+                return std::mem::take(is_beat_due).then_some(Delivery::Beat);
+            };
+            if events.is_empty() {
                 // An idle stream keeps no buffer.
-                state.events = VecDeque::new();
+                *events = VecDeque::new();
             }
-            return Poll::Ready(Delivery::Event(event));
-        }
-        if std::mem::take(&mut state.is_beat_due) {
-            return Poll::Ready(Delivery::Beat);
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
+            Some(Delivery::Event(event))
+        });
+        next.map(|delivery| delivery.unwrap_or_else(Delivery::End))
     }
 
     /// Returns the next event if one waits.
     pub(super) fn take(&self) -> Option<Arc<LiveEvent>> {
-        self.lock().events.pop_front()
-    }
-
-    fn finish(mut state: MutexGuard<'_, State>, reason: EndReason) {
-        if state.end.is_none() {
-            state.end = Some(reason);
-            state.events = VecDeque::new();
-            Self::wake(state);
-        }
-    }
-
-    fn wake(mut state: MutexGuard<'_, State>) {
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.with(|events, _| events.pop_front())
     }
 }
 

@@ -9,7 +9,7 @@ use dabba_store_sql::{
 };
 use tokio_postgres::types::ToSql;
 
-use super::{FIND_ACCOUNT, keys, revocations, sessions};
+use super::{FIND_ACCOUNT, revocations, sessions};
 use crate::{PostgresStore, codec::first, failure::Failure, pool::Connection};
 
 pub(super) const UPDATE_ACCOUNT: &str = "\
@@ -59,13 +59,9 @@ pub(super) async fn edit(
     if edited.revokes {
         let subject = Subject::Account(account.id);
         account.revocation = revocations::revoke(connection, subject, edit.at).await?;
-        match account.holder {
-            AccountHolder::Person if store.known_schema >= sessions::SCHEMA => {
-                sessions::revoke_all(connection, account.id, edit.at).await?;
-            }
-            // Only the test of upgrades has servers that know an earlier schema.
-            AccountHolder::Person => {}
-            AccountHolder::Service => keys::revoke_all(connection, account.id, edit.at).await?,
+        // Only the test of upgrades has servers that know an earlier schema.
+        if account.holder == AccountHolder::Service || store.known_schema >= sessions::SCHEMA {
+            revocations::revoke_kept(connection, &account, edit.at).await?;
         }
     }
     if edited.leaves_restaurants {

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use dabba_domain::{AccountId, ApiKeyId, Timestamp, ids::Id};
 use dabba_store::{
-    Account, ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, ClaimAt, Credential,
-    NewApiKey, PageSize, StoreError, Subject, UnderKey,
+    Account, ApiKey, ApiKeyCreation, ApiKeyStore, ClaimAt, Credential, NewApiKey, PageSize, SecretHash,
+    StoreError, UnderKey,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
     stored_scopes,
 };
@@ -17,7 +17,7 @@ use dabba_store_sql::{
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{FIND_ACCOUNT, revocations};
+use super::{FIND_ACCOUNT, with_account};
 use crate::{
     PostgresStore,
     codec::{collect, first},
@@ -63,16 +63,6 @@ pub(super) const RECORD_USES: &str = "\
     UPDATE api_keys SET last_used_at_ns = greatest(last_used_at_ns, used.at_ns) \
     FROM unnest($1::uuid[], $2::bigint[]) AS used (id, at_ns) WHERE api_keys.id = used.id";
 
-/// Marks all keys of an account as revoked.
-pub(super) async fn revoke_all(
-    connection: &Connection,
-    account_id: AccountId,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    connection.execute(REVOKE_KEYS_OF_ACCOUNT, &[&account_id.uuid(), &exact_nanoseconds(at)?]).await?;
-    Ok(())
-}
-
 /// Returns whether a key of an account may be used at this time.
 pub(super) async fn is_usable(
     connection: &Connection,
@@ -113,20 +103,8 @@ async fn create(connection: &Connection, new: &NewApiKey) -> Result<(ApiKeyCreat
     Ok(key_creation_of(key))
 }
 
-async fn revoke(
-    connection: &Connection,
-    account_id: AccountId,
-    id: ApiKeyId,
-    at: Timestamp,
-) -> Result<ApiKeyRevocation, Failure> {
-    let found = first(&connection.query(FIND_KEY, &[&id.uuid()]).await?, api_key_of)?;
-    if found.is_none_or(|key| key.account_id != account_id) {
-        return Ok(ApiKeyRevocation::NotFound);
-    }
-    if connection.execute(REVOKE_KEY, &[&id.uuid(), &exact_nanoseconds(at)?]).await? == 0 {
-        return Ok(ApiKeyRevocation::Unchanged);
-    }
-    revocations::revoke(connection, Subject::ApiKey(id), at).await.map(ApiKeyRevocation::Done)
+pub(super) async fn find(connection: &Connection, id: ApiKeyId) -> Result<Option<ApiKey>, Failure> {
+    first(&connection.query(FIND_KEY, &[&id.uuid()]).await?, api_key_of)
 }
 
 #[async_trait]
@@ -147,20 +125,16 @@ impl ApiKeyStore for PostgresStore {
     }
 
     async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        self.read(async |connection| first(&connection.query(FIND_KEY, &[&id.uuid()]).await?, api_key_of))
-            .await
+        self.read(async |connection| find(connection, id).await).await
     }
 
-    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+    async fn api_key_by_hash(&self, hash: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
         if self.known_schema < SCHEMA {
             return Ok(None);
         }
         self.read(async |connection| {
-            let found = first(&connection.query(FIND_KEY_BY_HASH, &[&&hash.0[..]]).await?, api_key_of)?;
-            let Some(key) = found else { return Ok(None) };
-            // The account is read second, so it has every revocation that the key has.
-            let rows = connection.query(FIND_ACCOUNT, &[&key.account_id.uuid()]).await?;
-            Ok(first(&rows, account_of)?.map(|account| (key, account)))
+            let key = first(&connection.query(FIND_KEY_BY_HASH, &[&&hash.0[..]]).await?, api_key_of)?;
+            with_account(connection, key, |key| key.account_id).await
         })
         .await
     }
@@ -178,28 +152,6 @@ impl ApiKeyStore for PostgresStore {
             collect(&rows, api_key_of)
         })
         .await
-    }
-
-    async fn revoke_api_key(
-        &self,
-        account_id: AccountId,
-        id: ApiKeyId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<ApiKeyRevocation, StoreError> {
-        let revocation = self
-            .in_transaction(|connection| async move {
-                if self.is_void(&connection, by).await? {
-                    return Ok(ApiKeyRevocation::CallerRevoked);
-                }
-                revoke(&connection, account_id, id, at).await
-            })
-            .await?;
-        if revocation == ApiKeyRevocation::Unchanged {
-            // The response acknowledges a commit of another transaction.
-            self.confirm().await?;
-        }
-        Ok(revocation)
     }
 
     async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {

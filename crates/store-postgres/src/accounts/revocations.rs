@@ -1,13 +1,16 @@
 //! Revocations of credentials.
 
-use dabba_domain::Timestamp;
+use dabba_domain::{AccountId, Timestamp};
 use dabba_store::{
-    Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject,
-    encoding::exact_nanoseconds, least_revision,
+    Account, AccountHolder, Credential, CredentialId, CredentialRevocation, KeptCredential, Revocation,
+    RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
 };
 use dabba_store_sql::{StoredRow as _, accounts::revocation_of};
 
-use super::{keys, sessions};
+use super::{
+    keys::{self, REVOKE_KEY, REVOKE_KEYS_OF_ACCOUNT},
+    sessions::{self, REVOKE_SESSION, REVOKE_SESSIONS_OF_ACCOUNT},
+};
 use crate::{
     codec::{collect, first},
     failure::Failure,
@@ -65,6 +68,45 @@ pub(super) async fn revoke(
     let at = exact_nanoseconds(at)?;
     connection.execute(SAVE_REVOCATION, &[&subject.kind(), &subject.id(), &revision, &at]).await?;
     Ok(revision)
+}
+
+/// Revokes an API key or a session of an account, inside a transaction.
+pub(super) async fn revoke_credential(
+    connection: &Connection,
+    account_id: AccountId,
+    id: CredentialId,
+    at: Timestamp,
+) -> Result<CredentialRevocation, Failure> {
+    let (owner, mark) = match id {
+        CredentialId::ApiKey(id) => {
+            (keys::find(connection, id).await?.map(|key| key.account_id), REVOKE_KEY)
+        }
+        CredentialId::Session(id) => {
+            (sessions::find(connection, id).await?.map(|session| session.account_id), REVOKE_SESSION)
+        }
+    };
+    if owner != Some(account_id) {
+        return Ok(CredentialRevocation::NotFound);
+    }
+    let subject = id.subject();
+    if connection.execute(mark, &[&subject.id(), &exact_nanoseconds(at)?]).await? == 0 {
+        return Ok(CredentialRevocation::Unchanged);
+    }
+    revoke(connection, subject, at).await.map(CredentialRevocation::Done)
+}
+
+/// Marks all API keys and sessions of an account as revoked.
+pub(super) async fn revoke_kept(
+    connection: &Connection,
+    account: &Account,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let mark = match account.holder {
+        AccountHolder::Person => REVOKE_SESSIONS_OF_ACCOUNT,
+        AccountHolder::Service => REVOKE_KEYS_OF_ACCOUNT,
+    };
+    connection.execute(mark, &[&account.id.uuid(), &exact_nanoseconds(at)?]).await?;
+    Ok(())
 }
 
 /// Returns the revision of a subject's last revocation; 0 if there was none.

@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, SessionId, Timestamp, ids::Id};
 use dabba_store::{
     Account, Credential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize,
-    RevocationRevision, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse,
-    StoreError, Subject,
+    RevocationRevision, SecretHash, Session, SessionCreation, SessionStore, SessionUse, StoreError, Subject,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
 };
 use dabba_store_sql::{
@@ -16,7 +15,7 @@ use dabba_store_sql::{
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::{FIND_ACCOUNT, revocations};
+use super::{FIND_ACCOUNT, revocations, with_account};
 use crate::{
     PostgresStore,
     codec::{collect, first, storable_text},
@@ -96,17 +95,6 @@ pub(super) const DELETE_EXPIRED_LINKS: &str = "\
     DELETE FROM login_links WHERE hash = ANY (ARRAY( \
         SELECT hash FROM login_links WHERE expires_at_ns < $1 ORDER BY expires_at_ns LIMIT $2))";
 
-/// Marks all sessions of an account as revoked.
-pub(super) async fn revoke_all(
-    connection: &Connection,
-    account_id: AccountId,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    let parameters: [&(dyn ToSql + Sync); 2] = [&account_id.uuid(), &exact_nanoseconds(at)?];
-    connection.execute(REVOKE_SESSIONS_OF_ACCOUNT, &parameters).await?;
-    Ok(())
-}
-
 /// Returns whether a session exists, belongs to this account and is not revoked.
 pub(super) async fn is_usable(
     connection: &Connection,
@@ -163,20 +151,8 @@ async fn end_excess(
     Ok(ended)
 }
 
-async fn revoke(
-    connection: &Connection,
-    account_id: AccountId,
-    id: SessionId,
-    at: Timestamp,
-) -> Result<SessionRevocation, Failure> {
-    let found = first(&connection.query(FIND_SESSION, &[&id.uuid()]).await?, session_of)?;
-    if found.is_none_or(|session| session.account_id != account_id) {
-        return Ok(SessionRevocation::NotFound);
-    }
-    if connection.execute(REVOKE_SESSION, &[&id.uuid(), &exact_nanoseconds(at)?]).await? == 0 {
-        return Ok(SessionRevocation::Unchanged);
-    }
-    revocations::revoke(connection, Subject::Session(id), at).await.map(SessionRevocation::Done)
+pub(super) async fn find(connection: &Connection, id: SessionId) -> Result<Option<Session>, Failure> {
+    first(&connection.query(FIND_SESSION, &[&id.uuid()]).await?, session_of)
 }
 
 async fn create_link(connection: &Connection, new: &NewLoginLink) -> Result<LoginLinkCreation, Failure> {
@@ -218,8 +194,7 @@ impl SessionStore for PostgresStore {
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Session>, StoreError> {
-        self.read(async |connection| first(&connection.query(FIND_SESSION, &[&id.uuid()]).await?, session_of))
-            .await
+        self.read(async |connection| find(connection, id).await).await
     }
 
     async fn session_by_hash(&self, hash: &SecretHash) -> Result<Option<(Session, Account)>, StoreError> {
@@ -228,10 +203,7 @@ impl SessionStore for PostgresStore {
         }
         self.read(async |connection| {
             let rows = connection.query(FIND_SESSION_BY_HASH, &[&&hash.0[..]]).await?;
-            let Some(session) = first(&rows, session_of)? else { return Ok(None) };
-            // The account is read second, so it has every revocation that the session has.
-            let rows = connection.query(FIND_ACCOUNT, &[&session.account_id.uuid()]).await?;
-            Ok(first(&rows, account_of)?.map(|account| (session, account)))
+            with_account(connection, first(&rows, session_of)?, |session| session.account_id).await
         })
         .await
     }
@@ -249,28 +221,6 @@ impl SessionStore for PostgresStore {
             collect(&rows, session_of)
         })
         .await
-    }
-
-    async fn revoke_session(
-        &self,
-        account_id: AccountId,
-        id: SessionId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
-        let revocation = self
-            .in_transaction(|connection| async move {
-                if self.is_void(&connection, by).await? {
-                    return Ok(SessionRevocation::CallerRevoked);
-                }
-                revoke(&connection, account_id, id, at).await
-            })
-            .await?;
-        if revocation == SessionRevocation::Unchanged {
-            // The response acknowledges a commit of another transaction.
-            self.confirm().await?;
-        }
-        Ok(revocation)
     }
 
     async fn record_session_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {
@@ -329,9 +279,7 @@ impl SessionStore for PostgresStore {
         }
         self.read(async |connection| {
             let rows = connection.query(FIND_LINK, &[&&hash.0[..]]).await?;
-            let Some(link) = first(&rows, login_link_of)? else { return Ok(None) };
-            let rows = connection.query(FIND_ACCOUNT, &[&link.account_id.uuid()]).await?;
-            Ok(first(&rows, account_of)?.map(|account| (link, account)))
+            with_account(connection, first(&rows, login_link_of)?, |link| link.account_id).await
         })
         .await
     }

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use dabba_domain::AccountId;
-use dabba_store::{AccountEdit, AccountEditOutcome, AccountHolder, Subject, encoding::exact_nanoseconds};
+use dabba_store::{AccountEdit, AccountEditOutcome, Subject, encoding::exact_nanoseconds};
 use dabba_store_sql::{
     accounts::{apply_edit, edit_of},
     claims::Written,
 };
-use rusqlite::{OptionalExtension as _, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::{FIND_ACCOUNT, find_account, keys, revocations, sessions};
+use super::{FIND_ACCOUNT, find_account, revocations};
 use crate::{codec::id_bytes, failure::Failure};
 
 pub(crate) const UPDATE_ACCOUNT: &str = "\
@@ -51,10 +51,7 @@ pub(super) fn edit(
     ])?;
     if edited.revokes {
         account.revocation = revocations::revoke(transaction, Subject::Account(account.id), edit.at)?;
-        match account.holder {
-            AccountHolder::Person => sessions::revoke_all(transaction, account.id, edit.at)?,
-            AccountHolder::Service => keys::revoke_all(transaction, account.id, edit.at)?,
-        }
+        revocations::revoke_kept(transaction, &account, edit.at)?;
     }
     if edited.leaves_restaurants {
         transaction.prepare_cached(DELETE_MEMBERSHIPS)?.execute([id_bytes(account.id)])?;
@@ -63,6 +60,5 @@ pub(super) fn edit(
 }
 
 fn has_other_admin(transaction: &Transaction<'_>, id: AccountId) -> Result<bool, Failure> {
-    let mut statement = transaction.prepare_cached(FIND_OTHER_ADMIN)?;
-    Ok(statement.query_row([id_bytes(id)], |_| Ok(())).optional()?.is_some())
+    Ok(transaction.prepare_cached(FIND_OTHER_ADMIN)?.exists([id_bytes(id)])?)
 }

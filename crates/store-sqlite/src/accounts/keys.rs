@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use dabba_domain::{AccountId, ApiKeyId, Timestamp};
 use dabba_store::{
-    Account, ApiKey, ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, ClaimAt, Credential,
-    NewApiKey, PageSize, StoreError, Subject, UnderKey,
+    Account, ApiKey, ApiKeyCreation, ApiKeyStore, ClaimAt, Credential, NewApiKey, PageSize, SecretHash,
+    StoreError, UnderKey,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
     stored_scopes,
 };
@@ -13,9 +13,9 @@ use dabba_store_sql::{
     api_key_columns,
     claims::Written,
 };
-use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
+use rusqlite::{Connection, Params, Transaction, params};
 
-use super::{FIND_ACCOUNT, find_account, revocations};
+use super::{FIND_ACCOUNT, find_account, revocations, with_account};
 use crate::{
     SqliteStore,
     claims::{self, OwnedClaim},
@@ -56,17 +56,6 @@ pub(crate) const IS_USABLE: &str = "\
 pub(crate) const RECORD_USE: &str = "\
     UPDATE api_keys SET last_used_at_ns = max(coalesce(last_used_at_ns, ?2), ?2) WHERE id = ?1";
 
-/// Marks all keys of an account as revoked.
-pub(super) fn revoke_all(
-    transaction: &Transaction<'_>,
-    account_id: AccountId,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    let parameters = params![id_bytes(account_id), exact_nanoseconds(at)?];
-    transaction.prepare_cached(REVOKE_KEYS_OF_ACCOUNT)?.execute(parameters)?;
-    Ok(())
-}
-
 /// Returns whether a key of an account may be used at this time.
 pub(super) fn is_usable(
     transaction: &Transaction<'_>,
@@ -74,9 +63,8 @@ pub(super) fn is_usable(
     id: ApiKeyId,
     at: Timestamp,
 ) -> Result<bool, Failure> {
-    let mut statement = transaction.prepare_cached(IS_USABLE)?;
     let parameters = params![id_bytes(id), id_bytes(account_id), clamped_nanoseconds(at)];
-    Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())
+    Ok(transaction.prepare_cached(IS_USABLE)?.exists(parameters)?)
 }
 
 fn create(transaction: &Transaction<'_>, new: &NewApiKey) -> Result<(ApiKeyCreation, Written), Failure> {
@@ -107,24 +95,11 @@ fn create(transaction: &Transaction<'_>, new: &NewApiKey) -> Result<(ApiKeyCreat
     Ok(key_creation_of(key))
 }
 
-fn revoke(
-    transaction: &Transaction<'_>,
-    account_id: AccountId,
-    id: ApiKeyId,
-    at: Timestamp,
-) -> Result<ApiKeyRevocation, Failure> {
-    let found = find(transaction, FIND_KEY, [id_bytes(id)])?;
-    if found.is_none_or(|key| key.account_id != account_id) {
-        return Ok(ApiKeyRevocation::NotFound);
-    }
-    let parameters = params![id_bytes(id), exact_nanoseconds(at)?];
-    if transaction.prepare_cached(REVOKE_KEY)?.execute(parameters)? == 0 {
-        return Ok(ApiKeyRevocation::Unchanged);
-    }
-    revocations::revoke(transaction, Subject::ApiKey(id), at).map(ApiKeyRevocation::Done)
-}
-
-fn find(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Option<ApiKey>, Failure> {
+pub(super) fn find(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Option<ApiKey>, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     first(statement.query(parameters)?, |row| api_key_of(row))
 }
@@ -154,14 +129,12 @@ impl ApiKeyStore for SqliteStore {
         self.readers.read(move |connection| find(connection, FIND_KEY, [id_bytes(id)])).await
     }
 
-    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
-        let ApiKeyHash(hash) = *hash;
+    async fn api_key_by_hash(&self, hash: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+        let SecretHash(hash) = *hash;
         self.readers
             .read(move |connection| {
-                let Some(key) = find(connection, FIND_KEY_BY_HASH, [hash])? else { return Ok(None) };
-                // The account is read second, so it has every revocation that the key has.
-                let account = find_account(connection, FIND_ACCOUNT, [id_bytes(key.account_id)])?;
-                Ok(account.map(|account| (key, account)))
+                let key = find(connection, FIND_KEY_BY_HASH, [hash])?;
+                with_account(connection, key, |key| key.account_id)
             })
             .await
     }
@@ -178,23 +151,6 @@ impl ApiKeyStore for SqliteStore {
                 let mut statement = connection.prepare_cached(FIND_KEYS)?;
                 let rows = statement.query(params![id_bytes(account_id), after, limit.get()])?;
                 collect(rows, |row| api_key_of(row))
-            })
-            .await
-    }
-
-    async fn revoke_api_key(
-        &self,
-        account_id: AccountId,
-        id: ApiKeyId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<ApiKeyRevocation, StoreError> {
-        self.writer
-            .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
-                    return Ok(ApiKeyRevocation::CallerRevoked);
-                }
-                revoke(transaction, account_id, id, at)
             })
             .await
     }

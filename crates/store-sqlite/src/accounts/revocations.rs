@@ -1,14 +1,17 @@
 //! Revocations.
 
-use dabba_domain::Timestamp;
+use dabba_domain::{AccountId, Timestamp};
 use dabba_store::{
-    Credential, CredentialId, KeptCredential, Revocation, RevocationRevision, Subject,
-    encoding::exact_nanoseconds, least_revision,
+    Account, AccountHolder, Credential, CredentialId, CredentialRevocation, KeptCredential, Revocation,
+    RevocationRevision, Subject, encoding::exact_nanoseconds, least_revision,
 };
 use dabba_store_sql::accounts::revocation_of;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
-use super::{keys, sessions};
+use super::{
+    keys::{self, FIND_KEY, REVOKE_KEY, REVOKE_KEYS_OF_ACCOUNT},
+    sessions::{self, FIND_SESSION, REVOKE_SESSION, REVOKE_SESSIONS_OF_ACCOUNT},
+};
 use crate::{
     codec::{collect, id_bytes},
     failure::Failure,
@@ -50,9 +53,8 @@ pub(crate) fn is_void(transaction: &Transaction<'_>, by: Option<Credential>) -> 
             return Ok(true);
         }
     }
-    let mut statement = transaction.prepare_cached(IS_VOID)?;
     let parameters = params![id_bytes(account_id), role.as_str(), as_of];
-    Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())
+    Ok(transaction.prepare_cached(IS_VOID)?.exists(parameters)?)
 }
 
 /// Revokes the credentials of a subject. Returns the revision.
@@ -70,6 +72,48 @@ pub(super) fn revoke(
         exact_nanoseconds(at)?,
     ])?;
     Ok(revision)
+}
+
+/// Revokes an API key or a session of an account.
+pub(super) fn revoke_credential(
+    transaction: &Transaction<'_>,
+    account_id: AccountId,
+    id: CredentialId,
+    at: Timestamp,
+) -> Result<CredentialRevocation, Failure> {
+    let (owner, mark) = match id {
+        CredentialId::ApiKey(id) => {
+            let key = keys::find(transaction, FIND_KEY, [id_bytes(id)])?;
+            (key.map(|key| key.account_id), REVOKE_KEY)
+        }
+        CredentialId::Session(id) => {
+            let session = sessions::find(transaction, FIND_SESSION, [id_bytes(id)])?;
+            (session.map(|session| session.account_id), REVOKE_SESSION)
+        }
+    };
+    if owner != Some(account_id) {
+        return Ok(CredentialRevocation::NotFound);
+    }
+    let subject = id.subject();
+    let parameters = params![subject.id().into_bytes(), exact_nanoseconds(at)?];
+    if transaction.prepare_cached(mark)?.execute(parameters)? == 0 {
+        return Ok(CredentialRevocation::Unchanged);
+    }
+    revoke(transaction, subject, at).map(CredentialRevocation::Done)
+}
+
+/// Marks all API keys and sessions of an account as revoked.
+pub(super) fn revoke_kept(
+    transaction: &Transaction<'_>,
+    account: &Account,
+    at: Timestamp,
+) -> Result<(), Failure> {
+    let mark = match account.holder {
+        AccountHolder::Person => REVOKE_SESSIONS_OF_ACCOUNT,
+        AccountHolder::Service => REVOKE_KEYS_OF_ACCOUNT,
+    };
+    transaction.prepare_cached(mark)?.execute(params![id_bytes(account.id), exact_nanoseconds(at)?])?;
+    Ok(())
 }
 
 /// Returns the revision of a subject's latest revocation; 0 if there is none.

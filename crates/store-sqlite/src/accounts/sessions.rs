@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, SessionId, Timestamp};
 use dabba_store::{
     Account, Credential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize,
-    RevocationRevision, SecretHash, Session, SessionCreation, SessionRevocation, SessionStore, SessionUse,
-    StoreError, Subject,
+    RevocationRevision, SecretHash, Session, SessionCreation, SessionStore, SessionUse, StoreError, Subject,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
 };
 use dabba_store_sql::{
@@ -15,7 +14,7 @@ use dabba_store_sql::{
 };
 use rusqlite::{Connection, OptionalExtension as _, Params, Transaction, params};
 
-use super::{FIND_ACCOUNT, find_account, revocations};
+use super::{FIND_ACCOUNT, find_account, revocations, with_account};
 use crate::{
     SqliteStore,
     codec::{BELOW_EVERY_ID, collect, first, id_bytes},
@@ -89,26 +88,13 @@ pub(crate) const DELETE_EXPIRED_LINKS: &str = "\
     DELETE FROM login_links WHERE hash IN ( \
         SELECT hash FROM login_links WHERE expires_at_ns < ?1 ORDER BY expires_at_ns LIMIT ?2)";
 
-/// Marks all sessions of an account as revoked.
-pub(super) fn revoke_all(
-    transaction: &Transaction<'_>,
-    account_id: AccountId,
-    at: Timestamp,
-) -> Result<(), Failure> {
-    let parameters = params![id_bytes(account_id), exact_nanoseconds(at)?];
-    transaction.prepare_cached(REVOKE_SESSIONS_OF_ACCOUNT)?.execute(parameters)?;
-    Ok(())
-}
-
 /// Returns whether a session exists, belongs to this account and is not revoked.
 pub(super) fn is_usable(
     transaction: &Transaction<'_>,
     account_id: AccountId,
     id: SessionId,
 ) -> Result<bool, Failure> {
-    let mut statement = transaction.prepare_cached(IS_SESSION_USABLE)?;
-    let parameters = params![id_bytes(id), id_bytes(account_id)];
-    Ok(statement.query_row(parameters, |_| Ok(())).optional()?.is_some())
+    Ok(transaction.prepare_cached(IS_SESSION_USABLE)?.exists([id_bytes(id), id_bytes(account_id)])?)
 }
 
 fn create(transaction: &Transaction<'_>, new: &NewSession) -> Result<SessionCreation, Failure> {
@@ -159,24 +145,11 @@ fn end_excess(
     Ok(ended)
 }
 
-fn revoke(
-    transaction: &Transaction<'_>,
-    account_id: AccountId,
-    id: SessionId,
-    at: Timestamp,
-) -> Result<SessionRevocation, Failure> {
-    let found = find(transaction, FIND_SESSION, [id_bytes(id)])?;
-    if found.is_none_or(|session| session.account_id != account_id) {
-        return Ok(SessionRevocation::NotFound);
-    }
-    let parameters = params![id_bytes(id), exact_nanoseconds(at)?];
-    if transaction.prepare_cached(REVOKE_SESSION)?.execute(parameters)? == 0 {
-        return Ok(SessionRevocation::Unchanged);
-    }
-    revocations::revoke(transaction, Subject::Session(id), at).map(SessionRevocation::Done)
-}
-
-fn find(connection: &Connection, sql: &str, parameters: impl Params) -> Result<Option<Session>, Failure> {
+pub(super) fn find(
+    connection: &Connection,
+    sql: &str,
+    parameters: impl Params,
+) -> Result<Option<Session>, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
     first(statement.query(parameters)?, |row| session_of(row))
 }
@@ -226,10 +199,8 @@ impl SessionStore for SqliteStore {
         let SecretHash(hash) = *hash;
         self.readers
             .read(move |connection| {
-                let Some(session) = find(connection, FIND_SESSION_BY_HASH, [hash])? else { return Ok(None) };
-                // The account is read second, so it has every revocation that the session has.
-                let account = find_account(connection, FIND_ACCOUNT, [id_bytes(session.account_id)])?;
-                Ok(account.map(|account| (session, account)))
+                let session = find(connection, FIND_SESSION_BY_HASH, [hash])?;
+                with_account(connection, session, |session| session.account_id)
             })
             .await
     }
@@ -246,23 +217,6 @@ impl SessionStore for SqliteStore {
                 let mut statement = connection.prepare_cached(FIND_SESSIONS)?;
                 let rows = statement.query(params![id_bytes(account_id), after, limit.get()])?;
                 collect(rows, |row| session_of(row))
-            })
-            .await
-    }
-
-    async fn revoke_session(
-        &self,
-        account_id: AccountId,
-        id: SessionId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
-        self.writer
-            .write(move |transaction| {
-                if revocations::is_void(transaction, by)? {
-                    return Ok(SessionRevocation::CallerRevoked);
-                }
-                revoke(transaction, account_id, id, at)
             })
             .await
     }
@@ -310,11 +264,8 @@ impl SessionStore for SqliteStore {
         self.readers
             .read(move |connection| {
                 let mut statement = connection.prepare_cached(FIND_LINK)?;
-                let Some(link) = first(statement.query([hash])?, |row| login_link_of(row))? else {
-                    return Ok(None);
-                };
-                let account = find_account(connection, FIND_ACCOUNT, [id_bytes(link.account_id)])?;
-                Ok(account.map(|account| (link, account)))
+                let link = first(statement.query([hash])?, |row| login_link_of(row))?;
+                with_account(connection, link, |link| link.account_id)
             })
             .await
     }

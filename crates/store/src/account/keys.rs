@@ -1,11 +1,9 @@
 //! API keys of service accounts.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use dabba_domain::{AccountId, ApiKeyId, Timestamp, text::Name};
 
-use super::Account;
+use super::{Account, SecretHash};
 use crate::{ClaimAt, Credential, PageSize, RevocationRevision, StoreError, UnderKey};
 
 /// Stores API keys. The store knows the hash of a key's secret, and never the secret.
@@ -25,7 +23,7 @@ pub trait ApiKeyStore: Send + Sync {
     async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError>;
 
     /// Returns the key whose secret has this hash, and its account.
-    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError>;
+    async fn api_key_by_hash(&self, hash: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError>;
 
     /// Returns a page of an account's keys after the given key, ordered by id. Includes revoked and expired keys.
     async fn api_keys(
@@ -35,15 +33,6 @@ pub trait ApiKeyStore: Send + Sync {
         limit: PageSize,
     ) -> Result<Vec<ApiKey>, StoreError>;
 
-    /// Revokes a key of an account, and records the revocation of its subject. A key that is already revoked does not change.
-    async fn revoke_api_key(
-        &self,
-        account_id: AccountId,
-        id: ApiKeyId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<ApiKeyRevocation, StoreError>;
-
     /// Records the times at which keys were used. A key keeps the latest time; an unknown key is ignored. Accepts at most
     /// [`MAX_KEY_USES`] entries with different ids.
     async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError>;
@@ -51,17 +40,6 @@ pub trait ApiKeyStore: Send + Sync {
 
 /// Maximum number of entries of [`ApiKeyStore::record_key_uses`].
 pub const MAX_KEY_USES: usize = 1_000;
-
-/// SHA-256 digest of a key's secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ApiKeyHash(pub [u8; 32]);
-
-/// Omits the digest: it identifies a secret.
-impl fmt::Debug for ApiKeyHash {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("ApiKeyHash(…)")
-    }
-}
 
 /// An API key, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +70,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Returns whether the key is revoked: by itself, or by a revocation of its account.
     pub fn is_revoked(&self, account: &Account) -> bool {
-        self.revoked_at.is_some() || account.disabled_at.is_some() || account.revocation > self.as_of
+        self.revoked_at.is_some() || !account.accepts(self.as_of)
     }
 
     /// Returns whether the key has expired at this time.
@@ -107,7 +85,7 @@ pub struct NewApiKey {
     /// The key.
     pub key: ApiKey,
     /// Hash of its secret.
-    pub hash: ApiKeyHash,
+    pub hash: SecretHash,
     /// Maximum number of active keys of the account, including this one. A key is active until it is revoked or expires.
     pub max_active: u32,
 }
@@ -123,19 +101,6 @@ pub enum ApiKeyCreation {
     Disabled,
     /// The account has the maximum number of active keys.
     TooMany,
-    /// The caller's credential is void.
-    CallerRevoked,
-}
-
-/// Outcome of the revocation of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiKeyRevocation {
-    /// The key is revoked, by this revision.
-    Done(RevocationRevision),
-    /// The key was already revoked.
-    Unchanged,
-    /// The account has no such key.
-    NotFound,
     /// The caller's credential is void.
     CallerRevoked,
 }

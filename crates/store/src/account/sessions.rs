@@ -1,11 +1,9 @@
 //! Sessions of persons, and one-time links that log a person in.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use dabba_domain::{AccountId, SessionId, Timestamp};
 
-use super::Account;
+use super::{Account, SecretHash};
 use crate::{Credential, PageSize, RevocationRevision, StoreError};
 
 /// Stores sessions and login links. The store knows the hashes of their secrets, and never the secrets.
@@ -30,16 +28,6 @@ pub trait SessionStore: Send + Sync {
         after: Option<SessionId>,
         limit: PageSize,
     ) -> Result<Vec<Session>, StoreError>;
-
-    /// Revokes a session of an account, and records the revocation of its subject. The session then expires at once. A session
-    /// that is already revoked does not change.
-    async fn revoke_session(
-        &self,
-        account_id: AccountId,
-        id: SessionId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError>;
 
     /// Records uses of sessions, which extend their expiry. A session keeps the latest times; an unknown session and a revoked one
     /// are ignored. Accepts at most [`MAX_SESSION_USES`] entries with different ids.
@@ -72,17 +60,6 @@ pub trait SessionStore: Send + Sync {
 /// Maximum number of entries of [`SessionStore::record_session_uses`].
 pub const MAX_SESSION_USES: usize = 1_000;
 
-/// SHA-256 digest of the secret of a session or of a login link.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SecretHash(pub [u8; 32]);
-
-/// Omits the digest: it identifies a secret.
-impl fmt::Debug for SecretHash {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("SecretHash(…)")
-    }
-}
-
 /// A session of a person, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
@@ -108,7 +85,7 @@ pub struct Session {
 impl Session {
     /// Returns whether the session is revoked: by itself, or by a revocation of its account.
     pub fn is_revoked(&self, account: &Account) -> bool {
-        self.revoked_at.is_some() || account.disabled_at.is_some() || account.revocation > self.as_of
+        self.revoked_at.is_some() || !account.accepts(self.as_of)
     }
 }
 
@@ -140,19 +117,6 @@ pub enum SessionCreation {
     /// The account does not exist, is a service account, is disabled or deleted, or its credentials were revoked since the caller
     /// authenticated it.
     Void,
-}
-
-/// Outcome of the revocation of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionRevocation {
-    /// The session is revoked, by this revision.
-    Done(RevocationRevision),
-    /// The session was already revoked.
-    Unchanged,
-    /// The account has no such session.
-    NotFound,
-    /// The caller's credential is void.
-    CallerRevoked,
 }
 
 /// The use of a session.

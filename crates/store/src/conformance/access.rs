@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{Role, text::Name};
 
-use super::builders::World;
+use super::builders::{World, disabled, done, edit};
 use crate::{
     Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, Claim, ClaimAt, Credential,
     Fingerprint, MembershipChange, PageSize, Resource, Store, Subject, UnderKey, least_revision,
@@ -16,27 +16,12 @@ async fn create(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Accoun
     account
 }
 
-fn edit(world: &World, account: &Account, change: AccountChange) -> AccountEdit {
-    AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() }
-}
-
-fn disabled(disabled: bool) -> AccountChange {
-    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
-}
-
 fn demoted(role: Role) -> AccountChange {
     AccountChange::Details { name: None, role: Some(role), disabled: None }
 }
 
 fn credential(account: &Account) -> Credential {
     Credential { account_id: account.id, role: account.role, as_of: account.revocation, kept: None }
-}
-
-async fn done(store: &Arc<dyn Store>, edit: &AccountEdit) -> Account {
-    match store.edit_account(edit).await.unwrap() {
-        AccountEditOutcome::Done(account) => *account,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// A change returns the stored account and increases the version by one; a change to the current values has no effect.

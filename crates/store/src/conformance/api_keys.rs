@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use dabba_domain::{ApiKeyId, Bucket, Role, Timestamp, text::Name};
 
-use super::builders::World;
+use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, Claim, ClaimAt, Credential, CredentialId, Fingerprint,
-    KeptCredential, NewApiKey, PageSize, Resource, Store, Subject, UnderKey,
+    Account, AccountChange, AccountCreation, AccountEditOutcome, AccountHolder, ApiKey,
+    ApiKeyCreation, Claim, ClaimAt, Credential, CredentialId, CredentialRevocation, Fingerprint,
+    KeptCredential, NewApiKey, PageSize, Resource, SecretHash, Store, Subject, UnderKey,
 };
 
 async fn service(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -32,7 +32,7 @@ fn new_key(world: &mut World, account: &Account, hash: u8) -> NewApiKey {
         revoked_at: None,
         last_used_at: None,
     };
-    NewApiKey { key, hash: ApiKeyHash([hash; 32]), max_active: 20 }
+    NewApiKey { key, hash: SecretHash([hash; 32]), max_active: 20 }
 }
 
 async fn create(store: &Arc<dyn Store>, new: &NewApiKey) -> ApiKeyCreation {
@@ -47,18 +47,6 @@ async fn created(store: &Arc<dyn Store>, new: &NewApiKey) -> ApiKey {
         ApiKeyCreation::Created(key) => *key,
         other => panic!("{other:?}"),
     }
-}
-
-async fn edited(store: &Arc<dyn Store>, world: &World, account: &Account, change: AccountChange) -> Account {
-    let edit = AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() };
-    match store.edit_account(&edit).await.unwrap() {
-        AccountEditOutcome::Done(account) => *account,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn disabled(disabled: bool) -> AccountChange {
-    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
 }
 
 /// A service account is stored exactly, listed by its holder, and no enabled admin: the last person who is one stays.
@@ -83,9 +71,9 @@ pub async fn a_service_account_is_listed_by_its_holder(store: Arc<dyn Store>) {
         assert_eq!(listed.iter().collect::<Vec<_>>(), expected, "{holder:?} {role:?}");
     }
     let change = disabled(true);
-    let edit = AccountEdit { id: person.id, change, expected: None, by: None, at: world.now() };
-    assert_eq!(store.edit_account(&edit).await.unwrap(), AccountEditOutcome::LastAdmin);
-    edited(&store, &world, &admin, disabled(true)).await;
+    let refused = store.edit_account(&edit(&world, &person, change)).await.unwrap();
+    assert_eq!(refused, AccountEditOutcome::LastAdmin);
+    done(&store, &edit(&world, &admin, disabled(true))).await;
 }
 
 /// A key is stored exactly and found by its hash with its account; keys of an account are listed in pages by id.
@@ -109,7 +97,7 @@ pub async fn a_key_is_found_by_its_hash(store: Arc<dyn Store>) {
         world.tick();
     }
     created(&store, &new_key(&mut world, &other, 9)).await;
-    assert_eq!(store.api_key_by_hash(&ApiKeyHash([8; 32])).await.unwrap(), None);
+    assert_eq!(store.api_key_by_hash(&SecretHash([8; 32])).await.unwrap(), None);
     keys.sort_by_key(|key| key.id);
     let limit = PageSize::new(3).unwrap();
     assert_eq!(store.api_keys(account.id, None, limit).await.unwrap(), keys[..3]);
@@ -137,16 +125,16 @@ pub async fn active_keys_are_limited(store: Arc<dyn Store>) {
     let refused = outcomes.iter().filter(|outcome| **outcome == ApiKeyCreation::TooMany).count();
     assert_eq!(refused, 3, "{outcomes:?}");
     let one = store.api_keys(account.id, None, PageSize::DEFAULT).await.unwrap().remove(0);
-    store.revoke_api_key(account.id, one.id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::ApiKey(one.id), None, world.now()).await.unwrap();
     let mut expired = NewApiKey { max_active: 3, ..new_key(&mut world, &account, 11) };
     expired.key.expires_at = Some(expired.key.created_at);
     created(&store, &expired).await;
     created(&store, &NewApiKey { max_active: 3, ..new_key(&mut world, &account, 12) }).await;
     let next = NewApiKey { max_active: 3, ..new_key(&mut world, &account, 13) };
     assert_eq!(create(&store, &next).await, ApiKeyCreation::TooMany);
-    edited(&store, &world, &account, disabled(true)).await;
+    done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(&store, &next).await, ApiKeyCreation::Disabled);
-    edited(&store, &world, &account, AccountChange::Delete).await;
+    done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(&store, &next).await, ApiKeyCreation::NotFound);
 }
 
@@ -175,16 +163,17 @@ pub async fn a_key_is_revoked_once(store: Arc<dyn Store>) {
     let kept = created(&store, &new_key(&mut world, &account, 2)).await;
     let other = world.account_id();
     let at = world.now();
-    let revoke = async |account_id, id| store.revoke_api_key(account_id, id, None, at).await.unwrap();
-    assert_eq!(revoke(other, key.id).await, ApiKeyRevocation::NotFound);
-    let ApiKeyRevocation::Done(revision) = revoke(account.id, key.id).await else { panic!("not revoked") };
+    let id = CredentialId::ApiKey(key.id);
+    let revoke = async |account_id| store.revoke_credential(account_id, id, None, at).await.unwrap();
+    assert_eq!(revoke(other).await, CredentialRevocation::NotFound);
+    let CredentialRevocation::Done(revision) = revoke(account.id).await else { panic!("not revoked") };
     let subject = Subject::ApiKey(key.id);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
     let listed = store.revocations(revision - 1, 10).await.unwrap();
     assert_eq!(listed.iter().map(|revocation| revocation.subject).collect::<Vec<_>>(), [Some(subject)]);
-    assert_eq!(revoke(account.id, key.id).await, ApiKeyRevocation::Unchanged);
+    assert_eq!(revoke(account.id).await, CredentialRevocation::Unchanged);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
-    let (found, of) = store.api_key_by_hash(&ApiKeyHash([1; 32])).await.unwrap().unwrap();
+    let (found, of) = store.api_key_by_hash(&SecretHash([1; 32])).await.unwrap().unwrap();
     assert_eq!(found.revoked_at, Some(at));
     assert!(found.is_revoked(&of));
     assert_eq!(store.api_key(kept.id).await.unwrap(), Some(kept));
@@ -201,20 +190,20 @@ pub async fn the_keys_of_an_account_end_with_it(store: Arc<dyn Store>) {
         let hash = 10 * hash;
         created(&store, &new_key(&mut world, &account, hash)).await;
         let is_revoked = async |hash: u8| {
-            let (key, account) = store.api_key_by_hash(&ApiKeyHash([hash; 32])).await.unwrap().unwrap();
+            let (key, account) = store.api_key_by_hash(&SecretHash([hash; 32])).await.unwrap().unwrap();
             key.is_revoked(&account)
         };
         let name =
             AccountChange::Details { name: Some(Name::new("Other").unwrap()), role: None, disabled: None };
-        edited(&store, &world, &account, name).await;
+        done(&store, &edit(&world, &account, name)).await;
         assert!(!is_revoked(hash).await, "a new name ends no key");
         world.tick();
-        let ended = edited(&store, &world, &account, change.clone()).await;
+        let ended = done(&store, &edit(&world, &account, change.clone())).await;
         assert!(is_revoked(hash).await, "{change:?}");
         if ended.deleted_at.is_some() {
             continue;
         }
-        let enabled = edited(&store, &world, &account, disabled(false)).await;
+        let enabled = done(&store, &edit(&world, &account, disabled(false))).await;
         assert!(is_revoked(hash).await, "{change:?}");
         let new = new_key(&mut world, &enabled, hash + 1);
         let key = created(&store, &new).await;
@@ -248,14 +237,15 @@ pub async fn a_void_key_writes_nothing(store: Arc<dyn Store>) {
     assert!(!written(by(&account, unknown, now)).await, "unknown");
     assert!(!written(by(&other, key.id, now)).await, "another account");
     assert!(!written(by(&account, key.id, expires_at)).await, "expired");
-    store.revoke_api_key(account.id, key.id, None, now).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::ApiKey(key.id), None, now).await.unwrap();
     let credential = by(&account, key.id, now);
     assert!(!written(credential).await, "revoked");
     let refused =
         store.create_api_key_under(&new_key(&mut world, &account, 3), credential, None).await.unwrap();
     assert_eq!(refused, UnderKey::Ended(ApiKeyCreation::CallerRevoked));
-    let refused = store.revoke_api_key(account.id, key.id, credential, now).await.unwrap();
-    assert_eq!(refused, ApiKeyRevocation::CallerRevoked);
+    let id = CredentialId::ApiKey(key.id);
+    let refused = store.revoke_credential(account.id, id, credential, now).await.unwrap();
+    assert_eq!(refused, CredentialRevocation::CallerRevoked);
 }
 
 /// The latest use of a key is kept, in whatever order uses are recorded; unknown keys are ignored.

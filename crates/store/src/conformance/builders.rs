@@ -18,7 +18,7 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use crate::{
-    Account, AccountHolder, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey,
+    Account, AccountChange, AccountEdit, AccountEditOutcome, AccountHolder, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey,
     MenuRevisions, NewTask, StockChange, Store, TaskLease,
 };
 
@@ -468,4 +468,22 @@ pub async fn whole_feed(store: &dyn Store) -> Vec<FeedEvent> {
 /// Decodes events of a feed.
 pub fn decoded(events: &[FeedEvent]) -> Vec<RecordedEvent> {
     events.iter().map(|event| event.decode().unwrap()).collect()
+}
+
+/// Returns the change that disables an account, or enables it.
+pub fn disabled(disabled: bool) -> AccountChange {
+    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
+}
+
+/// Returns an unconditional change of an account.
+pub fn edit(world: &World, account: &Account, change: AccountChange) -> AccountEdit {
+    AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() }
+}
+
+/// Changes an account. Returns it as stored.
+pub async fn done(store: &Arc<dyn Store>, edit: &AccountEdit) -> Account {
+    match store.edit_account(edit).await.unwrap() {
+        AccountEditOutcome::Done(account) => *account,
+        other => panic!("{other:?}"),
+    }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use dabba_domain::{Bucket, Role, SessionId, Timestamp, text::Name};
 
-use super::builders::World;
+use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, AccountEdit, AccountEditOutcome, Credential, CredentialId,
+    Account, AccountChange, AccountCreation, Credential, CredentialId,
+    CredentialRevocation,
     KeptCredential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
-    SessionCreation, SessionRevocation, SessionUse, Store, Subject,
+    SessionCreation, SessionUse, Store, Subject,
 };
 
 async fn person(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -42,18 +43,6 @@ async fn created(store: &Arc<dyn Store>, new: &NewSession) -> Session {
         SessionCreation::Created { session, .. } => *session,
         other => panic!("{other:?}"),
     }
-}
-
-async fn edited(store: &Arc<dyn Store>, world: &World, account: &Account, change: AccountChange) -> Account {
-    let edit = AccountEdit { id: account.id, change, expected: None, by: None, at: world.now() };
-    match store.edit_account(&edit).await.unwrap() {
-        AccountEditOutcome::Done(account) => *account,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn disabled(disabled: bool) -> AccountChange {
-    AccountChange::Details { name: None, role: None, disabled: Some(disabled) }
 }
 
 fn hash(byte: u8) -> SecretHash {
@@ -108,7 +97,7 @@ pub async fn active_sessions_are_limited(store: Arc<dyn Store>) {
         (Some(fourth.session.created_at), fourth.session.created_at)
     );
     // Two are active besides the expired one.
-    store.revoke_session(account.id, sessions[2].id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(sessions[2].id), None, world.now()).await.unwrap();
     let mut expired = limited(new_session(&mut world, &account, 5));
     expired.session.expires_at = expired.session.created_at;
     created(&store, &expired).await;
@@ -133,12 +122,12 @@ pub async fn a_session_is_created_for_the_account_that_was_authenticated(store: 
     let mut world = World::new(303);
     let account = person(&store, &mut world, Role::Customer).await;
     let before = new_session(&mut world, &account, 1);
-    let revoked = edited(&store, &world, &account, AccountChange::RevokeTokens).await;
+    let revoked = done(&store, &edit(&world, &account, AccountChange::RevokeTokens)).await;
     assert_eq!(create(&store, &before).await, SessionCreation::Void);
     created(&store, &new_session(&mut world, &revoked, 1)).await;
-    let off = edited(&store, &world, &account, disabled(true)).await;
+    let off = done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(&store, &new_session(&mut world, &off, 2)).await, SessionCreation::Void);
-    let gone = edited(&store, &world, &account, AccountChange::Delete).await;
+    let gone = done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(&store, &new_session(&mut world, &gone, 2)).await, SessionCreation::Void);
     let name = Name::new("Till").unwrap();
     let service = Account::service(world.account_id(), name, Role::Restaurant, world.now());
@@ -157,16 +146,17 @@ pub async fn a_session_is_revoked_once(store: Arc<dyn Store>) {
     let session = created(&store, &new_session(&mut world, &account, 1)).await;
     let kept = created(&store, &new_session(&mut world, &account, 2)).await;
     let (other, at) = (world.account_id(), world.in_seconds(5));
-    let revoke = async |account_id, id, at| store.revoke_session(account_id, id, None, at).await.unwrap();
-    assert_eq!(revoke(other, session.id, at).await, SessionRevocation::NotFound);
-    let SessionRevocation::Done(revision) = revoke(account.id, session.id, at).await else {
+    let id = CredentialId::Session(session.id);
+    let revoke = async |account_id, at| store.revoke_credential(account_id, id, None, at).await.unwrap();
+    assert_eq!(revoke(other, at).await, CredentialRevocation::NotFound);
+    let CredentialRevocation::Done(revision) = revoke(account.id, at).await else {
         panic!("not revoked")
     };
     let subject = Subject::Session(session.id);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
     let listed = store.revocations(revision - 1, 10).await.unwrap();
     assert_eq!(listed.iter().map(|revocation| revocation.subject).collect::<Vec<_>>(), [Some(subject)]);
-    assert_eq!(revoke(account.id, session.id, world.in_seconds(9)).await, SessionRevocation::Unchanged);
+    assert_eq!(revoke(account.id, world.in_seconds(9)).await, CredentialRevocation::Unchanged);
     let (found, of) = store.session_by_hash(&hash(1)).await.unwrap().unwrap();
     assert_eq!((found.revoked_at, found.expires_at), (Some(at), at));
     assert!(found.is_revoked(&of));
@@ -189,15 +179,15 @@ pub async fn the_sessions_of_an_account_end_with_it(store: Arc<dyn Store>) {
         };
         let name =
             AccountChange::Details { name: Some(Name::new("Other").unwrap()), role: None, disabled: None };
-        edited(&store, &world, &account, name).await;
+        done(&store, &edit(&world, &account, name)).await;
         assert_eq!(found(byte).await, (false, None), "a new name ends no session");
         let at = world.tick();
-        let ended = edited(&store, &world, &account, change.clone()).await;
+        let ended = done(&store, &edit(&world, &account, change.clone())).await;
         assert_eq!(found(byte).await, (true, Some(at)), "{change:?}");
         if ended.deleted_at.is_some() {
             continue;
         }
-        let enabled = edited(&store, &world, &account, disabled(false)).await;
+        let enabled = done(&store, &edit(&world, &account, disabled(false))).await;
         assert!(found(byte).await.0, "{change:?}");
         created(&store, &new_session(&mut world, &enabled, byte + 1)).await;
         assert_eq!(found(byte + 1).await, (false, None), "{change:?}");
@@ -223,11 +213,12 @@ pub async fn a_void_session_writes_nothing(store: Arc<dyn Store>) {
     assert!(written(by(&account, session.id, world.in_seconds(4_000))).await, "extended since");
     assert!(!written(by(&account, unknown, now)).await, "unknown");
     assert!(!written(by(&other, session.id, now)).await, "another account");
-    store.revoke_session(account.id, session.id, None, now).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(session.id), None, now).await.unwrap();
     let credential = by(&account, session.id, now);
     assert!(!written(credential).await, "revoked");
-    let refused = store.revoke_session(account.id, session.id, credential, now).await.unwrap();
-    assert_eq!(refused, SessionRevocation::CallerRevoked);
+    let id = CredentialId::Session(session.id);
+    let refused = store.revoke_credential(account.id, id, credential, now).await.unwrap();
+    assert_eq!(refused, CredentialRevocation::CallerRevoked);
     let link = new_link(&world, &other, &account, 7);
     let refused = store.create_login_link(&link, credential).await.unwrap();
     assert_eq!(refused, LoginLinkCreation::CallerRevoked);
@@ -241,7 +232,7 @@ pub async fn uses_extend_a_session(store: Arc<dyn Store>) {
     let used = created(&store, &new_session(&mut world, &account, 1)).await;
     let unused = created(&store, &new_session(&mut world, &account, 2)).await;
     let revoked = created(&store, &new_session(&mut world, &account, 3)).await;
-    store.revoke_session(account.id, revoked.id, None, world.now()).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(revoked.id), None, world.now()).await.unwrap();
     let before = store.session(revoked.id).await.unwrap();
     let unknown = new_session(&mut world, &account, 4).session.id;
     let at = |seconds: i64| Timestamp::from_second(1_800_000_000 + seconds).unwrap();
@@ -269,7 +260,7 @@ pub async fn expired_sessions_are_deleted_up_to_the_limit(store: Arc<dyn Store>)
         sessions.push(created(&store, &new).await);
     }
     // Revoked, so it expires first.
-    store.revoke_session(account.id, sessions[3].id, None, start).await.unwrap();
+    store.revoke_credential(account.id, CredentialId::Session(sessions[3].id), None, start).await.unwrap();
     let account_revocation = store.revoke(Subject::Account(world.account_id()), None, start).await.unwrap();
     let subject = Subject::Session(sessions[3].id);
     assert!(store.revocation(subject).await.unwrap() > 0);
@@ -357,7 +348,7 @@ pub async fn a_login_link_ends_with_the_credentials_of_its_account(store: Arc<dy
     let mut world = World::new(310);
     let admin = person(&store, &mut world, Role::Admin).await;
     let account = person(&store, &mut world, Role::Courier).await;
-    edited(&store, &world, &account, AccountChange::RevokeTokens).await;
+    done(&store, &edit(&world, &account, AccountChange::RevokeTokens)).await;
     let link = linked(&store, &new_link(&world, &account, &admin, 60)).await;
     assert!(link.as_of > 0);
     let (found, of) = store.login_link(&hash(60)).await.unwrap().unwrap();
@@ -365,7 +356,7 @@ pub async fn a_login_link_ends_with_the_credentials_of_its_account(store: Arc<dy
     let mut new = NewSession { link: Some(hash(60)), ..new_session(&mut world, &account, 1) };
     new.session.as_of = link.as_of;
     let at = AccountChange::Password { hash: "another".to_owned() };
-    edited(&store, &world, &account, at).await;
+    done(&store, &edit(&world, &account, at)).await;
     assert_eq!(create(&store, &new).await, SessionCreation::Void);
 }
 
@@ -375,9 +366,9 @@ pub async fn login_links_are_for_enabled_persons(store: Arc<dyn Store>) {
     let admin = person(&store, &mut world, Role::Admin).await;
     let account = person(&store, &mut world, Role::Customer).await;
     let create = async |link: NewLoginLink| store.create_login_link(&link, None).await.unwrap();
-    edited(&store, &world, &account, disabled(true)).await;
+    done(&store, &edit(&world, &account, disabled(true))).await;
     assert_eq!(create(new_link(&world, &account, &admin, 70)).await, LoginLinkCreation::Disabled);
-    edited(&store, &world, &account, AccountChange::Delete).await;
+    done(&store, &edit(&world, &account, AccountChange::Delete)).await;
     assert_eq!(create(new_link(&world, &account, &admin, 70)).await, LoginLinkCreation::NotFound);
     let unknown = Account { id: world.account_id(), ..account };
     assert_eq!(create(new_link(&world, &unknown, &admin, 70)).await, LoginLinkCreation::NotFound);

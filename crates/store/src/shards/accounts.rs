@@ -6,10 +6,10 @@ use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, SessionId, Timestamp
 use super::router::ShardedStore;
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord,
-    Credential, IdempotencyKey, LoginLink, LoginLinkCreation, MembershipChange, NewApiKey, NewLoginLink,
+    ApiKeyCreation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord,
+    Credential, CredentialId, CredentialRevocation, IdempotencyKey, LoginLink, LoginLinkCreation, MembershipChange, NewApiKey, NewLoginLink,
     NewSession, PageSize, Resource, Revocation, RevocationRevision, SecretHash, Session, SessionCreation,
-    SessionRevocation, SessionStore, SessionUse, StoreError, Subject, UnderKey,
+    SessionStore, SessionUse, StoreError, Subject, UnderKey,
 };
 
 #[async_trait]
@@ -52,6 +52,17 @@ impl AccountStore for ShardedStore {
     ) -> Result<Option<RevocationRevision>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().revoke(subject, by, at)).await
+    }
+
+    async fn revoke_credential(
+        &self,
+        account_id: AccountId,
+        id: CredentialId,
+        by: Option<Credential>,
+        at: Timestamp,
+    ) -> Result<CredentialRevocation, StoreError> {
+        let directory = self.directory_shard();
+        directory.answer(directory.store().revoke_credential(account_id, id, by, at)).await
     }
 
     async fn revocations(
@@ -142,7 +153,7 @@ impl ApiKeyStore for ShardedStore {
         directory.answer(directory.store().api_key(id)).await
     }
 
-    async fn api_key_by_hash(&self, hash: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+    async fn api_key_by_hash(&self, hash: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().api_key_by_hash(hash)).await
     }
@@ -155,17 +166,6 @@ impl ApiKeyStore for ShardedStore {
     ) -> Result<Vec<ApiKey>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().api_keys(account_id, after, limit)).await
-    }
-
-    async fn revoke_api_key(
-        &self,
-        account_id: AccountId,
-        id: ApiKeyId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<ApiKeyRevocation, StoreError> {
-        let directory = self.directory_shard();
-        directory.answer(directory.store().revoke_api_key(account_id, id, by, at)).await
     }
 
     async fn record_key_uses(&self, uses: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
@@ -199,17 +199,6 @@ impl SessionStore for ShardedStore {
     ) -> Result<Vec<Session>, StoreError> {
         let directory = self.directory_shard();
         directory.answer(directory.store().sessions(account_id, after, limit)).await
-    }
-
-    async fn revoke_session(
-        &self,
-        account_id: AccountId,
-        id: SessionId,
-        by: Option<Credential>,
-        at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
-        let directory = self.directory_shard();
-        directory.answer(directory.store().revoke_session(account_id, id, by, at)).await
     }
 
     async fn record_session_uses(&self, uses: &[SessionUse]) -> Result<(), StoreError> {

@@ -17,13 +17,14 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyHash, ApiKeyRevocation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
+    ApiKeyCreation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
     BoardStore, BucketRange, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards,
     ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
-    ConnectedBoard, Credential, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition, FeedSource,
+    ConnectedBoard, Credential, CredentialId, CredentialRevocation, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition, FeedSource,
     FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
     MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
     Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD, ScopedKey,
+    SecretHash,
     ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
     Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
     TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
@@ -262,7 +263,7 @@ impl ApiKeyStore for EmptyStore {
     async fn api_key(&self, _: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
         Ok(None)
     }
-    async fn api_key_by_hash(&self, _: &ApiKeyHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
+    async fn api_key_by_hash(&self, _: &SecretHash) -> Result<Option<(ApiKey, Account)>, StoreError> {
         Ok(None)
     }
     async fn api_keys(
@@ -272,15 +273,6 @@ impl ApiKeyStore for EmptyStore {
         _: PageSize,
     ) -> Result<Vec<ApiKey>, StoreError> {
         Ok(Vec::new())
-    }
-    async fn revoke_api_key(
-        &self,
-        _: AccountId,
-        _: ApiKeyId,
-        _: Option<Credential>,
-        _: Timestamp,
-    ) -> Result<ApiKeyRevocation, StoreError> {
-        Ok(ApiKeyRevocation::NotFound)
     }
     async fn record_key_uses(&self, _: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
         Ok(())
@@ -341,6 +333,15 @@ impl AccountStore for EmptyStore {
         _: Timestamp,
     ) -> Result<Option<RevocationRevision>, StoreError> {
         Ok(Some(1))
+    }
+    async fn revoke_credential(
+        &self,
+        _: AccountId,
+        _: CredentialId,
+        _: Option<Credential>,
+        _: Timestamp,
+    ) -> Result<CredentialRevocation, StoreError> {
+        Ok(CredentialRevocation::NotFound)
     }
     async fn revocations(&self, _: RevocationRevision, _: u32) -> Result<Vec<Revocation>, StoreError> {
         Ok(Vec::new())

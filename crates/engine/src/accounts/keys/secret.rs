@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use dabba_store::ApiKeyHash;
+use dabba_store::SecretHash;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -69,8 +69,8 @@ impl ApiKeySecret {
     }
 
     /// Returns the hash that stores keep.
-    pub(crate) fn hash(&self) -> ApiKeyHash {
-        ApiKeyHash(Sha256::digest(self.0.as_bytes()).into())
+    pub(crate) fn hash(&self) -> SecretHash {
+        SecretHash(Sha256::digest(self.0.as_bytes()).into())
     }
 }
 

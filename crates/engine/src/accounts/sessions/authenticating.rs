@@ -1,43 +1,33 @@
 //! Finding the caller of a request by its session.
 //!
-//! A session is read from the directory once and cached, like an API key ([`super::super::keys`]): revocations are followed, so a
-//! cached session works while the directory is down, as long as tokens do. Unlike a key, a session expires later with each use.
-//! Each server extends it in memory, and writes the uses in batches. A server that knows a session as expired reads it again,
+//! A session is read once and cached, like an API key ([`super::super::credentials`]). Unlike a key, a session expires later with each
+//! use. Each server extends it in memory, and writes the uses in batches. A server that knows a session as expired reads it again,
 //! because another server may have extended it.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
 use dabba_domain::{SessionId, Timestamp};
 use dabba_store::{
-    Account, AccountHolder, CredentialId, MAX_SESSION_USES, SecretHash, Session, SessionUse, Store,
-    StoreError,
+    Account, AccountHolder, CredentialId, MAX_SESSION_USES, Session, SessionUse, Store, StoreError,
 };
 use jiff::SignedDuration;
-use moka::{policy::EvictionPolicy, sync::Cache};
+use moka::sync::Cache;
 
 use super::{
     super::{
         Accounts,
-        uses::{MAX_PENDING_USES, PendingUses, is_use_due},
+        credentials::{CachedCredentials, KeyUse, cache},
+        uses::{PendingUses, is_use_due},
     },
     SecretToken, session_lifetime,
 };
-use crate::{Error, KeyUse, Principal, Scopes, turns::Turns};
+use crate::{Error, Principal, Scopes};
 
 /// Maximum number of cached sessions.
 const MAX_KNOWN: u64 = 100_000;
-/// Time for which an unused session stays cached.
-const KEPT_FOR: Duration = Duration::from_hours(24);
-/// Maximum number of cached secrets that the directory does not know.
-const MAX_UNKNOWN: u64 = 50_000;
-/// Time for which a secret stays cached as unknown. A new one is never among them: nobody knows it before the login.
-const UNKNOWN_FOR: Duration = Duration::from_mins(10);
 /// Time after the expiry of a session within which another server may still write that it has extended the session.
 const EXTENDED_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// Minimum time between two reads of an expired session.
@@ -112,53 +102,28 @@ impl FoundSession {
 
 /// The cached sessions, and the uses that wait to be written.
 pub(crate) struct Sessions {
-    /// Of the kind that never waits: with the other kind, housekeeping wakes the calling task, at real times.
-    known: Cache<SecretHash, FoundSession>,
+    cached: CachedCredentials<FoundSession>,
     expiries: Cache<SessionId, Expiry>,
-    unknown: Cache<SecretHash, ()>,
-    reads: Turns<SecretHash>,
     pending: PendingUses<SessionId, SessionUse>,
 }
 
 impl Sessions {
     pub(crate) fn new() -> Self {
         Self {
-            known: Cache::builder()
-                .max_capacity(MAX_KNOWN)
-                .eviction_policy(EvictionPolicy::lru())
-                .time_to_idle(KEPT_FOR)
-                .build(),
-            expiries: Cache::builder()
-                .max_capacity(MAX_KNOWN)
-                .eviction_policy(EvictionPolicy::lru())
-                .time_to_idle(KEPT_FOR)
-                .build(),
-            unknown: Cache::builder().max_capacity(MAX_UNKNOWN).time_to_live(UNKNOWN_FOR).build(),
-            reads: Turns::default(),
+            cached: CachedCredentials::new(MAX_KNOWN),
+            expiries: cache(MAX_KNOWN),
             pending: PendingUses::default(),
         }
     }
 
-    /// Reads a session from the directory, and caches the result.
-    async fn read(
-        &self,
-        hash: SecretHash,
-        now: Timestamp,
-        store: &dyn Store,
-    ) -> Result<Option<FoundSession>, StoreError> {
-        let Some((session, account)) = store.session_by_hash(&hash).await? else {
-            self.known.invalidate(&hash);
-            self.unknown.insert(hash, ());
-            return Ok(None);
-        };
-        // This server may have extended the session and not written it yet, so the later time counts.
+    /// Returns the expiry of a session that was read, and caches it. This server may have extended the session and not written it
+    /// yet, so the later time counts.
+    fn expiry_of(&self, session: &Session) -> Expiry {
         let stored = Expiry(Arc::new(AtomicI64::new(session.expires_at.as_millisecond())));
         let expiry = self.expiries.get(&session.id).unwrap_or(stored);
         expiry.extend(session.expires_at);
         self.expiries.insert(session.id, expiry.clone());
-        let found = FoundSession::new(&session, &account, now, expiry);
-        self.known.insert(hash, found.clone());
-        Ok(Some(found))
+        expiry
     }
 
     /// Returns whether a session has expired, as far as this server knows. A session that is no longer cached counts as expired.
@@ -180,17 +145,11 @@ impl Sessions {
 
     /// Writes all pending uses.
     pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        // One round more than the pending uses need, because uses may be added meanwhile.
-        for _ in 0..=MAX_PENDING_USES / MAX_SESSION_USES {
-            let batch = self.pending.batch(MAX_SESSION_USES);
-            if batch.is_empty() {
-                break;
-            }
-            let uses: Vec<SessionUse> = batch.iter().map(|(_, used)| *used).collect();
-            store.record_session_uses(&uses).await?;
-            self.pending.remove_written(&batch);
-        }
-        Ok(())
+        let write = async |uses: &[(SessionId, SessionUse)]| {
+            let uses: Vec<SessionUse> = uses.iter().map(|(_, used)| *used).collect();
+            store.record_session_uses(&uses).await
+        };
+        self.pending.write(MAX_SESSION_USES, write).await
     }
 }
 
@@ -198,27 +157,25 @@ impl Accounts {
     /// Returns the cached result of a search for a session: the session, or that there is none. `None` if the session must be
     /// [read](Self::read_session).
     pub fn cached_session(&self, secret: &SecretToken) -> Option<Option<FoundSession>> {
-        let hash = secret.hash();
-        let Some(found) = self.sessions.known.get(&hash) else {
-            return self.sessions.unknown.get(&hash).map(|()| None);
-        };
         // If the server no longer knows all revocations since the read, the session is read again.
-        let is_stale = self.revocations.forgot_since(&found.principal, found.read_at)
-            || found.may_be_extended(self.clock.now());
-        (!is_stale).then_some(Some(found))
+        let is_stale = |found: &FoundSession| {
+            self.revocations.forgot_since(&found.principal, found.read_at)
+                || found.may_be_extended(self.clock.now())
+        };
+        self.sessions.cached.get(&secret.hash(), is_stale)
     }
 
     /// Reads a session from the directory, once for all concurrent requests. `None` if there is none.
     pub async fn read_session(&self, secret: &SecretToken) -> Result<Option<FoundSession>, Error> {
         let hash = secret.hash();
-        let read = async {
-            match self.cached_session(secret) {
-                // Another request has read the session in the meantime.
-                Some(cached) => Ok(cached),
-                None => self.sessions.read(hash, self.clock.now(), &*self.store).await,
-            }
+        let search = async {
+            let now = self.clock.now();
+            let found = self.store.session_by_hash(&hash).await?;
+            Ok(found.map(|(session, account)| {
+                FoundSession::new(&session, &account, now, self.sessions.expiry_of(&session))
+            }))
         };
-        Ok(self.sessions.reads.run(hash, read).await?)
+        Ok(self.sessions.cached.read(hash, || self.cached_session(secret), search).await?)
     }
 
     /// Counts a request with a session. The use of an accepted session is recorded, and extends it.

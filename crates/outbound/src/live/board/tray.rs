@@ -5,14 +5,15 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Weak},
+    task::{Context, Poll},
 };
 
 use dabba_domain::{OrderId, order::Order};
 
 use super::{
     super::{
+        buffer::Buffer,
         event::LiveEvent,
         mailbox::{EndReason, Receiver},
     },
@@ -36,111 +37,90 @@ pub(super) enum Delivery {
     End(EndReason),
 }
 
-/// The buffer of a board. It has one reader.
+/// The buffer of a board.
 #[derive(Debug)]
 pub(super) struct Tray {
-    state: Mutex<State>,
+    buffer: Buffer<Waiting>,
     rooms: Weak<Rooms>,
 }
 
+/// What waits for a board.
 #[derive(Debug, Default)]
-struct State {
+struct Waiting {
     orders: HashMap<OrderId, Arc<Order>>,
     /// The keys of `orders`, in the order of their first waiting changes.
     turns: VecDeque<OrderId>,
     kitchen: Option<Arc<Kitchen>>,
-    is_beat_due: bool,
-    end: Option<EndReason>,
-    waker: Option<Waker>,
+}
+
+impl Waiting {
+    /// Adds the state of an order, unless a later one waits.
+    fn put_order(&mut self, order: &Arc<Order>) -> Result<(), EndReason> {
+        if let Some(waiting) = self.orders.get_mut(&order.id) {
+            if waiting.version < order.version {
+                *waiting = Arc::clone(order);
+            }
+            return Ok(());
+        }
+        if self.orders.len() >= MAX_WAITING_ORDERS {
+            return Err(EndReason::Lagging);
+        }
+        self.orders.insert(order.id, Arc::clone(order));
+        self.turns.push_back(order.id);
+        Ok(())
+    }
+
+    fn next_order(&mut self) -> Option<Arc<Order>> {
+        while let Some(id) = self.turns.pop_front() {
+            let order = self.orders.remove(&id);
+            if self.turns.is_empty() {
+                // An idle board keeps no buffer.
+                (self.orders, self.turns) = Default::default();
+            }
+            if order.is_some() {
+                return order;
+            }
+        }
+        None
+    }
 }
 
 impl Tray {
     pub(super) fn new(rooms: &Arc<Rooms>) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::default(), rooms: Arc::downgrade(rooms) })
+        Arc::new(Self { buffer: Buffer::default(), rooms: Arc::downgrade(rooms) })
     }
 
     /// Adds the state of an order, unless a later one waits.
     pub(super) fn put_order(&self, order: &Arc<Order>) {
-        let mut state = self.lock();
-        if state.end.is_some() {
-            return;
-        }
-        if let Some(waiting) = state.orders.get_mut(&order.id) {
-            if waiting.version < order.version {
-                *waiting = Arc::clone(order);
-            }
-            return;
-        }
-        if state.orders.len() >= MAX_WAITING_ORDERS {
-            return Self::finish(state, EndReason::Lagging);
-        }
-        state.orders.insert(order.id, Arc::clone(order));
-        state.turns.push_back(order.id);
-        Self::wake(state);
+        self.buffer.put(|waiting| waiting.put_order(order));
     }
 
     /// Replaces the state of the restaurant.
     pub(super) fn put_kitchen(&self, kitchen: &Arc<Kitchen>) {
-        let mut state = self.lock();
-        if state.end.is_none() {
-            state.kitchen = Some(Arc::clone(kitchen));
-            Self::wake(state);
-        }
+        self.buffer.put(|waiting| {
+            waiting.kitchen = Some(Arc::clone(kitchen));
+            Ok(())
+        });
     }
 
     /// Returns the reason for which the board ends, if it does.
     pub(super) fn end_reason(&self) -> Option<EndReason> {
-        self.lock().end
+        self.buffer.with(|_, end| end)
     }
 
     /// Returns the next delivery. A heartbeat precedes the orders, so that orders that change all the time do not delay
     /// it.
     pub(super) fn poll(&self, context: &Context<'_>) -> Poll<Delivery> {
-        let mut state = self.lock();
-        if let Some(reason) = state.end {
-            return Poll::Ready(Delivery::End(reason));
-        }
-        if let Some(kitchen) = state.kitchen.take() {
-            return Poll::Ready(Delivery::Kitchen(kitchen));
-        }
-        if std::mem::take(&mut state.is_beat_due) {
-            return Poll::Ready(Delivery::Beat);
-        }
-        while let Some(id) = state.turns.pop_front() {
-            let order = state.orders.remove(&id);
-            if state.turns.is_empty() {
-                // An idle board keeps no buffer.
-                (state.orders, state.turns) = Default::default();
+        let next = self.buffer.poll(context, |waiting, is_beat_due| {
+            if let Some(kitchen) = waiting.kitchen.take() {
+                return Some(Delivery::Kitchen(kitchen));
             }
-            if let Some(order) = order {
-                return Poll::Ready(Delivery::Order(order));
+            if std::mem::take(is_beat_due) {
+                return Some(Delivery::Beat);
             }
-        }
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
-        Poll::Pending
-    }
-
-    fn finish(mut state: MutexGuard<'_, State>, reason: EndReason) {
-        if state.end.is_none() {
-            let waker = state.waker.take();
-            *state = State { end: Some(reason), waker, ..State::default() };
-            Self::wake(state);
-        }
-    }
-
-    fn wake(mut state: MutexGuard<'_, State>) {
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+            waiting.next_order().map(Delivery::Order)
+        });
+        next.map(|delivery| delivery.unwrap_or_else(Delivery::End))
     }
 }
 
@@ -157,12 +137,10 @@ impl Receiver for Tray {
     }
 
     fn beat(&self) {
-        let mut state = self.lock();
-        state.is_beat_due = true;
-        Self::wake(state);
+        self.buffer.beat();
     }
 
     fn end(&self, reason: EndReason) {
-        Self::finish(self.lock(), reason);
+        self.buffer.end(reason);
     }
 }

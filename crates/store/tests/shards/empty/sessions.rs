@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use dabba_domain::{AccountId, SessionId, Timestamp};
 use dabba_store::{
     Account, Credential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash,
-    Session, SessionCreation, SessionRevocation, SessionStore, SessionUse, StoreError,
+    Session, SessionCreation, SessionStore, SessionUse, StoreError,
 };
 
 use super::EmptyStore;
@@ -27,15 +27,6 @@ impl SessionStore for EmptyStore {
         _: PageSize,
     ) -> Result<Vec<Session>, StoreError> {
         Ok(Vec::new())
-    }
-    async fn revoke_session(
-        &self,
-        _: AccountId,
-        _: SessionId,
-        _: Option<Credential>,
-        _: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
-        Ok(SessionRevocation::NotFound)
     }
     async fn record_session_uses(&self, _: &[SessionUse]) -> Result<(), StoreError> {
         Ok(())
