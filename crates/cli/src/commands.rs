@@ -74,6 +74,9 @@ enum Command {
     /// Migrates the database to the newest schema.
     Migrate(migrate::Arguments),
     /// Shows the shards: what each database is and what it holds. A subcommand splits a shard.
+    ///
+    /// The command connects to the PostgreSQL databases of the shard map and needs no server. `GET /v1/shards`, for admins,
+    /// shows how a running server sees its shards: whether it reaches them, their schema, parked tasks and connections.
     Shards(Box<shards::Arguments>),
     /// Writes a backup of the embedded database to a file. A server may be running.
     Backup(backup::Arguments),

@@ -2,7 +2,7 @@
 //!
 //! Standard output carries only what a command was asked for. Logs and failures go to standard error.
 
-use std::io::Write as _;
+use std::{borrow::Cow, io::Write as _, path::Path};
 
 use serde::Serialize;
 
@@ -54,9 +54,29 @@ pub(crate) fn wrapped(first: &str, text: &str) -> String {
     textwrap::fill(text, options)
 }
 
+/// Returns the text as one word of a shell in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Returns the path as one word of a shell, in quotes only if it needs them.
+pub(crate) fn shell_word(path: &Path) -> Cow<'_, str> {
+    let text = path.to_string_lossy();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
+    if !text.is_empty() && text.bytes().all(is_plain) { text } else { quoted(&text).into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_word_of_a_shell_has_quotes_if_it_needs_them() {
+        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
+        for (path, word) in [("/a/b-c", "/a/b-c"), ("my data", "'my data'"), ("it's", r"'it'\''s'"), ("", "''")] {
+            assert_eq!(shell_word(Path::new(path)), word);
+        }
+    }
 
     #[test]
     fn a_long_text_is_wrapped_between_words() {

@@ -1,14 +1,13 @@
 //! Warnings about files with secrets or personal data that other users of the machine may read.
 
 use std::{
-    borrow::Cow,
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
-    named_file,
+    named_file, output,
     redaction::has_password,
     secrets_key,
     settings::{Settings, read_file},
@@ -31,7 +30,7 @@ pub(crate) fn warn(settings: &Settings, config: Option<&Path>) {
                 path = %path.display(),
                 mode = format!("{mode:03o}"),
                 "users other than its owner may read {what}; run: chmod {wanted:o} {}",
-                quoted(&path)
+                output::shell_word(&path)
             );
         }
     }
@@ -100,13 +99,6 @@ fn contains_password(path: &Path) -> bool {
     })
 }
 
-/// Returns the path as one word of a shell.
-fn quoted(path: &Path) -> Cow<'_, str> {
-    let text = path.to_string_lossy();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
-    if text.bytes().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")).into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,10 +124,6 @@ mod tests {
                 assert_eq!(excess(&path), wanted.map(|wanted| (mode, wanted)), "{mode:o}");
             }
         }
-        assert_eq!(
-            (quoted(Path::new("/a/b-c")), quoted(Path::new("it's"))),
-            ("/a/b-c".into(), r"'it'\''s'".into())
-        );
     }
 
     #[test]

@@ -231,7 +231,9 @@ fn tables_fit_eighty_columns() {
         &["--help"][..],
         &["serve", "--help"],
         &["bench", "--help"],
+        &["shards", "--help"],
         &["shards", "split", "--help"],
+        &["demo", "--help"],
         &["version"],
     ] {
         assert_fits(directory.path(), arguments);

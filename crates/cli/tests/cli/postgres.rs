@@ -12,7 +12,7 @@ use dabba_pg_cluster::{Cluster, ClusterOptions, StopMode};
 use dabba_testkit::{equal, eventually, eventually_blocking, http_client};
 use serde_json::{Value, json};
 
-use super::support::{Server, block_on, dabba, failure, stdout};
+use super::support::{Server, block_on, dabba, failure, run, stdout};
 
 /// Maximum time of a fast refusal: several times the documented timeout of a connection, because the machine may be busy.
 const FAST: Duration = Duration::from_secs(10);
@@ -99,8 +99,8 @@ fn a_server_on_one_database_delivers_an_order() {
     let shown = stdout(data.path(), &["shards", "--json", "--database", &url]);
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(
-        (&shown["name"], &shown["orders"], &shown["restaurants"]),
-        (&json!("main"), &json!(1), &json!(3))
+        (&shown["name"], &shown["state"], &shown["orders"], &shown["restaurants"]),
+        (&json!("main"), &json!("ok"), &json!(1), &json!(3))
     );
     let shown = stdout(data.path(), &["shards", "--database", &url]);
     for part in ["main (directory)", "shard \"main\" with the buckets 0-4095, the directory", "healthy"] {
@@ -158,10 +158,19 @@ fn three_databases_are_one_store_and_a_wrong_map_is_refused() {
         let text = failure(directory.path(), &[command, "--shards", wrong]);
         assert!(text.contains("south") && text.contains("0-1364"), "{command}: {text}");
     }
+    assert_eq!(states(directory.path(), wrong), ["refused", "refused", "ok"]);
     let text = failure(directory.path(), &["serve", "--database", &urls[0]]);
     assert!(text.contains("\"north\"") && text.contains("\"main\""), "{text}");
     let text = failure(directory.path(), &["serve", "--database", &urls[0], "--shards", right]);
     assert!(text.contains("exclude each other"), "{text}");
+}
+
+/// Returns the state of each shard as `dabba shards` shows it.
+fn states(directory: &Path, shards: &str) -> Vec<String> {
+    let output = run(directory, &["shards", "--json", "--shards", shards]);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let rows = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    rows.map(|row| row["state"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Proves that a server starts while one of its databases is unreachable, serves the others, and serves this one as
@@ -187,6 +196,7 @@ fn a_server_starts_without_one_of_its_databases() {
 
     let text = failure(data.path(), &["shards", arguments[0], arguments[1]]);
     assert!(text.contains("shard west"), "{text}");
+    assert_eq!(states(data.path(), arguments[1]), ["ok", "ok", "unreachable"]);
     // The restaurants of the demo may be on the unreachable shard, so this server has no demo.
     let server = Server::start_without_demo(&announcement, data.path(), &arguments);
     block_on(async {

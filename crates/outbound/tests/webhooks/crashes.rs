@@ -13,7 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    bench::{Bench, Fault, Moment, two_shards},
+    bench::{Bench, two_shards},
+    probe::{Fault, Moment},
     script::{Answer, Call, Script, healthy},
 };
 

@@ -21,7 +21,8 @@ use tokio::{
 use tracing::subscriber::DefaultGuard;
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::Bench,
+    probe::{Fault, Moment},
     script::{Answer, always, check, healthy},
 };
 

@@ -7,7 +7,8 @@ use dabba_outbound::webhooks::limits::MAX_IN_FLIGHT;
 use dabba_store::AttemptOutcome;
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::Bench,
+    probe::{Fault, Moment},
     script::{Answer, always, healthy},
 };
 

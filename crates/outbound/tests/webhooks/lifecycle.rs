@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 use prometheus_client::registry::Registry;
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::Bench,
+    probe::{Fault, Moment},
     script::{Answer, always, healthy},
 };
 

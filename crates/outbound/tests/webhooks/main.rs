@@ -11,6 +11,7 @@ mod lifecycle;
 mod messages;
 mod order;
 mod payload;
+mod probe;
 mod purge;
 mod reads;
 mod revival;

@@ -10,7 +10,8 @@ use jiff::SignedDuration;
 use tokio::time::advance;
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::Bench,
+    probe::{Fault, Moment},
     script::healthy,
 };
 

@@ -10,7 +10,8 @@ use dabba_testkit::restorable_postgres;
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use crate::{
-    bench::{Bench, Fault, Moment},
+    bench::Bench,
+    probe::{Fault, Moment},
     script::{Answer, Call, Script, check, healthy},
 };
 

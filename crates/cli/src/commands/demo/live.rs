@@ -9,11 +9,13 @@
 //! | `changes` | the changes of an order between two reads |
 //! | `steps` | the next steps of an order, and their delays |
 //! | `evening` | the loop that places orders, polls the open ones and sends commands |
-//! | `story` | the output: one line per change |
+//! | `story` | the output: one line per change, and the summary |
+//! | `summary` | the numbers of the evening |
 //!
 //! The server alone stores the orders. The command polls the open orders of the restaurant every two seconds and plans the
 //! next step of each. So it also serves orders that other clients have placed or moved, and continues after a restart of
-//! the server or of itself.
+//! the server or of itself. Its couriers are new accounts in each evening, so at the start they take over the orders that
+//! the couriers of earlier evenings have left.
 
 mod cart;
 mod changes;
@@ -23,6 +25,7 @@ mod people;
 mod stage;
 mod steps;
 mod story;
+mod summary;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -51,8 +54,17 @@ const MAX_SPEED: u64 = 100;
 /// Arguments of the evening.
 #[derive(clap::Args)]
 pub(super) struct LiveArguments {
-    /// Simulates customers and couriers at a running demo server (`dabba serve --demo`) until Ctrl-C. You work in the
-    /// kitchen, at the board.
+    /// Simulates customers and couriers at a running demo server (`dabba serve --demo`), until Ctrl-C or the end of --for.
+    /// You are the kitchen, at its board.
+    ///
+    /// Customers place orders at the demo's first restaurant, and cancel some. Couriers take each delivery that the kitchen
+    /// has accepted, pick it up within about a minute after the kitchen has marked it as ready, and bring it to the customer
+    /// within one to three minutes more.
+    ///
+    /// You accept or reject the orders at the board, mark them as ready, and hand over those that customers collect. An
+    /// order that nobody accepts expires. With --kitchen, the command does this work, too.
+    ///
+    /// At the end, the command prints a summary.
     #[arg(long)]
     pub(super) live: bool,
     /// With --live: number of orders per minute, on average. 1 to 60.
@@ -70,10 +82,11 @@ pub(super) struct LiveArguments {
     /// With --live: factor by which everybody is faster, except the arrival of orders. 1 to 100.
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = RangedU64ValueParser::<u64>::new().range(1..=MAX_SPEED), requires = "live")]
     speed: u64,
-    /// With --live: data directory of the demo server, which contains its `demo.env`. Default: that of `dabba serve`.
+    /// With --live: data directory of the demo server, which contains its `demo.env`. Default: as for `dabba serve`, the
+    /// setting `data`, otherwise `dabba-data` in the present directory.
     #[arg(long, value_name = "DIRECTORY", requires = "live")]
     data: Option<PathBuf>,
-    /// With --live: prints each line as JSON.
+    /// With --live: prints each line and the summary as JSON.
     #[arg(long, requires = "live")]
     json: bool,
 }
@@ -97,11 +110,14 @@ pub(super) fn run(arguments: &LiveArguments) -> Result<(), Failure> {
     block_on(async {
         let signals = Signals::listen()?;
         let mut evening = Evening::new(stage, story, arguments, SeededRandom::new(seed))?;
-        tokio::select! {
-            ended = evening.run(seed) => ended?,
-            () = signals.first() => {}
-            () = tokio::time::sleep(arguments.duration) => {}
+        let ended = tokio::select! {
+            ended = evening.run(seed) => ended,
+            () = signals.first() => Ok(()),
+            () = tokio::time::sleep(arguments.duration) => Ok(()),
+        };
+        if ended.is_ok() || evening.has_begun() {
+            evening.close()?;
         }
-        evening.close()
+        ended
     })
 }

@@ -93,7 +93,7 @@ impl Announcement<'_> {
         if let Some(demo) = self.demo {
             self.introduce(demo, &mut text);
             if let Some(links) = &demo.links {
-                self.introduce_pages(links, &mut text);
+                self.introduce_pages(demo, links, &mut text);
             }
         }
         text.push_str("\nStop with Ctrl-C.");
@@ -109,8 +109,14 @@ impl Announcement<'_> {
         format!("{scheme}://{}", self.address)
     }
 
+    /// Returns the data directory, from the root: its reader may work in another directory.
+    fn data(&self) -> PathBuf {
+        let data = &self.settings.storage.data;
+        std::path::absolute(data).unwrap_or_else(|_| data.clone())
+    }
+
     fn environment_path(&self) -> PathBuf {
-        self.settings.storage.data.join("demo.env")
+        self.data().join("demo.env")
     }
 
     fn tokens(&self, demo: &Demo) -> Tokens {
@@ -136,7 +142,7 @@ impl Announcement<'_> {
              As shell variables: . {}\n\nPlace an order:\n\n",
             demo.restaurant_name,
             demo.restaurant_id,
-            self.environment_path().display(),
+            output::shell_word(&self.environment_path()),
         );
         let _ = writeln!(
             text,
@@ -145,22 +151,23 @@ impl Announcement<'_> {
             self.url(),
             demo.restaurant_id,
             SystemRandom.next_u64(),
-            quoted(&demo.order.to_string()),
+            output::quoted(&demo.order.to_string()),
         );
     }
 
     /// Appends the links to the pages. They are not in the file for the shell, which outlives them.
-    fn introduce_pages(&self, links: &DemoLinks, text: &mut String) {
+    fn introduce_pages(&self, demo: &Demo, links: &DemoLinks, text: &mut String) {
         let DemoLinks { kitchen, console, ordering } = links;
         let _ = writeln!(
             text,
             "\nPages (each link logs in once, within {} minutes):\n  kitchen   {kitchen}\n  console   {console}\n  \
-             ordering  {ordering}\nCustomers and couriers for the kitchen's board: dabba demo --live --data {}\nNew links: DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} \
-             --next /kitchen/…",
+             ordering  {ordering}\nCustomers and couriers for the kitchen's board: dabba demo --live --data {}\nNew links, in a shell with the variables: \
+             DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} --next /kitchen/{}",
             LOGIN_LINK_LIFETIME.as_mins(),
-            self.settings.storage.data.display(),
+            output::shell_word(&self.data()),
             self.url(),
             demo_data::RESTAURANT_EMAIL,
+            demo.restaurant_id,
         );
     }
 
@@ -185,23 +192,8 @@ impl Announcement<'_> {
         // The file may exist with another mode.
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         for (name, value) in lines {
-            writeln!(file, "export {name}={}", quoted(&value))?;
+            writeln!(file, "export {name}={}", output::quoted(&value))?;
         }
         Ok(())
-    }
-}
-
-/// Returns the text as one word of a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quoted_text_is_one_word() {
-        assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
     }
 }

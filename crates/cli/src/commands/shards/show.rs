@@ -36,6 +36,7 @@ struct Row {
     buckets: String,
     is_directory: bool,
     database: String,
+    state: State,
     /// What the database states about itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     claims: Option<String>,
@@ -53,6 +54,17 @@ struct Row {
     /// Reason why no server would use the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+}
+
+/// State of the database of a shard, with the words of `GET /v1/shards`.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Ok,
+    /// The database does not answer.
+    Unreachable,
+    /// The database answers, and a server with this map would refuse it.
+    Refused,
 }
 
 /// State of a replica.
@@ -76,6 +88,11 @@ pub(super) fn run(arguments: ShowArguments) -> Result<(), Failure> {
 async fn show(shards: ShardsFile, json: bool) -> Result<(), Failure> {
     let rows = join_all(shards.iter().map(inspect)).await;
     rows.iter().try_for_each(|row| output::either(json, row, row))?;
+    if !json {
+        output::note(
+            "this is the state of the databases; `GET /v1/shards` shows whether a running server reaches them",
+        );
+    }
     let problems: Vec<String> = rows
         .iter()
         .filter_map(|row| Some(format!("shard {}: {}", row.name, row.problem.as_ref()?)))
@@ -89,6 +106,7 @@ async fn inspect(shard: Shard<'_>) -> Row {
         buckets: shard.buckets.to_string(),
         is_directory: shard.is_directory,
         database: shard.url.to_string(),
+        state: State::Ok,
         claims: None,
         restaurants: None,
         foreign_restaurants: None,
@@ -106,8 +124,14 @@ async fn inspect(shard: Shard<'_>) -> Row {
             row.orders = Some(row_counts.orders);
             row.orders_is_estimate = row_counts.is_estimate;
             row.replica = inspect_replica(&shard, &position).await;
+            if row.problem.is_some() {
+                row.state = State::Refused;
+            }
         }
-        Err(error) => row.problem = Some(error.to_string()),
+        Err(error) => {
+            row.problem = Some(error.to_string());
+            row.state = State::Unreachable;
+        }
     }
     row
 }

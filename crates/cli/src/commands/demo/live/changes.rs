@@ -1,6 +1,6 @@
 //! The changes of an order between two reads.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::story::in_words;
 
@@ -31,25 +31,28 @@ pub(super) fn customer(order: &Value) -> &str {
 }
 
 /// Returns the changes, oldest first. `courier` is the name of the order's courier. Without an earlier read, the order was
-/// placed.
+/// placed, and all that has happened since is a change, too.
 pub(super) fn between(before: Option<&Value>, after: &Value, courier: &str) -> Vec<Change> {
     let change = |event, who: &str, text: String| Change { event, who: who.to_owned(), text };
-    let Some(before) = before else {
-        return vec![change("placed", customer(after), format!("orders {}", in_words(after)))];
-    };
-    let mut changes = Vec::new();
+    let (mut changes, placed) = (Vec::new(), json!({"status": WAY[0]}));
+    let before = before.unwrap_or_else(|| {
+        changes.push(change("placed", customer(after), format!("orders {}", in_words(after))));
+        &placed
+    });
     let is_new = |status: &str| rank(before) < rank_of(status) && rank_of(status) <= rank(after);
     if is_new("preparing") {
         let minutes = minutes_until_ready(after);
         changes.push(change("accepted", KITCHEN, format!("accepts the order{minutes}")));
     }
-    if before["courier_id"].is_null() && !after["courier_id"].is_null() {
-        changes.push(change("courier_assigned", courier, "takes the delivery".to_owned()));
-    }
-    if is_new("ready_for_pickup") {
-        changes.push(change("ready", KITCHEN, "is done".to_owned()));
+    if before["courier_id"] != after["courier_id"] && !after["courier_id"].is_null() {
+        let text = if before["courier_id"].is_null() { "takes the delivery" } else { "takes over the delivery" };
+        changes.push(change("courier_assigned", courier, text.to_owned()));
     }
     let is_delivery = after["fulfilment"]["type"] == "delivery";
+    if is_new("ready_for_pickup") {
+        let text = if is_delivery { "is done".to_owned() } else { format!("is done; {} collects the order", customer(after)) };
+        changes.push(change("ready", KITCHEN, text));
+    }
     if is_delivery && is_new("out_for_delivery") {
         changes.push(change("picked_up", courier, "picks it up".to_owned()));
     }
@@ -63,9 +66,12 @@ pub(super) fn between(before: Option<&Value>, after: &Value, courier: &str) -> V
     changes
 }
 
-/// Returns how many statuses of the way an order has reached.
+/// Returns how many statuses of the way an order has reached. An order that was refunded without an early end was delivered.
 fn rank(order: &Value) -> usize {
-    order["status"].as_str().map_or(0, rank_of)
+    match order["status"].as_str() {
+        Some("refunded") if order["closure"].is_null() => WAY.len(),
+        status => status.map_or(0, rank_of),
+    }
 }
 
 fn rank_of(status: &str) -> usize {
@@ -108,8 +114,6 @@ fn early_end(order: &Value) -> Change {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn order(status: &str, kind: &str, courier: Option<&str>) -> Value {
@@ -138,6 +142,8 @@ mod tests {
         let preparing = order("preparing", "delivery", None);
         let accepted = "accepted: The kitchen accepts the order: ready in 15 minutes";
         assert_eq!(lines(Some(&placed), &preparing), [accepted]);
+        // Another client placed the order, and the kitchen accepted it before the next read.
+        assert_eq!(lines(None, &preparing)[1..], [accepted]);
         let taken = order("preparing", "delivery", Some("bo"));
         assert_eq!(lines(Some(&preparing), &taken), ["courier_assigned: Bo Lind takes the delivery"]);
         let delivered = order("delivered", "delivery", Some("bo"));
@@ -148,6 +154,13 @@ mod tests {
         ];
         assert_eq!(lines(Some(&taken), &delivered), rest);
         assert_eq!(lines(Some(&placed), &delivered).len(), 5);
+        let refunded = order("refunded", "delivery", Some("bo"));
+        assert_eq!(lines(Some(&taken), &refunded), rest);
+        assert_eq!(lines(Some(&delivered), &refunded), [] as [&str; 0]);
+        let taken_over = order("preparing", "delivery", Some("ines"));
+        assert_eq!(lines(Some(&taken), &taken_over), ["courier_assigned: Bo Lind takes over the delivery"]);
+        let done = lines(Some(&order("preparing", "collection", None)), &order("ready_for_pickup", "collection", None));
+        assert_eq!(done, ["ready: The kitchen is done; Mei Tanaka collects the order"]);
         let ready = order("ready_for_pickup", "collection", None);
         let collected = order("delivered", "collection", None);
         assert_eq!(lines(Some(&ready), &collected), ["delivered: The kitchen hands it to Mei Tanaka"]);

@@ -1,5 +1,8 @@
 //! The loop of the evening: it places orders, polls the open ones and sends commands, one request at a time.
 
+mod commands;
+mod placing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -12,13 +15,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{
     LiveArguments,
-    cart::{self, Chance as _},
+    cart::Chance as _,
     changes,
     connection::{Connection, expected},
-    people::{COURIERS, HOMES, Home, Person, registration},
+    people::{COURIERS, HOMES, Person, is_of_an_evening, registration},
     stage::Stage,
-    steps::{Actor, Plan, Step, possible},
+    steps::{Carrier, Plan, Step, possible},
     story::{Line, Story},
+    summary::{Counts, Open, Summary},
 };
 use crate::{failure::Failure, output};
 
@@ -28,20 +32,12 @@ const POLL: Duration = Duration::from_secs(2);
 const MIN_POLL: Duration = Duration::from_millis(200);
 /// Maximum number of pages of open orders that one poll reads. Further orders wait.
 const MAX_PAGES: u32 = 10;
-/// Maximum number of carts that a customer fills until one can be ordered.
-const MAX_CARTS: u32 = 4;
 /// Maximum pause between two orders, as a multiple of the average.
 const MAX_GAP: f64 = 4.0;
 
-/// Percentages of orders: for delivery, with a tip, cancelled if the kitchen does not accept them soon, and rejected by the
-/// simulated kitchen.
-const DELIVERIES: u64 = 80;
-const TIPS: u64 = 40;
+/// Percentages of orders: cancelled if the kitchen does not accept them soon, and rejected by the simulated kitchen.
 const CANCELLATIONS: u64 = 8;
 const REJECTIONS: u64 = 4;
-
-/// Preparation times that the simulated kitchen announces, in minutes.
-const PREPARATION_MINUTES: [u64; 4] = [10, 15, 20, 30];
 
 /// An open order.
 struct Tracked {
@@ -52,8 +48,12 @@ struct Tracked {
     guest: Option<usize>,
     /// The possible steps, each with its time.
     due: BTreeMap<Step, Instant>,
-    /// Steps that the server has refused in the order's present status.
+    /// Steps that the server has refused for the order's present version.
     refused: BTreeSet<Step>,
+    /// Account of the order's courier, if the courier belongs to an earlier evening.
+    left_by: Option<String>,
+    /// Whether the simulated kitchen has accepted the order.
+    is_accepted_here: bool,
 }
 
 /// See the module.
@@ -71,6 +71,8 @@ pub(super) struct Evening {
     orders: BTreeMap<String, Tracked>,
     /// Number of orders that this command has tried to place.
     attempted: u64,
+    counts: Counts,
+    began: Instant,
 }
 
 impl Evening {
@@ -92,6 +94,8 @@ impl Evening {
             couriers: Vec::new(),
             orders: BTreeMap::new(),
             attempted: 0,
+            counts: Counts::default(),
+            began: Instant::now(),
         })
     }
 
@@ -100,12 +104,8 @@ impl Evening {
         self.server.verify().await?;
         self.enlist().await?;
         self.poll(false).await?;
-        let (address, board) = (&self.server.stage.address, &self.server.stage.restaurant_id);
-        output::note(format_args!(
-            "an evening at {address} with the seed {seed} and {} before it; the board is {address}/kitchen/{board}; stop \
-             with Ctrl-C",
-            output::counted(u64::try_from(self.orders.len()).unwrap_or(u64::MAX), "open order")
-        ));
+        self.find_left_orders().await?;
+        self.introduce(seed);
         let mut next_order = Instant::now();
         let mut next_poll = Instant::now() + self.poll_interval();
         loop {
@@ -123,9 +123,31 @@ impl Evening {
         }
     }
 
+    /// Prints what the evening is, and what it leaves to the person at the board.
+    fn introduce(&self, seed: u64) {
+        let Stage { address, restaurant_id, .. } = &self.server.stage;
+        let open = output::counted(u64::try_from(self.orders.len()).unwrap_or(u64::MAX), "open order");
+        output::note(format_args!(
+            "an evening at {address} with the seed {seed} and {open} before it; stop with Ctrl-C"
+        ));
+        let kitchen = if self.with_kitchen {
+            "the kitchen is simulated, too"
+        } else {
+            "you are the kitchen: accept or reject orders, mark them as ready, and hand over those that customers collect; \
+             couriers deliver the others"
+        };
+        output::note(format_args!("{kitchen}. The board: {address}/kitchen/{restaurant_id}"));
+    }
+
+    /// Returns whether the evening has changed anything.
+    pub(super) const fn has_begun(&self) -> bool {
+        !self.guests.is_empty()
+    }
+
     /// Prints the summary.
     pub(super) fn close(&self) -> Result<(), Failure> {
-        self.story.end(self.orders.len())
+        let open = Open::of(self.orders.values().map(|tracked| &tracked.order));
+        self.story.end(&Summary::new(self.began.elapsed(), self.counts, open))
     }
 
     fn poll_interval(&self) -> Duration {
@@ -172,96 +194,6 @@ impl Evening {
         })
     }
 
-    /// Places an order of a customer. If a cart cannot be ordered now, the customer fills another one.
-    async fn order(&mut self) -> Result<(), Failure> {
-        let index = usize::try_from(self.random.below(HOMES.len() as u64)).unwrap_or(0);
-        let (Some(guest), Some(home)) = (self.guests.get(index).cloned(), HOMES.get(index)) else {
-            return Ok(());
-        };
-        let restaurant = format!("/v1/restaurants/{}", self.server.stage.restaurant_id);
-        let menu = self.server.insist(|client| client.get(&format!("{restaurant}/menu"))).await?;
-        let menu = expected(menu, "reading the menu")?.body;
-        let Some(body) = self.fill_cart(&guest, *home, &restaurant, &menu).await? else {
-            return Ok(());
-        };
-        self.attempted += 1;
-        let key = format!("live-{}-{}", self.name, self.attempted);
-        let place = |client: &Client| {
-            let call = client.with_token(&guest.token).post(&format!("{restaurant}/orders"));
-            call.idempotency_key(&key).json(&body)
-        };
-        match self.server.insist(place).await? {
-            Ok(placed) => {
-                self.story.counts.placed += 1;
-                let id = text(&placed.body, "id").to_owned();
-                self.read(&id, Some(index)).await
-            }
-            Err(problem) => self.print_refusal(&guest, None, "does not order", &problem),
-        }
-    }
-
-    /// Returns the body of an order that can be placed now at the total that it states; `None` if there is no such cart.
-    async fn fill_cart(
-        &mut self,
-        guest: &Person,
-        home: Home,
-        restaurant: &str,
-        menu: &Value,
-    ) -> Result<Option<Value>, Failure> {
-        let mut is_delivery = self.random.percent(DELIVERIES);
-        let tip = if self.random.percent(TIPS) { 50 * (1 + self.random.below(6)) } else { 0 };
-        let mut lines = cart::choose(&self.random, menu);
-        let mut obstacle = "nothing is available".to_owned();
-        for attempt in 0..MAX_CARTS {
-            if lines.is_empty() {
-                break;
-            }
-            let kind = if is_delivery { "delivery" } else { "collection" };
-            let cart = json!({"lines": lines, "fulfilment": kind, "tip": tip});
-            let quote =
-                self.server.insist(|client| client.post(&format!("{restaurant}/quotes")).json(&cart)).await?;
-            let quote = match quote {
-                Ok(quote) => quote.body,
-                Err(problem) => {
-                    self.print_refusal(guest, None, "does not order", &problem)?;
-                    return Ok(None);
-                }
-            };
-            if quote["orderable"] == true {
-                let body = with(self.order_body(home, is_delivery, &lines), "tip", tip.into());
-                return Ok(Some(with(body, "expected_total", quote["amounts"]["total"].clone())));
-            }
-            let first = &quote["obstacles"][0];
-            text(first, "detail").clone_into(&mut obstacle);
-            if first["code"] == "below_minimum_order" {
-                // Either one more dish, or a walk.
-                lines.extend(cart::line(&self.random, menu));
-                is_delivery = attempt + 2 < MAX_CARTS;
-            } else {
-                lines = cart::choose(&self.random, menu);
-            }
-        }
-        self.story.print(&Line {
-            event: "left",
-            who: guest.name,
-            order_id: None,
-            display_code: None,
-            text: format!("leaves without an order: {obstacle}"),
-        })?;
-        Ok(None)
-    }
-
-    fn order_body(&self, home: Home, is_delivery: bool, lines: &[Value]) -> Value {
-        let fulfilment = if is_delivery { home.delivery() } else { json!({"type": "collection"}) };
-        let mut body = json!({
-            "lines": lines, "fulfilment": fulfilment, "payment_method": "cash", "contact": home.contact(),
-        });
-        if let Some(note) = cart::note(&self.random) {
-            body["note"] = note.into();
-        }
-        body
-    }
-
     /// Reads the restaurant's open orders, and each tracked order that is no longer open.
     async fn poll(&mut self, is_printed: bool) -> Result<(), Failure> {
         let (mut found, mut cursor) = (BTreeSet::new(), String::new());
@@ -306,11 +238,13 @@ impl Evening {
     fn track(&mut self, order: &Value, guest: Option<usize>, is_printed: bool) -> Result<(), Failure> {
         let id = text(order, "id").to_owned();
         let before = self.orders.remove(&id);
-        let is_known = |person: &&Person| order["courier_id"] == person.account_id.as_str();
-        let courier = self.couriers.iter().find(is_known).map(|person| person.name);
+        let courier = self.courier_of(order).map_or("A courier", |person| person.name);
         if is_printed {
+            let is_accepted_here = before.as_ref().is_some_and(|tracked| tracked.is_accepted_here);
             let before = before.as_ref().map(|tracked| &tracked.order);
-            for change in changes::between(before, order, courier.unwrap_or("A courier")) {
+            for change in changes::between(before, order, courier) {
+                let is_own = if change.event == "placed" { guest.is_some() } else { is_accepted_here };
+                self.counts.count(&change, order, is_own);
                 self.story.print(&Line {
                     event: change.event,
                     who: &change.who,
@@ -321,9 +255,6 @@ impl Evening {
             }
         }
         if changes::has_ended(order) {
-            let is_delivered = order["status"] == "delivered";
-            let counts = &mut self.story.counts;
-            *(if is_delivered { &mut counts.delivered } else { &mut counts.ended_early }) += 1;
             return Ok(());
         }
         let tracked = before.map_or_else(
@@ -336,22 +267,61 @@ impl Evening {
                 guest,
                 due: BTreeMap::new(),
                 refused: BTreeSet::new(),
+                left_by: None,
+                is_accepted_here: false,
             },
             |mut tracked| {
-                if tracked.order["status"] != order["status"] {
+                if tracked.order["version"] != order["version"] {
                     tracked.refused.clear();
                 }
                 Tracked { order: order.clone(), ..tracked }
             },
         );
-        let tracked = self.planned(tracked, courier.is_some());
+        let tracked = self.planned(tracked);
         self.orders.insert(id, tracked);
         Ok(())
     }
 
+    /// Returns the courier of an order, if the courier belongs to this evening.
+    fn courier_of(&self, order: &Value) -> Option<&Person> {
+        self.couriers.iter().find(|person| order["courier_id"] == person.account_id.as_str())
+    }
+
+    /// Finds the open orders whose couriers belong to an earlier evening: nobody else would deliver these orders. Only the start
+    /// of an evening finds them, so two evenings at the same time do not take orders away from each other again and again.
+    async fn find_left_orders(&mut self) -> Result<(), Failure> {
+        let couriers = self.orders.values().filter(|tracked| self.courier_of(&tracked.order).is_none());
+        let couriers = couriers.filter_map(|tracked| tracked.order["courier_id"].as_str().map(str::to_owned));
+        let mut gone = BTreeSet::new();
+        for courier in couriers.collect::<BTreeSet<String>>() {
+            let (path, admin) = (format!("/v1/accounts/{courier}"), self.server.stage.admin.clone());
+            let read = self.server.insist(|client| client.with_token(&admin).get(&path)).await?;
+            if read.is_ok_and(|account| is_of_an_evening(text(&account.body, "email"))) {
+                gone.insert(courier);
+            }
+        }
+        for (id, mut tracked) in std::mem::take(&mut self.orders) {
+            tracked.left_by = tracked.order["courier_id"].as_str().and_then(|courier| gone.get(courier)).cloned();
+            let tracked = self.planned(tracked);
+            self.orders.insert(id, tracked);
+        }
+        Ok(())
+    }
+
+    /// Returns how the evening sees the courier of an order.
+    fn carrier(&self, tracked: &Tracked) -> Carrier {
+        match tracked.order["courier_id"].as_str() {
+            None => Carrier::Nobody,
+            Some(_) if self.courier_of(&tracked.order).is_some() => Carrier::Present,
+            courier if courier == tracked.left_by.as_deref() => Carrier::Gone,
+            Some(_) => Carrier::Other,
+        }
+    }
+
     /// Plans a time for each possible step, and removes the other steps.
-    fn planned(&self, mut tracked: Tracked, is_ours: bool) -> Tracked {
-        let possible = possible(&tracked.order, tracked.plan, self.with_kitchen, is_ours);
+    fn planned(&self, mut tracked: Tracked) -> Tracked {
+        let carrier = self.carrier(&tracked);
+        let possible = possible(&tracked.order, tracked.plan, self.with_kitchen, carrier);
         tracked.due.retain(|step, _| possible.contains(step));
         for step in possible.into_iter().filter(|step| !tracked.refused.contains(step)) {
             let seconds = step.seconds();
@@ -362,73 +332,15 @@ impl Evening {
         tracked
     }
 
-    /// Sends the commands that are due.
-    async fn send_due(&mut self) -> Result<(), Failure> {
-        let now = Instant::now();
-        let due = self.orders.iter().flat_map(|(id, tracked)| {
-            tracked.due.iter().filter(|(_, at)| **at <= now).map(|(step, _)| (id.clone(), *step))
-        });
-        for (id, step) in due.collect::<Vec<_>>() {
-            // An earlier command may have made this one impossible.
-            let Some(tracked) = self.orders.get(&id).filter(|tracked| tracked.due.contains_key(&step)) else {
-                continue;
-            };
-            let Some(person) = self.person(tracked, step) else { continue };
-            self.send(&id, step, &person).await?;
-        }
-        Ok(())
-    }
-
-    /// Returns the person who sends a command.
-    fn person(&self, tracked: &Tracked, step: Step) -> Option<Person> {
-        let kitchen = || Person {
-            name: "The kitchen",
-            account_id: String::new(),
-            token: self.server.stage.kitchen.clone(),
-        };
-        match step.actor() {
-            Actor::Kitchen => Some(kitchen()),
-            Actor::Customer => self.guests.get(tracked.guest?).cloned(),
-            Actor::Courier if step == Step::Assign => self.random.one(&self.couriers).cloned(),
-            Actor::Courier => {
-                let is_courier = |person: &&Person| tracked.order["courier_id"] == person.account_id.as_str();
-                self.couriers.iter().find(is_courier).cloned()
-            }
-        }
-    }
-
-    async fn send(&mut self, id: &str, step: Step, person: &Person) -> Result<(), Failure> {
-        let path = format!("/v1/orders/{id}/{}", step.command());
-        let key = format!("live-{}-{id}-{}", self.name, step.command());
-        let body = step.body(self.random.one(&PREPARATION_MINUTES).copied().unwrap_or(15));
-        let command = |client: &Client| {
-            let call = client.with_token(&person.token).post(&path).idempotency_key(&key);
-            match &body {
-                Some(body) => call.json(body),
-                None => call,
-            }
-        };
-        let response = self.server.insist(command).await?;
-        if let Some(tracked) = self.orders.get_mut(id) {
-            tracked.due.remove(&step);
-            if let Err(problem) = &response {
-                // Another client was faster. The order is read again below.
-                tracked.refused.insert(step);
-                let code = tracked.order["display_code"].as_str().map(str::to_owned);
-                let what = format!("cannot {} the order", step.command());
-                self.print_refusal(person, Some((id, code.as_deref())), &what, problem)?;
-            }
-        }
-        self.read(id, None).await
-    }
-
+    /// Prints and counts a request that the server refused.
     fn print_refusal(
-        &self,
+        &mut self,
         person: &Person,
         order: Option<(&str, Option<&str>)>,
         what: &str,
         problem: &ProblemResponse,
     ) -> Result<(), Failure> {
+        self.counts.refused_requests += 1;
         self.story.print(&Line {
             event: "refused",
             who: person.name,
@@ -442,9 +354,4 @@ impl Evening {
 /// Returns a text of an object; empty if it has none.
 fn text<'a>(object: &'a Value, member: &str) -> &'a str {
     object[member].as_str().unwrap_or_default()
-}
-
-fn with(mut body: Value, member: &str, value: Value) -> Value {
-    body[member] = value;
-    body
 }

@@ -95,9 +95,17 @@ impl Home {
     }
 }
 
-/// Returns the registration of a person. The address is new for each evening, and nobody owns its domain (RFC 2606).
+/// Domain of the e-mail addresses of these people. Nobody owns it (RFC 2606).
+const DOMAIN: &str = "guests.dabba.example";
+
+/// Returns whether an account with this e-mail address belongs to an evening.
+pub(super) fn is_of_an_evening(email: &str) -> bool {
+    email.split_once('@').is_some_and(|(_, domain)| domain == DOMAIN)
+}
+
+/// Returns the registration of a person. The address is new for each evening.
 pub(super) fn registration(name: &str, role: &str, evening: &str) -> Value {
-    let email = format!("{}.{evening}@guests.dabba.example", name.to_lowercase().replace(' ', "."));
+    let email = format!("{}.{evening}@{DOMAIN}", name.to_lowercase().replace(' ', "."));
     let password = format!("{:016x}{:016x}", SystemRandom.next_u64(), SystemRandom.next_u64());
     json!({"email": email, "name": name, "password": password, "role": role})
 }

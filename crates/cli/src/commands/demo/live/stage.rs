@@ -9,7 +9,10 @@ use std::{
 use dabba_sim::{Client, ClientError};
 use serde_json::Value;
 
-use crate::{commands::remote::client_of, demo_data, failure::Failure};
+use crate::{commands::remote::client_of, demo_data, failure::Failure, output};
+
+/// Name of the file in the data directory.
+const FILE: &str = "demo.env";
 
 /// The demo server, and the tokens of the demo's accounts.
 pub(super) struct Stage {
@@ -31,23 +34,15 @@ impl std::fmt::Debug for Stage {
 impl Stage {
     /// Reads the file in the data directory of the server.
     pub(super) fn read(data: &Path) -> Result<Self, Failure> {
-        let path = data.join("demo.env");
+        let path = absolute(&data.join(FILE));
         let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Failure::new(format!(
-                "{} does not exist: start `dabba serve --demo`, and run this command in the same directory, or name the \
-                 server's data directory with --data",
-                path.display()
-            )),
-            _ => Failure::new(format!("reading {}: {error}", path.display())),
+            io::ErrorKind::NotFound => no_server(&path, "the file does not exist"),
+            _ => no_server(&path, &error.to_string()),
         })?;
         let variables = variables(&text);
         let value = |name: &str| {
-            variables.get(name).cloned().ok_or_else(|| {
-                Failure::new(format!(
-                    "{} does not contain {name}: `dabba serve --demo` writes the file at its start; restart it",
-                    path.display()
-                ))
-            })
+            let found = variables.get(name).cloned();
+            found.ok_or_else(|| no_server(&path, &format!("the file does not contain {name}")))
         };
         Ok(Self {
             address: value("ADDRESS")?,
@@ -73,13 +68,7 @@ impl Stage {
     /// must reach no other server.
     pub(super) async fn verify(&self, client: &Client) -> Result<(), Failure> {
         let Self { address, path, .. } = self;
-        let no_demo = |why: &str| {
-            Failure::new(format!(
-                "the server at {address} is not the demo of {}: {why}. Start `dabba serve --demo`, or name the data \
-                 directory of a running demo with --data",
-                path.display()
-            ))
-        };
+        let no_demo = |why: &str| no_server(path, &format!("the server at {address} is not this demo: {why}"));
         let emails = [
             (&self.kitchen, demo_data::RESTAURANT_EMAIL),
             (&self.courier, demo_data::COURIER_EMAIL),
@@ -91,10 +80,10 @@ impl Stage {
                 Ok(me) if me.body["email"] == email => {}
                 Ok(_) => return Err(no_demo("its accounts are others")),
                 Err(ClientError::Problem(problem)) if problem.status == 401 => {
-                    return Err(no_demo("it refuses the tokens of that file, which may also have expired"));
+                    return Err(no_demo("it refuses the tokens of the file, or they have expired"));
                 }
-                Err(error @ ClientError::Transport { .. }) => {
-                    return Err(Failure::new(format!("{error}; start `dabba serve --demo` there")));
+                Err(ClientError::Transport { reason, .. }) => {
+                    return Err(no_server(path, &format!("no response from {address}: {reason}")));
                 }
                 Err(error) => return Err(no_demo(&error.to_string())),
             }
@@ -111,6 +100,21 @@ impl Stage {
             Err(error) => Err(no_demo(&error.to_string())),
         }
     }
+}
+
+/// Returns the path from the root, so that a message states where the command has looked.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Returns the failure of a command that has not found the demo server of this file, with what to start.
+fn no_server(path: &Path, why: &str) -> Failure {
+    let data = output::shell_word(path.parent().unwrap_or(path));
+    Failure::new(format!(
+        "no demo server found by {}: {why}. Start `dabba serve --demo --data {data}` in another terminal, or name the data \
+         directory of a running demo server with --data",
+        path.display()
+    ))
 }
 
 /// Returns the variables of lines such as `export NAME='value'`.
@@ -138,9 +142,13 @@ mod tests {
     #[test]
     fn a_missing_file_is_explained() {
         let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
         let failure = Stage::read(directory.path()).unwrap_err().to_string();
-        assert!(failure.contains("dabba serve --demo") && failure.contains("--data"), "{failure}");
-        fs::write(directory.path().join("demo.env"), "export ADDRESS='http://h:1'\n").unwrap();
+        let advice = format!("Start `dabba serve --demo --data {}` in", directory.path().display());
+        for part in [&file.display().to_string(), "does not exist", &advice] {
+            assert!(failure.contains(part), "{failure}");
+        }
+        fs::write(&file, "export ADDRESS='http://h:1'\n").unwrap();
         let failure = Stage::read(directory.path()).unwrap_err().to_string();
         assert!(failure.contains("RESTAURANT"), "{failure}");
     }

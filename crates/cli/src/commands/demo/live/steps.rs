@@ -14,6 +14,7 @@ pub(super) enum Step {
     Ready,
     HandOver,
     Assign,
+    TakeOver,
     PickUp,
     Deliver,
 }
@@ -24,6 +25,20 @@ pub(super) enum Actor {
     Customer,
     Kitchen,
     Courier,
+    Admin,
+}
+
+/// The courier of an order, as the evening sees the person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// The order has no courier yet.
+    Nobody,
+    /// A courier of this evening.
+    Present,
+    /// A courier of an earlier evening, whose command has ended.
+    Gone,
+    /// A courier of another client.
+    Other,
 }
 
 /// Decisions about an order, made when it is first read.
@@ -44,7 +59,7 @@ impl Step {
             Self::Reject => "reject",
             Self::Ready => "ready",
             Self::HandOver | Self::Deliver => "deliver",
-            Self::Assign => "assign",
+            Self::Assign | Self::TakeOver => "assign",
             Self::PickUp => "pick-up",
         }
     }
@@ -55,6 +70,8 @@ impl Step {
             Self::Cancel => Actor::Customer,
             Self::Accept | Self::Reject | Self::Ready | Self::HandOver => Actor::Kitchen,
             Self::Assign | Self::PickUp | Self::Deliver => Actor::Courier,
+            // Only an admin assigns another courier.
+            Self::TakeOver => Actor::Admin,
         }
     }
 
@@ -62,7 +79,7 @@ impl Step {
     pub(super) const fn seconds(self) -> RangeInclusive<u64> {
         match self {
             Self::Cancel | Self::HandOver => 20..=90,
-            Self::Accept | Self::Reject | Self::Assign => 5..=30,
+            Self::Accept | Self::Reject | Self::Assign | Self::TakeOver => 5..=30,
             Self::Ready => 40..=150,
             Self::PickUp => 10..=45,
             Self::Deliver => 60..=180,
@@ -80,11 +97,21 @@ impl Step {
     }
 }
 
-/// Returns the steps that are possible for an order now. `is_ours` states whether the order's courier belongs to the
-/// evening.
-pub(super) fn possible(order: &Value, plan: Plan, with_kitchen: bool, is_ours: bool) -> Vec<Step> {
+/// Returns the body of the admin's command that gives an order to another courier. After the pick-up, the server requires a
+/// reason.
+pub(super) fn taking_over(order: &Value, courier_id: &str) -> Value {
+    let mut body = json!({"courier_id": courier_id});
+    if order["status"] == "out_for_delivery" {
+        body["reason"] = json!("courier_unreachable");
+    }
+    body
+}
+
+/// Returns the steps that are possible for an order now.
+pub(super) fn possible(order: &Value, plan: Plan, with_kitchen: bool, carrier: Carrier) -> Vec<Step> {
     let is_delivery = order["fulfilment"]["type"] == "delivery";
-    let is_free = is_delivery && order["courier_id"].is_null();
+    let is_free = is_delivery && carrier == Carrier::Nobody;
+    let (is_ours, is_left) = (carrier == Carrier::Present, carrier == Carrier::Gone);
     let (status, mut steps) = (order["status"].as_str().unwrap_or_default(), Vec::new());
     let mut add = |step, is_possible: bool| {
         if is_possible {
@@ -100,13 +127,18 @@ pub(super) fn possible(order: &Value, plan: Plan, with_kitchen: bool, is_ours: b
         "preparing" => {
             add(Step::Ready, with_kitchen);
             add(Step::Assign, is_free);
+            add(Step::TakeOver, is_left);
         }
         "ready_for_pickup" => {
             add(Step::HandOver, with_kitchen && !is_delivery);
             add(Step::Assign, is_free);
+            add(Step::TakeOver, is_left);
             add(Step::PickUp, is_delivery && is_ours);
         }
-        "out_for_delivery" => add(Step::Deliver, is_ours),
+        "out_for_delivery" => {
+            add(Step::TakeOver, is_left);
+            add(Step::Deliver, is_ours);
+        }
         _ => {}
     }
     steps
@@ -119,34 +151,42 @@ mod tests {
     /// Proves which steps follow from the status, the courier and the kind of the order, with and without the kitchen.
     #[test]
     fn steps_follow_from_the_order() {
-        use Step::{Accept, Assign, Cancel, Deliver, HandOver, PickUp, Ready, Reject};
+        use Carrier::{Gone, Nobody, Other, Present};
+        use Step::{Accept, Assign, Cancel, Deliver, HandOver, PickUp, Ready, Reject, TakeOver};
         let plain = Plan { cancels: false, rejects: false };
         let impatient = Plan { cancels: true, ..plain };
         let busy = Plan { rejects: true, ..plain };
-        // Kind, status, whether a courier has the order, whether that courier is one of the evening.
-        for (kind, status, has_courier, is_ours, plan, without, with) in [
-            ("delivery", "confirmed", false, false, plain, &[][..], &[Accept][..]),
-            ("delivery", "confirmed", false, false, impatient, &[Cancel], &[Cancel, Accept]),
-            ("collection", "confirmed", false, false, busy, &[], &[Reject]),
-            ("delivery", "preparing", false, false, impatient, &[Assign], &[Ready, Assign]),
-            ("delivery", "preparing", true, true, plain, &[], &[Ready]),
-            ("collection", "preparing", false, false, plain, &[], &[Ready]),
-            ("delivery", "ready_for_pickup", false, false, plain, &[Assign], &[Assign]),
-            ("delivery", "ready_for_pickup", true, true, plain, &[PickUp], &[PickUp]),
-            ("delivery", "ready_for_pickup", true, false, plain, &[], &[]),
-            ("collection", "ready_for_pickup", false, false, plain, &[], &[HandOver]),
-            ("delivery", "out_for_delivery", true, true, plain, &[Deliver], &[Deliver]),
-            ("delivery", "out_for_delivery", true, false, plain, &[], &[]),
-            ("delivery", "delivered", true, true, plain, &[], &[]),
-            ("delivery", "cancelled", false, false, impatient, &[], &[]),
+        for (kind, status, carrier, plan, without, with) in [
+            ("delivery", "confirmed", Nobody, plain, &[][..], &[Accept][..]),
+            ("delivery", "confirmed", Nobody, impatient, &[Cancel], &[Cancel, Accept]),
+            ("collection", "confirmed", Nobody, busy, &[], &[Reject]),
+            ("delivery", "preparing", Nobody, impatient, &[Assign], &[Ready, Assign]),
+            ("delivery", "preparing", Present, plain, &[], &[Ready]),
+            ("delivery", "preparing", Gone, plain, &[TakeOver], &[Ready, TakeOver]),
+            ("collection", "preparing", Nobody, plain, &[], &[Ready]),
+            ("delivery", "ready_for_pickup", Nobody, plain, &[Assign], &[Assign]),
+            ("delivery", "ready_for_pickup", Present, plain, &[PickUp], &[PickUp]),
+            ("delivery", "ready_for_pickup", Gone, plain, &[TakeOver], &[TakeOver]),
+            ("delivery", "ready_for_pickup", Other, plain, &[], &[]),
+            ("collection", "ready_for_pickup", Nobody, plain, &[], &[HandOver]),
+            ("delivery", "out_for_delivery", Present, plain, &[Deliver], &[Deliver]),
+            ("delivery", "out_for_delivery", Gone, plain, &[TakeOver], &[TakeOver]),
+            ("delivery", "out_for_delivery", Other, plain, &[], &[]),
+            ("delivery", "delivered", Gone, plain, &[], &[]),
+            ("delivery", "cancelled", Nobody, impatient, &[], &[]),
         ] {
-            let mut order = json!({"status": status, "fulfilment": {"type": kind}});
-            if has_courier {
-                order["courier_id"] = json!("a courier");
-            }
+            let order = json!({"status": status, "fulfilment": {"type": kind}});
             for (with_kitchen, expected) in [(false, without), (true, with)] {
-                assert_eq!(possible(&order, plan, with_kitchen, is_ours), expected, "{order} {with_kitchen}");
+                let possible = possible(&order, plan, with_kitchen, carrier);
+                assert_eq!(possible, expected, "{order} {carrier:?} {with_kitchen}");
             }
         }
+    }
+
+    #[test]
+    fn an_order_on_its_way_is_taken_over_with_a_reason() {
+        let body = |status: &str| taking_over(&json!({"status": status}), "bo");
+        assert_eq!(body("ready_for_pickup"), json!({"courier_id": "bo"}));
+        assert_eq!(body("out_for_delivery"), json!({"courier_id": "bo", "reason": "courier_unreachable"}));
     }
 }

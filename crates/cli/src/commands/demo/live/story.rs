@@ -6,25 +6,16 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::narrator::display;
+use super::{super::narrator::display, summary::Summary};
 use crate::{failure::Failure, output};
 
 /// Width of the column with the person, in characters.
 const NAME_WIDTH: usize = 13;
 
-/// Prints the lines, and counts the orders.
-#[derive(Debug)]
+/// Prints the lines.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Story {
     json: bool,
-    pub(super) counts: Counts,
-}
-
-/// Numbers of orders of the evening, as this command has read them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Counts {
-    pub(super) placed: u32,
-    pub(super) delivered: u32,
-    pub(super) ended_early: u32,
 }
 
 /// A line of the story.
@@ -52,21 +43,20 @@ struct JsonLine<'a, T> {
 
 /// The last line in JSON.
 #[derive(Serialize)]
-struct End {
+struct End<'a> {
     event: &'static str,
     #[serde(flatten)]
-    counts: Counts,
-    open: usize,
+    summary: &'a Summary,
     text: String,
 }
 
 impl Story {
-    pub(super) fn new(json: bool) -> Self {
-        Self { json, counts: Counts::default() }
+    pub(super) const fn new(json: bool) -> Self {
+        Self { json }
     }
 
     /// Prints a line about an order.
-    pub(super) fn print(&self, line: &Line<'_>) -> Result<(), Failure> {
+    pub(super) fn print(self, line: &Line<'_>) -> Result<(), Failure> {
         let now = SystemClock.now();
         if self.json {
             return output::json(&JsonLine { at: now, line });
@@ -77,17 +67,12 @@ impl Story {
         output::line(format_args!("{}  {code:<5}  {who:<NAME_WIDTH$} {text}", time.strftime("%H:%M:%S")))
     }
 
-    /// Prints the last line.
-    pub(super) fn end(&self, open: usize) -> Result<(), Failure> {
-        let Counts { placed, delivered, ended_early } = self.counts;
-        let text = format!(
-            "{} placed, {delivered} delivered, {ended_early} ended early; {open} still open.",
-            output::counted(placed.into(), "order")
-        );
+    /// Prints the summary, in JSON as the last line.
+    pub(super) fn end(self, summary: &Summary) -> Result<(), Failure> {
         if !self.json {
-            return output::line(text);
+            return output::line(summary.in_lines());
         }
-        let end = End { event: "end", counts: self.counts, open, text };
+        let end = End { event: "end", summary, text: summary.in_a_line() };
         output::json(&JsonLine { at: SystemClock.now(), line: &end })
     }
 }
