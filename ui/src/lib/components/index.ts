@@ -18,7 +18,7 @@ export { default as Table } from './Table.svelte';
 export { default as ThemeSwitch } from './ThemeSwitch.svelte';
 export { default as Toasts } from './Toasts.svelte';
 export { default as Wordmark } from './Wordmark.svelte';
-export { dismissToast, showToast } from './toasts.svelte';
+export { showToast } from './toasts.svelte';
 export type { IconName } from './icons';
 export { default as Amounts } from './Amounts.svelte';
 export { default as OrderButton } from './OrderButton.svelte';
