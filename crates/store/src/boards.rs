@@ -186,8 +186,7 @@ impl Board {
 /// store calls this function.
 pub fn listed_boards(mut boards: Vec<Board>, now: Timestamp) -> Vec<Board> {
     let rank = |board: &Board| (board.is_connected_at(now), board.connected_at);
-    boards
-        .sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
+    boards.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
     boards.truncate(MAX_BOARDS);
     boards
 }
@@ -196,8 +195,7 @@ pub fn listed_boards(mut boards: Vec<Board>, now: Timestamp) -> Vec<Board> {
 /// those seen longest ago first.
 pub fn excess_boards(mut boards: Vec<Board>, now: Timestamp) -> Vec<Board> {
     let rank = |board: &Board| (board.is_connected_at(now), board.last_seen_at);
-    boards
-        .sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
+    boards.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.device_id.cmp(&b.device_id)));
     let beyond = boards.into_iter().skip(MAX_BOARDS);
     beyond.filter(|board| !board.is_connected_at(now)).collect()
 }

@@ -51,8 +51,8 @@ pub use backoff::Backoff;
 pub use boards::{
     Attendance, BOARD_KEPT_FOR, BOARD_STALE_AFTER, Board, BoardCheck, BoardKey, BoardPlan, BoardStore,
     CONNECTED_BOARD_CHECK, CheckedBoards, ConnectedBoard, DeviceId, DueBoard, EndedBoard, MAX_BOARDS,
-    MAX_BOARDS_PER_WRITE, UNATTENDED_RECHECK, check_board_count, checked_until, excess_boards,
-    listed_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    MAX_BOARDS_PER_WRITE, UNATTENDED_RECHECK, check_board_count, checked_until, excess_boards, listed_boards,
+    next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
 };
 pub use catalogue::{
     Catalogue, CatalogueStore, CatalogueUpdate, MAX_REVISIONS, MenuRevisions, RestaurantCreation,

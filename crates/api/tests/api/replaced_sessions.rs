@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{AccountId, Timestamp};
 use dabba_store::{
-    Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError, layer::StoreLayer,
+    Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError,
+    layer::StoreLayer,
 };
 use dabba_testkit::{HttpResponse, PASSWORD, TestAccount, TestServer, sqlite_in};
 use futures::FutureExt as _;
@@ -123,7 +124,8 @@ async fn a_stale_cookie_spends_no_attempt() {
 async fn a_logout_ends_what_it_can_read() {
     let one = dabba_web::Rate { requests: NonZeroU32::MIN, per: Duration::from_mins(5) };
     let server = crate::builder().web(|web| web.rate_limits.tokens_per_address = one).start().await;
-    let log_out = async |cookies: &str| server.request(Method::DELETE, "/v1/session").session(cookies).send().await;
+    let log_out =
+        async |cookies: &str| server.request(Method::DELETE, "/v1/session").session(cookies).send().await;
     let unknown = |number: usize| format!("dabba={number}{}", "A".repeat(42));
     let known = server.log_in(&server.staff).await;
     session(&server, &known).await.expect(200);

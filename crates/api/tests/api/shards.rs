@@ -271,9 +271,8 @@ async fn statistics_name_the_shard_that_is_missing() {
             let points = series["points"].as_array().unwrap();
             points.iter().map(|point| point["count"].as_u64().unwrap()).sum::<u64>()
         });
-        let [from, complete, counted] = ["from", "complete_until", "counted_until"].map(|name| {
-            body[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap()
-        });
+        let [from, complete, counted] = ["from", "complete_until", "counted_until"]
+            .map(|name| body[name].as_str().unwrap().parse::<jiff::Timestamp>().unwrap());
         assert!(counted > from, "{body}");
         let is_complete = complete == counted;
         assert!(is_complete || complete == from, "{body}");

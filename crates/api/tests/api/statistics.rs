@@ -105,7 +105,9 @@ async fn invalid_ranges_of_statistics_are_refused() {
         let problem = refused.problem(400, "bad_request");
         let errors = problem["errors"].as_array().unwrap().iter();
         let listed: Vec<String> = errors
-            .map(|error| format!("{}: {}", error["parameter"].as_str().unwrap(), error["detail"].as_str().unwrap()))
+            .map(|error| {
+                format!("{}: {}", error["parameter"].as_str().unwrap(), error["detail"].as_str().unwrap())
+            })
             .collect();
         assert_eq!(problem["detail"], listed.join("; "), "{query}");
         assert_eq!(listed.len(), expected.len(), "{query}: {problem}");

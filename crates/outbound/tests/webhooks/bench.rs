@@ -20,8 +20,9 @@ use dabba_outbound::webhooks::{
 };
 use dabba_store::{
     FeedCursor, FeedEnd, FeedPosition, PageSize, SealedSecret, ShardMap, ShardRange, ShardedStore, Store,
-    Supervisor, UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure, WebhookHealth,
-    WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate, WebhookUpdated,
+    Supervisor, UnderKey, WebhookContentType, WebhookCreation, WebhookEndpoint, WebhookFailure,
+    WebhookHealth, WebhookOwner, WebhookPayload, WebhookSettings, WebhookState, WebhookUpdate,
+    WebhookUpdated,
     conformance::builders::{World, order_of, staff},
 };
 use dabba_store_sqlite::{SqliteOptions, SqliteStore};

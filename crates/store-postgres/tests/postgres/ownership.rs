@@ -153,7 +153,11 @@ async fn a_database_of_another_shard_is_noticed_while_the_store_is_open() {
     };
     let changes = [
         ("UPDATE shard SET name = 'north'", "UPDATE shard SET name = 'main'", "\"north\""),
-        ("UPDATE shard SET is_directory = false", "UPDATE shard SET is_directory = true", "not the directory"),
+        (
+            "UPDATE shard SET is_directory = false",
+            "UPDATE shard SET is_directory = true",
+            "not the directory",
+        ),
         ("ALTER TABLE shard RENAME TO away", "ALTER TABLE away RENAME TO shard", "42P01"),
     ];
     for (change, undo, expected) in changes {
@@ -170,7 +174,10 @@ async fn a_database_of_another_shard_is_noticed_while_the_store_is_open() {
         client.batch_execute(undo).await.unwrap();
         eventually("the store works again", async || store.ping().await.is_ok()).await;
     }
-    assert_eq!(store.commit(commits.to_vec()).await.unwrap(), [CommitOutcome::Committed; 2]);
+    assert_eq!(
+        store.commit(commits.to_vec()).await.unwrap(),
+        [CommitOutcome::Committed, CommitOutcome::Committed]
+    );
 
     // Buckets that have moved are a difference, too. The store still works for the other ones.
     move_buckets(&url).await;

@@ -3,9 +3,7 @@
 use std::sync::{Arc, atomic::AtomicI64};
 
 use dabba_domain::{ApiKeyId, Timestamp};
-use dabba_store::{
-    Account, AccountHolder, ApiKey, CredentialId, MAX_KEY_USES, Store, StoreError,
-};
+use dabba_store::{Account, AccountHolder, ApiKey, CredentialId, MAX_KEY_USES, Store, StoreError};
 
 use super::{
     super::{
@@ -84,7 +82,7 @@ impl ApiKeys {
 
     /// Writes all pending uses.
     pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.pending.write(MAX_KEY_USES, async |uses| store.record_key_uses(uses).await).await
+        self.pending.write(MAX_KEY_USES, |uses| async move { store.record_key_uses(&uses).await }).await
     }
 }
 

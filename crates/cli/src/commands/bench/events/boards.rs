@@ -8,7 +8,9 @@ use crate::failure::Failure;
 /// Returns the ids of a dataset's restaurants.
 pub(super) fn restaurants_of(dataset: &Dataset) -> Result<Vec<RestaurantId>, Failure> {
     let parsed: Result<Vec<RestaurantId>, _> = dataset.restaurants.iter().map(|id| id.parse()).collect();
-    parsed.map_err(Failure::during("preparing restaurants: the server's response has an id that cannot be read"))
+    parsed.map_err(Failure::during(
+        "preparing restaurants: the server's response has an id that cannot be read",
+    ))
 }
 
 /// Returns the account that opens boards, and the restaurants of a number of boards, each restaurant once. Fails if the dataset

@@ -68,7 +68,8 @@ impl Stage {
     /// must reach no other server.
     pub(super) async fn verify(&self, client: &Client) -> Result<(), Failure> {
         let Self { address, path, .. } = self;
-        let no_demo = |why: &str| no_server(path, &format!("the server at {address} is not this demo: {why}"));
+        let no_demo =
+            |why: &str| no_server(path, &format!("the server at {address} is not this demo: {why}"));
         let emails = [
             (&self.kitchen, demo_data::RESTAURANT_EMAIL),
             (&self.courier, demo_data::COURIER_EMAIL),

@@ -118,8 +118,7 @@ impl Summary {
         } else {
             output::counted(self.seconds / 60, "minute")
         };
-        let rows =
-            self.rows().map(|(name, text)| output::wrapped(&format!("  {name:<NAME_WIDTH$} "), &text));
+        let rows = self.rows().map(|(name, text)| output::wrapped(&format!("  {name:<NAME_WIDTH$} "), &text));
         let mut lines = format!("\nThe evening took {took}. Orders:\n{}", rows.join("\n"));
         if self.open > 0 {
             lines.push_str("\nOpen orders stay: the next `dabba demo --live` continues with them.");
@@ -232,10 +231,15 @@ mod tests {
 
     #[test]
     fn the_summary_states_every_number() {
-        let counts =
-            Counts { placed: 3, placed_by_others: 1, accepted_by_others: 2, delivered: 1, ..Counts::default() };
+        let counts = Counts {
+            placed: 3,
+            placed_by_others: 1,
+            accepted_by_others: 2,
+            delivered: 1,
+            ..Counts::default()
+        };
         let orders = ["confirmed", "ready_for_pickup", "confirmed"].map(|status| json!({"status": status}));
-        let summary = Summary::new(Duration::from_secs(300), counts, Open::of(orders.iter()));
+        let summary = Summary::new(Duration::from_mins(5), counts, Open::of(orders.iter()));
         let expected = "
 The evening took 5 minutes. Orders:
   placed     3 by the evening's customers, 1 by other clients
@@ -248,12 +252,19 @@ The evening took 5 minutes. Orders:
   refused    none
 Open orders stay: the next `dabba demo --live` continues with them.";
         assert_eq!(summary.in_lines(), expected);
-        assert!(summary.in_a_line().starts_with("placed: 3 by the evening's customers, 1 by other clients; accepted"));
+        assert!(
+            summary
+                .in_a_line()
+                .starts_with("placed: 3 by the evening's customers, 1 by other clients; accepted")
+        );
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!((&json["placed"], &json["open"], &json["seconds"]), (&json!(3), &json!(3), &json!(300)));
         assert_eq!(json["open_by_status"]["ready_for_pickup"], 1);
         let nothing = Summary::new(Duration::from_secs(3), Counts::default(), Open::default());
-        assert!(nothing.in_lines().starts_with("\nThe evening took 3 seconds.") && !nothing.in_lines().contains("stay"));
+        assert!(
+            nothing.in_lines().starts_with("\nThe evening took 3 seconds.")
+                && !nothing.in_lines().contains("stay")
+        );
     }
 
     /// Proves that the lines fit the width of tables, also with large numbers.
@@ -274,7 +285,7 @@ Open orders stay: the next `dabba demo --live` continues with them.";
             refused_requests: 36_000,
         };
         let open = Open { confirmed: 999, preparing: 999, ready_for_pickup: 999, out_for_delivery: 999 };
-        let lines = Summary::new(Duration::from_secs(36_000), counts, open).in_lines();
+        let lines = Summary::new(Duration::from_hours(10), counts, open).in_lines();
         assert!(lines.lines().all(|line| line.chars().count() <= output::WIDTH), "{lines}");
     }
 }
