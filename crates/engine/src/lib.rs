@@ -109,8 +109,8 @@ pub use shards::{CheckedShards, SHARD_CHECK_TIMEOUT, ShardAnswer, ShardCheck, Sh
 pub use sink::{EventSink, OutgoingEvent, SinkError, SinkSession};
 pub use statistics::{
     DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,
-    MAX_STATISTICS_STEP_SECONDS, STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint, StatisticsQuery,
-    StatisticsQueryError, StatisticsSeries,
+    MAX_STATISTICS_STEP_SECONDS, STATISTICS_RETENTION, Statistics, StatisticsAnswer, StatisticsPoint,
+    StatisticsQuery, StatisticsQueryError, StatisticsSeries,
 };
 pub use webhooks::{
     DEFAULT_OVERLAP_SECONDS, FailureFilter, MAX_CONCURRENT_TESTS, MAX_CONCURRENT_TESTS_PER_ACCOUNT,

@@ -39,7 +39,8 @@ use tokio::{
 pub(crate) use self::latency::PlacingLatency;
 pub use self::reading::{
     DEFAULT_STATISTICS_RANGE, DEFAULT_STATISTICS_STEP_SECONDS, MAX_STATISTICS_POINTS, MAX_STATISTICS_RANGE,
-    MAX_STATISTICS_STEP_SECONDS, StatisticsAnswer, StatisticsPoint, StatisticsQuery, StatisticsQueryError, StatisticsSeries,
+    MAX_STATISTICS_STEP_SECONDS, StatisticsAnswer, StatisticsPoint, StatisticsQuery, StatisticsQueryError,
+    StatisticsSeries,
 };
 use self::roll_up::RollingUp;
 use crate::{

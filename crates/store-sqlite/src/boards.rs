@@ -12,7 +12,8 @@ use dabba_store::{
     CheckedBoards, ConnectedBoard, EndedBoard, StoreError, check_board_count, check_revision_count,
     checked_until,
     encoding::{clamped_nanoseconds, exact_nanoseconds},
-    excess_boards, listed_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards, stale_until,
+    excess_boards, listed_boards, next_connected_check, plan_board_checks, restaurants_of, stale_boards,
+    stale_until,
 };
 use dabba_store_sql::{
     board_columns,

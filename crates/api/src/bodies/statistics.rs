@@ -80,8 +80,15 @@ struct PointBody {
 
 impl From<StatisticsAnswer> for StatisticsBody {
     fn from(answer: StatisticsAnswer) -> Self {
-        let StatisticsAnswer { from, to, step_seconds, complete_until, counted_until, missing_shards, series } =
-            answer;
+        let StatisticsAnswer {
+            from,
+            to,
+            step_seconds,
+            complete_until,
+            counted_until,
+            missing_shards,
+            series,
+        } = answer;
         let series = series.into_iter().map(SeriesBody::from).collect();
         Self { from, to, step: step_seconds, complete_until, counted_until, missing_shards, series }
     }

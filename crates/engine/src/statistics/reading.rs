@@ -347,9 +347,13 @@ mod tests {
         ] {
             assert_eq!(query(from, to, step), Err(expected), "{from} to {to} in {step}");
         }
-        for (from, to, step) in
-            [(0, 1_500 * 60, 60), (59, 1_500 * 60, 60), (0, 30 * DAY, 1_740), (0, 1, 60), (30 * DAY, 30 * DAY + 1, 60)]
-        {
+        for (from, to, step) in [
+            (0, 1_500 * 60, 60),
+            (59, 1_500 * 60, 60),
+            (0, 30 * DAY, 1_740),
+            (0, 1, 60),
+            (30 * DAY, 30 * DAY + 1, 60),
+        ] {
             assert!(query(from, to, step).is_ok(), "{from} to {to} in {step}");
         }
     }
