@@ -103,12 +103,10 @@ async fn invalid_ranges_of_statistics_are_refused() {
     ] {
         let refused = server.get(&format!("/v1/statistics?{query}"), Some(&server.admin)).await;
         let problem = refused.problem(400, "bad_request");
+        let text = |error: &Value, member: &str| error[member].as_str().unwrap().to_owned();
         let errors = problem["errors"].as_array().unwrap().iter();
-        let listed: Vec<String> = errors
-            .map(|error| {
-                format!("{}: {}", error["parameter"].as_str().unwrap(), error["detail"].as_str().unwrap())
-            })
-            .collect();
+        let listed: Vec<String> =
+            errors.map(|error| format!("{}: {}", text(error, "parameter"), text(error, "detail"))).collect();
         assert_eq!(problem["detail"], listed.join("; "), "{query}");
         assert_eq!(listed.len(), expected.len(), "{query}: {problem}");
         for (listed, expected) in listed.iter().zip(expected) {

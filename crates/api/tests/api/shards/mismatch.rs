@@ -57,19 +57,20 @@ async fn a_database_of_another_shard_is_a_mismatch() {
     let store = Arc::clone(&strange) as Arc<dyn Store>;
     let factory = Arc::new(move || std::future::ready(Arc::clone(&store)).boxed());
     let server = TestServer::builder().store(factory).start().await;
-    for (shown, state) in
-        [(Shown::No, "ok"), (Shown::Mismatch, "mismatch"), (Shown::Unfit, "mismatch"), (Shown::No, "ok")]
-    {
+    let cases = [
+        (Shown::No, "ok"),
+        (Shown::Mismatch, "mismatch"),
+        (Shown::Unfit, "mismatch"),
+        (Shown::No, "ok"),
+    ];
+    for (shown, state) in cases {
         *strange.shown.lock().unwrap() = shown;
         let all = server.get("/v1/shards", Some(&server.admin)).await.expect(200);
         let shard = &all["shards"][0];
         assert_eq!(shard["state"], json!(state), "{shown:?}: {shard}");
         let is_ok = state == "ok";
-        assert_eq!(
-            shard["error"].as_str().map(|error| error.contains(TEXT)),
-            (!is_ok).then_some(true),
-            "{shard}"
-        );
+        let states_the_difference = shard["error"].as_str().map(|error| error.contains(TEXT));
+        assert_eq!(states_the_difference, (!is_ok).then_some(true), "{shard}");
         for member in ["schema_version", "latency_ms", "tasks_parked"] {
             assert_eq!(shard.get(member).is_some(), is_ok, "{shown:?}: {shard}");
         }
