@@ -73,7 +73,9 @@ mod tests {
     #[test]
     fn a_word_of_a_shell_has_quotes_if_it_needs_them() {
         assert_eq!(quoted("it's $5"), r"'it'\''s $5'");
-        for (path, word) in [("/a/b-c", "/a/b-c"), ("my data", "'my data'"), ("it's", r"'it'\''s'"), ("", "''")] {
+        for (path, word) in
+            [("/a/b-c", "/a/b-c"), ("my data", "'my data'"), ("it's", r"'it'\''s'"), ("", "''")]
+        {
             assert_eq!(shell_word(Path::new(path)), word);
         }
     }
