@@ -57,12 +57,8 @@ async fn a_database_of_another_shard_is_a_mismatch() {
     let store = Arc::clone(&strange) as Arc<dyn Store>;
     let factory = Arc::new(move || std::future::ready(Arc::clone(&store)).boxed());
     let server = TestServer::builder().store(factory).start().await;
-    let cases = [
-        (Shown::No, "ok"),
-        (Shown::Mismatch, "mismatch"),
-        (Shown::Unfit, "mismatch"),
-        (Shown::No, "ok"),
-    ];
+    let cases =
+        [(Shown::No, "ok"), (Shown::Mismatch, "mismatch"), (Shown::Unfit, "mismatch"), (Shown::No, "ok")];
     for (shown, state) in cases {
         *strange.shown.lock().unwrap() = shown;
         let all = server.get("/v1/shards", Some(&server.admin)).await.expect(200);

@@ -45,18 +45,14 @@ pub(super) fn between(before: Option<&Value>, after: &Value, courier: &str) -> V
         changes.push(change("accepted", KITCHEN, format!("accepts the order{minutes}")));
     }
     if before["courier_id"] != after["courier_id"] && !after["courier_id"].is_null() {
-        let text =
-            if before["courier_id"].is_null() { "takes the delivery" } else { "takes over the delivery" };
-        changes.push(change("courier_assigned", courier, text.to_owned()));
+        let takes = if before["courier_id"].is_null() { "takes" } else { "takes over" };
+        changes.push(change("courier_assigned", courier, format!("{takes} the delivery")));
     }
     let is_delivery = after["fulfilment"]["type"] == "delivery";
     if is_new("ready_for_pickup") {
-        let text = if is_delivery {
-            "is done".to_owned()
-        } else {
-            format!("is done; {} collects the order", customer(after))
-        };
-        changes.push(change("ready", KITCHEN, text));
+        let next =
+            if is_delivery { String::new() } else { format!("; {} collects the order", customer(after)) };
+        changes.push(change("ready", KITCHEN, format!("is done{next}")));
     }
     if is_delivery && is_new("out_for_delivery") {
         changes.push(change("picked_up", courier, "picks it up".to_owned()));
@@ -164,10 +160,8 @@ mod tests {
         assert_eq!(lines(Some(&delivered), &refunded), [] as [&str; 0]);
         let taken_over = order("preparing", "delivery", Some("ines"));
         assert_eq!(lines(Some(&taken), &taken_over), ["courier_assigned: Bo Lind takes over the delivery"]);
-        let done = lines(
-            Some(&order("preparing", "collection", None)),
-            &order("ready_for_pickup", "collection", None),
-        );
+        let in_preparation = order("preparing", "collection", None);
+        let done = lines(Some(&in_preparation), &order("ready_for_pickup", "collection", None));
         assert_eq!(done, ["ready: The kitchen is done; Mei Tanaka collects the order"]);
         let ready = order("ready_for_pickup", "collection", None);
         let collected = order("delivered", "collection", None);

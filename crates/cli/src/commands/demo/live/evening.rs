@@ -301,8 +301,8 @@ impl Evening {
             }
         }
         for (id, mut tracked) in std::mem::take(&mut self.orders) {
-            tracked.left_by =
-                tracked.order["courier_id"].as_str().and_then(|courier| gone.get(courier)).cloned();
+            let courier = tracked.order["courier_id"].as_str();
+            tracked.left_by = courier.and_then(|courier| gone.get(courier)).cloned();
             let tracked = self.planned(tracked);
             self.orders.insert(id, tracked);
         }

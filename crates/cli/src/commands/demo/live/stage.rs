@@ -146,7 +146,7 @@ mod tests {
         let file = directory.path().join(FILE);
         let failure = Stage::read(directory.path()).unwrap_err().to_string();
         let advice = format!("Start `dabba serve --demo --data {}` in", directory.path().display());
-        for part in [&file.display().to_string(), "does not exist", &advice] {
+        for part in [file.to_str().unwrap(), "does not exist", &advice] {
             assert!(failure.contains(part), "{failure}");
         }
         fs::write(&file, "export ADDRESS='http://h:1'\n").unwrap();

@@ -188,7 +188,7 @@ mod tests {
     fn counted(events: &[(&'static str, bool, &str)]) -> Counts {
         let mut counts = Counts::default();
         for (event, is_own, kind) in events {
-            let change = Change { event, who: String::new(), text: String::new() };
+            let change = Change { event: *event, who: String::new(), text: String::new() };
             counts.count(&change, &json!({"fulfilment": {"type": kind}}), *is_own);
         }
         counts
@@ -252,18 +252,18 @@ The evening took 5 minutes. Orders:
   refused    none
 Open orders stay: the next `dabba demo --live` continues with them.";
         assert_eq!(summary.in_lines(), expected);
+        let line = summary.in_a_line();
         assert!(
-            summary
-                .in_a_line()
-                .starts_with("placed: 3 by the evening's customers, 1 by other clients; accepted")
+            line.starts_with("placed: 3 by the evening's customers, 1 by other clients; accepted"),
+            "{line}"
         );
         let json = serde_json::to_value(&summary).unwrap();
         assert_eq!((&json["placed"], &json["open"], &json["seconds"]), (&json!(3), &json!(3), &json!(300)));
         assert_eq!(json["open_by_status"]["ready_for_pickup"], 1);
-        let nothing = Summary::new(Duration::from_secs(3), Counts::default(), Open::default());
+        let nothing = Summary::new(Duration::from_secs(3), Counts::default(), Open::default()).in_lines();
         assert!(
-            nothing.in_lines().starts_with("\nThe evening took 3 seconds.")
-                && !nothing.in_lines().contains("stay")
+            nothing.starts_with("\nThe evening took 3 seconds.") && !nothing.contains("stay"),
+            "{nothing}"
         );
     }
 
