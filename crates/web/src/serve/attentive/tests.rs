@@ -120,7 +120,7 @@ fn a_protocol_that_waits_is_woken() {
 /// Proves that the bytes that are read ahead are limited, and that the rest stays in the socket.
 #[test]
 fn the_bytes_that_are_read_ahead_are_limited() {
-    let sent: Vec<u8> = (0..3 * MAX_READ_AHEAD + 1).map(|index| (index % 251) as u8).collect();
+    let sent: Vec<u8> = (0..3 * MAX_READ_AHEAD + 1).map(|index| u8::try_from(index % 251).unwrap()).collect();
     let mut stream = streaming([bytes(&sent)]);
     for _ in 0..3 {
         assert!(flush(&mut stream, &noop_waker()).is_ready());
