@@ -369,8 +369,9 @@ mod tests {
     fn all_cookies_name_sessions_that_end() {
         let secret = |letter: char| letter.to_string().repeat(42) + "A";
         let (plain, secure, other) = (secret('p'), secret('s'), secret('o'));
-        let cookies =
-            format!("__Host-dabba={secure}; dabba={plain}; dabba=malformed; a=b; dabba={plain}; dabba={other}");
+        let cookies = format!(
+            "__Host-dabba={secure}; dabba={plain}; dabba=malformed; a=b; dabba={plain}; dabba={other}"
+        );
         let found = |peer: &str, host: &str, transport: Transport, cookies: &str| {
             let mut parts = parts(Method::DELETE, peer, &[("host", host), ("cookie", cookies)]);
             parts.extensions.insert(transport);

@@ -35,8 +35,8 @@ use crate::{
         tracking::{TrackingDocument, TrackingLinkBody, TrackingMessage},
     },
     problem::{
-        Failures, Missing, NoTrackingLink, NotCancelledByLink, NotWritten, Result,
-        TooManyStreams, TooOften, WriteFailures,
+        Failures, Missing, NoTrackingLink, NotCancelledByLink, NotWritten, Result, TooManyStreams, TooOften,
+        WriteFailures,
     },
 };
 

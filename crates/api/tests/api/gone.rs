@@ -61,9 +61,7 @@ impl Client {
         let stream = TcpStream::connect(address).await.unwrap();
         match identity {
             None => Self::Plain(stream),
-            Some(identity) => {
-                Self::Tls(Box::new(identity.connect(stream, &["http/1.1"]).await.unwrap()))
-            }
+            Some(identity) => Self::Tls(Box::new(identity.connect(stream, &["http/1.1"]).await.unwrap())),
         }
     }
 
@@ -251,7 +249,8 @@ async fn a_client_can_pipeline_requests_during_a_stream() {
             client.get("/stream").await;
             sender.unbounded_send(Ok("data: first\n\n")).unwrap();
             client.read_until("first").await;
-            let head = format!("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
+            let head =
+                format!("POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n");
             client.send(&head[..10]).await;
             sender.unbounded_send(Ok("data: second\n\n")).unwrap();
             client.read_until("second").await;

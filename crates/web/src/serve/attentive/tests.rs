@@ -140,7 +140,9 @@ fn writing_fails_when_the_client_has_gone() {
     let reset = || Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
     for gone in [|| bytes(""), reset] {
         let mut stream = streaming([bytes("next"), gone()]);
-        let Poll::Ready(Err(error)) = flush(&mut stream, &noop_waker()) else { panic!("the client has gone") };
+        let Poll::Ready(Err(error)) = flush(&mut stream, &noop_waker()) else {
+            panic!("the client has gone")
+        };
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
 
         let mut stalled = streaming([gone()]);
