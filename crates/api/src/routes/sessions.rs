@@ -74,7 +74,7 @@ impl Login {
 /// `__Host-dabba` with `Secure` over HTTPS, `dabba` on plain HTTP. Over plain HTTP the login is refused with 403 `insecure_login`,
 /// unless the client calls the server by a loopback name such as `localhost`, or the operator allows it. A session ends when it has
 /// not been used for 30 days, that of an admin for 12 hours. An account has at most 50 active sessions: with another login, the one
-/// that has been unused for the longest time ends. A login ends the session of the cookie that it replaces; a refused login ends
+/// that has been unused for the longest time ends. A login ends the sessions of all cookies of the request; a refused login ends
 /// nothing. Wrong passwords are limited as those of `POST /v1/tokens`.
 #[utoipa::path(
     post, path = "/v1/session", tag = "accounts",

@@ -10,10 +10,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, Timestamp};
+use dabba_domain::{AccountId, SessionId, Timestamp};
 use dabba_store::{
-    Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError,
-    layer::StoreLayer,
+    Credential, NewSession, SessionCreation, SessionRevocation, Store, StoreError, layer::StoreLayer,
 };
 use dabba_testkit::{HttpResponse, PASSWORD, TestAccount, TestServer, sqlite_in};
 use futures::FutureExt as _;
@@ -50,15 +49,15 @@ impl StoreLayer for FailingStore {
         self.inner.create_session(new).await
     }
 
-    async fn revoke_credential(
+    async fn revoke_session(
         &self,
         account_id: AccountId,
-        id: CredentialId,
+        id: SessionId,
         by: Option<Credential>,
         at: Timestamp,
-    ) -> Result<CredentialRevocation, StoreError> {
+    ) -> Result<SessionRevocation, StoreError> {
         unavailable_if(&self.faults.revokes_nothing)?;
-        self.inner.revoke_credential(account_id, id, by, at).await
+        self.inner.revoke_session(account_id, id, by, at).await
     }
 }
 
@@ -66,6 +65,11 @@ impl StoreLayer for FailingStore {
 async fn log_in(server: &TestServer, account: &TestAccount, cookie: &str) -> HttpResponse {
     let body = json!({"email": account.email, "password": PASSWORD});
     server.post("/v1/session", None, &body).header("cookie", cookie).send().await
+}
+
+/// Sends a logout with cookies.
+async fn log_out(server: &TestServer, cookies: &str) -> HttpResponse {
+    server.request(Method::DELETE, "/v1/session").session(cookies).send().await
 }
 
 async fn session(server: &TestServer, cookie: &str) -> HttpResponse {
@@ -124,13 +128,35 @@ async fn a_stale_cookie_spends_no_attempt() {
 async fn a_logout_ends_what_it_can_read() {
     let one = dabba_web::Rate { requests: NonZeroU32::MIN, per: Duration::from_mins(5) };
     let server = crate::builder().web(|web| web.rate_limits.tokens_per_address = one).start().await;
-    let log_out =
-        async |cookies: &str| server.request(Method::DELETE, "/v1/session").session(cookies).send().await;
     let unknown = |number: usize| format!("dabba={number}{}", "A".repeat(42));
     let known = server.log_in(&server.staff).await;
     session(&server, &known).await.expect(200);
-    log_out(&unknown(1)).await.expect(204);
-    let refused = log_out(&format!("{}; {known}", unknown(2))).await;
+    log_out(&server, &unknown(1)).await.expect(204);
+    let refused = log_out(&server, &format!("{}; {known}", unknown(2))).await;
     refused.problem(429, "too_many_requests");
     session(&server, &known).await.problem(401, "token_revoked");
+}
+
+/// Proves that a login and a logout end the sessions of all cookies of their request, with both names and with the same name twice,
+/// and that the first cookie with the name of the request's way counts.
+#[tokio::test]
+async fn the_sessions_of_all_cookies_end() {
+    let server = crate::start().await;
+    for by_login in [true, false] {
+        let first = server.log_in(&server.staff).await;
+        let second = server.log_in(&server.customer).await;
+        let third = server.log_in(&server.staff).await;
+        let over_https = third.replace("dabba=", "__Host-dabba=");
+        let cookies = format!("{over_https}; {first}; {second}");
+        let shown = session(&server, &cookies).await.expect(200);
+        assert_eq!(shown["id"], session(&server, &first).await.expect(200)["id"]);
+        if by_login {
+            log_in(&server, &server.staff, &cookies).await.expect(200);
+        } else {
+            log_out(&server, &cookies).await.expect(204);
+        }
+        for cookie in [first, second, third] {
+            session(&server, &cookie).await.problem(401, "token_revoked");
+        }
+    }
 }

@@ -128,31 +128,6 @@ async fn a_login_ends_the_session_that_it_replaces() {
     session(&server, &elsewhere).await.expect(200);
 }
 
-/// Proves that a login and a logout end the sessions of all cookies of their request, with both names and with the same name twice,
-/// and that the first cookie with the name of the request's way counts.
-#[tokio::test]
-async fn the_sessions_of_all_cookies_end() {
-    let server = crate::start().await;
-    for by_login in [true, false] {
-        let first = server.log_in(&server.staff).await;
-        let second = server.log_in(&server.customer).await;
-        let third = server.log_in(&server.staff).await;
-        let over_https = third.replace("dabba=", "__Host-dabba=");
-        let cookies = format!("{over_https}; {first}; {second}");
-        let shown = session(&server, &cookies).await.expect(200);
-        assert_eq!(shown["id"], session(&server, &first).await.expect(200)["id"]);
-        if by_login {
-            let request = server.post("/v1/session", None, &credentials(&server.staff));
-            request.header("cookie", &cookies).send().await.expect(200);
-        } else {
-            log_out(&server, &cookies).await.expect(204);
-        }
-        for cookie in [first, second, third] {
-            session(&server, &cookie).await.problem(401, "token_revoked");
-        }
-    }
-}
-
 /// Proves that no response and no list shows the secret of a session, and that the store has only its hash.
 #[tokio::test]
 async fn only_the_cookie_contains_the_secret() {

@@ -260,7 +260,7 @@ async fn known_tokens_spend_nothing_of_the_budget() {
         post().body(Some("text/plain"), "{}").send().await.problem(415, "unsupported_media_type");
         assert_eq!(post().json(&json!({})).send().await.pointers(), ["/reason"]);
         assert_eq!(post().json(&json!({"reason": "kitchen_closed"})).send().await.pointers(), ["/reason"]);
-        post().json(&json!({"reason": "other"})).key("").send().await.problem(400, "bad_request");
+        post().json(&json!({"reason": "other"})).key("").send().await.problem(400, "idempotency_key_invalid");
     }
     track(&server, &path).await;
     cancel(&server, &path, "changed_mind").await.expect(200);
