@@ -12,17 +12,15 @@ use dabba_domain::{AccountId, RestaurantId, Role, Timestamp, order::Version, tex
 
 pub use credentials::{CredentialRevocation, SecretHash};
 pub use edit::{AccountChange, AccountEdit, AccountEditOutcome, EditedAccount};
-pub use keys::{
-    ApiKey, ApiKeyCreation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of, stored_scopes,
-};
+pub use keys::{ApiKey, ApiKeyCreation, ApiKeyStore, MAX_KEY_USES, NewApiKey, scopes_of, stored_scopes};
 pub use sessions::{
     LoginLink, LoginLinkCreation, MAX_SESSION_USES, NewLoginLink, NewSession, Session, SessionCreation,
     SessionStore, SessionUse,
 };
 
 use crate::{
-    ClaimAt, ClaimOutcome, ClaimRecord, Credential, CredentialId, IdempotencyKey, PageSize, Resource, Revocation,
-    RevocationRevision, StoreError, Subject, UnderKey,
+    ClaimAt, ClaimOutcome, ClaimRecord, Credential, CredentialId, IdempotencyKey, PageSize, Resource,
+    Revocation, RevocationRevision, StoreError, Subject, UnderKey,
 };
 
 /// Stores accounts and memberships.

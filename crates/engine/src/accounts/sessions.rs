@@ -186,7 +186,8 @@ impl Accounts {
         if found.is_revoked || matches!(is_known, Err(Error::TokenRevoked)) {
             return Ok(());
         }
-        match self.revoke_credential(None, found.principal.account_id, CredentialId::Session(found.id)).await {
+        match self.revoke_credential(None, found.principal.account_id, CredentialId::Session(found.id)).await
+        {
             // Deleted, some time after its end.
             Err(Error::NotFound(_)) => Ok(()),
             ended => ended,

@@ -24,8 +24,8 @@ use dabba_domain::{
     text::Slug,
 };
 use dabba_store::{
-    Account, AccountEdit, AccountEditOutcome, ApiKey, Catalogue, CatalogueGuard, CatalogueUpdate,
-    ClaimAt, ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
+    Account, AccountEdit, AccountEditOutcome, ApiKey, Catalogue, CatalogueGuard, CatalogueUpdate, ClaimAt,
+    ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
     MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, SecretHash, Session, SessionUse,
     StockEdit, StockUpdate, Store, StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey,
     layer::StoreLayer,

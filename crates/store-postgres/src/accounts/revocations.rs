@@ -78,9 +78,7 @@ pub(super) async fn revoke_credential(
     at: Timestamp,
 ) -> Result<CredentialRevocation, Failure> {
     let (owner, mark) = match id {
-        CredentialId::ApiKey(id) => {
-            (keys::find(connection, id).await?.map(|key| key.account_id), REVOKE_KEY)
-        }
+        CredentialId::ApiKey(id) => (keys::find(connection, id).await?.map(|key| key.account_id), REVOKE_KEY),
         CredentialId::Session(id) => {
             (sessions::find(connection, id).await?.map(|session| session.account_id), REVOKE_SESSION)
         }

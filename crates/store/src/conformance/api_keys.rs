@@ -6,9 +6,9 @@ use dabba_domain::{ApiKeyId, Bucket, Role, Timestamp, text::Name};
 
 use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, AccountEditOutcome, AccountHolder, ApiKey,
-    ApiKeyCreation, Claim, ClaimAt, Credential, CredentialId, CredentialRevocation, Fingerprint,
-    KeptCredential, NewApiKey, PageSize, Resource, SecretHash, Store, Subject, UnderKey,
+    Account, AccountChange, AccountCreation, AccountEditOutcome, AccountHolder, ApiKey, ApiKeyCreation,
+    Claim, ClaimAt, Credential, CredentialId, CredentialRevocation, Fingerprint, KeptCredential, NewApiKey,
+    PageSize, Resource, SecretHash, Store, Subject, UnderKey,
 };
 
 async fn service(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {

@@ -18,8 +18,8 @@ use dabba_domain::{
 use jiff::SignedDuration;
 
 use crate::{
-    Account, AccountChange, AccountEdit, AccountEditOutcome, AccountHolder, Change, Claim, Commit, FeedEvent, FeedPosition, Fingerprint, IdempotencyKey,
-    MenuRevisions, NewTask, StockChange, Store, TaskLease,
+    Account, AccountChange, AccountEdit, AccountEditOutcome, AccountHolder, Change, Claim, Commit, FeedEvent,
+    FeedPosition, Fingerprint, IdempotencyKey, MenuRevisions, NewTask, StockChange, Store, TaskLease,
 };
 
 /// Number of events in a page of [`feed_after`].

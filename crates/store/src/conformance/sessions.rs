@@ -6,10 +6,9 @@ use dabba_domain::{Bucket, Role, SessionId, Timestamp, text::Name};
 
 use super::builders::{World, disabled, done, edit};
 use crate::{
-    Account, AccountChange, AccountCreation, Credential, CredentialId,
-    CredentialRevocation,
-    KeptCredential, LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session,
-    SessionCreation, SessionUse, Store, Subject,
+    Account, AccountChange, AccountCreation, Credential, CredentialId, CredentialRevocation, KeptCredential,
+    LoginLink, LoginLinkCreation, NewLoginLink, NewSession, PageSize, SecretHash, Session, SessionCreation,
+    SessionUse, Store, Subject,
 };
 
 async fn person(store: &Arc<dyn Store>, world: &mut World, role: Role) -> Account {
@@ -97,7 +96,10 @@ pub async fn active_sessions_are_limited(store: Arc<dyn Store>) {
         (Some(fourth.session.created_at), fourth.session.created_at)
     );
     // Two are active besides the expired one.
-    store.revoke_credential(account.id, CredentialId::Session(sessions[2].id), None, world.now()).await.unwrap();
+    store
+        .revoke_credential(account.id, CredentialId::Session(sessions[2].id), None, world.now())
+        .await
+        .unwrap();
     let mut expired = limited(new_session(&mut world, &account, 5));
     expired.session.expires_at = expired.session.created_at;
     created(&store, &expired).await;
@@ -149,9 +151,7 @@ pub async fn a_session_is_revoked_once(store: Arc<dyn Store>) {
     let id = CredentialId::Session(session.id);
     let revoke = async |account_id, at| store.revoke_credential(account_id, id, None, at).await.unwrap();
     assert_eq!(revoke(other, at).await, CredentialRevocation::NotFound);
-    let CredentialRevocation::Done(revision) = revoke(account.id, at).await else {
-        panic!("not revoked")
-    };
+    let CredentialRevocation::Done(revision) = revoke(account.id, at).await else { panic!("not revoked") };
     let subject = Subject::Session(session.id);
     assert_eq!(store.revocation(subject).await.unwrap(), revision);
     let listed = store.revocations(revision - 1, 10).await.unwrap();

@@ -6,10 +6,10 @@ use dabba_domain::{AccountId, ApiKeyId, RestaurantId, Role, SessionId, Timestamp
 use super::router::ShardedStore;
 use crate::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord,
-    Credential, CredentialId, CredentialRevocation, IdempotencyKey, LoginLink, LoginLinkCreation, MembershipChange, NewApiKey, NewLoginLink,
-    NewSession, PageSize, Resource, Revocation, RevocationRevision, SecretHash, Session, SessionCreation,
-    SessionStore, SessionUse, StoreError, Subject, UnderKey,
+    ApiKeyCreation, ApiKeyStore, ClaimAt, ClaimOutcome, ClaimRecord, Credential, CredentialId,
+    CredentialRevocation, IdempotencyKey, LoginLink, LoginLinkCreation, MembershipChange, NewApiKey,
+    NewLoginLink, NewSession, PageSize, Resource, Revocation, RevocationRevision, SecretHash, Session,
+    SessionCreation, SessionStore, SessionUse, StoreError, Subject, UnderKey,
 };
 
 #[async_trait]

@@ -17,17 +17,16 @@ use dabba_domain::{
 };
 use dabba_store::{
     Account, AccountCreation, AccountEdit, AccountEditOutcome, AccountHolder, AccountStore, ApiKey,
-    ApiKeyCreation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck,
-    BoardStore, BucketRange, Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards,
-    ClaimAt, ClaimOutcome, ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome,
-    ConnectedBoard, Credential, CredentialId, CredentialRevocation, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition, FeedSource,
-    FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
+    ApiKeyCreation, ApiKeyStore, Attendance, AuditStore, Board, BoardCheck, BoardStore, BucketRange,
+    Catalogue, CatalogueGuard, CatalogueStore, CatalogueUpdate, CheckedBoards, ClaimAt, ClaimOutcome,
+    ClaimRecord, ClaimedTask, CodeMatches, CodeQuery, Commit, CommitOutcome, ConnectedBoard, Credential,
+    CredentialId, CredentialRevocation, DatabaseKind, EndedBoard, FeedEnd, FeedPage, FeedPosition,
+    FeedSource, FeedStore, Health, Hint, IdempotencyKey, Incarnation, Listing, Measurement, MembershipChange,
     MenuRevisions, NewApiKey, NewTask, OrderPage, OrderQuery, OrderStore, PageSize, PartStatus, PoolStatus,
     Resource, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SOLE_SHARD, ScopedKey,
-    SecretHash,
-    ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock, StoredTask,
-    Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore, TrackingLink,
-    TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
+    SecretHash, ShardInfo, StockEdit, StockLevel, StockUpdate, Store, StoreError, StoredClaim, StoredStock,
+    StoredTask, Subject, TaskFailure, TaskLease, TaskPage, TaskResolution, TaskRetry, TaskStore,
+    TrackingLink, TrackingLinkCreation, TrackingLinkHash, TrackingStore, UnderKey,
 };
 use futures::stream::{BoxStream, StreamExt as _};
 

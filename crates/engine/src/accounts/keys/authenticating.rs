@@ -3,9 +3,7 @@
 use std::sync::{Arc, atomic::AtomicI64};
 
 use dabba_domain::{ApiKeyId, Timestamp};
-use dabba_store::{
-    Account, AccountHolder, ApiKey, CredentialId, MAX_KEY_USES, Store, StoreError,
-};
+use dabba_store::{Account, AccountHolder, ApiKey, CredentialId, MAX_KEY_USES, Store, StoreError};
 
 use super::{
     super::{
