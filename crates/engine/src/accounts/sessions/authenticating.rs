@@ -145,11 +145,12 @@ impl Sessions {
 
     /// Writes all pending uses.
     pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let write = async |uses: &[(SessionId, SessionUse)]| {
-            let uses: Vec<SessionUse> = uses.iter().map(|(_, used)| *used).collect();
-            store.record_session_uses(&uses).await
-        };
-        self.pending.write(MAX_SESSION_USES, write).await
+        self.pending
+            .write(MAX_SESSION_USES, async |uses| {
+                let uses: Vec<SessionUse> = uses.iter().map(|(_, used)| *used).collect();
+                store.record_session_uses(&uses).await
+            })
+            .await
     }
 }
 
