@@ -87,6 +87,7 @@ impl<F: Clone + Send + Sync + 'static> CachedCredentials<F> {
 
     /// Returns the cached result of a search: the credential, or that there is none. `None` if the credential must be
     /// [read](Self::read), because it is not cached or `is_stale`.
+    #[expect(clippy::option_option, reason = "a credential is not cached, or cached as absent, or cached")]
     pub(super) fn get(&self, hash: &SecretHash, is_stale: impl FnOnce(&F) -> bool) -> Option<Option<F>> {
         match self.known.get(hash) {
             Some(found) => (!is_stale(&found)).then_some(Some(found)),

@@ -58,18 +58,21 @@ impl<I: Copy + Ord + Hash, U: Copy + PartialEq> PendingUses<I, U> {
     }
 
     /// Writes all pending uses, at most `max` at a time.
-    pub(super) async fn write(
+    pub(super) async fn write<W>(
         &self,
         max: usize,
-        write: impl AsyncFn(&[(I, U)]) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+        write: impl Fn(Vec<(I, U)>) -> W,
+    ) -> Result<(), StoreError>
+    where
+        W: Future<Output = Result<(), StoreError>>,
+    {
         // One round more than the pending uses need, because uses may be added meanwhile.
         for _ in 0..=MAX_PENDING_USES / max {
             let uses = self.batch(max);
             if uses.is_empty() {
                 break;
             }
-            write(&uses).await?;
+            write(uses.clone()).await?;
             self.remove_written(&uses);
         }
         Ok(())

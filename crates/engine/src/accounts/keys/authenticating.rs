@@ -82,7 +82,7 @@ impl ApiKeys {
 
     /// Writes all pending uses.
     pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.pending.write(MAX_KEY_USES, async |uses| store.record_key_uses(uses).await).await
+        self.pending.write(MAX_KEY_USES, |uses| async move { store.record_key_uses(&uses).await }).await
     }
 }
 

@@ -145,12 +145,11 @@ impl Sessions {
 
     /// Writes all pending uses.
     pub(in super::super) async fn write_uses(&self, store: &dyn Store) -> Result<(), StoreError> {
-        self.pending
-            .write(MAX_SESSION_USES, async |uses| {
-                let uses: Vec<SessionUse> = uses.iter().map(|(_, used)| *used).collect();
-                store.record_session_uses(&uses).await
-            })
-            .await
+        let write = |uses: Vec<(SessionId, SessionUse)>| async move {
+            let uses: Vec<SessionUse> = uses.into_iter().map(|(_, used)| used).collect();
+            store.record_session_uses(&uses).await
+        };
+        self.pending.write(MAX_SESSION_USES, write).await
     }
 }
 
