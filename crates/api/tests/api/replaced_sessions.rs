@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use dabba_domain::{AccountId, SessionId, Timestamp};
 use dabba_store::{
-    Credential, NewSession, SessionCreation, SessionRevocation, Store, StoreError, layer::StoreLayer,
+    Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError,
+    layer::StoreLayer,
 };
 use dabba_testkit::{HttpResponse, PASSWORD, TestAccount, TestServer, sqlite_in};
 use futures::FutureExt as _;
