@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use dabba_domain::{AccountId, SessionId, Timestamp};
+use dabba_domain::{AccountId, Timestamp};
 use dabba_store::{
     Credential, CredentialId, CredentialRevocation, NewSession, SessionCreation, Store, StoreError,
     layer::StoreLayer,
@@ -50,15 +50,15 @@ impl StoreLayer for FailingStore {
         self.inner.create_session(new).await
     }
 
-    async fn revoke_session(
+    async fn revoke_credential(
         &self,
         account_id: AccountId,
-        id: SessionId,
+        id: CredentialId,
         by: Option<Credential>,
         at: Timestamp,
-    ) -> Result<SessionRevocation, StoreError> {
+    ) -> Result<CredentialRevocation, StoreError> {
         unavailable_if(&self.faults.revokes_nothing)?;
-        self.inner.revoke_session(account_id, id, by, at).await
+        self.inner.revoke_credential(account_id, id, by, at).await
     }
 }
 

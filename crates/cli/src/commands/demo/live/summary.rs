@@ -188,7 +188,7 @@ mod tests {
     fn counted(events: &[(&'static str, bool, &str)]) -> Counts {
         let mut counts = Counts::default();
         for (event, is_own, kind) in events {
-            let change = Change { event: *event, who: String::new(), text: String::new() };
+            let change = Change { event, who: String::new(), text: String::new() };
             counts.count(&change, &json!({"fulfilment": {"type": kind}}), *is_own);
         }
         counts
