@@ -1,4 +1,5 @@
 // The address of a view: everything that the console shows is in the URL, so that reload, back and links work.
+import { decodePart } from '../lib/address';
 import type { Body } from '../lib/api';
 
 export const SECTIONS = ['orders', 'tasks', 'restaurants', 'accounts', 'webhooks', 'statistics', 'shards'] as const;
@@ -15,17 +16,9 @@ const ROOT = '/console';
 
 /** Returns the view of an address. An unknown section shows the orders. */
 export function parseRoute(path: string, search: string): Route {
-  const [name, id] = path.slice(ROOT.length).split('/').filter(Boolean).map(decode);
+  const [name, id] = path.slice(ROOT.length).split('/').filter(Boolean).map(decodePart);
   const section = SECTIONS.find((known) => known === name) ?? 'orders';
   return { section, id: section === name ? id : undefined, query: new URLSearchParams(search) };
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 /** Returns the address of a view. */

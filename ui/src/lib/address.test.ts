@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ownPath, parseLoginFragment } from './address';
+import { decodePart, ownPath, parseLoginFragment } from './address';
 
 const ORIGIN = 'https://dabba.example';
 
@@ -37,5 +37,11 @@ describe('the fragment of the sign-in page', () => {
     ['#abc&next=//evil.example', { token: 'abc' }],
   ])('%j is %j', (hash, parsed) => {
     expect(parseLoginFragment(hash, ORIGIN)).toEqual(parsed);
+  });
+});
+
+describe('a part of a path', () => {
+  it('is decoded, and stays as it is if its encoding is wrong', () => {
+    expect(['a%20b', '%', '%C3%28', 'plain'].map(decodePart)).toEqual(['a b', '%', '%C3%28', 'plain']);
   });
 });

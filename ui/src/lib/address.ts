@@ -26,3 +26,12 @@ export function parseLoginFragment(hash: string, origin = location.origin): { to
     ...(next === undefined ? {} : { next }),
   };
 }
+
+/** Returns a part of a path as text. A part that is not encoded correctly, such as `%`, is the text itself. */
+export function decodePart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
