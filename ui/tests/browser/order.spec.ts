@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import {
   customerOrders,
+  fillAccount,
   fillAddress,
   fillCart,
   openCheckout,
@@ -89,8 +90,9 @@ const refuseOrders = () =>
 async function ageAttempt(page: Page): Promise<void> {
   await page.evaluate(() => {
     for (const key of Object.keys(localStorage).filter((name) => name.includes('attempt'))) {
-      const attempt = JSON.parse(localStorage.getItem(key) ?? '') as { startedAt: number };
-      localStorage.setItem(key, JSON.stringify({ ...attempt, startedAt: attempt.startedAt - 600_000 }));
+      const attempt = JSON.parse(localStorage.getItem(key) ?? '') as { startedAt: number; sentAt: number };
+      const [startedAt, sentAt] = [attempt.startedAt - 600_000, attempt.sentAt - 600_000];
+      localStorage.setItem(key, JSON.stringify({ ...attempt, startedAt, sentAt }));
     }
   });
 }
@@ -197,6 +199,25 @@ describe('the cart', () => {
     await page.keyboard.press('Enter');
     await cart.getByText('Your cart is empty').waitFor();
     expect(await accessibilityProblems(page, 'empty cart')).toEqual([]);
+  });
+
+  it('whose price could not be read is priced again, also at once', async () => {
+    const page = await openMenu(site);
+    let failing = true;
+    site.front.intercept = (request, response) => {
+      if (!failing || !request.url?.endsWith('/quotes')) return false;
+      response.writeHead(503, { 'retry-after': '600' }).end();
+      return true;
+    };
+    await fillCart(page);
+    await page.getByRole('button', { name: /^View cart/ }).click();
+    const cart = page.getByRole('dialog', { name: 'Your cart' });
+    await cart.getByText('The price could not be updated.').waitFor();
+    expect(await accessibilityProblems(page, 'no price')).toEqual([]);
+    failing = false;
+    await cart.getByRole('button', { name: 'Try again' }).click();
+    await cart.getByText('Total').waitFor();
+    await cart.getByText('The price could not be updated.').waitFor({ state: 'detached' });
   });
 
   it('says what is missing to the minimum, and that a restaurant is paused until when', async () => {
@@ -405,12 +426,113 @@ describe('an order', () => {
     expect(await accessibilityProblems(page, 'wrong password')).toEqual([]);
   });
 
+  it('of a newcomer whose answers get lost needs no other address', async () => {
+    const page = await openMenu(site);
+    await fillCart(page);
+    await openCheckout(page);
+    await fillAddress(page);
+    const email = await fillAccount(page);
+    const create = page.getByRole('button', { name: 'Create account' });
+    const loseAnswer = () => {
+      site.front.intercept = (request, response) => {
+        if (request.method !== 'POST' || request.url !== '/v1/accounts') return false;
+        response.once('pipe', () => response.destroy());
+        site.front.intercept = intercept;
+        return false;
+      };
+    };
+    loseAnswer();
+    await create.click();
+    await page.getByText('The server cannot be reached.').waitFor();
+    expect(await placeButton(page).count()).toBe(0);
+    // A reload forgets the request, and the account is there.
+    await page.reload();
+    await fillAccount(page, email);
+    await create.click();
+    await placeButton(page).waitFor();
+  });
+
+  it('of a newcomer with the address of somebody else says so', async () => {
+    const page = await openMenu(site);
+    await fillCart(page);
+    await openCheckout(page);
+    await fillAddress(page);
+    await fillAccount(page, 'asha@dabba.test');
+    await page.getByRole('button', { name: 'Create account' }).click();
+    await page.getByText('There is an account with this address already.').waitFor();
+    await page.waitForFunction(() => document.activeElement?.getAttribute('type') === 'email');
+  });
+
   it('needs a customer: staff are told so', async () => {
     const page = await site.open({ role: 'restaurant', path: `/order/${site.dabba.restaurant_id}` });
     await page.getByRole('button', { name: 'Add Lemon Rice' }).click();
     await page.getByRole('link', { name: 'Go to checkout' }).click();
     await page.getByText('You are signed in as staff.').waitFor();
     expect(await placeButton(page).count()).toBe(0);
+    // They sign out to order for themselves.
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Create account' }).waitFor();
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
+  });
+});
+
+describe('a person', () => {
+  /** What the browser keeps for this origin and in this tab. */
+  const kept = (page: Page) =>
+    page.evaluate(() => [localStorage, sessionStorage].flatMap((area) => Object.entries(area)).join('\n'));
+
+  async function checkedOut(): Promise<Page> {
+    const page = await openMenu(site);
+    await fillCart(page);
+    await openCheckout(page);
+    await fillAddress(page);
+    await register(page);
+    expect(await kept(page)).toContain('Lantern');
+    return page;
+  }
+
+  it('who signs out leaves nothing to the next person in the tab', async () => {
+    const page = await checkedOut();
+    // Another page than the one that has kept it.
+    await page.goto('/');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+    expect(await kept(page)).not.toMatch(/dabba\.(order|tracking)|Lantern|Asha/);
+    await page.goto(`/order/${site.dabba.restaurant_id}`);
+    await page.getByRole('heading', { level: 3 }).first().waitFor();
+    expect(await page.getByRole('button', { name: /^View cart/ }).count()).toBe(0);
+    await fillCart(page);
+    await openCheckout(page);
+    expect(await page.getByLabel('Street and number').inputValue()).toBe('');
+  });
+
+  it('who signs out elsewhere leaves nothing in a tab that shows the order', async () => {
+    const page = await checkedOut();
+    await placeButton(page).click();
+    await arrives(page);
+    const other = await site.open({ context: page.context(), path: '/' });
+    await other.getByRole('button', { name: 'Sign out' }).click();
+    await other.getByRole('link', { name: 'Sign in' }).waitFor();
+    await page.goto(`/order/${site.dabba.restaurant_id}`);
+    await page.getByRole('heading', { level: 3 }).first().waitFor();
+    expect(await kept(page)).not.toMatch(/Lantern/);
+  });
+
+  it('who takes the place of somebody else keeps only what is their own', async () => {
+    const page = await checkedOut();
+    // The session has ended without a sign-out.
+    await page.context().clearCookies();
+    await page.reload();
+    await page.getByLabel('Town').fill('Leeds');
+    await page.getByRole('link', { name: 'Back to the menu' }).click();
+    await page.getByRole('button', { name: 'Add Cardamom Tea' }).click();
+    await openCheckout(page);
+    await register(page);
+    expect(await page.getByLabel('Street and number').inputValue()).toBe('');
+    expect(await page.getByLabel('Town').inputValue()).toBe('Leeds');
+    await page.getByRole('button', { name: 'Remove Cardamom Tea' }).waitFor();
+    expect(await page.getByRole('button', { name: /^Remove/ }).count()).toBe(1);
+    expect(await kept(page)).not.toMatch(/Lantern/);
   });
 });
 
