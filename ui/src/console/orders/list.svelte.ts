@@ -246,17 +246,20 @@ export class OrderList {
     if (failed && mayAnswerLater(this.failure)) this.#stale = true;
   }
 
-  /** Finds out what became of rows that the list does not contain any more. */
-  #follow({ orders, cursor }: Pages): void {
+  /** Finds out what became of orders that the list does not contain any more. */
+  #follow({ orders, cursor, incomplete }: Pages): void {
+    // Without an answer of a shard, its orders are missing, and have not left.
+    if (incomplete) return;
     const read = new Set(orders.map((order) => order.id));
     const end = orders.at(-1)?.placed_at;
-    // The list begins with the newest order. A row that is older than its last order belongs to a later page.
-    const left = this.rows.filter((row) => !read.has(row.id) && (cursor === undefined || (end !== undefined && row.placed_at > end)));
+    // The list begins with the newest order. An order that is older than its last one belongs to a later page.
+    const isReached = (order: Order) => cursor === undefined || (end !== undefined && order.placed_at > end);
+    const hasLeft = (order: Order) => !read.has(order.id) && isReached(order) && matches(this.filters, order);
+    this.waiting = this.waiting.filter((order) => !hasLeft(order));
+    const left = this.rows.filter(hasLeft);
     if (left.length <= MAXIMUM_SINGLE_READS) for (const row of left) this.#note(row.id);
-    else if (this.filters.view !== 'all') {
-      const gone = new Set(left);
-      this.rows = this.rows.filter((row) => !gone.has(row));
-    }
+    // A restaurant's list of all orders begins with the open ones.
+    else if (this.filters.view !== 'all') this.rows = this.rows.filter((row) => !hasLeft(row));
   }
 
   async #readChanged(): Promise<void> {
@@ -289,7 +292,7 @@ export class OrderList {
   admit(isUrgent: (order: Order) => boolean): void {
     const urgent = this.waiting.filter(isUrgent);
     if (urgent.length === 0) return;
-    this.waiting = this.waiting.filter((order) => !urgent.includes(order));
+    this.waiting = this.waiting.filter((order) => !isUrgent(order));
     // Orders that have left the view make room.
     const rows = this.rows.length < MAXIMUM_OPEN ? this.rows : this.rows.filter((row) => matches(this.filters, row));
     this.rows = [...urgent, ...rows];

@@ -15,6 +15,8 @@ let requests: string[];
 let failures: Error[];
 /** Called after the server has made an answer, and before the answer arrives. */
 let onAnswer: () => void;
+/** Whether a shard does not answer. */
+let incomplete: boolean;
 let timers: ManualTimers;
 let list: OrderList;
 
@@ -51,6 +53,7 @@ beforeEach(() => {
   orders = new Map();
   requests = [];
   failures = [];
+  incomplete = false;
   onAnswer = () => undefined;
   timers = new ManualTimers();
   list = new OrderList(OPEN, source());
@@ -72,7 +75,7 @@ function source(): Source {
         const all = [...orders.values()].filter((order) => filters.view === 'all' || isOpen(order));
         const sorted = all.sort((one, other) => (one.placed_at < other.placed_at ? 1 : -1));
         const from = Number(cursor ?? 0);
-        const page: OrderPage = { orders: sorted.slice(from, from + 100) };
+        const page: OrderPage = { orders: sorted.slice(from, from + 100), incomplete };
         if (from + 100 < sorted.length) page.next_cursor = String(from + 100);
         return page;
       }),
@@ -201,6 +204,24 @@ describe('a list that must be read again', () => {
     expect(shown()).toEqual(['2 delivered', '1 preparing']);
     expect(waiting()).toEqual([3]);
     expect(list.loading).toBe(false);
+  });
+
+  it('forgets waiting orders that have left it, and keeps those of a shard that does not answer', async () => {
+    await list.load();
+    put(1);
+    put(2);
+    list.changed([change(1, 'placed', 1), change(2, 'placed', 1)]);
+    await settle();
+    put(1, 'delivered', 5);
+    list.again();
+    await settle();
+    expect(waiting()).toEqual([2]);
+    orders.delete(nameOf(2));
+    incomplete = true;
+    list.again();
+    await timers.advance(RELOAD_INTERVAL);
+    expect(waiting()).toEqual([2]);
+    expect(list.incomplete).toBe(true);
   });
 
   it('is read as if for the first time if it was never read', async () => {
