@@ -36,20 +36,6 @@ export async function readRestaurants(query: { closed?: boolean } = {}): Promise
   return list;
 }
 
-/** Time for which the filter offers the restaurants that were read before, in milliseconds. */
-const OFFER_LIFETIME = 60_000;
-let offer: { at: number; list: Promise<WholeList<Restaurant>> } | undefined;
-
-/** Returns the restaurants that the filter offers. Another choice of filters does not read them again. */
-export function offeredRestaurants(): Promise<WholeList<Restaurant>> {
-  const now = performance.now();
-  if (offer !== undefined && now - offer.at < OFFER_LIFETIME) return offer.list;
-  const list = readRestaurants();
-  offer = { at: now, list };
-  list.catch(() => (offer = undefined));
-  return list;
-}
-
 /** The restaurant's zone; the device's as long as the restaurant is unknown. */
 export function zoneOf(restaurant: string | undefined): string {
   return (restaurant === undefined ? undefined : known.of(restaurant)?.time_zone) ?? deviceZone();
