@@ -52,6 +52,28 @@ export const ENDED_STATUSES = ['delivered', 'cancelled', 'refunded'] as const sa
 export const VIEWS = ['open', 'ended', 'all'] as const;
 export type View = (typeof VIEWS)[number];
 
+/** The statuses that an order may have after an event, by the type of the event; empty: the status stays. */
+const STATUSES_AFTER = new Map<string, readonly OrderStatus[]>([
+  ['placed', ['created']],
+  ['confirmed', ['confirmed']],
+  ['accepted', ['preparing']],
+  ['marked_ready', ['ready_for_pickup']],
+  ['picked_up', ['out_for_delivery']],
+  ['delivered', ['delivered']],
+  ...['rejected', 'cancelled', 'expired', 'payment_failed'].map((type) => [type, ['cancelled']] as const),
+  ...['refunded', 'refund_reversed', 'chargeback_lost', 'chargeback_won'].map((type) => [type, ENDED_STATUSES] as const),
+  ...['acceptance_due', 'courier_assigned', 'payment_authorized', 'payment_captured', 'payment_voided'].map((type) => [type, []] as const),
+  ...['payment_differs', 'refund_requested', 'refund_failed', 'chargeback_opened'].map((type) => [type, []] as const),
+]);
+
+/**
+ * Returns the statuses that an order may have after an event of a type; empty if the event leaves the status as it is, and
+ * `undefined` for a type that this build does not know.
+ */
+export function statusesAfter(type: string): readonly OrderStatus[] | undefined {
+  return STATUSES_AFTER.get(type);
+}
+
 export interface OrderFilters {
   view: View;
   /** Statuses within the view; empty: all of the view. */
