@@ -2,15 +2,15 @@
 // The board of a restaurant in this tab: connects stream, state, outbox, cache and ringing, and shows the result.
 import { api, unwrap } from '../lib/api';
 import { clock } from '../lib/clock';
+import { keptInTab } from '../lib/kept';
 import { openOutbox, type TabOutbox } from '../lib/outbox-tabs';
 import type { Command, Entry } from '../lib/outbox';
+import { uuid } from '../lib/random';
 import type { StreamState } from '../lib/sse';
 import type { StreamEvent } from '../lib/sse-parser';
 import { openSharedStream, type SharedStream } from '../lib/tabs';
 import { noteBuild } from '../lib/update.svelte';
 import { BoardCache } from './cache';
-import { keptInTab } from '../lib/kept';
-import { uuid } from '../lib/random';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, changeNotices, noticeOf, unknownEnds, type Notice, type NoticeChange } from './notices';
