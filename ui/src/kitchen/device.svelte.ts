@@ -1,15 +1,15 @@
 // What the board asks of the device: to keep its screen on, and to fill it.
 import { settings } from './settings.svelte';
 
-let awake = $state(false);
 let full = $state(false);
 let lock: WakeLockSentinel | undefined;
+/** Whether the board follows the device. */
+let following = false;
+/** Whether the browser decides on a lock now, and whether the wish may have changed since. */
+let deciding = false;
+let changed = false;
 
 export const device = {
-  /** Whether the screen stays on. */
-  get awake(): boolean {
-    return awake;
-  },
   get fullScreen(): boolean {
     return full;
   },
@@ -20,23 +20,24 @@ export const secure = isSecureContext;
 export const canStayAwake = 'wakeLock' in navigator;
 export const canFillScreen = document.fullscreenEnabled;
 
-/** Keeps the screen on, or lets it sleep, as the settings say. */
+/** Keeps the screen on, or lets it sleep, as the settings say. Call it on every change. */
 export async function applyWakeLock(): Promise<void> {
-  if (!canStayAwake) return;
-  if (!settings.values.keepAwake) {
-    await lock?.release();
-    return;
+  changed = true;
+  if (!canStayAwake || deciding) return;
+  deciding = true;
+  // One request at a time, so that no lock is lost. Each round follows a change.
+  while (changed) {
+    changed = false;
+    const wanted = following && settings.values.keepAwake && document.visibilityState === 'visible';
+    const held = lock?.released === false;
+    try {
+      if (wanted && !held) lock = await navigator.wakeLock.request('screen');
+      else if (!wanted && held) await lock?.release();
+    } catch {
+      // A low battery, for example: the browser decides.
+    }
   }
-  if (document.visibilityState !== 'visible' || (lock !== undefined && !lock.released)) return;
-  try {
-    const acquired = await navigator.wakeLock.request('screen');
-    lock = acquired;
-    awake = true;
-    acquired.addEventListener('release', () => (awake = false));
-  } catch {
-    // A low battery, for example: the browser decides.
-    awake = false;
-  }
+  deciding = false;
 }
 
 export async function toggleFullScreen(): Promise<void> {
@@ -50,14 +51,23 @@ export async function toggleFullScreen(): Promise<void> {
 
 /** Follows the device until the returned function is called. The browser releases a wake lock of a hidden page. */
 export function followDevice(): () => void {
-  const shown = () => void applyWakeLock();
-  const changed = () => (full = document.fullscreenElement !== null);
-  document.addEventListener('visibilitychange', shown);
-  document.addEventListener('fullscreenchange', changed);
-  shown();
+  const apply = () => void applyWakeLock();
+  const resized = () => (full = document.fullscreenElement !== null);
+  document.addEventListener('visibilitychange', apply);
+  document.addEventListener('fullscreenchange', resized);
+  following = true;
+  // Also when another tab changes the setting.
+  const stop = $effect.root(() => {
+    $effect(() => {
+      void settings.values.keepAwake;
+      apply();
+    });
+  });
   return () => {
-    document.removeEventListener('visibilitychange', shown);
-    document.removeEventListener('fullscreenchange', changed);
-    void lock?.release();
+    document.removeEventListener('visibilitychange', apply);
+    document.removeEventListener('fullscreenchange', resized);
+    stop();
+    following = false;
+    apply();
   };
 }

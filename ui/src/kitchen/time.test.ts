@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { endOfDay, untilOf } from './time';
+import { endOfDay, timeOn, untilOf } from './time';
 
 const at = (text: string) => Date.parse(text);
 const iso = (time: number) => new Date(time).toISOString();
@@ -16,6 +16,19 @@ describe('the end of the day', () => {
     ['Nowhere/Unknown', '2026-06-01T12:00:00Z', '2026-06-02T05:00:00.000Z'],
   ])('in %s after %s is %s', (zone, now, end) => {
     expect(iso(endOfDay(at(now), zone))).toBe(end);
+  });
+});
+
+describe('a time of day', () => {
+  const now = at('2026-06-01T22:30:00Z');
+
+  it('has its day only if that is another one in the zone', () => {
+    expect(timeOn('2026-06-01T20:00:00Z', 'UTC', now)).toBe('20:00');
+    expect(timeOn('2026-06-04T09:00:00Z', 'UTC', now)).toMatch(/4.*, 09:00$/);
+    expect(timeOn('2026-06-01T22:59:00Z', 'Europe/London', now)).toBe('23:59');
+    // In London, the next day has begun.
+    expect(timeOn('2026-06-01T23:00:00Z', 'Europe/London', now)).toMatch(/2.*, 00:00$/);
+    expect(timeOn(at('2026-05-31T21:00:00Z'), 'UTC', now)).toMatch(/31.*, 21:00$/);
   });
 });
 
