@@ -1,15 +1,12 @@
 // What the board asks of the device: to keep its screen on, and to fill it.
 import { settings } from './settings.svelte';
 
-let awake = $state(false);
 let full = $state(false);
 let lock: WakeLockSentinel | undefined;
+/** Whether the board follows the device. */
+let following = false;
 
 export const device = {
-  /** Whether the screen stays on. */
-  get awake(): boolean {
-    return awake;
-  },
   get fullScreen(): boolean {
     return full;
   },
@@ -23,19 +20,15 @@ export const canFillScreen = document.fullscreenEnabled;
 /** Keeps the screen on, or lets it sleep, as the settings say. */
 export async function applyWakeLock(): Promise<void> {
   if (!canStayAwake) return;
-  if (!settings.values.keepAwake) {
-    await lock?.release();
-    return;
-  }
-  if (document.visibilityState !== 'visible' || (lock !== undefined && !lock.released)) return;
   try {
-    const acquired = await navigator.wakeLock.request('screen');
-    lock = acquired;
-    awake = true;
-    acquired.addEventListener('release', () => (awake = false));
+    if (!following || !settings.values.keepAwake) await lock?.release();
+    else if (document.visibilityState === 'visible' && lock?.released !== false) {
+      lock = await navigator.wakeLock.request('screen');
+      // The board may have closed, or a person may have switched this off, while the browser decided.
+      if (!following || !settings.values.keepAwake) await lock.release();
+    }
   } catch {
     // A low battery, for example: the browser decides.
-    awake = false;
   }
 }
 
@@ -54,10 +47,12 @@ export function followDevice(): () => void {
   const changed = () => (full = document.fullscreenElement !== null);
   document.addEventListener('visibilitychange', shown);
   document.addEventListener('fullscreenchange', changed);
+  following = true;
   shown();
   return () => {
     document.removeEventListener('visibilitychange', shown);
     document.removeEventListener('fullscreenchange', changed);
-    void lock?.release();
+    following = false;
+    shown();
   };
 }

@@ -1,6 +1,7 @@
 // The device's settings, as the components read and change them.
-import { uuid } from '../lib/random';
 import { deviceOf } from '../lib/device';
+import { kept } from '../lib/kept';
+import { uuid } from '../lib/random';
 import { CHOICES, suggestMinutes } from './commands';
 import { DEVICE_NAME_LENGTH, readSettings, type Settings } from './settings';
 import { t } from './text';
@@ -8,8 +9,8 @@ import { t } from './text';
 const KEPT = 'dabba.kitchen';
 
 function read(): Settings {
-  const read = readSettings(localStorage.getItem(KEPT), uuid());
-  localStorage.setItem(KEPT, JSON.stringify(read));
+  const read = readSettings(kept.get(KEPT), uuid());
+  kept.set(KEPT, JSON.stringify(read));
   return read;
 }
 
@@ -48,7 +49,7 @@ export function nameDevice(name: string): void {
 
 export function changeSettings(change: Partial<Omit<Settings, 'device'>>): void {
   values = { ...values, ...change };
-  localStorage.setItem(KEPT, JSON.stringify(values));
+  kept.set(KEPT, JSON.stringify(values));
 }
 
 /** Remembers a chosen time until ready for the next suggestion. */
