@@ -6,6 +6,7 @@ import { runAll } from '../bulk';
 import { attentionOf, byAttention } from '../lateness';
 import type { Change } from '../live.svelte';
 import { merge } from '../livelist';
+import { pageQuery } from '../paged.svelte';
 import { parkedRead, parkedSince } from '../parked.svelte';
 import { matches, selectedStatuses, type OrderFilters } from '../route';
 
@@ -38,11 +39,7 @@ export class OrderList {
   }
 
   async #read(cursor?: string): Promise<Page> {
-    const query = {
-      status: [...selectedStatuses(this.filters)],
-      limit: PAGE,
-      ...(cursor === undefined ? {} : { cursor }),
-    };
+    const query = { status: [...selectedStatuses(this.filters)], ...pageQuery(PAGE, cursor) };
     const { restaurant } = this.filters;
     if (restaurant === undefined) return unwrap(api.GET('/v1/orders', { params: { query } }));
     const path = { restaurant_id: restaurant };

@@ -1,5 +1,6 @@
 // What the webhook endpoints did with the events of one order.
 import { api, ApiError, unwrap, type Body } from '../../lib/api';
+import { runAll } from '../bulk';
 import { readAll } from '../read-all';
 
 type Endpoint = Body<'WebhookEndpoint'>;
@@ -47,7 +48,13 @@ async function deliveryOf(endpoint: Endpoint, order: string): Promise<Delivery> 
 export async function deliveriesOf(order: { id: string; restaurant_id: string }): Promise<Delivery[] | undefined> {
   try {
     const endpoints = await endpointsOf(order.restaurant_id);
-    return await Promise.all(endpoints.map((endpoint) => deliveryOf(endpoint, order.id)));
+    // A platform may have hundreds of endpoints, and each takes two requests: few are asked at a time.
+    const deliveries = new Map<Endpoint, Delivery>();
+    const outcomes = await runAll(endpoints, async (endpoint) => {
+      deliveries.set(endpoint, await deliveryOf(endpoint, order.id));
+    });
+    for (const outcome of outcomes) if (!outcome.ok) throw outcome.error;
+    return endpoints.flatMap((endpoint) => deliveries.get(endpoint) ?? []);
   } catch (error) {
     if (error instanceof ApiError && error.status === 404) return undefined;
     throw error;
