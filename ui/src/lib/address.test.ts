@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ownPath, parseLoginFragment } from './address';
+import { idOf, ownPath, parseLoginFragment } from './address';
 
 const ORIGIN = 'https://dabba.example';
 
@@ -37,5 +37,16 @@ describe('the fragment of the sign-in page', () => {
     ['#abc&next=//evil.example', { token: 'abc' }],
   ])('%j is %j', (hash, parsed) => {
     expect(parseLoginFragment(hash, ORIGIN)).toEqual(parsed);
+  });
+});
+
+describe('the id in a path', () => {
+  it('is the part after the name of the page, decoded', () => {
+    expect(idOf('order', '/order/019b')).toBe('019b');
+    expect(idOf('t', '/t/a%2Fb/further')).toBe('a/b');
+  });
+
+  it.each(['/order', '/order/', '/kitchen/019b', '/', '/order/%E0%A4%A'])('is absent in %s', (path) => {
+    expect(idOf('order', path)).toBeUndefined();
   });
 });

@@ -16,6 +16,17 @@ export function ownPath(next: string | null | undefined, origin = location.origi
   }
 }
 
+/** Returns `ID` of a path such as `/order/ID`, whose first part is `first`; `undefined` if the path is no such one. */
+export function idOf(first: string, path = location.pathname): string | undefined {
+  const [, page, id = ''] = path.split('/');
+  if (page !== first || id === '') return undefined;
+  try {
+    return decodeURIComponent(id);
+  } catch {
+    return undefined;
+  }
+}
+
 /** What the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. */
 export function parseLoginFragment(hash: string, origin = location.origin): { token?: string; next?: string } {
   const [first = '', ...rest] = hash.replace(/^#/, '').split('&');

@@ -1,10 +1,11 @@
 // The session of this browser: who is signed in, and what belongs to the account.
 //
-// The last known session is kept in `localStorage`, so that a page can start without a network. A sign-out deletes what
+// The browser keeps the last known session, so that a page can start without a network. A sign-out deletes what
 // the browser keeps of the account at once, also offline; only the cookie, which scripts cannot delete, has to wait: the
 // next page that reaches the server ends the session there before it does anything else.
 import { api, ApiError, unwrap, type Session } from './api';
 import { clock } from './clock';
+import { kept } from './kept';
 import { deleteAccountStorage } from './storage';
 
 const SESSION = 'dabba.session';
@@ -50,7 +51,7 @@ export const current = {
 
 function readKept(): Session | undefined {
   try {
-    const text = localStorage.getItem(SESSION);
+    const text = kept.get(SESSION);
     return text === null ? undefined : (JSON.parse(text) as Session);
   } catch {
     return undefined;
@@ -61,15 +62,15 @@ function keep(session: Session): Session {
   clock.observe(session.server.now);
   state.session = session;
   state.unconfirmed = false;
-  localStorage.setItem(SESSION, JSON.stringify(session));
+  kept.set(SESSION, JSON.stringify(session));
   return session;
 }
 
 /** Ends the server's part of a sign-out that happened offline. Throws if the server does not answer. */
 async function finishPendingSignOut(): Promise<void> {
-  if (localStorage.getItem(SIGN_OUT_PENDING) === null) return;
+  if (kept.get(SIGN_OUT_PENDING) === null) return;
   await unwrap(api.DELETE('/v1/session'));
-  localStorage.removeItem(SIGN_OUT_PENDING);
+  kept.delete(SIGN_OUT_PENDING);
 }
 
 /**
@@ -79,19 +80,21 @@ async function finishPendingSignOut(): Promise<void> {
 export async function loadSession(): Promise<Session | undefined> {
   try {
     await finishPendingSignOut();
-    return keep(await unwrap(api.GET('/v1/session')));
-  } catch (cause) {
-    if (!(cause instanceof ApiError)) throw cause;
-    if (cause.status === 401) {
+    const call = api.GET('/v1/session');
+    // The 401 is the answer to the question: the session did not end under the page, so no listener hears of it.
+    if ((await call).response.status === 401) {
       state.session = undefined;
       return undefined;
     }
-    if (localStorage.getItem(SIGN_OUT_PENDING) !== null) return undefined;
-    const kept = cause.retryable ? readKept() : undefined;
-    if (kept === undefined) throw cause;
-    state.session = kept;
+    return keep(await unwrap(call));
+  } catch (cause) {
+    if (!(cause instanceof ApiError)) throw cause;
+    if (kept.get(SIGN_OUT_PENDING) !== null) return undefined;
+    const earlier = cause.retryable ? readKept() : undefined;
+    if (earlier === undefined) throw cause;
+    state.session = earlier;
     state.unconfirmed = true;
-    return kept;
+    return earlier;
   }
 }
 
@@ -111,7 +114,7 @@ export async function signIn(
   credentials: { email: string; password: string } | { link_token: string },
 ): Promise<Session> {
   const session = await unwrap(api.POST('/v1/session', { body: credentials }));
-  localStorage.removeItem(SIGN_OUT_PENDING);
+  kept.delete(SIGN_OUT_PENDING);
   const earlier = readKept();
   if (earlier !== undefined && earlier.account.id !== session.account.id) {
     // Tabs of the earlier account must not send its commands with this account's cookie.
@@ -137,8 +140,8 @@ export function onSignOut(listener: () => void): () => void {
 /** Signs out. The browser keeps nothing of the account afterwards, whether or not the server answers. */
 export async function signOut(): Promise<void> {
   const account = (state.session ?? readKept())?.account.id;
-  localStorage.setItem(SIGN_OUT_PENDING, '1');
-  localStorage.removeItem(SESSION);
+  kept.set(SIGN_OUT_PENDING, '1');
+  kept.delete(SESSION);
   state.session = undefined;
   for (const listener of signOutListeners) listener();
   channel?.postMessage('signed-out' satisfies Notice);
@@ -149,7 +152,9 @@ export async function signOut(): Promise<void> {
 async function clearAccount(account: string): Promise<void> {
   await deleteAccountStorage(account).catch(() => undefined);
   if (typeof caches === 'undefined') return;
-  for (const name of await caches.keys()) if (name.startsWith(ACCOUNT_CACHE_PREFIX)) await caches.delete(name);
+  // A browser that blocks storage refuses the names, and keeps nothing.
+  const names = await caches.keys().catch(() => []);
+  for (const name of names) if (name.startsWith(ACCOUNT_CACHE_PREFIX)) await caches.delete(name).catch(() => false);
 }
 
 /** Address of the sign-in page that leads back to this page. */

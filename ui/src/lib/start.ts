@@ -6,8 +6,15 @@ import { startTheme } from './theme.svelte';
 
 /** Shows a page once its language is loaded. */
 export async function startPage(page: Component, loaders: Loaders): Promise<void> {
-  startTheme();
-  await startLanguage(loaders);
   const target = document.getElementById('app');
-  if (target !== null) mount(page, { target });
+  if (target === null) return;
+  startTheme();
+  try {
+    await startLanguage(loaders);
+  } catch {
+    // Without a language there are no messages.
+    target.textContent = 'This page could not be loaded. Check the network, then reload the page.';
+    return;
+  }
+  mount(page, { target });
 }

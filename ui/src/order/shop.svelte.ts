@@ -8,12 +8,6 @@ import { EMPTY_DETAILS, parseDetails, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
 import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
 
-/** Returns the id of `/order/ID`, or `undefined` if the address has none. */
-export function restaurantOf(path: string): string | undefined {
-  const [, first, id] = path.split('/');
-  return first === 'order' && id !== undefined && id !== '' ? decodeURIComponent(id) : undefined;
-}
-
 export class Shop {
   readonly id: string;
   restaurant = $state.raw<Restaurant>();

@@ -36,19 +36,29 @@ function isFile(path: string): boolean {
   return path.startsWith('/assets/') || path === '/icon.svg' || path.endsWith('.webmanifest');
 }
 
+/** Keeps a response. A full disk keeps nothing more, and the response reaches the page nevertheless. */
 async function keep(key: string, response: Response): Promise<void> {
-  if (response.ok && !response.redirected) await (await caches.open(CACHE)).put(key, response);
+  if (!response.ok || response.redirected) return;
+  try {
+    await (await caches.open(CACHE)).put(key, response);
+  } catch {
+    // The page needs the network the next time.
+  }
+}
+
+/** Returns what is kept under a key in this version, or in any version. */
+async function keptUnder(key: string, cacheName?: string): Promise<Response | undefined> {
+  return caches.match(key, cacheName === undefined ? {} : { cacheName }).catch(() => undefined);
 }
 
 async function servePage(key: string, request: Request): Promise<Response> {
-  const cache = await caches.open(CACHE);
-  const kept = await cache.match(key);
+  const kept = await keptUnder(key, CACHE);
   const timeout = kept === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
   try {
     const response = await fetch(request, timeout === undefined ? {} : { signal: timeout });
     // A proxy without a server behind it answers with its own page.
     if (response.status >= 500 && kept !== undefined) return kept;
-    if (response.ok && !response.redirected) await cache.put(key, response.clone());
+    await keep(key, response.clone());
     return response;
   } catch (cause) {
     if (kept !== undefined) return kept;
@@ -57,7 +67,7 @@ async function servePage(key: string, request: Request): Promise<Response> {
 }
 
 async function serveFile(path: string, request: Request): Promise<Response> {
-  const kept = await caches.match(path);
+  const kept = await keptUnder(path);
   if (kept !== undefined) return kept;
   const response = await fetch(request);
   await keep(path, response.clone());
@@ -92,7 +102,7 @@ async function keepLoaded(urls: string[]): Promise<void> {
     const path = new URL(url, worker.location.origin).pathname;
     const key = pageKey(path) ?? (isFile(path) ? path : undefined);
     if (key === undefined) continue;
-    if ((await (await caches.open(CACHE)).match(key)) !== undefined) continue;
+    if ((await keptUnder(key, CACHE)) !== undefined) continue;
     await keep(key, await fetch(path));
   }
 }

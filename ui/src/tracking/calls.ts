@@ -22,5 +22,9 @@ export async function cancelOrder(token: string, reason: CancelReason, note: str
     throw ApiError.local(cause instanceof DOMException && cause.name === 'TimeoutError' ? 'timeout' : 'network');
   });
   if (!response.ok) throw await ApiError.from(response);
-  return (await response.json()) as Tracking;
+  // The answer may break off; the stream then says what has happened.
+  const body: unknown = await response.json().catch(() => {
+    throw ApiError.local('network');
+  });
+  return body as Tracking;
 }

@@ -12,12 +12,6 @@ import { cancelOrder, type CancelReason } from './calls';
 
 const KEPT = 'dabba.tracking.';
 
-/** Returns the token of `/t/TOKEN`, or `undefined` if the address has none. */
-export function tokenOf(path: string): string | undefined {
-  const [, first, token] = path.split('/');
-  return first === 't' && token !== undefined && token !== '' ? decodeURIComponent(token) : undefined;
-}
-
 /** Whether `next` replaces `shown`: messages of an old connection may arrive after those of a new one. */
 export function replaces(next: Tracking, shown: Tracking | undefined): boolean {
   return shown === undefined || next.order.id !== shown.order.id || next.order.version >= shown.order.version;

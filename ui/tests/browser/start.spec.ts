@@ -9,7 +9,10 @@ let site: Site;
 beforeAll(async () => {
   site = await openSite();
 });
-afterEach(() => site.check());
+afterEach(() => {
+  site.front.intercept = () => false;
+  return site.check();
+});
 afterAll(() => site.close());
 
 describe('the start page', () => {
@@ -20,6 +23,14 @@ describe('the start page', () => {
     expect(await page.getByRole('link', { name: 'Sign in' }).getAttribute('href')).toBe('/login');
     expect(await accessibilityProblems(page, 'signed out')).toEqual([]);
     expect(await smallTargets(page, 44)).toEqual([]);
+  });
+
+  it('asks once whether a stranger is signed in', async () => {
+    site.front.requests.length = 0;
+    const page = await site.open({ path: '/' });
+    await page.locator('a[href^="/order/"]').first().waitFor();
+    await page.getByRole('link', { name: 'Sign in' }).waitFor();
+    expect(site.front.requests.filter((request) => request === 'GET /v1/session')).toHaveLength(1);
   });
 
   it.each<[Role, string]>([
@@ -65,6 +76,27 @@ describe('the start page', () => {
     await page.getByText('The sign-in on Safari on iPad was revoked.').waitFor();
     await other.reload();
     await other.getByRole('link', { name: 'Sign in' }).waitFor();
+  });
+
+  it('keeps the confirmation open while the server cannot revoke a session, and shows each session once', async () => {
+    await site.open({ role: 'courier', options: { userAgent: 'Mozilla/5.0 (iPad) Safari/604.1' } });
+    const page = await site.open({ role: 'courier' });
+    const button = page.getByRole('button', { name: 'Revoke the sign-in on Safari on iPad' });
+    await button.click();
+    const sessions = await page.getByRole('button', { name: /^Revoke the sign-in/ }).count();
+    site.front.intercept = (request, response) => {
+      if (request.method !== 'DELETE') return false;
+      response.writeHead(503).end();
+      return true;
+    };
+    const dialog = page.getByRole('dialog', { name: 'Revoke this sign-in?' });
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await dialog.getByText('The server answered with status 503.').waitFor();
+    site.front.intercept = () => false;
+    await dialog.getByRole('button', { name: 'Revoke' }).click();
+    await dialog.waitFor({ state: 'hidden' });
+    await button.waitFor({ state: 'detached' });
+    expect(await page.getByRole('button', { name: /^Revoke the sign-in/ }).count()).toBe(sessions - 1);
   });
 
   it('signs out, and this browser keeps nothing of the account', async () => {
