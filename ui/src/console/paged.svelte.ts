@@ -7,6 +7,11 @@ export interface PageOf<T> {
   incomplete?: boolean | undefined;
 }
 
+/** Returns the query of a page; without a cursor, of the first page. */
+export function pageQuery(limit: number, cursor: string | undefined): { limit: number; cursor?: string } {
+  return cursor === undefined ? { limit } : { limit, cursor };
+}
+
 export class Paged<T> {
   items = $state.raw<readonly T[]>([]);
   cursor = $state.raw<string | undefined>();

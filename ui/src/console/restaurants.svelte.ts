@@ -4,9 +4,16 @@ import { deviceZone } from '../lib/format';
 import { Lookup } from './lookup.svelte';
 import { readAll, type WholeList } from './read-all';
 
-const known = new Lookup<Restaurant>((id) =>
-  unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path: { restaurant_id: id } } })),
-);
+/** The reading of the list that is under way. */
+let listing: Promise<unknown> | undefined;
+/** Whether the whole list was read: it names none of the unknown restaurants. */
+let listed = false;
+
+const known = new Lookup<Restaurant>(async (id) => {
+  // A page of the list names a hundred restaurants.
+  await listing;
+  return known.of(id) ?? unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path: { restaurant_id: id } } }));
+});
 
 /** Keeps what was read elsewhere. */
 export function keepRestaurants(restaurants: readonly Restaurant[]): void {
@@ -18,21 +25,34 @@ export function restaurantOf(id: string): Restaurant | undefined {
   return known.of(id);
 }
 
-/** Reads a restaurant unless it is known. Until it is known, its times appear in the device's zone. */
-export function needRestaurant(id: string): void {
-  known.need(id);
+/** Number of unknown restaurants from which the list is read instead of each of them. */
+export const MANY = 5;
+
+/** Reads restaurants unless they are known. Until a restaurant is known, its times appear in the device's zone. */
+export function needRestaurants(ids: Iterable<string>): void {
+  const unknown = [...new Set(ids)].filter((id) => known.of(id) === undefined);
+  // The views show what they can without the restaurants, so nobody waits for the list.
+  if (unknown.length >= MANY && !listed && listing === undefined) readRestaurants().catch(() => undefined);
+  for (const id of unknown) known.need(id);
 }
 
 const PAGE = 100;
 
 /** Reads the restaurants that a form offers. */
-export async function readRestaurants(query: { closed?: boolean } = {}): Promise<WholeList<Restaurant>> {
-  const list = await readAll(async (page) => {
+export function readRestaurants(query: { closed?: boolean } = {}): Promise<WholeList<Restaurant>> {
+  const list = readAll(async (page) => {
     const params = { query: { limit: PAGE, ...query, ...page } };
     const { restaurants: items, ...rest } = await unwrap(api.GET('/v1/restaurants', { params }));
+    keepRestaurants(items);
     return { items, ...rest };
   });
-  keepRestaurants(list.items);
+  const reading = list
+    .then(() => (listed ||= query.closed === undefined))
+    .catch(() => undefined)
+    .finally(() => {
+      if (listing === reading) listing = undefined;
+    });
+  listing = reading;
   return list;
 }
 

@@ -24,6 +24,8 @@ export interface Kitchen {
   readonly acceptanceSeconds: number;
   open(dialog: OpenDialog): void;
   close(): void;
+  /** Closes the dialog and leads to the card of an order. */
+  show(order: string): void;
 }
 
 export const [getKitchen, setKitchen] = createContext<Kitchen>();

@@ -1,7 +1,7 @@
 // The device's settings, as the components read and change them.
+import { deviceOf } from '../lib/device';
 import { kept } from '../lib/kept';
 import { uuid } from '../lib/random';
-import { deviceOf } from '../lib/device';
 import { CHOICES, suggestMinutes } from './commands';
 import { DEVICE_NAME_LENGTH, readSettings, type Settings } from './settings';
 import { t } from './text';

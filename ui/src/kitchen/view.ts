@@ -1,7 +1,7 @@
 // What the columns show: the orders of the state, the commands on their way, and the search.
 import { number } from '../lib/format';
 import type { Entry } from '../lib/outbox';
-import { subjectOf, type OrderCommandKind } from './commands';
+import { allows, subjectOf, type OrderCommandKind } from './commands';
 import { targetOf } from './countdown';
 import type { BoardOrder, Order } from './types';
 
@@ -134,6 +134,23 @@ export function matchesSearch(order: BoardOrder, search: string): boolean {
 export function countText(found: number, count: number, searching: boolean): string {
   // The isolate keeps the order of the two numbers in right-to-left text.
   return searching ? `\u2066${number(found)}/${number(count)}\u2069` : number(count);
+}
+
+/** Returns the new orders that nobody has answered and that this device may accept, the most urgent first. */
+export function unanswered(columns: Columns): BoardOrder[] {
+  return columns.new
+    .filter(({ order, pending }) => pending === undefined && allows(order, 'accept'))
+    .sort(compare)
+    .map(({ order }) => order);
+}
+
+/** Maximum number of names in a bar. */
+const NAMES = 6;
+
+/** Returns names as a bar lists them: the first ones, and the number of the others. */
+export function shortList(names: readonly string[]): string {
+  const rest = names.length - NAMES;
+  return [...names.slice(0, NAMES), ...rest > 0 ? [`+${number(rest)}`] : []].join(', ');
 }
 
 /** Sorts orders that ended by the time that a list of them shows. The API sorts them by the time of placing. */

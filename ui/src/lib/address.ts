@@ -16,6 +16,12 @@ export function ownPath(next: string | null | undefined, origin = location.origi
   }
 }
 
+/** Returns `ID` of a path such as `/order/ID`, whose first part is `first`; `undefined` if the path is no such one. */
+export function idOf(first: string, path = location.pathname): string | undefined {
+  const [, page, id = ''] = path.split('/');
+  return page === first && id !== '' ? decodePart(id) : undefined;
+}
+
 /** What the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. */
 export function parseLoginFragment(hash: string, origin = location.origin): { token?: string; next?: string } {
   const [first = '', ...rest] = hash.replace(/^#/, '').split('&');

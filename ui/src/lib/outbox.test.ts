@@ -184,6 +184,14 @@ describe('undo', () => {
     expect(server.done.get(key)).toBe('/accept');
   });
 
+  it('removes nothing, and rejects nothing, once the database is closed', async () => {
+    const { outbox, database } = await start();
+    const key = await outbox.put(command('/accept'), UNDO_DELAY);
+    database.close();
+    expect(await outbox.undo(key)).toBe(false);
+    expect(await outbox.dismiss(key)).toBe(false);
+  });
+
   it('does not keep a command longer because the clock of the device went back', async () => {
     const { server, timers, outbox } = await start();
     await outbox.put(command('/accept'), UNDO_DELAY);

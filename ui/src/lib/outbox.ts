@@ -117,12 +117,12 @@ export class Outbox {
     return entry.key;
   }
 
-  /** Removes a command that was not sent yet. Returns whether it was removed; `false` means that it may have an effect. */
+  /** Removes a command that was not sent yet. Returns whether it was removed; otherwise it may have an effect. */
   async undo(key: string): Promise<boolean> {
     return this.#removeIf(key, (entry) => entry.state === 'waiting' && entry.attempts === 0);
   }
 
-  /** Removes a refused command. */
+  /** Removes a refused command. Returns whether it was removed. */
   async dismiss(key: string): Promise<boolean> {
     return this.#removeIf(key, (entry) => entry.state === 'refused');
   }
@@ -161,12 +161,18 @@ export class Outbox {
   }
 
   async #removeIf(key: string, condition: (entry: Entry) => boolean): Promise<boolean> {
-    const store = this.#store('readwrite');
-    const finished = committed(store.transaction);
-    const entry = await done(store.index('key').get(key) as IDBRequest<Entry | undefined>);
-    const remove = entry !== undefined && condition(entry);
-    if (remove) store.delete(entry.sequence);
-    await finished;
+    let remove = false;
+    try {
+      const store = this.#store('readwrite');
+      const finished = committed(store.transaction);
+      const entry = await done(store.index('key').get(key) as IDBRequest<Entry | undefined>);
+      remove = entry !== undefined && condition(entry);
+      if (remove && entry !== undefined) store.delete(entry.sequence);
+      await finished;
+    } catch {
+      // The storage failed, or the database is closed: the entry is still there.
+      return false;
+    }
     if (remove) await this.changed();
     return remove;
   }

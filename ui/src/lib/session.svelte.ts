@@ -17,7 +17,7 @@ const SIGN_OUT_PENDING = 'dabba.sign-out-pending';
 /** Changes whenever the person changes, so that a tab that showed a page without this module forgets what it keeps, too. */
 const PERSON = 'dabba.person';
 /** Prefixes of what the browser keeps of a person outside the account's database: carts, addresses, attempts, tracked orders. */
-const PERSONAL = ['dabba.order.', 'dabba.tracking.'];
+const PERSONAL = ['dabba.order.', 'dabba.tracking.', 'dabba.kitchen.print.'];
 const CHANNEL = 'dabba-session';
 
 interface State {

@@ -1,5 +1,4 @@
 // What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
-import { decodePart } from '../lib/address';
 import { api, ApiError, unwrap } from '../lib/api';
 import { kept, keptInTab } from '../lib/kept';
 import { current } from '../lib/session.svelte';
@@ -7,12 +6,6 @@ import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type 
 import { EMPTY_DETAILS, parseDetails, TEXT_FIELDS, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
 import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
-
-/** Returns the id of `/order/ID`, or `undefined` if the address has none. */
-export function restaurantOf(path: string): string | undefined {
-  const [, first, id] = path.split('/');
-  return first === 'order' && id !== undefined && id !== '' ? decodePart(id) : undefined;
-}
 
 export class Shop {
   readonly id: string;

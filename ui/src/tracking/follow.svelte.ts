@@ -2,7 +2,6 @@
 //
 // The link is the whole authorization, so nothing here needs a session. The last state is kept for the life of the tab, so
 // that a reload without a network shows it, marked as old.
-import { decodePart } from '../lib/address';
 import type { Tracking } from '../lib/api/contract';
 import type { ApiError } from '../lib/api/error';
 import { clock } from '../lib/clock';
@@ -12,12 +11,6 @@ import type { StreamEvent } from '../lib/sse-parser';
 import { cancelOrder, type CancelReason } from './calls';
 
 const KEPT = 'dabba.tracking.';
-
-/** Returns the token of `/t/TOKEN`, or `undefined` if the address has none. */
-export function tokenOf(path: string): string | undefined {
-  const [, first, token] = path.split('/');
-  return first === 't' && token !== undefined && token !== '' ? decodePart(token) : undefined;
-}
 
 /** Whether `next` replaces `shown`: messages of an old connection may arrive after those of a new one. */
 export function replaces(next: Tracking, shown: Tracking | undefined): boolean {

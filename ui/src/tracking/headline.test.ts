@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { exampleOrder } from './example';
-import { replaces, tokenOf } from './follow.svelte';
+import { replaces } from './follow.svelte';
 import { headlineOf } from './headline';
 import { offsetOf, zoneName, zonesDiffer } from './zone';
 
@@ -52,12 +52,6 @@ describe('the zone', () => {
 });
 
 describe('following', () => {
-  it('finds the token in the address', () => {
-    expect(tokenOf('/t/abc')).toBe('abc');
-    expect(tokenOf('/t/')).toBeUndefined();
-    expect(tokenOf('/order/abc')).toBeUndefined();
-  });
-
   it('never goes back to an older state', () => {
     const restaurant = { id: 'r', name: 'R', time_zone: 'UTC' };
     const at = (version: number) => ({ order: exampleOrder({ version }), restaurant, now: '2026-05-01T10:00:00Z' });

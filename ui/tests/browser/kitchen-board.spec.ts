@@ -1,31 +1,13 @@
 // What the board does on its own: taps, undo, ringing, keys, tabs, staleness. The server is a stand-in here;
 // `kitchen.spec.ts` has the real one.
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { KitchenMock } from '../mock/kitchen';
-import { KITCHEN, OTHER_HOST, Stage } from '../mock/open';
+import { describe, expect, it } from 'vitest';
+import { KITCHEN, OTHER_HOST } from '../mock/open';
 import { watchFor } from './seen';
+import { card, column, mock, stage, URGENT, useStage } from './stage';
 
-let stage: Stage;
-let mock: KitchenMock;
+useStage();
 
-beforeAll(async () => {
-  stage = await Stage.open();
-});
-beforeEach(() => {
-  mock = stage.reset();
-});
-afterEach(() => {
-  stage.front.connect();
-  return stage.check();
-});
-afterAll(() => stage.close());
-
-/** Seconds since an order was placed that expires so soon that its acceptance is not delayed. */
-const URGENT = 470;
-
-const card = (page: Page, code: string) => page.locator(`[data-code="${code}"]`);
-const column = (page: Page, name: string) => page.locator(`[data-column="${name}"]`);
 const commands = () => mock.received.map(({ path }) => path.split('/').slice(-1)[0]);
 const until = async (condition: () => boolean, what: string, limit = 15_000) => {
   const end = Date.now() + limit;

@@ -1,29 +1,16 @@
 // Every state of the board: accessible in every appearance, with targets for fingers, and fast with 500 orders.
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { random } from '../mock/orders';
-import type { KitchenMock } from '../mock/kitchen';
-import { calm, Stage } from '../mock/open';
+import { calm } from '../mock/open';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { recordTasks } from './tasks';
+import { mock, stage, useStage } from './stage';
 
 /** Minimum size of a target on the board, in pixels. */
 const TARGET = 56;
 
-let stage: Stage;
-let mock: KitchenMock;
-
-beforeAll(async () => {
-  stage = await Stage.open();
-});
-beforeEach(() => {
-  mock = stage.reset();
-});
-afterEach(() => {
-  stage.front.connect();
-  return stage.check();
-});
-afterAll(() => stage.close());
+useStage();
 
 function fill(): void {
   mock.place({ age: 600, lines: 2 });

@@ -1,74 +1,14 @@
 // What a board does to the ears and under the fingers: ringing in one of several tabs, and nothing that moves under a tap.
 // The server is a stand-in here.
 import type { Page } from 'playwright-core';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { KitchenMock } from '../mock/kitchen';
-import { calm, KITCHEN, Stage } from '../mock/open';
+import { describe, expect, it } from 'vitest';
+import { calm, KITCHEN } from '../mock/open';
+import { card, column, isSilent, loops, mock, openAudible, recordSound, rings, stage, URGENT, useStage } from './stage';
 
-let stage: Stage;
-let mock: KitchenMock;
+useStage();
 
-beforeAll(async () => {
-  stage = await Stage.open();
-});
-beforeEach(() => {
-  mock = stage.reset();
-});
-afterEach(() => {
-  stage.front.connect();
-  return stage.check();
-});
-afterAll(() => stage.close());
-
-/** Seconds since an order was placed that expires so soon that its acceptance is not delayed. */
-const URGENT = 470;
-
-interface Scope {
-  /** Number of the loops that the page plays. */
-  loops: number;
-}
-
-const card = (page: Page, code: string) => page.locator(`[data-code="${code}"]`);
-const column = (page: Page, name: string) => page.locator(`[data-column="${name}"]`);
 const acceptButton = (page: Page, code: string) => card(page, code).getByRole('button', { name: /^Accept/ });
 const commands = () => mock.received.map(({ path }) => path.split('/').slice(-2).join('/'));
-
-/** Records the loops that the page starts and stops. */
-async function recordSound(page: Page): Promise<void> {
-  await page.addInitScript(() => {
-    const scope = globalThis as unknown as Scope;
-    scope.loops = 0;
-    const create = AudioContext.prototype.createBufferSource;
-    AudioContext.prototype.createBufferSource = function (this: AudioContext) {
-      const source = create.call(this);
-      const start = source.start.bind(source);
-      const stop = source.stop.bind(source);
-      source.start = (when?: number) => {
-        if (source.loop) scope.loops += 1;
-        start(when);
-      };
-      source.stop = (when?: number) => {
-        if (source.loop && when === undefined) scope.loops -= 1;
-        stop(when);
-      };
-      return source;
-    };
-  });
-}
-const loops = (page: Page) => page.evaluate(() => (globalThis as unknown as Scope).loops);
-
-const rings = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
-const isSilent = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
-
-/** Opens a board whose sound is unlocked. */
-async function openAudible(first?: Page): Promise<Page> {
-  const page = await stage.page({}, first?.context());
-  await recordSound(page);
-  await page.goto(KITCHEN);
-  await page.getByRole('button', { name: 'Switch sound on' }).click();
-  await page.getByText('The sound is off.').waitFor({ state: 'detached' });
-  return page;
-}
 
 describe('ringing', () => {
   it('needs one tap, says so in red, and lasts until every order is answered', async () => {
@@ -80,14 +20,14 @@ describe('ringing', () => {
     expect(await loops(page)).toBe(0);
     await page.getByRole('button', { name: 'Switch sound on' }).click();
     await page.getByText('The sound is off.').waitFor({ state: 'detached' });
-    await page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
+    await rings(page);
     await page.waitForFunction(() => document.title.startsWith('(1)'));
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
-    await page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
+    await isSilent(page);
     const next = mock.place();
-    await page.waitForFunction(() => (globalThis as unknown as Scope).loops > 0);
+    await rings(page);
     mock.end(next.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
-    await page.waitForFunction(() => (globalThis as unknown as Scope).loops === 0);
+    await isSilent(page);
     await page.getByText(`Order ${next.display_code}: the customer cancelled.`).waitFor();
   });
 });

@@ -117,6 +117,14 @@ describe('the sign-in form', () => {
     expect(await accessibilityProblems(page, language)).toEqual([]);
   });
 
+  it('says so if its language cannot be loaded', async () => {
+    const { page } = await openForm();
+    const context = page.context();
+    await context.route('**/assets/login-en-*', (route) => route.abort());
+    const other = await site.open({ context, path: '/login' });
+    await other.getByText('This page could not be loaded. Check the network, then reload the page.').waitFor();
+  });
+
   it('keeps the chosen language and appearance', async () => {
     const { page } = await openForm();
     await page.getByLabel('Language').selectOption('ar');

@@ -9,7 +9,10 @@ let site: Site;
 beforeAll(async () => {
   site = await openSite();
 });
-afterEach(() => site.check());
+afterEach(() => {
+  site.front.intercept = () => false;
+  return site.check();
+});
 afterAll(() => site.close());
 
 describe('the start page', () => {

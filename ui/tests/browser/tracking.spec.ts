@@ -17,6 +17,11 @@ const headline = (page: Awaited<ReturnType<typeof open>>, name: string | RegExp)
 const card = { payment_method: 'card', payment_token: 'tok_succeed' };
 
 describe('the tracking page', () => {
+  it('says so if the link is mutilated', async () => {
+    const page = await open('%E0%A4%A');
+    await page.getByText('This link does not lead to an order').waitFor();
+  });
+
   it('follows a delivery from the first step to the last, without a session', async () => {
     const { id, token } = await placeTracked(site);
     const page = await open(token);

@@ -1,6 +1,7 @@
 // One order with everything that the console shows about it.
 import { api, ApiError, unwrap, type Body, type Order } from '../../lib/api';
 import { orders } from '../orders.svelte';
+import { pageQuery } from '../paged.svelte';
 import type { OrderEvent } from './timeline';
 
 /** Number of events per request. */
@@ -51,10 +52,7 @@ export class OrderDetails {
     const events: OrderEvent[] = [];
     let cursor: string | undefined;
     do {
-      const params = {
-        path: { order_id: this.id },
-        query: { limit: PAGE, ...(cursor === undefined ? {} : { cursor }) },
-      };
+      const params = { path: { order_id: this.id }, query: pageQuery(PAGE, cursor) };
       const page = await unwrap(api.GET('/v1/orders/{order_id}/events', { params }));
       events.push(...page.events);
       cursor = page.next_cursor;

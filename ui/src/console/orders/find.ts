@@ -1,5 +1,6 @@
 // Search for orders by id, display code, e-mail address, or the id of a customer's account.
 import { api, ApiError, unwrap, type Body, type Order } from '../../lib/api';
+import { pageQuery } from '../paged.svelte';
 import type { Search } from '../search';
 
 /** Number of orders per request, also of those with one display code. */
@@ -19,7 +20,7 @@ export interface Found {
 
 /** Returns the orders of a customer, newest first: by e-mail address or id of the account. */
 export async function ordersOf(customer: string, cursor?: string): Promise<Found> {
-  const query = { customer, limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+  const query = { customer, ...pageQuery(PAGE, cursor) };
   const page = await unwrap(api.GET('/v1/orders', { params: { query } }));
   const found: Found = { orders: page.orders, incomplete: page.incomplete === true };
   if (page.next_cursor !== undefined) found.next = { customer, cursor: page.next_cursor };

@@ -8,6 +8,7 @@ import { browserTimers, type Timers } from '../../lib/timers';
 import { runAll } from '../bulk';
 import type { Change } from '../changes';
 import { merge } from '../livelist';
+import { pageQuery } from '../paged.svelte';
 import { parkedRead } from '../parked.svelte';
 import { matches, selectedStatuses, statusesAfter, type OrderFilters } from '../route';
 import { inTurn } from '../turns';
@@ -42,7 +43,7 @@ export interface Source {
 
 const server: Source = {
   page(filters, cursor) {
-    const query = { status: [...selectedStatuses(filters)], limit: PAGE, ...(cursor === undefined ? {} : { cursor }) };
+    const query = { status: [...selectedStatuses(filters)], ...pageQuery(PAGE, cursor) };
     const { restaurant } = filters;
     if (restaurant === undefined) return unwrap(api.GET('/v1/orders', { params: { query } }));
     const path = { restaurant_id: restaurant };

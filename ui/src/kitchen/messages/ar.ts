@@ -196,7 +196,7 @@ const kitchen: Translation<typeof en> = {
   'search.label': 'ابحث بالرمز أو الاسم',
   'search.clear': 'عرض كل الطلبات',
   'scan.none': 'لا طلب مفتوح بالرمز {code}.',
-  'dialog.ended': 'انتهت في هذه الأثناء: {codes}',
+  'dialog.show': 'عرض',
   'end.reject': 'رفض الطلب {code}',
   'end.cancel': 'إلغاء الطلب {code}',
   'end.reason': 'السبب',

@@ -137,7 +137,7 @@ export const kitchen = {
   'search.label': 'Search by code or name',
   'search.clear': 'Show all orders',
   'scan.none': 'No open order has the code {code}.',
-  'dialog.ended': 'Ended meanwhile: {codes}',
+  'dialog.show': 'Show',
   'end.reject': 'Reject order {code}',
   'end.cancel': 'Cancel order {code}',
   'end.reason': 'Reason',

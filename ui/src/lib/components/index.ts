@@ -1,5 +1,6 @@
 export { default as Alert } from './Alert.svelte';
 export { default as Badge } from './Badge.svelte';
+export { default as Banner } from './Banner.svelte';
 export { default as Button } from './Button.svelte';
 export { default as Card } from './Card.svelte';
 export { default as Checkbox } from './Checkbox.svelte';
@@ -18,7 +19,7 @@ export { default as Table } from './Table.svelte';
 export { default as ThemeSwitch } from './ThemeSwitch.svelte';
 export { default as Toasts } from './Toasts.svelte';
 export { default as Wordmark } from './Wordmark.svelte';
-export { dismissToast, showToast } from './toasts.svelte';
+export { showToast } from './toasts.svelte';
 export type { IconName } from './icons';
 export { default as Amounts } from './Amounts.svelte';
 export { default as OrderButton } from './OrderButton.svelte';

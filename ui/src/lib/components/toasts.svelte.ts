@@ -15,12 +15,21 @@ const MAXIMUM_TOASTS = 5;
 
 let next = 1;
 const shown = $state<Toast[]>([]);
+/** The regions that are open, the last one on top. */
+let regions = $state.raw<readonly object[]>([]);
 
 export const toasts = {
-  get shown(): readonly Toast[] {
-    return shown;
+  /** Returns the toasts that a region shows: all of them in the region on top, and none in the others. */
+  shownIn(region: object): readonly Toast[] {
+    return regions.at(-1) === region ? shown : [];
   },
 };
+
+/** Opens a region above the others. Returns the function that closes it. */
+export function openRegion(region: object): () => void {
+  regions = [...regions, region];
+  return () => (regions = regions.filter((other) => other !== region));
+}
 
 /** Shows a toast. Returns the function that removes it. */
 export function showToast(toast: Omit<Toast, 'id' | 'tone'> & { tone?: Toast['tone']; duration?: number }): () => void {

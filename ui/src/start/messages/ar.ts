@@ -17,7 +17,6 @@ const start: Translation<typeof en> = {
   'start.kitchen.lead': 'ترنّ الطلبات الجديدة هنا، ويعمل المطبخ عليها.',
   'start.console': 'لوحة التحكم',
   'start.console.lead': 'ابحث عن الطلبات، وردّ المبالغ، وأوقف المطاعم مؤقتًا، وراقب المنصة.',
-  'start.order': 'اطلب',
   'start.open_order': 'الطلب {code} · {restaurant}',
   'start.open_orders': 'طلباتك الجارية',
   'start.restaurants': 'المطاعم',

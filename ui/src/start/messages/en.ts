@@ -15,7 +15,6 @@ export const start = {
   'start.kitchen.lead': 'New orders ring here, and the kitchen works through them.',
   'start.console': 'Console',
   'start.console.lead': 'Find orders, refund, pause restaurants and watch the platform.',
-  'start.order': 'Order',
   'start.open_order': 'Order {code} · {restaurant}',
   'start.open_orders': 'Your open orders',
   'start.restaurants': 'Restaurants',

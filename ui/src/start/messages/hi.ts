@@ -17,7 +17,6 @@ const start: Translation<typeof en> = {
   'start.kitchen.lead': 'नए ऑर्डर यहाँ बजते हैं, और रसोई उन्हें पूरा करती है।',
   'start.console': 'कंसोल',
   'start.console.lead': 'ऑर्डर खोजें, पैसे लौटाएँ, रेस्तराँ रोकें और प्लेटफ़ॉर्म पर नज़र रखें।',
-  'start.order': 'ऑर्डर करें',
   'start.open_order': 'ऑर्डर {code} · {restaurant}',
   'start.open_orders': 'आपके खुले ऑर्डर',
   'start.restaurants': 'रेस्तराँ',

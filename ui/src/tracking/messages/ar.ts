@@ -111,7 +111,6 @@ const tracking: Translation<typeof en> = {
   'ready.by_kitchen': 'جاهز في المطبخ حوالي الساعة',
   'ready.late': 'يستغرق الأمر أطول من المخطط. كان يُفترض أن يجهز الساعة {time}.',
   'restaurant.maps': 'فتح في تطبيق الخرائط',
-  'restaurant.title': 'المطعم',
   'restaurant.collect_at': 'الاستلام من',
   'step.accepted': 'قُبل، وهو قيد التحضير',
   'step.at': 'الساعة {time}',

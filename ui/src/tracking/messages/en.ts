@@ -109,7 +109,6 @@ export const tracking = {
   'ready.by_kitchen': 'Kitchen ready at about',
   'ready.late': 'It takes longer than planned. It should have been ready at {time}.',
   'restaurant.maps': 'Open in a maps app',
-  'restaurant.title': 'Restaurant',
   'restaurant.collect_at': 'Collect at',
   'step.accepted': 'Accepted, being prepared',
   'step.at': 'at {time}',

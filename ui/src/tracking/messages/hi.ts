@@ -111,7 +111,6 @@ const tracking: Translation<typeof en> = {
   'ready.by_kitchen': 'रसोई में लगभग इतने बजे तैयार',
   'ready.late': 'तय समय से अधिक लग रहा है। इसे {time} तक तैयार होना था।',
   'restaurant.maps': 'मानचित्र ऐप में खोलें',
-  'restaurant.title': 'रेस्तराँ',
   'restaurant.collect_at': 'यहाँ से लें',
   'step.accepted': 'स्वीकार हुआ, बन रहा है',
   'step.at': '{time} बजे',

@@ -2,6 +2,9 @@ import type { Translation } from '../../../lib/i18n/types';
 import type { system as en } from './en';
 
 export const system: Translation<typeof en> = {
+  'action.back': 'رجوع',
+  'connection.connecting': 'جارٍ الاتصال …',
+  'connection.offline': 'لا توجد شبكة',
   'nav.shards': 'الأجزاء',
   'nav.statistics': 'الإحصاءات',
 

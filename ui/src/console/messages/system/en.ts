@@ -1,5 +1,8 @@
 // Shards, boards and statistics.
 export const system = {
+  'action.back': 'Back',
+  'connection.connecting': 'Connecting …',
+  'connection.offline': 'No network',
   'nav.shards': 'Shards',
   'nav.statistics': 'Statistics',
 

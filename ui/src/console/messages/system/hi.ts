@@ -2,6 +2,9 @@ import type { Translation } from '../../../lib/i18n/types';
 import type { system as en } from './en';
 
 export const system: Translation<typeof en> = {
+  'action.back': 'वापस',
+  'connection.connecting': 'कनेक्ट हो रहा है …',
+  'connection.offline': 'नेटवर्क नहीं है',
   'nav.shards': 'शार्ड',
   'nav.statistics': 'आँकड़े',
 

@@ -2,7 +2,6 @@ import type { Translation } from '../types';
 import type { common as en } from './en';
 
 export const common: Translation<typeof en> = {
-  'action.back': 'رجوع',
   'action.cancel': 'إلغاء',
   'action.close': 'إغلاق',
   'action.dismiss': 'إخفاء',
@@ -13,12 +12,8 @@ export const common: Translation<typeof en> = {
   'action.retry': 'حاول مرة أخرى',
   'action.sign_in': 'تسجيل الدخول',
   'action.sign_out': 'تسجيل الخروج',
-  'action.undo': 'تراجع',
-  'connection.connecting': 'جارٍ الاتصال …',
   'connection.live': 'مباشر',
-  'connection.offline': 'لا توجد شبكة',
   'connection.stale': 'غير محدَّث منذ {time}',
-  'error.details': 'التفاصيل',
   'error.network': 'تعذّر الوصول إلى الخادم. تحقّق من الشبكة ثم حاول مرة أخرى.',
   'error.request': 'الطلب {id}',
   'error.retry_after': {

@@ -1,5 +1,4 @@
 export const common = {
-  'action.back': 'Back',
   'action.cancel': 'Cancel',
   'action.close': 'Close',
   'action.dismiss': 'Dismiss',
@@ -10,12 +9,8 @@ export const common = {
   'action.retry': 'Try again',
   'action.sign_in': 'Sign in',
   'action.sign_out': 'Sign out',
-  'action.undo': 'Undo',
-  'connection.connecting': 'Connecting …',
   'connection.live': 'Live',
-  'connection.offline': 'No network',
   'connection.stale': 'Not up to date since {time}',
-  'error.details': 'Details',
   'error.network': 'The server cannot be reached. Check the network, then try again.',
   'error.request': 'Request {id}',
   'error.retry_after': { one: 'Try again in {count} second.', other: 'Try again in {count} seconds.' },

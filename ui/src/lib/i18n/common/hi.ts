@@ -2,7 +2,6 @@ import type { Translation } from '../types';
 import type { common as en } from './en';
 
 export const common: Translation<typeof en> = {
-  'action.back': 'वापस',
   'action.cancel': 'रद्द करें',
   'action.close': 'बंद करें',
   'action.dismiss': 'हटाएँ',
@@ -13,12 +12,8 @@ export const common: Translation<typeof en> = {
   'action.retry': 'फिर कोशिश करें',
   'action.sign_in': 'साइन इन करें',
   'action.sign_out': 'साइन आउट करें',
-  'action.undo': 'वापस लें',
-  'connection.connecting': 'कनेक्ट हो रहा है …',
   'connection.live': 'लाइव',
-  'connection.offline': 'नेटवर्क नहीं है',
   'connection.stale': '{time} से अपडेट नहीं हुआ',
-  'error.details': 'विवरण',
   'error.network': 'सर्वर से संपर्क नहीं हो पा रहा है। नेटवर्क जाँचें, फिर कोशिश करें।',
   'error.request': 'अनुरोध {id}',
   'error.retry_after': { one: '{count} सेकंड में फिर कोशिश करें।', other: '{count} सेकंड में फिर कोशिश करें।' },

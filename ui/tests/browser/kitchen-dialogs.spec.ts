@@ -1,0 +1,134 @@
+// What a person sees, hears and reaches while a dialog covers the board. The server is a stand-in here.
+import type { Locator, Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { accessibilityProblems } from './accessible';
+import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
+
+const TABLET = { width: 820, height: 600 };
+
+useStage();
+
+/** The tools of the board that open a dialog. */
+const TOOLS = ['Pause', 'Items', 'Recall', 'Settings', 'Help'];
+
+async function openDetails(page: Page, code: string): Promise<Locator> {
+  await card(page, code).getByRole('button', { name: `More for ${code}` }).click();
+  const dialog = page.getByRole('dialog', { name: `Order ${code}` });
+  await dialog.waitFor();
+  return dialog;
+}
+
+/** Whether a part of a dialog is in sight: nothing covers its middle, and a pointer hits it. */
+const isInSight = (part: Locator) =>
+  part.evaluate((element) => {
+    const { left, top, width, height } = element.getBoundingClientRect();
+    const hit = document.elementFromPoint(left + width / 2, top + height / 2);
+    return hit !== null && element.contains(hit);
+  });
+
+describe('the open details of an order', () => {
+  it('keep its code and its customer in sight while they scroll', async () => {
+    const order = mock.place({ lines: 30, status: 'preparing' });
+    const page = await stage.board({ viewport: TABLET });
+    const dialog = await openDetails(page, order.display_code);
+    await dialog.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+    await page.waitForFunction(() => (document.querySelector('dialog')?.scrollTop ?? 0) > 100);
+    expect(await isInSight(dialog.getByRole('heading', { name: `Order ${order.display_code}` }))).toBe(true);
+    expect(await isInSight(dialog.getByText(order.contact?.name ?? '').first())).toBe(true);
+    expect(await isInSight(dialog.getByRole('button', { name: 'Close' }))).toBe(true);
+  });
+
+  it('show a new order that rings, also when they are scrolled, and lead to it', async () => {
+    const order = mock.place({ lines: 30, status: 'preparing' });
+    const page = await openAudible(undefined, { viewport: TABLET });
+    const dialog = await openDetails(page, order.display_code);
+    await dialog.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+    const next = mock.place();
+    const alert = dialog.getByRole('alert').filter({ hasText: `New order ${next.display_code}` });
+    await alert.waitFor();
+    await rings(page);
+    expect(await isInSight(alert)).toBe(true);
+    await alert.getByRole('button', { name: 'Show' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.waitForFunction((code) => document.activeElement?.getAttribute('data-code') === code, next.display_code);
+    expect(await isInSight(card(page, next.display_code))).toBe(true);
+  });
+
+  it('of a new order do not announce the order itself until it must be answered', async () => {
+    const order = mock.place();
+    const page = await stage.board();
+    const dialog = await openDetails(page, order.display_code);
+    await dialog.getByText(order.contact?.name ?? '').first().waitFor();
+    expect(await dialog.getByText('New order').count()).toBe(0);
+    mock.change(order.id, { acceptance_due: true });
+    const alert = dialog.getByRole('alert').filter({ hasText: `New order ${order.display_code}` });
+    await alert.getByText('Answer now').waitFor();
+    expect(await alert.getByRole('button').count()).toBe(0);
+  });
+});
+
+describe('every dialog', () => {
+  it('shows new orders, a refused command, and data that is not up to date', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    await page.getByRole('button', { name: 'Switch sound on' }).click();
+    mock.refuse = () => ({ status: 409, code: 'illegal_move', detail: 'The order does not allow this.' });
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
+    await page.context().setOffline(true);
+    await page.getByText(/^No network/).waitFor();
+    for (const name of TOOLS) {
+      await page.getByRole('button', { name, exact: true }).click();
+      const dialog = page.getByRole('dialog');
+      for (const text of [`New order ${order.display_code}`, `Order ${order.display_code} was not accepted.`, 'No network']) {
+        await dialog.getByRole('alert').filter({ hasText: text }).waitFor();
+      }
+      expect(await isInSight(dialog.getByRole('button', { name: 'Connect now' })), name).toBe(true);
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'detached' });
+    }
+  });
+
+  it('lets a person dismiss a notice, and leads to the order that waits', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await stage.board();
+    await page.getByRole('button', { name: 'Help', exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: 'Keys and help' });
+    mock.end(mock.place({ status: 'preparing' }).id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+    await dialog.getByText('Stop preparing it.').waitFor();
+    expect(await accessibilityProblems(page, 'help with alerts')).toEqual([]);
+    await dialog.getByRole('button', { name: /^Dismiss: / }).click();
+    await dialog.getByText('Stop preparing it.').waitFor({ state: 'detached' });
+    await dialog.getByRole('button', { name: 'Show' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await page.waitForFunction((code) => document.activeElement?.getAttribute('data-code') === code, order.display_code);
+  }, 60_000);
+
+  it('shows the messages of the board above itself', async () => {
+    const order = mock.place();
+    const page = await stage.board();
+    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await card(page, order.display_code).getByRole('button', { name: /^Undo/ }).waitFor();
+    await page.getByRole('button', { name: 'Help', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    // Another device is faster.
+    mock.change(order.id, { status: 'preparing' });
+    const message = dialog.getByRole('status').getByText(`Order ${order.display_code} was accepted on another device.`);
+    await message.waitFor();
+    expect(await isInSight(message)).toBe(true);
+    await page.keyboard.press('Escape');
+    await page.getByRole('status').getByText('was accepted on another device.').waitFor();
+  });
+});
+
+it('a new order rings under a dialog until it is answered', async () => {
+  const page = await openAudible();
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await page.getByRole('dialog').waitFor();
+  const order = mock.place({ age: URGENT });
+  await rings(page);
+  await page.getByRole('dialog').getByRole('button', { name: 'Show' }).click();
+  await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+  await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+  await isSilent(page);
+});
