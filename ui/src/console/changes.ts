@@ -71,10 +71,13 @@ export class Changes {
   follow(listener: Listener): () => void {
     const follower: Follower = { ...listener, hasRead: false };
     this.#followers.add(follower);
-    const start = () => {
-      if (!follower.hasRead) this.#start(follower);
-    };
-    const cancel = this.#connected ? start() : this.#timers.after(CONNECTION_PATIENCE, start);
+    let cancel: (() => void) | undefined;
+    if (this.#connected) this.#start(follower);
+    else {
+      cancel = this.#timers.after(CONNECTION_PATIENCE, () => {
+        if (!follower.hasRead) this.#start(follower);
+      });
+    }
     return () => {
       cancel?.();
       this.#followers.delete(follower);
