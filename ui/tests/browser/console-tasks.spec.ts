@@ -21,59 +21,24 @@ afterEach(() => {
 });
 afterAll(() => site.close());
 
-/** Serves two parked tasks of a restaurant, and holds every retry until the returned function is called. */
-function serveTasks(): () => void {
-  const task = (digit: number) => ({
-    id: `019b0000-0000-7000-8000-00000000000${digit}`,
-    kind: `kind_${digit}`,
+it('a task of a restaurant shows times in the restaurant\'s zone', async () => {
+  const task = {
+    id: '019b0000-0000-7000-8000-000000000001',
+    kind: 'kind_1',
     restaurant_id: site.dabba.restaurant_id,
     attempts: 3,
     parked_at: '2026-01-15T12:00:00Z',
     failures: [],
-  });
-  let release = () => undefined as void;
-  const released = new Promise<void>((done) => (release = done));
-  site.front.intercept = async (request, response) => {
-    if (!request.url?.startsWith('/v1/tasks')) return false;
-    if (request.method === 'POST') await released;
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(request.method === 'POST' ? {} : { tasks: [task(1), task(2)] }));
+  };
+  site.front.intercept = (request, response) => {
+    if (request.url?.startsWith('/v1/tasks') !== true) return false;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ tasks: [task] }));
     return true;
   };
-  return release;
-}
-
-it('a task of a restaurant shows times in the restaurant\'s zone', async () => {
-  serveTasks();
   const page = await site.open({ role: 'admin', path: '/console/tasks', options: { timezoneId: 'Asia/Tokyo' } });
   const card = page.getByRole('article', { name: 'kind 1' });
   await card.getByRole('link', { name: 'Saffron Lane' }).waitFor();
   await card.getByText(/12:00/).waitFor();
-});
-
-it('a run whose dialog was closed does not show its outcome for other tasks', async () => {
-  const release = serveTasks();
-  const page = await site.open({ role: 'admin', path: '/console/tasks' });
-  const dialog = page.getByRole('dialog', { name: 'Retry 1 task?' });
-  const retry = async (name: string) => {
-    await page.getByRole('checkbox', { name: `Select task: ${name}` }).check();
-    await page.getByRole('button', { name: 'Retry 1 task' }).click();
-    await dialog.waitFor();
-  };
-  await retry('kind 1');
-  await dialog.getByRole('button', { name: 'Retry' }).click();
-  await dialog.getByRole('button', { name: 'Back' }).click();
-  await dialog.waitFor({ state: 'hidden' });
-  await retry('kind 2');
-  const reads = () => site.front.requests.filter((request) => request === 'GET /v1/tasks').length;
-  const before = reads();
-  release();
-  // The list is read again when the run has ended.
-  await expect.poll(reads).toBeGreaterThan(before);
-  await dialog.getByText('Dabba tries again at once.').waitFor();
-  expect(await dialog.getByText(/^Done:/).count()).toBe(0);
-  await dialog.getByRole('button', { name: 'Retry' }).click();
-  await dialog.getByText('Done: 1. Failed: 0.').waitFor();
 });
 
 async function tasksOf(order: string): Promise<Task[]> {

@@ -122,7 +122,11 @@ describe('the sign-in form', () => {
     const context = page.context();
     await context.route('**/assets/login-en-*', (route) => route.abort());
     const other = await site.open({ context, path: '/login' });
-    await other.getByText('This page could not be loaded. Check the network, then reload the page.').waitFor();
+    await other.getByRole('heading', { name: 'This page could not be loaded.' }).waitFor();
+    expect(await accessibilityProblems(other, 'no language')).toEqual([]);
+    await context.unroute('**/assets/login-en-*');
+    await other.getByRole('button', { name: 'Try again' }).click();
+    await other.getByRole('heading', { name: 'Sign in' }).waitFor();
   });
 
   it('keeps the chosen language and appearance', async () => {
