@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { time } from '../lib/format';
 import { endOfDay, timeOn, untilOf } from './time';
 
 const at = (text: string) => Date.parse(text);
@@ -23,12 +24,15 @@ describe('a time of day', () => {
   const now = at('2026-06-01T22:30:00Z');
 
   it('has its day only if that is another one in the zone', () => {
-    expect(timeOn('2026-06-01T20:00:00Z', 'UTC', now)).toBe('20:00');
-    expect(timeOn('2026-06-04T09:00:00Z', 'UTC', now)).toMatch(/4.*, 09:00$/);
-    expect(timeOn('2026-06-01T22:59:00Z', 'Europe/London', now)).toBe('23:59');
+    const same = (moment: string | number, zone: string) => expect(timeOn(moment, zone, now)).toBe(time(moment, zone));
+    const other = (moment: string | number, zone: string, day: string) =>
+      expect(timeOn(moment, zone, now)).toMatch(new RegExp(`\\b${day}\\b.*, ${time(moment, zone)}$`));
+    same('2026-06-01T20:00:00Z', 'UTC');
+    other('2026-06-04T09:00:00Z', 'UTC', '4');
+    same('2026-06-01T22:59:00Z', 'Europe/London');
     // In London, the next day has begun.
-    expect(timeOn('2026-06-01T23:00:00Z', 'Europe/London', now)).toMatch(/2.*, 00:00$/);
-    expect(timeOn(at('2026-05-31T21:00:00Z'), 'UTC', now)).toMatch(/31.*, 21:00$/);
+    other('2026-06-01T23:00:00Z', 'Europe/London', '2');
+    other(at('2026-05-31T21:00:00Z'), 'UTC', '31');
   });
 });
 

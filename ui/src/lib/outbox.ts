@@ -161,13 +161,13 @@ export class Outbox {
   }
 
   async #removeIf(key: string, condition: (entry: Entry) => boolean): Promise<boolean> {
-    let remove = false;
+    let remove: boolean;
     try {
       const store = this.#store('readwrite');
       const finished = committed(store.transaction);
       const entry = await done(store.index('key').get(key) as IDBRequest<Entry | undefined>);
       remove = entry !== undefined && condition(entry);
-      if (remove && entry !== undefined) store.delete(entry.sequence);
+      if (entry !== undefined && remove) store.delete(entry.sequence);
       await finished;
     } catch {
       // The storage failed, or the database is closed: the entry is still there.

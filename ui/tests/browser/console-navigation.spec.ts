@@ -102,7 +102,7 @@ it('a console whose session has ended goes on when another tab signs in', async 
 
 it('a dialog stays open until its action has an outcome, and shows a failure', async () => {
   const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
-  let answer = () => undefined as void;
+  let answer: () => void = () => undefined;
   let isAsked = false;
   site.front.intercept = async (request, response) => {
     if (request.method !== 'POST' || request.url?.endsWith('/pause') !== true) return false;

@@ -143,7 +143,7 @@ it('outcomes name the order, and those of a closed dialog are a toast and not in
     parked_at: new Date().toISOString(),
     failures: [],
   }));
-  let release = () => undefined as void;
+  let release: () => void = () => undefined;
   let isHeld = true;
   site.front.intercept = async (request, response) => {
     if (request.url?.startsWith('/v1/tasks?') === true) {
