@@ -38,13 +38,14 @@ describe('an answer that does not reach the server', () => {
     expect(new Set(keys).size).toBe(1);
   }, 120_000);
 
-  it('rings in a tab that was opened meanwhile, too', async () => {
+  it('rings in a tab that was opened meanwhile, once the first one is closed', async () => {
     const order = mock.place({ age: URGENT });
     const first = await stage.board();
     mock.refuse = () => ({ status: 503, code: 'unavailable' });
     await acceptButton(first, order.display_code).click();
     const second = await openAudible(first);
     await second.getByText(`has not confirmed the answer to order ${order.display_code}`).waitFor();
+    await first.close();
     await rings(second);
   });
 });
