@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { MAXIMUM_IN_FLIGHT } from '../../src/console/turns';
 import { isolate } from '../../src/lib/bidi';
-import { openSite, type Site } from './site';
+import { openSite, type Site, WAIT } from './site';
 
 interface Order {
   id: string;
@@ -151,7 +151,7 @@ it('an order’s webhooks are read few at a time, however many endpoints there a
     return true;
   };
   const page = await open(`/console/orders/${order.id}?tab=webhooks`);
-  await expect.poll(() => page.getByRole('heading', { level: 3, name: 'https://example.com/hook' }).count()).toBe(count);
+  await expect.poll(() => page.getByRole('heading', { level: 3, name: 'https://example.com/hook' }).count(), { timeout: WAIT }).toBe(count);
   expect(answered).toBe(2 * count);
   expect(most).toBeLessThanOrEqual(MAXIMUM_IN_FLIGHT);
 });
