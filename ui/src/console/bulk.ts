@@ -4,6 +4,8 @@ export type Outcome<T> = { entry: T; ok: true } | { entry: T; ok: false; error: 
 
 /** Maximum number of actions of one run that are under way at the same time. */
 export const CONCURRENCY = 4;
+/** Maximum number of entries of one bulk action: so many a person can still review. */
+export const MAXIMUM_ENTRIES = 100;
 
 /**
  * Runs `action` for every entry, at most `CONCURRENCY` at a time. Returns the outcomes in the order of the entries;

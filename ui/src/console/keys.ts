@@ -19,13 +19,16 @@ export interface Pressed {
   typing: boolean;
   /** Whether a dialog is open: the keys then belong to it. */
   dialog: boolean;
+  /** Whether single characters are shortcuts. */
+  shortcuts: boolean;
 }
 
 /** Returns what a key does. */
 export function actionOf(pressed: Pressed): KeyAction | undefined {
   if (pressed.ctrlKey || pressed.metaKey || pressed.altKey || pressed.dialog) return undefined;
   const action = ACTIONS[pressed.key];
-  return pressed.typing && action !== 'back' ? undefined : action;
+  // Escape is no character, so it works always.
+  return (pressed.typing || !pressed.shortcuts) && action !== 'back' ? undefined : action;
 }
 
 /** Index of the row that a step leads to; `undefined` without rows. No row is focused at `-1`. */

@@ -4,10 +4,12 @@ import {
   attentionOf,
   byAttention,
   DELIVERY_PATIENCE,
+  inPlaces,
   PAYMENT_PATIENCE,
   PICKUP_PATIENCE,
   type Ranked,
   type Timed,
+  urgentFirst,
 } from './lateness';
 
 const AT = '2026-11-30T10:00:00Z';
@@ -62,4 +64,20 @@ it('stuck orders come first, then the longest delay, then the newest', () => {
     ranked('stuck', { level: 'stuck', cause: 'task', since: 5 }),
   ].sort(byAttention);
   expect(sorted.map((entry) => entry.id)).toEqual(['stuck', 'late since 1', 'late since 2', 'near', 'new', 'old']);
+});
+
+describe('a list', () => {
+  const entry = (id: string, attention: Ranked['attention'] = { level: 'none' }): Ranked => ({ id, placed_at: AT, attention });
+  const idsOf = (entries: readonly Ranked[]) => entries.map(({ id }) => id).join(' ');
+
+  it('has what needs a person first, and leaves the others in their places', () => {
+    const late = entry('late', { level: 'late', cause: 'acceptance', since: 1 });
+    const stuck = entry('stuck', { level: 'stuck', cause: 'task', since: 5 });
+    expect(idsOf(urgentFirst([entry('b'), late, entry('a'), stuck, entry('c')]))).toBe('stuck late b a c');
+  });
+
+  it('stays as it was while it must not move; what is new comes last', () => {
+    const places = new Map([['c', 0], ['a', 1], ['gone', 2], ['b', 3]]);
+    expect(idsOf(inPlaces([entry('new'), entry('a'), entry('b'), entry('c')], places))).toBe('c a b new');
+  });
 });

@@ -84,6 +84,18 @@ export function byAttention(one: Ranked, other: Ranked): number {
   return one.id < other.id ? 1 : -1;
 }
 
+/** Returns entries with those first that need a person. The others keep their places. */
+export function urgentFirst<E extends Ranked>(entries: readonly E[]): E[] {
+  const isUrgent = (entry: E) => entry.attention.level !== 'none';
+  return [...entries.filter(isUrgent).sort(byAttention), ...entries.filter((entry) => !isUrgent(entry))];
+}
+
+/** Returns entries in the places that they had before. Entries without a place come last. */
+export function inPlaces<E extends { id: string }>(entries: readonly E[], places: ReadonlyMap<string, number>): E[] {
+  const placeOf = (entry: E) => places.get(entry.id) ?? Number.MAX_SAFE_INTEGER;
+  return [...entries].sort((one, other) => placeOf(one) - placeOf(other));
+}
+
 function sinceOf(attention: Attention): number {
   return attention.level === 'none' ? 0 : (attention.since ?? 0);
 }

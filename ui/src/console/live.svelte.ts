@@ -1,30 +1,13 @@
-/* eslint-disable svelte/prefer-svelte-reactivity -- no component shows these sets and maps */
 // The feed of all orders. It only reports which orders changed: the views read them again, so that no rule of the server
 // exists here a second time.
 import { clock } from '../lib/clock';
 import type { StreamState } from '../lib/sse';
+import type { StreamEvent } from '../lib/sse-parser';
 import { openSharedStream } from '../lib/tabs';
+import { changeOf, Changes, type Listener } from './changes';
 
-/** Interval in which changes are passed on, in milliseconds. */
-const INTERVAL = 1_000;
-
-export interface Change {
-  order: string;
-  restaurant: string;
-}
-
-type Listener = {
-  /** Some orders changed. */
-  changed: (changes: readonly Change[]) => void;
-  /** Events may be missing: read everything again. */
-  reset: () => void;
-};
-
-const listeners = new Set<Listener>();
 let state = $state.raw<StreamState>({ status: 'connecting' });
-let changes = new Map<string, Change>();
-let timer: ReturnType<typeof setTimeout> | undefined;
-let connected = false;
+const collected = new Changes({ isVisible: () => document.visibilityState === 'visible' });
 
 export const live = {
   get state(): StreamState {
@@ -32,14 +15,7 @@ export const live = {
   },
 };
 
-function pass(): void {
-  timer = undefined;
-  const batch = [...changes.values()];
-  changes = new Map();
-  for (const listener of listeners) listener.changed(batch);
-}
-
-function receive(event: string, data: string): void {
+function receive({ event, data }: StreamEvent): void {
   let body: unknown;
   try {
     body = JSON.parse(data);
@@ -51,36 +27,31 @@ function receive(event: string, data: string): void {
     if ('now' in body && typeof body.now === 'string') clock.observe(body.now);
     return;
   }
-  // A CloudEvent names the order in `partitionkey` and the restaurant in `subject`.
-  if (!('partitionkey' in body) || typeof body.partitionkey !== 'string') return;
-  const restaurant = 'subject' in body && typeof body.subject === 'string' ? body.subject : '';
-  changes.set(body.partitionkey, { order: body.partitionkey, restaurant });
-  timer ??= setTimeout(pass, INTERVAL);
+  const change = changeOf(event, body);
+  if (change !== undefined) collected.add(change);
 }
 
-/** Calls a listener about changes. Returns the function that ends this. */
+/** Lets a view read, and calls it about changes. Returns the function that ends this. */
 export function onChanges(listener: Listener): () => void {
-  listeners.add(listener);
-  return () => listeners.delete(listener);
+  return collected.follow(listener);
 }
 
 /** Opens the feed for an account. Returns the function that closes it. */
 export function startLive(account: string): () => void {
+  state = { status: 'connecting' };
   const stream = openSharedStream({
     name: `console-${account}`,
     url: '/v1/events/stream',
-    onMessage: (message) => receive(message.event, message.data),
+    onMessage: receive,
     onState: (next) => (state = next),
-    onConnect() {
-      // The views read for themselves when they open, so only a later connection may have missed something.
-      if (connected) for (const listener of listeners) listener.reset();
-      connected = true;
-    },
+    onConnect: () => collected.connected(),
     replay: () => [],
   });
+  const shown = () => collected.shown();
+  document.addEventListener('visibilitychange', shown);
   return () => {
+    document.removeEventListener('visibilitychange', shown);
     stream.close();
-    clearTimeout(timer);
-    timer = undefined;
+    collected.close();
   };
 }

@@ -2,6 +2,7 @@
 // Values that views need by id, such as the names of accounts. Each is read once, and few are read at a time.
 import { SvelteMap } from 'svelte/reactivity';
 import { CONCURRENCY } from './bulk';
+import { inTurn } from './turns';
 
 export class Lookup<T> {
   readonly #read: (id: string) => Promise<T>;
@@ -41,7 +42,7 @@ export class Lookup<T> {
     this.#running += 1;
     for (let id = this.#queue.shift(); id !== undefined; id = this.#queue.shift()) {
       try {
-        this.#known.set(id, await this.#read(id));
+        this.#known.set(id, await inTurn(() => this.#read(id)));
       } catch {
         // Views then show what they know without the value.
       } finally {

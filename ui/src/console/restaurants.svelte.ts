@@ -9,7 +9,7 @@ let listing: Promise<unknown> | undefined;
 /** Whether the whole list was read: it names none of the unknown restaurants. */
 let listed = false;
 
-const known = new Lookup<Restaurant>(async (id) => {
+const known: Lookup<Restaurant> = new Lookup<Restaurant>(async (id) => {
   // A page of the list names a hundred restaurants.
   await listing;
   return known.of(id) ?? unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path: { restaurant_id: id } } }));
@@ -30,7 +30,7 @@ export const MANY = 5;
 
 /** Reads restaurants unless they are known. Until a restaurant is known, its times appear in the device's zone. */
 export function needRestaurants(ids: Iterable<string>): void {
-  const unknown = [...new Set(ids)].filter((id) => known.of(id) === undefined);
+  const unknown = [...ids].filter((id) => known.of(id) === undefined);
   // The views show what they can without the restaurants, so nobody waits for the list.
   if (unknown.length >= MANY && !listed && listing === undefined) readRestaurants().catch(() => undefined);
   for (const id of unknown) known.need(id);

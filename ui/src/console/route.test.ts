@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { address, matches, parseRoute, readFilters, withParameters, writeFilters, type OrderFilters } from './route';
+import { address, matches, parseRoute, readFilters, statusesAfter, withParameters, writeFilters, type OrderFilters } from './route';
 
 const OPEN: OrderFilters = { view: 'open', status: [], restaurant: undefined, attention: false };
 
@@ -53,4 +53,14 @@ describe('the filters of the orders', () => {
     expect(matches({ ...OPEN, restaurant: 'r2' }, order)).toBe(false);
     expect(matches({ ...OPEN, view: 'all' }, { ...order, status: 'a status of a later version' })).toBe(false);
   });
+});
+
+it('an event moves an order to a status, leaves it where it is, or is of a later version', () => {
+  expect(statusesAfter('accepted')).toEqual(['preparing']);
+  expect(statusesAfter('expired')).toEqual(['cancelled']);
+  // A part of the money may be refunded, or all of it.
+  expect(statusesAfter('refunded')).toContain('delivered');
+  expect(statusesAfter('courier_assigned')).toEqual([]);
+  expect(statusesAfter('of_a_later_version')).toBeUndefined();
+  expect(statusesAfter('constructor')).toBeUndefined();
 });

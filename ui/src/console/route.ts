@@ -1,4 +1,5 @@
 // The address of a view: everything that the console shows is in the URL, so that reload, back and links work.
+import { decodePart } from '../lib/address';
 import type { Body } from '../lib/api';
 
 export const SECTIONS = ['orders', 'tasks', 'restaurants', 'accounts', 'webhooks', 'statistics', 'shards'] as const;
@@ -15,17 +16,9 @@ const ROOT = '/console';
 
 /** Returns the view of an address. An unknown section shows the orders. */
 export function parseRoute(path: string, search: string): Route {
-  const [name, id] = path.slice(ROOT.length).split('/').filter(Boolean).map(decode);
+  const [name, id] = path.slice(ROOT.length).split('/').filter(Boolean).map(decodePart);
   const section = SECTIONS.find((known) => known === name) ?? 'orders';
   return { section, id: section === name ? id : undefined, query: new URLSearchParams(search) };
-}
-
-function decode(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
 }
 
 /** Returns the address of a view. */
@@ -58,6 +51,28 @@ export const ENDED_STATUSES = ['delivered', 'cancelled', 'refunded'] as const sa
 
 export const VIEWS = ['open', 'ended', 'all'] as const;
 export type View = (typeof VIEWS)[number];
+
+/** The statuses that an order may have after an event, by the type of the event; empty: the status stays. */
+const STATUSES_AFTER = new Map<string, readonly OrderStatus[]>([
+  ['placed', ['created']],
+  ['confirmed', ['confirmed']],
+  ['accepted', ['preparing']],
+  ['marked_ready', ['ready_for_pickup']],
+  ['picked_up', ['out_for_delivery']],
+  ['delivered', ['delivered']],
+  ...['rejected', 'cancelled', 'expired', 'payment_failed'].map((type) => [type, ['cancelled']] as const),
+  ...['refunded', 'refund_reversed', 'chargeback_lost', 'chargeback_won'].map((type) => [type, ENDED_STATUSES] as const),
+  ...['acceptance_due', 'courier_assigned', 'payment_authorized', 'payment_captured', 'payment_voided'].map((type) => [type, []] as const),
+  ...['payment_differs', 'refund_requested', 'refund_failed', 'chargeback_opened'].map((type) => [type, []] as const),
+]);
+
+/**
+ * Returns the statuses that an order may have after an event of a type; empty if the event leaves the status as it is, and
+ * `undefined` for a type that this build does not know.
+ */
+export function statusesAfter(type: string): readonly OrderStatus[] | undefined {
+  return STATUSES_AFTER.get(type);
+}
 
 export interface OrderFilters {
   view: View;

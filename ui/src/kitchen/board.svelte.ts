@@ -2,8 +2,10 @@
 // The board of a restaurant in this tab: connects stream, state, outbox, cache and ringing, and shows the result.
 import { api, unwrap } from '../lib/api';
 import { clock } from '../lib/clock';
+import { keptInTab } from '../lib/kept';
 import { openOutbox, type TabOutbox } from '../lib/outbox-tabs';
 import type { Command, Entry } from '../lib/outbox';
+import { uuid } from '../lib/random';
 import type { StreamState } from '../lib/sse';
 import type { StreamEvent } from '../lib/sse-parser';
 import { openSharedStream, type SharedStream } from '../lib/tabs';
@@ -11,12 +13,14 @@ import { noteBuild } from '../lib/update.svelte';
 import { BoardCache } from './cache';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
-import { addNotice, noticeOf, type Notice } from './notices';
+import { addNotice, changeNotices, noticeOf, unknownEnds, type Notice, type NoticeChange } from './notices';
 import { ringPlan, Ringer, SILENT } from './ring';
 import { RingTurn } from './ring-tabs';
 import { settings } from './settings.svelte';
 import * as store from './store';
+import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
+import { untilOverdue } from './unsent';
 import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns } from './view';
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
@@ -53,7 +57,10 @@ export class Board {
   connection = $state.raw<StreamState>({ status: 'connecting' });
   /** The server's time of the last message, in milliseconds. */
   updated = $state.raw<number | undefined>();
+  /** The commands of this board in the account's outbox. */
   entries = $state.raw<Entry[]>([]);
+  /** Whether commands of the account wait that a closed page would not send, also those of other pages. */
+  unsent = $state(false);
   /** The refused commands that the user must know about. A refusal that is no error never appears here. */
   refusals = $state.raw<Entry[]>([]);
   notices = $state.raw<Notice[]>([]);
@@ -65,6 +72,8 @@ export class Board {
   ends = $state.raw<ReadonlyMap<string, Order>>(new Map());
   /** Number of orders that ring. */
   ringing = $state(0);
+  /** Answered orders whose answer does not reach the server: display codes by id. They ring again. */
+  overdue = $state.raw<ReadonlyMap<string, string>>(new Map());
 
   readonly ringer: Ringer;
   readonly #turn: RingTurn;
@@ -81,18 +90,23 @@ export class Board {
   /** Orders with a tap whose command is not in the outbox yet, and orders that this device ended. */
   readonly #tapped = new Set<string>();
   readonly #ended = new Set<string>();
-  /** Commands of this tab whose order is printed once the server has accepted it: order by key. */
-  readonly #toPrint = new Map<string, string>();
+  readonly #toPrint: PrintQueue;
+  readonly #channel: BroadcastChannel;
   /** Keys of the refused commands that the board examines or has examined, and of those that are errors. */
   readonly #handled = new Set<string>();
   readonly #errors = new Set<string>();
   #closed = false;
+  #wake: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: BoardOptions) {
     this.#options = options;
     this.#cache = new BoardCache(options.database, options.restaurant);
+    const name = `${options.account}-${options.restaurant}`;
+    this.#toPrint = new PrintQueue(keptInTab, `dabba.kitchen.print.${name}`);
+    this.#channel = new BroadcastChannel(`dabba-notices-${name}`);
+    this.#channel.onmessage = (event: MessageEvent<NoticeChange>) => (this.notices = changeNotices(this.notices, event.data));
     this.#turn = new RingTurn({
-      name: `dabba-ring-${options.account}-${options.restaurant}`,
+      name: `dabba-ring-${name}`,
       onChange: () => this.#ring(),
     });
     this.ringer = new Ringer({
@@ -118,7 +132,8 @@ export class Board {
   async start(): Promise<void> {
     const [kept, notices] = await Promise.all([this.#cache.read(), this.#cache.readNotices()]);
     if (this.#closed) return;
-    this.notices = notices;
+    // Another tab may have changed them meanwhile.
+    this.notices = this.notices.reduce<Notice[]>(addNotice, notices);
     if (kept !== undefined && this.#state.restaurant === undefined) {
       const step = store.reduce(this.#state, { event: 'snapshot', data: kept });
       this.#state = store.connected(step.state);
@@ -138,6 +153,9 @@ export class Board {
 
   close(): void {
     this.#closed = true;
+    this.unsent = false;
+    clearTimeout(this.#wake);
+    this.#channel.close();
     this.#stream?.close();
     this.#outbox.close();
     this.#turn.close();
@@ -181,21 +199,19 @@ export class Board {
     return pendingByOrder(this.entries).has(id);
   }
 
-  /** Whether commands wait that a closed page would not send. */
-  get unsent(): boolean {
-    return !this.#closed && this.entries.some((entry) => entry.state !== 'refused');
-  }
-
   /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
   async command(order: BoardOrder, kind: CommandKind, command: Command, print = false): Promise<boolean> {
     if (this.#tapped.has(order.id) || pendingByOrder(this.entries).has(order.id)) return false;
     this.#tapped.add(order.id);
     this.#ring();
+    const key = uuid();
+    // The page may end as soon as the outbox has the command.
+    if (print) this.#toPrint.add(order.id, key);
     try {
-      const key = await this.#outbox.outbox.put(command, undoDelay(kind, order, clock.now()));
-      if (print) this.#toPrint.set(key, order.id);
+      await this.#outbox.outbox.put(command, undoDelay(kind, order, clock.now()), key);
       return true;
     } catch {
+      this.#toPrint.forget(key);
       this.#options.onMessage({ kind: 'unsaved' });
       return false;
     } finally {
@@ -204,10 +220,10 @@ export class Board {
     }
   }
 
-  /** Gives a command for the restaurant or an item. */
-  async give(command: Command): Promise<void> {
+  /** Gives a command for the restaurant or an item. The outbox has it when the promise resolves. */
+  async give(command: Command, key?: string): Promise<void> {
     try {
-      await this.#outbox.outbox.put(command);
+      await this.#outbox.outbox.put(command, 0, key);
     } catch {
       this.#options.onMessage({ kind: 'unsaved' });
     }
@@ -215,8 +231,9 @@ export class Board {
 
   /** Takes a command back that was not sent yet. */
   async undo(key: string): Promise<boolean> {
-    this.#toPrint.delete(key);
-    return this.#outbox.outbox.undo(key);
+    const undone = await this.#outbox.outbox.undo(key);
+    if (undone) this.#toPrint.forget(key);
+    return undone;
   }
 
   /** Takes back the last command that was not sent yet. */
@@ -230,17 +247,21 @@ export class Board {
   }
 
   dismissNotices(ids: readonly string[]): void {
-    this.#setNotices(this.notices.filter((notice) => !ids.includes(notice.id)));
+    this.#changeNotices({ dismiss: ids }, true);
   }
 
-  #setNotices(notices: Notice[]): void {
-    this.notices = notices;
-    if (!this.#closed) this.#cache.writeNotices(notices);
+  /** `share`: the other tabs do not learn it from the server. */
+  #changeNotices(change: NoticeChange, share: boolean): void {
+    if (this.#closed) return;
+    this.notices = changeNotices(this.notices, change);
+    this.#cache.writeNotices(this.notices);
+    if (share) this.#channel.postMessage(change);
   }
 
+  /** Searches. The columns show it at once, so that the caller can select what was found. */
   find(search: string): void {
     this.search = search;
-    this.#frames.request();
+    this.#show();
   }
 
   #receive(event: StreamEvent): void {
@@ -269,16 +290,17 @@ export class Board {
     } else if (effect.kind === 'left') {
       this.#left(effect.order, effect.gone);
     } else if (effect.kind === 'vanished') {
-      for (const order of effect.orders.slice(0, MAXIMUM_LOOKUPS)) void this.#lookUp(order);
+      // Every tab lost them, and one asks.
+      if (this.#stream?.leader === true) void this.#lookUp(effect.orders);
     } else if (performance.now() - this.#resynchronized >= RESYNCHRONIZE_INTERVAL) {
       this.#resynchronized = performance.now();
       this.#stream?.reconnect();
     }
   }
 
-  #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1]): void {
+  #left(order: BoardOrder, left: Parameters<typeof noticeOf>[1], share = false): void {
     const notice = noticeOf(order, left, this.#ended.has(order.id), clock.now());
-    if (notice !== undefined) this.#setNotices(addNotice(this.notices, notice));
+    if (notice !== undefined) this.#changeNotices({ add: notice }, share);
   }
 
   async #fetch(id: string): Promise<Order | undefined> {
@@ -291,10 +313,17 @@ export class Board {
     }
   }
 
-  /** Asks how an order ended that left while the board was not connected. */
-  async #lookUp(order: BoardOrder): Promise<void> {
-    const now = await this.#fetch(order.id);
-    if (now !== undefined && columnOf(now.status) === undefined && !this.#closed) this.#left(order, now);
+  /** Asks how orders ended that left while the board was not connected, and says of which ones it does not know. */
+  async #lookUp(orders: BoardOrder[]): Promise<void> {
+    const unknown = orders.slice(MAXIMUM_LOOKUPS);
+    const look = async (order: BoardOrder) => {
+      const now = await this.#fetch(order.id);
+      if (now === undefined) unknown.push(order);
+      else if (columnOf(now.status) === undefined) this.#left(order, now, true);
+    };
+    await Promise.all(orders.slice(0, MAXIMUM_LOOKUPS).map(look));
+    const notice = unknownEnds(unknown, clock.now());
+    if (notice !== undefined) this.#changeNotices({ add: notice }, true);
   }
 
   #connectionChanged(state: StreamState): void {
@@ -319,7 +348,11 @@ export class Board {
     return [{ event: 'snapshot', data: JSON.stringify(snapshot), id: undefined }];
   }
 
-  #entriesChanged(entries: Entry[]): void {
+  #entriesChanged(all: Entry[]): void {
+    this.unsent = all.some((entry) => entry.state !== 'refused');
+    // The outbox belongs to the account, which may have other restaurants and pages.
+    const restaurant = this.#options.restaurant.toLowerCase();
+    const entries = all.filter((entry) => subjectOf(entry)?.restaurant === restaurant);
     const known = new Map(this.entries.map((entry) => [entry.key, entry]));
     this.entries = entries;
     for (const entry of entries) {
@@ -331,7 +364,6 @@ export class Board {
       if (entry.state === 'refused' && known.get(entry.key)?.state !== 'refused') void this.#refused(entry);
     }
     this.#showRefusals();
-    this.#printAccepted(entries);
     this.#changed();
   }
 
@@ -339,25 +371,9 @@ export class Board {
     this.refusals = this.entries.filter((entry) => entry.state === 'refused' && this.#errors.has(entry.key));
   }
 
-  /** Prints the orders whose acceptance this tab gave and another tab has sent. */
-  #printAccepted(entries: Entry[]): void {
-    const open = new Map(entries.map((entry) => [entry.key, entry]));
-    for (const [key, id] of this.#toPrint) {
-      const entry = open.get(key);
-      if (entry !== undefined && entry.state !== 'refused') continue;
-      this.#toPrint.delete(key);
-      const order = this.order(id);
-      if (entry === undefined && order !== undefined) this.#options.onPrint(order);
-    }
-  }
-
   #done(entry: Entry, body: unknown): void {
-    const subject = subjectOf(entry);
-    if (subject?.restaurant !== this.#options.restaurant) return;
-    if (subject.order !== undefined && isOrder(body)) {
-      this.#state = store.answered(this.#state, body);
-      if (this.#toPrint.delete(entry.key)) this.#options.onPrint(body);
-    }
+    // An order of another board changes nothing.
+    if (subjectOf(entry)?.order !== undefined && isOrder(body)) this.#state = store.answered(this.#state, body);
     this.#changed();
   }
 
@@ -395,15 +411,27 @@ export class Board {
   #changed(): void {
     this.#ring();
     this.#frames.request();
+    const find = (id: string) => this.order(id);
+    for (const order of this.#toPrint.take(this.entries, find, this.#state.synchronized)) this.#options.onPrint(order);
   }
 
   #ring(): void {
     const pending = pendingByOrder(this.entries);
-    const unanswered = store
-      .currentOrders(this.#state)
-      .filter((order) => order.status === 'confirmed' && allows(order, 'accept'))
-      .filter((order) => !pending.has(order.id) && !this.#tapped.has(order.id));
     const seconds = this.#state.restaurant?.acceptance_deadline_seconds ?? 0;
+    const overdue = new Map<string, string>();
+    let wake = Infinity;
+    const unanswered = store.currentOrders(this.#state).filter((order) => {
+      if (order.status !== 'confirmed' || !allows(order, 'accept') || this.#tapped.has(order.id)) return false;
+      const answer = pending.get(order.id);
+      if (answer === undefined) return true;
+      const left = untilOverdue(answer.due, order, seconds, Date.now(), clock.now());
+      if (left <= 0) overdue.set(order.id, order.display_code);
+      else wake = Math.min(wake, left);
+      return left <= 0;
+    });
+    clearTimeout(this.#wake);
+    if (wake < Infinity && !this.#closed) this.#wake = setTimeout(() => this.#changed(), wake);
+    if ([...overdue.keys()].join() !== [...this.overdue.keys()].join()) this.overdue = overdue;
     const silent = this.#closed || this.connection.status === 'ended';
     const plan = ringPlan(silent ? [] : unanswered, seconds, this.connection.status === 'live');
     if (!this.#closed) this.#turn.follow(!this.soundLocked, plan.ringing);
@@ -419,7 +447,8 @@ export class Board {
     for (const order of orders) {
       const column = columnOf(order.status);
       // An answered order waits for nobody, although the server does not know the answer yet.
-      if (column !== undefined && !(column === 'new' && pending.has(order.id))) counts[column] += 1;
+      const answered = column === 'new' && pending.has(order.id) && !this.overdue.has(order.id);
+      if (column !== undefined && !answered) counts[column] += 1;
     }
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
     this.restaurant = this.#state.restaurant;

@@ -53,6 +53,8 @@ describe('commands of the restaurant', () => {
     const groups = [commands.pause('r', undefined), commands.setStock('r', item, 1), commands.setAvailability('r', item, {})];
     expect(new Set(groups.map((command) => command.group)).size).toBe(3);
     expect(commands.pause('r', undefined).group).toBe(commands.resume('r').group);
+    expect(commands.adjustStock('r', item, 1).group).toBe(commands.setStock('r', item, 20).group);
+    expect(commands.adjustStock('r', item, 1).group).not.toBe(commands.adjustStock('r', { ...item, item: 'naan' }, 1).group);
   });
 });
 

@@ -83,12 +83,13 @@ export function end(order: BoardOrder, how: End): Command {
   return ofOrder(order, order.status === 'confirmed' ? 'reject' : 'cancel', how);
 }
 
-function ofRestaurant(restaurant: string, kind: CommandKind, path: string, body: unknown, item?: string): Command {
+/** `part` names what the command changes of the restaurant, and defaults to all of it. */
+function ofRestaurant(restaurant: string, kind: CommandKind, path: string, body: unknown, item?: string, part = path): Command {
   const subject: Subject = { kind, restaurant };
   if (item !== undefined) subject.item = item;
   const method = kind === 'availability' || kind === 'stock' ? 'PUT' : 'POST';
   const command: Command = {
-    group: `${restaurant}${item === undefined ? '' : `/${path}`}`,
+    group: `${restaurant}${item === undefined ? '' : `/${part}`}`,
     method,
     path: `/v1/restaurants/${encodeURIComponent(restaurant)}/${path}`,
     subject,
@@ -118,16 +119,19 @@ export function setAvailability(restaurant: string, item: Item, how: 'available'
   return ofRestaurant(restaurant, 'availability', path, body, item.name);
 }
 
-/** Limits an item's stock to a number; `undefined` removes the limit. */
-export function setStock(restaurant: string, item: Item, remaining: number | undefined): Command {
-  const path = `menu/items/${encodeURIComponent(item.item)}/stock`;
-  return ofRestaurant(restaurant, 'stock', path, { remaining: remaining ?? null }, item.name);
+function stockOf(item: Item): string {
+  return `menu/items/${encodeURIComponent(item.item)}/stock`;
 }
 
-/** Changes an item's stock by a number, without overwriting sales at the same time. */
+/** Limits an item's stock to a number; `undefined` removes the limit. */
+export function setStock(restaurant: string, item: Item, remaining: number | undefined): Command {
+  return ofRestaurant(restaurant, 'stock', stockOf(item), { remaining: remaining ?? null }, item.name);
+}
+
+/** Changes an item's stock by a number, without overwriting sales at the same time. It waits for an earlier limit. */
 export function adjustStock(restaurant: string, item: Item, by: number): Command {
-  const path = `menu/items/${encodeURIComponent(item.item)}/stock/adjust`;
-  return ofRestaurant(restaurant, 'adjust', path, { by }, item.name);
+  const stock = stockOf(item);
+  return ofRestaurant(restaurant, 'adjust', `${stock}/adjust`, { by }, item.name, stock);
 }
 
 /**

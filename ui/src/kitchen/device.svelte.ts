@@ -5,6 +5,9 @@ let full = $state(false);
 let lock: WakeLockSentinel | undefined;
 /** Whether the board follows the device. */
 let following = false;
+/** Whether the browser decides on a lock now, and whether the wish may have changed since. */
+let deciding = false;
+let changed = false;
 
 export const device = {
   get fullScreen(): boolean {
@@ -17,19 +20,24 @@ export const secure = isSecureContext;
 export const canStayAwake = 'wakeLock' in navigator;
 export const canFillScreen = document.fullscreenEnabled;
 
-/** Keeps the screen on, or lets it sleep, as the settings say. */
+/** Keeps the screen on, or lets it sleep, as the settings say. Call it on every change. */
 export async function applyWakeLock(): Promise<void> {
-  if (!canStayAwake) return;
-  try {
-    if (!following || !settings.values.keepAwake) await lock?.release();
-    else if (document.visibilityState === 'visible' && lock?.released !== false) {
-      lock = await navigator.wakeLock.request('screen');
-      // The board may have closed, or a person may have switched this off, while the browser decided.
-      if (!following || !settings.values.keepAwake) await lock.release();
+  changed = true;
+  if (!canStayAwake || deciding) return;
+  deciding = true;
+  // One request at a time, so that no lock is lost. Each round follows a change.
+  while (changed) {
+    changed = false;
+    const wanted = following && settings.values.keepAwake && document.visibilityState === 'visible';
+    const held = lock?.released === false;
+    try {
+      if (wanted && !held) lock = await navigator.wakeLock.request('screen');
+      else if (!wanted && held) await lock?.release();
+    } catch {
+      // A low battery, for example: the browser decides.
     }
-  } catch {
-    // A low battery, for example: the browser decides.
   }
+  deciding = false;
 }
 
 export async function toggleFullScreen(): Promise<void> {
@@ -43,16 +51,23 @@ export async function toggleFullScreen(): Promise<void> {
 
 /** Follows the device until the returned function is called. The browser releases a wake lock of a hidden page. */
 export function followDevice(): () => void {
-  const shown = () => void applyWakeLock();
-  const changed = () => (full = document.fullscreenElement !== null);
-  document.addEventListener('visibilitychange', shown);
-  document.addEventListener('fullscreenchange', changed);
+  const apply = () => void applyWakeLock();
+  const resized = () => (full = document.fullscreenElement !== null);
+  document.addEventListener('visibilitychange', apply);
+  document.addEventListener('fullscreenchange', resized);
   following = true;
-  shown();
+  // Also when another tab changes the setting.
+  const stop = $effect.root(() => {
+    $effect(() => {
+      void settings.values.keepAwake;
+      apply();
+    });
+  });
   return () => {
-    document.removeEventListener('visibilitychange', shown);
-    document.removeEventListener('fullscreenchange', changed);
+    document.removeEventListener('visibilitychange', apply);
+    document.removeEventListener('fullscreenchange', resized);
+    stop();
     following = false;
-    shown();
+    apply();
   };
 }

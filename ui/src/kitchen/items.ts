@@ -1,4 +1,5 @@
 // The items of the menu as the board lists them. The board itself names only those that are unavailable or limited.
+import type { Entry } from '../lib/outbox';
 import type { BoardItem } from './types';
 
 interface Menu {
@@ -11,6 +12,19 @@ export function listItems(menu: Menu | undefined, known: ReadonlyMap<string, Boa
   return menu.categories
     .flatMap((category) => category.items)
     .map(({ id, name }) => ({ item: id, available: true, ...known.get(id), name }));
+}
+
+/** A command as the outbox has it, or will have it. */
+type Given = Pick<Entry, 'group' | 'body'> & Partial<Pick<Entry, 'state'>>;
+
+/** Returns the stock that an item has once the server has carried out the given commands; `undefined` if it is not limited. */
+export function stockAfter(remaining: number | undefined, group: string, commands: readonly Given[]): number | undefined {
+  for (const { group: of, state, body } of commands) {
+    if (of !== group || state === 'refused') continue;
+    const { by, remaining: limit } = body as { by?: number; remaining?: number | null };
+    remaining = by === undefined ? (limit ?? undefined) : (remaining ?? 0) + by;
+  }
+  return remaining;
 }
 
 /** Returns the items whose name contains a text. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Orders } from '../../tests/mock/orders';
 import { accept, end } from './commands';
 import type { Entry } from '../lib/outbox';
-import { addNotice, isCurrent, LINGER, MAXIMUM_NOTICES, noticeOf, oneBarPerOrder, type Notice } from './notices';
+import { addNotice, changeNotices, isCurrent, LINGER, MAXIMUM_NOTICES, noticeOf, oneBarPerOrder, unknownEnds, type Notice } from './notices';
 import type { Closure } from './types';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
@@ -43,6 +43,26 @@ it('keeps one notice per order, and a bounded number', () => {
   for (let index = 0; index < MAXIMUM_NOTICES + 3; index += 1) notices = addNotice(notices, { ...notice, id: String(index) });
   expect(notices.length).toBe(MAXIMUM_NOTICES);
   expect(addNotice(notices, { ...notice, id: '10' }).length).toBe(MAXIMUM_NOTICES);
+});
+
+it('of orders that left without a word is one, and names the first ones', () => {
+  expect(unknownEnds([], NOW)).toBeUndefined();
+  const orders = Array.from({ length: 9 }, () => maker.make(NOW));
+  const codes = orders.map((order) => order.display_code);
+  const notice = unknownEnds(orders, NOW) as Notice;
+  expect(notice).toMatchObject({ kind: 'unknown', count: 9, code: `${codes.slice(0, 6).join(', ')} …` });
+  expect(unknownEnds(orders.slice(0, 2), NOW)).toMatchObject({ count: 2, code: codes.slice(0, 2).join(', ') });
+  // It takes no place from the notice about one of its orders.
+  const own = noticeOf(orders[0] as typeof placed, { status: 'cancelled', closure: cancelled }, false, NOW) as Notice;
+  expect(addNotice([own], notice)).toEqual([own, notice]);
+});
+
+it('is added and dismissed in another tab without a word about the others', () => {
+  const first = noticeOf(placed, { status: 'cancelled', closure: cancelled }, false, NOW) as Notice;
+  const second = noticeOf(cooking, { status: 'cancelled', closure: cancelled }, false, NOW) as Notice;
+  expect(changeNotices([first], { add: second })).toEqual([first, second]);
+  expect(changeNotices([first, second], { dismiss: [first.id] })).toEqual([second]);
+  expect(changeNotices([second], { dismiss: [first.id] })).toEqual([second]);
 });
 
 it('lasts until it is dismissed if the kitchen must stop, else for a time', () => {

@@ -1,4 +1,5 @@
-// Notices to the kitchen about orders that left the board because a person cancelled them or because they expired.
+// Notices to the kitchen about orders that left the board because a person cancelled them or because they expired, and about
+// those of which nobody knows why they left. The tabs of a browser share them.
 import type { Entry } from '../lib/outbox';
 import { subjectOf } from './commands';
 import type { BoardOrder, Closure } from './types';
@@ -10,10 +11,14 @@ export const MAXIMUM_NOTICES = 20;
 export const LINGER = 120_000;
 
 export interface Notice {
-  /** Id of the order. */
+  /** Id of the order, or of a notice about several. */
   id: string;
+  /** Display code of the order, or of the first ones. */
   code: string;
-  kind: 'cancelled' | 'expired' | 'payment_failed' | 'rejected';
+  /** `unknown`: the orders left while the board was not connected, and the server did not say why. */
+  kind: 'cancelled' | 'expired' | 'payment_failed' | 'rejected' | 'unknown';
+  /** Number of orders, if the notice is about several. */
+  count?: number;
   /** Role of the actor that cancelled the order. */
   by: string | undefined;
   reason: string | undefined;
@@ -41,6 +46,27 @@ export function noticeOf(
   const by = 'by' in closure && typeof closure.by === 'object' ? closure.by.role : undefined;
   const reason = 'reason' in closure && typeof closure.reason === 'string' ? closure.reason : undefined;
   return { id: order.id, code: order.display_code, kind, by, reason, begun, at };
+}
+
+/** Maximum number of codes in a notice about several orders. */
+const CODES = 6;
+
+/** Returns the notice about orders of which nobody knows why they left; `undefined` without an order. */
+export function unknownEnds(orders: readonly BoardOrder[], at: number): Notice | undefined {
+  const [first] = orders;
+  if (first === undefined) return undefined;
+  const codes = orders.slice(0, CODES).map((order) => order.display_code);
+  const code = `${codes.join(', ')}${orders.length > CODES ? ' …' : ''}`;
+  return { id: `unknown-${first.id}`, code, kind: 'unknown', count: orders.length, by: undefined, reason: undefined, begun: false, at };
+}
+
+/** What another tab has to change. */
+export type NoticeChange = { add: Notice } | { dismiss: readonly string[] };
+
+/** Applies the change of a tab. */
+export function changeNotices(notices: readonly Notice[], change: NoticeChange): Notice[] {
+  if ('add' in change) return addNotice(notices, change.add);
+  return notices.filter((notice) => !change.dismiss.includes(notice.id));
 }
 
 const KINDS = ['cancelled', 'expired', 'payment_failed', 'rejected'] as const;

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { endOfDay, untilOf } from './time';
+import { time } from '../lib/format';
+import { endOfDay, timeOn, untilOf } from './time';
 
 const at = (text: string) => Date.parse(text);
 const iso = (time: number) => new Date(time).toISOString();
@@ -16,6 +17,22 @@ describe('the end of the day', () => {
     ['Nowhere/Unknown', '2026-06-01T12:00:00Z', '2026-06-02T05:00:00.000Z'],
   ])('in %s after %s is %s', (zone, now, end) => {
     expect(iso(endOfDay(at(now), zone))).toBe(end);
+  });
+});
+
+describe('a time of day', () => {
+  const now = at('2026-06-01T22:30:00Z');
+
+  it('has its day only if that is another one in the zone', () => {
+    const same = (moment: string | number, zone: string) => expect(timeOn(moment, zone, now)).toBe(time(moment, zone));
+    const other = (moment: string | number, zone: string, day: string) =>
+      expect(timeOn(moment, zone, now)).toMatch(new RegExp(`\\b${day}\\b.*, ${time(moment, zone)}$`));
+    same('2026-06-01T20:00:00Z', 'UTC');
+    other('2026-06-04T09:00:00Z', 'UTC', '4');
+    same('2026-06-01T22:59:00Z', 'Europe/London');
+    // In London, the next day has begun.
+    other('2026-06-01T23:00:00Z', 'Europe/London', '2');
+    other(at('2026-05-31T21:00:00Z'), 'UTC', '31');
   });
 });
 

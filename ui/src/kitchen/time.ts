@@ -1,4 +1,12 @@
 // Times of day in the restaurant's zone, as the server's time.
+import { clock } from '../lib/clock';
+import { day, time } from '../lib/format';
+
+/** Returns a time of day, with its day unless that is the day of `now`. */
+export function timeOn(at: string | number, zone: string, now = clock.now()): string {
+  const on = day(at, zone);
+  return on === day(now, zone) ? time(at, zone) : `${on}, ${time(at, zone)}`;
+}
 
 /** Returns the offset of a zone from UTC at a time, in milliseconds. */
 function offset(at: number, zone: string): number {

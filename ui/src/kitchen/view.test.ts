@@ -2,7 +2,16 @@ import { describe, expect, it } from 'vitest';
 import type { Entry } from '../lib/outbox';
 import { Orders } from '../../tests/mock/orders';
 import { accept, pause } from './commands';
-import { ColumnBuilder, countText, matchesSearch, newestEndFirst, normalizeCode, pendingByOrder } from './view';
+import {
+  ColumnBuilder,
+  countText,
+  matchesSearch,
+  newestEndFirst,
+  normalizeCode,
+  pendingByOrder,
+  shortList,
+  unanswered,
+} from './view';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const maker = new Orders(11);
@@ -34,6 +43,25 @@ describe('the columns', () => {
     expect(after.find((card) => card.id === b.id)).not.toBe(before.find((card) => card.id === b.id));
     const pending = pendingByOrder([entry(accept(a, 20))]);
     expect(builder.build([a, changed], pending, '').new.find((card) => card.id === a.id)?.pending?.kind).toBe('accept');
+  });
+});
+
+describe('the orders that wait for an answer', () => {
+  it('are the new ones without a command that this device may accept, the most urgent first, whatever the search', () => {
+    const late = maker.make(NOW, { age: 10 });
+    const early = maker.make(NOW, { age: 400 });
+    const given = maker.make(NOW, { age: 450 });
+    const foreign = { ...maker.make(NOW), allowed_actions: [] };
+    const cooking = maker.make(NOW, { status: 'preparing' });
+    const pending = pendingByOrder([entry(accept(given, 20))]);
+    const columns = new ColumnBuilder().build([late, early, given, foreign, cooking], pending, late.display_code);
+    expect(unanswered(columns).map((order) => order.id)).toEqual([early.id, late.id]);
+  });
+
+  it('are named up to six, with the number of the others', () => {
+    const names = ['A', 'B', 'C', 'D', 'E', 'F', 'G', 'H'];
+    expect(shortList(names.slice(0, 6))).toBe('A, B, C, D, E, F');
+    expect(shortList(names)).toBe('A, B, C, D, E, F, +2');
   });
 });
 

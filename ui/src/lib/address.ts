@@ -19,12 +19,7 @@ export function ownPath(next: string | null | undefined, origin = location.origi
 /** Returns `ID` of a path such as `/order/ID`, whose first part is `first`; `undefined` if the path is no such one. */
 export function idOf(first: string, path = location.pathname): string | undefined {
   const [, page, id = ''] = path.split('/');
-  if (page !== first || id === '') return undefined;
-  try {
-    return decodeURIComponent(id);
-  } catch {
-    return undefined;
-  }
+  return page === first && id !== '' ? decodePart(id) : undefined;
 }
 
 /** What the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. */
@@ -36,4 +31,13 @@ export function parseLoginFragment(hash: string, origin = location.origin): { to
     ...(first === '' || first.includes('=') ? {} : { token: first }),
     ...(next === undefined ? {} : { next }),
   };
+}
+
+/** Returns a part of a path as text. A part that is not encoded correctly, such as `%`, is the text itself. */
+export function decodePart(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }

@@ -14,6 +14,8 @@ function storage() {
         texts.set(key, text);
       },
       removeItem: (key: string) => texts.delete(key),
+      key: (index: number) => [...texts.keys()][index] ?? null,
+      length: texts.size,
     } as unknown as Storage;
   };
   return { texts, state, kept: new Kept(area) };
@@ -27,6 +29,20 @@ describe('what a browser keeps', () => {
     expect(kept.get('a')).toBe('one');
     kept.delete('a');
     expect(kept.get('a')).toBeNull();
+  });
+
+  it('is deleted by the prefix of its keys, also if the storage refused to keep it', () => {
+    const { texts, state, kept } = storage();
+    for (const key of ['person.a', 'person.b', 'device']) kept.set(key, key);
+    state.full = true;
+    kept.set('person.c', 'c');
+    kept.deleteAll('person.');
+    expect([...texts.keys()]).toEqual(['device']);
+    expect(['person.a', 'person.c', 'device'].map((key) => kept.get(key))).toEqual([null, null, 'device']);
+    state.blocked = true;
+    kept.set('person.d', 'd');
+    kept.deleteAll('person.');
+    expect(kept.get('person.d')).toBeNull();
   });
 
   it('lives as long as the page if the storage is blocked', () => {

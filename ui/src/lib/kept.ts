@@ -39,6 +39,18 @@ export class Kept {
       // There is nothing to delete.
     }
   }
+
+  /** Deletes every text whose key begins with `prefix`. */
+  deleteAll(prefix: string): void {
+    const keys = [...this.#instead.keys()];
+    try {
+      const area = this.#area();
+      for (let index = 0; index < area.length; index += 1) keys.push(area.key(index) ?? '');
+    } catch {
+      // The storage is blocked, so it contains nothing.
+    }
+    for (const key of keys) if (key.startsWith(prefix)) this.delete(key);
+  }
 }
 
 /** What the browser keeps for this origin. */

@@ -1,7 +1,6 @@
 // The customer's open orders, and the way to their tracking pages.
 import { api, unwrap, type Order } from './api';
 import { keptInTab } from './kept';
-import { onSignOut } from './session.svelte';
 
 /** Maximum number of open orders that a page shows. */
 const LIMIT = 20;
@@ -23,8 +22,6 @@ function keptPaths(): Record<string, string> {
     return {};
   }
 }
-
-onSignOut(() => keptInTab.delete(LINKS));
 
 /** Creates a tracking link of an order, and returns the path of its page. */
 export async function createTrackingPath(order: string): Promise<string> {

@@ -1,7 +1,7 @@
 // The outbox of an account in this tab, together with those of the other tabs: one tab sends, all tabs show.
 import type { ApiError } from './api/error';
 import { Outbox, type Entry } from './outbox';
-import { onSignIn, onSignOut } from './session.svelte';
+import { forgetSession, onSignIn, onSignOut } from './session.svelte';
 
 export interface TabOutboxOptions {
   account: string;
@@ -35,6 +35,10 @@ export function openOutbox(options: TabOutboxOptions): TabOutbox {
       if (state !== last && !release.signal.aborted) channel.postMessage('changed');
       last = state;
       options.onChange(entries);
+    },
+    onUnauthenticated(error) {
+      forgetSession();
+      options.onUnauthenticated?.(error);
     },
   });
   channel.onmessage = () => void outbox.changed();

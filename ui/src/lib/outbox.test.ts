@@ -11,8 +11,11 @@ vi.stubGlobal('location', { origin: 'http://dabba.test' });
 class FakeServer {
   readonly requests: { key: string; path: string; body: string }[] = [];
   readonly done = new Map<string, string>();
-  /** Answers of the next requests. `lost` carries the command out, and loses the answer. `hang` never answers. */
-  readonly script: (number | 'lost' | 'down' | 'hang')[] = [];
+  /**
+   * Answers of the next requests. `lost` carries the command out, and loses the answer; `cut` loses the end of the answer.
+   * `changes`: other requests were faster. `hang` never answers.
+   */
+  readonly script: (number | 'lost' | 'cut' | 'changes' | 'down' | 'hang')[] = [];
   headers: Record<string, string> = {};
 
   readonly fetch = async (request: Request): Promise<Response> => {
@@ -22,8 +25,10 @@ class FakeServer {
     const answer = this.script.shift() ?? 200;
     if (answer === 'hang') return new Promise<Response>(() => undefined);
     if (answer === 'down') throw new TypeError('refused');
-    if (answer === 'lost' || answer === 200) this.done.set(key, path);
+    if (answer === 'lost' || answer === 'cut' || answer === 200) this.done.set(key, path);
     if (answer === 'lost') throw new TypeError('broken');
+    if (answer === 'cut') return new Response('{"path":');
+    if (answer === 'changes') return new Response('{"code":"too_many_changes"}', { status: 409 });
     const body = answer === 200 ? { path } : { code: `code_${answer}`, title: 'Refused', detail: 'Because' };
     return new Response(JSON.stringify(body), { status: answer, headers: this.headers });
   };
@@ -81,7 +86,7 @@ describe('the outbox', () => {
     expect(await outbox.entries()).toEqual([]);
   });
 
-  it.each(['lost', 'down', 500, 503, 429, 408] as const)('retries with the same key after %s', async (failure) => {
+  it.each(['lost', 'cut', 'changes', 'down', 500, 503, 429, 408] as const)('retries with the same key after %s', async (failure) => {
     const { server, timers, outbox } = await start();
     server.script.push(failure, failure);
     const key = await outbox.put(command('/accept'));

@@ -1,13 +1,13 @@
 // Commands that must reach the server exactly once, whatever happens to the network, the page or the server.
 //
 // A tap fixes the command and its idempotency key, and IndexedDB keeps both before anything is sent. The outbox sends the
-// commands of one order one after the other, and retries each until the answer is definitive: a 2xx, or a refusal (4xx).
+// commands of one order one after the other, and retries each until the answer is definitive: a 2xx, or a refusal (most 4xx).
 // A refusal stays in the outbox until the user dismisses it, because the order may be in another state than the user
 // believes. `delay` keeps a command back, so that the user can undo it: then nothing was ever sent.
 //
 // Several tabs: one tab sends, and a Web Lock decides which. A browser without Web Locks (a page from plain HTTP) relies
 // on claims with an expiry; even a double send has one effect, because both have the same idempotency key.
-import { ApiError } from './api/error';
+import { ApiError, bodyOf } from './api/error';
 import { send } from './api/client';
 import { uuid } from './random';
 import { committed, done } from './storage';
@@ -161,13 +161,13 @@ export class Outbox {
   }
 
   async #removeIf(key: string, condition: (entry: Entry) => boolean): Promise<boolean> {
-    let remove = false;
+    let remove: boolean;
     try {
       const store = this.#store('readwrite');
       const finished = committed(store.transaction);
       const entry = await done(store.index('key').get(key) as IDBRequest<Entry | undefined>);
       remove = entry !== undefined && condition(entry);
-      if (remove && entry !== undefined) store.delete(entry.sequence);
+      if (entry !== undefined && remove) store.delete(entry.sequence);
       await finished;
     } catch {
       // The storage failed, or the database is closed: the entry is still there.
@@ -260,7 +260,7 @@ export class Outbox {
     try {
       const response = await this.#send(requestOf(entry));
       if (response.ok) {
-        const body: unknown = await response.json().catch(() => undefined);
+        const body = await bodyOf(response);
         await this.#finish(entry);
         if (!this.#closed) this.#options.onDone?.(entry, body);
         return;

@@ -1,19 +1,24 @@
 // The session of this browser: who is signed in, and what belongs to the account.
 //
-// The browser keeps the last known session, so that a page can start without a network. A sign-out deletes what
-// the browser keeps of the account at once, also offline; only the cookie, which scripts cannot delete, has to wait: the
-// next page that reaches the server ends the session there before it does anything else.
-import { api, ApiError, unwrap, type Session } from './api';
+// The last known session is kept in `localStorage`, so that a page can start without a network, until the server says that
+// it has ended. A sign-out deletes what the browser keeps of the account and of the person at once, also offline; only the
+// cookie, which scripts cannot delete, has to wait: the next page that reaches the server ends the session there before it
+// does anything else.
+import { api, ApiError, onUnauthenticated, unwrap, type Session } from './api';
 import { clock } from './clock';
-import { kept } from './kept';
+import { kept, keptInTab } from './kept';
+import { uuid } from './random';
 import { deleteAccountStorage } from './storage';
 
 const SESSION = 'dabba.session';
+/** Id of the account that was signed in last, also after its session has ended: what the browser keeps belongs to it. */
+const ACCOUNT = 'dabba.account';
 const SIGN_OUT_PENDING = 'dabba.sign-out-pending';
+/** Changes whenever the person changes, so that a tab that showed a page without this module forgets what it keeps, too. */
+const PERSON = 'dabba.person';
+/** Prefixes of what the browser keeps of a person outside the account's database: carts, addresses, attempts, tracked orders. */
+const PERSONAL = ['dabba.order.', 'dabba.tracking.', 'dabba.kitchen.print.'];
 const CHANNEL = 'dabba-session';
-
-/** Names of the caches of the service worker that belong to an account. */
-const ACCOUNT_CACHE_PREFIX = 'dabba-account-';
 
 interface State {
   session: Session | undefined;
@@ -27,8 +32,13 @@ const channel = typeof BroadcastChannel === 'undefined' ? undefined : new Broadc
 const signOutListeners = new Set<() => void>();
 // eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing shows the listeners
 const signInListeners = new Set<() => void>();
+// eslint-disable-next-line svelte/prefer-svelte-reactivity -- nothing shows the listeners
+const otherAccountListeners = new Set<() => void>();
 
 type Notice = 'signed-in' | 'signed-out';
+
+onUnauthenticated(forgetSession);
+if (keptInTab.get(PERSON) !== kept.get(PERSON)) forgetInTab();
 
 channel?.addEventListener('message', (event: MessageEvent<Notice>) => {
   if (event.data === 'signed-in') {
@@ -36,6 +46,7 @@ channel?.addEventListener('message', (event: MessageEvent<Notice>) => {
     return;
   }
   state.session = undefined;
+  forgetInTab();
   for (const listener of signOutListeners) listener();
 });
 
@@ -62,14 +73,43 @@ function keep(session: Session): Session {
   clock.observe(session.server.now);
   state.session = session;
   state.unconfirmed = false;
+  kept.set(ACCOUNT, session.account.id);
   kept.set(SESSION, JSON.stringify(session));
   return session;
+}
+
+function lastAccount(): string | undefined {
+  return kept.get(ACCOUNT) ?? readKept()?.account.id;
+}
+
+/**
+ * Forgets the kept session, because the server has ended it: without a network, a page must show nothing of the account
+ * any more. What the account has not sent yet stays until somebody signs in.
+ */
+export function forgetSession(): void {
+  const account = lastAccount();
+  kept.delete(SESSION);
+  if (account !== undefined) kept.set(ACCOUNT, account);
+}
+
+/** Forgets what this tab keeps of a person. */
+function forgetInTab(): void {
+  for (const prefix of PERSONAL) keptInTab.deleteAll(prefix);
+  const person = kept.get(PERSON);
+  if (person !== null) keptInTab.set(PERSON, person);
+}
+
+/** Forgets what the browser keeps of a person outside the account's database. */
+function forgetPerson(): void {
+  for (const prefix of PERSONAL) kept.deleteAll(prefix);
+  kept.set(PERSON, uuid());
+  forgetInTab();
 }
 
 /** Ends the server's part of a sign-out that happened offline. Throws if the server does not answer. */
 async function finishPendingSignOut(): Promise<void> {
   if (kept.get(SIGN_OUT_PENDING) === null) return;
-  await unwrap(api.DELETE('/v1/session'));
+  await unwrap(api.DELETE('/v1/session'), { quiet: true });
   kept.delete(SIGN_OUT_PENDING);
 }
 
@@ -80,21 +120,20 @@ async function finishPendingSignOut(): Promise<void> {
 export async function loadSession(): Promise<Session | undefined> {
   try {
     await finishPendingSignOut();
-    const call = api.GET('/v1/session');
-    // The 401 is the answer to the question: the session did not end under the page, so no listener hears of it.
-    if ((await call).response.status === 401) {
-      state.session = undefined;
-      return undefined;
-    }
-    return keep(await unwrap(call));
+    return keep(await unwrap(api.GET('/v1/session'), { quiet: true }));
   } catch (cause) {
     if (!(cause instanceof ApiError)) throw cause;
+    if (cause.status === 401) {
+      state.session = undefined;
+      forgetSession();
+      return undefined;
+    }
     if (kept.get(SIGN_OUT_PENDING) !== null) return undefined;
-    const earlier = cause.retryable ? readKept() : undefined;
-    if (earlier === undefined) throw cause;
-    state.session = earlier;
+    const known = cause.retryable ? readKept() : undefined;
+    if (known === undefined) throw cause;
+    state.session = known;
     state.unconfirmed = true;
-    return earlier;
+    return known;
   }
 }
 
@@ -113,13 +152,16 @@ export async function requireSession(): Promise<Session> {
 export async function signIn(
   credentials: { email: string; password: string } | { link_token: string },
 ): Promise<Session> {
-  const session = await unwrap(api.POST('/v1/session', { body: credentials }));
+  const session = await unwrap(api.POST('/v1/session', { body: credentials }), { quiet: true });
   kept.delete(SIGN_OUT_PENDING);
-  const earlier = readKept();
-  if (earlier !== undefined && earlier.account.id !== session.account.id) {
+  const earlier = lastAccount();
+  if (earlier !== undefined && earlier !== session.account.id) {
+    kept.delete(SESSION);
+    forgetPerson();
     // Tabs of the earlier account must not send its commands with this account's cookie.
     channel?.postMessage('signed-out' satisfies Notice);
-    await clearAccount(earlier.account.id);
+    for (const listener of otherAccountListeners) listener();
+    await deleteAccountStorage(earlier).catch(() => undefined);
   }
   channel?.postMessage('signed-in' satisfies Notice);
   return keep(session);
@@ -131,6 +173,12 @@ export function onSignIn(listener: () => void): () => void {
   return () => signInListeners.delete(listener);
 }
 
+/** Calls `listener` when this tab signs in with another account than the last one, whose data is forgotten. */
+export function onOtherAccount(listener: () => void): () => void {
+  otherAccountListeners.add(listener);
+  return () => otherAccountListeners.delete(listener);
+}
+
 /** Calls `listener` when this tab or another one signs out: streams and the outbox must close at once. */
 export function onSignOut(listener: () => void): () => void {
   signOutListeners.add(listener);
@@ -139,22 +187,19 @@ export function onSignOut(listener: () => void): () => void {
 
 /** Signs out. The browser keeps nothing of the account afterwards, whether or not the server answers. */
 export async function signOut(): Promise<void> {
-  const account = (state.session ?? readKept())?.account.id;
-  kept.set(SIGN_OUT_PENDING, '1');
+  const account = state.session?.account.id ?? lastAccount();
+  // Deletions come first: they need no space, and make some in a full storage.
   kept.delete(SESSION);
+  kept.delete(ACCOUNT);
+  forgetPerson();
+  kept.set(SIGN_OUT_PENDING, '1');
   state.session = undefined;
+  // The server does not wait for the browser's storage, which another tab may hold.
+  const ended = finishPendingSignOut().catch(() => undefined);
   for (const listener of signOutListeners) listener();
   channel?.postMessage('signed-out' satisfies Notice);
-  if (account !== undefined) await clearAccount(account);
-  await finishPendingSignOut().catch(() => undefined);
-}
-
-async function clearAccount(account: string): Promise<void> {
-  await deleteAccountStorage(account).catch(() => undefined);
-  if (typeof caches === 'undefined') return;
-  // A browser that blocks storage refuses the names, and keeps nothing.
-  const names = await caches.keys().catch(() => []);
-  for (const name of names) if (name.startsWith(ACCOUNT_CACHE_PREFIX)) await caches.delete(name).catch(() => false);
+  if (account !== undefined) await deleteAccountStorage(account).catch(() => undefined);
+  await ended;
 }
 
 /** Address of the sign-in page that leads back to this page. */

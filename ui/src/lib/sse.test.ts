@@ -119,6 +119,33 @@ describe('a stream', () => {
     expect(server.connections).toHaveLength(2);
   });
 
+  it('releases a connection whose message cannot be handled, and waits longer each time', async () => {
+    const timers = new ManualTimers();
+    const server = new FakeStreamServer();
+    const stream = new EventStream({
+      url: '/stream',
+      onMessage() {
+        throw new TypeError('unexpected');
+      },
+      onState: () => undefined,
+      timers,
+      random: () => 1,
+      open: server.open,
+      online: () => true,
+    });
+    for (const [index, pause] of [1_000, 2_000, 4_000].entries()) {
+      await settle();
+      server.last.send('snapshot', {});
+      await settle();
+      expect(server.last.signal.aborted).toBe(true);
+      await timers.advance(pause - 1);
+      expect(server.connections).toHaveLength(index + 1);
+      await timers.advance(1);
+      expect(server.connections).toHaveLength(index + 2);
+    }
+    stream.close();
+  });
+
   it('waits as long as Retry-After asks', async () => {
     const { server, timers } = await live();
     server.answers.push(new Response('{"code":"overloaded"}', { status: 503, headers: { 'retry-after': '4' } }));

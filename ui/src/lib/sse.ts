@@ -178,9 +178,11 @@ export class EventStream {
         pause = await this.#receive(response.body, connection.signal);
       }
     } catch {
-      // The connection failed or broke: the reconnection below is the answer.
+      // The connection failed or broke, or a message could not be handled: the reconnection below is the answer. Nobody reads
+      // this response any more, and a session has few streams, so the server must learn that this one has ended.
+      if (this.#connection === connection) connection.abort();
     }
-    if (connection.signal.aborted || this.#closed) return;
+    if (this.#connection !== connection || this.#closed) return;
     this.#connection = undefined;
     this.#lost(pause);
   }
@@ -199,6 +201,8 @@ export class EventStream {
         this.#alive();
         if (event.event === 'bye') pause = retryAfterOfBye(event.data);
         this.#options.onMessage(event);
+        // A message that cannot be handled is a failed attempt, so that the next one waits longer.
+        this.#attempt = 0;
       }
     }
   }
@@ -207,7 +211,6 @@ export class EventStream {
     this.#lastMessage = this.#timers.monotonic();
     this.#lastSign = this.#lastMessage;
     this.#excused = false;
-    this.#attempt = 0;
     this.#setState({ status: 'live' });
   }
 

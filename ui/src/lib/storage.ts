@@ -3,6 +3,8 @@
 
 const PREFIX = 'dabba-account-';
 const VERSION = 1;
+/** Maximum wait for the deletion of a database, in milliseconds. A tab that stands still keeps its connection open. */
+export const DELETION_TIMEOUT = 3_000;
 
 /** Wraps a request of IndexedDB into a promise. */
 export function done<T>(request: IDBRequest<T>): Promise<T> {
@@ -34,9 +36,13 @@ export async function openAccountStorage(account: string): Promise<IDBDatabase> 
   return database;
 }
 
-/** Deletes everything of an account. */
+/**
+ * Deletes everything of an account. While another tab keeps its connection, this does not wait for longer than the timeout;
+ * the browser deletes the database when that tab closes it.
+ */
 export async function deleteAccountStorage(account: string): Promise<void> {
-  await done(indexedDB.deleteDatabase(PREFIX + account));
+  const deleted = done(indexedDB.deleteDatabase(PREFIX + account));
+  await Promise.race([deleted, new Promise((resolve) => setTimeout(resolve, DELETION_TIMEOUT))]);
 }
 
 /** Keeps one value of an account under `key`, such as the last snapshot of a board. */

@@ -1,13 +1,18 @@
 // One stream for all tabs of a browser: the leader receives it and passes every message on to the other tabs.
 //
 // A Web Lock elects the leader; when the leader closes, the next tab takes over and connects. A leader in the background
-// may be throttled, so a visible tab that receives nothing for 25 s steals the lock. A browser without Web Locks gets a
-// stream per tab.
+// may be throttled, so a visible tab that receives nothing for 25 s steals the lock. A leader without messages of the server
+// reports its state instead, so that no tab takes a server that is down for a leader that stands still. A browser without
+// Web Locks gets a stream per tab.
 import { ApiError } from './api/error';
 import { type EventStream, openEventStream, SILENCE_LIMIT, CHECK_INTERVAL, SUSPENSION, type StreamState } from './sse';
 import type { StreamEvent } from './sse-parser';
 import { uuid } from './random';
+import { forgetSession } from './session.svelte';
 import { browserTimers } from './timers';
+
+/** Silence of the server after which the leader shows the other tabs that it is there, in milliseconds. */
+const SIGN_INTERVAL = 10_000;
 
 export interface SharedStreamOptions {
   /** Identifies the stream and the account: tabs with the same name share it. */
@@ -42,7 +47,14 @@ export interface SharedStream {
 }
 
 /** Opens the stream of `name`, or joins the tab that has it. */
-export function openSharedStream(options: SharedStreamOptions): SharedStream {
+export function openSharedStream(given: SharedStreamOptions): SharedStream {
+  const options: SharedStreamOptions = {
+    ...given,
+    onState(state) {
+      if (state.status === 'ended' && state.error.status === 401) forgetSession();
+      given.onState(state);
+    },
+  };
   const locks = navigator.locks as LockManager | undefined;
   if (locks === undefined) {
     const stream = openEventStream(options);
@@ -64,7 +76,7 @@ class Member implements SharedStream {
   #shown: StreamState = { status: 'connecting' };
   /** Time of the last message, from the server or from the leader. */
   #lastHeard = browserTimers.monotonic();
-  /** Time at which this tab began to wait for the leader's next message. */
+  /** Time at which this tab began to wait for the leader's next sign of life; in the leader, time of its last one. */
   #quietSince = this.#lastHeard;
   #lastCheck = this.#lastHeard;
   #excused = false;
@@ -200,11 +212,14 @@ class Member implements SharedStream {
       for (const event of notice.events) this.#options.onMessage(event);
       this.#follow(notice.status);
     } else if (notice.kind === 'state') {
+      this.#quietSince = browserTimers.monotonic();
       this.#follow(notice.status);
     }
   }
 
   #follow(shared: Shared): void {
+    // The leader repeats its state.
+    if (shared.status === this.#shown.status && shared.status !== 'ended') return;
     const now = browserTimers.monotonic();
     if (shared.status === 'ended') {
       this.#show({ status: 'ended', error: new ApiError(shared.code, shared.problem) });
@@ -213,13 +228,17 @@ class Member implements SharedStream {
     } else if (shared.status === 'offline') {
       const since = shared.age === undefined ? undefined : now - shared.age;
       this.#show({ status: 'offline', since });
-    } else if (shared.status !== this.#shown.status) this.#show({ status: shared.status });
+    } else this.#show({ status: shared.status });
   }
 
   /** Takes the lead of a silent leader, as `EventStream` reconnects a silent connection. */
   #check(): void {
     this.#cancelCheck = browserTimers.after(CHECK_INTERVAL, () => this.#check());
     const now = browserTimers.monotonic();
+    if (this.#stream !== undefined && this.#shown.status !== 'ended' && now - this.#quietSince >= SIGN_INTERVAL) {
+      this.#quietSince = now;
+      this.#post({ kind: 'state', status: this.#shared(this.#stream.state) });
+    }
     const suspended = now - this.#lastCheck > CHECK_INTERVAL + SUSPENSION;
     this.#lastCheck = now;
     if (suspended && !this.#excused) {

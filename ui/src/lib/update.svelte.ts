@@ -63,7 +63,8 @@ function offer(registration: ServiceWorkerRegistration): void {
 
 /** Reloads the page in the new version. Call it on a tap only. */
 export function applyUpdate(): void {
-  if (waiting === undefined) {
+  // If another tab has activated the worker already, no change of the controller follows.
+  if (waiting?.state !== 'installed') {
     location.reload();
     return;
   }

@@ -14,6 +14,10 @@ export interface Attempt {
   body: OrderRequest;
   /** Server time of the tap, in milliseconds since 1970. */
   startedAt: number;
+  /** Server time at which the last request left, in milliseconds since 1970. */
+  sentAt?: number;
+  /** Whether the customer wants no order. The attempt then only waits until no request of it can create one. */
+  givenUp?: boolean;
   /** The order, once it is placed. The attempt then only waits for its tracking link. */
   order?: string;
 }
@@ -22,6 +26,13 @@ export interface Attempt {
 export const RETRY_LIMIT = 120_000;
 /** Time for which an attempt may be sent again. Servers keep idempotency keys for longer (7 days by default). */
 export const RESEND_LIMIT = 24 * 3_600_000;
+/**
+ * Time after the last request after which it no longer creates an order: servers work on a request for 30 s by default, and
+ * the network delays it. In milliseconds.
+ */
+export const SETTLE_LIMIT = 60_000;
+/** Pause between two looks for the order of an attempt that the customer gave up, in milliseconds. */
+export const LOOK_INTERVAL = 5_000;
 /** Tolerance between the server's time and the page's idea of it, in milliseconds. */
 const CLOCK_TOLERANCE = 60_000;
 

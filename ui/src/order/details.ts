@@ -57,6 +57,9 @@ export function missingFields(details: Details): DetailsField[] {
   return required.filter((field) => details[field].trim() === '');
 }
 
+/** The fields in which a person writes. */
+export const TEXT_FIELDS = Object.keys(POINTERS) as Exclude<DetailsField, 'fulfilment' | 'payment'>[];
+
 export type FieldErrors = Partial<Record<DetailsField, string>>;
 
 /** Returns the server's problems by field. */
@@ -115,7 +118,7 @@ export function parseDetails(text: string | null): Details {
   }
   const kept = (typeof data === 'object' && data !== null ? data : {}) as Partial<Record<DetailsField, unknown>>;
   const details = { ...EMPTY_DETAILS };
-  for (const field of Object.keys(POINTERS) as Exclude<DetailsField, 'fulfilment' | 'payment'>[]) {
+  for (const field of TEXT_FIELDS) {
     const value = kept[field];
     if (typeof value === 'string') details[field] = value;
   }

@@ -4,7 +4,7 @@
 //                      │  ▲ └───▶ price ─ agree ─▶ sending, with a new key
 //                      ▼  │
 //                     waiting ──▶ unsettled ─ resend ─▶ sending
-//                                     └────── give up ─▶ placed, if the order exists after all; else idle
+//                                     └─ give up ─▶ settling ─▶ placed, if the order exists after all; else idle
 import { api, ApiError, unwrap, type Session } from '../lib/api';
 import { clock } from '../lib/clock';
 import { createTrackingPath } from '../lib/open-orders';
@@ -15,9 +15,11 @@ import {
   forgetAttempt,
   keepAttempt,
   keptAttempt,
+  LOOK_INTERVAL,
   RESEND_LIMIT,
   retryDelay,
   RETRY_LIMIT,
+  SETTLE_LIMIT,
   verdictOf,
   type Attempt,
 } from './attempt';
@@ -34,6 +36,8 @@ export type PlacingState =
   | { status: 'waiting'; retries: number; error: ApiError }
   /** It is unknown whether the order exists, and the customer decides. */
   | { status: 'unsettled'; error: ApiError | undefined; mayResend: boolean }
+  /** The customer gave up, and the page waits until the last request can no longer create the order. */
+  | { status: 'settling' }
   | { status: 'sign_in' }
   | { status: 'price'; quote: Quote; before: number }
   | { status: 'refused'; error: ApiError }
@@ -55,6 +59,7 @@ export class Placing {
   #attempt: Attempt | undefined;
   #cancelRetry: (() => void) | undefined;
   #retryUntil = 0;
+  #settledAt = 0;
   /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
   #resumed = false;
 
@@ -66,7 +71,7 @@ export class Placing {
 
   /** Whether an attempt is under way, so that a further tap must not begin another one. */
   get busy(): boolean {
-    return ['sending', 'waiting', 'placed'].includes(this.state.status);
+    return ['sending', 'waiting', 'settling', 'placed'].includes(this.state.status);
   }
 
   /** Takes up an attempt of before the reload. Call it once the session is known. */
@@ -84,9 +89,10 @@ export class Placing {
     this.#resumed = true;
     const age = Math.abs(clock.now() - kept.startedAt);
     if (session === undefined) this.state = { status: 'sign_in' };
+    else if (kept.givenUp === true) void this.#settle(kept);
     // After a sign-in the cart may be another one, so the customer decides.
     else if (kept.order !== undefined || (age < RETRY_LIMIT && !asked)) this.#start();
-    else this.state = { status: 'unsettled', error: undefined, mayResend: age < RESEND_LIMIT };
+    else this.#ask(undefined);
   }
 
   /** Places an order. Does nothing while an attempt is under way: a double tap orders once. */
@@ -113,22 +119,55 @@ export class Placing {
     if (this.state.status === 'unsettled' && this.state.mayResend) this.#start();
   }
 
-  /** Ends an attempt of an unknown outcome. If the order exists after all, the customer is led to it. */
+  /**
+   * Ends an attempt of an unknown outcome. If the order exists after all, the customer is led to it. A request that is still
+   * on its way may create it, so the page looks until that is over.
+   */
   async giveUp(): Promise<void> {
-    const attempt = this.#attempt;
-    if (this.state.status !== 'unsettled' || attempt === undefined) return;
-    const { mayResend } = this.state;
-    this.state = { status: 'sending', retries: 0 };
+    if (this.state.status !== 'unsettled' || this.#attempt === undefined) return;
+    await this.#settle({ ...this.#attempt, givenUp: true });
+  }
+
+  async #settle(attempt: Attempt): Promise<void> {
+    keepAttempt(this.#restaurant, attempt);
+    this.#attempt = attempt;
+    this.state = { status: 'settling' };
+    const age = Math.abs(clock.now() - (attempt.sentAt ?? attempt.startedAt));
+    this.#settledAt = this.#timers.monotonic() + Math.max(0, SETTLE_LIMIT - age);
+    await this.#look(attempt);
+  }
+
+  /** Looks for the order of an attempt that the customer gave up, and again until the attempt is settled. */
+  async #look(attempt: Attempt): Promise<void> {
+    const rest = this.#settledAt - this.#timers.monotonic();
     try {
       const query = { limit: SEARCHED_ORDERS };
       const { orders } = await unwrap(api.GET('/v1/orders', { params: { query } }));
+      if (this.#attempt !== attempt) return;
       const placed = findPlaced(orders, this.#restaurant, attempt);
-      if (placed === undefined) this.reset();
-      else await this.#arrive({ ...attempt, order: placed.id });
+      if (placed !== undefined) await this.#arrive({ ...attempt, order: placed.id });
+      else if (rest <= 0) this.reset();
+      else this.#cancelRetry = this.#timers.after(Math.min(LOOK_INTERVAL, rest), () => void this.#look(attempt));
     } catch (cause) {
-      if (!(cause instanceof ApiError)) throw cause;
-      this.state = { status: 'unsettled', error: cause, mayResend };
+      this.#failed(attempt, cause, (error) => this.#ask(error));
     }
+  }
+
+  /** Lets the customer decide about an attempt of an unknown outcome. */
+  #ask(error: ApiError | undefined): void {
+    const age = Math.abs(clock.now() - (this.#attempt?.startedAt ?? 0));
+    this.state = { status: 'unsettled', error, mayResend: age < RESEND_LIMIT };
+  }
+
+  /** Passes the failure of a call on, unless the attempt has ended meanwhile. No failure leaves the page waiting for ever. */
+  #failed(attempt: Attempt, cause: unknown, handle: (error: ApiError) => void): void {
+    const current = this.#attempt === attempt;
+    if (cause instanceof ApiError) {
+      if (current) handle(cause);
+      return;
+    }
+    if (current) this.#ask(undefined);
+    throw cause;
   }
 
   /** Retries now, for example because the device has a network again. */
@@ -154,14 +193,17 @@ export class Placing {
 
   #start(): void {
     this.#retryUntil = this.#timers.monotonic() + RETRY_LIMIT;
+    if (this.#attempt !== undefined) this.#attempt = { ...this.#attempt, givenUp: false };
     if (this.#attempt?.order !== undefined) void this.#arrive(this.#attempt);
     else void this.#send(0);
   }
 
   async #send(retries: number): Promise<void> {
-    const attempt = this.#attempt;
-    if (attempt === undefined) return;
+    if (this.#attempt === undefined) return;
     this.#cancelRetry?.();
+    const attempt = { ...this.#attempt, sentAt: clock.now() };
+    this.#attempt = attempt;
+    keepAttempt(this.#restaurant, attempt);
     this.state = { status: 'sending', retries };
     try {
       const order = await unwrap(
@@ -170,10 +212,9 @@ export class Placing {
           body: attempt.body,
         }),
       );
-      await this.#arrive({ ...attempt, order: order.id });
+      if (this.#attempt === attempt) await this.#arrive({ ...attempt, order: order.id });
     } catch (cause) {
-      if (!(cause instanceof ApiError)) throw cause;
-      this.#judge(cause, retries);
+      this.#failed(attempt, cause, (error) => this.#judge(error, retries));
     }
   }
 
@@ -199,7 +240,7 @@ export class Placing {
 
   #retryLater(error: ApiError, retries: number): void {
     if (this.#timers.monotonic() >= this.#retryUntil) {
-      this.state = { status: 'unsettled', error, mayResend: true };
+      this.#ask(error);
       return;
     }
     this.state = { status: 'waiting', retries: retries + 1, error };
@@ -216,13 +257,15 @@ export class Placing {
     this.#events.placed(order, attempt.body.lines);
     try {
       const path = await createTrackingPath(order);
+      if (this.#attempt !== attempt) return;
       forgetAttempt(this.#restaurant);
       this.#events.leave(path);
     } catch (cause) {
-      if (!(cause instanceof ApiError)) throw cause;
-      // An order has no more links, or none any more: there is nothing to wait for.
-      if (!cause.retryable) forgetAttempt(this.#restaurant);
-      this.state = cause.status === 401 ? { status: 'sign_in' } : { status: 'placed', order, error: cause };
+      this.#failed(attempt, cause, (error) => {
+        // An order has no more links, or none any more: there is nothing to wait for.
+        if (!error.retryable) forgetAttempt(this.#restaurant);
+        this.state = error.status === 401 ? { status: 'sign_in' } : { status: 'placed', order, error };
+      });
     }
   }
 }

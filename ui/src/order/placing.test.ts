@@ -6,9 +6,11 @@ import {
   findPlaced,
   keepAttempt,
   keptAttempt,
+  LOOK_INTERVAL,
   RESEND_LIMIT,
   retryDelay,
   RETRY_LIMIT,
+  SETTLE_LIMIT,
   verdictOf,
   type Attempt,
 } from './attempt';
@@ -16,7 +18,8 @@ import { Placing } from './placing.svelte';
 import type { OrderRequest } from './types';
 
 type Call = { path: string; key: string | undefined; body: unknown };
-type Answer = { status: number; body?: Record<string, unknown> } | 'lost';
+type Reply = { status: number; body?: Record<string, unknown> } | 'lost';
+type Answer = Reply | Promise<Reply>;
 
 const calls: Call[] = [];
 let answers: Answer[] = [];
@@ -26,7 +29,7 @@ vi.mock('../lib/api', async (original) => {
   const real = await original<typeof import('../lib/api')>();
   const answer = async (path: string, init: { params: { header?: Record<string, string> }; body?: unknown }) => {
     calls.push({ path, key: init.params.header?.['Idempotency-Key'], body: init.body });
-    const next = answers.shift();
+    const next = await answers.shift();
     if (next === undefined) throw new Error(`Nobody expects ${path}`);
     if (next === 'lost') throw real.ApiError.local('network');
     const response = new Response(null, { status: next.status });
@@ -43,8 +46,8 @@ const body: OrderRequest = {
   payment_method: 'cash',
   expected_total: 1499,
 };
-const PLACED: Answer = { status: 201, body: { id: 'order-1' } };
-const LINK: Answer = { status: 201, body: { token: 'T', path: '/t/T' } };
+const PLACED: Reply = { status: 201, body: { id: 'order-1' } };
+const LINK: Reply = { status: 201, body: { token: 'T', path: '/t/T' } };
 
 let timers: ManualTimers;
 let arrived: string[];
@@ -213,6 +216,30 @@ describe('a session that has ended', () => {
   });
 });
 
+describe('a person who signs out', () => {
+  it('leaves nothing, whatever the request that is under way brings', async () => {
+    let answer: (answer: Reply) => void = () => undefined;
+    answers = [new Promise<Reply>((resolve) => (answer = resolve))];
+    placing.place(session('a'), body);
+    await settle();
+    placing.reset();
+    answer(PLACED);
+    await settle();
+    expect(placing.state.status).toBe('idle');
+    expect(placed).toEqual([]);
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
+  it('leaves no retry that another account would send', async () => {
+    answers = ['lost'];
+    placing.place(session('a'), body);
+    await settle();
+    placing.reset();
+    await timers.advance(RETRY_LIMIT);
+    expect(orders()).toHaveLength(1);
+  });
+});
+
 describe('after a reload', () => {
   const attempt = (age: number): Attempt => createAttempt('a', body, Date.now() - age);
 
@@ -280,6 +307,39 @@ describe('after a reload', () => {
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
   });
 
+  it('waits for a request that is still on its way when the customer gives up, also over a reload', async () => {
+    const kept = { ...attempt(RETRY_LIMIT + 1_000), sentAt: Date.now() };
+    keepAttempt(RESTAURANT, kept);
+    placing.resume(session('a'));
+    answers = [{ status: 200, body: { orders: [] } }];
+    await placing.giveUp();
+    expect(placing.state.status).toBe('settling');
+    placing.place(session('a'), body);
+    reload();
+    answers = [{ status: 200, body: { orders: [] } }, { status: 200, body: { orders: [order()] } }, LINK];
+    placing.resume(session('a'));
+    await settle();
+    expect(placing.state.status).toBe('settling');
+    await timers.advance(LOOK_INTERVAL);
+    expect(arrived).toEqual(['/t/T']);
+    expect(orders()).toHaveLength(3);
+    expect(calls.every(({ key }) => key === undefined)).toBe(true);
+  });
+
+  it('forgets the attempt once its last request can no longer place the order', async () => {
+    keepAttempt(RESTAURANT, { ...attempt(RETRY_LIMIT + 1_000), sentAt: Date.now() });
+    placing.resume(session('a'));
+    answers = Array.from({ length: 40 }, () => ({ status: 200, body: { orders: [] } }));
+    const before = timers.monotonic();
+    await placing.giveUp();
+    while (placing.state.status === 'settling') await timers.advance(1_000);
+    expect(placing.state.status).toBe('idle');
+    // The last look comes after the limit, less the time that the test itself took.
+    expect(timers.monotonic() - before).toBeGreaterThan(SETTLE_LIMIT - 5_000);
+    expect(timers.monotonic() - before).toBeLessThan(SETTLE_LIMIT + LOOK_INTERVAL);
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
   it('keeps asking if it cannot check', async () => {
     keepAttempt(RESTAURANT, attempt(RETRY_LIMIT + 1_000));
     placing.resume(session('a'));
@@ -311,6 +371,7 @@ describe('the verdict on an answer', () => {
     [403, 'forbidden', 'refused'],
     [409, 'out_of_stock', 'refused'],
     [409, 'menu_changed', 'refused'],
+    [409, 'too_many_changes', 'retry'],
     [422, 'invalid', 'refused'],
   ])('%i %s is %s', (status, code, verdict) => {
     expect(verdictOf(new ApiError(status, { code }))).toBe(verdict);

@@ -1,6 +1,7 @@
 // The live quote: the server prices the cart again whenever it changes, a moment after the last change.
 import { api, ApiError, unwrap } from '../lib/api';
 import { browserTimers, type Timers } from '../lib/timers';
+import { retryDelay } from './attempt';
 import { toLines, type Cart } from './cart';
 import type { FulfilmentKind, Obstacle, Quote } from './types';
 
@@ -29,17 +30,28 @@ export class LiveQuote {
   error = $state.raw<ApiError>();
   readonly #restaurant: string;
   readonly #timers: Timers;
+  readonly #hidden: () => boolean;
   #cancel: (() => void) | undefined;
   #request: AbortController | undefined;
+  /** Number of failures since the last answer. */
+  #failures = 0;
+  /** Reads the quote that became due while nobody saw the page. */
+  #due: (() => void) | undefined;
 
-  constructor(restaurant: string, timers: Timers = browserTimers) {
+  constructor(
+    restaurant: string,
+    timers: Timers = browserTimers,
+    hidden: () => boolean = () => document.visibilityState === 'hidden',
+  ) {
     this.#restaurant = restaurant;
     this.#timers = timers;
+    this.#hidden = hidden;
   }
 
   /** Requests a quote of this cart soon. An earlier request that is still under way no longer counts. */
   request(cart: Cart, fulfilment: FulfilmentKind, delay = QUOTE_DELAY): void {
     this.stop();
+    this.#failures = 0;
     if (cart.length === 0) {
       this.quote = undefined;
       this.error = undefined;
@@ -54,7 +66,13 @@ export class LiveQuote {
     this.quote = quote;
   }
 
+  /** Makes up for what a hidden page left out. Call it when the page becomes visible. */
+  wake(): void {
+    this.#due?.();
+  }
+
   stop(): void {
+    this.#due = undefined;
     this.#cancel?.();
     this.#request?.abort();
     this.pending = false;
@@ -63,6 +81,8 @@ export class LiveQuote {
   async #read(cart: Cart, fulfilment: FulfilmentKind): Promise<void> {
     const request = new AbortController();
     this.#request = request;
+    this.#due = undefined;
+    let pause = QUOTE_LIFETIME;
     try {
       const quote = await unwrap(
         api.POST('/v1/restaurants/{restaurant_id}/quotes', {
@@ -74,12 +94,19 @@ export class LiveQuote {
       if (request.signal.aborted) return;
       this.quote = quote;
       this.error = undefined;
+      this.#failures = 0;
     } catch (cause) {
       if (request.signal.aborted) return;
       if (!(cause instanceof ApiError)) throw cause;
       this.error = cause;
+      if (cause.retryable) pause = retryDelay(this.#failures, cause.retryAfter);
+      this.#failures += 1;
     }
     this.pending = false;
-    this.#cancel = this.#timers.after(QUOTE_LIFETIME, () => void this.#read(cart, fulfilment));
+    const read = () => void this.#read(cart, fulfilment);
+    this.#cancel = this.#timers.after(pause, () => {
+      if (this.#hidden()) this.#due = read;
+      else read();
+    });
   }
 }

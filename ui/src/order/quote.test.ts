@@ -1,9 +1,26 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { setMessages } from '../lib/i18n/index.svelte';
+import { ManualTimers, settle } from '../lib/testing/timers';
+import type { Cart } from './cart';
 import en from './messages/en';
 import { obstacleTexts } from './obstacles';
-import { obstaclesFor, takesCards } from './quote.svelte';
+import { LiveQuote, obstaclesFor, QUOTE_LIFETIME, takesCards } from './quote.svelte';
 import type { Obstacle, Quote } from './types';
+
+/** What the server answers: a status, and a pause that it asks for. */
+let answers: [status: number, retryAfter?: string][] = [];
+let requests = 0;
+
+vi.mock('../lib/api', async (original) => {
+  const real = await original<typeof import('../lib/api')>();
+  const POST = async () => {
+    requests += 1;
+    const [status, retryAfter]: [number, string?] = answers.shift() ?? [200];
+    const response = new Response(null, { status, ...(retryAfter && { headers: { 'retry-after': retryAfter } }) });
+    return status < 400 ? { data: { obstacles: [] }, response } : { error: {}, response };
+  };
+  return { ...real, api: { POST } };
+});
 
 const NOW = Date.parse('2026-05-01T10:00:00Z');
 const CONTEXT = {
@@ -74,5 +91,66 @@ describe('cards', () => {
     const both = quote({ code: 'not_payable_by_card' }, { code: 'restaurant_closed' });
     expect(obstaclesFor(both, 'cash').map(({ code }) => code)).toEqual(['restaurant_closed']);
     expect(obstaclesFor(both, 'card')).toHaveLength(2);
+  });
+});
+
+describe('the live quote', () => {
+  const cart: Cart = [{ id: '1', item: 'rice', quantity: 1, options: [], note: '' }];
+
+  function start() {
+    requests = 0;
+    const timers = new ManualTimers();
+    const page = { hidden: false };
+    const live = new LiveQuote('restaurant', timers, () => page.hidden);
+    live.request(cart, 'collection', 0);
+    return { timers, page, live };
+  }
+
+  it('is requested again soon after a failure, and later each time', async () => {
+    answers = [[503], [503], [503]];
+    const { timers, live } = start();
+    await timers.advance(0);
+    expect(live.error?.status).toBe(503);
+    expect(requests).toBe(1);
+    await timers.advance(1_000);
+    expect(requests).toBe(2);
+    await timers.advance(1_999);
+    expect(requests).toBe(2);
+    await timers.advance(1);
+    expect(requests).toBe(3);
+    await timers.advance(4_000);
+    expect(requests).toBe(4);
+    expect(live.error).toBeUndefined();
+    await timers.advance(QUOTE_LIFETIME - 1);
+    expect(requests).toBe(4);
+    await timers.advance(1);
+    expect(requests).toBe(5);
+  });
+
+  it('waits as long as the server asks, and for a refusal as long as for a price', async () => {
+    answers = [[503, '20'], [422]];
+    const { timers } = start();
+    await timers.advance(19_999);
+    expect(requests).toBe(1);
+    await timers.advance(1);
+    expect(requests).toBe(2);
+    await timers.advance(QUOTE_LIFETIME - 1);
+    expect(requests).toBe(2);
+  });
+
+  it('rests while nobody sees the page', async () => {
+    answers = [];
+    const { timers, page, live } = start();
+    await timers.advance(0);
+    page.hidden = true;
+    await timers.advance(3 * QUOTE_LIFETIME);
+    expect(requests).toBe(1);
+    page.hidden = false;
+    live.wake();
+    await settle();
+    expect(requests).toBe(2);
+    live.wake();
+    await timers.advance(QUOTE_LIFETIME);
+    expect(requests).toBe(3);
   });
 });

@@ -1,10 +1,9 @@
 // What the page knows: the restaurant and its menu, the cart, the details, and the price of it all.
-import { forgetAgain } from '../lib/again';
 import { api, ApiError, unwrap } from '../lib/api';
 import { kept, keptInTab } from '../lib/kept';
 import { current } from '../lib/session.svelte';
 import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
-import { EMPTY_DETAILS, parseDetails, type Details } from './details';
+import { EMPTY_DETAILS, parseDetails, TEXT_FIELDS, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
 import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
 
@@ -20,12 +19,15 @@ export class Shop {
   readonly quote: LiveQuote;
   /** Names of all items that this page has seen, also of those that the menu has lost since. */
   readonly #names: Record<string, string> = {};
+  /** What the browser had kept when the page began: it belongs to the account that was here last. */
+  readonly #found: { cart: Cart; details: Details };
 
   constructor(id: string) {
     this.id = id;
     this.quote = new LiveQuote(id);
     this.cart = parseCart(kept.get(this.#cartKey));
     this.details = parseDetails(keptInTab.get(this.#detailsKey));
+    this.#found = { cart: this.cart, details: { ...this.details } };
   }
 
   readonly #items = $derived(this.menu === undefined ? undefined : itemsOf(this.menu));
@@ -123,7 +125,8 @@ export class Shop {
 
   #setCart(cart: Cart): void {
     this.cart = cart;
-    kept.set(this.#cartKey, JSON.stringify(cart));
+    if (cart.length === 0) kept.delete(this.#cartKey);
+    else kept.set(this.#cartKey, JSON.stringify(cart));
     this.requestQuote();
   }
 
@@ -143,10 +146,17 @@ export class Shop {
     keptInTab.set(this.#detailsKey, JSON.stringify(this.details));
   }
 
-  /** Forgets what belongs to the person who signs out. */
+  /** Forgets what belongs to the person who signs out, and whose kept data is deleted. */
   forgetPerson(): void {
-    forgetAgain(this.id);
-    keptInTab.delete(this.#detailsKey);
     this.details = { ...EMPTY_DETAILS, fulfilment: this.details.fulfilment };
+    this.clear();
+  }
+
+  /** Forgets what belongs to an earlier account: all that was here when the page began. What was entered since stays. */
+  forgetEarlier(): void {
+    const { cart, details } = this.#found;
+    for (const field of TEXT_FIELDS) if (this.details[field] === details[field]) this.details[field] = '';
+    this.#setCart(this.cart.filter((line) => !cart.some(({ id }) => id === line.id)));
+    this.keepDetails();
   }
 }

@@ -20,14 +20,15 @@ const PAGE_TIMEOUT = 4_000;
 type PageMessage = { kind: 'keep'; urls: string[] } | { kind: 'activate' };
 
 /**
- * Key under which a page is kept. All kitchens are the same page, and a tracking link's token is nothing to keep.
- * `undefined`: the path is no page.
+ * Key under which a page is kept. All kitchens are the same page, and so are all tracking links, whose token is nothing to
+ * keep. `undefined`: the path is no page that is kept.
  */
 function pageKey(path: string): string | undefined {
   const [, first, ...rest] = path.split('/');
   if (first === '') return '/';
   if (first === 'login' && rest.length === 0) return '/login';
   if (first === 'kitchen' && rest.length === 1) return '/kitchen/-';
+  if (first === 't' && rest.length === 1) return '/t/-';
   if (first === 'console') return '/console';
   return undefined;
 }
@@ -36,29 +37,35 @@ function isFile(path: string): boolean {
   return path.startsWith('/assets/') || path === '/icon.svg' || path.endsWith('.webmanifest');
 }
 
-/** Keeps a response. A full disk keeps nothing more, and the response reaches the page nevertheless. */
 async function keep(key: string, response: Response): Promise<void> {
   if (!response.ok || response.redirected) return;
+  // The copy has no address, which may contain the token of a tracking link.
+  await (await caches.open(CACHE)).put(key, new Response(response.body, response));
+}
+
+/** Keeps a copy of a response that is on its way to the page. A full or failing storage does not concern the page. */
+function keepLater(event: FetchEvent, key: string, response: Response): void {
+  event.waitUntil(keep(key, response.clone()).catch(() => undefined));
+}
+
+/** Returns the kept page of this version. A failing storage has none. */
+async function keptPage(key: string): Promise<Response | undefined> {
   try {
-    await (await caches.open(CACHE)).put(key, response);
+    return await (await caches.open(CACHE)).match(key);
   } catch {
-    // The page needs the network the next time.
+    return undefined;
   }
 }
 
-/** Returns what is kept under a key in this version, or in any version. */
-async function keptUnder(key: string, cacheName?: string): Promise<Response | undefined> {
-  return caches.match(key, cacheName === undefined ? {} : { cacheName }).catch(() => undefined);
-}
-
-async function servePage(key: string, request: Request): Promise<Response> {
-  const kept = await keptUnder(key, CACHE);
+async function servePage(key: string, event: FetchEvent): Promise<Response> {
+  const { request } = event;
+  const kept = await keptPage(key);
   const timeout = kept === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
   try {
     const response = await fetch(request, timeout === undefined ? {} : { signal: timeout });
     // A proxy without a server behind it answers with its own page.
     if (response.status >= 500 && kept !== undefined) return kept;
-    await keep(key, response.clone());
+    keepLater(event, key, response);
     return response;
   } catch (cause) {
     if (kept !== undefined) return kept;
@@ -66,11 +73,12 @@ async function servePage(key: string, request: Request): Promise<Response> {
   }
 }
 
-async function serveFile(path: string, request: Request): Promise<Response> {
-  const kept = await keptUnder(path);
+async function serveFile(path: string, event: FetchEvent): Promise<Response> {
+  // Another version's cache will do: a digest names the content.
+  const kept = await caches.match(path).catch(() => undefined);
   if (kept !== undefined) return kept;
-  const response = await fetch(request);
-  await keep(path, response.clone());
+  const response = await fetch(event.request);
+  keepLater(event, path, response);
   return response;
 }
 
@@ -80,16 +88,17 @@ worker.addEventListener('fetch', (event) => {
   if (request.method !== 'GET' || url.origin !== worker.location.origin) return;
   if (request.mode === 'navigate') {
     const key = pageKey(url.pathname);
-    if (key !== undefined) event.respondWith(servePage(key, request));
+    if (key !== undefined) event.respondWith(servePage(key, event));
   } else if (isFile(url.pathname)) {
-    event.respondWith(serveFile(url.pathname, request));
+    event.respondWith(serveFile(url.pathname, event));
   }
 });
 
 worker.addEventListener('activate', (event) => {
   async function activate() {
-    for (const name of await caches.keys()) {
-      if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name);
+    // Without a storage there is nothing to delete.
+    for (const name of await caches.keys().catch(() => [])) {
+      if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name).catch(() => false);
     }
     await worker.clients.claim();
   }
@@ -102,7 +111,7 @@ async function keepLoaded(urls: string[]): Promise<void> {
     const path = new URL(url, worker.location.origin).pathname;
     const key = pageKey(path) ?? (isFile(path) ? path : undefined);
     if (key === undefined) continue;
-    if ((await keptUnder(key, CACHE)) !== undefined) continue;
+    if ((await (await caches.open(CACHE)).match(key)) !== undefined) continue;
     await keep(key, await fetch(path));
   }
 }

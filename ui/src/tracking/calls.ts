@@ -1,7 +1,7 @@
 // The one call of this page beside its stream. The whole client of the API would be a tenth of the page's budget, so this
 // is `fetch` with the client's conventions: a timeout, an idempotency key, and an `ApiError` for every refusal.
 import type { Tracking } from '../lib/api/contract';
-import { ApiError } from '../lib/api/error';
+import { ApiError, bodyOf, failureOf } from '../lib/api/error';
 import { uuid } from '../lib/random';
 
 /** Maximum duration of the call, in milliseconds. */
@@ -19,12 +19,8 @@ export async function cancelOrder(token: string, reason: CancelReason, note: str
     signal: AbortSignal.timeout(CALL_TIMEOUT),
     cache: 'no-store',
   }).catch((cause: unknown) => {
-    throw ApiError.local(cause instanceof DOMException && cause.name === 'TimeoutError' ? 'timeout' : 'network');
+    throw failureOf(cause);
   });
   if (!response.ok) throw await ApiError.from(response);
-  // The answer may break off; the stream then says what has happened.
-  const body: unknown = await response.json().catch(() => {
-    throw ApiError.local('network');
-  });
-  return body as Tracking;
+  return (await bodyOf(response)) as Tracking;
 }

@@ -65,8 +65,22 @@ it('a stepper stays within its limits, and announces its value', async () => {
   for (let tap = 0; tap < 3; tap += 1) await less.click();
   await stepper.getByText(/^5\smin/).waitFor();
   expect(await less.isDisabled()).toBe(true);
+  // The keyboard goes on from the button that has done its part.
+  expect(await less.evaluate((button) => button === document.activeElement)).toBe(true);
+  await page.keyboard.press('Enter');
+  await stepper.getByText(/^5\smin/).waitFor();
   await stepper.getByRole('button', { name: 'More' }).click();
   await stepper.getByText(/^10\smin/).waitFor();
+});
+
+it('a field has the direction of what is typed, and the page’s while it is empty', async () => {
+  const page = await open('ar-EG');
+  const field = page.getByLabel('Name', { exact: true });
+  const direction = () => field.evaluate((input) => getComputedStyle(input).direction);
+  for (const [text, expected] of [['', 'rtl'], ['Asha', 'ltr'], ['أشا', 'rtl']] as const) {
+    await field.fill(text);
+    await expect.poll(direction).toBe(expected);
+  }
 });
 
 it('a plot has a table with the same numbers, also where nothing was measured', async () => {

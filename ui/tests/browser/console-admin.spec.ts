@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { isolate } from '../../src/lib/bidi';
 import { accessibilityProblems } from './accessible';
 import { openSite, type Site } from './site';
 
@@ -49,7 +50,7 @@ describe('restaurants', () => {
     await page.getByText('Mina Shah').waitFor();
     expect(await accessibilityProblems(page, 'restaurant')).toEqual([]);
     await page.getByRole('button', { name: 'Pause', exact: true }).click();
-    const dialog = page.getByRole('dialog', { name: 'Pause Saffron Lane?' });
+    const dialog = page.getByRole('dialog', { name: `Pause ${isolate('Saffron Lane')}?` });
     await dialog.getByText('Customers cannot order. Open orders continue.').waitFor();
     await dialog.getByLabel('For how long').selectOption('30');
     expect(await accessibilityProblems(page, 'pause')).toEqual([]);
@@ -68,7 +69,7 @@ describe('restaurants', () => {
   it('are closed for good only with a reason, and reopened', async () => {
     const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
     await page.getByRole('button', { name: 'Close for good' }).last().click();
-    const dialog = page.getByRole('dialog', { name: 'Close Saffron Lane for good?' });
+    const dialog = page.getByRole('dialog', { name: `Close ${isolate('Saffron Lane')} for good?` });
     const confirm = dialog.getByRole('button', { name: 'Close for good' });
     expect(await confirm.isDisabled()).toBe(true);
     await dialog.getByLabel('Reason').fill('<b>Moved</b> away');
@@ -92,10 +93,10 @@ describe('restaurants', () => {
     await page.getByText('No account has this address or id.').waitFor();
     await email.fill('cook@dabba.example');
     await page.getByRole('button', { name: 'Add' }).click();
-    await page.getByText('Cook works here now.').waitFor();
+    await page.getByText(`${isolate('Cook')} works here now.`).waitFor();
     await page.getByRole('button', { name: 'Remove Cook' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Remove' }).click();
-    await page.getByText('Cook no longer works here.').waitFor();
+    await page.getByText(`${isolate('Cook')} no longer works here.`).waitFor();
     await page.getByRole('button', { name: 'Remove Cook' }).waitFor({ state: 'detached' });
   });
 });
@@ -122,19 +123,19 @@ describe('accounts', () => {
       site.dabba.call<{ disabled_at?: string; role: string }>('admin', 'GET', `/v1/accounts/${id}`);
     const page = await open(`/console/accounts/${id}`);
     await page.getByRole('button', { name: 'Disable' }).click();
-    const dialog = page.getByRole('dialog', { name: 'Disable Guest?' });
+    const dialog = page.getByRole('dialog', { name: `Disable ${isolate('Guest')}?` });
     await dialog.getByText('The account can no longer sign in.').waitFor();
     await dialog.getByRole('button', { name: 'Disable' }).click();
-    await page.getByText('Guest is disabled.').waitFor();
+    await page.getByText(`${isolate('Guest')} is disabled.`).waitFor();
     expect((await state()).disabled_at).toBeDefined();
     await page.getByRole('button', { name: 'Enable' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Enable' }).click();
-    await page.getByText('Guest is enabled.').waitFor();
+    await page.getByText(`${isolate('Guest')} is enabled.`).waitFor();
     expect((await state()).disabled_at).toBeUndefined();
     await page.getByRole('button', { name: 'Change role' }).click();
     await page.getByRole('dialog').getByLabel('Role').selectOption('courier');
     await page.getByRole('dialog').getByRole('button', { name: 'Change role' }).click();
-    await page.getByText('Guest has a new role.').waitFor();
+    await page.getByText(`${isolate('Guest')} has a new role.`).waitFor();
     expect((await state()).role).toBe('courier');
   });
 
@@ -156,7 +157,7 @@ describe('accounts', () => {
     await page.goto(`/console/accounts/${(await own('courier')).id}`);
     await page.getByRole('button', { name: 'Revoke tokens' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke tokens' }).click();
-    await page.getByText('The tokens of Bo Lind are revoked.').waitFor();
+    await page.getByText(`The tokens of ${isolate('Bo Lind')} are revoked.`).waitFor();
     await third.reload();
     await third.getByRole('link', { name: 'Sign in' }).waitFor();
   });
@@ -182,7 +183,7 @@ describe('accounts', () => {
     expect(await page.content()).not.toContain(secret);
     await page.getByRole('button', { name: 'Revoke the key till' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
-    await page.getByText('The key till is revoked.').waitFor();
+    await page.getByText(`The key ${isolate('till')} is revoked.`).waitFor();
     expect(await accessibilityProblems(page, 'keys')).toEqual([]);
     const refused = async () => (await fetch(`${site.dabba.address}/v1/accounts/me`, { headers })).status;
     await expect.poll(refused, { timeout: RIGHTS }).toBe(401);

@@ -221,7 +221,7 @@ describe('a service account', () => {
     await page.goto(`/console/restaurants/${site.dabba.restaurant_id}`);
     await page.getByLabel('E-mail or id of an account').fill(id);
     await page.getByRole('button', { name: 'Add' }).click();
-    await page.getByText('Till 7 works here now.').waitFor();
+    await page.getByText(/^.?Till 7.? works here now\.$/).waitFor();
     await expect.poll(board, { timeout: RIGHTS }).toBe(200);
   });
 

@@ -228,6 +228,8 @@ describe('commands', () => {
     const dialog = page.getByRole('dialog', { name: 'Cancel 2 orders?' });
     await dialog.getByLabel('Reason').selectOption({ label: 'Ordered twice' });
     await dialog.getByText('2 orders are cancelled.').waitFor();
+    const named = dialog.getByRole('list', { name: 'Selected orders' }).getByRole('listitem');
+    for (const order of [one, other]) await named.filter({ hasText: order.display_code }).filter({ hasText: 'Saffron Lane' }).waitFor();
     expect(await accessibilityProblems(page, 'bulk')).toEqual([]);
     await site.dabba.call('restaurant', 'POST', `/v1/orders/${other.id}/accept`, { preparation_minutes: 20 });
     await dialog.getByRole('button', { name: 'Cancel orders' }).click();
@@ -320,8 +322,20 @@ describe('the live list', () => {
     await page.waitForURL((url) => url.pathname === '/console/orders');
     await expect.poll(focused).toBe(first);
     await page.keyboard.press('?');
-    await page.getByRole('dialog', { name: 'Keyboard' }).waitFor();
+    const help = page.getByRole('dialog', { name: 'Keyboard' });
+    const shortcuts = help.getByRole('checkbox', { name: 'Single characters are shortcuts' });
+    await help.waitFor();
     expect(await accessibilityProblems(page, 'help')).toEqual([]);
+    // A person who speaks to the computer switches them off, also for the next visit.
+    await shortcuts.uncheck();
+    await page.keyboard.press('Escape');
+    await page.reload();
+    await row(page, order).waitFor();
+    for (const key of ['j', '/', '?']) await page.keyboard.press(key);
+    expect(await help.isVisible()).toBe(false);
+    expect(await focused()).toBeNull();
+    await page.getByRole('button', { name: 'Keyboard' }).click();
+    await shortcuts.check();
     await page.keyboard.press('Escape');
     await page.keyboard.press('/');
     await page.keyboard.type(`${order.id}j`);
@@ -368,6 +382,6 @@ describe('people', () => {
     }
     await page.getByText(JSON.stringify(text)).first().waitFor();
     expect(await page.locator('#app img, #app script').count()).toBe(0);
-    expect(await page.title()).toBe('Console – Dabba');
+    expect(await page.title()).toBe(`Order ${order.display_code} – Orders – Console – Dabba`);
   });
 });

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { isolate } from '../../src/lib/bidi';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { openSite, type Site } from './site';
 
@@ -94,20 +95,24 @@ describe('real statistics', () => {
     expect(await page.getByRole('alert').count()).toBe(0);
   });
 
-  it('are those of the last hour if there are no older ones', async () => {
+  it('are those of 24 hours unless the address names another range', async () => {
     const page = await open('/console/statistics');
-    await page.getByRole('button', { name: '1 hour', pressed: true }).waitFor();
+    await page.getByRole('button', { name: '24 hours', pressed: true }).waitFor();
     await total(page, 'Orders placed').getByText('4', { exact: true }).waitFor();
     expect(new URL(page.url()).search).toBe('');
-    // The one order that was delivered is a dot that can be seen.
-    const delivery = page.getByRole('slider', { name: /^Time from order to delivery, in / });
-    const dots = await delivery.locator('circle.lone').all();
-    expect(dots).toHaveLength(2);
-    for (const dot of dots) expect((await dot.boundingBox())?.width ?? 0).toBeGreaterThanOrEqual(7);
     await page.getByRole('button', { name: '7 days' }).click();
     await page.getByRole('button', { name: '7 days', pressed: true }).waitFor();
     await page.goBack();
-    await page.getByRole('button', { name: '1 hour', pressed: true }).waitFor();
+    await page.getByRole('button', { name: '24 hours', pressed: true }).waitFor();
+  });
+
+  it('show a single value as a dot that can be seen', async () => {
+    const page = await open('/console/statistics?range=1h');
+    const delivery = page.getByRole('slider', { name: /^Time from order to delivery, in / });
+    await delivery.waitFor();
+    const dots = await delivery.locator('circle.lone').all();
+    expect(dots).toHaveLength(2);
+    for (const dot of dots) expect((await dot.boundingBox())?.width ?? 0).toBeGreaterThanOrEqual(7);
   });
 
   it('are read by the keyboard, in the plot and in its table', async () => {
@@ -142,7 +147,7 @@ describe('what is missing is said plainly', () => {
   it('a shard that does not answer', async () => {
     change((statistics) => ({ ...statistics, missing_shards: ['west <b>1</b>'] }));
     const page = await open('/console/statistics');
-    await page.getByText('The numbers lack a shard: west <b>1</b>').waitFor();
+    await page.getByText(`The numbers lack a shard: ${isolate('west <b>1</b>')}`).waitFor();
     expect(await page.getByText(/^Counted until/).count()).toBe(0);
     expect(await accessibilityProblems(page, 'missing shard')).toEqual([]);
   });

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { isolate } from '../../src/lib/bidi';
 import { accessibilityProblems } from './accessible';
 import { openSite, type Site } from './site';
 
@@ -20,59 +21,24 @@ afterEach(() => {
 });
 afterAll(() => site.close());
 
-/** Serves two parked tasks of a restaurant, and holds every retry until the returned function is called. */
-function serveTasks(): () => void {
-  const task = (digit: number) => ({
-    id: `019b0000-0000-7000-8000-00000000000${digit}`,
-    kind: `kind_${digit}`,
+it('a task of a restaurant shows times in the restaurant\'s zone', async () => {
+  const task = {
+    id: '019b0000-0000-7000-8000-000000000001',
+    kind: 'kind_1',
     restaurant_id: site.dabba.restaurant_id,
     attempts: 3,
     parked_at: '2026-01-15T12:00:00Z',
     failures: [],
-  });
-  let release = () => undefined as void;
-  const released = new Promise<void>((done) => (release = done));
-  site.front.intercept = async (request, response) => {
-    if (!request.url?.startsWith('/v1/tasks')) return false;
-    if (request.method === 'POST') await released;
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(request.method === 'POST' ? {} : { tasks: [task(1), task(2)] }));
+  };
+  site.front.intercept = (request, response) => {
+    if (request.url?.startsWith('/v1/tasks') !== true) return false;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ tasks: [task] }));
     return true;
   };
-  return release;
-}
-
-it('a task of a restaurant shows times in the restaurant\'s zone', async () => {
-  serveTasks();
   const page = await site.open({ role: 'admin', path: '/console/tasks', options: { timezoneId: 'Asia/Tokyo' } });
   const card = page.getByRole('article', { name: 'kind 1' });
   await card.getByRole('link', { name: 'Saffron Lane' }).waitFor();
   await card.getByText(/12:00/).waitFor();
-});
-
-it('a run whose dialog was closed does not show its outcome for other tasks', async () => {
-  const release = serveTasks();
-  const page = await site.open({ role: 'admin', path: '/console/tasks' });
-  const dialog = page.getByRole('dialog', { name: 'Retry 1 task?' });
-  const retry = async (name: string) => {
-    await page.getByRole('checkbox', { name: `Select task: ${name}` }).check();
-    await page.getByRole('button', { name: 'Retry 1 task' }).click();
-    await dialog.waitFor();
-  };
-  await retry('kind 1');
-  await dialog.getByRole('button', { name: 'Retry' }).click();
-  await dialog.getByRole('button', { name: 'Back' }).click();
-  await dialog.waitFor({ state: 'hidden' });
-  await retry('kind 2');
-  const reads = () => site.front.requests.filter((request) => request === 'GET /v1/tasks').length;
-  const before = reads();
-  release();
-  // The list is read again when the run has ended.
-  await expect.poll(reads).toBeGreaterThan(before);
-  await dialog.getByText('Dabba tries again at once.').waitFor();
-  expect(await dialog.getByText(/^Done:/).count()).toBe(0);
-  await dialog.getByRole('button', { name: 'Retry' }).click();
-  await dialog.getByText('Done: 1. Failed: 0.').waitFor();
 });
 
 async function tasksOf(order: string): Promise<Task[]> {
@@ -143,7 +109,7 @@ it('a parked task is retried alone, and with others', async () => {
   const [first] = await parked();
   await cards.first().getByRole('button', { name: 'Retry' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Retry' }).click();
-  await page.getByText('Capture payment: Dabba tries again.').waitFor();
+  await page.getByText(/^Capture payment \(order .*\): Dabba tries again\.$/).waitFor();
   expect(site.front.requests).toContain(`POST /v1/tasks/${first?.id}/retry`);
   // The task of the card that was retried is gone, or parked again later.
   await expect.poll(async () => (await parked()).map((task) => task.parked_at)).not.toContain(first?.parked_at);
@@ -165,4 +131,51 @@ it('a parked task is retried alone, and with others', async () => {
   expect(await accessibilityProblems(page, 'outcomes')).toEqual([]);
   await dialog.getByRole('button', { name: 'Close' }).last().click();
   await waitUntilParked(before);
+});
+
+it('outcomes name the order, and those of a closed dialog are a toast and not in the next dialog', async () => {
+  const orders = [await site.dabba.placeOrder(), await site.dabba.placeOrder()];
+  const tasks = orders.map(({ id }, index) => ({
+    id: `01a22c06-0000-7000-8000-00000000000${index}`,
+    kind: 'capture_payment',
+    order_id: id,
+    attempts: 10,
+    parked_at: new Date().toISOString(),
+    failures: [],
+  }));
+  let release: () => void = () => undefined;
+  let isHeld = true;
+  site.front.intercept = async (request, response) => {
+    if (request.url?.startsWith('/v1/tasks?') === true) {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ tasks }));
+      return true;
+    }
+    if (request.method !== 'POST' || !/^\/v1\/tasks\/[^/]+\/retry$/.test(request.url ?? '')) return false;
+    if (isHeld && request.url?.includes(tasks[0]?.id ?? '') === true) await new Promise<void>((resolve) => (release = resolve));
+    response.writeHead(204).end();
+    return true;
+  };
+  const page = await site.open({ role: 'admin', path: '/console/tasks' });
+  await page.getByRole('button', { name: 'Select all for retry' }).click();
+  await page.getByRole('button', { name: 'Retry 2 tasks' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Retry 2 tasks?' });
+  await dialog.getByRole('button', { name: 'Retry' }).click();
+  await dialog.getByText('1 of 2 done').waitFor();
+  expect(await accessibilityProblems(page, 'retries under way')).toEqual([]);
+  await dialog.getByRole('button', { name: 'Close' }).last().click();
+  release();
+  await page.getByText('Retry of tasks: 2 done, 0 failed.').waitFor();
+  isHeld = false;
+
+  await page.getByRole('button', { name: 'Select all for retry' }).click();
+  await page.getByRole('button', { name: 'Retry 2 tasks' }).click();
+  expect(await dialog.getByRole('list', { name: 'Outcome of each' }).count()).toBe(0);
+  await dialog.getByRole('button', { name: 'Retry' }).click();
+  await dialog.getByText('Done: 2. Failed: 0.').waitFor();
+  const outcomes = dialog.getByRole('list', { name: 'Outcome of each' });
+  for (const { id } of orders) {
+    const { display_code: code } = await site.dabba.call<{ display_code: string }>('admin', 'GET', `/v1/orders/${id}`);
+    await outcomes.getByRole('link', { name: `Order ${isolate(code)}, ${isolate('Saffron Lane')}` }).waitFor();
+  }
+  expect(await accessibilityProblems(page, 'named outcomes')).toEqual([]);
 });

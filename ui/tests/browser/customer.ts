@@ -72,11 +72,16 @@ export async function fillAddress(page: Page): Promise<void> {
   await page.getByLabel('Town').fill('London');
 }
 
-/** Registers a new customer on the checkout. Returns the e-mail address. */
-export async function register(page: Page): Promise<string> {
-  const email = `guest-${crypto.randomUUID()}@example.com`;
+/** Fills the form of a new account in. Returns the e-mail address. */
+export async function fillAccount(page: Page, email = `guest-${crypto.randomUUID()}@example.com`): Promise<string> {
   await page.getByLabel('E-mail address').fill(email);
   await page.getByLabel('Password').fill(PASSWORD);
+  return email;
+}
+
+/** Registers a new customer on the checkout. Returns the e-mail address. */
+export async function register(page: Page): Promise<string> {
+  const email = await fillAccount(page);
   await page.getByRole('button', { name: 'Create account' }).click();
   await placeButton(page).waitFor();
   return email;

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
 import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
 
-const TABLET = { width: 820, height: 600 };
+const TABLET = { width: 1_024, height: 600 };
 
 useStage();
 

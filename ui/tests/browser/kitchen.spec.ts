@@ -218,6 +218,13 @@ describe('access', () => {
     }
     await page.getByText('You are signed out').waitFor({ timeout: 20_000 });
     expect(await card(page, order).count()).toBe(0);
+    // Without a network the board would show what it has kept, but it is nobody's any more.
+    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
+    site.front.disconnect();
+    await page.reload();
+    await page.getByText('The server cannot be reached.').waitFor();
+    expect(await card(page, order).count()).toBe(0);
+    site.front.connect();
     await act(order, 'reject', { reason: 'other' });
   });
 

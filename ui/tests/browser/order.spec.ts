@@ -89,8 +89,9 @@ const refuseOrders = () =>
 async function ageAttempt(page: Page): Promise<void> {
   await page.evaluate(() => {
     for (const key of Object.keys(localStorage).filter((name) => name.includes('attempt'))) {
-      const attempt = JSON.parse(localStorage.getItem(key) ?? '') as { startedAt: number };
-      localStorage.setItem(key, JSON.stringify({ ...attempt, startedAt: attempt.startedAt - 600_000 }));
+      const attempt = JSON.parse(localStorage.getItem(key) ?? '') as { startedAt: number; sentAt: number };
+      const [startedAt, sentAt] = [attempt.startedAt - 600_000, attempt.sentAt - 600_000];
+      localStorage.setItem(key, JSON.stringify({ ...attempt, startedAt, sentAt }));
     }
   });
 }
@@ -197,6 +198,25 @@ describe('the cart', () => {
     await page.keyboard.press('Enter');
     await cart.getByText('Your cart is empty').waitFor();
     expect(await accessibilityProblems(page, 'empty cart')).toEqual([]);
+  });
+
+  it('whose price could not be read is priced again, also at once', async () => {
+    const page = await openMenu(site);
+    let failing = true;
+    site.front.intercept = (request, response) => {
+      if (!failing || !request.url?.endsWith('/quotes')) return false;
+      response.writeHead(503, { 'retry-after': '600' }).end();
+      return true;
+    };
+    await fillCart(page);
+    await page.getByRole('button', { name: /^View cart/ }).click();
+    const cart = page.getByRole('dialog', { name: 'Your cart' });
+    await cart.getByText('The price could not be updated.').waitFor();
+    expect(await accessibilityProblems(page, 'no price')).toEqual([]);
+    failing = false;
+    await cart.getByRole('button', { name: 'Try again' }).click();
+    await cart.getByText('Total').waitFor();
+    await cart.getByText('The price could not be updated.').waitFor({ state: 'detached' });
   });
 
   it('says what is missing to the minimum, and that a restaurant is paused until when', async () => {
@@ -411,6 +431,10 @@ describe('an order', () => {
     await page.getByRole('link', { name: 'Go to checkout' }).click();
     await page.getByText('You are signed in as staff.').waitFor();
     expect(await placeButton(page).count()).toBe(0);
+    // They sign out to order for themselves.
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Create account' }).waitFor();
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
   });
 });
 

@@ -2,6 +2,7 @@ import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { PAGES } from '../../scripts/pages.mjs';
 import type { Role } from './dabba';
+import { accessibilityProblems } from './accessible';
 import { POLICY } from './front';
 import { describes } from './operations';
 import { INSECURE_HOST, openSite, type Site } from './site';
@@ -61,6 +62,31 @@ describe('plain HTTP from another host', () => {
   });
 });
 
+describe('an address that is not encoded correctly', () => {
+  it.each<[string, Role | undefined, string]>([
+    ['/t/%', undefined, 'This link does not lead to an order'],
+    ['/order/%', undefined, 'There is no restaurant at this address'],
+    ['/kitchen/%', 'restaurant', 'This is not your kitchen'],
+  ])('%s leads to a page that says so', async (path, role, text) => {
+    const context = (await site.open(role === undefined ? {} : { role })).context();
+    const page = await site.open({ context, path });
+    await page.getByText(text).waitFor();
+  });
+});
+
+describe('a page whose language cannot be loaded', () => {
+  it('says so in that language, and can be loaded again', async () => {
+    const context = (await site.open({ path: '/login', options: { locale: 'ar' } })).context();
+    await context.route(/assets\/login-ar-/, (route) => route.abort());
+    const page = await site.open({ context, path: '/login' });
+    await page.getByText('تعذّر تحميل هذه الصفحة.').waitFor();
+    expect(await accessibilityProblems(page, 'no language')).toEqual([]);
+    await context.unroute(/assets\/login-ar-/);
+    await page.getByRole('button', { name: 'حاول مرة أخرى' }).click();
+    await page.getByRole('heading', { level: 1 }).waitFor();
+  });
+});
+
 describe('the server', () => {
   it('gives its pages the policy with which these tests run', async () => {
     const response = await fetch(`${site.dabba.address}/login`);
@@ -110,6 +136,43 @@ describe('the service worker', () => {
     await page.waitForFunction(() => !('loadedOnce' in globalThis));
     await page.getByText('This device').waitFor();
     await page.getByText('A new version is ready.').waitFor({ state: 'detached' });
+    site.front.serviceWorkerSuffix = '';
+  });
+
+  it('lets every tab change to a new version that another tab has activated', async () => {
+    const first = await site.open({ role: 'restaurant' });
+    await first.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    const second = await site.open({ context: first.context() });
+    await second.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    await second.evaluate(() => Object.assign(globalThis, { loadedOnce: true }));
+    site.front.serviceWorkerSuffix = '\n// The build after that.';
+    await first.evaluate(async () => (await navigator.serviceWorker.ready).update());
+    for (const page of [first, second]) await page.getByText('A new version is ready.').waitFor();
+    const activated = second.evaluate(
+      () => new Promise((done) => navigator.serviceWorker.addEventListener('controllerchange', () => done(true))),
+    );
+    await first.getByRole('button', { name: 'Reload' }).click();
+    await activated;
+    await first.getByText('A new version is ready.').waitFor({ state: 'detached' });
+    expect(await second.evaluate(() => 'loadedOnce' in globalThis)).toBe(true);
+    await second.getByRole('button', { name: 'Reload' }).click();
+    await second.waitForFunction(() => !('loadedOnce' in globalThis));
+    await second.getByText('This device').waitFor();
+    site.front.serviceWorkerSuffix = '';
+  });
+
+  it('leaves a page to the network if the browser has no space, or refuses its storage', async () => {
+    for (const names of ['put', 'open,match,keys']) {
+      const scope = names === 'put' ? 'Cache' : 'CacheStorage';
+      site.front.serviceWorkerSuffix = `
+for (const name of '${names}'.split(',')) {
+  ${scope}.prototype[name] = () => Promise.reject(new DOMException('full', 'QuotaExceededError'));
+}`;
+      const page = await site.open({ role: 'restaurant' });
+      await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+      await page.reload();
+      await page.getByText('This device').waitFor();
+    }
     site.front.serviceWorkerSuffix = '';
   });
 });

@@ -1,4 +1,4 @@
-import type { BrowserContext } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { serveFixture } from './fixture';
 import { openSite, type Site } from './site';
@@ -48,6 +48,26 @@ it('every tab learns that the connection is lost, and that it is back', async ()
   for (const tab of [first, second]) await lastState(tab, 'live');
   site.front.disconnect();
   for (const tab of [first, second]) await lastState(tab, 'stale');
+  site.front.connect();
+  for (const tab of [first, second]) await lastState(tab, 'live');
+});
+
+it('a leader keeps the lead while the server is down', async () => {
+  const context = (await site.open({ role: 'restaurant', path: fixture })).context();
+  await context.clock.install();
+  const first = await openTab(context);
+  const second = await openTab(context);
+  await lastState(second, 'live');
+  const leads = (tab: Page) => tab.evaluate(() => (globalThis as unknown as StreamScope).stream.leader);
+  expect(await leads(first)).toBe(true);
+  site.front.disconnect();
+  await lastState(second, 'stale');
+  // More than twice the silence after which a tab takes a leader for one that stands still.
+  for (let passed = 0; passed < 60; passed += 1) {
+    await context.clock.runFor(1_000);
+    expect(await leads(first)).toBe(true);
+    expect(await leads(second)).toBe(false);
+  }
   site.front.connect();
   for (const tab of [first, second]) await lastState(tab, 'live');
 });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { createLink, PHONE, placeTracked, SCRIPT, STEPS, translate, wasHacked } from './customer';
-import { openSite, type Site } from './site';
+import { openSite, WAIT, type Site } from './site';
 
 let site: Site;
 
@@ -202,6 +202,32 @@ describe('a connection that breaks', () => {
     await page.context().setOffline(false);
     await headline(page, 'Your food is being prepared');
     await page.getByText(/^No network/).waitFor({ state: 'detached' });
+  });
+
+  it('shows the order after a reload without a network, and keeps the link nowhere but in its tab', async () => {
+    const { id, token } = await placeTracked(site);
+    const page = await open(token);
+    await headline(page, /^Waiting for/);
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    const kept = () =>
+      page.evaluate(async () => {
+        const stores = await Promise.all((await caches.keys()).map((name) => caches.open(name)));
+        const requests = (await Promise.all(stores.map((cache) => cache.keys()))).flat();
+        const responses = await Promise.all(requests.map((request) => caches.match(request)));
+        return [...requests, ...responses].map((entry) => entry?.url ?? '');
+      });
+    const has = (urls: string[], part: string) => urls.some((url) => url.includes(part));
+    for (const part of ['/t/-', '/assets/tracking-en-', '.css']) {
+      await expect.poll(async () => has(await kept(), part), { timeout: WAIT }).toBe(true);
+    }
+    expect(has(await kept(), token)).toBe(false);
+    site.front.disconnect();
+    await page.reload();
+    await headline(page, /^Waiting for/);
+    await page.getByText(/^Not up to date since/).waitFor();
+    site.front.connect();
+    await STEPS.accept(site, id);
+    await headline(page, 'Your food is being prepared');
   });
 
   it('keeps the order in its tab, and marks it as old, while the server does not answer', async () => {

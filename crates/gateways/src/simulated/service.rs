@@ -44,9 +44,8 @@ use super::{
 /// Maximum size of a request body, in bytes. The largest meaningful body has less than a kilobyte.
 const MAX_BODY_LENGTH: usize = 16 * 1024;
 /// Time for which the service keeps a request open that gets no reply. It is longer than every caller's
-/// timeout (`payment_timeout_seconds` is at most 25 seconds), and short, because the connection of a caller that has given
-/// up stays open until then and counts for the maximum per address.
-const MAX_SILENCE: Duration = Duration::from_secs(30);
+/// timeout.
+const MAX_SILENCE: Duration = Duration::from_mins(10);
 /// Maximum number of ledger entries in one response.
 pub const MAX_LEDGER_PAGE: usize = 1_000;
 /// Default number of ledger entries in one response.

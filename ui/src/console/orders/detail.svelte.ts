@@ -1,5 +1,6 @@
 // One order with everything that the console shows about it.
 import { api, ApiError, unwrap, type Body, type Order } from '../../lib/api';
+import { orders } from '../orders.svelte';
 import { pageQuery } from '../paged.svelte';
 import type { OrderEvent } from './timeline';
 
@@ -34,6 +35,7 @@ export class OrderDetails {
       ]);
       if (mine !== this.#generation) return;
       this.order = order;
+      orders.keep(order.id, order);
       this.events = events;
       this.ledger = ledger;
       this.failure = undefined;

@@ -2,9 +2,7 @@ import { describe, expect, it } from 'vitest';
 import {
   completenessOf,
   countOf,
-  DEFAULT_RANGE,
   durationsOf,
-  fittingRange,
   hasValues,
   inUnit,
   queryOf,
@@ -103,37 +101,6 @@ it('totals are exact', () => {
   expect(durationsOf(statistics(), 'delivery_time')).toBeUndefined();
   expect(hasValues(statistics(), 'delivery_time', 'lateness')).toBe(true);
   expect(hasValues(statistics(), 'delivery_time')).toBe(false);
-});
-
-describe('without a choice, the range', () => {
-  const since = (minutes: number) =>
-    statistics({
-      from: '2026-11-29T12:20:00Z',
-      series: [
-        {
-          name: 'task_age',
-          kind: 'gauge',
-          unit: 'seconds',
-          queue: 'payments',
-          points: [minutes, 10].map((ago) => ({ at: new Date(Date.parse('2026-11-30T12:22:00Z') - ago * 60_000).toISOString(), count: 1 })),
-        },
-      ],
-    });
-
-  it.each([
-    [15, '1h'],
-    [60, '1h'],
-    [61, '6h'],
-    [360, '6h'],
-    [361, '24h'],
-    [1_440, '24h'],
-  ] as const)('of numbers since %d minutes is %s', (minutes, range) => {
-    expect(fittingRange(since(minutes))).toBe(range);
-  });
-
-  it('of no numbers is the longest of them', () => {
-    expect(fittingRange(statistics({ series: [] }))).toBe(DEFAULT_RANGE);
-  });
 });
 
 it('only the latency of the server is in milliseconds', () => {

@@ -18,7 +18,7 @@ export const RANGES = {
   '7d': { length: 7 * DAY, step: HOUR },
 } as const;
 export type Range = keyof typeof RANGES;
-/** The range that is read if the address names none. */
+/** The range if the address names none. */
 export const DEFAULT_RANGE: Range = '24h';
 
 export const NAMES = [
@@ -46,14 +46,6 @@ export function queryOf(range: Range, now: number): { names: Name[]; from: strin
     to: new Date(now).toISOString(),
     step: step / 1_000,
   };
-}
-
-/** Returns the shortest range that contains all numbers of `statistics`, which were read for the default range. */
-export function fittingRange(statistics: Statistics): Range {
-  const begins = statistics.series.flatMap(({ points }) => points.map((point) => Date.parse(point.at)));
-  if (begins.length === 0) return DEFAULT_RANGE;
-  const age = Date.parse(statistics.to) - begins.reduce((first, at) => Math.min(first, at));
-  return (['1h', '6h'] as const).find((range) => age <= RANGES[range].length) ?? DEFAULT_RANGE;
 }
 
 /** How complete the numbers are. */

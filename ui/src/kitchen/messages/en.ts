@@ -88,6 +88,10 @@ export const kitchen = {
   'notice.stop': 'Stop preparing it.',
   'notice.stop_many': { one: 'Stop preparing {count} order', other: 'Stop preparing {count} orders' },
   'notice.ended_many': { one: '{count} order ended unaccepted', other: '{count} orders ended unaccepted' },
+  'notice.unknown': {
+    one: '{count} order left the board while it was not connected. Look under Recall',
+    other: '{count} orders left the board while it was not connected. Look under Recall',
+  },
   'bars.unfold': 'Show all',
   'bars.fold': 'Show less',
   'bars.dismiss_all': 'Dismiss all',
@@ -100,6 +104,10 @@ export const kitchen = {
   'connection.offline_since': 'No network. Not up to date since {time}',
   'connection.never': 'No data yet. The board connects as soon as it can.',
   'connection.waiting': { one: '{count} command waits for the network.', other: '{count} commands wait for the network.' },
+  'unsent': {
+    one: 'The server has not confirmed the answer to order {codes}.',
+    other: 'The server has not confirmed the answers to {count} orders: {codes}.',
+  },
   'connection.expires': 'Orders may expire meanwhile.',
   'connection.reconnect': 'Connect now',
   'update.text': 'A new version is ready. Reload when no order is waiting.',

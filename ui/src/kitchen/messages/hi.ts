@@ -90,6 +90,10 @@ const kitchen: Translation<typeof en> = {
   'notice.stop': 'इसे बनाना रोकें।',
   'notice.stop_many': { one: '{count} ऑर्डर बनाना रोकें', other: '{count} ऑर्डर बनाना रोकें' },
   'notice.ended_many': { one: '{count} ऑर्डर बिना स्वीकारे समाप्त हुआ', other: '{count} ऑर्डर बिना स्वीकारे समाप्त हुए' },
+  'notice.unknown': {
+    one: '{count} ऑर्डर बोर्ड से हटा जब वह कनेक्ट नहीं था। “पिछले” में देखें',
+    other: '{count} ऑर्डर बोर्ड से हटे जब वह कनेक्ट नहीं था। “पिछले” में देखें',
+  },
   'bars.unfold': 'सब दिखाएँ',
   'bars.fold': 'कम दिखाएँ',
   'bars.dismiss_all': 'सब हटाएँ',
@@ -102,6 +106,10 @@ const kitchen: Translation<typeof en> = {
   'connection.offline_since': 'नेटवर्क नहीं है। {time} से अपडेट नहीं हुआ',
   'connection.never': 'अभी कोई डेटा नहीं। बोर्ड जल्द से जल्द कनेक्ट होगा',
   'connection.waiting': { one: '{count} आदेश नेटवर्क की प्रतीक्षा में है।', other: '{count} आदेश नेटवर्क की प्रतीक्षा में हैं।' },
+  'unsent': {
+    one: 'सर्वर ने ऑर्डर {codes} के जवाब की पुष्टि नहीं की है।',
+    other: 'सर्वर ने {count} ऑर्डर के जवाबों की पुष्टि नहीं की है: {codes}।',
+  },
   'connection.expires': 'इस बीच ऑर्डर का समय समाप्त हो सकता है।',
   'connection.reconnect': 'अभी कनेक्ट करें',
   'update.text': 'नया संस्करण तैयार है। जब कोई ऑर्डर प्रतीक्षा में न हो, तब फिर से लोड करें।',

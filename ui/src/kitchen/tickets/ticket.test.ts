@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Orders } from '../../../tests/mock/orders';
-import { addressOf, pageRule, piecesOf, ticketOf, toCollect } from './ticket';
+import type { BoardOrder, Closure } from '../types';
+import { addressOf, pageRule, paymentOf, piecesOf, ticketOf, toCollect } from './ticket';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const maker = new Orders(2);
@@ -27,7 +28,7 @@ describe('a ticket', () => {
   it('omits the amounts for a caller who may not see them', () => {
     const hidden = { ...delivery };
     Reflect.deleteProperty(hidden, 'amounts');
-    expect(ticketOf(hidden)).toMatchObject({ total: undefined, toCollect: undefined });
+    expect(ticketOf(hidden).total).toBeUndefined();
   });
 
   it('omits what an address does not have', () => {
@@ -36,15 +37,40 @@ describe('a ticket', () => {
   });
 });
 
-describe('the amount to collect', () => {
+describe('the payment', () => {
+  const cancelled = { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' } as unknown as Closure;
+
   it.each([
-    ['cash', 'pending', true],
-    ['cash', 'authorized', true],
-    ['cash', 'captured', false],
-    ['card', 'authorized', false],
-  ])('of %s, %s: %s', (method, status, expected) => {
+    ['cash', 'pending', 'cash'],
+    ['cash', 'authorized', 'cash'],
+    ['cash', 'captured', 'paid'],
+    ['card', 'authorized', 'paid'],
+    ['card', 'captured', 'paid'],
+    ['card', 'partially_refunded', 'paid'],
+    ['card', 'refunded', 'none'],
+    ['card', 'voided', 'none'],
+    ['card', 'failed', 'none'],
+  ] as const)('by %s, %s: %s', (method, status, expected) => {
     const order = { ...delivery, payment: { ...delivery.payment, method, status } };
-    expect(toCollect(order)).toBe(expected ? delivery.amounts?.total : undefined);
+    expect(paymentOf(order)).toBe(expected);
+    expect(ticketOf(order)).toMatchObject({ payment: expected, ended: undefined });
+    expect(toCollect(order)).toBe(expected === 'cash' ? delivery.amounts?.total : undefined);
+  });
+
+  it.each([
+    ['cash', 'pending'],
+    ['cash', 'voided'],
+    ['card', 'captured'],
+    ['card', 'voided'],
+  ] as const)('by %s, %s, of an order that was cancelled is none, and the ticket says that it was cancelled', (method, status) => {
+    const order = { ...delivery, status: 'cancelled', closure: cancelled, payment: { ...delivery.payment, method, status } } as BoardOrder;
+    expect(ticketOf(order)).toMatchObject({ payment: 'none', ended: 'cancelled' });
+    expect(toCollect(order)).toBeUndefined();
+  });
+
+  it('of an order that was delivered and refunded is none', () => {
+    const order = { ...delivery, status: 'refunded', payment: { ...delivery.payment, method: 'card', status: 'refunded' } } as BoardOrder;
+    expect(ticketOf(order)).toMatchObject({ payment: 'none', ended: 'refunded' });
   });
 });
 

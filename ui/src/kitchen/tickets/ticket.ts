@@ -24,16 +24,31 @@ export interface Ticket {
   currency: string;
   /** Absent for a caller who may not see the amounts. */
   total: number | undefined;
-  /** Amount to collect in cash; `undefined` if the order is paid. */
-  toCollect: number | undefined;
+  payment: PaymentState;
+  /** Status of an order that ended without being sold: nobody must cook it or hand it over. */
+  ended: string | undefined;
 }
 
+/**
+ * - `cash`: the total is to be collected in cash.
+ * - `paid`: the customer has paid, or pays by card.
+ * - `none`: nobody pays, or the money went back.
+ */
+export type PaymentState = 'cash' | 'paid' | 'none';
+
+const ENDED = ['cancelled', 'refunded'];
 const UNPAID = ['pending', 'authorized'];
+const NOT_PAID = ['failed', 'voided', 'refunded'];
+
+/** Returns what the kitchen may say of an order's payment. */
+export function paymentOf({ status, closure, payment }: Pick<BoardOrder, 'status' | 'closure' | 'payment'>): PaymentState {
+  if (closure !== undefined || ENDED.includes(status) || NOT_PAID.includes(payment.status)) return 'none';
+  return payment.method === 'cash' && UNPAID.includes(payment.status) ? 'cash' : 'paid';
+}
 
 /** Returns the amount that is to be collected in cash; `undefined` if nothing is. */
 export function toCollect(order: BoardOrder): number | undefined {
-  if (order.payment.method !== 'cash' || !UNPAID.includes(order.payment.status)) return undefined;
-  return order.amounts?.total;
+  return paymentOf(order) === 'cash' ? order.amounts?.total : undefined;
 }
 
 function lineOf(line: OrderLine): TicketLine {
@@ -69,7 +84,8 @@ export function ticketOf(order: BoardOrder): Ticket {
     note: order.note,
     currency: order.currency,
     total: order.amounts?.total,
-    toCollect: toCollect(order),
+    payment: paymentOf(order),
+    ended: ENDED.includes(order.status) ? order.status : undefined,
   };
 }
 

@@ -6,7 +6,7 @@
 // caller gives one; a command that must survive a reload belongs in the outbox (`outbox.ts`) instead.
 import { uuid } from '../random';
 import { anySignal } from '../signals';
-import { ApiError } from './error';
+import { ApiError, failureOf } from './error';
 import { clientOf } from './request';
 
 /** Maximum duration of a call, in milliseconds. */
@@ -32,7 +32,7 @@ export async function send(request: Request, timeout = CALL_TIMEOUT): Promise<Re
     return await fetch(request, { signal, credentials: 'same-origin', cache: 'no-store' });
   } catch (cause) {
     if (request.signal.aborted) throw cause;
-    throw ApiError.local(cause instanceof DOMException && cause.name === 'TimeoutError' ? 'timeout' : 'network');
+    throw failureOf(cause);
   }
 }
 
@@ -44,14 +44,18 @@ export const api = clientOf((request, path) => {
   return send(request);
 });
 
-/** Returns the body of a successful call, and throws an `ApiError` for every other outcome. */
+/**
+ * Returns the body of a successful call, and throws an `ApiError` for every other outcome. `quiet`: a 401 is an answer to
+ * this call alone, such as to the question who is signed in, and not reported to the page.
+ */
 export async function unwrap<T>(
   call: Promise<{ data?: T; error?: unknown; response: Response }>,
+  { quiet = false } = {},
 ): Promise<NonNullable<T>> {
   const { data, error, response } = await call;
   if (response.ok) return (data ?? undefined) as NonNullable<T>;
   const problem = typeof error === 'object' && error !== null ? error : {};
   const failure = new ApiError(response.status, problem, response.headers);
-  if (failure.status === 401) reportUnauthenticated(failure);
+  if (failure.status === 401 && !quiet) reportUnauthenticated(failure);
   throw failure;
 }

@@ -46,12 +46,31 @@ export class ApiError extends Error {
 
   /** Whether the server may have carried out the call, or may carry out a retry with the same idempotency key. */
   get retryable(): boolean {
+    if (this.code === 'too_many_changes') return true;
     return this.status === 0 || this.status >= 500 || [401, 408, 425, 429].includes(this.status);
   }
 
   /** First problem of a member of the body, by its JSON Pointer. */
   at(pointer: string): string | undefined {
     return this.errors.find((error) => error.pointer === pointer)?.detail;
+  }
+}
+
+/** Returns the failure of a call to which there was no whole answer. */
+export function failureOf(cause: unknown): ApiError {
+  return ApiError.local(cause instanceof DOMException && cause.name === 'TimeoutError' ? 'timeout' : 'network');
+}
+
+/**
+ * Returns the JSON of a successful response; `undefined` if the response has no body. A body that breaks off, or that is
+ * no JSON (a proxy's page), is no answer of the server: the call may have succeeded, so it rejects like a lost response.
+ */
+export async function bodyOf(response: Response): Promise<unknown> {
+  if (response.status === 204 || response.body === null || response.headers.get('content-length') === '0') return undefined;
+  try {
+    return (await response.json()) as unknown;
+  } catch (cause) {
+    throw failureOf(cause);
   }
 }
 

@@ -42,4 +42,28 @@ describe('a call', () => {
     expect((await client.DELETE('/v1/session')).data).toBeUndefined();
     expect(paths).toEqual(['/v1/accounts/me', '/v1/accounts/me', '/v1/session']);
   });
+
+  const broken = (reason: unknown) =>
+    new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode('{"id":'));
+          controller.error(reason);
+        },
+      }),
+    );
+
+  it.each([
+    ['breaks off', broken(new TypeError('terminated')), 'network'],
+    ['takes too long', broken(new DOMException('late', 'TimeoutError')), 'timeout'],
+    ['is a proxy’s page', new Response('<html>'), 'network'],
+  ])('whose answer %s is not a success', async (_, response, code) => {
+    const client = clientOf(async () => response);
+    await expect(client.GET('/v1/accounts/me')).rejects.toMatchObject({ status: 0, code });
+  });
+
+  it('is refused although the problem of the refusal breaks off', async () => {
+    const client = clientOf(async () => new Response('{"code":', { status: 404 }));
+    expect(await client.GET('/v1/accounts/me')).toMatchObject({ response: { status: 404 } });
+  });
 });

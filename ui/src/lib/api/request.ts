@@ -2,6 +2,7 @@
 // budget. A call fills the path's parameters in, writes the query and the body, and reads the body of the answer.
 import type createClient from 'openapi-fetch';
 import type { Paths } from './contract';
+import { bodyOf } from './error';
 
 export type Client = Pick<ReturnType<typeof createClient<Paths>>, 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'>;
 
@@ -42,8 +43,8 @@ export function requestOf(method: string, path: string, call: Call = {}): Reques
 export function clientOf(send: (request: Request, path: string) => Promise<Response>): Client {
   const method = (name: string) => async (path: string, call?: Call) => {
     const response = await send(requestOf(name, path, call), path);
-    const body: unknown = await response.json().catch(() => undefined);
-    return response.ok ? { data: body, response } : { error: body, response };
+    if (response.ok) return { data: await bodyOf(response), response };
+    return { error: (await response.json().catch(() => undefined)) as unknown, response };
   };
   const methods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'].map((name) => [name, method(name)]);
   return Object.fromEntries(methods) as Client;

@@ -60,7 +60,8 @@ export function regionOf(of: Locale, languages: readonly string[]): string {
   return languages.find((tag) => tag.toLowerCase().split('-')[0] === of) ?? of;
 }
 
-function chosenLocale(): Locale {
+/** Returns the language that the user chose, or the first one of the browser's that there is. */
+export function chosenLocale(): Locale {
   const choice = kept.get(CHOICE);
   return LOCALES.find((supported) => supported === choice) ?? preferredLocale(navigator.languages);
 }

@@ -38,6 +38,7 @@ const start: Translation<typeof en> = {
   'sessions.revoke': 'إلغاء',
   'sessions.revoke.named': 'إلغاء تسجيل الدخول على {device}',
   'sessions.revoked': 'أُلغي تسجيل الدخول على {device}.',
+  'sessions.not_revoked': 'تعذّر إلغاء تسجيل الدخول على {device}. حاول مرة أخرى.',
   'sessions.never': 'ليس بعد',
   'sessions.unknown_device': 'جهاز غير معروف',
   'sessions.device_of': '{browser} على {system}',

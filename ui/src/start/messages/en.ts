@@ -36,6 +36,7 @@ export const start = {
   'sessions.revoke': 'Revoke',
   'sessions.revoke.named': 'Revoke the sign-in on {device}',
   'sessions.revoked': 'The sign-in on {device} was revoked.',
+  'sessions.not_revoked': 'The sign-in on {device} could not be revoked. Try again.',
   'sessions.never': 'Not yet',
   'sessions.unknown_device': 'Unknown device',
   'sessions.device_of': '{browser} on {system}',

@@ -38,6 +38,7 @@ const start: Translation<typeof en> = {
   'sessions.revoke': 'रद्द करें',
   'sessions.revoke.named': '{device} का साइन-इन रद्द करें',
   'sessions.revoked': '{device} का साइन-इन रद्द कर दिया गया।',
+  'sessions.not_revoked': '{device} का साइन-इन रद्द नहीं हो सका। फिर कोशिश करें।',
   'sessions.never': 'अभी नहीं',
   'sessions.unknown_device': 'अज्ञात डिवाइस',
   'sessions.device_of': '{system} पर {browser}',

@@ -29,6 +29,7 @@ export const admin: Translation<typeof en> = {
     many: 'إعادة {count} مهمة؟',
     other: 'إعادة {count} مهمة؟',
   },
+  'tasks.retry.outcome': 'إعادة المهام: تم {done}، فشل {failed}.',
   'tasks.retry.done': 'أُعيدت المحاولة',
   'tasks.more': {
     zero: 'تُعرض أقدم {count} مهمة فقط.',
@@ -63,6 +64,7 @@ export const admin: Translation<typeof en> = {
   'task.account': 'فتح الحساب',
   'task.id': 'معرّف المهمة',
   'task.raw': '{name} بصيغة JSON',
+  'task.of_order': '{name} (الطلب {code})',
   'task.retry': 'إعادة المحاولة',
   'task.retry.named': 'إعادة المحاولة: {name}',
   'task.retry.title': 'إعادة المحاولة: {name}؟',
@@ -225,6 +227,7 @@ export const admin: Translation<typeof en> = {
   'webhooks.empty': 'لا نقاط استقبال',
   'webhooks.none': 'لا نقطة استقبال تتلقى أحداث هذا الطلب',
   'webhooks.log': 'تحتفظ نقاط الاستقبال بآخر المحاولات فقط.',
+  'webhooks.more': 'هناك أكثر مما تقرؤه هذه الصفحة: {endpoints} نقطة استقبال على الأكثر، و{failures} إخفاقًا لكل منها.',
   'webhooks.open': 'فتح نقطة الاستقبال',
   'webhooks.attempts_of': 'محاولات {url}',
   'webhooks.no_attempts': 'لم تعد في سجل هذه النقطة محاولة لهذا الطلب.',

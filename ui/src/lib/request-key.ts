@@ -1,6 +1,6 @@
 // The idempotency key of a form that creates something: a retry of the same request has the same key, so that it creates
 // nothing twice; another request has another key.
-import { uuid } from '../lib/random';
+import { uuid } from './random';
 
 export class RequestKey {
   #request: string | undefined;

@@ -1,0 +1,304 @@
+// What becomes of the commands of a board: those that do not reach the server, stock, tickets, and the other boards and tabs of
+// the account. The server is a stand-in here.
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { KITCHEN } from '../mock/open';
+import { accessibilityProblems } from './accessible';
+import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
+
+useStage();
+
+const acceptButton = (page: Page, code: string) => card(page, code).getByRole('button', { name: /^Accept/ });
+const commands = () => mock.received.map(({ path }) => path.split('/').slice(-1)[0]);
+const live = (page: Page) => page.getByText('Live', { exact: true }).waitFor();
+
+describe('an answer that does not reach the server', () => {
+  it('is shown in red, and the board rings again until the server has it', async () => {
+    const order = mock.place({ age: URGENT });
+    const page = await openAudible();
+    await rings(page);
+    mock.refuse = () => ({ status: 503, code: 'unavailable' });
+    await acceptButton(page, order.display_code).click();
+    await isSilent(page);
+    const bar = page.getByRole('alert').filter({ hasText: `has not confirmed the answer to order ${order.display_code}` });
+    await bar.getByRole('button', { name: 'Connect now' }).waitFor();
+    await rings(page);
+    await page.waitForFunction(() => document.title.startsWith('(1)'));
+    // The card is as urgent as before, and says that its answer was not sent.
+    await card(page, order.display_code).getByRole('timer').waitFor();
+    await card(page, order.display_code).getByText('Not sent yet').waitFor();
+    expect(await accessibilityProblems(page, 'overdue answer')).toEqual([]);
+    mock.refuse = () => undefined;
+    await page.evaluate(() => dispatchEvent(new Event('online')));
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    await isSilent(page);
+    await bar.waitFor({ state: 'detached' });
+    const keys = mock.received.map(({ key }) => key);
+    expect(keys.length).toBeGreaterThan(1);
+    expect(new Set(keys).size).toBe(1);
+  }, 120_000);
+
+  it('rings in a tab that was opened meanwhile, once the first one is closed', async () => {
+    const order = mock.place({ age: URGENT });
+    const first = await stage.board();
+    mock.refuse = () => ({ status: 503, code: 'unavailable' });
+    await acceptButton(first, order.display_code).click();
+    const second = await openAudible(first);
+    await second.getByText(`has not confirmed the answer to order ${order.display_code}`).waitFor();
+    await first.close();
+    await rings(second);
+  });
+});
+
+describe('the stock', () => {
+  it('counts every tap once, however late the server answers', async () => {
+    const page = await stage.board();
+    await page.getByRole('button', { name: 'Items', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Details, Garlic Naan' }).click();
+    const stepper = dialog.getByRole('group', { name: 'Stock of Garlic Naan' });
+    await stepper.getByText('14').waitFor();
+    mock.silent = true;
+    const more = stepper.getByRole('button', { name: 'More' });
+    for (let tap = 0; tap < 3; tap += 1) await more.click();
+    await stepper.getByText('17').waitFor();
+    await stepper.getByRole('button', { name: 'Less' }).click();
+    await stepper.getByText('16').waitFor();
+    await dialog.getByText('Stock: 14').waitFor();
+    mock.silent = false;
+    await dialog.getByText('Stock: 16').waitFor();
+    await stepper.getByText('16').waitFor();
+    expect(mock.received.map(({ body }) => body)).toEqual([{ by: 1 }, { by: 1 }, { by: 1 }, { by: -1 }]);
+  });
+
+  it('is limited first and changed then, as a person has tapped', async () => {
+    const page = await stage.board();
+    await page.getByRole('button', { name: 'Items', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Details, Garlic Naan' }).click();
+    // The server refuses nothing, and answers nothing for a time: both commands wait in the outbox.
+    mock.silent = true;
+    await dialog.getByLabel('Number left').fill('20');
+    await dialog.getByRole('button', { name: 'Set', exact: true }).click();
+    const stepper = dialog.getByRole('group', { name: 'Stock of Garlic Naan' });
+    await stepper.getByText('20').waitFor();
+    await stepper.getByRole('button', { name: 'More' }).click();
+    await stepper.getByText('21').waitFor();
+    mock.silent = false;
+    await dialog.getByText('Stock: 21').waitFor();
+    expect(commands()).toEqual(['stock', 'adjust']);
+  });
+});
+
+/** Types a code within one task, as a scanner does. */
+const scan = (page: Page, code: string) =>
+  page.evaluate((keys) => {
+    for (const key of [...keys, 'Enter']) {
+      document.activeElement?.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }));
+    }
+  }, [...code]);
+
+it('a scanned code finds an order that the search hides', async () => {
+  const order = mock.place({ status: 'preparing' });
+  const page = await stage.board();
+  await page.getByRole('searchbox').fill('no such order');
+  await card(page, order.display_code).waitFor({ state: 'detached' });
+  await page.getByRole('button', { name: 'Help', exact: true }).focus();
+  await scan(page, order.display_code);
+  await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, order.display_code);
+  expect(await page.getByRole('searchbox').inputValue()).toBe('');
+});
+
+/** Changes every command in the account's outbox, and adds commands, without a word to the page. Returns all of them. */
+const changeOutbox = (page: Page, changes: object, added: object[] = []) =>
+  page.evaluate(
+    async ([changes, added]) => {
+      const done = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve) => {
+          request.onsuccess = () => resolve(request.result);
+        });
+      const name = (await indexedDB.databases()).map((database) => database.name ?? '').find((known) => known.startsWith('dabba-account-'));
+      const database = await done(indexedDB.open(name ?? ''));
+      const store = database.transaction('outbox', 'readwrite').objectStore('outbox');
+      for (const entry of (await done(store.getAll())) as object[]) store.put({ ...entry, ...changes });
+      for (const entry of added) store.add(entry);
+      const entries = (await done(store.getAll())) as { key: string; state: string }[];
+      database.close();
+      return entries;
+    },
+    [changes, added] as const,
+  );
+
+interface Printed {
+  printed: string[];
+}
+
+/** Opens a board that prints on accept, and records what it prints, over reloads too. */
+async function openPrinting(): Promise<Page> {
+  const page = await stage.page();
+  await page.addInitScript(() => {
+    const printed = JSON.parse(sessionStorage.getItem('printed') ?? '[]') as string[];
+    Object.assign(globalThis, { printed });
+    globalThis.print = () => {
+      printed.push(document.querySelector('[data-ticket]')?.textContent ?? '');
+      sessionStorage.setItem('printed', JSON.stringify(printed));
+      dispatchEvent(new Event('afterprint'));
+    };
+  });
+  await page.goto(KITCHEN);
+  await page.getByRole('button', { name: 'Settings', exact: true }).click();
+  await page.getByLabel('Print when an order is accepted').check();
+  await page.keyboard.press('Escape');
+  return page;
+}
+const printed = (page: Page) => page.evaluate(() => (globalThis as unknown as Printed).printed);
+const prints = (page: Page, count: number) =>
+  page.waitForFunction((wanted) => (globalThis as unknown as Printed).printed.length === wanted, count);
+
+describe('the ticket of an accept', () => {
+  it('is printed although the page is loaded again before the order is sent', async () => {
+    const order = mock.place({ age: 30 });
+    const page = await openPrinting();
+    await acceptButton(page, order.display_code).click();
+    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    await page.reload();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    await prints(page, 1);
+    expect((await printed(page))[0]).toContain(order.display_code);
+    // And once.
+    await page.reload();
+    await live(page);
+    expect((await printed(page)).length).toBe(1);
+  });
+
+  it('is printed although an undo came too late', async () => {
+    const order = mock.place({ age: 30 });
+    const page = await openPrinting();
+    await acceptButton(page, order.display_code).click();
+    await page.waitForFunction(() => /\((4|3|2)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
+    // Another tab has begun to send it, and this tab does not know yet.
+    await changeOutbox(page, { state: 'sending', attempts: 1 });
+    await page.getByRole('button', { name: /^Undo/ }).click();
+    await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
+    await prints(page, 1);
+  });
+
+  it('is not printed if the accept was undone', async () => {
+    const [undone, accepted] = [mock.place({ age: 30 }), mock.place({ age: URGENT })];
+    const page = await openPrinting();
+    await acceptButton(page, undone.display_code).click();
+    await page.waitForFunction(() => /\((4|3|2)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
+    await page.getByRole('button', { name: /^Undo/ }).click();
+    await acceptButton(page, undone.display_code).waitFor();
+    mock.change(undone.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
+    await column(page, 'preparing').locator(`[data-code="${undone.display_code}"]`).waitFor();
+    await acceptButton(page, accepted.display_code).click();
+    await prints(page, 1);
+    expect((await printed(page))[0]).toContain(accepted.display_code);
+  });
+});
+
+it('the ticket of a cancelled order says so, and does not say that it is paid', async () => {
+  const order = mock.place({ changes: { payment: { method: 'card', status: 'voided' } } });
+  mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
+  const page = await openPrinting();
+  await page.getByRole('button', { name: 'Recall', exact: true }).click();
+  await page.getByRole('button', { name: `Print, ${order.display_code}` }).click();
+  await prints(page, 1);
+  const [ticket] = await printed(page);
+  expect(ticket).toContain('Cancelled');
+  expect(ticket).toContain('Total');
+  expect(ticket).not.toMatch(/Paid|cash/);
+});
+
+
+describe('a board', () => {
+  it('knows nothing of the commands of another board of the account', async () => {
+    const [refused, undone] = [mock.place({ age: URGENT }), mock.place({ age: 30 })];
+    const page = await stage.board();
+    mock.refuse = () => ({ status: 403, code: 'forbidden' });
+    await acceptButton(page, refused.display_code).click();
+    await page.getByText(`Order ${refused.display_code} was not accepted.`).waitFor();
+    await acceptButton(page, undone.display_code).click();
+    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    const [own] = await changeOutbox(page, {});
+    const now = Date.now();
+    const other = { ...own, created: now, due: now + 3_600_000, attempts: 0, claimed: 0, group: 'other', subject: { kind: 'accept', restaurant: 'other', order: 'other', code: 'ZZZZZ' } };
+    Reflect.deleteProperty(other, 'sequence');
+    await changeOutbox(page, {}, [
+      { ...other, key: 'refused-there', state: 'refused' },
+      { ...other, key: 'waiting-there', state: 'waiting' },
+    ]);
+    // The other board says that it has changed the outbox.
+    await page.evaluate(async () => {
+      const name = (await indexedDB.databases()).map((database) => database.name ?? '').find((known) => known.startsWith('dabba-account-'));
+      new BroadcastChannel(name?.replace('account', 'outbox') ?? '').postMessage('changed');
+    });
+    await page.keyboard.press('z');
+    await page.getByText('Taken back.').waitFor();
+    await acceptButton(page, undone.display_code).waitFor();
+    expect((await changeOutbox(page, {})).map(({ key }) => key).sort()).toEqual([own?.key, 'refused-there', 'waiting-there'].sort());
+    await page.reload();
+    await page.getByText(`Order ${refused.display_code} was not accepted.`).waitFor();
+    expect(await page.getByText('2 commands were refused').count()).toBe(0);
+    await page.context().setOffline(true);
+    await page.getByText(/^No network/).waitFor();
+    expect(await page.getByText(/waits? for the network/).count()).toBe(0);
+    // But a sign-out would lose them.
+    await page.getByRole('button', { name: 'Settings', exact: true }).click();
+    await page.getByText('Commands that were not sent are lost.').waitFor();
+  });
+
+  it('that was not connected asks once for all tabs how orders ended, and says of which ones it does not know', async () => {
+    const orders = Array.from({ length: 23 }, () => mock.place({ status: 'preparing' }));
+    const stopped = orders[0];
+    if (stopped === undefined) throw new Error('There is no order.');
+    const first = await stage.board();
+    const second = await stage.board({}, first.context());
+    for (const page of [first, second]) await live(page);
+    stage.front.requests.length = 0;
+    stage.front.disconnect();
+    for (const page of [first, second]) await page.getByText('Connect now').waitFor();
+    mock.end(stopped.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+    for (const { id } of orders.slice(1)) mock.end(id, 'delivered');
+    stage.front.connect();
+    for (const page of [first, second]) {
+      await page.getByText('Stop preparing it.').waitFor();
+      await page.getByText('3 orders left the board while it was not connected.').waitFor();
+    }
+    const asked = stage.front.requests.filter((request) => request.startsWith('GET /v1/orders/'));
+    expect(asked.length).toBe(20);
+    // What a person dismisses in one tab does not come back, neither in another one nor after a reload.
+    await second.getByRole('button', { name: `Dismiss: ${stopped.display_code}` }).click();
+    await second.getByText('Stop preparing it.').waitFor({ state: 'detached' });
+    await second.getByRole('button', { name: /^Dismiss: / }).click();
+    await first.getByText('left the board').waitFor({ state: 'detached' });
+    await first.getByText('Stop preparing it.').waitFor({ state: 'detached' });
+    for (const page of [first, second]) {
+      await page.reload();
+      await live(page);
+      expect(await page.getByText(/left the board|Stop preparing/).count()).toBe(0);
+    }
+  }, 60_000);
+
+  it('says of an order of which the server does not know the end that it left', async () => {
+    const order = mock.place({ status: 'preparing' });
+    const page = await stage.board();
+    await card(page, order.display_code).waitFor();
+    stage.front.disconnect();
+    mock.orders.delete(order.id);
+    stage.front.connect();
+    const bar = page.getByRole('alert').filter({ hasText: '1 order left the board while it was not connected.' });
+    await bar.getByText(order.display_code).waitFor();
+    expect(await accessibilityProblems(page, 'unknown end')).toEqual([]);
+  });
+
+  it('names the day of a time that is not today', async () => {
+    const opens = new Date(Date.now() + 3 * 86_400_000);
+    mock.restaurant = { ...mock.restaurant, accepting: false, opens_at: opens.toISOString() };
+    const page = await stage.board();
+    const of = (options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat('en-GB', { ...options, timeZone: mock.restaurant.time_zone }).format(opens);
+    const day = of({ weekday: 'short', day: 'numeric' });
+    await page.getByText(`Closed until ${day}, ${of({ hour: '2-digit', minute: '2-digit' })}`, { exact: true }).waitFor();
+  });
+});
