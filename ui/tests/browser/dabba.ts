@@ -46,15 +46,17 @@ export interface DabbaOptions {
   database?: string;
   /** Another server on the same database: this one shares its keys, so that both accept the same tokens. */
   beside?: Dabba;
+  /** Further arguments of `dabba serve`. */
+  settings?: string[];
 }
 
 async function launch(
   directory: string,
   listen: string,
-  database: string | undefined,
+  { database, settings = [] }: DabbaOptions,
 ): Promise<{ process: ChildProcess; demo: Demo }> {
   const store = database === undefined ? ['--sandbox'] : ['--database', database];
-  const parameters = ['serve', '--demo', ...store, '--json', '--listen', listen, '--data', join(directory, 'data')];
+  const parameters = ['serve', '--demo', ...store, '--json', '--listen', listen, '--data', join(directory, 'data'), ...settings];
   const child = spawn(BINARY, parameters, { cwd: directory, stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -80,9 +82,10 @@ async function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   });
 }
 
-export async function startDabba({ database, beside }: DabbaOptions = {}): Promise<Dabba> {
+export async function startDabba(options: DabbaOptions = {}): Promise<Dabba> {
+  const { beside } = options;
   const directory = beside?.directory ?? mkdtempSync(join(tmpdir(), 'dabba-ui-'));
-  let { process: child, demo } = await launch(directory, '127.0.0.1:0', database);
+  let { process: child, demo } = await launch(directory, '127.0.0.1:0', options);
   const { host } = new URL(demo.address);
 
   async function call<T>(role: Role | undefined, method: string, path: string, body?: unknown): Promise<T> {
@@ -108,7 +111,7 @@ export async function startDabba({ database, beside }: DabbaOptions = {}): Promi
     kill: () => end(child, 'SIGKILL'),
     async restart() {
       await end(child, 'SIGKILL');
-      ({ process: child, demo } = await launch(directory, host, database));
+      ({ process: child, demo } = await launch(directory, host, options));
     },
     async stop() {
       await end(child, 'SIGTERM');

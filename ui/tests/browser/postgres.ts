@@ -14,6 +14,8 @@ const USER = 'postgres';
 export interface Cluster {
   /** URL of an empty database. */
   url: string;
+  /** Loses every notification from now on, and so every hint between servers. */
+  loseNotifications(): void;
   stop(): Promise<void>;
 }
 
@@ -79,8 +81,16 @@ export async function startCluster(): Promise<Cluster> {
     }
     await new Promise((done) => setTimeout(done, 50));
   }
+  const url = `postgresql://${USER}@127.0.0.1:${port}/postgres?sslmode=disable`;
   return {
-    url: `postgresql://${USER}@127.0.0.1:${port}/postgres?sslmode=disable`,
+    url,
+    loseNotifications() {
+      const replace =
+        'SET allow_system_table_mods = on; ALTER FUNCTION pg_catalog.pg_notify(text, text) RENAME TO pg_notify_lost; ' +
+        "CREATE FUNCTION pg_catalog.pg_notify(text, text) RETURNS void LANGUAGE sql AS ''";
+      const { status, stderr } = spawnSync(join(bin, 'psql'), ['--no-psqlrc', '--set=ON_ERROR_STOP=1', '--command', replace, url], { cwd: '/' });
+      if (status !== 0) throw new Error(`psql: ${stderr.toString()}`);
+    },
     async stop() {
       shell.stdin.end();
       await ended;

@@ -1,10 +1,6 @@
 //! A database that takes over and lacks the latest events.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{OrderId, WebhookEndpointId};
 use dabba_engine::Clock as _;
@@ -18,10 +14,10 @@ use tokio::{
     sync::Notify,
     time::{Instant, interval, timeout},
 };
-use tracing::subscriber::DefaultGuard;
 
 use crate::{
     bench::Bench,
+    log::Log,
     probe::{Fault, Moment},
     script::{Answer, always, check, healthy},
 };
@@ -191,44 +187,11 @@ async fn store_positions_after_the_end(bench: &Bench, id: WebhookEndpointId) {
     assert_eq!(bench.store.release_feed_lease(0, &lease, now).await, Ok(true));
 }
 
-/// The log of a test.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    /// Records the errors that this thread logs, as long as the result lives.
-    fn record(&self) -> DefaultGuard {
-        let log = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_max_level(tracing::Level::ERROR)
-            .with_writer(move || log.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn lines_with(&self, text: &str) -> usize {
-        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        log.lines().filter(|line| line.contains(text)).count()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(text)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Proves that stored positions after the end of the feed are logged and set back to the end: events that are committed
 /// afterwards are delivered, also if the sender crashes before their delivery.
 #[tokio::test(start_paused = true)]
 async fn positions_after_the_end_are_set_back() {
-    let log = Log::default();
-    let recording = log.record();
+    let log = Log::record();
     let mut bench = Bench::new(82);
     bench.endpoint(URL, healthy(), |_| {}).await;
     let id = bench.endpoint(OTHER, healthy(), |_| {}).await;
@@ -266,5 +229,4 @@ async fn positions_after_the_end_are_set_back() {
     }
     assert_eq!(log.lines_with(text), 2, "the positions were set back");
     sender.abort();
-    drop(recording);
 }

@@ -8,6 +8,7 @@ mod crashes;
 mod failover;
 mod isolation;
 mod lifecycle;
+mod log;
 mod messages;
 mod order;
 mod payload;
