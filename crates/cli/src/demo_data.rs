@@ -4,8 +4,6 @@
 //! memberships of the restaurant account. Nobody knows the passwords of the accounts; tokens for them need the signing
 //! key.
 
-use std::net::SocketAddr;
-
 use dabba_domain::{AccountId, RestaurantId, Role, import, import::RestaurantDocument, text::Slug};
 use dabba_engine::{Conflict, Engine, Error, Principal, Random as _, Registration, SystemRandom};
 use dabba_store::{Account, OrderQuery, OrderScope, PageSize, Store};
@@ -49,7 +47,7 @@ pub(crate) struct Demo {
     pub(crate) restaurant_name: String,
     /// An order that the restaurant accepts.
     pub(crate) order: Value,
-    /// Links to the pages of a server that only this machine can reach.
+    /// Links to the pages, if the server has pages and only this machine can reach it.
     pub(crate) links: Option<DemoLinks>,
     admin: Principal,
     customer: Principal,
@@ -68,18 +66,12 @@ impl Demo {
         }
     }
 
-    /// Adds links that log into the pages of the server at this address. Each caller of the server could use a link, so a server that
-    /// other machines can reach has none.
-    pub(crate) async fn with_links(self, engine: &Engine, address: SocketAddr) -> Self {
-        if !address.ip().is_loopback() {
-            return self;
-        }
-        match DemoLinks::create(engine, &self, &format!("http://{address}")).await {
-            Ok(links) => Self { links: Some(links), ..self },
-            Err(failure) => {
-                tracing::warn!(error = %failure, "the demo has no login links");
-                self
-            }
+    /// Creates links that log into the pages of the server with this URL. Without a link, the demo is still usable, so a
+    /// failure is only logged.
+    pub(crate) async fn create_links(&mut self, engine: &Engine, url: &str) {
+        match DemoLinks::create(engine, self, url).await {
+            Ok(links) => self.links = Some(links),
+            Err(failure) => tracing::warn!(error = %failure, "the demo has no login links"),
         }
     }
 }
@@ -96,12 +88,12 @@ pub(crate) struct DemoLinks {
 }
 
 impl DemoLinks {
-    /// Creates links to the pages of the server at this address.
-    async fn create(engine: &Engine, demo: &Demo, address: &str) -> Result<Self, Failure> {
+    /// Creates links to the pages of the server with this URL.
+    async fn create(engine: &Engine, demo: &Demo, url: &str) -> Result<Self, Failure> {
         let link = async |role: Role, next: String| {
             let created = engine.accounts.create_login_link(&demo.admin, demo.bearer(role).account_id).await;
             let created = created.map_err(Failure::during("creating the demo's login links"))?;
-            Ok::<_, Failure>(format!("{address}/login#{}&next={next}", created.token.expose()))
+            Ok::<_, Failure>(format!("{url}/login#{}&next={next}", created.token.expose()))
         };
         let restaurant = demo.restaurant_id;
         Ok(Self {

@@ -14,6 +14,7 @@ export interface Demo {
   restaurant_id: string;
   courier_id: string;
   tokens: Record<Role, string>;
+  login_links: Record<'kitchen' | 'console' | 'ordering', string>;
   order: Record<string, unknown>;
 }
 

@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chromium, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
+import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { startDabba, type Dabba, type DabbaOptions, type Role } from './dabba';
 import { Front } from './front';
 
@@ -46,11 +46,10 @@ export interface Site {
 }
 
 /** Messages of the browser about refused requests, and about plain HTTP from another host. Tests provoke both on purpose. */
-const EXPECTED = /^(Failed to load resource: |The Cross-Origin-Opener-Policy header has been ignored)/;
+export const EXPECTED = /^(Failed to load resource: |The Cross-Origin-Opener-Policy header has been ignored)/;
 
-export async function openSite(options: DabbaOptions = {}): Promise<Site> {
-  const dabba = await startDabba(options);
-  const front = await Front.start(dabba.address);
+/** Starts a browser with an own profile, and with further arguments. */
+export async function launchBrowser(...further: string[]): Promise<{ browser: Browser; close(): Promise<void> }> {
   const profile = mkdtempSync(join(tmpdir(), 'dabba-chromium-'));
   const browser = await chromium.launch({
     executablePath: BROWSER,
@@ -65,9 +64,23 @@ export async function openSite(options: DabbaOptions = {}): Promise<Site> {
       '--disable-sync',
       '--autoplay-policy=document-user-activation-required',
       `--host-resolver-rules=MAP ${INSECURE_HOST} 127.0.0.1`,
+      ...further,
     ],
     env: { ...process.env, HOME: profile },
   });
+  return {
+    browser,
+    async close() {
+      await browser.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+export async function openSite(options: DabbaOptions = {}): Promise<Site> {
+  const dabba = await startDabba(options);
+  const front = await Front.start(dabba.address);
+  const { browser, close: closeBrowser } = await launchBrowser();
   const contexts = new Set<BrowserContext>();
   const problems: string[] = [];
 
@@ -115,10 +128,9 @@ export async function openSite(options: DabbaOptions = {}): Promise<Site> {
       if (found.length > 0) throw new Error(found.join('\n'));
     },
     async close() {
-      await browser.close();
+      await closeBrowser();
       await front.stop();
       await dabba.stop();
-      rmSync(profile, { recursive: true, force: true });
     },
   };
 }

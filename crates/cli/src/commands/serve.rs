@@ -100,14 +100,18 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let warmed_up = Arc::clone(&engine);
     tokio::spawn(async move { warmed_up.warm_up().await });
     let (address, admin_address) = listeners.addresses()?;
-    let demo = if with_demo {
-        Some(demo_data::ensure(&engine, &*store).await?.with_links(&engine, address).await)
-    } else {
-        None
-    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", reachable(address));
+    let mut demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
+    // Each client that reaches the server could use a link, so a server that other machines reach has none.
+    if let Some(demo) = &mut demo
+        && address.ip().is_loopback()
+        && settings.listening.pages
+    {
+        demo.create_links(&engine, &url).await;
+    }
     let announcement = Announcement {
-        address: reachable(address),
-        is_encrypted: tls.is_some(),
+        url: &url,
         admin_address: admin_address.map(reachable),
         demo: demo.as_ref(),
         signing_key: &signing_key,

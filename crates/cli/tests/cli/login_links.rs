@@ -1,9 +1,13 @@
 //! `dabba login-link`, in the database and through a server.
 
 use dabba_sim::Client;
+use dabba_testkit::TlsIdentity;
 use serde_json::{Value, json};
 
-use super::support::{Server, block_on, failure, stdout};
+use super::{
+    support::{Server, block_on, failure, stdout},
+    tls::TlsFiles,
+};
 
 /// Proves that a link that the command creates in the database or through a server logs its person in once, for an account that
 /// is named by its id or its address.
@@ -47,8 +51,9 @@ fn a_link_logs_in_once() {
     }
 }
 
-/// Proves that the demo announces a link to each page that logs in the account for the page, and none if other machines can reach the
-/// server; and that the file for the shell contains no link.
+/// Proves that the demo announces a link to each page that logs in the account for the page, also with TLS; that it announces
+/// none if other machines can reach the server, or if the server has no pages; and that the file for the shell contains no
+/// link.
 #[test]
 fn the_demo_announces_links_to_its_pages() {
     let data = tempfile::tempdir().unwrap();
@@ -72,6 +77,17 @@ fn the_demo_announces_links_to_its_pages() {
         assert_eq!(session["account"]["email"], email);
     }
     server.stop();
-    let server = Server::start_at("0.0.0.0:0", data.path(), &[]);
-    assert_eq!(server.announcement.get("login_links"), None);
+    let files = TlsFiles::new(&TlsIdentity::until("127.0.0.1", 2040, 1, 1));
+    let server = Server::start(data.path(), &files.arguments().each_ref().map(String::as_str));
+    let address = server.announced_text("/address");
+    for page in ["kitchen", "console", "ordering"] {
+        let link = server.announced_text(&format!("/login_links/{page}"));
+        assert!(address.starts_with("https://") && link.starts_with(&format!("{address}/login#")), "{link}");
+    }
+    server.stop();
+    for (listen, arguments) in [("0.0.0.0:0", &[][..]), ("127.0.0.1:0", &["--pages", "false"])] {
+        let server = Server::start_at(listen, data.path(), arguments);
+        assert_eq!(server.announcement.get("login_links"), None, "{listen}");
+        server.stop();
+    }
 }

@@ -24,9 +24,8 @@ use crate::{
 
 /// Content of the announcement.
 pub(super) struct Announcement<'a> {
-    pub(super) address: SocketAddr,
-    /// Whether the listener for clients uses TLS.
-    pub(super) is_encrypted: bool,
+    /// URL of the listener for clients, without a path.
+    pub(super) url: &'a str,
     /// Address of the listener for operators, if there is one.
     pub(super) admin_address: Option<SocketAddr>,
     pub(super) demo: Option<&'a Demo>,
@@ -40,7 +39,7 @@ pub(super) struct Announcement<'a> {
 /// The JSON output.
 #[derive(Serialize)]
 struct Json<'a> {
-    address: String,
+    address: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_address: Option<String>,
     #[serde(flatten)]
@@ -81,13 +80,13 @@ impl Announcement<'_> {
                 login_links: demo.links.as_ref(),
                 order: &demo.order,
             });
-            return output::json(&Json { address: self.url(), admin_address: self.admin_url(), demo });
+            return output::json(&Json { address: self.url, admin_address: self.admin_url(), demo });
         }
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!(
             "Dabba {version} serves at {url}, {place}\nAPI: {docs}/docs\n",
-            url = self.url(),
-            docs = self.admin_url().unwrap_or_else(|| self.url()),
+            url = self.url,
+            docs = self.admin_url().as_deref().unwrap_or(self.url),
             place = self.place
         );
         if let Some(demo) = self.demo {
@@ -102,11 +101,6 @@ impl Announcement<'_> {
 
     fn admin_url(&self) -> Option<String> {
         self.admin_address.map(|address| format!("http://{address}"))
-    }
-
-    fn url(&self) -> String {
-        let scheme = if self.is_encrypted { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
     }
 
     /// Returns the data directory, from the root: its reader may work in another directory.
@@ -148,7 +142,7 @@ impl Announcement<'_> {
             text,
             "curl -sS '{}/v1/restaurants/{}/orders' -H 'Authorization: Bearer {customer}' \
              -H 'Content-Type: application/json' -H 'Idempotency-Key: demo-{:016x}' -d {}",
-            self.url(),
+            self.url,
             demo.restaurant_id,
             SystemRandom.next_u64(),
             output::quoted(&demo.order.to_string()),
@@ -165,7 +159,7 @@ impl Announcement<'_> {
              DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} --next /kitchen/{}",
             LOGIN_LINK_LIFETIME.as_mins(),
             output::shell_word(&self.data()),
-            self.url(),
+            self.url,
             demo_data::RESTAURANT_EMAIL,
             demo.restaurant_id,
         );
@@ -175,7 +169,7 @@ impl Announcement<'_> {
     fn write_environment(&self, demo: &Demo) -> std::io::Result<()> {
         let Tokens { customer, restaurant, courier, admin } = self.tokens(demo);
         let lines = [
-            ("ADDRESS", self.url()),
+            ("ADDRESS", self.url.to_owned()),
             ("RESTAURANT", demo.restaurant_id.to_string()),
             ("CUSTOMER_TOKEN", customer),
             ("RESTAURANT_TOKEN", restaurant),
