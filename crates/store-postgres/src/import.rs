@@ -310,7 +310,7 @@ impl Target for CopyTarget {
             // Waits for running writes, and makes later ones wait.
             self.client.batch_execute("LOCK TABLE shard IN ACCESS EXCLUSIVE MODE").await?;
             // A server that has started since `prepare` would continue. A server that starts from now on waits for
-            // the lock in `shard::check`, and then finds the copy.
+            // the lock in `shard::verify`, and then finds the copy.
             self.require_no_servers().await?;
             self.require_empty().await?;
             let (contents, progress) =

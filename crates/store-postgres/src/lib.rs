@@ -241,11 +241,11 @@ impl PostgresStore {
             let check = async {
                 rights::check(connection.client()?, self.reads_only).await?;
                 migrate::check_schema(&connection, self.known_schema).await?;
-                shard::check(connection.client()?, self.held.expected()).await?;
+                shard::verify(connection.client()?, &self.held).await?;
                 if self.during_copy {
                     return Ok(());
                 }
-                // The last check, because a beginning copy locks the table `shard`: `shard::check` waits for that
+                // The last check, because a beginning copy locks the table `shard`: `shard::verify` waits for that
                 // lock.
                 import::refuse_unfinished(connection.client()?).await
             };

@@ -21,7 +21,7 @@
 
 use std::{
     fmt,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use dabba_domain::Bucket;
@@ -132,18 +132,33 @@ pub(crate) async fn claim(client: &Client, expected: &Ownership) -> Result<bool,
 
 /// Checks that a database agrees with the map.
 pub(crate) async fn check(client: &Client, expected: &Ownership) -> Result<(), Failure> {
-    mismatch(client, expected).await?.map_or(Ok(()), |text| Err(Failure::Store(StoreError::Unfit(text))))
+    refuse(mismatch(client, expected).await?)
+}
+
+/// Checks that a database is the one of a store, as [`Held::verify`] says.
+pub(crate) async fn verify(client: &Client, held: &Held) -> Result<(), Failure> {
+    let found = find_ownership(client).await?;
+    refuse(held.verify(found.as_ref()))
+}
+
+/// Refuses a database that differs from the map.
+fn refuse(difference: Option<String>) -> Result<(), Failure> {
+    difference.map_or(Ok(()), |text| Err(Failure::Store(StoreError::Unfit(text))))
 }
 
 /// Returns how the map and the database differ; `None` if they agree.
 pub(crate) async fn mismatch(client: &Client, expected: &Ownership) -> Result<Option<String>, Failure> {
-    Ok(match find_ownership(client).await? {
+    Ok(difference(expected, find_ownership(client).await?.as_ref()))
+}
+
+fn difference(expected: &Ownership, found: Option<&Ownership>) -> Option<String> {
+    match found {
         None => Some(BELONGS_TO_NO_MAP.to_owned()),
-        Some(found) if found == *expected => None,
+        Some(found) if found == expected => None,
         Some(found) => Some(format!(
             "the map and the database disagree: by the map it is {expected}; the database says that it is {found}"
         )),
-    })
+    }
 }
 
 /// Refuses a write for a bucket that the database does not hold. Runs within a transaction that
@@ -187,11 +202,27 @@ pub(crate) struct Held {
     /// The first bucket in the upper 16 bits, the last one in the lower, so that a range is read and written
     /// atomically.
     now: AtomicU32,
+    /// Whether the database agreed with the map once.
+    was_verified: AtomicBool,
 }
 
 impl Held {
     pub(crate) fn new(expected: Ownership) -> Self {
-        Self { now: AtomicU32::new(packed(expected.buckets)), expected }
+        Self { now: AtomicU32::new(packed(expected.buckets)), was_verified: AtomicBool::new(false), expected }
+    }
+
+    /// Returns why a store must not work in a database with this record; `None` if it may. The first database must agree
+    /// with the map. A later one, after a wrong database, must only be the shard's: its buckets may have moved since the
+    /// store was opened, which the fence takes care of.
+    fn verify(&self, found: Option<&Ownership>) -> Option<String> {
+        if self.was_verified.load(Ordering::Relaxed) && self.observe(found) {
+            return None;
+        }
+        let difference = difference(&self.expected, found);
+        if difference.is_none() {
+            self.was_verified.store(true, Ordering::Relaxed);
+        }
+        difference
     }
 
     /// Returns the ownership that the map states.
@@ -262,6 +293,19 @@ mod tests {
             assert!(!held.observe(other) && held.is_as_expected(), "{other:?}");
         }
         assert!(held.observe(Some(&half)));
+        assert_eq!(held.buckets(), half.buckets);
+    }
+
+    /// The first database agrees with the map. A later one may have fewer buckets, but is the same shard's.
+    #[test]
+    fn only_the_first_database_needs_all_buckets() {
+        let held = Held::new(Ownership::sole());
+        let half = Ownership { buckets: "0-2047".parse().unwrap(), ..Ownership::sole() };
+        let named = Ownership { name: "north".to_owned(), ..half.clone() };
+        assert!(held.verify(Some(&half)).is_some() && held.is_as_expected());
+        assert_eq!(held.verify(Some(&Ownership::sole())), None);
+        assert!(held.verify(Some(&named)).is_some() && held.verify(None).is_some());
+        assert_eq!(held.verify(Some(&half)), None);
         assert_eq!(held.buckets(), half.buckets);
     }
 

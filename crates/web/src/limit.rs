@@ -97,27 +97,19 @@ impl PerClient {
     }
 }
 
-/// A look-up of a link. Until it ends, it holds a token of the budget for unknown links, so that concurrent look-ups share the
-/// budget. The budget gets the token back, unless the link is unknown.
+/// A look-up of a link. It has taken a token of the budget for unknown links, so that concurrent look-ups share the budget.
+/// The budget keeps the token, unless the look-up gives it back.
 #[must_use]
 pub struct LinkLookup<'a> {
     limit: &'a PerClient,
     client: ClientAddress,
-    is_unknown: bool,
 }
 
 impl LinkLookup<'_> {
-    /// Records that the link does not exist.
-    pub fn count_unknown(mut self) {
-        self.is_unknown = true;
-    }
-}
-
-impl Drop for LinkLookup<'_> {
-    fn drop(&mut self) {
-        if !self.is_unknown {
-            self.limit.restore(self.client);
-        }
+    /// Records that the look-up says nothing against the client: the link exists, or the look-up failed. Gives the token
+    /// back.
+    pub fn give_back(self) {
+        self.limit.restore(self.client);
     }
 }
 
@@ -143,7 +135,7 @@ impl Limits {
     /// requests, so they do not share the budget of logins.
     pub fn begin_link(&self, client: ClientAddress) -> Result<LinkLookup<'_>, Problem> {
         self.unknown_links.check(client)?;
-        Ok(LinkLookup { limit: &self.unknown_links, client, is_unknown: false })
+        Ok(LinkLookup { limit: &self.unknown_links, client })
     }
 
     /// Begins an attempt to log in, or refuses it.

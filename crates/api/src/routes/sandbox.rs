@@ -50,8 +50,8 @@ async fn get_clock(State(app): State<Arc<App>>, Caller(caller): Caller) -> Resul
 /// Advances the sandbox's clock
 ///
 /// The server carries out everything that is due by then at once, in the background: an order that nobody accepts
-/// expires in moments instead of minutes. Tokens age with the clock, too. A board that is connected stays connected. For
-/// admins, on a server that was started as a sandbox.
+/// expires in moments instead of minutes. Tokens age with the clock, too. A board that is connected stays connected,
+/// unless its credential expires by then. For admins, on a server that was started as a sandbox.
 #[utoipa::path(
     post, path = "/v1/sandbox/clock/advance", tag = "sandbox", operation_id = "advance_sandbox_clock",
     request_body = AdvanceBody,

@@ -33,7 +33,7 @@ struct StatisticsParameters {
     #[param(value_type = Option<Vec<Statistic>>, style = Form, explode = true)]
     names: Vec<Statistic>,
     /// Start of the range, at most 30 days before `to` and not in the future; moves to the start of its step, or to the first step
-    /// that is kept as a whole. Default: 24 hours before `to`.
+    /// that is kept as a whole. Default: 24 hours before the earlier one of `to` and now.
     #[param(value_type = Option<Timestamp>)]
     from: Option<Timestamp>,
     /// End of the range. Default: now.

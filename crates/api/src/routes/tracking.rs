@@ -21,6 +21,7 @@ use dabba_web::{
     extract::{Caller, InPath, JsonBody, MaybeKey, credential_number},
 };
 use futures::FutureExt as _;
+use tracing::Instrument as _;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -82,22 +83,28 @@ impl Link {
     /// Returns the order of the link, and counts the request in the budget of the order. Refuses a client that has sent too many
     /// unknown tokens. Only a link that does not exist counts as unknown; a text that is no token is such a link. So a handler calls
     /// this after all other parts of the request are read.
-    async fn order(&self, app: &App) -> Result<LinkedOrder> {
-        let limits = app.web.limits();
-        let lookup = limits.begin_link(self.client)?;
-        let found = match &self.token {
-            Some(token) => app.engine.orders.linked_order(token).await,
-            None => Err(Error::NotFound("tracking link")),
-        };
-        if matches!(found, Err(Error::NotFound(_))) {
-            lookup.count_unknown();
-        } else {
-            drop(lookup);
-        }
-        let linked = found?;
-        limits.check_tracking(linked.id(), &self.request)?;
+    async fn order(&self, app: &Arc<App>) -> Result<LinkedOrder> {
+        // In a task, which a client cannot end: a client that abandoned each request before the response could otherwise send
+        // unknown links without a limit.
+        let lookup = look_up(Arc::clone(app), self.token.clone(), self.client);
+        let lookup = tokio::spawn(lookup.in_current_span()).await;
+        let linked = lookup.map_err(|error| Problem::internal(error.to_string()))??;
+        app.web.limits().check_tracking(linked.id(), &self.request)?;
         Ok(linked)
     }
+}
+
+/// Returns the order of a link. Spends the budget for unknown links if the link does not exist.
+async fn look_up(app: Arc<App>, token: Option<TrackingToken>, client: ClientAddress) -> Result<LinkedOrder> {
+    let lookup = app.web.limits().begin_link(client)?;
+    let found = match &token {
+        Some(token) => app.engine.orders.linked_order(token).await,
+        None => Err(Error::NotFound("tracking link")),
+    };
+    if !matches!(found, Err(Error::NotFound(_))) {
+        lookup.give_back();
+    }
+    Ok(found?)
 }
 
 fn represent(tracked: &Tracked) -> Result<Response> {

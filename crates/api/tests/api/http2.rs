@@ -70,6 +70,16 @@ impl Http2 {
         self.ask(to(path), &Value::Null).await
     }
 
+    /// Sends a GET request, and returns its response before it arrives. To drop it resets the stream.
+    pub(crate) async fn begin(&mut self, path: &str) -> ResponseFuture {
+        self.send(to(path), &[], true).await.unwrap().0
+    }
+
+    /// Returns when the server has read what was sent before.
+    pub(crate) async fn ping(&mut self) {
+        timeout(PATIENCE, self.pings.ping(Ping::opaque())).await.unwrap().unwrap();
+    }
+
     /// Sends a GET request and returns the response, whose body nobody reads.
     async fn get_unread(&mut self, path: &str) -> Response<RecvStream> {
         let (response, _) = self.send(to(path), &[], true).await.unwrap();

@@ -6,6 +6,7 @@
     reason = "shared functions fail a test in the same way as the test itself"
 )]
 
+mod abandoned_links;
 mod connections;
 mod damaged;
 mod description;

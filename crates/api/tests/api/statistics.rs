@@ -40,7 +40,7 @@ async fn an_admin_reads_statistics() {
             points.iter().map(|point| point["count"].as_u64().unwrap()).sum::<u64>()
         };
         let counts = ["orders_placed", "orders_delivered", "orders_cancelled", "placing_latency"].map(only);
-        equal(counts, &[2, 1, 0, 2]).map(|_| statistics)
+        equal(counts, &[2, 1, 0, 2]).map(|()| statistics)
     };
     // An event enters the feed only when every transaction of the cluster that is older has ended, also those of other
     // tests.

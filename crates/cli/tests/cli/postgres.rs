@@ -159,6 +159,10 @@ fn three_databases_are_one_store_and_a_wrong_map_is_refused() {
         assert!(text.contains("south") && text.contains("0-1364"), "{command}: {text}");
     }
     assert_eq!(states(directory.path(), wrong), ["refused", "refused", "ok"]);
+    let empty = cluster.url(&cluster.create_database().unwrap());
+    let output = run(directory.path(), &["shards", "--json", "--database", &empty]);
+    let row: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(row["state"], "refused", "a database without a schema answers: {row}");
     let text = failure(directory.path(), &["serve", "--database", &urls[0]]);
     assert!(text.contains("\"north\"") && text.contains("\"main\""), "{text}");
     let text = failure(directory.path(), &["serve", "--database", &urls[0], "--shards", right]);

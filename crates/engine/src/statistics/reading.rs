@@ -99,7 +99,7 @@ impl StatisticsQuery {
     ) -> Result<Self, Vec<StatisticsQueryError>> {
         let step = step_seconds.unwrap_or(DEFAULT_STATISTICS_STEP_SECONDS);
         let to = to.unwrap_or(now);
-        let from = from.unwrap_or_else(|| before(to, DEFAULT_STATISTICS_RANGE));
+        let from = from.unwrap_or_else(|| before(to.min(now), DEFAULT_STATISTICS_RANGE));
         let length = to.duration_since(from);
         let mut errors = Vec::new();
         if from > now {
@@ -307,6 +307,9 @@ mod tests {
         let query = StatisticsQuery::new(Vec::new(), None, None, None, at(30)).unwrap();
         assert_eq!((query.from, query.to, query.minutes), (at(-24 * 3_600), at(30), 5));
         assert_eq!(query.statistics, Statistic::ALL);
+        // A range that ends in the future begins in the past.
+        let query = StatisticsQuery::new(Vec::new(), None, Some(at(2 * DAY)), None, at(30)).unwrap();
+        assert_eq!((query.from, query.to), (at(-24 * 3_600), at(2 * DAY)));
         let twice = vec![Statistic::TaskAge, Statistic::Lateness, Statistic::TaskAge];
         let query = StatisticsQuery::new(twice, None, None, None, at(30)).unwrap();
         assert_eq!(query.statistics, [Statistic::Lateness, Statistic::TaskAge]);

@@ -1,14 +1,17 @@
 //! The log of a test.
 
-use std::{cell::RefCell, io, sync::Once};
+use std::{cell::RefCell, io, rc::Rc, sync::Once};
+
+/// Text of a log.
+type Text = Rc<RefCell<Vec<u8>>>;
 
 thread_local! {
-    /// The errors of this thread, while a test records them.
-    static RECORDED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// What this thread logs, while a test records it.
+    static RECORDED: RefCell<Option<Text>> = const { RefCell::new(None) };
 }
 
 /// The errors that this thread logs, as long as this value lives. The runtime of a test has one thread.
-pub(crate) struct Log(());
+pub(crate) struct Log(Text);
 
 impl Log {
     /// Begins to record.
@@ -27,16 +30,15 @@ impl Log {
             // A place that was reached before has to ask the subscriber.
             tracing::callsite::rebuild_interest_cache();
         });
-        RECORDED.set(Some(Vec::new()));
-        Self(())
+        let text = Text::default();
+        RECORDED.set(Some(Rc::clone(&text)));
+        Self(text)
     }
 
     /// Returns the number of recorded lines that contain a text.
     pub(crate) fn lines_with(&self, text: &str) -> usize {
-        RECORDED.with_borrow(|recorded| {
-            let log = String::from_utf8(recorded.clone().unwrap_or_default()).unwrap();
-            log.lines().filter(|line| line.contains(text)).count()
-        })
+        let log = String::from_utf8(self.0.borrow().clone()).unwrap();
+        log.lines().filter(|line| line.contains(text)).count()
     }
 }
 
@@ -51,9 +53,9 @@ struct Writer;
 
 impl io::Write for Writer {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        RECORDED.with_borrow_mut(|recorded| {
+        RECORDED.with_borrow(|recorded| {
             if let Some(recorded) = recorded {
-                recorded.extend_from_slice(text);
+                recorded.borrow_mut().extend_from_slice(text);
             }
         });
         Ok(text.len())

@@ -179,10 +179,14 @@ async fn a_database_of_another_shard_is_noticed_while_the_store_is_open() {
         [CommitOutcome::Committed, CommitOutcome::Committed]
     );
 
-    // Buckets that have moved are a difference, too. The store still works for the other ones.
+    // Buckets that have moved are a difference, too. The store still works for the other ones, also after another database.
     move_buckets(&url).await;
     assert!(difference().await.unwrap().contains("with the buckets 0-2047"));
     assert!(store.ping().await.is_ok());
+    client.batch_execute("UPDATE shard SET name = 'north'").await.unwrap();
+    eventually("the store refuses to work", async || store.ping().await.is_err()).await;
+    client.batch_execute("UPDATE shard SET name = 'main'").await.unwrap();
+    eventually("the store works again", async || store.ping().await.is_ok()).await;
 }
 
 /// Moving buckets waits for running writes, which are part of the moved data. Later writes are refused.

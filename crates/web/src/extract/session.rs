@@ -92,7 +92,7 @@ impl<F: Face> FromRequestParts<Arc<F>> for CurrentSession {
 pub struct EndingSession {
     /// The sessions of the request that are known, first the one that counts.
     pub sessions: Vec<FoundSession>,
-    /// Why one of the sessions could not be read. The response after the end of the others.
+    /// Why one of the sessions could not be read. The handler returns this problem after it has ended the other sessions.
     pub failure: Option<Problem>,
     channel: Channel,
 }

@@ -56,7 +56,7 @@ struct Row {
     problem: Option<String>,
 }
 
-/// State of the database of a shard, with the words of `GET /v1/shards`.
+/// State of the database of a shard.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -129,8 +129,10 @@ async fn inspect(shard: Shard<'_>) -> Row {
             }
         }
         Err(error) => {
+            // A database that answers may have a schema with which no server of this version works.
+            row.state =
+                if matches!(error, StoreError::Unfit(_)) { State::Refused } else { State::Unreachable };
             row.problem = Some(error.to_string());
-            row.state = State::Unreachable;
         }
     }
     row

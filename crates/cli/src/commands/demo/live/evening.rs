@@ -287,8 +287,9 @@ impl Evening {
         self.couriers.iter().find(|person| order["courier_id"] == person.account_id.as_str())
     }
 
-    /// Finds the open orders whose couriers belong to an earlier evening: nobody else would deliver these orders. Only the start
-    /// of an evening finds them, so two evenings at the same time do not take orders away from each other again and again.
+    /// Finds the open orders whose couriers belong to an earlier evening: nobody else would deliver these orders. An earlier
+    /// evening that still runs loses its orders to this one. Only the start of an evening finds them, so two evenings do not
+    /// take orders away from each other again and again.
     async fn find_left_orders(&mut self) -> Result<(), Failure> {
         let couriers = self.orders.values().filter(|tracked| self.courier_of(&tracked.order).is_none());
         let couriers = couriers.filter_map(|tracked| tracked.order["courier_id"].as_str().map(str::to_owned));

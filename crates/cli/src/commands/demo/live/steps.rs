@@ -35,7 +35,7 @@ pub(super) enum Carrier {
     Nobody,
     /// A courier of this evening.
     Present,
-    /// A courier of an earlier evening, whose command has ended.
+    /// A courier of an evening that began earlier.
     Gone,
     /// A courier of another client.
     Other,
