@@ -54,9 +54,13 @@ let arrived: string[];
 let placed: { order: string; lines: OrderRequest['lines'] }[];
 let placing: Placing;
 
+function openTab(): Placing {
+  return new Placing(RESTAURANT, { placed: (order, lines) => placed.push({ order, lines }), leave: (path) => arrived.push(path) }, timers);
+}
+
 function reload(): void {
   timers = new ManualTimers();
-  placing = new Placing(RESTAURANT, { placed: (order, lines) => placed.push({ order, lines }), leave: (path) => arrived.push(path) }, timers);
+  placing = openTab();
 }
 
 beforeEach(() => {
@@ -182,6 +186,82 @@ describe('placing', () => {
     expect(second?.body).toEqual({ ...body, expected_total: 1599 });
     expect(second?.key).not.toBe(first?.key);
     expect(arrived).toEqual(['/t/T']);
+  });
+});
+
+describe('two tabs', () => {
+  const keys = () => new Set(orders().map(({ key }) => key));
+  const foreign = (changes: Partial<Attempt> = {}) => ({ ...createAttempt('a', body, Date.now()), ...changes });
+
+  it('place one order: the attempt that waits in one tab goes first in the other', async () => {
+    answers = ['lost', PLACED, LINK, PLACED, LINK];
+    placing.place(session('a'), body);
+    await settle();
+    const other = openTab();
+    other.reset();
+    other.place(session('a'), body);
+    await settle();
+    await timers.advance(RETRY_LIMIT);
+    expect(orders()).toHaveLength(3);
+    expect(keys().size).toBe(1);
+    expect(arrived).toEqual(['/t/T', '/t/T']);
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
+  it('place one order at a new price, too', async () => {
+    answers = [{ status: 409, body: { code: 'menu_changed', quote: { amounts: { total: 1599 } } } }, PLACED, LINK];
+    placing.place(session('a'), body);
+    await settle();
+    const other = foreign();
+    keepAttempt(RESTAURANT, other);
+    placing.agree();
+    await settle();
+    expect(orders().at(-1)).toMatchObject({ key: other.key, body });
+  });
+
+  it.each<[string, Reply[]]>([
+    ['a refusal', [{ status: 409, body: { code: 'restaurant_closed' } }]],
+    ['a new price', [{ status: 409, body: { code: 'menu_changed', quote: { amounts: { total: 1599 } } } }]],
+    ['the end of the session', [{ status: 401 }]],
+  ])('keep each other’s attempts at %s', async (_, replies) => {
+    answers = replies;
+    placing.place(session('a'), body);
+    const other = foreign();
+    keepAttempt(RESTAURANT, other);
+    await settle();
+    expect(keptAttempt(RESTAURANT)).toEqual(other);
+  });
+
+  it('keep each other’s attempts when an order gets its link, or none', async () => {
+    for (const link of [LINK, { status: 409, body: { code: 'too_many_tracking_links' } }]) {
+      let answer: (answer: Reply) => void = () => undefined;
+      answers = [PLACED, new Promise<Reply>((resolve) => (answer = resolve))];
+      reload();
+      placing.place(session('a'), body);
+      await settle();
+      const other = foreign();
+      keepAttempt(RESTAURANT, other);
+      answer(link);
+      await settle();
+      expect(keptAttempt(RESTAURANT)).toEqual(other);
+      keepAttempt(RESTAURANT, { ...other, account: 'b' });
+    }
+  });
+
+  it('send no attempt again that the other tab has settled or given up', async () => {
+    for (const changes of [{}, { givenUp: true }]) {
+      answers = ['lost', changes.givenUp ? { status: 200, body: { orders: [] } } : PLACED, LINK];
+      calls.length = 0;
+      reload();
+      placing.place(session('a'), body);
+      await settle();
+      const other = foreign({ sentAt: Date.now(), ...changes });
+      keepAttempt(RESTAURANT, other);
+      placing.retryNow();
+      await settle();
+      expect(orders().slice(1).map(({ key }) => key)).toEqual([changes.givenUp ? undefined : other.key]);
+      keepAttempt(RESTAURANT, { ...other, account: 'b' });
+    }
   });
 });
 

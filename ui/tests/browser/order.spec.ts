@@ -326,6 +326,29 @@ describe('an order', () => {
     expect((await customerOrders(site)).length).toBe(before + 1);
   });
 
+  it('is placed once by two tabs with the same cart, also on a bad network', async () => {
+    const before = (await customerOrders(site)).length;
+    const first = await readyToPlace(site);
+    const second = await site.open({ context: first.context(), path: `/order/${site.dabba.restaurant_id}#checkout` });
+    await fillAddress(second);
+    await placeButton(second).waitFor();
+    const keys = new Set<unknown>();
+    const restore = interceptOrders((request, response) => {
+      keys.add(request.headers['idempotency-key']);
+      response.writeHead(503).end();
+      return true;
+    });
+    for (const page of [first, second]) {
+      await expect.poll(() => placeButton(page).isEnabled()).toBe(true);
+      await placeButton(page).click();
+      await page.getByText('This page keeps trying.').waitFor();
+    }
+    expect(keys.size).toBe(1);
+    restore();
+    for (const page of [first, second]) await arrives(page);
+    expect((await customerOrders(site)).length).toBe(before + 1);
+  });
+
   it('of a device without a network is placed exactly once, also over a reload', async () => {
     const before = (await customerOrders(site)).length;
     const page = await readyToPlace(site);
