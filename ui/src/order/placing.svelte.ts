@@ -60,8 +60,8 @@ export class Placing {
   #cancelRetry: (() => void) | undefined;
   #retryUntil = 0;
   #settledAt = 0;
-  /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
-  #resumed = false;
+  /** Whether an earlier request of the attempt may be without an answer, so that the order may exist. */
+  #unanswered = false;
 
   constructor(restaurant: string, events: PlacingEvents, timers: Timers = browserTimers) {
     this.#restaurant = restaurant;
@@ -93,7 +93,7 @@ export class Placing {
   /** Goes on with an attempt that began before the reload, or in another tab. */
   #takeUp(kept: Attempt, asked = false): void {
     this.#attempt = kept;
-    this.#resumed = true;
+    this.#unanswered = true;
     const age = Math.abs(clock.now() - kept.startedAt);
     if (kept.givenUp === true) void this.#settle(kept);
     else if (kept.order !== undefined || (age < RETRY_LIMIT && !asked)) this.#start();
@@ -154,6 +154,7 @@ export class Placing {
 
   /** Lets the customer decide about an attempt of an unknown outcome. */
   #ask(error: ApiError | undefined): void {
+    this.#unanswered = true;
     const age = Math.abs(clock.now() - (this.#attempt?.startedAt ?? 0));
     this.state = { status: 'unsettled', error, mayResend: age < RESEND_LIMIT };
   }
@@ -197,7 +198,7 @@ export class Placing {
     }
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
-    this.#resumed = false;
+    this.#unanswered = false;
     this.#start();
   }
 
@@ -232,7 +233,7 @@ export class Placing {
     switch (verdictOf(error)) {
       case 'sign_in':
         // If no earlier request is without an answer, nothing was written, and there is nothing to settle.
-        if (retries === 0 && !this.#resumed) this.reset();
+        if (!this.#unanswered) this.reset();
         this.state = { status: 'sign_in' };
         return;
       case 'price':
@@ -249,6 +250,7 @@ export class Placing {
   }
 
   #retryLater(error: ApiError, retries: number): void {
+    this.#unanswered = true;
     if (this.#timers.monotonic() >= this.#retryUntil) {
       this.#ask(error);
       return;

@@ -286,6 +286,27 @@ describe('a session that has ended', () => {
     expect(placing.state).toMatchObject({ status: 'unsettled', mayResend: true });
   });
 
+  it('leaves the decision to the customer also if the attempt was sent again on request', async () => {
+    answers = Array.from({ length: 40 }, () => 'lost' as const);
+    placing.place(session('a'), body);
+    await settle();
+    while (placing.state.status === 'waiting') await timers.advance(1_000);
+    answers = [{ status: 401 }];
+    placing.resend();
+    await settle();
+    expect(placing.state.status).toBe('sign_in');
+    expect(keptAttempt(RESTAURANT)?.key).toBe(orders()[0]?.key);
+    placing.resume(session('a'));
+    expect(placing.state).toMatchObject({ status: 'unsettled', mayResend: true });
+    // The next attempt has no earlier request.
+    placing.reset();
+    answers = [{ status: 401 }];
+    placing.place(session('a'), body);
+    await settle();
+    placing.resume(session('a'));
+    expect(placing.state.status).toBe('idle');
+  });
+
   it('never sends the attempt of another account', async () => {
     keepAttempt(RESTAURANT, createAttempt('a', body, Date.now()));
     placing.resume(session('b'));
