@@ -148,7 +148,11 @@ export class Placing {
       else if (rest <= 0) this.reset();
       else this.#cancelRetry = this.#timers.after(Math.min(LOOK_INTERVAL, rest), () => void this.#look(attempt));
     } catch (cause) {
-      this.#failed(attempt, cause, (error) => this.#ask(error));
+      this.#failed(attempt, cause, (error) => {
+        // After the sign-in, `resume` goes on to settle, because the attempt is given up.
+        if (error.status === 401) this.state = { status: 'sign_in' };
+        else this.#ask(error);
+      });
     }
   }
 

@@ -441,6 +441,20 @@ describe('after a reload', () => {
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
   });
 
+  it.each([RETRY_LIMIT, RESEND_LIMIT])('asks for a sign-in if it may not check, and goes on after it (%i ms old)', async (age) => {
+    keepAttempt(RESTAURANT, attempt(age + 1_000));
+    placing.resume(session('a'));
+    answers = [{ status: 401 }];
+    await placing.giveUp();
+    expect(placing.state.status).toBe('sign_in');
+    answers = [{ status: 200, body: { orders: [] } }];
+    placing.resume(session('a'));
+    await settle();
+    expect(placing.state.status).toBe('idle');
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+    expect(calls.every(({ key }) => key === undefined)).toBe(true);
+  });
+
   it('keeps asking if it cannot check', async () => {
     keepAttempt(RESTAURANT, attempt(RETRY_LIMIT + 1_000));
     placing.resume(session('a'));
