@@ -459,6 +459,26 @@ describe('an order', () => {
     await page.getByRole('button', { name: 'Create account' }).waitFor();
     await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
   });
+
+  it('keeps what staff add to the cart while their sign-out is under way', async () => {
+    const page = await site.open({ role: 'restaurant', path: `/order/${site.dabba.restaurant_id}` });
+    await page.getByRole('button', { name: 'Add Lemon Rice' }).click();
+    await page.getByRole('link', { name: 'Go to checkout' }).click();
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    site.front.intercept = async (request) => {
+      if (request.method === 'DELETE') await answered;
+      return false;
+    };
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByRole('button', { name: 'More' }).click();
+    answer();
+    await page.waitForFunction(() => localStorage.getItem('dabba.sign-out-pending') === null);
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
+    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByText('2', { exact: true }).waitFor();
+  });
 });
 
 describe('texts', () => {
