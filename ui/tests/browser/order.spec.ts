@@ -326,29 +326,6 @@ describe('an order', () => {
     expect((await customerOrders(site)).length).toBe(before + 1);
   });
 
-  it('is placed once by two tabs with the same cart, also on a bad network', async () => {
-    const before = (await customerOrders(site)).length;
-    const first = await readyToPlace(site);
-    const second = await site.open({ context: first.context(), path: `/order/${site.dabba.restaurant_id}#checkout` });
-    await fillAddress(second);
-    await placeButton(second).waitFor();
-    const keys = new Set<unknown>();
-    const restore = interceptOrders((request, response) => {
-      keys.add(request.headers['idempotency-key']);
-      response.writeHead(503).end();
-      return true;
-    });
-    for (const page of [first, second]) {
-      await expect.poll(() => placeButton(page).isEnabled()).toBe(true);
-      await placeButton(page).click();
-      await page.getByText('This page keeps trying.').waitFor();
-    }
-    expect(keys.size).toBe(1);
-    restore();
-    for (const page of [first, second]) await arrives(page);
-    expect((await customerOrders(site)).length).toBe(before + 1);
-  });
-
   it('of a device without a network is placed exactly once, also over a reload', async () => {
     const before = (await customerOrders(site)).length;
     const page = await readyToPlace(site);
@@ -458,26 +435,6 @@ describe('an order', () => {
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('button', { name: 'Create account' }).waitFor();
     await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
-  });
-
-  it('keeps what staff add to the cart while their sign-out is under way', async () => {
-    const page = await site.open({ role: 'restaurant', path: `/order/${site.dabba.restaurant_id}` });
-    await page.getByRole('button', { name: 'Add Lemon Rice' }).click();
-    await page.getByRole('link', { name: 'Go to checkout' }).click();
-    let answer: () => void = () => undefined;
-    const answered = new Promise<void>((resolve) => (answer = resolve));
-    site.front.intercept = async (request) => {
-      if (request.method === 'DELETE') await answered;
-      return false;
-    };
-    await page.getByRole('button', { name: 'Sign out' }).click();
-    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByRole('button', { name: 'More' }).click();
-    answer();
-    await page.waitForFunction(() => localStorage.getItem('dabba.sign-out-pending') === null);
-    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
-    await page.reload();
-    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
-    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByText('2', { exact: true }).waitFor();
   });
 });
 
