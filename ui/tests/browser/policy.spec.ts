@@ -108,7 +108,7 @@ describe('the service worker', () => {
   it('keeps pages and their files, and nothing of the API', async () => {
     const page = await site.open({ role: 'restaurant' });
     await page.getByText('This device').waitFor();
-    await page.waitForFunction(async () => (await caches.match('/')) !== undefined);
+    await expect.poll(() => page.evaluate(async () => (await caches.match('/')) !== undefined), { timeout: WAIT }).toBe(true);
     const kept = await page.evaluate(async () => {
       const names = await caches.keys();
       const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
@@ -234,16 +234,17 @@ describe('the service worker', () => {
       response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(session));
       return true;
     };
-    // A sign-in in another tab lets the console ask for the session, which names the server's build.
-    const other = await site.open({ role: 'admin', context: page.context() });
+    // A sign-in in another tab lets the console ask for the session, which names the server's build. The page sends the
+    // message itself, because the browser looks for new workers when a tab opens.
+    await page.evaluate(() => new BroadcastChannel('dabba-session').postMessage('signed-in'));
     await page.getByText('A new version is ready.').waitFor();
-    await other.close();
     site.front.serviceWorkerBuild = 'beefbeefbeefbeef';
     await page.evaluate(() => Object.assign(globalThis, { loadedOnce: true }));
     await page.getByRole('button', { name: 'Reload' }).click();
     await page.waitForFunction(() => !('loadedOnce' in globalThis));
     await page.getByText('Live', { exact: true }).waitFor();
-    await page.waitForFunction(() => caches.has('dabba-pages-beefbeefbeefbeef'));
+    const has = () => page.evaluate(() => caches.has('dabba-pages-beefbeefbeefbeef'));
+    await expect.poll(has, { timeout: WAIT }).toBe(true);
     expect(await page.evaluate(async () => (await navigator.serviceWorker.ready).waiting)).toBeNull();
     expect(await page.getByText('A new version is ready.').count()).toBe(0);
   });
