@@ -135,6 +135,7 @@ describe('a person', () => {
     await page.getByText('Sign in again to finish your order.').waitFor();
     await page.getByLabel('Town').fill('Leeds');
     await page.getByLabel('I am new here').check();
+    expect(await page.getByLabel('Your name').inputValue()).toBe('');
     await page.getByLabel('Your name').fill('Berta Berg');
     await fillAccount(page);
     await page.getByRole('button', { name: 'Create account' }).click();
