@@ -14,6 +14,8 @@ let unavailable = $state(false);
 /** Commands whose dialog is open and shows what becomes of them. */
 const attended = new SvelteSet<string>();
 const waiters = new Map<string, (outcome: Outcome | undefined) => void>();
+/** Commands that the browser has kept and that this tab has not read since. */
+const unread = new Set<string>();
 let opened: { tab: TabOutbox; database: IDBDatabase } | undefined;
 
 export const outbox = {
@@ -48,11 +50,22 @@ function follow(next: readonly Given[], onDone: Options['onDone']): void {
   const changes = settled(entries, next);
   entries = next;
   for (const { given, outcome } of changes) {
-    const waiter = waiters.get(given.key);
-    waiters.delete(given.key);
-    waiter?.(outcome);
+    answer(given.key, outcome);
     if (outcome.ok && !attended.has(given.key)) onDone(given);
   }
+  // Another tab may have sent a command before this tab read it for the first time.
+  for (const key of unread) {
+    const given = next.find((one) => one.key === key);
+    if (given === undefined) answer(key, { ok: true });
+    else if (given.refusal !== undefined) answer(key, { ok: false, error: given.refusal });
+  }
+  unread.clear();
+}
+
+function answer(key: string, outcome: Outcome | undefined): void {
+  const waiter = waiters.get(key);
+  waiters.delete(key);
+  waiter?.(outcome);
 }
 
 /** Opens the account's outbox. Returns the function that closes it; what is in it waits for the next page. */
@@ -92,6 +105,7 @@ export function startOutbox({ account, unsaved: text, onUnsaved, onDone }: Optio
       opened = undefined;
     });
     waiters.clear();
+    unread.clear();
     attended.clear();
     entries = [];
   };
@@ -114,18 +128,18 @@ export class Attention {
     // The dialog may close, and the server may answer, before IndexedDB has the command. The key is therefore registered first.
     const key = uuid();
     const outcome = this.#attend(key);
+    const tab = opened?.tab;
     try {
-      if (opened === undefined) throw new Error('no storage');
-      await opened.tab.outbox.put(requestOf(command, order, body), 0, key);
+      if (tab === undefined) throw new Error('no storage');
+      await tab.outbox.put(requestOf(command, order, body), 0, key);
     } catch {
       if (this.#ended) reportUnsaved(command, order.display_code);
       forget(key);
       throw new Error(unsaved());
     }
-    // Another tab may have sent it before this tab read it for the first time.
-    const now = entries.find((given) => given.key === key);
-    if (now === undefined) waiters.get(key)?.({ ok: true });
-    else if (now.refusal !== undefined) waiters.get(key)?.({ ok: false, error: now.refusal });
+    // What became of the command is only known from a read. If this one fails, the next one answers.
+    unread.add(key);
+    await tab.outbox.changed();
     return { outcome };
   }
 
@@ -149,8 +163,8 @@ export class Attention {
 
 function forget(key: string): void {
   attended.delete(key);
-  waiters.get(key)?.(undefined);
-  waiters.delete(key);
+  unread.delete(key);
+  answer(key, undefined);
 }
 
 /** Removes a refused command. */

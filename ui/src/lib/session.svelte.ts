@@ -106,6 +106,9 @@ function forgetPerson(): void {
   forgetInTab();
 }
 
+/** The server's part of this tab's sign-out, while it is under way. */
+let ending: Promise<unknown> | undefined;
+
 /** Ends the server's part of a sign-out that happened offline. Throws if the server does not answer. */
 async function finishPendingSignOut(): Promise<void> {
   if (kept.get(SIGN_OUT_PENDING) === null) return;
@@ -152,6 +155,8 @@ export async function requireSession(): Promise<Session> {
 export async function signIn(
   credentials: { email: string; password: string } | { link_token: string },
 ): Promise<Session> {
+  // The answer to a sign-out deletes the cookie, so it must not come after the answer to the sign-in.
+  await ending;
   const session = await unwrap(api.POST('/v1/session', { body: credentials }), { quiet: true });
   kept.delete(SIGN_OUT_PENDING);
   const earlier = lastAccount();
@@ -195,11 +200,11 @@ export async function signOut(): Promise<void> {
   kept.set(SIGN_OUT_PENDING, '1');
   state.session = undefined;
   // The server does not wait for the browser's storage, which another tab may hold.
-  const ended = finishPendingSignOut().catch(() => undefined);
+  ending = finishPendingSignOut().catch(() => undefined);
   for (const listener of signOutListeners) listener();
   channel?.postMessage('signed-out' satisfies Notice);
   if (account !== undefined) await deleteAccountStorage(account).catch(() => undefined);
-  await ended;
+  await ending;
 }
 
 /** Address of the sign-in page that leads back to this page. */

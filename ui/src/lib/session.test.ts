@@ -4,14 +4,14 @@ import { settle } from './testing/timers';
 
 type Answer = { status: number; body?: unknown } | 'lost';
 
-const network = { answers: [] as Answer[], calls: [] as string[] };
+const network = { answers: [] as (Answer | Promise<Answer>)[], calls: [] as string[] };
 const storage = { deleted: [] as string[], stuck: false };
 
 vi.mock('./api', async (original) => {
   const real = await original<typeof import('./api')>();
   const call = (method: string) => async (path: string) => {
     network.calls.push(`${method} ${path}`);
-    const next = network.answers.shift();
+    const next = await network.answers.shift();
     if (next === undefined) throw new Error(`Nobody expects ${method} ${path}`);
     if (next === 'lost') throw real.ApiError.local('network');
     const response = new Response(null, { status: next.status });
@@ -188,6 +188,22 @@ describe('a sign-out', () => {
     await settle();
     expect(network.calls.at(-1)).toBe('DELETE /v1/session');
     expect(local.getItem('dabba.sign-out-pending')).toBeNull();
+  });
+
+  it('comes before the sign-in of the next person', async () => {
+    let answer: (answer: Answer) => void = () => undefined;
+    const slow = new Promise<Answer>((resolve) => (answer = resolve));
+    network.answers = [signedIn('a'), slow, signedIn('b')];
+    const { loadSession, signOut, signIn, current } = await page();
+    await loadSession();
+    void signOut();
+    const entered = signIn(credentials);
+    await settle();
+    expect(network.calls.at(-1)).toBe('DELETE /v1/session');
+    answer({ status: 204 });
+    await entered;
+    expect(network.calls.at(-1)).toBe('POST /v1/session');
+    expect(current.session).toEqual(session('b'));
   });
 
   it('deletes everything although the storage is full', async () => {

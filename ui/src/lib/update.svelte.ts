@@ -3,6 +3,8 @@
 
 /** The policy of the pages admits this policy and Svelte's. It creates exactly one URL. */
 const SERVICE_WORKER = '/sw.js';
+/** Maximum time for which a tap waits for the worker of the new version, in milliseconds. */
+export const PATIENCE = 5_000;
 
 interface TrustedTypes {
   createPolicy(name: string, rules: { createScriptURL: (url: string) => string }): {
@@ -12,7 +14,8 @@ interface TrustedTypes {
 
 let ready = $state(false);
 let build: string | undefined;
-let waiting: ServiceWorker | undefined;
+let registration: ServiceWorkerRegistration | undefined;
+let applying = false;
 
 export const update = {
   /** Whether a new version is ready. */
@@ -43,31 +46,45 @@ function scriptUrl(): string {
 export async function registerServiceWorker(): Promise<void> {
   const container = navigator.serviceWorker as ServiceWorkerContainer | undefined;
   if (container === undefined) return;
-  const registration = await container.register(scriptUrl(), { updateViaCache: 'none' }).catch(() => undefined);
-  if (registration === undefined) return;
-  offer(registration);
-  registration.addEventListener('updatefound', () => {
-    registration.installing?.addEventListener('statechange', () => offer(registration));
+  const registered = await container.register(scriptUrl(), { updateViaCache: 'none' }).catch(() => undefined);
+  if (registered === undefined) return;
+  registration = registered;
+  offer(registered);
+  registered.addEventListener('updatefound', () => {
+    registered.installing?.addEventListener('statechange', () => offer(registered));
   });
   const active = (await container.ready).active;
   const files = performance.getEntriesByType('resource').map((entry) => entry.name);
   active?.postMessage({ kind: 'keep', urls: [location.pathname, ...files] });
 }
 
-function offer(registration: ServiceWorkerRegistration): void {
+function offer({ waiting }: ServiceWorkerRegistration): void {
   // Without a controller, the worker is the first one: nothing is outdated.
-  if (registration.waiting === null || navigator.serviceWorker.controller === null) return;
-  waiting = registration.waiting;
-  ready = true;
+  if (waiting !== null && navigator.serviceWorker.controller !== null) ready = true;
 }
 
 /** Reloads the page in the new version. Call it on a tap only. */
-export function applyUpdate(): void {
+export async function applyUpdate(): Promise<void> {
+  if (applying) return;
+  applying = true;
+  const activated = registration === undefined ? undefined : activate(registration).catch(() => undefined);
+  await Promise.race([activated, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  location.reload();
+}
+
+/** Lets the worker of the new version take over. If it waited on, the next page would offer the same version again. */
+async function activate(of: ServiceWorkerRegistration): Promise<void> {
+  // The server may have reported the new version before the browser has looked for its worker.
+  if (of.waiting === null) await of.update();
+  const { installing } = of;
+  if (installing !== null) await once(installing, 'statechange');
   // If another tab has activated the worker already, no change of the controller follows.
-  if (waiting?.state !== 'installed') {
-    location.reload();
-    return;
-  }
-  navigator.serviceWorker.addEventListener('controllerchange', () => location.reload(), { once: true });
-  waiting.postMessage({ kind: 'activate' });
+  if (of.waiting === null) return;
+  const changed = once(navigator.serviceWorker, 'controllerchange');
+  of.waiting.postMessage({ kind: 'activate' });
+  await changed;
+}
+
+function once(target: EventTarget, event: string): Promise<unknown> {
+  return new Promise((resolve) => target.addEventListener(event, resolve, { once: true }));
 }

@@ -60,8 +60,8 @@ export class Placing {
   #cancelRetry: (() => void) | undefined;
   #retryUntil = 0;
   #settledAt = 0;
-  /** Whether the attempt was begun before the reload, so that requests of it may be without an answer. */
-  #resumed = false;
+  /** Whether an earlier request of the attempt may be without an answer, so that the order may exist. */
+  #unanswered = false;
 
   constructor(restaurant: string, events: PlacingEvents, timers: Timers = browserTimers) {
     this.#restaurant = restaurant;
@@ -85,12 +85,17 @@ export class Placing {
       return;
     }
     const asked = this.state.status === 'sign_in';
-    this.#attempt = kept;
-    this.#resumed = true;
-    const age = Math.abs(clock.now() - kept.startedAt);
     if (session === undefined) this.state = { status: 'sign_in' };
-    else if (kept.givenUp === true) void this.#settle(kept);
     // After a sign-in the cart may be another one, so the customer decides.
+    else this.#takeUp(kept, asked);
+  }
+
+  /** Goes on with an attempt that began before the reload, or in another tab. */
+  #takeUp(kept: Attempt, asked = false): void {
+    this.#attempt = kept;
+    this.#unanswered = true;
+    const age = Math.abs(clock.now() - kept.startedAt);
+    if (kept.givenUp === true) void this.#settle(kept);
     else if (kept.order !== undefined || (age < RETRY_LIMIT && !asked)) this.#start();
     else this.#ask(undefined);
   }
@@ -98,12 +103,6 @@ export class Placing {
   /** Places an order. Does nothing while an attempt is under way: a double tap orders once. */
   place(session: Session, body: OrderRequest): void {
     if (this.busy) return;
-    // Another tab may be at it: its attempt goes first.
-    const kept = keptAttempt(this.#restaurant);
-    if (kept !== undefined && kept.account === session.account.id) {
-      this.resume(session);
-      return;
-    }
     this.#begin(createAttempt(session.account.id, body, clock.now()));
   }
 
@@ -149,12 +148,17 @@ export class Placing {
       else if (rest <= 0) this.reset();
       else this.#cancelRetry = this.#timers.after(Math.min(LOOK_INTERVAL, rest), () => void this.#look(attempt));
     } catch (cause) {
-      this.#failed(attempt, cause, (error) => this.#ask(error));
+      this.#failed(attempt, cause, (error) => {
+        // After the sign-in, `resume` goes on to settle, because the attempt is given up.
+        if (error.status === 401) this.state = { status: 'sign_in' };
+        else this.#ask(error);
+      });
     }
   }
 
   /** Lets the customer decide about an attempt of an unknown outcome. */
   #ask(error: ApiError | undefined): void {
+    this.#unanswered = true;
     const age = Math.abs(clock.now() - (this.#attempt?.startedAt ?? 0));
     this.state = { status: 'unsettled', error, mayResend: age < RESEND_LIMIT };
   }
@@ -172,22 +176,33 @@ export class Placing {
 
   /** Retries now, for example because the device has a network again. */
   retryNow(): void {
-    if (this.state.status === 'waiting') void this.#send(this.state.retries);
+    if (this.state.status === 'waiting') this.#retry(this.state.retries);
     else if (this.state.status === 'placed' && this.state.error !== undefined) this.#start();
   }
 
-  /** Forgets an attempt that wrote nothing. */
+  /** Forgets the attempt of this tab, which wrote nothing. */
   reset(): void {
     this.#cancelRetry?.();
-    forgetAttempt(this.#restaurant);
+    this.#forget();
     this.#attempt = undefined;
     this.state = { status: 'idle' };
   }
 
+  /** Forgets what is kept of this tab's attempt. The browser's tabs share one place, which may hold another tab's attempt. */
+  #forget(): void {
+    if (keptAttempt(this.#restaurant)?.key === this.#attempt?.key) forgetAttempt(this.#restaurant);
+  }
+
+  /** Begins an attempt, unless another tab has one: that one goes first, so that two tabs do not order twice. */
   #begin(attempt: Attempt): void {
+    const kept = keptAttempt(this.#restaurant);
+    if (kept !== undefined && kept.account === attempt.account) {
+      this.#takeUp(kept);
+      return;
+    }
     keepAttempt(this.#restaurant, attempt);
     this.#attempt = attempt;
-    this.#resumed = false;
+    this.#unanswered = false;
     this.#start();
   }
 
@@ -222,11 +237,11 @@ export class Placing {
     switch (verdictOf(error)) {
       case 'sign_in':
         // If no earlier request is without an answer, nothing was written, and there is nothing to settle.
-        if (retries === 0 && !this.#resumed) this.reset();
+        if (!this.#unanswered) this.reset();
         this.state = { status: 'sign_in' };
         return;
       case 'price':
-        forgetAttempt(this.#restaurant);
+        this.#forget();
         this.state = { status: 'price', quote: error.problem.quote as Quote, before: this.#attempt?.body.expected_total ?? 0 };
         return;
       case 'refused':
@@ -239,13 +254,22 @@ export class Placing {
   }
 
   #retryLater(error: ApiError, retries: number): void {
+    this.#unanswered = true;
     if (this.#timers.monotonic() >= this.#retryUntil) {
       this.#ask(error);
       return;
     }
     this.state = { status: 'waiting', retries: retries + 1, error };
     const delay = retryDelay(retries, error.retryAfter);
-    this.#cancelRetry = this.#timers.after(delay, () => void this.#send(retries + 1));
+    this.#cancelRetry = this.#timers.after(delay, () => this.#retry(retries + 1));
+  }
+
+  /** Sends again, unless another tab has given the attempt up, or settled it and begun another one. */
+  #retry(retries: number): void {
+    const kept = keptAttempt(this.#restaurant);
+    const ours = kept?.key === this.#attempt?.key && kept?.givenUp !== true;
+    if (kept === undefined || kept.account !== this.#attempt?.account || ours) void this.#send(retries);
+    else this.#takeUp(kept);
   }
 
   /** Asks for the tracking link and leaves the page. The attempt is kept until the link is there. */
@@ -258,12 +282,12 @@ export class Placing {
     try {
       const path = await createTrackingPath(order);
       if (this.#attempt !== attempt) return;
-      forgetAttempt(this.#restaurant);
+      this.#forget();
       this.#events.leave(path);
     } catch (cause) {
       this.#failed(attempt, cause, (error) => {
         // An order has no more links, or none any more: there is nothing to wait for.
-        if (!error.retryable) forgetAttempt(this.#restaurant);
+        if (!error.retryable) this.#forget();
         this.state = error.status === 401 ? { status: 'sign_in' } : { status: 'placed', order, error };
       });
     }

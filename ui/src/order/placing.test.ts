@@ -54,9 +54,13 @@ let arrived: string[];
 let placed: { order: string; lines: OrderRequest['lines'] }[];
 let placing: Placing;
 
+function openTab(): Placing {
+  return new Placing(RESTAURANT, { placed: (order, lines) => placed.push({ order, lines }), leave: (path) => arrived.push(path) }, timers);
+}
+
 function reload(): void {
   timers = new ManualTimers();
-  placing = new Placing(RESTAURANT, { placed: (order, lines) => placed.push({ order, lines }), leave: (path) => arrived.push(path) }, timers);
+  placing = openTab();
 }
 
 beforeEach(() => {
@@ -185,6 +189,82 @@ describe('placing', () => {
   });
 });
 
+describe('two tabs', () => {
+  const keys = () => new Set(orders().map(({ key }) => key));
+  const foreign = (changes: Partial<Attempt> = {}) => ({ ...createAttempt('a', body, Date.now()), ...changes });
+
+  it('place one order: the attempt that waits in one tab goes first in the other', async () => {
+    answers = ['lost', PLACED, LINK, PLACED, LINK];
+    placing.place(session('a'), body);
+    await settle();
+    const other = openTab();
+    other.reset();
+    other.place(session('a'), body);
+    await settle();
+    await timers.advance(RETRY_LIMIT);
+    expect(orders()).toHaveLength(3);
+    expect(keys().size).toBe(1);
+    expect(arrived).toEqual(['/t/T', '/t/T']);
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
+  it('place one order at a new price, too', async () => {
+    answers = [{ status: 409, body: { code: 'menu_changed', quote: { amounts: { total: 1599 } } } }, PLACED, LINK];
+    placing.place(session('a'), body);
+    await settle();
+    const other = foreign();
+    keepAttempt(RESTAURANT, other);
+    placing.agree();
+    await settle();
+    expect(orders().at(-1)).toMatchObject({ key: other.key, body });
+  });
+
+  it.each<[string, Reply[]]>([
+    ['a refusal', [{ status: 409, body: { code: 'restaurant_closed' } }]],
+    ['a new price', [{ status: 409, body: { code: 'menu_changed', quote: { amounts: { total: 1599 } } } }]],
+    ['the end of the session', [{ status: 401 }]],
+  ])('keep each other’s attempts at %s', async (_, replies) => {
+    answers = replies;
+    placing.place(session('a'), body);
+    const other = foreign();
+    keepAttempt(RESTAURANT, other);
+    await settle();
+    expect(keptAttempt(RESTAURANT)).toEqual(other);
+  });
+
+  it('keep each other’s attempts when an order gets its link, or none', async () => {
+    for (const link of [LINK, { status: 409, body: { code: 'too_many_tracking_links' } }]) {
+      let answer: (answer: Reply) => void = () => undefined;
+      answers = [PLACED, new Promise<Reply>((resolve) => (answer = resolve))];
+      reload();
+      placing.place(session('a'), body);
+      await settle();
+      const other = foreign();
+      keepAttempt(RESTAURANT, other);
+      answer(link);
+      await settle();
+      expect(keptAttempt(RESTAURANT)).toEqual(other);
+      keepAttempt(RESTAURANT, { ...other, account: 'b' });
+    }
+  });
+
+  it('send no attempt again that the other tab has settled or given up', async () => {
+    for (const changes of [{}, { givenUp: true }]) {
+      answers = ['lost', changes.givenUp ? { status: 200, body: { orders: [] } } : PLACED, LINK];
+      calls.length = 0;
+      reload();
+      placing.place(session('a'), body);
+      await settle();
+      const other = foreign({ sentAt: Date.now(), ...changes });
+      keepAttempt(RESTAURANT, other);
+      placing.retryNow();
+      await settle();
+      expect(orders().slice(1).map(({ key }) => key)).toEqual([changes.givenUp ? undefined : other.key]);
+      keepAttempt(RESTAURANT, { ...other, account: 'b' });
+    }
+  });
+});
+
 describe('a session that has ended', () => {
   it('writes nothing: after the sign-in the customer orders anew', async () => {
     answers = [{ status: 401 }];
@@ -204,6 +284,27 @@ describe('a session that has ended', () => {
     expect(placing.state.status).toBe('sign_in');
     placing.resume(session('a'));
     expect(placing.state).toMatchObject({ status: 'unsettled', mayResend: true });
+  });
+
+  it('leaves the decision to the customer also if the attempt was sent again on request', async () => {
+    answers = Array.from({ length: 40 }, () => 'lost' as const);
+    placing.place(session('a'), body);
+    await settle();
+    while (placing.state.status === 'waiting') await timers.advance(1_000);
+    answers = [{ status: 401 }];
+    placing.resend();
+    await settle();
+    expect(placing.state.status).toBe('sign_in');
+    expect(keptAttempt(RESTAURANT)?.key).toBe(orders()[0]?.key);
+    placing.resume(session('a'));
+    expect(placing.state).toMatchObject({ status: 'unsettled', mayResend: true });
+    // The next attempt has no earlier request.
+    placing.reset();
+    answers = [{ status: 401 }];
+    placing.place(session('a'), body);
+    await settle();
+    placing.resume(session('a'));
+    expect(placing.state.status).toBe('idle');
   });
 
   it('never sends the attempt of another account', async () => {
@@ -338,6 +439,20 @@ describe('after a reload', () => {
     expect(timers.monotonic() - before).toBeGreaterThan(SETTLE_LIMIT - 5_000);
     expect(timers.monotonic() - before).toBeLessThan(SETTLE_LIMIT + LOOK_INTERVAL);
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
+  });
+
+  it.each([RETRY_LIMIT, RESEND_LIMIT])('asks for a sign-in if it may not check, and goes on after it (%i ms old)', async (age) => {
+    keepAttempt(RESTAURANT, attempt(age + 1_000));
+    placing.resume(session('a'));
+    answers = [{ status: 401 }];
+    await placing.giveUp();
+    expect(placing.state.status).toBe('sign_in');
+    answers = [{ status: 200, body: { orders: [] } }];
+    placing.resume(session('a'));
+    await settle();
+    expect(placing.state.status).toBe('idle');
+    expect(keptAttempt(RESTAURANT)).toBeUndefined();
+    expect(calls.every(({ key }) => key === undefined)).toBe(true);
   });
 
   it('keeps asking if it cannot check', async () => {

@@ -19,15 +19,15 @@ export class Shop {
   readonly quote: LiveQuote;
   /** Names of all items that this page has seen, also of those that the menu has lost since. */
   readonly #names: Record<string, string> = {};
-  /** What the browser had kept when the page began: it belongs to the account that was here last. */
-  readonly #found: { cart: Cart; details: Details };
+  /** Lines and texts of the account that was here last: an account that replaces it must not get them. */
+  #earlier: { lines: string[]; details: Details };
 
   constructor(id: string) {
     this.id = id;
     this.quote = new LiveQuote(id);
     this.cart = parseCart(kept.get(this.#cartKey));
     this.details = parseDetails(keptInTab.get(this.#detailsKey));
-    this.#found = { cart: this.cart, details: { ...this.details } };
+    this.#earlier = this.#present();
   }
 
   readonly #items = $derived(this.menu === undefined ? undefined : itemsOf(this.menu));
@@ -117,7 +117,13 @@ export class Shop {
     this.#setCart([]);
   }
 
-  /** Fills the cart with the lines of an earlier order, as far as the menu still offers them. */
+  /** Fills the cart with the lines of an order of this account, as far as the menu still offers them. */
+  restore(cart: Cart): void {
+    this.#earlier.lines.push(...cart.map(({ id }) => id));
+    this.refill(cart);
+  }
+
+  /** Fills the cart with lines that the person wants, as far as the menu still offers them. */
   refill(cart: Cart): void {
     this.#setCart(cart);
     if (this.menu !== undefined) this.#take(this.menu);
@@ -146,17 +152,33 @@ export class Shop {
     keptInTab.set(this.#detailsKey, JSON.stringify(this.details));
   }
 
+  /** Fills an empty name in. It belongs to the account, because nobody has entered it. */
+  suggestName(name: string): void {
+    if (this.details.name !== '') return;
+    this.details.name = name;
+    this.#earlier.details.name = name;
+  }
+
+  /** Notes that what is here belongs to the account that is signed in, or whose session has just ended. */
+  claim(): void {
+    this.#earlier = this.#present();
+  }
+
+  #present(): { lines: string[]; details: Details } {
+    return { lines: this.cart.map(({ id }) => id), details: { ...this.details } };
+  }
+
   /** Forgets what belongs to the person who signs out, and whose kept data is deleted. */
   forgetPerson(): void {
     this.details = { ...EMPTY_DETAILS, fulfilment: this.details.fulfilment };
     this.clear();
   }
 
-  /** Forgets what belongs to an earlier account: all that was here when the page began. What was entered since stays. */
+  /** Forgets what belongs to an earlier account. What was entered since stays. */
   forgetEarlier(): void {
-    const { cart, details } = this.#found;
+    const { lines, details } = this.#earlier;
     for (const field of TEXT_FIELDS) if (this.details[field] === details[field]) this.details[field] = '';
-    this.#setCart(this.cart.filter((line) => !cart.some(({ id }) => id === line.id)));
+    this.#setCart(this.cart.filter(({ id }) => !lines.includes(id)));
     this.keepDetails();
   }
 }

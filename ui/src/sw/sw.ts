@@ -3,6 +3,8 @@
 //
 // - A page comes from the network, and from the cache if the network does not answer in time.
 // - Files in /assets have digests in their names and never change, so the cache comes first.
+// - Each version has a cache of its own. A page stays in the cache of an older version until the newer version has the page
+//   with all its files: a release does not take the only copy of a device without a network.
 // - Nothing of /v1 is kept: the API's data belongs to an account, and the page itself keeps what it needs.
 //
 // A new version waits until every page of the old one is closed, or until the user chooses to reload. It never reloads a
@@ -15,6 +17,8 @@ const PREFIX = 'dabba-pages-';
 const CACHE = PREFIX + __BUILD__;
 /** Time after which a kept page is shown instead of a slow network's, in milliseconds. */
 const PAGE_TIMEOUT = 4_000;
+/** Maximum number of older versions whose caches are kept. */
+const MAXIMUM_OLDER = 4;
 
 /** Messages from the pages (`src/lib/update.svelte.ts`). */
 type PageMessage = { kind: 'keep'; urls: string[] } | { kind: 'activate' };
@@ -38,48 +42,71 @@ function isFile(path: string): boolean {
 }
 
 async function keep(key: string, response: Response): Promise<void> {
-  if (!response.ok || response.redirected) return;
+  if (!response.ok || response.redirected) throw new Error(`${key} cannot be kept.`);
   // The copy has no address, which may contain the token of a tracking link.
   await (await caches.open(CACHE)).put(key, new Response(response.body, response));
 }
 
-/** Keeps a copy of a response that is on its way to the page. A full or failing storage does not concern the page. */
-function keepLater(event: FetchEvent, key: string, response: Response): void {
-  event.waitUntil(keep(key, response.clone()).catch(() => undefined));
+/** Keeps a file in the cache of this version. */
+async function keepFile(path: string): Promise<void> {
+  if ((await keptHere(path)) === undefined) await keep(path, await fetch(path));
 }
 
-/** Returns the kept page of this version. A failing storage has none. */
-async function keptPage(key: string): Promise<Response | undefined> {
-  try {
-    return await (await caches.open(CACHE)).match(key);
-  } catch {
-    return undefined;
-  }
+/** Keeps a page in the cache of this version: first the files that it names, so that no page is kept without them. */
+async function keepPage(key: string, response: Response): Promise<void> {
+  if (response.ok) await Promise.all((await filesOf(response.clone())).map(keepFile));
+  await keep(key, response);
+}
+
+/** Returns the files that a page names. Further ones, such as those of its languages, are known once it runs. */
+async function filesOf(page: Response): Promise<string[]> {
+  return (await page.text()).match(/\/assets\/[\w.-]+/g) ?? [];
+}
+
+/** Keeps a copy of what is on its way to the page. A full or failing storage does not concern the page. */
+function keepLater(event: FetchEvent, key: string, response: Response, keepIt = keep): void {
+  event.waitUntil(keepIt(key, response.clone()).catch(() => undefined));
+}
+
+/** Returns what the cache of this version has. */
+async function keptHere(key: string): Promise<Response | undefined> {
+  return (await caches.open(CACHE)).match(key);
+}
+
+/** Returns what any version's cache has, from the oldest one, whose page is complete. A failing storage has nothing. */
+function kept(key: string): Promise<Response | undefined> {
+  return caches.match(key).catch(() => undefined);
 }
 
 async function servePage(key: string, event: FetchEvent): Promise<Response> {
   const { request } = event;
-  const kept = await keptPage(key);
-  const timeout = kept === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
+  const copy = await kept(key);
+  const timeout = copy === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
   try {
     const response = await fetch(request, timeout === undefined ? {} : { signal: timeout });
     // A proxy without a server behind it answers with its own page.
-    if (response.status >= 500 && kept !== undefined) return kept;
-    keepLater(event, key, response);
+    if (response.status >= 500 && copy !== undefined) return copy;
+    keepLater(event, key, response, keepPage);
     return response;
   } catch (cause) {
-    if (kept !== undefined) return kept;
+    if (copy !== undefined) return copy;
     throw cause;
   }
 }
 
 async function serveFile(path: string, event: FetchEvent): Promise<Response> {
-  // Another version's cache will do: a digest names the content.
-  const kept = await caches.match(path).catch(() => undefined);
-  if (kept !== undefined) return kept;
-  const response = await fetch(event.request);
-  keepLater(event, path, response);
-  return response;
+  const own = await keptHere(path).catch(() => undefined);
+  if (own !== undefined) return own;
+  const copy = await kept(path);
+  try {
+    // Another version's copy will do where a digest names the content.
+    const response = copy !== undefined && path.startsWith('/assets/') ? copy : await fetch(event.request);
+    keepLater(event, path, response);
+    return response;
+  } catch (cause) {
+    if (copy !== undefined) return copy;
+    throw cause;
+  }
 }
 
 worker.addEventListener('fetch', (event) => {
@@ -94,25 +121,44 @@ worker.addEventListener('fetch', (event) => {
   }
 });
 
+/** Names of the caches of other versions, oldest first. */
+async function olderCaches(): Promise<string[]> {
+  return (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== CACHE);
+}
+
 worker.addEventListener('activate', (event) => {
   async function activate() {
     // Without a storage there is nothing to delete.
-    for (const name of await caches.keys().catch(() => [])) {
-      if (name.startsWith(PREFIX) && name !== CACHE) await caches.delete(name).catch(() => false);
-    }
+    const older = await olderCaches().catch(() => []);
+    for (const name of older.slice(0, -MAXIMUM_OLDER)) await caches.delete(name).catch(() => false);
     await worker.clients.claim();
   }
   event.waitUntil(activate());
 });
 
-/** Keeps a page that was loaded before the worker controlled it, with its files. */
+/** Keeps a page that was loaded, perhaps before the worker controlled it, with its files. Older versions then lose it. */
 async function keepLoaded(urls: string[]): Promise<void> {
-  for (const url of urls) {
-    const path = new URL(url, worker.location.origin).pathname;
-    const key = pageKey(path) ?? (isFile(path) ? path : undefined);
+  const paths = urls.map((url) => new URL(url, worker.location.origin).pathname);
+  await Promise.all(paths.filter(isFile).map(keepFile));
+  for (const path of paths) {
+    const key = pageKey(path);
     if (key === undefined) continue;
-    if ((await (await caches.open(CACHE)).match(key)) !== undefined) continue;
-    await keep(key, await fetch(path));
+    if ((await keptHere(key)) === undefined) await keepPage(key, await fetch(path));
+    const copy = await keptHere(key);
+    // A loaded page of another version has files of another version: the copy may lack some.
+    const complete = copy !== undefined && (await filesOf(copy)).every((file) => paths.includes(file));
+    if (complete) await deleteOlder(key);
+  }
+}
+
+/** Deletes the copies of a page in the caches of other versions, and the caches that have no other page. */
+async function deleteOlder(key: string): Promise<void> {
+  for (const name of await olderCaches()) {
+    const cache = await caches.open(name);
+    await cache.delete(key);
+    const rest = (await cache.keys()).map((request) => new URL(request.url).pathname);
+    // The sign-in page is of no use without a network.
+    if (!rest.some((path) => path !== '/login' && pageKey(path) !== undefined)) await caches.delete(name);
   }
 }
 

@@ -49,6 +49,8 @@ export class Front {
   readonly files = new Map<string, { type: string; content: string }>();
   /** Text after the service worker's script, with which it counts as a new version. */
   serviceWorkerSuffix = '';
+  /** Build of the service worker instead of its own: 16 hexadecimal digits. The worker of another build has another cache. */
+  serviceWorkerBuild: string | undefined;
 
   private constructor(target: string) {
     this.#target = new URL(target);
@@ -134,7 +136,12 @@ export class Front {
       'cache-control': name.startsWith('assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     });
     const content = readFileSync(file);
-    response.end(name === 'sw.js' ? content + this.serviceWorkerSuffix : content);
+    response.end(name === 'sw.js' ? this.#serviceWorker(content.toString()) : content);
+  }
+
+  #serviceWorker(script: string): string {
+    const build = this.serviceWorkerBuild;
+    return (build === undefined ? script : script.replace(/\b[0-9a-f]{16}\b/, build)) + this.serviceWorkerSuffix;
   }
 
   #forward(request: IncomingMessage, response: ServerResponse): void {

@@ -10,7 +10,10 @@ beforeAll(async () => {
   const account = { email: 'asha@dabba.test', password: PASSWORD, name: 'Asha Rao' };
   await site.dabba.call(undefined, 'POST', '/v1/accounts', account);
 });
-afterEach(() => site.check());
+afterEach(() => {
+  site.front.intercept = () => false;
+  return site.check();
+});
 afterAll(() => site.close());
 
 async function openForm(path = '/login') {
@@ -160,5 +163,25 @@ describe('a one-time link', () => {
     const token = await site.createLink('restaurant');
     const page = await site.open({ path: `/login#${token}&next=//evil.example/` });
     await page.waitForURL(`${site.origin}/`);
+  });
+});
+
+describe('the console of somebody who is no admin', () => {
+  it('leads to the sign-in with another account, and back', async () => {
+    const page = await site.open({ role: 'restaurant', path: '/console' });
+    const visited: string[] = [];
+    page.on('framenavigated', (frame) => visited.push(new URL(frame.url()).pathname));
+    site.front.intercept = async (request) => {
+      // The sign-out takes its time: a navigation before its end would come first.
+      if (request.method === 'DELETE') await new Promise((resolve) => setTimeout(resolve, 500));
+      return false;
+    };
+    await page.getByRole('button', { name: 'Sign in with another account' }).click();
+    await page.getByLabel('E-mail address').fill('asha@dabba.test');
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The console is for admins').waitFor();
+    await page.getByText(/You are signed in as .?asha@dabba\.test/).waitFor();
+    expect(visited).not.toContain('/');
   });
 });

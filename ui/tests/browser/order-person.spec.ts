@@ -1,7 +1,17 @@
 // The account of a person who orders, what the browser keeps of them, and what the next person finds.
 import type { Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { fillAccount, fillAddress, fillCart, openCheckout, openMenu, placeButton, register } from './customer';
+import {
+  customerOrders,
+  fillAccount,
+  fillAddress,
+  fillCart,
+  openCheckout,
+  openMenu,
+  placeButton,
+  readyToPlace,
+  register,
+} from './customer';
 import { openSite, WAIT, type Site } from './site';
 
 let site: Site;
@@ -109,5 +119,83 @@ describe('a person', () => {
     await page.getByRole('button', { name: 'Remove Cardamom Tea' }).waitFor();
     expect(await page.getByRole('button', { name: /^Remove/ }).count()).toBe(1);
     expect(await kept(page)).not.toMatch(/Lantern/);
+  });
+
+  it('who takes the place of somebody else without a reload gets neither name nor address nor cart', async () => {
+    const page = await openMenu(site, { signedIn: true });
+    await fillCart(page);
+    await openCheckout(page);
+    const name = page.getByRole('textbox', { name: 'Name', exact: true });
+    await expect.poll(() => name.inputValue()).not.toBe('');
+    const suggested = await name.inputValue();
+    await page.getByLabel('Street and number').fill('12 Lantern Street');
+    await page.getByLabel('Town').fill('London');
+    await page.context().clearCookies();
+    await placeButton(page).click();
+    await page.getByText('Sign in again to finish your order.').waitFor();
+    await page.getByLabel('Town').fill('Leeds');
+    await page.getByLabel('I am new here').check();
+    expect(await page.getByLabel('Your name').inputValue()).toBe('');
+    await page.getByLabel('Your name').fill('Berta Berg');
+    await fillAccount(page);
+    await page.getByRole('button', { name: 'Create account' }).click();
+    // Nothing is left in the cart, and the checkout says so instead of showing its fields.
+    await page.getByText('Your cart is empty').waitFor();
+    expect(await kept(page)).not.toMatch(/Lantern/);
+    await page.getByRole('link', { name: 'Back to the menu' }).click();
+    await fillCart(page);
+    await openCheckout(page);
+    expect(await name.inputValue()).toBe('Berta Berg');
+    expect(suggested).not.toBe('Berta Berg');
+    expect(await page.getByLabel('Street and number').inputValue()).toBe('');
+    expect(await page.getByLabel('Town').inputValue()).toBe('Leeds');
+  });
+});
+
+describe('two tabs', () => {
+  it('with the same cart place one order, also on a bad network', async () => {
+    const before = (await customerOrders(site)).length;
+    const first = await readyToPlace(site);
+    const second = await site.open({ context: first.context(), path: `/order/${site.dabba.restaurant_id}#checkout` });
+    await fillAddress(second);
+    await placeButton(second).waitFor();
+    const keys = new Set<unknown>();
+    site.front.intercept = (request, response) => {
+      if (request.method !== 'POST' || !request.url?.endsWith('/orders')) return false;
+      keys.add(request.headers['idempotency-key']);
+      response.writeHead(503).end();
+      return true;
+    };
+    for (const page of [first, second]) {
+      await expect.poll(() => placeButton(page).isEnabled()).toBe(true);
+      await placeButton(page).click();
+      await page.getByText('This page keeps trying.').waitFor();
+    }
+    expect(keys.size).toBe(1);
+    site.front.intercept = () => false;
+    for (const page of [first, second]) await page.waitForURL(/\/t\/[^/]+$/, { timeout: WAIT });
+    expect((await customerOrders(site)).length).toBe(before + 1);
+  });
+});
+
+describe('staff who sign out', () => {
+  it('get their cart back at once, and lose nothing that is added while the sign-out is under way', async () => {
+    const page = await site.open({ role: 'restaurant', path: `/order/${site.dabba.restaurant_id}` });
+    await page.getByRole('button', { name: 'Add Lemon Rice' }).click();
+    await page.getByRole('link', { name: 'Go to checkout' }).click();
+    let answer: () => void = () => undefined;
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    site.front.intercept = async (request) => {
+      if (request.method === 'DELETE') await answered;
+      return false;
+    };
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByRole('button', { name: 'More' }).click();
+    answer();
+    await page.waitForFunction(() => localStorage.getItem('dabba.sign-out-pending') === null);
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'Remove Lemon Rice' }).waitFor();
+    await page.getByRole('group', { name: 'Quantity of Lemon Rice' }).getByText('2', { exact: true }).waitFor();
   });
 });

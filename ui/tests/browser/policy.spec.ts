@@ -5,14 +5,20 @@ import type { Role } from './dabba';
 import { accessibilityProblems } from './accessible';
 import { POLICY } from './front';
 import { describes } from './operations';
-import { INSECURE_HOST, openSite, type Site } from './site';
+import { INSECURE_HOST, openSite, WAIT, type Site } from './site';
 
 let site: Site;
 
 beforeAll(async () => {
   site = await openSite();
 });
-afterEach(() => site.check());
+afterEach(() => {
+  site.front.intercept = () => false;
+  site.front.serviceWorkerSuffix = '';
+  site.front.serviceWorkerBuild = undefined;
+  site.front.connect();
+  return site.check();
+});
 afterAll(() => site.close());
 
 interface Visit {
@@ -102,7 +108,7 @@ describe('the service worker', () => {
   it('keeps pages and their files, and nothing of the API', async () => {
     const page = await site.open({ role: 'restaurant' });
     await page.getByText('This device').waitFor();
-    await page.waitForFunction(async () => (await caches.match('/')) !== undefined);
+    await expect.poll(() => page.evaluate(async () => (await caches.match('/')) !== undefined), { timeout: WAIT }).toBe(true);
     const kept = await page.evaluate(async () => {
       const names = await caches.keys();
       const requests = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
@@ -159,6 +165,88 @@ describe('the service worker', () => {
     await second.waitForFunction(() => !('loadedOnce' in globalThis));
     await second.getByText('This device').waitFor();
     site.front.serviceWorkerSuffix = '';
+  });
+
+  it('keeps the pages of an older version until the newer one has them', async () => {
+    const kitchen = `/kitchen/${site.dabba.restaurant_id}`;
+    const board = await site.open({ role: 'restaurant', path: kitchen });
+    await board.getByText('Live', { exact: true }).waitFor();
+    const page = await site.open({ context: board.context() });
+    await page.getByText('This device').waitFor();
+    const caches = () =>
+      page.evaluate(async () => {
+        const names = (await globalThis.caches.keys()).sort();
+        const kept = await Promise.all(names.map(async (name) => (await globalThis.caches.open(name)).keys()));
+        return Object.fromEntries(names.map((name, index) => [name, kept[index]?.map(({ url }) => new URL(url).pathname)]));
+      });
+    const complete = (files: string[] = []) => ['/', '/kitchen/-'].every((path) => files.includes(path));
+    await expect.poll(async () => Object.values(await caches()).some(complete), { timeout: WAIT }).toBe(true);
+    const [old] = Object.keys(await caches());
+    await board.close();
+
+    // The version arrives while no page needs it, and takes over when all pages are closed: here, without a reload.
+    site.front.serviceWorkerBuild = 'feedfeedfeedfeed';
+    await page.evaluate(async () => {
+      const registration = await navigator.serviceWorker.ready;
+      const changed = new Promise((done) => navigator.serviceWorker.addEventListener('controllerchange', done));
+      await registration.update();
+      while (registration.waiting === null) await new Promise((done) => setTimeout(done, 50));
+      registration.waiting.postMessage({ kind: 'activate' });
+      await changed;
+    });
+    site.front.disconnect();
+    await page.reload();
+    await page.getByText('You see what this device last knew.').waitFor();
+    expect(await page.evaluate(() => document.styleSheets.length)).toBeGreaterThan(0);
+
+    site.front.connect();
+    await page.reload();
+    await page.getByText('This device').waitFor();
+    const next = 'dabba-pages-feedfeedfeedfeed';
+    await expect.poll(async () => (await caches())[old ?? '']?.includes('/'), { timeout: WAIT }).toBe(false);
+    expect((await caches())[next]).toContain('/');
+
+    // The board was not opened since: its only copy is that of the old version.
+    site.front.disconnect();
+    await page.goto(kitchen);
+    await page.getByText(/Not up to date since/).waitFor();
+    site.front.connect();
+    await page.reload();
+    await page.getByText('Live', { exact: true }).waitFor();
+    await expect.poll(async () => Object.keys(await caches()), { timeout: WAIT }).toEqual([next]);
+    site.front.disconnect();
+    for (const [path, text] of [['/', 'You see what this device last knew.'], [kitchen, /Not up to date since/]] as const) {
+      await page.goto(path);
+      await page.getByText(text).waitFor();
+    }
+    site.front.connect();
+  });
+
+  it('offers a version that the server reported once, and reloads into it', async () => {
+    const page = await site.open({ role: 'admin', path: '/console' });
+    await page.getByText('Live', { exact: true }).waitFor();
+    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    site.front.intercept = async (request, response) => {
+      if (request.method !== 'GET' || request.url !== '/v1/session') return false;
+      const answer = await fetch(site.dabba.address + request.url, { headers: { cookie: request.headers.cookie ?? '' } });
+      const session = (await answer.json()) as { server: { build: string } };
+      session.server.build = 'next';
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(JSON.stringify(session));
+      return true;
+    };
+    // A sign-in in another tab lets the console ask for the session, which names the server's build. The page sends the
+    // message itself, because the browser looks for new workers when a tab opens.
+    await page.evaluate(() => new BroadcastChannel('dabba-session').postMessage('signed-in'));
+    await page.getByText('A new version is ready.').waitFor();
+    site.front.serviceWorkerBuild = 'beefbeefbeefbeef';
+    await page.evaluate(() => Object.assign(globalThis, { loadedOnce: true }));
+    await page.getByRole('button', { name: 'Reload' }).click();
+    await page.waitForFunction(() => !('loadedOnce' in globalThis));
+    await page.getByText('Live', { exact: true }).waitFor();
+    const has = () => page.evaluate(() => caches.has('dabba-pages-beefbeefbeefbeef'));
+    await expect.poll(has, { timeout: WAIT }).toBe(true);
+    expect(await page.evaluate(async () => (await navigator.serviceWorker.ready).waiting)).toBeNull();
+    expect(await page.getByText('A new version is ready.').count()).toBe(0);
   });
 
   it('leaves a page to the network if the browser has no space, or refuses its storage', async () => {

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { PHONE } from './customer';
 import type { Role } from './dabba';
-import { openSite, type Site } from './site';
+import { openSite, WAIT, type Site } from './site';
 
 let site: Site;
 
@@ -132,11 +132,13 @@ describe('the start page', () => {
     const page = await site.open({ role: 'restaurant' });
     await page.getByText('This device').waitFor();
     // The worker keeps the page in the background; the page is complete once its style sheet is kept.
-    await page.waitForFunction(async () => {
-      const names = await caches.keys();
-      const kept = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
-      return kept.reduce((sum, count) => sum + count, 0) >= 4;
-    });
+    const kept = () =>
+      page.evaluate(async () => {
+        const names = await caches.keys();
+        const counts = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
+        return counts.reduce((sum, count) => sum + count, 0);
+      });
+    await expect.poll(kept, { timeout: WAIT }).toBeGreaterThanOrEqual(4);
     site.front.disconnect();
     await page.reload();
     await page.getByText('You see what this device last knew.').waitFor();
