@@ -2,7 +2,7 @@
 import type { Locator, Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
-import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
+import { card, column, holdOutbox, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
 
 const TABLET = { width: 1_024, height: 600 };
 
@@ -102,17 +102,19 @@ describe('every dialog', () => {
     await dialog.getByRole('button', { name: 'Show' }).click();
     await dialog.waitFor({ state: 'detached' });
     await page.waitForFunction((code) => document.activeElement?.getAttribute('data-code') === code, order.display_code);
-  }, 60_000);
+  });
 
   it('shows the messages of the board above itself', async () => {
     const order = mock.place();
-    const page = await stage.board();
+    const { context, release } = await holdOutbox();
+    const page = await stage.board({}, context);
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
     await card(page, order.display_code).getByRole('button', { name: /^Undo/ }).waitFor();
     await page.getByRole('button', { name: 'Help', exact: true }).click();
     const dialog = page.getByRole('dialog');
     // Another device is faster.
     mock.change(order.id, { status: 'preparing' });
+    await release();
     const message = dialog.getByRole('status').getByText(`Order ${order.display_code} was accepted on another device.`);
     await message.waitFor();
     expect(await isInSight(message)).toBe(true);
