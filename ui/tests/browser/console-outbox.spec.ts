@@ -10,6 +10,9 @@ interface Order {
   status: string;
 }
 
+/** Maximum time until a command that has failed several times has reached the server: the longest pause is 15 s. */
+const SENT = 40_000;
+
 let site: Site;
 /** Idempotency keys of the commands that reached the front, without previews. */
 const keys: string[] = [];
@@ -95,7 +98,7 @@ it('a command whose answer was lost survives a reload and a crash of the server,
     if (isCommand(request)) keys.push(String(request.headers['idempotency-key']));
     return false;
   };
-  await waiting.waitFor({ state: 'detached' });
+  await waiting.waitFor({ state: 'detached', timeout: SENT });
   await page.getByText(`Order ${order.display_code} is cancelled.`).waitFor();
   expect(await cancellations(order.id)).toBe(1);
   expect(keys.length).toBeGreaterThan(2);
@@ -167,7 +170,7 @@ it('commands on several orders are all kept before the first answer', async () =
   await page.getByText('3 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
   await sendNow(page);
-  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached' });
+  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached', timeout: SENT });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
 
@@ -243,7 +246,7 @@ it('commands on several orders are shown if the dialog closes before the browser
   await page.getByText('5 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
   await sendNow(page);
-  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached' });
+  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached', timeout: SENT });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
 
