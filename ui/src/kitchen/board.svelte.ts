@@ -118,7 +118,6 @@ export class Board {
         queueMicrotask(() => this.#ring());
       },
     });
-    this.ringer.volume = settings.values.volume / 100;
     this.#outbox = openOutbox({
       account: options.account,
       database: options.database,

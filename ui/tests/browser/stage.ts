@@ -48,6 +48,8 @@ export async function holdOutbox(
 interface Sound {
   /** Number of the loops that the page plays. */
   loops: number;
+  /** The volume that the page has set last. */
+  volume: number;
 }
 
 /** Records the loops that the page starts and stops. */
@@ -55,6 +57,11 @@ export async function recordSound(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const scope = globalThis as unknown as Sound;
     scope.loops = 0;
+    const set = AudioParam.prototype.setValueAtTime;
+    AudioParam.prototype.setValueAtTime = function (this: AudioParam, value: number, time: number) {
+      scope.volume = value;
+      return set.call(this, value, time);
+    };
     const create = AudioContext.prototype.createBufferSource;
     AudioContext.prototype.createBufferSource = function (this: AudioContext) {
       const source = create.call(this);
@@ -74,6 +81,9 @@ export async function recordSound(page: Page): Promise<void> {
 }
 
 export const loops = (page: Page) => page.evaluate(() => (globalThis as unknown as Sound).loops);
+
+export const hasVolume = (page: Page, volume: number) =>
+  page.waitForFunction((wanted) => (globalThis as unknown as Sound).volume === wanted, volume);
 
 export const rings = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Sound).loops > 0);
 export const isSilent = (page: Page) => page.waitForFunction(() => (globalThis as unknown as Sound).loops === 0);
