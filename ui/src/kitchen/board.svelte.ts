@@ -329,6 +329,12 @@ export class Board {
     // Commands that wait to be retried need not wait longer than the stream.
     if (state.status === 'live' && this.connection.status !== 'live') this.#outbox.outbox.retryNow();
     this.connection = state;
+    if ((state.status === 'stale' || state.status === 'offline') && state.since !== undefined) {
+      // A tab that gets the orders from another tab gets them later than that tab got them from the server.
+      const since = clock.now() - (performance.now() - state.since);
+      this.#lastUpdate = Math.min(this.#lastUpdate ?? since, since);
+      this.keep();
+    }
     if (state.status === 'ended') {
       if (state.error.status === 401) this.signedOut = true;
     } else if (state.status === 'live') {

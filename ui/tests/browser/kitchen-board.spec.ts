@@ -314,6 +314,44 @@ describe('the connection', () => {
     await until(() => mock.streams === 1, 'one stream');
   });
 
+  it('that is lost has the same time in a tab that opens later', async () => {
+    mock.place();
+    const first = await stage.page();
+    // The later tab opens minutes after the last message.
+    await first.context().clock.install();
+    await first.goto(KITCHEN);
+    await first.getByText('Live', { exact: true }).waitFor();
+    const since = (page: Page) => page.getByText(/^Not up to date since/);
+    const minutes = async (page: Page) => {
+      const [, hour, minute] = /(\d\d):(\d\d)/.exec((await since(page).textContent()) ?? '') ?? [];
+      return Number(hour) * 60 + Number(minute);
+    };
+    const answer = stage.front.intercept;
+    stage.front.intercept = (request, response) => {
+      if (request.url?.includes('/board/stream') !== true) return answer(request, response);
+      response.writeHead(503).end();
+      return true;
+    };
+    try {
+      mock.close();
+      await since(first).waitFor();
+      const lost = await minutes(first);
+      // The message between the tabs takes a moment, which may lead into another minute.
+      const isLost = async (page: Page) => [1_439, 0, 1].includes((1_440 + (await minutes(page)) - lost) % 1_440);
+      await first.context().clock.fastForward(10 * 60_000);
+      const second = await stage.board({}, first.context());
+      await since(second).waitFor();
+      await expect.poll(() => isLost(second)).toBe(true);
+      // Also after a reload, with what the later tab has kept.
+      await first.close();
+      await second.reload();
+      await since(second).waitFor();
+      await expect.poll(() => isLost(second)).toBe(true);
+    } finally {
+      stage.front.intercept = answer;
+    }
+  });
+
   it('is not needed to read and to reload the board', async () => {
     const order = mock.place();
     const page = await stage.board();
