@@ -3,6 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
 import { openSite, type Site } from './site';
+import { blockStorage } from './storage';
 
 interface Order {
   id: string;
@@ -173,24 +174,6 @@ it('commands on several orders are all kept before the first answer', async () =
   await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached', timeout: SENT });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
-
-/** Keeps the page's storage busy: it writes nothing until the returned function is called. */
-async function blockStorage(page: Page): Promise<() => Promise<void>> {
-  await page.evaluate(async () => {
-    const name = (await indexedDB.databases()).map((database) => database.name ?? '').find((text) => text.startsWith('dabba-account-'));
-    const request = indexedDB.open(name ?? '');
-    await new Promise((opened) => (request.onsuccess = opened));
-    const store = request.result.transaction('outbox', 'readwrite').objectStore('outbox');
-    let blocked = true;
-    Object.assign(window, { unblockStorage: () => (blocked = false) });
-    const occupy = () => {
-      if (blocked) store.count().onsuccess = occupy;
-      else request.result.close();
-    };
-    occupy();
-  });
-  return () => page.evaluate(() => (window as unknown as { unblockStorage: () => void }).unblockStorage());
-}
 
 it('a command whose dialog closes before the browser has kept it is shown, and its refusal too', async () => {
   const order = await place();

@@ -219,6 +219,27 @@ it('the ticket of a cancelled order says so, and does not say that it is paid', 
   expect(ticket).not.toMatch(/Paid|cash/);
 });
 
+it('the open details of an order show and print what became of it', async () => {
+  const order = mock.place({ status: 'preparing' });
+  const page = await openPrinting();
+  await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+  const dialog = page.getByRole('dialog', { name: `Order ${order.display_code}` });
+  const status = (text: string) => dialog.locator('dl div').filter({ hasText: 'Status' }).getByText(text, { exact: true });
+  await status('Being prepared').waitFor();
+  await dialog.getByRole('button', { name: 'Cancel order' }).waitFor();
+  const ready = new Date(Date.now() + 7_200_000).toISOString();
+  mock.change(order.id, { status: 'ready_for_pickup', ready_by: ready });
+  await status('Being prepared').waitFor({ state: 'detached' });
+  mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+  await status('Cancelled').waitFor();
+  await dialog.getByText('Took too long').first().waitFor();
+  expect(await dialog.getByRole('button', { name: /^(Cancel order|Item unavailable)$/ }).count()).toBe(0);
+  await dialog.getByRole('button', { name: 'Print' }).click();
+  await prints(page, 1);
+  const [ticket] = await printed(page);
+  expect(ticket).toContain('Cancelled');
+  expect(ticket).not.toMatch(/Paid|cash/);
+});
 
 describe('a board', () => {
   it('knows nothing of the commands of another board of the account', async () => {
