@@ -92,6 +92,7 @@ describe.each([
     await board.locator(`[data-column="preparing"] [data-code="${code}"]`).waitFor();
     await customer.getByRole('heading', { name: 'Being prepared' }).waitFor();
 
+    await board.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
     await board.waitForFunction(() => navigator.serviceWorker.controller !== null);
     await dabba.kill();
     await board.reload();

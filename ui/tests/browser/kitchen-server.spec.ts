@@ -4,7 +4,7 @@ import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { holdOutbox } from './held';
-import { openSite, WAIT, type Site } from './site';
+import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
 /** Minimum size of a target on the board, in pixels. */
 const TARGET = 56;
@@ -139,7 +139,7 @@ describe('a device', () => {
     await act(ended, 'reject', { reason: 'other' });
     const missed = await place();
     site.front.connect();
-    await inColumn(page, 'new', missed).waitFor();
+    await inColumn(page, 'new', missed).waitFor({ timeout: RECONNECTION });
     await card(page, ended).waitFor({ state: 'detached' });
     await card(page, kept).waitFor();
   });

@@ -3,7 +3,7 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { holdOutbox, tapUndo } from './held';
 import { watchFor } from './seen';
-import { openSite, type Site } from './site';
+import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
 /**
  * Time within which an order must be shown, in milliseconds. The limit is 300 ms; the factor is for a busy machine with a
@@ -144,7 +144,7 @@ describe('an order', () => {
     await tap(second, order, /^Accept/);
     // Either command may arrive first; the board of the other one explains what happened.
     const elsewhere = `Order ${order.display_code} was accepted on another device.`;
-    const explained = Promise.any([first, second].map((page) => page.getByText(elsewhere).waitFor()));
+    const explained = Promise.any([first, second].map((page) => page.getByText(elsewhere).waitFor({ timeout: 2 * WAIT })));
     for (const page of [first, second]) await card(page, order).getByRole('button', { name: /^Undo/ }).waitFor();
     for (const { release } of holds) await release();
     await explained;
@@ -193,7 +193,7 @@ describe('without a connection', () => {
     await advance(600);
     await settled(order, 'cancelled');
     site.front.connect();
-    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
+    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor({ timeout: RECONNECTION });
     await page.getByText('The order has expired.').waitFor();
     await card(page, order).waitFor({ state: 'detached' });
     // One bar per order: that of the command has the reason.

@@ -22,7 +22,7 @@ async function withSite(test: (site: Site) => Promise<void>): Promise<void> {
   }
 }
 
-describe.concurrent('silence', { timeout: 120_000 }, () => {
+describe.concurrent('silence', { timeout: 180_000 }, () => {
   it('of a server that is stopped marks the board as stale within 27 seconds', () =>
     withSite(async (site) => {
       const page = await site.open({ role: 'restaurant', path: `/kitchen/${site.dabba.restaurant_id}` });

@@ -1,6 +1,6 @@
 // A tab with the shared stream of a restaurant's events, without a page around it.
 import type { BrowserContext, Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { vi } from 'vitest';
 import type { openSharedStream as OpenStream, SharedStream } from '../../src/lib/tabs';
 import type { StreamEvent } from '../../src/lib/sse-parser';
 import type { Front } from './front';
@@ -49,4 +49,4 @@ export const lastState = (page: Page, expected: string, timeout = WAIT) =>
   page.waitForFunction((status) => (globalThis as unknown as StreamScope).states.at(-1) === status, expected, { timeout });
 
 /** Waits until only one of the tabs that use a front has a stream. A tab whose connection failed may connect again. */
-export const haveOneStream = (front: Front) => expect.poll(() => front.streams).toBe(1);
+export const haveOneStream = (front: Front) => vi.waitUntil(() => front.streams === 1, { timeout: WAIT });

@@ -1,7 +1,7 @@
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { serveFixture } from './fixture';
-import { openSite, type Site } from './site';
+import { openSite, RECONNECTION, type Site } from './site';
 import { haveOneStream, knows, lastState, openStreamTab, type StreamScope } from './stream-tab';
 
 let site: Site;
@@ -48,7 +48,7 @@ it('every tab learns that the connection is lost, and that it is back', async ()
   site.front.disconnect();
   for (const tab of [first, second]) await lastState(tab, 'stale');
   site.front.connect();
-  for (const tab of [first, second]) await lastState(tab, 'live');
+  for (const tab of [first, second]) await lastState(tab, 'live', RECONNECTION);
 });
 
 /**
@@ -92,7 +92,7 @@ it('a leader keeps the lead while the server is down', async () => {
     expect(await leads(second)).toBe(false);
   }
   site.front.connect();
-  for (const tab of [first, second]) await lastState(tab, 'live', 30_000);
+  for (const tab of [first, second]) await lastState(tab, 'live', RECONNECTION);
 });
 
 it('a tab may ask for a new connection although another tab has the stream', async () => {

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startDabba, type Dabba } from './dabba';
 import { holdOutbox } from './held';
 import { startCluster, type Cluster } from './postgres';
-import { openSite, type Site } from './site';
+import { openSite, RECONNECTION, type Site } from './site';
 
 /**
  * Time within which a change on the other server must be shown, in milliseconds. The limit between two processes is 1.5 s, even
@@ -91,7 +91,7 @@ it('a board whose server is killed goes on with the other one, and its command a
   const missed = await place(other);
   // The load balancer notices.
   site.front.target = other.address;
-  await inColumn(page, 'new', missed).waitFor();
+  await inColumn(page, 'new', missed).waitFor({ timeout: RECONNECTION });
   await page.getByText('Live', { exact: true }).waitFor();
   await inColumn(page, 'preparing', order).waitFor();
   const { events } = await other.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${order.id}/events`);
