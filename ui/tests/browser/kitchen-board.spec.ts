@@ -4,6 +4,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN, OTHER_HOST } from '../mock/open';
 import { tapUndo } from './held';
+import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
 import { card, column, holdOutbox, mock, stage, URGENT, useStage } from './stage';
 
@@ -356,8 +357,7 @@ describe('the connection', () => {
     const order = mock.place();
     const page = await stage.board();
     await card(page, order.display_code).waitFor();
-    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
-    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    await waitUntilKept(page, '/kitchen/-');
     stage.front.disconnect();
     await page.reload();
     await card(page, order.display_code).waitFor();

@@ -4,6 +4,7 @@ import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { holdOutbox } from './held';
+import { waitUntilKept } from './kept';
 import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
 /** Minimum size of a target on the board, in pixels. */
@@ -121,13 +122,9 @@ describe('a device', () => {
     const [kept, ended] = [await place(), await place()];
     const page = await openBoard();
     for (const order of [kept, ended]) await card(page, order).waitFor();
-    await page.waitForFunction(async () => {
-      const names = await caches.keys();
-      const files = await Promise.all(names.map(async (name) => (await caches.open(name)).keys()));
-      return files.flat().some(({ url }) => url.includes('/assets/kitchen-later-'));
-    });
-    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
-    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    // The dialogs are a file that the page requests by itself.
+    await page.waitForFunction(() => performance.getEntriesByType('resource').some(({ name }) => name.includes('/assets/kitchen-later-')));
+    await waitUntilKept(page, '/kitchen/-');
     site.front.disconnect();
     await page.reload();
     for (const order of [kept, ended]) await card(page, order).waitFor();

@@ -2,6 +2,7 @@
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { holdOutbox, tapUndo } from './held';
+import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
 import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
@@ -234,7 +235,7 @@ describe('access', () => {
     await page.getByText('You are signed out').waitFor({ timeout: 20_000 });
     expect(await card(page, order).count()).toBe(0);
     // Without a network the board would show what it has kept, but it is nobody's any more.
-    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
+    await waitUntilKept(page, '/kitchen/-');
     site.front.disconnect();
     await page.reload();
     await page.getByText('The server cannot be reached.').waitFor();
