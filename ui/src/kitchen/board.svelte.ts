@@ -21,7 +21,7 @@ import * as store from './store';
 import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
 import { untilOverdue } from './unsent';
-import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns } from './view';
+import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns, type Pending } from './view';
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
 const MAXIMUM_LOOKUPS = 20;
@@ -118,7 +118,6 @@ export class Board {
         queueMicrotask(() => this.#ring());
       },
     });
-    this.ringer.volume = settings.values.volume / 100;
     this.#outbox = openOutbox({
       account: options.account,
       database: options.database,
@@ -194,14 +193,29 @@ export class Board {
     return this.ends.get(id) ?? store.statusOf(this.#state, id);
   }
 
-  /** Whether a command to an order is on its way. */
-  isPending(id: string): boolean {
-    return pendingByOrder(this.entries).has(id);
+  /** Returns an order as the board knows it now, also if it has left. */
+  current(order: BoardOrder): BoardOrder {
+    // The orders themselves are no state; the columns change with them.
+    void this.columns;
+    const open = this.order(order.id);
+    if (open !== undefined) return open;
+    const left = this.status(order.id);
+    // A recalled order may be newer than what the board knows.
+    return left !== undefined && left.version > order.version ? { ...order, ...left, allowed_actions: [] } : order;
+  }
+
+  /** Returns the command to an order that is on its way; `undefined` if there is none. */
+  pending(id: string): Pending | undefined {
+    return pendingByOrder(this.entries).get(id);
   }
 
   /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
   async command(order: BoardOrder, kind: CommandKind, command: Command, print = false): Promise<boolean> {
-    if (this.#tapped.has(order.id) || pendingByOrder(this.entries).has(order.id)) return false;
+    if (this.#tapped.has(order.id) || this.pending(order.id) !== undefined) {
+      // On a card, this is the second tap of a double tap. A dialog closes at its first tap, so its command would be lost.
+      if (kind === 'reject' || kind === 'cancel') this.#options.onMessage({ kind: 'unsaved' });
+      return false;
+    }
     this.#tapped.add(order.id);
     this.#ring();
     const key = uuid();
@@ -330,6 +344,12 @@ export class Board {
     // Commands that wait to be retried need not wait longer than the stream.
     if (state.status === 'live' && this.connection.status !== 'live') this.#outbox.outbox.retryNow();
     this.connection = state;
+    if ((state.status === 'stale' || state.status === 'offline') && state.since !== undefined) {
+      // A tab that gets the orders from another tab gets them later than that tab got them from the server.
+      const since = clock.now() - (performance.now() - state.since);
+      this.#lastUpdate = Math.min(this.#lastUpdate ?? since, since);
+      this.keep();
+    }
     if (state.status === 'ended') {
       if (state.error.status === 401) this.signedOut = true;
     } else if (state.status === 'live') {

@@ -4,7 +4,7 @@
 // snapshot replaces everything at once. Changes that arrive between the parts change the snapshot, not the old state.
 // Versions decide which of two bodies of an order is the newer one.
 import type { StreamEvent } from '../lib/sse-parser';
-import type { BoardItem, BoardOrder, Closure, Gone, Heartbeat, Order, Restaurant, Snapshot } from './types';
+import type { BoardItem, BoardOrder, Gone, Heartbeat, Order, Restaurant, Snapshot } from './types';
 
 /** Maximum number of orders that left the board and that the state still knows. */
 export const MAXIMUM_LEFT = 1_000;
@@ -218,7 +218,7 @@ export function currentOrders(state: BoardState): BoardOrder[] {
 }
 
 /** Returns what is known of an order: its body, or how it left. */
-export function statusOf(state: BoardState, id: string): { status: string; closure?: Closure } | undefined {
+export function statusOf(state: BoardState, id: string): Pick<BoardOrder, 'version' | 'status' | 'closure'> | undefined {
   return state.left.get(id) ?? state.answers.get(id) ?? state.orders.get(id);
 }
 

@@ -4,10 +4,11 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { fillAddress, fillCart, openCheckout, placeButton } from './customer';
+import { fillAddress, fillCart, openCheckout, PHONE, placeButton } from './customer';
 import { startDabba, type Dabba } from './dabba';
+import { waitUntilKept } from './kept';
 import { EXPECTED, launchBrowser, WAIT } from './site';
 
 /** Writes a certificate for 127.0.0.1, and returns the arguments of a server with it. */
@@ -44,8 +45,8 @@ describe.each([
   });
 
   /** Opens a link in a browser without a session. */
-  async function open(link: string): Promise<Page> {
-    const context = await browser.newContext({ locale: 'en-GB' });
+  async function open(link: string, options: BrowserContextOptions = {}): Promise<Page> {
+    const context = await browser.newContext({ locale: 'en-GB', ...options });
     const page = await context.newPage();
     page.setDefaultTimeout(WAIT);
     page.on('pageerror', (error) => problems.push(`error: ${error.stack ?? error.message}`));
@@ -74,7 +75,7 @@ describe.each([
     await support.getByText('Live', { exact: true }).waitFor();
     expect(path(support)).toBe('/console');
 
-    const customer = await open(dabba.login_links.ordering);
+    const customer = await open(dabba.login_links.ordering, { viewport: PHONE });
     await fillCart(customer);
     expect(path(customer)).toBe(`/order/${dabba.restaurant_id}`);
     await openCheckout(customer);
@@ -86,13 +87,15 @@ describe.each([
     expect(await card.count()).toBe(1);
     const code = (await card.getAttribute('data-code')) as string;
     await customer.getByText(code).first().waitFor();
+    // The list lets new orders wait.
+    await support.getByRole('button', { name: '1 new order' }).click();
     await support.getByText(code).first().waitFor();
 
     await card.getByRole('button', { name: /^Accept/ }).click();
     await board.locator(`[data-column="preparing"] [data-code="${code}"]`).waitFor();
     await customer.getByRole('heading', { name: 'Being prepared' }).waitFor();
 
-    await board.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    await waitUntilKept(board, '/kitchen/-');
     await dabba.kill();
     await board.reload();
     await board.locator(`[data-column="preparing"] [data-code="${code}"]`).waitFor();

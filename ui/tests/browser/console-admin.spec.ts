@@ -109,7 +109,7 @@ describe('accounts', () => {
     await page.getByText('Bo Lind').waitFor({ state: 'detached' });
     await page.getByLabel('E-mail address').fill('customer@dabba.example');
     await page.getByRole('button', { name: 'Find' }).click();
-    expect(new URL(page.url()).search).toBe('?role=customer&email=customer%40dabba.example');
+    await page.waitForURL((url) => url.search === '?role=customer&email=customer%40dabba.example');
     await page.getByRole('link', { name: /Asha Rao/ }).click();
     await page.getByRole('heading', { level: 2, name: 'Asha Rao' }).waitFor();
     await page.getByText('This account has no sessions').waitFor();
@@ -180,7 +180,7 @@ describe('accounts', () => {
     const headers = { authorization: `Bearer ${secret}` };
     expect((await fetch(`${site.dabba.address}/v1/accounts/me`, { headers })).status).toBe(200);
     await secretDialog.getByRole('button', { name: 'I have copied it' }).click();
-    expect(await page.content()).not.toContain(secret);
+    await expect.poll(() => page.content()).not.toContain(secret);
     await page.getByRole('button', { name: 'Revoke the key till' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Revoke' }).click();
     await page.getByText(`The key ${isolate('till')} is revoked.`).waitFor();

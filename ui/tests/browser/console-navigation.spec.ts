@@ -46,7 +46,7 @@ describe('a navigation', () => {
       await views.getByRole('link', { name }).click();
       await titled(page, name);
       await focusIsOn(page, 'h1');
-      expect(await page.evaluate(() => document.activeElement?.textContent)).toBe(name);
+      await expect.poll(() => page.evaluate(() => document.activeElement?.textContent)).toBe(name);
     }
     await page.goBack();
     await titled(page, 'Statistics');

@@ -288,8 +288,8 @@ describe('the live list', () => {
     await page.getByRole('button', { name: 'Cancelled', exact: true }).click();
     await page.getByLabel('Restaurant').selectOption({ label: 'Saffron Lane' });
     await row(page, order).waitFor();
+    await page.waitForURL((url) => url.search === `?view=ended&status=cancelled&restaurant=${site.dabba.restaurant_id}`);
     const address = page.url();
-    expect(new URL(address).search).toBe(`?view=ended&status=cancelled&restaurant=${site.dabba.restaurant_id}`);
     await page.reload();
     await row(page, order).waitFor();
     expect(await page.getByRole('button', { name: 'Ended' }).getAttribute('aria-pressed')).toBe('true');
@@ -299,7 +299,7 @@ describe('the live list', () => {
     expect(new URL(page.url()).searchParams.get('status')).toBe('cancelled');
     await page.goBack();
     await codeHeading(page, order).waitFor({ state: 'detached' });
-    expect(page.url()).toBe(address);
+    await page.waitForURL(address);
     expect(await accessibilityProblems(page, 'filtered list')).toEqual([]);
   });
 
@@ -317,7 +317,7 @@ describe('the live list', () => {
     await expect.poll(focused).toBe(first);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 2 }).first().waitFor();
-    expect(new URL(page.url()).pathname).toBe(`/console/orders/${first}`);
+    await page.waitForURL((url) => url.pathname === `/console/orders/${first}`);
     await page.keyboard.press('Escape');
     await page.waitForURL((url) => url.pathname === '/console/orders');
     await expect.poll(focused).toBe(first);

@@ -3,12 +3,16 @@ import type { Locator, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
 import { openSite, type Site } from './site';
+import { blockStorage } from './storage';
 
 interface Order {
   id: string;
   display_code: string;
   status: string;
 }
+
+/** Maximum time until a command that has failed several times has reached the server: the longest pause is 15 s. */
+const SENT = 40_000;
 
 let site: Site;
 /** Idempotency keys of the commands that reached the front, without previews. */
@@ -95,7 +99,7 @@ it('a command whose answer was lost survives a reload and a crash of the server,
     if (isCommand(request)) keys.push(String(request.headers['idempotency-key']));
     return false;
   };
-  await waiting.waitFor({ state: 'detached' });
+  await waiting.waitFor({ state: 'detached', timeout: SENT });
   await page.getByText(`Order ${order.display_code} is cancelled.`).waitFor();
   expect(await cancellations(order.id)).toBe(1);
   expect(keys.length).toBeGreaterThan(2);
@@ -167,27 +171,9 @@ it('commands on several orders are all kept before the first answer', async () =
   await page.getByText('3 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
   await sendNow(page);
-  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached' });
+  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached', timeout: SENT });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
-
-/** Keeps the page's storage busy: it writes nothing until the returned function is called. */
-async function blockStorage(page: Page): Promise<() => Promise<void>> {
-  await page.evaluate(async () => {
-    const name = (await indexedDB.databases()).map((database) => database.name ?? '').find((text) => text.startsWith('dabba-account-'));
-    const request = indexedDB.open(name ?? '');
-    await new Promise((opened) => (request.onsuccess = opened));
-    const store = request.result.transaction('outbox', 'readwrite').objectStore('outbox');
-    let blocked = true;
-    Object.assign(window, { unblockStorage: () => (blocked = false) });
-    const occupy = () => {
-      if (blocked) store.count().onsuccess = occupy;
-      else request.result.close();
-    };
-    occupy();
-  });
-  return () => page.evaluate(() => (window as unknown as { unblockStorage: () => void }).unblockStorage());
-}
 
 it('a command whose dialog closes before the browser has kept it is shown, and its refusal too', async () => {
   const order = await place();
@@ -243,7 +229,7 @@ it('commands on several orders are shown if the dialog closes before the browser
   await page.getByText('5 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
   await sendNow(page);
-  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached' });
+  await page.getByText(/commands? ha(s|ve) no answer yet/).waitFor({ state: 'detached', timeout: SENT });
   for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
 });
 

@@ -70,7 +70,7 @@ describe('real statistics', () => {
     await call('admin', 'POST', '/v1/sandbox/clock/advance', { seconds: 120 });
     const isOver = async () => Date.parse((await read()).complete_until) > Date.parse(to) + 60_000;
     await vi.waitUntil(isOver, { timeout: 40_000, interval: 300 });
-  });
+  }, 180_000);
 
   it('have totals and plots for each range, whose choice is in the address', async () => {
     const page = await open('/console/statistics?range=1h');
@@ -85,7 +85,7 @@ describe('real statistics', () => {
     expect(await smallTargets(page, 44)).toEqual([]);
     for (const [label, search] of [['6 hours', '?range=6h'], ['24 hours', '?range=24h'], ['7 days', '?range=7d']] as const) {
       await page.getByRole('button', { name: label }).click();
-      expect(new URL(page.url()).search).toBe(search);
+      await page.waitForURL((url) => url.search === search);
       await page.getByRole('button', { name: label, pressed: true }).waitFor();
       await page.getByText('Loading …').waitFor({ state: 'detached' });
       await total(page, 'Orders placed').getByText('4', { exact: true }).waitFor();

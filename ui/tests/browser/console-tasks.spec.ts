@@ -131,7 +131,7 @@ it('a parked task is retried alone, and with others', async () => {
   expect(await accessibilityProblems(page, 'outcomes')).toEqual([]);
   await dialog.getByRole('button', { name: 'Close' }).last().click();
   await waitUntilParked(before);
-});
+}, 240_000);
 
 it('outcomes name the order, and those of a closed dialog are a toast and not in the next dialog', async () => {
   const orders = [await site.dabba.placeOrder(), await site.dabba.placeOrder()];

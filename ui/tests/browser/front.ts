@@ -42,6 +42,8 @@ export class Front {
   readonly undescribed: string[] = [];
   /** The API's requests, as `METHOD /path`. */
   readonly requests: string[] = [];
+  /** Number of the streams that browsers have open with Dabba. */
+  streams = 0;
   /** Whether the network between browser and server works. */
   #up = true;
   intercept: Interceptor = () => false;
@@ -160,6 +162,10 @@ export class Front {
       },
     );
     onward.on('error', () => response.destroy());
+    if (new URL(request.url ?? '/', 'http://front').pathname.endsWith('/stream')) {
+      this.streams += 1;
+      response.on('close', () => (this.streams -= 1));
+    }
     response.on('close', () => onward.destroy());
     request.pipe(onward);
   }

@@ -3,8 +3,10 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN, OTHER_HOST } from '../mock/open';
+import { tapUndo } from './held';
+import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
-import { card, column, mock, stage, URGENT, useStage } from './stage';
+import { card, column, holdOutbox, mock, stage, URGENT, useStage } from './stage';
 
 useStage();
 
@@ -20,15 +22,13 @@ const until = async (condition: () => boolean, what: string, limit = 15_000) => 
 describe('a command', () => {
   it('waits five seconds and can be undone; then the server gets it once', async () => {
     const order = mock.place({ age: 30 });
-    const page = await stage.board();
+    const { context, release } = await holdOutbox();
+    const page = await stage.board({}, context);
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
-    const undo = card(page, order.display_code).getByRole('button', { name: /^Undo/ });
-    await undo.waitFor();
-    // A second tap of a double tap does not undo, so the test waits until a tap counts.
-    await page.waitForFunction(() => /\((4|3|2|1)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
-    await undo.click();
+    await tapUndo(card(page, order.display_code).getByRole('button', { name: /^Undo/ }));
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).waitFor();
-    expect(commands()).toEqual([]);
+    // A command that was not undone is sent now, before the one below.
+    await release();
     const tapped = Date.now();
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
@@ -245,10 +245,17 @@ describe('keys', () => {
     await page.waitForFunction((code) => (document.activeElement as HTMLElement).dataset['code'] === code, cooking.display_code);
     await page.keyboard.press('End');
     await page.keyboard.press('Home');
+    // The first order that is prepared is taken back before it is sent.
+    const { release } = await holdOutbox({}, page.context());
+    await page.reload();
+    await card(page, cooking.display_code).waitFor();
+    await page.keyboard.press('2');
+    await focus(cooking.display_code);
     await page.keyboard.press('d');
     await page.getByRole('button', { name: /^Undo/ }).waitFor();
     await page.keyboard.press('z');
     await page.getByText('Taken back.').waitFor();
+    await release();
     await page.keyboard.press('?');
     await page.getByRole('dialog', { name: 'Keys and help' }).waitFor();
     expect(commands()).toEqual(['accept']);
@@ -301,19 +308,56 @@ describe('the connection', () => {
     const tabs = await Promise.all(Array.from({ length: 7 }, () => stage.board({}, first.context())));
     const order = mock.place();
     for (const tab of [first, ...tabs]) await card(tab, order.display_code).waitFor();
-    expect(mock.streams).toBe(1);
+    await until(() => mock.streams === 1, 'one stream');
     await first.close();
     const later = mock.place();
     for (const tab of tabs) await card(tab, later.display_code).waitFor();
     await until(() => mock.streams === 1, 'one stream');
   });
 
+  it('that is lost has the same time in a tab that opens later', async () => {
+    mock.place();
+    const first = await stage.page();
+    // The later tab opens minutes after the last message.
+    await first.context().clock.install();
+    await first.goto(KITCHEN);
+    await first.getByText('Live', { exact: true }).waitFor();
+    const since = (page: Page) => page.getByText(/^Not up to date since/);
+    const minutes = async (page: Page) => {
+      const [, hour, minute] = /(\d\d):(\d\d)/.exec((await since(page).textContent()) ?? '') ?? [];
+      return Number(hour) * 60 + Number(minute);
+    };
+    const answer = stage.front.intercept;
+    stage.front.intercept = (request, response) => {
+      if (request.url?.includes('/board/stream') !== true) return answer(request, response);
+      response.writeHead(503).end();
+      return true;
+    };
+    try {
+      mock.close();
+      await since(first).waitFor();
+      const lost = await minutes(first);
+      // The message between the tabs takes a moment, which may lead into another minute.
+      const isLost = async (page: Page) => [1_439, 0, 1].includes((1_440 + (await minutes(page)) - lost) % 1_440);
+      await first.context().clock.fastForward(10 * 60_000);
+      const second = await stage.board({}, first.context());
+      await since(second).waitFor();
+      await expect.poll(() => isLost(second)).toBe(true);
+      // Also after a reload, with what the later tab has kept.
+      await first.close();
+      await second.reload();
+      await since(second).waitFor();
+      await expect.poll(() => isLost(second)).toBe(true);
+    } finally {
+      stage.front.intercept = answer;
+    }
+  });
+
   it('is not needed to read and to reload the board', async () => {
     const order = mock.place();
     const page = await stage.board();
     await card(page, order.display_code).waitFor();
-    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
-    await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
+    await waitUntilKept(page, '/kitchen/-');
     stage.front.disconnect();
     await page.reload();
     await card(page, order.display_code).waitFor();

@@ -1,13 +1,15 @@
 // What becomes of the commands of a board: those that do not reach the server, stock, tickets, and the other boards and tabs of
 // the account. The server is a stand-in here.
-import type { Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN } from '../mock/open';
 import { accessibilityProblems } from './accessible';
-import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
+import { tapUndo } from './held';
+import { card, column, holdOutbox, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
 
 useStage();
 
+const undoButton = (page: Page, code: string) => card(page, code).getByRole('button', { name: /^Undo/ });
 const acceptButton = (page: Page, code: string) => card(page, code).getByRole('button', { name: /^Accept/ });
 const commands = () => mock.received.map(({ path }) => path.split('/').slice(-1)[0]);
 const live = (page: Page) => page.getByText('Live', { exact: true }).waitFor();
@@ -134,8 +136,8 @@ interface Printed {
 }
 
 /** Opens a board that prints on accept, and records what it prints, over reloads too. */
-async function openPrinting(): Promise<Page> {
-  const page = await stage.page();
+async function openPrinting(context?: BrowserContext): Promise<Page> {
+  const page = await stage.page({}, context);
   await page.addInitScript(() => {
     const printed = JSON.parse(sessionStorage.getItem('printed') ?? '[]') as string[];
     Object.assign(globalThis, { printed });
@@ -158,10 +160,13 @@ const prints = (page: Page, count: number) =>
 describe('the ticket of an accept', () => {
   it('is printed although the page is loaded again before the order is sent', async () => {
     const order = mock.place({ age: 30 });
-    const page = await openPrinting();
+    const { context, release } = await holdOutbox();
+    const page = await openPrinting(context);
     await acceptButton(page, order.display_code).click();
-    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    await undoButton(page, order.display_code).waitFor();
     await page.reload();
+    await undoButton(page, order.display_code).waitFor();
+    await release();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     await prints(page, 1);
     expect((await printed(page))[0]).toContain(order.display_code);
@@ -173,23 +178,26 @@ describe('the ticket of an accept', () => {
 
   it('is printed although an undo came too late', async () => {
     const order = mock.place({ age: 30 });
-    const page = await openPrinting();
+    const { context, release } = await holdOutbox();
+    const page = await openPrinting(context);
     await acceptButton(page, order.display_code).click();
-    await page.waitForFunction(() => /\((4|3|2)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
+    await undoButton(page, order.display_code).waitFor();
     // Another tab has begun to send it, and this tab does not know yet.
     await changeOutbox(page, { state: 'sending', attempts: 1 });
-    await page.getByRole('button', { name: /^Undo/ }).click();
+    await tapUndo(undoButton(page, order.display_code));
+    await release();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     await prints(page, 1);
   });
 
   it('is not printed if the accept was undone', async () => {
     const [undone, accepted] = [mock.place({ age: 30 }), mock.place({ age: URGENT })];
-    const page = await openPrinting();
+    const { context, release } = await holdOutbox();
+    const page = await openPrinting(context);
     await acceptButton(page, undone.display_code).click();
-    await page.waitForFunction(() => /\((4|3|2)\)/.test(document.querySelector('.cover button')?.textContent ?? ''));
-    await page.getByRole('button', { name: /^Undo/ }).click();
+    await tapUndo(undoButton(page, undone.display_code));
     await acceptButton(page, undone.display_code).waitFor();
+    await release();
     mock.change(undone.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
     await column(page, 'preparing').locator(`[data-code="${undone.display_code}"]`).waitFor();
     await acceptButton(page, accepted.display_code).click();
@@ -211,6 +219,27 @@ it('the ticket of a cancelled order says so, and does not say that it is paid', 
   expect(ticket).not.toMatch(/Paid|cash/);
 });
 
+it('the open details of an order show and print what became of it', async () => {
+  const order = mock.place({ status: 'preparing' });
+  const page = await openPrinting();
+  await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+  const dialog = page.getByRole('dialog', { name: `Order ${order.display_code}` });
+  const status = (text: string) => dialog.locator('dl div').filter({ hasText: 'Status' }).getByText(text, { exact: true });
+  await status('Being prepared').waitFor();
+  await dialog.getByRole('button', { name: 'Cancel order' }).waitFor();
+  const ready = new Date(Date.now() + 7_200_000).toISOString();
+  mock.change(order.id, { status: 'ready_for_pickup', ready_by: ready });
+  await status('Being prepared').waitFor({ state: 'detached' });
+  mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
+  await status('Cancelled').waitFor();
+  await dialog.getByText('Took too long').first().waitFor();
+  expect(await dialog.getByRole('button', { name: /^(Cancel order|Item unavailable)$/ }).count()).toBe(0);
+  await dialog.getByRole('button', { name: 'Print' }).click();
+  await prints(page, 1);
+  const [ticket] = await printed(page);
+  expect(ticket).toContain('Cancelled');
+  expect(ticket).not.toMatch(/Paid|cash/);
+});
 
 describe('a board', () => {
   it('knows nothing of the commands of another board of the account', async () => {
@@ -219,8 +248,10 @@ describe('a board', () => {
     mock.refuse = () => ({ status: 403, code: 'forbidden' });
     await acceptButton(page, refused.display_code).click();
     await page.getByText(`Order ${refused.display_code} was not accepted.`).waitFor();
+    const { release } = await holdOutbox({}, page.context());
+    await page.reload();
     await acceptButton(page, undone.display_code).click();
-    await page.getByRole('button', { name: /^Undo/ }).waitFor();
+    await undoButton(page, undone.display_code).waitFor();
     const [own] = await changeOutbox(page, {});
     const now = Date.now();
     const other = { ...own, created: now, due: now + 3_600_000, attempts: 0, claimed: 0, group: 'other', subject: { kind: 'accept', restaurant: 'other', order: 'other', code: 'ZZZZZ' } };
@@ -238,6 +269,7 @@ describe('a board', () => {
     await page.getByText('Taken back.').waitFor();
     await acceptButton(page, undone.display_code).waitFor();
     expect((await changeOutbox(page, {})).map(({ key }) => key).sort()).toEqual([own?.key, 'refused-there', 'waiting-there'].sort());
+    await release();
     await page.reload();
     await page.getByText(`Order ${refused.display_code} was not accepted.`).waitFor();
     expect(await page.getByText('2 commands were refused').count()).toBe(0);
@@ -279,7 +311,7 @@ describe('a board', () => {
       await live(page);
       expect(await page.getByText(/left the board|Stop preparing/).count()).toBe(0);
     }
-  }, 60_000);
+  });
 
   it('says of an order of which the server does not know the end that it left', async () => {
     const order = mock.place({ status: 'preparing' });

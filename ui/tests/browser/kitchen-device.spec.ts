@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN } from '../mock/open';
-import { card, mock, stage, useStage } from './stage';
+import { card, holdOutbox, mock, stage, useStage } from './stage';
 
 useStage();
 
@@ -187,12 +187,15 @@ async function recordMotion(page: Page): Promise<void> {
 describe('a person who wants less motion', () => {
   it.each(['no-preference', 'reduce'] as const)('with %s sees motion only if that is wanted', async (reducedMotion) => {
     const order = mock.place({ age: 30 });
-    const page = await stage.page({ reducedMotion });
+    const { context, release } = await holdOutbox({ reducedMotion });
+    const page = await stage.page({}, context);
     await recordMotion(page);
     await page.goto(KITCHEN);
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await page.getByRole('button', { name: /^Undo/ }).waitFor();
     await page.keyboard.press('z');
     await page.getByText('Taken back.').waitFor();
+    await release();
     await page.getByRole('button', { name: 'Items', exact: true }).click();
     await page.getByRole('button', { name: 'Details, Garlic Naan' }).click();
     await page.getByRole('group', { name: 'Stock of Garlic Naan' }).waitFor();

@@ -2,7 +2,9 @@
 import type { Locator, Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
-import { card, column, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
+import { blockStorage } from './storage';
+import { tapUndo } from './held';
+import { card, column, holdOutbox, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
 
 const TABLET = { width: 1_024, height: 600 };
 
@@ -67,6 +69,49 @@ describe('the open details of an order', () => {
   });
 });
 
+describe('the open rejection of an order', () => {
+  it('waits while another tab answers the order, and says how', async () => {
+    const order = mock.place();
+    const { context, release } = await holdOutbox();
+    const [first, second] = [await stage.board({}, context), await stage.board({}, context)];
+    await card(first, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    const dialog = first.getByRole('dialog');
+    await dialog.getByLabel('Too busy').check();
+    const confirm = dialog.getByRole('button', { name: 'Reject order' });
+    expect(await confirm.isEnabled()).toBe(true);
+    await card(second, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await dialog.getByRole('alert').filter({ hasText: /^Accepted, 20\smins?$/ }).waitFor();
+    expect(await confirm.isDisabled()).toBe(true);
+    expect(await accessibilityProblems(first, 'answered elsewhere')).toEqual([]);
+    await tapUndo(card(second, order.display_code).getByRole('button', { name: /^Undo/ }));
+    await dialog.getByText(/^Accepted/).waitFor({ state: 'detached' });
+    await confirm.click();
+    await dialog.waitFor({ state: 'detached' });
+    await release();
+    await card(first, order.display_code).waitFor({ state: 'detached' });
+    expect(mock.received.map(({ path }) => path)).toEqual([`/v1/orders/${order.id}/reject`]);
+  });
+
+  it('says so if the board does not take it, because the browser has not kept an earlier command yet', async () => {
+    const order = mock.place({ status: 'preparing' });
+    const { context, release } = await holdOutbox();
+    const page = await stage.board({}, context);
+    const unblock = await blockStorage(page);
+    await card(page, order.display_code).getByRole('button', { name: /^Ready/ }).click();
+    const details = await openDetails(page, order.display_code);
+    await details.getByRole('button', { name: 'Cancel order' }).click();
+    const dialog = page.getByRole('dialog', { name: `Cancel order ${order.display_code}` });
+    await dialog.getByLabel('No courier').check();
+    await dialog.getByRole('button', { name: 'Cancel order' }).click();
+    await page.getByText('The command could not be kept. Try again.').waitFor();
+    await unblock();
+    await card(page, order.display_code).getByRole('button', { name: /^Undo/ }).waitFor();
+    await release();
+    await column(page, 'ready').locator(`[data-code="${order.display_code}"]`).waitFor();
+    expect(mock.received.map(({ path }) => path)).toEqual([`/v1/orders/${order.id}/ready`]);
+  });
+});
+
 describe('every dialog', () => {
   it('shows new orders, a refused command, and data that is not up to date', async () => {
     const order = mock.place({ age: URGENT });
@@ -102,17 +147,19 @@ describe('every dialog', () => {
     await dialog.getByRole('button', { name: 'Show' }).click();
     await dialog.waitFor({ state: 'detached' });
     await page.waitForFunction((code) => document.activeElement?.getAttribute('data-code') === code, order.display_code);
-  }, 60_000);
+  });
 
   it('shows the messages of the board above itself', async () => {
     const order = mock.place();
-    const page = await stage.board();
+    const { context, release } = await holdOutbox();
+    const page = await stage.board({}, context);
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
     await card(page, order.display_code).getByRole('button', { name: /^Undo/ }).waitFor();
     await page.getByRole('button', { name: 'Help', exact: true }).click();
     const dialog = page.getByRole('dialog');
     // Another device is faster.
     mock.change(order.id, { status: 'preparing' });
+    await release();
     const message = dialog.getByRole('status').getByText(`Order ${order.display_code} was accepted on another device.`);
     await message.waitFor();
     expect(await isInSight(message)).toBe(true);

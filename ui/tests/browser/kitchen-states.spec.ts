@@ -3,7 +3,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { calm } from '../mock/open';
 import { accessibilityProblems, smallTargets } from './accessible';
-import { mock, stage, useStage } from './stage';
+import { holdOutbox, mock, stage, useStage } from './stage';
 
 /** Minimum size of a target on the board, in pixels. */
 const TARGET = 56;
@@ -40,7 +40,8 @@ async function check(page: Page, state: string): Promise<void> {
 describe('accessible is the board', () => {
   it('that is full, with locked sound, search, undo, notices and refusals', async () => {
     fill();
-    const page = await stage.board();
+    const { context, release } = await holdOutbox();
+    const page = await stage.board({}, context);
     await page.locator('[data-card]').first().waitFor();
     await check(page, 'full, sound locked');
     await page.getByRole('button', { name: 'Switch sound on' }).click();
@@ -49,6 +50,7 @@ describe('accessible is the board', () => {
     await page.locator('[data-column=new]').getByRole('button', { name: /^Accept/ }).last().click();
     await page.getByRole('button', { name: /^Undo/ }).waitFor();
     mock.refuse = () => ({ status: 409, code: 'illegal_move', detail: 'The order does not allow this.' });
+    await release();
     await page.getByText(/was not accepted/).waitFor();
     mock.end(mock.place({ status: 'preparing' }).id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'too_slow' });
     await page.getByText('Stop preparing it.').waitFor();
@@ -92,6 +94,7 @@ describe('accessible is the board', () => {
       await page.getByRole('dialog').waitFor({ state: 'detached' });
     }
     await page.getByRole('button', { name: /^More for/ }).first().click();
+    await page.getByRole('dialog').waitFor();
     expect(await accessibilityProblems(page, 'details')).toEqual([]);
     await page.getByRole('dialog').getByRole('button', { name: 'Item unavailable' }).click();
     await page.getByText('Which items are unavailable?').waitFor();

@@ -3,7 +3,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { calm, KITCHEN } from '../mock/open';
-import { card, column, isSilent, loops, mock, openAudible, recordSound, rings, stage, URGENT, useStage } from './stage';
+import { card, column, hasVolume, isSilent, loops, mock, openAudible, recordSound, rings, stage, URGENT, useStage } from './stage';
 
 useStage();
 
@@ -61,6 +61,19 @@ describe('of two tabs of a browser', () => {
     await rings(second);
     mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
     await isSilent(second);
+  });
+
+  it('one rings as loud as a person chooses in the other one', async () => {
+    const first = await openAudible();
+    const second = await openAudible(first);
+    mock.place();
+    await rings(first);
+    await hasVolume(first, 0.8);
+    await second.getByRole('button', { name: 'Settings', exact: true }).click();
+    await second.getByRole('group', { name: 'Volume' }).getByRole('button', { name: 'Less' }).click();
+    for (const page of [first, second]) await hasVolume(page, 0.6);
+    await second.reload();
+    await hasVolume(second, 0.6);
   });
 
   it('the one rings whose sound the browser plays', async () => {

@@ -1,8 +1,10 @@
 // The board and the real server: orders that arrive, commands that arrive once, and everything that can fail between them.
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { holdOutbox, tapUndo } from './held';
+import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
-import { openSite, type Site } from './site';
+import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
 /**
  * Time within which an order must be shown, in milliseconds. The limit is 300 ms; the factor is for a busy machine with a
@@ -49,6 +51,13 @@ async function openBoard(context?: BrowserContext): Promise<Page> {
   return page;
 }
 
+/** Keeps the boards of a new or a known context from sending commands, as `held.ts` describes. */
+async function hold(context?: BrowserContext) {
+  const tab = await site.open(context === undefined ? { role: 'restaurant' } : { context });
+  const { id } = await site.dabba.call<{ id: string }>('restaurant', 'GET', '/v1/accounts/me');
+  return { context: tab.context(), release: await holdOutbox(tab, site.front, id) };
+}
+
 const card = (page: Page, order: Placed) => page.locator(`[data-code="${order.display_code}"]`);
 const inColumn = (page: Page, name: string, order: Placed) =>
   page.locator(`[data-column="${name}"] [data-code="${order.display_code}"]`);
@@ -78,13 +87,15 @@ describe('an order', () => {
   });
 
   it('is rejected with a reason, and undone before that', async () => {
-    const page = await openBoard();
+    const { context, release } = await hold();
+    const page = await openBoard(context);
     const order = await place();
     await tap(page, order, /^Reject/);
     await page.getByLabel('Too busy').check();
     await page.getByRole('button', { name: 'Reject order' }).click();
-    await card(page, order).getByRole('button', { name: /^Undo \([1-4]\)/ }).click();
+    await tapUndo(card(page, order).getByRole('button', { name: /^Undo/ }));
     await card(page, order).getByRole('button', { name: /^Reject/ }).waitFor();
+    await release();
     expect((await read(order)).status).toBe('confirmed');
     await tap(page, order, /^Reject/);
     await page.getByLabel('Too busy').check();
@@ -125,7 +136,8 @@ describe('an order', () => {
   });
 
   it('accepted by two boards is no error on the second', async () => {
-    const [first, second] = [await openBoard(), await openBoard()];
+    const holds = [await hold(), await hold()] as const;
+    const [first, second] = [await openBoard(holds[0].context), await openBoard(holds[1].context)];
     const order = await place();
     const refused = await Promise.all([first, second].map((page) => watchFor(page, 'was not accepted')));
     await card(second, order).getByRole('button', { name: 'More', exact: true }).click();
@@ -133,7 +145,10 @@ describe('an order', () => {
     await tap(second, order, /^Accept/);
     // Either command may arrive first; the board of the other one explains what happened.
     const elsewhere = `Order ${order.display_code} was accepted on another device.`;
-    await Promise.any([first, second].map((page) => page.getByText(elsewhere).waitFor()));
+    const explained = Promise.any([first, second].map((page) => page.getByText(elsewhere).waitFor({ timeout: 2 * WAIT })));
+    for (const page of [first, second]) await card(page, order).getByRole('button', { name: /^Undo/ }).waitFor();
+    for (const { release } of holds) await release();
+    await explained;
     for (const page of [first, second]) await inColumn(page, 'preparing', order).waitFor();
     expect(await Promise.all(refused.map((shown) => shown()))).toEqual([false, false]);
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
@@ -179,7 +194,7 @@ describe('without a connection', () => {
     await advance(600);
     await settled(order, 'cancelled');
     site.front.connect();
-    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
+    await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor({ timeout: RECONNECTION });
     await page.getByText('The order has expired.').waitFor();
     await card(page, order).waitFor({ state: 'detached' });
     // One bar per order: that of the command has the reason.
@@ -220,7 +235,7 @@ describe('access', () => {
     await page.getByText('You are signed out').waitFor({ timeout: 20_000 });
     expect(await card(page, order).count()).toBe(0);
     // Without a network the board would show what it has kept, but it is nobody's any more.
-    await page.waitForFunction(async () => (await caches.match('/kitchen/-')) !== undefined);
+    await waitUntilKept(page, '/kitchen/-');
     site.front.disconnect();
     await page.reload();
     await page.getByText('The server cannot be reached.').waitFor();
@@ -251,8 +266,8 @@ describe('access', () => {
     await page.getByRole('button', { name: 'Settings' }).click();
     await page.getByRole('button', { name: 'Sign out' }).click();
     await page.waitForURL((url) => url.pathname === '/login');
-    const kept = await page.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name));
-    expect(kept.filter((name) => name?.startsWith('dabba-account-'))).toEqual([]);
+    const kept = () => page.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name));
+    await expect.poll(async () => (await kept()).filter((name) => name?.startsWith('dabba-account-'))).toEqual([]);
     await act(order, 'reject', { reason: 'other' });
   });
 });

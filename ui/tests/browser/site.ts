@@ -24,6 +24,9 @@ export const INSECURE_HOST = 'dabba.test';
 /** Maximum duration of one wait in a page, in milliseconds. */
 export const WAIT = 15_000;
 
+/** Maximum duration of the wait for a page that connects again, in milliseconds: the pause before an attempt is up to ten seconds. */
+export const RECONNECTION = 30_000;
+
 export interface OpenOptions {
   /** Signs in with a one-time link first. */
   role?: Role;

@@ -1,8 +1,10 @@
 // A tab with the shared stream of a restaurant's events, without a page around it.
 import type { BrowserContext, Page } from 'playwright-core';
+import { vi } from 'vitest';
 import type { openSharedStream as OpenStream, SharedStream } from '../../src/lib/tabs';
 import type { StreamEvent } from '../../src/lib/sse-parser';
-import type { Site } from './site';
+import type { Front } from './front';
+import { WAIT, type Site } from './site';
 
 export interface StreamScope {
   openSharedStream: typeof OpenStream;
@@ -43,5 +45,8 @@ export const knows = (page: Page, orders: string[]) =>
   }, orders);
 
 /** Waits until the last state of a tab's stream is this one. */
-export const lastState = (page: Page, expected: string) =>
-  page.waitForFunction((status) => (globalThis as unknown as StreamScope).states.at(-1) === status, expected);
+export const lastState = (page: Page, expected: string, timeout = WAIT) =>
+  page.waitForFunction((status) => (globalThis as unknown as StreamScope).states.at(-1) === status, expected, { timeout });
+
+/** Waits until only one of the tabs that use a front has a stream. A tab whose connection failed may connect again. */
+export const haveOneStream = (front: Front) => vi.waitUntil(() => front.streams === 1, { timeout: WAIT });

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { createLink, PHONE, placeTracked, SCRIPT, STEPS, translate, wasHacked } from './customer';
-import { openSite, WAIT, type Site } from './site';
+import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
 let site: Site;
 
@@ -12,8 +12,8 @@ afterEach(() => site.check());
 afterAll(() => site.close());
 
 const open = (token: string, options = {}) => site.open({ path: `/t/${token}`, options: { viewport: PHONE, ...options } });
-const headline = (page: Awaited<ReturnType<typeof open>>, name: string | RegExp) =>
-  page.getByRole('heading', { level: 1, name }).waitFor();
+const headline = (page: Awaited<ReturnType<typeof open>>, name: string | RegExp, timeout = WAIT) =>
+  page.getByRole('heading', { level: 1, name }).waitFor({ timeout });
 const card = { payment_method: 'card', payment_token: 'tok_succeed' };
 
 describe('the tracking page', () => {
@@ -200,7 +200,7 @@ describe('a connection that breaks', () => {
     expect(await accessibilityProblems(page, 'offline')).toEqual([]);
     await STEPS.accept(site, id);
     await page.context().setOffline(false);
-    await headline(page, 'Your food is being prepared');
+    await headline(page, 'Your food is being prepared', RECONNECTION);
     await page.getByText(/^No network/).waitFor({ state: 'detached' });
   });
 
@@ -227,7 +227,7 @@ describe('a connection that breaks', () => {
     await page.getByText(/^Not up to date since/).waitFor();
     site.front.connect();
     await STEPS.accept(site, id);
-    await headline(page, 'Your food is being prepared');
+    await headline(page, 'Your food is being prepared', RECONNECTION);
   });
 
   it('keeps the order in its tab, and marks it as old, while the server does not answer', async () => {
@@ -245,7 +245,7 @@ describe('a connection that breaks', () => {
     await page.getByText(/^Not up to date since/).waitFor();
     await STEPS.accept(site, id);
     site.front.intercept = before;
-    await headline(page, 'Your food is being prepared');
+    await headline(page, 'Your food is being prepared', RECONNECTION);
     await page.getByText(/^Not up to date since/).waitFor({ state: 'detached' });
   });
 
@@ -255,7 +255,7 @@ describe('a connection that breaks', () => {
     await headline(page, /^Waiting for/);
     await site.dabba.restart();
     await STEPS.accept(site, id);
-    await headline(page, 'Your food is being prepared');
+    await headline(page, 'Your food is being prepared', RECONNECTION);
   });
 });
 

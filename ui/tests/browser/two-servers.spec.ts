@@ -1,9 +1,10 @@
 // Two servers on one PostgreSQL database: the browser is connected to one of them, and the other one changes the orders.
-import type { Page } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startDabba, type Dabba } from './dabba';
+import { holdOutbox } from './held';
 import { startCluster, type Cluster } from './postgres';
-import { openSite, type Site } from './site';
+import { openSite, RECONNECTION, type Site } from './site';
 
 /**
  * Time within which a change on the other server must be shown, in milliseconds. The limit between two processes is 1.5 s, even
@@ -40,8 +41,9 @@ const act = (dabba: Dabba, order: Placed, command: string, body?: unknown) =>
 const inColumn = (page: Page, name: string, order: Placed) =>
   page.locator(`[data-column="${name}"] [data-code="${order.display_code}"]`);
 
-async function openBoard(): Promise<Page> {
-  const page = await site.open({ role: 'restaurant', path: `/kitchen/${site.dabba.restaurant_id}` });
+async function openBoard(context?: BrowserContext): Promise<Page> {
+  const path = `/kitchen/${site.dabba.restaurant_id}`;
+  const page = await site.open(context === undefined ? { role: 'restaurant', path } : { context, path });
   await page.getByText('Live', { exact: true }).waitFor();
   return page;
 }
@@ -59,13 +61,19 @@ it('an order that the other server takes, changes and ends moves on the board', 
 });
 
 it('two boards on two servers accept one order once, and neither shows an error', async () => {
-  const first = await openBoard();
+  const { id: account } = await site.dabba.call<{ id: string }>('restaurant', 'GET', '/v1/accounts/me');
+  // Neither board sends before both have the command.
+  const tabs = [await site.open({ role: 'restaurant' }), await site.open({ role: 'restaurant' })] as const;
+  const releases = [await holdOutbox(tabs[0], site.front, account), await holdOutbox(tabs[1], site.front, account)];
+  const first = await openBoard(tabs[0].context());
   site.front.target = other.address;
-  const second = await openBoard();
+  const second = await openBoard(tabs[1].context());
   site.front.target = site.dabba.address;
   const order = await place(other);
   for (const page of [first, second]) await inColumn(page, 'new', order).waitFor({ timeout: ACROSS });
   for (const page of [first, second]) await page.locator(`[data-code="${order.display_code}"]`).getByRole('button', { name: /^Accept/ }).click();
+  for (const page of [first, second]) await page.getByRole('button', { name: /^Undo/ }).waitFor();
+  for (const release of releases) await release();
   for (const page of [first, second]) await inColumn(page, 'preparing', order).waitFor();
   const { events } = await other.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${order.id}/events`);
   expect(events.filter(({ type }) => type === 'accepted')).toHaveLength(1);
@@ -83,7 +91,7 @@ it('a board whose server is killed goes on with the other one, and its command a
   const missed = await place(other);
   // The load balancer notices.
   site.front.target = other.address;
-  await inColumn(page, 'new', missed).waitFor();
+  await inColumn(page, 'new', missed).waitFor({ timeout: RECONNECTION });
   await page.getByText('Live', { exact: true }).waitFor();
   await inColumn(page, 'preparing', order).waitFor();
   const { events } = await other.call<{ events: { type: string }[] }>('admin', 'GET', `/v1/orders/${order.id}/events`);
