@@ -35,6 +35,7 @@ describe('the fragment of the sign-in page', () => {
     ['#abc&next=/kitchen/1', { token: 'abc', next: '/kitchen/1' }],
     ['#next=%2Fkitchen%2F1%3Fa%3Db', { next: '/kitchen/1?a=b' }],
     ['#abc&next=//evil.example', { token: 'abc' }],
+    ['#content', {}],
   ])('%j is %j', (hash, parsed) => {
     expect(parseLoginFragment(hash, ORIGIN)).toEqual(parsed);
   });

@@ -22,13 +22,19 @@ export function idOf(first: string, path = location.pathname): string | undefine
   return page === first && id !== '' ? decodePart(id) : undefined;
 }
 
-/** What the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. */
+/** Fragment of the link that skips to the content of a page. */
+const CONTENT = 'content';
+
+/**
+ * Returns what the fragment of the sign-in page says: `#TOKEN`, `#TOKEN&next=/kitchen/ID` or `#next=/kitchen/ID`. The
+ * fragment of the skip link is no token.
+ */
 export function parseLoginFragment(hash: string, origin = location.origin): { token?: string; next?: string } {
   const [first = '', ...rest] = hash.replace(/^#/, '').split('&');
   const parts = first.includes('=') ? [first, ...rest] : rest;
   const next = ownPath(new URLSearchParams(parts.join('&')).get('next'), origin);
   return {
-    ...(first === '' || first.includes('=') ? {} : { token: first }),
+    ...(first === '' || first === CONTENT || first.includes('=') ? {} : { token: first }),
     ...(next === undefined ? {} : { next }),
   };
 }

@@ -159,6 +159,36 @@ describe('a one-time link', () => {
     expect(await accessibilityProblems(other, 'used link')).toEqual([]);
   });
 
+  it('signs in when it is opened in a tab that already shows the page, and leaves no token in the address', async () => {
+    const used = await site.createLink('restaurant');
+    const first = await site.open({ path: `/login#${used}&next=/` });
+    await first.waitForURL(`${site.origin}/`);
+
+    const page = await site.open({ path: `/login#${used}&next=/` });
+    await page.getByText('This link no longer works').waitFor();
+    // The link to the content is no login link.
+    await page.locator('a.skip').focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL((url) => url.hash === '#content');
+    await page.getByText('This link no longer works').waitFor();
+    const fresh = await site.createLink('restaurant');
+    // A whole navigation would lose this mark.
+    await page.evaluate(() => document.documentElement.setAttribute('data-same', ''));
+    const redeemed = page.waitForRequest((request) => request.method() === 'POST' && request.url().endsWith('/v1/session'));
+    const kept = page.evaluate((hash) => {
+      location.hash = hash;
+      return new Promise<boolean>((resolve) => {
+        addEventListener('hashchange', () => setTimeout(() => resolve(document.documentElement.hasAttribute('data-same'))));
+      });
+    }, `#${fresh}&next=${encodeURIComponent('/?from=link')}`);
+    await redeemed;
+    expect(await kept).toBe(true);
+    await page.waitForURL('**/?from=link');
+    await page.getByText('Your pages').waitFor();
+    await page.goBack();
+    expect(page.url()).not.toContain(fresh);
+  });
+
   it('does not lead to another server', async () => {
     const token = await site.createLink('restaurant');
     const page = await site.open({ path: `/login#${token}&next=//evil.example/` });
