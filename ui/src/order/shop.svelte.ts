@@ -84,6 +84,30 @@ export class Shop {
     }
   }
 
+  /**
+   * Reads whether the restaurant takes orders, and its menu as well if that has changed. What is shown stays if the server
+   * does not answer. Returns the pause that the server asks for, in milliseconds.
+   */
+  async refresh(): Promise<number> {
+    const shown = this.restaurant;
+    if (shown === undefined) return 0;
+    const path = { restaurant_id: this.id };
+    try {
+      const restaurant = await unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path } }));
+      // Another read was faster.
+      if (this.restaurant !== shown) return 0;
+      if (restaurant.accepting !== shown.accepting) await this.load();
+      else if (restaurant.revision !== shown.revision || restaurant.opens_at !== shown.opens_at) {
+        this.restaurant = restaurant;
+        this.setFulfilment(this.details.fulfilment);
+      }
+      return 0;
+    } catch (cause) {
+      if (!(cause instanceof ApiError)) throw cause;
+      return cause.retryAfter ?? 0;
+    }
+  }
+
   #take(menu: Menu): void {
     this.menu = menu;
     const { cart, dropped } = reconcile(this.cart, menu);
