@@ -107,10 +107,51 @@ it('an order that was placed before the first connection is not missed', async (
   await row(page, known).waitFor();
   const missed = await prepare(120);
   expect(await row(page, missed).count()).toBe(0);
+  await row(page, known).focus();
   refuse = false;
   await live(page);
   await page.getByRole('button', { name: '1 new order' }).click();
   await row(page, missed).waitFor();
+});
+
+it('new orders appear at once where nobody has a place to lose, and wait for a reader', async () => {
+  const known = await prepare(120);
+  const page = await open();
+  await live(page);
+  await row(page, known).waitFor();
+  const button = page.getByRole('button', { name: /new order/ });
+  const seen = await prepare(120);
+  await row(page, seen).waitFor();
+  expect(await button.count()).toBe(0);
+  await row(page, known).focus();
+  const waits = await prepare(120);
+  await button.waitFor();
+  expect(await row(page, waits).count()).toBe(0);
+  // An order that leaves the view says so while a reader has a place, and then disappears.
+  await site.dabba.call('admin', 'POST', `/v1/orders/${seen.id}/cancel`, { reason: 'other' });
+  await row(page, seen).getByText('No longer in this view').waitFor();
+  expect(await accessibilityProblems(page, 'order that has left')).toEqual([]);
+  await row(page, known).blur();
+  await row(page, waits).waitFor();
+  await row(page, seen).waitFor({ state: 'detached' });
+  expect(await button.count()).toBe(0);
+});
+
+it('an empty list shows new orders by itself, also beside an open order', async () => {
+  const known = await prepare(120);
+  site.front.intercept = (request, response) => {
+    if (request.method !== 'GET' || request.url?.startsWith('/v1/orders?') !== true) return false;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ orders: [] }));
+    return true;
+  };
+  const page = await open(`/console/orders/${known.id}`);
+  await live(page);
+  await page.getByText('No orders here').waitFor();
+  const first = await prepare(120);
+  await row(page, first).waitFor();
+  // The list is not empty any more, and the reader has an order open.
+  await prepare(120);
+  await page.getByRole('button', { name: '1 new order' }).waitFor();
 });
 
 it('a change that cannot be read at once is read later', async () => {

@@ -92,6 +92,7 @@ it('a console whose session has ended goes on when another tab signs in', async 
   const ended = page.getByText('Your sign-in has ended.');
   await ended.waitFor({ timeout: 40_000 });
   await page.getByText('No live updates: sign in again').waitFor({ timeout: 40_000 });
+  await row(page, order).focus();
   const missed = await place();
   await site.open({ role: 'admin', path: '/', context: page.context() });
   await ended.waitFor({ state: 'detached' });

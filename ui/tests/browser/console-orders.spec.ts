@@ -243,13 +243,14 @@ describe('commands', () => {
 });
 
 describe('the live list', () => {
-  it('shows changes in place, and lets new orders wait', async () => {
+  it('shows changes in place, and lets new orders wait while a row has the focus', async () => {
     const [older, newer] = [await place(), await place()];
     const page = await open();
     await row(page, newer).waitFor();
     const ids = () => page.locator('[data-row]').evaluateAll((rows) => rows.map((entry) => entry.getAttribute('data-row')));
     const before = await ids();
     await page.getByText('Live', { exact: true }).waitFor();
+    await row(page, newer).focus();
     await site.dabba.call('restaurant', 'POST', `/v1/orders/${older.id}/accept`, { preparation_minutes: 20 });
     await row(page, older).getByText('Being prepared').waitFor();
     const latest = await place();

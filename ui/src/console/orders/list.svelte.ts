@@ -299,6 +299,19 @@ export class OrderList {
     this.rows = [...urgent, ...rows];
   }
 
+  /**
+   * Shows the waiting orders as long as there is room, and removes orders that left the view. Call it while the reader has no
+   * place in the list to lose.
+   */
+  settle(): void {
+    const stay = this.rows.filter((order) => matches(this.filters, order));
+    const hasRoom = !this.overflow && stay.length + this.waiting.length <= MAXIMUM_OPEN;
+    const arrived = hasRoom ? this.waiting : [];
+    if (arrived.length === 0 && stay.length === this.rows.length) return;
+    this.rows = newestFirst([...arrived, ...stay]);
+    if (hasRoom) this.waiting = [];
+  }
+
   /** Shows the waiting orders, and gives every order its place. Orders that left the view disappear. */
   show(): void {
     if (this.overflow) {

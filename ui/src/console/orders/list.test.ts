@@ -3,7 +3,7 @@ import { ApiError, type Order } from '../../lib/api';
 import { ManualTimers, settle } from '../../lib/testing/timers';
 import type { Change } from '../changes';
 import type { OrderFilters } from '../route';
-import { MAXIMUM_SINGLE_READS, OrderList, RELOAD_INTERVAL, RETRY_PAUSE, type OrderPage, type Source } from './list.svelte';
+import { MAXIMUM_OPEN, MAXIMUM_SINGLE_READS, OrderList, RELOAD_INTERVAL, RETRY_PAUSE, type OrderPage, type Source } from './list.svelte';
 
 const OPEN: OrderFilters = { view: 'open', status: [], restaurant: undefined, attention: false };
 const FAILURE = new ApiError(503, { code: 'unavailable' });
@@ -287,5 +287,33 @@ describe('waiting orders', () => {
     list.admit(({ id }) => id === nameOf(2));
     expect(waiting()).toEqual([1]);
     expect(shown()).toEqual(['2 confirmed']);
+  });
+
+  it('are shown at once to a reader without a place in the list, and orders that have ended leave', async () => {
+    put(1);
+    put(2);
+    await list.load();
+    put(1, 'delivered', 5);
+    put(3);
+    list.changed([change(1, 'delivered', 5), change(3, 'placed', 1)]);
+    await settle();
+    expect(shown()).toEqual(['2 confirmed', '1 delivered']);
+    list.settle();
+    expect(shown()).toEqual(['3 confirmed', '2 confirmed']);
+    expect(waiting()).toEqual([]);
+    const { rows } = list;
+    list.settle();
+    expect(list.rows).toBe(rows);
+  });
+
+  it('wait if the list has no room for them', async () => {
+    for (let number = 0; number < MAXIMUM_OPEN; number += 1) put(number);
+    await list.load();
+    put(5_000);
+    list.changed([change(5_000, 'placed', 1)]);
+    await settle();
+    list.settle();
+    expect(waiting()).toEqual([5_000]);
+    expect(list.rows).toHaveLength(MAXIMUM_OPEN);
   });
 });

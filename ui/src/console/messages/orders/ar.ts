@@ -77,6 +77,7 @@ export const orders: Translation<typeof en> = {
     many: 'أكثر من {count} طلبًا جديدًا',
     other: 'أكثر من {count} طلب جديد',
   },
+  'orders.left': 'لم يعد في هذه القائمة',
   'orders.none': 'لا طلبات هنا',
   'orders.none.attention': 'لا طلبات متأخرة أو عالقة',
   'orders.none.lead': 'تظهر الطلبات الجديدة من تلقاء نفسها.',

@@ -61,6 +61,7 @@ export const orders = {
   'column.who': 'Restaurant, customer',
   'orders.new': { one: '{count} new order', other: '{count} new orders' },
   'orders.new.many': { one: 'More than {count} new order', other: 'More than {count} new orders' },
+  'orders.left': 'No longer in this view',
   'orders.none': 'No orders here',
   'orders.none.attention': 'No late or stuck orders',
   'orders.none.lead': 'New orders appear by themselves.',

@@ -63,6 +63,7 @@ export const orders: Translation<typeof en> = {
   'column.who': 'रेस्तराँ, ग्राहक',
   'orders.new': { one: '{count} नया ऑर्डर', other: '{count} नए ऑर्डर' },
   'orders.new.many': { one: '{count} से अधिक नया ऑर्डर', other: '{count} से अधिक नए ऑर्डर' },
+  'orders.left': 'अब इस सूची में नहीं',
   'orders.none': 'यहाँ कोई ऑर्डर नहीं',
   'orders.none.attention': 'कोई देर वाला या अटका ऑर्डर नहीं',
   'orders.none.lead': 'नए ऑर्डर अपने आप दिखते हैं।',
