@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { countdown, dateTime, dateTimeSeconds, decimal, duration, money, relative, time } from './format';
+import { countdown, dateTime, dateTimeSeconds, decimal, duration, money, relative, roughNumber, time } from './format';
 import { setMessages } from './i18n/index.svelte';
 import type { Locale } from './i18n/types';
 
@@ -89,5 +89,20 @@ describe('durations', () => {
     expect(relative(86_400_000)).toBe('tomorrow');
     speak('ar');
     expect(relative(-2 * 3_600_000)).toBe('قبل ساعتين');
+  });
+});
+
+describe('a rough number', () => {
+  it.each([
+    ['en', 17.52, '18'],
+    ['en', 0.292, '0.29'],
+    ['en', 2.5, '2.5'],
+    ['en', 0, '0'],
+    ['en', 1234.5, '1,235'],
+    ['hi', 4.26, '4.3'],
+    ['ar', 17.52, '18'],
+  ] as const)('in %s of %d is %s', (locale, value, text) => {
+    speak(locale);
+    expect(plain(roughNumber(value))).toBe(text);
   });
 });

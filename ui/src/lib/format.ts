@@ -79,6 +79,12 @@ export function number(value: number): string {
   return cached('number', (locale) => new Intl.NumberFormat(locale)).format(value);
 }
 
+/** Returns a number with at most two significant digits, and a whole number from 100 on. */
+export function roughNumber(value: number): string {
+  if (Math.abs(value) >= 100) return number(Math.round(value));
+  return cached('rough', (locale) => new Intl.NumberFormat(locale, { maximumSignificantDigits: 2 })).format(value);
+}
+
 function dateFormat(key: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   return cached(`${key} ${zone}`, (locale) => {
     try {

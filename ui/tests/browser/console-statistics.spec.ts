@@ -12,7 +12,7 @@ interface Statistics {
   complete_until: string;
   counted_until: string;
   missing_shards?: string[];
-  series: { name: string; queue?: string; points: { at: string; count?: number }[] }[];
+  series: { name: string; kind?: string; unit?: string; queue?: string; points: { at: string; count?: number }[] }[];
 }
 
 let site: Site;
@@ -42,6 +42,14 @@ function change(by: (statistics: Statistics) => Statistics): void {
     return true;
   };
 }
+
+/** Makes a number of orders of the first step the only ones of the range. */
+const placedAtFirst = (count: number) =>
+  change((statistics) => {
+    const until = { complete_until: statistics.to, counted_until: statistics.to };
+    const placed = { name: 'orders_placed', kind: 'count', unit: 'orders', points: [{ at: statistics.from, count }] };
+    return { ...statistics, ...until, series: [placed] };
+  });
 
 function counted(statistics: Statistics, name: string): number {
   const points = statistics.series.find((series) => series.name === name)?.points ?? [];
@@ -133,11 +141,27 @@ describe('real statistics', () => {
   });
 
   it.each([
-    ['ar-EG', 'dark', 'الطلبات في الدقيقة'],
-    ['hi-IN', 'light', 'प्रति मिनट ऑर्डर'],
-  ] as const)('are shown in %s, %s', async (locale, colorScheme, text) => {
+    ['ar-EG', 'dark', 'الطلبات في الدقيقة', 'الطلبات في الساعة', /٤٫٢/, /٤٨/],
+    ['hi-IN', 'light', 'प्रति मिनट ऑर्डर', 'प्रति घंटे ऑर्डर', /4\.2/, /48/],
+    ['en-GB', 'light', 'Orders per minute', 'Orders per hour', /Placed 4\.2,/, /Placed 48,/],
+  ] as const)('are shown in %s, %s, rates of less than one order per minute by the hour', async (...row) => {
+    const [locale, colorScheme, perMinute, perHour, many, few] = row;
+    // Steps of five minutes.
+    placedAtFirst(21);
     const page = await open('/console/statistics?range=6h', { locale, colorScheme });
-    await page.getByRole('slider', { name: text }).waitFor();
+    const first = async (name: string) => {
+      const plot = page.getByRole('slider', { name });
+      await plot.focus();
+      await page.keyboard.press('Home');
+      return plot.getAttribute('aria-valuetext');
+    };
+    expect(await first(perMinute)).toMatch(many);
+    placedAtFirst(4);
+    await page.reload();
+    expect(await first(perHour)).toMatch(few);
+    site.front.intercept = () => false;
+    await page.reload();
+    await page.getByRole('slider').first().waitFor();
     expect(await page.evaluate(() => document.documentElement.dir)).toBe(locale === 'ar-EG' ? 'rtl' : 'ltr');
     expect(await accessibilityProblems(page, locale)).toEqual([]);
   });
@@ -163,7 +187,7 @@ describe('what is missing is said plainly', () => {
     await page.reload();
     await page.getByText(/^Dabba has counted the events only until \d\d:\d\d\. Later numbers are missing\.$/).waitFor();
     // The plot has a gap there, and no zero.
-    const plot = page.getByRole('slider', { name: 'Orders per minute' });
+    const plot = page.getByRole('slider', { name: /^Orders per (minute|hour)$/ });
     await plot.focus();
     await page.keyboard.press('End');
     expect(await plot.getAttribute('aria-valuetext')).toMatch(/Placed –, Delivered –, Ended early –$/);
@@ -176,7 +200,7 @@ describe('what is missing is said plainly', () => {
     expect(await accessibilityProblems(page, 'no statistics')).toEqual([]);
     change((statistics) => ({ ...statistics, series: statistics.series.filter(({ name }) => name === 'orders_placed') }));
     await page.reload();
-    await page.getByRole('slider', { name: 'Orders per minute' }).waitFor();
+    await page.getByRole('slider', { name: /^Orders per (minute|hour)$/ }).waitFor();
     expect(await page.getByText('No values in this range.').count()).toBeGreaterThan(3);
     expect(await page.getByText('none measured').count()).toBe(4);
     expect(await accessibilityProblems(page, 'plots without values')).toEqual([]);

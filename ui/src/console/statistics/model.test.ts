@@ -4,6 +4,7 @@ import {
   countOf,
   durationsOf,
   hasValues,
+  inRateUnit,
   inUnit,
   queryOf,
   quantileOf,
@@ -81,6 +82,21 @@ describe('orders per minute', () => {
 
   it('of a name without a series are zero', () => {
     expect(values(ratePerMinute(statistics(), 'orders_cancelled'))).toEqual([0, 0, 0, 0, undefined]);
+  });
+});
+
+describe('the unit of rates', () => {
+  const series = (...rates: (number | undefined)[]) => ({ name: 's', points: rates.map((value, at) => ({ at, value })) });
+
+  it('is the hour if all rates are below 1 per minute', () => {
+    const { unit, series: scaled } = inRateUnit([series(0.25, undefined), series(0)]);
+    expect(unit).toBe('hour');
+    expect(scaled.map(({ points }) => values([...points]))).toEqual([[15, undefined], [0]]);
+  });
+
+  it('is the minute for all series if one reaches 1 per minute', () => {
+    const rates = [series(0.25), series(1)];
+    expect(inRateUnit(rates)).toEqual({ unit: 'minute', series: rates });
   });
 });
 

@@ -96,6 +96,16 @@ export function ratePerMinute(statistics: Statistics, name: Name): Point[] {
   });
 }
 
+/** Returns rates per minute as rates per hour if all of them are below 1 per minute: nobody counts 0.3 orders. */
+export function inRateUnit(rates: readonly Series[]): { unit: 'minute' | 'hour'; series: Series[] } {
+  if (rates.some((series) => peakOf(series) >= 1)) return { unit: 'minute', series: [...rates] };
+  const series = rates.map(({ name, points }) => ({
+    name,
+    points: points.map(({ at, value }) => ({ at, value: value === undefined ? undefined : value * 60 })),
+  }));
+  return { unit: 'hour', series };
+}
+
 export type Quantile = 'p50' | 'p90' | 'p99';
 
 /** Returns a quantile of durations in seconds. A step in which nothing was measured is a gap. */
