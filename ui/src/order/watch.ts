@@ -1,4 +1,4 @@
-// Reads from time to time whether the restaurant takes orders, because no stream for customers reports this.
+// Polls whether the restaurant takes orders, because no stream for customers reports this.
 import { browserTimers, type Timers } from '../lib/timers';
 
 /** Interval between two reads while the restaurant takes no orders, in milliseconds. */
