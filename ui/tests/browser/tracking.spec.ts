@@ -29,9 +29,11 @@ describe('the tracking page', () => {
     expect(await page.context().cookies()).toEqual([]);
     expect(await accessibilityProblems(page, 'confirmed')).toEqual([]);
     expect(await smallTargets(page, 44)).toEqual([]);
+    await page.getByText('Everyone with its link sees the order, and can cancel it while that is possible.').waitFor();
 
     await STEPS.accept(site, id);
     await headline(page, 'Your food is being prepared');
+    await page.getByText('Everyone with its link sees the order.', { exact: true }).waitFor();
     await page.getByText('Kitchen ready at about').waitFor();
     await page.getByText('There is no estimate of when it arrives.').waitFor();
     expect(await page.getByRole('button', { name: 'Cancel order' }).count()).toBe(0);
@@ -44,6 +46,7 @@ describe('the tracking page', () => {
     await STEPS.deliver(site, id);
     await headline(page, 'Delivered');
     expect(await page.getByText('There is no estimate').count()).toBe(0);
+    expect(await page.getByText(/can cancel it/).count()).toBe(0);
     const steps = page.getByRole('list').filter({ hasText: 'Ordered' }).getByRole('listitem');
     await expect.poll(() => steps.count()).toBe(6);
     for (const time of await steps.locator('time').allTextContents()) expect(time).toMatch(/\d/);

@@ -137,6 +137,7 @@ const tracking: Translation<typeof en> = {
   'share.copy': 'نسخ الرابط',
   'share.failed': 'تعذّر نسخ الرابط. انسخه من شريط العنوان.',
   'share.hint': 'كل من لديه رابطها يرى الطلب، ويمكنه إلغاؤه ما دام ذلك ممكنًا.',
+  'share.hint.seen': 'كل من لديه رابطها يرى الطلب.',
   'share.menu': 'قائمة {restaurant}',
   'share.share': 'مشاركة الرابط',
   'share.title': 'هذه الصفحة',

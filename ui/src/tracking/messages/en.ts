@@ -135,6 +135,7 @@ export const tracking = {
   'share.copy': 'Copy link',
   'share.failed': 'The link could not be copied. Copy it from the address bar.',
   'share.hint': 'Everyone with its link sees the order, and can cancel it while that is possible.',
+  'share.hint.seen': 'Everyone with its link sees the order.',
   'share.menu': 'Menu of {restaurant}',
   'share.share': 'Share link',
   'share.title': 'This page',

@@ -137,6 +137,7 @@ const tracking: Translation<typeof en> = {
   'share.copy': 'लिंक कॉपी करें',
   'share.failed': 'लिंक कॉपी नहीं हुआ। इसे पता बार से कॉपी करें।',
   'share.hint': 'जिसके पास इसका लिंक है, वह ऑर्डर देख सकता है और जब तक संभव हो उसे रद्द कर सकता है।',
+  'share.hint.seen': 'जिसके पास इसका लिंक है, वह ऑर्डर देख सकता है।',
   'share.menu': '{restaurant} का मेन्यू',
   'share.share': 'लिंक साझा करें',
   'share.title': 'यह पेज',
