@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use axum::http::Method;
 use dabba_engine::Engine;
 use dabba_outbound::live::Live;
 use dabba_web::{Face, JsonFace, MAX_BODY_BYTES, Schemas, Web};
@@ -31,6 +32,10 @@ impl Face for App {
 
     fn token_operation(&self) -> &'static str {
         "POST /v1/tokens"
+    }
+
+    fn has_query(&self, method: &Method, route: &str) -> bool {
+        openapi::has_query(method, route)
     }
 
     fn body_limits(&self) -> Cow<'static, str> {

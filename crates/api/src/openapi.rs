@@ -8,6 +8,7 @@ mod documents;
 mod examples;
 mod headers;
 mod limits;
+mod queries;
 mod rate_limits;
 mod sessions;
 mod shapes;
@@ -15,11 +16,14 @@ mod texts;
 mod unions;
 mod visibility;
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    collections::HashSet,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Router,
-    http::{HeaderValue, header},
+    http::{HeaderValue, Method, header},
     middleware,
     response::Response,
     routing::get,
@@ -115,7 +119,7 @@ fn description() -> String {
          - `ETag` is a version; `If-Match` makes a change conditional on it.\n\
          - Lists have pages of at most 100 entries. `next_cursor` leads to the next page; the last page has none. If \
          entries may be missing in a page, the page has `incomplete` and the response has `Dabba-Incomplete: true`.\n\
-         - Unknown members in a body and unknown parameters in the query of a list or a command are refused. A parameter with several values \
+         - Unknown members in a body and unknown parameters in the query of a list or a change are refused. A parameter with several values \
          is repeated, or given once with the values separated by commas.\n\
          - Responses omit members without a value; they never contain `null` for them. In a request, `null` for an optional \
            member means the same as omitting it, except for `delivery` of a restaurant's settings \
@@ -163,6 +167,7 @@ fn describe() -> serde_json::Result<Value> {
     shapes::allow_null(&mut document);
     shapes::remove_code_artefacts(&mut document);
     shapes::describe_null(&mut document);
+    queries::describe(&mut document);
     rate_limits::describe(&mut document);
     sessions::describe(&mut document);
     headers::describe(&mut document);
@@ -185,6 +190,15 @@ pub(crate) static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| {
     let named = DESCRIPTION["components"]["schemas"].as_object().cloned().unwrap_or_default();
     Schemas::new(named, texts::check, &["PaymentToken"])
 });
+
+/// Changes that have no parameters in the query: their method and their path.
+static WITHOUT_QUERY: LazyLock<HashSet<(String, String)>> =
+    LazyLock::new(|| queries::changes_without_query(&DESCRIPTION));
+
+/// Returns whether an operation may have parameters in its query. All reads may, because those that know none ignore them.
+pub(crate) fn has_query(method: &Method, route: &str) -> bool {
+    method.is_safe() || !WITHOUT_QUERY.contains(&(method.as_str().to_owned(), route.to_owned()))
+}
 
 /// Returns the whole description as pretty JSON: the content of `docs/reference/openapi.json`.
 pub fn openapi_json() -> String {

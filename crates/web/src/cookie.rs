@@ -104,10 +104,12 @@ impl Channel {
     }
 }
 
-/// Returns the names and values of a request's cookies of sessions, in the request's order.
+/// Returns the names and values of a request's cookies of sessions, in the request's order. Other programs of the host may have
+/// set cookies with any bytes, so each pair is read on its own.
 fn session_cookies(parts: &Parts) -> impl Iterator<Item = (&str, &str)> {
-    let values = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let values = parts.headers.get_all(header::COOKIE).iter();
+    let pairs = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    let pairs = pairs.filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='));
     pairs.filter(|(name, _)| [SECURE_COOKIE, PLAIN_COOKIE].contains(name))
 }
 
@@ -128,12 +130,9 @@ pub(crate) fn session_cookie<'a>(parts: &'a Parts, config: &WebConfig) -> Option
 
 /// Returns the different secrets in all cookies of sessions of a request, for a login or a logout: first those with the name of the
 /// request's way, and at most [`MAX_ENDED_SESSIONS`]. Each of these sessions ends, because the client may send its cookie on another
-/// way. Returns none if sessions are not allowed on the request's way.
+/// way; also on a way on which sessions are not allowed, because nobody but the client loses anything.
 pub(crate) fn session_secrets(parts: &Parts, config: &WebConfig) -> Vec<SecretToken> {
     let channel = Channel::of(parts, config);
-    if !channel.allows_sessions(config) {
-        return Vec::new();
-    }
     let (of_way, others): (Vec<_>, Vec<_>) =
         session_cookies(parts).partition(|(name, _)| *name == channel.cookie_name());
     let mut secrets = Vec::new();
@@ -364,7 +363,7 @@ mod tests {
     }
 
     /// Proves which sessions a login or a logout ends: those of all cookies, with the one that counts first, each once, up to the
-    /// limit; none on a way on which sessions are not allowed.
+    /// limit; also on a way on which sessions are not allowed, and beside cookies in another encoding.
     #[test]
     fn all_cookies_name_sessions_that_end() {
         let secret = |letter: char| letter.to_string().repeat(42) + "A";
@@ -381,7 +380,13 @@ mod tests {
         let local = found("127.0.0.1", "localhost", Transport::Plain, &cookies);
         assert_eq!(local, [plain.clone(), other.clone(), secure.clone()]);
         assert_eq!(found("192.0.2.1", "example.org", Transport::Tls, &cookies), [secure, plain, other]);
-        assert!(found("192.0.2.1", "example.org", Transport::Plain, &cookies).is_empty());
+        let network = found("192.0.2.1", "example.org", Transport::Plain, &cookies);
+        assert_eq!(network, local);
+        let latin1 = HeaderValue::from_bytes(&[b"n=\xe9; ", cookies.as_bytes()].concat()).unwrap();
+        let mut parts = parts(Method::DELETE, "127.0.0.1", &[("host", "localhost")]);
+        parts.headers.insert(header::COOKIE, latin1);
+        assert_eq!(session_secrets(&parts, &config(|_| {})).len(), 3);
+        assert_eq!(session_cookie(&parts, &config(|_| {})), Some(&*local[0]));
         let many: Vec<_> = ('a'..='z').map(|letter| format!("dabba={}", secret(letter))).collect();
         let many = found("127.0.0.1", "localhost", Transport::Plain, &many.join("; "));
         assert_eq!((many.len(), &many[0]), (MAX_ENDED_SESSIONS, &secret('a')));

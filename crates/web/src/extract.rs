@@ -18,6 +18,7 @@ pub use body::{JsonBody, MaybeJsonBody, read_bytes};
 pub use conditions::{EntityTag, IfMatch, IfNoneMatch, etag};
 pub use cursor::Cursor;
 pub use idempotency::{MaybeKey, RequiredKey};
+pub(crate) use parameters::refuse_query;
 pub use parameters::{FromParameters, Parameters, QueryOf};
 pub use path::InPath;
 pub use principal::{

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use axum::http::request::Parts;
+use axum::http::{Method, request::Parts};
 use dabba_domain::Timestamp;
 use dabba_engine::{Engine, Error, Principal};
 
@@ -103,6 +103,12 @@ pub trait Face: Send + Sync + 'static {
 
     /// Returns the operation that issues bearer tokens, such as `POST /tokens`. Problems name it.
     fn token_operation(&self) -> &'static str;
+
+    /// Returns whether the operation of a method and a route may have parameters in its query. The query of other operations must be
+    /// empty.
+    fn has_query(&self, _method: &Method, _route: &str) -> bool {
+        true
+    }
 
     /// Returns the text for a body that is too large: the limits of this face's operations.
     fn body_limits(&self) -> Cow<'static, str> {

@@ -27,7 +27,9 @@ use uuid::{Uuid, fmt::Simple};
 
 use self::line::Line;
 use crate::{
-    Face, Web, address, code, headers,
+    Face, Web, address, code,
+    extract::refuse_query,
+    headers,
     hygiene::{self, Hosts},
     metrics::Usual,
     problem::{Problem, ProblemBody},
@@ -106,7 +108,7 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let pending = Pending::new(Arc::clone(&self.face), Arc::clone(&self.usual), &mut request);
-        match hygiene::check_host(&request, &self.hosts) {
+        match hygiene::check_host(&request, &self.hosts).and_then(|()| pending.check_query(&request)) {
             Ok(()) => Box::pin(pending.respond(self.inner.call(request)).map(Ok)),
             Err(problem) => Box::pin(pending.respond(ready(Ok(problem.into_response()))).map(Ok)),
         }
@@ -135,6 +137,15 @@ impl<F: Face> Pending<F> {
         Self { face, usual, began, id, method: request.method().clone(), route, line }
     }
 
+    /// Refuses parameters in the query of an operation that has none.
+    fn check_query(&self, request: &Request) -> Result<(), Problem> {
+        let has_query = |route: &MatchedPath| self.face.has_query(&self.method, route.as_str());
+        if request.uri().query().is_none_or(str::is_empty) || self.route.as_ref().is_none_or(has_query) {
+            return Ok(());
+        }
+        refuse_query(request.uri())
+    }
+
     async fn respond(self, responding: impl Future<Output = Result<Response, Infallible>>) -> Response {
         // Pinned here, because each function that takes the future by value would keep its own copy of it.
         let responding = pin!(responding);
@@ -146,7 +157,8 @@ impl<F: Face> Pending<F> {
         let id_text = id.to_str().unwrap_or_default();
         let span = tracing::info_span!("request", request_id = id_text, %method, route);
 
-        let mut response = respond_in_time(web, &method, responding).instrument(span.clone()).await;
+        let is_without_effect = || method.is_safe() || line.is_reading_body();
+        let mut response = respond_in_time(web, is_without_effect, responding).instrument(span.clone()).await;
         let refusal = complete(&mut response, |problem| face.problem_body(problem, id_text));
         let response_headers = response.headers_mut();
         response_headers.insert(headers::REQUEST_ID.clone(), id.clone());
@@ -195,18 +207,20 @@ fn request_id(web: &Web, request: &HeaderMap) -> HeaderValue {
     })
 }
 
-/// Waits for the response to a request, at most until the timeout.
+/// Waits for the response to a request, at most until the timeout. `is_without_effect` states then whether the request has changed
+/// nothing: it only reads, or its body has not arrived.
 async fn respond_in_time(
     web: &Web,
-    method: &Method,
+    is_without_effect: impl Fn() -> bool,
     responding: impl Future<Output = Result<Response, Infallible>> + Unpin,
 ) -> Response {
     match tokio::time::timeout(web.config().request_timeout, catch_panic(responding)).await {
         Ok(response) => response,
-        Err(_) if method.is_safe() => {
-            Problem::new(code::UNAVAILABLE, "The request exceeded the server's timeout for requests. Retry it.")
-                .into_response()
-        }
+        Err(_) if is_without_effect() => Problem::new(
+            code::UNAVAILABLE,
+            "The request exceeded the server's timeout for requests, and changed nothing. Retry it.",
+        )
+        .into_response(),
         // The write may still be committed.
         Err(_) => Problem::new(
             code::OUTCOME_UNKNOWN,

@@ -1,14 +1,17 @@
 //! What extractors find out about a request, for the layer around it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use axum::http::request::Parts;
 use dabba_engine::Principal;
 
 use crate::quota::Report;
 
-/// Facts that extractors find out about a request, kept for its response after the parts of the request are gone: the caller, and
-/// the remaining budgets of the caller.
+/// Facts that extractors find out about a request, kept for its response after the parts of the request are gone: the caller, the
+/// remaining budgets of the caller, and whether the body is still being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen(Arc<Noted>);
 
@@ -16,9 +19,20 @@ pub(crate) struct Seen(Arc<Noted>);
 struct Noted {
     caller: OnceLock<Principal>,
     report: OnceLock<Report>,
+    is_reading_body: AtomicBool,
 }
 
 impl Seen {
+    /// Stores whether the body is being read. Nothing is done for a request before its body is complete.
+    pub(crate) fn set_reading_body(&self, is_reading: bool) {
+        self.0.is_reading_body.store(is_reading, Ordering::Relaxed);
+    }
+
+    /// Returns whether the body is being read.
+    pub(crate) fn is_reading_body(&self) -> bool {
+        self.0.is_reading_body.load(Ordering::Relaxed)
+    }
+
     /// Stores the caller of a request.
     pub(crate) fn store_caller(parts: &Parts, caller: Principal) {
         if let Some(Self(seen)) = parts.extensions.get() {

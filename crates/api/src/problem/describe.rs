@@ -184,7 +184,7 @@ refusals! {
     /// Refusals of a cancellation with a tracking link.
     NotCancelledByLink: BAD_REQUEST MALFORMED_JSON FORBIDDEN IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE
         UNSUPPORTED_MEDIA_TYPE INVALID IDEMPOTENCY_KEY_REUSED ILLEGAL_MOVE ALREADY_CANCELLED TOO_MANY_CHANGES
-        TOO_MANY_REQUESTS;
+        PRECONDITION_FAILED TOO_MANY_REQUESTS;
     /// Refusals of the creation of a tracking link.
     NoTrackingLink: TOO_MANY_TRACKING_LINKS TRACKING_ENDED;
     /// Refusals of an assignment.

@@ -92,8 +92,8 @@ impl FromParameters for CommandQuery {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
-#[expect(dead_code, reason = "it describes what Envelope reads")]
-struct CommandHeaders {
+#[expect(dead_code, reason = "it describes what Envelope and other commands read")]
+pub(super) struct CommandHeaders {
     /// The same key for each retry; the command is carried out once.
     #[param(rename = "Idempotency-Key")]
     key: Option<String>,

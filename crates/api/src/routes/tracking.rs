@@ -18,7 +18,7 @@ use dabba_engine::{Error, LinkedOrder, Tracked, TrackingToken};
 use dabba_outbound::public::PublicTracking;
 use dabba_web::{
     ClientAddress, Problem, Stopping, TrackingRequest,
-    extract::{Caller, InPath, JsonBody, MaybeKey, credential_number},
+    extract::{Caller, IfMatch, InPath, JsonBody, MaybeKey, credential_number},
 };
 use futures::FutureExt as _;
 use tracing::Instrument as _;
@@ -26,6 +26,7 @@ use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
+    commands::CommandHeaders,
     events::{not_opened, sse},
     paths::OrderPath,
 };
@@ -191,7 +192,7 @@ async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stop
     post, path = "/v1/tracking/{token}/cancel", tag = "tracking",
     params(
         TokenPath,
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key for each retry; the command is carried out once."),
+        CommandHeaders,
     ),
     request_body = CancellationBody,
     responses(
@@ -204,8 +205,10 @@ async fn cancel_tracked_order(
     State(app): State<Arc<App>>,
     link: Link,
     MaybeKey(key): MaybeKey,
+    condition: IfMatch,
     JsonBody(body): JsonBody<CancellationBody>,
 ) -> Result<Response> {
     let linked = link.order(&app).await?;
-    represent(&app.engine.orders.cancel_by_link(linked, body.command(), key).await?)
+    let versions = condition.into_versions();
+    represent(&app.engine.orders.cancel_by_link(linked, body.command(), key, versions).await?)
 }

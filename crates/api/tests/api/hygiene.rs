@@ -273,6 +273,49 @@ async fn an_oversized_body_is_refused_before_it_is_sent() {
     assert!(refused >= 20, "{refused}");
 }
 
+/// Proves that every change refuses parameters that it does not have: a client that expects a preview must not change anything. The
+/// URL for the reports of the payment provider may have any query.
+#[tokio::test]
+async fn changes_refuse_unknown_parameters() {
+    let server = crate::start().await;
+    for (method, path, operation) in operations(&server).into_iter().filter(|(method, ..)| !method.is_safe())
+    {
+        let response =
+            server.request(method.clone(), &format!("{path}?previw=true&x=1")).by(&server.admin).send().await;
+        if path == "/v1/webhooks/payments" {
+            assert!(!response.text.contains("previw"), "{}", response.text);
+            continue;
+        }
+        let problem = response.problem(400, "bad_request");
+        let errors = problem["errors"].as_array().unwrap();
+        let named: Vec<_> = errors.iter().map(|error| error["parameter"].as_str().unwrap()).collect();
+        assert_eq!(named, ["previw", "x"], "{method} {path}");
+        assert!(errors[0]["detail"].as_str().unwrap().starts_with("is unknown"), "{problem}");
+        assert!(operation["responses"].get("400").is_some(), "{method} {path} must describe the refusal");
+    }
+    let path = server.restaurant_path("/pause");
+    server
+        .post(&format!("{path}?%ff"), Some(&server.staff), &json!({}))
+        .send()
+        .await
+        .problem(400, "bad_request");
+    server.post(&format!("{path}?"), Some(&server.staff), &json!({})).send().await.expect(200);
+}
+
+/// Proves that a parameter that is not UTF-8 is refused and not changed.
+#[tokio::test]
+async fn a_parameter_must_be_utf_8() {
+    let server = crate::start().await;
+    for query in ["restaurant=%ff", "%c3=1", "types=%ed%a0%80"] {
+        let refused = server.get(&format!("/v1/events?{query}"), Some(&server.admin)).await;
+        let problem = refused.problem(400, "bad_request");
+        assert!(
+            problem["detail"].as_str().unwrap().contains("must be names and values in UTF-8"),
+            "{problem}"
+        );
+    }
+}
+
 /// Proves that a client that sends the whole oversized body can read the refusal and does not get a connection reset.
 #[tokio::test]
 async fn a_client_that_sends_an_oversized_body_can_read_the_refusal() {

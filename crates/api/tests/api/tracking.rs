@@ -214,6 +214,24 @@ async fn a_link_ends_a_day_after_its_order() {
     late.problem(409, "tracking_ended");
 }
 
+/// Proves that a link cancels nothing if the request states another version, or expects a preview.
+#[tokio::test]
+async fn a_link_obeys_the_conditions_of_a_cancellation() {
+    let server = start().await;
+    let order = server.place("1", &TestServer::order()).await;
+    let path = link(&server, &order).await;
+    let body = json!({"reason": "changed_mind"});
+    let preview = server.post(&format!("{path}/cancel?preview=true"), None, &body).send().await;
+    let problem = preview.problem(400, "bad_request");
+    assert_eq!(problem["errors"][0]["parameter"], "preview");
+    let cancel = format!("{path}/cancel");
+    let at = |version: &str| server.post(&cancel, None, &body).header("if-match", version);
+    at("\"99\"").send().await.problem(412, "precondition_failed");
+    assert_eq!(track(&server, &path).await["order"]["status"], "confirmed");
+    let cancelled = at("\"1\", \"2\"").send().await.expect(200);
+    assert_eq!(cancelled["order"]["status"], "cancelled");
+}
+
 /// Proves that unknown tokens are refused like a path where nothing is, and that a network that tries many is refused
 /// before the next lookup, with any token.
 #[tokio::test]

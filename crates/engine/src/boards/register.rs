@@ -64,8 +64,8 @@ impl Register {
         self.writes.lock().await
     }
 
-    /// Adds a board, or a stream to a board that is connected: the row then keeps its connection, and shows the device and the
-    /// account of the latest stream.
+    /// Adds a board, or a stream to a board that is connected: the row then keeps its connection, and shows the account of the
+    /// latest stream and the latest name of the device that a stream stated.
     pub(super) fn connect(
         register: &Arc<Self>,
         board: ConnectedBoard,
@@ -76,7 +76,8 @@ impl Register {
         match content.connected.get_mut(&key) {
             Some(connected) => {
                 connected.streams += 1;
-                connected.board = ConnectedBoard { connection: connected.board.connection, ..board };
+                let device = board.device.or_else(|| connected.board.device.take());
+                connected.board = ConnectedBoard { connection: connected.board.connection, device, ..board };
             }
             None => {
                 content.connected.insert(key, Connected { board, streams: 1 });

@@ -138,16 +138,17 @@ impl Orders {
         Ok(Tracked { followed, allowed_actions, restaurant, now: self.clock.now() })
     }
 
-    /// Cancels the order of a link as its customer.
+    /// Cancels the order of a link as its customer, if it is at one of the expected versions.
     pub async fn cancel_by_link(
         &self,
         linked: LinkedOrder,
         command: Command,
         key: Option<IdempotencyKey>,
+        expected_versions: Option<Vec<Version>>,
     ) -> Result<Tracked, Error> {
         let before = self.followed_by(linked).await?;
         let order_id = before.order.id;
-        let request = CommandRequest { order_id, command, key, expected_versions: None };
+        let request = CommandRequest { order_id, command, key, expected_versions };
         let answer = self.act_by(By::Link(by_link(&before)), &request).await?;
         // A failed read must not hide the successful write.
         let read = self.followed(order_id, answer.order.version).await;

@@ -247,8 +247,12 @@ async fn the_tabs_of_a_device_are_one_board() {
     let world = world().await;
     let id = world.restaurant_id;
     let first = connect(&world, &world.engine, 1).await;
-    let second = connect(&world, &world.engine, 1).await;
-    assert_eq!(stored_boards(&world).await.len(), 1);
+    // A stream without a name keeps the name that another stream of the device has stated.
+    let nameless = NewBoard { device: None, ..board(&world, 1) };
+    let second = world.engine.boards.connect(&world.staff, nameless).unwrap();
+    world.engine.boards.write_connections(false).await.unwrap();
+    let stored = stored_boards(&world).await;
+    assert_eq!((stored.len(), stored[0].device.as_deref()), (1, Some("Kitchen 1")));
     disconnect(&world.engine, first).await;
     assert!(world.engine.boards.unattended_since(&[id]).await.is_empty());
     disconnect(&world.engine, second).await;

@@ -33,7 +33,7 @@ async fn cancel_by(
     command: Command,
     key: Option<IdempotencyKey>,
 ) -> Result<Tracked, Error> {
-    orders.cancel_by_link(orders.linked_order(token).await?, command, key).await
+    orders.cancel_by_link(orders.linked_order(token).await?, command, key, None).await
 }
 
 /// Proves that a link shows its own order with the times of its steps, as the clock of the server states them.

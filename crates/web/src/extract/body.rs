@@ -19,6 +19,7 @@ use crate::{
     code,
     problem::{Problem, Result},
     schema::{self, Schemas},
+    seen::Seen,
     serve::BodyMemoryFull,
 };
 
@@ -101,7 +102,11 @@ pub async fn read_bytes<F: Face>(mut request: Request, face: &Arc<F>) -> Result<
         // The account's budget counted a body of unknown length as this many bytes.
         DefaultBodyLimit::max(MAX_BODY_BYTES).apply(&mut request);
     }
-    Bytes::from_request(request, face).await.map_err(|rejection: BytesRejection| {
+    let seen = request.extensions().get::<Seen>().cloned().unwrap_or_default();
+    seen.set_reading_body(true);
+    let read = Bytes::from_request(request, face).await;
+    seen.set_reading_body(false);
+    read.map_err(|rejection: BytesRejection| {
         let mut causes =
             std::iter::successors(Some(&rejection as &(dyn Error + 'static)), |error| (*error).source());
         if causes.any(<dyn Error>::is::<BodyMemoryFull>) {

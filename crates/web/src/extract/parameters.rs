@@ -6,10 +6,11 @@
 
 use axum::{
     extract::{FromRequestParts, Query},
-    http::request::Parts,
+    http::{Uri, request::Parts},
 };
 use dabba_domain::Problems;
 use dabba_store::PageSize;
+use percent_encoding::percent_decode_str;
 
 use super::{Cursor, in_digits};
 use crate::{
@@ -103,6 +104,28 @@ impl Parameters {
     }
 }
 
+/// Returns the names and values in the query of a request.
+fn given(uri: &Uri) -> Result<Vec<(String, String)>> {
+    // A parser replaces what is not UTF-8.
+    let is_utf8 = percent_decode_str(uri.query().unwrap_or_default()).decode_utf8().is_ok();
+    let given = Query::try_from_uri(uri).ok().filter(|_| is_utf8);
+    given.map(|Query(given)| given).ok_or_else(|| {
+        Problem::bad_parameter(
+            "query",
+            "must be names and values in UTF-8, percent-encoded, such as limit=50",
+        )
+    })
+}
+
+/// Refuses parameters in the query of an operation that has none.
+pub(crate) fn refuse_query(uri: &Uri) -> Result<()> {
+    let unknown = |(name, _): &(String, String)| {
+        (cut(name), "is unknown; this operation has no parameters in the query".to_owned())
+    };
+    let problems: Vec<_> = given(uri)?.iter().take(Problems::MAX_LISTED).map(unknown).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Problem::bad_parameters(&problems)) }
+}
+
 /// A request's query as a type.
 pub trait FromParameters: Sized {
     /// Removes every known parameter and returns the query. The result is not used if a parameter has a problem.
@@ -116,14 +139,9 @@ pub struct QueryOf<T>(pub T);
 impl<S: Send + Sync, T: FromParameters> FromRequestParts<S> for QueryOf<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self> {
-        let Query(given) = Query::from_request_parts(parts, state).await.map_err(|_| {
-            Problem::bad_parameter(
-                "query",
-                "must be names and values in UTF-8, percent-encoded, such as limit=50",
-            )
-        })?;
-        let mut parameters = Parameters { given, problems: Vec::new(), known: Vec::new() };
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self> {
+        let mut parameters =
+            Parameters { given: given(&parts.uri)?, problems: Vec::new(), known: Vec::new() };
         let query = T::take_from(&mut parameters);
         parameters.finish().map(|()| Self(query))
     }

@@ -88,6 +88,11 @@ impl Line {
         }
     }
 
+    /// Returns whether the body of the request is being read.
+    pub(super) fn is_reading_body(&self) -> bool {
+        self.seen.is_reading_body()
+    }
+
     fn caller(&self) -> Option<&Principal> {
         self.seen.caller()
     }
