@@ -21,7 +21,18 @@ import * as store from './store';
 import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
 import { untilOverdue } from './unsent';
-import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns, type Pending } from './view';
+import {
+  ColumnBuilder,
+  COLUMNS,
+  columnOf,
+  matchesSearch,
+  NO_COLUMNS,
+  pendingByOrder,
+  type CardModel,
+  type ColumnName,
+  type Columns,
+  type Pending,
+} from './view';
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
 const MAXIMUM_LOOKUPS = 20;
@@ -50,6 +61,8 @@ export class Board {
   columns = $state.raw<Columns>(NO_COLUMNS);
   /** Number of orders by column, whatever the search shows; of new ones, those without an answer. */
   counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
+  /** Number of those orders that match the search, by column. */
+  found = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
   restaurant = $state.raw<Restaurant | undefined>();
   /** The items that are unavailable or whose stock is limited, by id. */
   items = $state.raw<ReadonlyMap<string, BoardItem>>(new Map());
@@ -182,6 +195,15 @@ export class Board {
   keep(): void {
     // After a sign-out nothing of the account may be written again.
     if (!this.#closed) this.#cache.write(() => this.#snapshot(), true);
+  }
+
+  get searching(): boolean {
+    return this.search.trim() !== '';
+  }
+
+  /** The first card that matches the search; `undefined` if none does. */
+  get hit(): CardModel | undefined {
+    return COLUMNS.flatMap((name) => this.columns[name]).find((card) => matchesSearch(card.order, this.search));
   }
 
   order(id: string): BoardOrder | undefined {
@@ -464,13 +486,17 @@ export class Board {
     const pending = pendingByOrder(this.entries);
     this.columns = this.#builder.build(orders, pending, this.search);
     const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
+    const found = { ...counts };
     for (const order of orders) {
       const column = columnOf(order.status);
       // An answered order waits for nobody, although the server does not know the answer yet.
       const answered = column === 'new' && pending.has(order.id) && !this.overdue.has(order.id);
-      if (column !== undefined && !answered) counts[column] += 1;
+      if (column === undefined || answered) continue;
+      counts[column] += 1;
+      if (matchesSearch(order, this.search)) found[column] += 1;
     }
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
+    if (COLUMNS.some((name) => found[name] !== this.found[name])) this.found = found;
     this.restaurant = this.#state.restaurant;
     this.items = this.#state.items;
     this.truncated = this.#state.truncated;

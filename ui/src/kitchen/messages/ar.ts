@@ -196,6 +196,7 @@ const kitchen: Translation<typeof en> = {
   'search.label': 'ابحث بالرمز أو الاسم',
   'search.clear': 'عرض كل الطلبات',
   'scan.none': 'لا طلب مفتوح بالرمز {code}.',
+  'search.none': 'لا طلب مطابق. الطلبات المنتهية في «السابقة».',
   'dialog.show': 'عرض',
   'end.reject': 'رفض الطلب {code}',
   'end.cancel': 'إلغاء الطلب {code}',

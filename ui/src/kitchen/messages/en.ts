@@ -137,6 +137,7 @@ export const kitchen = {
   'search.label': 'Search by code or name',
   'search.clear': 'Show all orders',
   'scan.none': 'No open order has the code {code}.',
+  'search.none': 'No order matches. Orders that ended are under Recall.',
   'dialog.show': 'Show',
   'end.reject': 'Reject order {code}',
   'end.cancel': 'Cancel order {code}',

@@ -139,6 +139,7 @@ const kitchen: Translation<typeof en> = {
   'search.label': 'कोड या नाम से खोजें',
   'search.clear': 'सभी ऑर्डर दिखाएँ',
   'scan.none': 'कोड {code} का कोई खुला ऑर्डर नहीं है।',
+  'search.none': 'कोई ऑर्डर नहीं मिला। समाप्त ऑर्डर “पिछले” में हैं।',
   'dialog.show': 'देखें',
   'end.reject': 'ऑर्डर {code} अस्वीकारें',
   'end.cancel': 'ऑर्डर {code} रद्द करें',
