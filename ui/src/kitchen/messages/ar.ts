@@ -41,6 +41,7 @@ const kitchen: Translation<typeof en> = {
   },
   'card.cash': 'نقدًا {amount}',
   'card.paid': 'مدفوع {amount}',
+  'card.reserved': 'بطاقة، {amount} محجوز',
   'card.placed': 'وصل {time}',
   'card.ready_by': 'جاهز قبل {time}',
   'card.waiting_since': 'ينتظر منذ {time}',
@@ -195,8 +196,8 @@ const kitchen: Translation<typeof en> = {
   'tools.menu': 'القائمة',
   'search.label': 'ابحث بالرمز أو الاسم',
   'search.clear': 'عرض كل الطلبات',
-  'scan.none': 'لا طلب مفتوح بالرمز {code}.',
   'search.none': 'لا طلب مطابق. الطلبات المنتهية في «السابقة».',
+  'scan.none': 'لا طلب مفتوح بالرمز {code}.',
   'dialog.show': 'عرض',
   'end.reject': 'رفض الطلب {code}',
   'end.cancel': 'إلغاء الطلب {code}',
@@ -317,6 +318,7 @@ const kitchen: Translation<typeof en> = {
   'ticket.ready_by': 'جاهز قبل {time}',
   'ticket.cash': 'يُحصَّل نقدًا',
   'ticket.paid': 'مدفوع',
+  'ticket.reserved': 'بطاقة، مبلغ محجوز',
 };
 
 export default { ...common, ...kitchen };

@@ -25,6 +25,7 @@ export const kitchen = {
   'card.pieces': { one: '{count} piece', other: '{count} pieces' },
   'card.cash': 'Cash {amount}',
   'card.paid': 'Paid {amount}',
+  'card.reserved': 'Card, {amount} reserved',
   'card.placed': 'Placed {time}',
   'card.ready_by': 'Ready by {time}',
   'card.waiting_since': 'Waiting since {time}',
@@ -136,8 +137,8 @@ export const kitchen = {
   'tools.menu': 'Menu',
   'search.label': 'Search by code or name',
   'search.clear': 'Show all orders',
-  'scan.none': 'No open order has the code {code}.',
   'search.none': 'No order matches. Orders that ended are under Recall.',
+  'scan.none': 'No open order has the code {code}.',
   'dialog.show': 'Show',
   'end.reject': 'Reject order {code}',
   'end.cancel': 'Cancel order {code}',
@@ -258,6 +259,7 @@ export const kitchen = {
   'ticket.ready_by': 'Ready by {time}',
   'ticket.cash': 'Collect in cash',
   'ticket.paid': 'Paid',
+  'ticket.reserved': 'Card, reserved',
 } as const;
 
 export default { ...common, ...kitchen };

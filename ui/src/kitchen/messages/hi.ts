@@ -27,6 +27,7 @@ const kitchen: Translation<typeof en> = {
   'card.pieces': { one: '{count} नग', other: '{count} नग' },
   'card.cash': 'नकद {amount}',
   'card.paid': '{amount} का भुगतान हो चुका है',
+  'card.reserved': 'कार्ड, {amount} आरक्षित',
   'card.placed': '{time} पर आया',
   'card.ready_by': '{time} तक तैयार',
   'card.waiting_since': '{time} से प्रतीक्षा में',
@@ -138,8 +139,8 @@ const kitchen: Translation<typeof en> = {
   'tools.menu': 'मेनू',
   'search.label': 'कोड या नाम से खोजें',
   'search.clear': 'सभी ऑर्डर दिखाएँ',
-  'scan.none': 'कोड {code} का कोई खुला ऑर्डर नहीं है।',
   'search.none': 'कोई ऑर्डर नहीं मिला। समाप्त ऑर्डर “पिछले” में हैं।',
+  'scan.none': 'कोड {code} का कोई खुला ऑर्डर नहीं है।',
   'dialog.show': 'देखें',
   'end.reject': 'ऑर्डर {code} अस्वीकारें',
   'end.cancel': 'ऑर्डर {code} रद्द करें',
@@ -260,6 +261,7 @@ const kitchen: Translation<typeof en> = {
   'ticket.ready_by': '{time} तक तैयार',
   'ticket.cash': 'नकद लें',
   'ticket.paid': 'भुगतान हो चुका',
+  'ticket.reserved': 'कार्ड, आरक्षित',
 };
 
 export default { ...common, ...kitchen };
