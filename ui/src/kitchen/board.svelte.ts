@@ -231,6 +231,11 @@ export class Board {
     return pendingByOrder(this.entries).get(id);
   }
 
+  /** Returns the last command on its way that pauses or resumes the restaurant; `undefined` if there is none. */
+  get pausing(): Entry | undefined {
+    return this.entries.filter((entry) => entry.state !== 'refused' && /^(pause|resume)$/.test(subjectOf(entry)?.kind ?? '')).at(-1);
+  }
+
   /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
   async command(order: BoardOrder, kind: CommandKind, command: Command, print = false): Promise<boolean> {
     if (this.#tapped.has(order.id) || this.pending(order.id) !== undefined) {

@@ -47,7 +47,7 @@ export function columnOf(status: string): ColumnName | undefined {
 }
 
 /** Number of attempts after which a command counts as waiting for the network. */
-const RETRYING = 2;
+export const RETRYING = 2;
 
 /** Returns the commands on their way by their order. A refused command is not on its way. */
 export function pendingByOrder(entries: readonly Entry[]): Map<string, Pending> {

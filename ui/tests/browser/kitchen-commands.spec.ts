@@ -206,6 +206,48 @@ describe('the ticket of an accept', () => {
   });
 });
 
+it('a payment by card that is only reserved is not called paid', async () => {
+  const order = mock.place({ changes: { payment: { method: 'card', status: 'authorized' } } });
+  const page = await openPrinting();
+  await card(page, order.display_code).getByText(/^Card, £[\d.]+ reserved$/).waitFor();
+  await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByText('Card, reserved').waitFor();
+  await dialog.getByRole('button', { name: 'Print' }).click();
+  await prints(page, 1);
+  const [ticket] = await printed(page);
+  expect(ticket).toContain('Card, reserved');
+  expect(ticket).not.toContain('Paid');
+  mock.change(order.id, { payment: { method: 'card', status: 'captured' } });
+  await card(page, order.display_code).getByText(/^Paid £/).waitFor();
+});
+
+describe('a pause', () => {
+  const chip = (page: Page) => page.locator('.states .badge').first();
+
+  it('that waits for the network says so, and can be followed by its end', async () => {
+    const page = await stage.board();
+    await live(page);
+    await page.context().setOffline(true);
+    await page.getByText(/^No network/).waitFor();
+    // The last known state is not shown as the present one.
+    expect(await chip(page).getAttribute('class')).not.toContain('tone-success');
+    await page.getByRole('button', { name: 'Pause', exact: true }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Pause' }).click();
+    await page.getByText('Pause not sent yet', { exact: true }).waitFor();
+    expect(await page.locator('.states').getByText('Open').count()).toBe(0);
+    expect(await accessibilityProblems(page, 'pause not sent')).toEqual([]);
+    await page.getByRole('button', { name: 'Resume', exact: true }).click();
+    await page.getByText('Resume not sent yet', { exact: true }).waitFor();
+    await page.getByRole('button', { name: 'Pause', exact: true }).waitFor();
+    await page.context().setOffline(false);
+    await page.getByText('Open', { exact: true }).waitFor();
+    await live(page);
+    expect(await chip(page).getAttribute('class')).toContain('tone-success');
+    expect(commands()).toEqual(['pause', 'resume']);
+  });
+});
+
 it('the ticket of a cancelled order says so, and does not say that it is paid', async () => {
   const order = mock.place({ changes: { payment: { method: 'card', status: 'voided' } } });
   mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });

@@ -184,6 +184,8 @@ const kitchen: Translation<typeof en> = {
   'status.paused': 'متوقف',
   'status.paused_until': 'متوقف حتى {time}',
   'status.closed': 'مغلق',
+  'status.pause_unsent': 'أمر الإيقاف لم يُرسل بعد',
+  'status.resume_unsent': 'أمر الاستئناف لم يُرسل بعد',
   'status.closed_until': 'مغلق حتى {time}',
   'tools.label': 'الأدوات',
   'tools.pause': 'إيقاف',

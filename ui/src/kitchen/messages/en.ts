@@ -125,6 +125,8 @@ export const kitchen = {
   'status.paused': 'Paused',
   'status.paused_until': 'Paused until {time}',
   'status.closed': 'Closed',
+  'status.pause_unsent': 'Pause not sent yet',
+  'status.resume_unsent': 'Resume not sent yet',
   'status.closed_until': 'Closed until {time}',
   'tools.label': 'Tools',
   'tools.pause': 'Pause',

@@ -127,6 +127,8 @@ const kitchen: Translation<typeof en> = {
   'status.paused': 'रुका हुआ',
   'status.paused_until': '{time} तक रुका हुआ',
   'status.closed': 'बंद',
+  'status.pause_unsent': 'रोकने का आदेश अभी भेजा नहीं गया',
+  'status.resume_unsent': 'फिर शुरू करने का आदेश अभी भेजा नहीं गया',
   'status.closed_until': '{time} तक बंद',
   'tools.label': 'उपकरण',
   'tools.pause': 'रोकें',
