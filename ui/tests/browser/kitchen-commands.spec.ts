@@ -248,6 +248,60 @@ describe('a pause', () => {
   });
 });
 
+describe('a command that can be undone', () => {
+  /** Returns the words that elements break in two. */
+  const brokenWords = (page: Page, selector: string) =>
+    page.evaluate((wanted) => {
+      const broken: string[] = [];
+      for (const element of document.querySelectorAll(wanted)) {
+        const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+        for (let node = texts.nextNode(); node !== null; node = texts.nextNode()) {
+          for (const { index, 0: word } of (node.textContent ?? '').matchAll(/[^\s\u00a0]+/g)) {
+            const range = document.createRange();
+            range.setStart(node, index);
+            range.setEnd(node, index + word.length);
+            if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) broken.push(word);
+          }
+        }
+      }
+      return broken;
+    }, selector);
+
+  it('that ends the order does not look like one that continues it, and breaks no word on a narrow card', async () => {
+    const [accepted, rejected, cancelled] = [mock.place({ age: 10 }), mock.place({ age: 5 }), mock.place({ status: 'preparing' })];
+    for (let index = 0; index < 4; index += 1) mock.place({ status: 'preparing' });
+    const { context } = await holdOutbox({ viewport: { width: 1_280, height: 800 } });
+    const page = await stage.board({}, context);
+    await acceptButton(page, accepted.display_code).click();
+    await card(page, rejected.display_code).getByRole('button', { name: /^Reject/ }).click();
+    await page.getByRole('dialog').getByLabel('Too busy').check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Reject order' }).click();
+    await card(page, cancelled.display_code).getByRole('button', { name: /^More for/ }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel order' }).click();
+    await page.getByRole('dialog').getByLabel('No courier').check();
+    await page.getByRole('dialog').getByRole('button', { name: 'Cancel order' }).click();
+    const strip = (code: string) => card(page, code).locator('.pending');
+    for (const [order, word, tone] of [[accepted, 'Accepted', 'success'], [rejected, 'Rejected', 'danger'], [cancelled, 'Cancelled', 'danger']] as const) {
+      await strip(order.display_code).getByText(word).waitFor();
+      expect(await strip(order.display_code).getAttribute('class')).toContain(`tone-${tone}`);
+    }
+    const shape = (code: string) => strip(code).locator('.what path').first().getAttribute('d');
+    expect(await shape(rejected.display_code)).not.toBe(await shape(accepted.display_code));
+    expect(await brokenWords(page, '.pending')).toEqual([]);
+    expect(await accessibilityProblems(page, 'rejection that can be undone')).toEqual([]);
+  });
+
+  it('and the labels of the details break no word', async () => {
+    const order = mock.place({ status: 'preparing', collection: false });
+    mock.change(order.id, { fulfilment: { type: 'delivery', address: { line1: '112 Long Lane Within The City', line2: 'Flat 31', city: 'Manchester', postal_code: 'M14 5TP' } } } as Partial<typeof order>);
+    const page = await stage.board({ viewport: { width: 820, height: 1_180 } });
+    await page.getByRole('button', { name: /Preparing/ }).click();
+    await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+    await page.getByRole('dialog').getByText('Address').waitFor();
+    expect(await brokenWords(page, 'dialog dt')).toEqual([]);
+  });
+});
+
 it('the ticket of a cancelled order says so, and does not say that it is paid', async () => {
   const order = mock.place({ changes: { payment: { method: 'card', status: 'voided' } } });
   mock.end(order.id, 'cancelled', { how: 'cancelled', by: { role: 'customer' }, reason: 'changed_mind' });
