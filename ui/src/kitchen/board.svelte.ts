@@ -14,25 +14,15 @@ import { BoardCache } from './cache';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, changeNotices, noticeOf, unknownEnds, type Notice, type NoticeChange } from './notices';
-import { ringPlan, Ringer, SILENT } from './ring';
+import { createAudio, ringPlan, Ringer, SILENT } from './ring';
 import { RingTurn } from './ring-tabs';
 import { settings } from './settings.svelte';
 import * as store from './store';
 import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
 import { untilOverdue } from './unsent';
-import {
-  ColumnBuilder,
-  COLUMNS,
-  columnOf,
-  matchesSearch,
-  NO_COLUMNS,
-  pendingByOrder,
-  type CardModel,
-  type ColumnName,
-  type Columns,
-  type Pending,
-} from './view';
+import { ColumnBuilder, COLUMNS, columnOf, countOrders, matchesSearch, NO_COLUMNS, NO_COUNTS, pendingByOrder } from './view';
+import type { CardModel, Columns, Counts, Pending } from './view';
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
 const MAXIMUM_LOOKUPS = 20;
@@ -60,9 +50,9 @@ export interface BoardOptions {
 export class Board {
   columns = $state.raw<Columns>(NO_COLUMNS);
   /** Number of orders by column, whatever the search shows; of new ones, those without an answer. */
-  counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
+  counts = $state.raw<Counts>(NO_COUNTS);
   /** Number of those orders that match the search, by column. */
-  found = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
+  found = $state.raw<Counts>(NO_COUNTS);
   restaurant = $state.raw<Restaurant | undefined>();
   /** The items that are unavailable or whose stock is limited, by id. */
   items = $state.raw<ReadonlyMap<string, BoardItem>>(new Map());
@@ -420,7 +410,7 @@ export class Board {
 
   #done(entry: Entry, body: unknown): void {
     // An order of another board changes nothing.
-    if (subjectOf(entry)?.order !== undefined && isOrder(body)) this.#state = store.answered(this.#state, body);
+    if (subjectOf(entry)?.order !== undefined && store.isOrder(body)) this.#state = store.answered(this.#state, body);
     this.#changed();
   }
 
@@ -490,16 +480,9 @@ export class Board {
     const orders = store.currentOrders(this.#state);
     const pending = pendingByOrder(this.entries);
     this.columns = this.#builder.build(orders, pending, this.search);
-    const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
-    const found = { ...counts };
-    for (const order of orders) {
-      const column = columnOf(order.status);
-      // An answered order waits for nobody, although the server does not know the answer yet.
-      const answered = column === 'new' && pending.has(order.id) && !this.overdue.has(order.id);
-      if (column === undefined || answered) continue;
-      counts[column] += 1;
-      if (matchesSearch(order, this.search)) found[column] += 1;
-    }
+    // An answered order waits for nobody, although the server does not know the answer yet.
+    const waiting = orders.filter(({ id, status }) => columnOf(status) !== 'new' || !pending.has(id) || this.overdue.has(id));
+    const [counts, found] = [countOrders(waiting, ''), countOrders(waiting, this.search)];
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
     if (COLUMNS.some((name) => found[name] !== this.found[name])) this.found = found;
     this.restaurant = this.#state.restaurant;
@@ -514,16 +497,4 @@ function streamAddress(restaurant: string): string {
   const name = settings.deviceName;
   if (name !== '') query.set('device', name);
   return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
-}
-
-function createAudio(): AudioContext | undefined {
-  try {
-    return new AudioContext({ latencyHint: 'playback' });
-  } catch {
-    return undefined;
-  }
-}
-
-function isOrder(body: unknown): body is Order {
-  return typeof body === 'object' && body !== null && 'version' in body && 'status' in body && 'lines' in body;
 }

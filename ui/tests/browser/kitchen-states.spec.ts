@@ -80,7 +80,7 @@ describe('accessible is the board', () => {
 
   it('under each dialog', async () => {
     fill();
-    mock.end(mock.place().id, 'delivered');
+    mock.end(mock.place({ collection: false }).id, 'delivered');
     const page = await stage.board();
     await page.mouse.click(5, 5);
     for (const name of ['Pause', 'Items', 'Recall', 'Settings', 'Help']) {
