@@ -39,10 +39,13 @@ describe('a time of day', () => {
     for (const far of ['2026-06-08T09:00:00Z', '2026-05-25T09:00:00Z']) expect(timeOn(far, 'UTC', now)).toBe(dateTime(far, 'UTC'));
   });
 
-  it('is written as it is beside a date', () => {
-    const moment = '2026-06-01T09:02:00Z';
+  it.each(['2026-06-01T09:02:00Z', '2026-06-01T00:37:00Z'])('is written as it is beside a date: %s', (moment) => {
     const plain = (text: string) => text.replaceAll(/\s/g, ' ');
     expect(plain(dateTime(moment, 'UTC')).endsWith(plain(time(moment, 'UTC')))).toBe(true);
+  });
+
+  it('names UTC if the browser does not know the zone', () => {
+    expect(time('2026-06-01T09:02:00Z', 'Nowhere/Unknown')).toContain('UTC');
   });
 });
 

@@ -3,19 +3,19 @@ import { clock } from '../lib/clock';
 import { dateTime, day } from '../lib/format';
 import { language } from '../lib/i18n/index.svelte';
 
-const TIME: Intl.DateTimeFormatOptions = { hour: 'numeric', minute: '2-digit' };
 /** Distance within which a weekday is enough to name a day. */
 const WEEKDAYS = 6 * 86_400_000;
 
 /** Returns a time of day as `dateTime` writes it. It never breaks between "10:30" and "AM". */
-export function time(at: string | number, zone: string, more: Intl.DateTimeFormatOptions = {}): string {
-  return formatOf(language.region, zone, { ...more, ...TIME }).format(new Date(at)).replaceAll(' ', '\u00a0');
+export function time(at: string | number, zone: string): string {
+  return formatOf(language.region, zone, { timeStyle: 'short' }).format(new Date(at)).replaceAll(' ', '\u00a0');
 }
 
 /** Returns a time of day, with its weekday unless that is the day of `now`, or with its date if it is far away. */
 export function timeOn(at: string | number, zone: string, now = clock.now()): string {
   if (day(at, zone) === day(now, zone)) return time(at, zone);
-  return Math.abs(new Date(at).getTime() - now) < WEEKDAYS ? time(at, zone, { weekday: 'short' }) : dateTime(at, zone);
+  if (Math.abs(new Date(at).getTime() - now) >= WEEKDAYS) return dateTime(at, zone);
+  return `${formatOf(language.region, zone, { weekday: 'short' }).format(new Date(at))} ${time(at, zone)}`;
 }
 
 /** Returns the offset of a zone from UTC at a time, in milliseconds. */
@@ -47,7 +47,7 @@ function formatOf(locale: string, zone: string, options: Intl.DateTimeFormatOpti
       format = new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
     } catch {
       // The browser does not know the zone: UTC, with its name, is unambiguous.
-      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: 'UTC', timeZoneName: 'short' });
+      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: 'UTC', ...(options.timeStyle === undefined ? {} : { timeStyle: 'long' }) });
     }
     formats.set(key, format);
   }
