@@ -14,14 +14,15 @@ import { BoardCache } from './cache';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, changeNotices, noticeOf, unknownEnds, type Notice, type NoticeChange } from './notices';
-import { ringPlan, Ringer, SILENT } from './ring';
+import { createAudio, ringPlan, Ringer, SILENT } from './ring';
 import { RingTurn } from './ring-tabs';
 import { settings } from './settings.svelte';
 import * as store from './store';
 import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
 import { untilOverdue } from './unsent';
-import { ColumnBuilder, COLUMNS, columnOf, NO_COLUMNS, pendingByOrder, type ColumnName, type Columns, type Pending } from './view';
+import { ColumnBuilder, COLUMNS, columnOf, countOrders, matchesSearch, NO_COLUMNS, NO_COUNTS, pendingByOrder } from './view';
+import type { CardModel, Columns, Counts, Pending } from './view';
 
 /** Maximum number of orders whose end the board asks for after a reconnection. */
 const MAXIMUM_LOOKUPS = 20;
@@ -49,7 +50,9 @@ export interface BoardOptions {
 export class Board {
   columns = $state.raw<Columns>(NO_COLUMNS);
   /** Number of orders by column, whatever the search shows; of new ones, those without an answer. */
-  counts = $state.raw<Record<ColumnName, number>>({ new: 0, preparing: 0, ready: 0, out: 0 });
+  counts = $state.raw<Counts>(NO_COUNTS);
+  /** Number of those orders that match the search, by column. */
+  found = $state.raw<Counts>(NO_COUNTS);
   restaurant = $state.raw<Restaurant | undefined>();
   /** The items that are unavailable or whose stock is limited, by id. */
   items = $state.raw<ReadonlyMap<string, BoardItem>>(new Map());
@@ -184,6 +187,15 @@ export class Board {
     if (!this.#closed) this.#cache.write(() => this.#snapshot(), true);
   }
 
+  get searching(): boolean {
+    return this.search.trim() !== '';
+  }
+
+  /** The first card that matches the search; `undefined` if none does. */
+  get hit(): CardModel | undefined {
+    return COLUMNS.flatMap((name) => this.columns[name]).find((card) => matchesSearch(card.order, this.search));
+  }
+
   order(id: string): BoardOrder | undefined {
     return this.#state.answers.get(id) ?? this.#state.orders.get(id);
   }
@@ -207,6 +219,11 @@ export class Board {
   /** Returns the command to an order that is on its way; `undefined` if there is none. */
   pending(id: string): Pending | undefined {
     return pendingByOrder(this.entries).get(id);
+  }
+
+  /** Returns the last command on its way that pauses or resumes the restaurant; `undefined` if there is none. */
+  get pausing(): Entry | undefined {
+    return this.entries.filter((entry) => entry.state !== 'refused' && /^(pause|resume)$/.test(subjectOf(entry)?.kind ?? '')).at(-1);
   }
 
   /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
@@ -393,7 +410,7 @@ export class Board {
 
   #done(entry: Entry, body: unknown): void {
     // An order of another board changes nothing.
-    if (subjectOf(entry)?.order !== undefined && isOrder(body)) this.#state = store.answered(this.#state, body);
+    if (subjectOf(entry)?.order !== undefined && store.isOrder(body)) this.#state = store.answered(this.#state, body);
     this.#changed();
   }
 
@@ -463,14 +480,11 @@ export class Board {
     const orders = store.currentOrders(this.#state);
     const pending = pendingByOrder(this.entries);
     this.columns = this.#builder.build(orders, pending, this.search);
-    const counts = { new: 0, preparing: 0, ready: 0, out: 0 };
-    for (const order of orders) {
-      const column = columnOf(order.status);
-      // An answered order waits for nobody, although the server does not know the answer yet.
-      const answered = column === 'new' && pending.has(order.id) && !this.overdue.has(order.id);
-      if (column !== undefined && !answered) counts[column] += 1;
-    }
+    // An answered order waits for nobody, although the server does not know the answer yet.
+    const waiting = orders.filter(({ id, status }) => columnOf(status) !== 'new' || !pending.has(id) || this.overdue.has(id));
+    const [counts, found] = [countOrders(waiting, ''), countOrders(waiting, this.search)];
     if (COLUMNS.some((name) => counts[name] !== this.counts[name])) this.counts = counts;
+    if (COLUMNS.some((name) => found[name] !== this.found[name])) this.found = found;
     this.restaurant = this.#state.restaurant;
     this.items = this.#state.items;
     this.truncated = this.#state.truncated;
@@ -483,16 +497,4 @@ function streamAddress(restaurant: string): string {
   const name = settings.deviceName;
   if (name !== '') query.set('device', name);
   return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
-}
-
-function createAudio(): AudioContext | undefined {
-  try {
-    return new AudioContext({ latencyHint: 'playback' });
-  } catch {
-    return undefined;
-  }
-}
-
-function isOrder(body: unknown): body is Order {
-  return typeof body === 'object' && body !== null && 'version' in body && 'status' in body && 'lines' in body;
 }

@@ -233,3 +233,12 @@ function samePlan(a: RingPlan, b: RingPlan, now: number): boolean {
     x === y || (x !== undefined && y !== undefined && Math.abs(Math.max(x, now) - Math.max(y, now)) < TOLERANCE);
   return same(a.warnAt, b.warnAt) && same(a.until, b.until);
 }
+
+/** Returns what plays the sound; `undefined` if the browser cannot play any. */
+export function createAudio(): AudioContext | undefined {
+  try {
+    return new AudioContext({ latencyHint: 'playback' });
+  } catch {
+    return undefined;
+  }
+}

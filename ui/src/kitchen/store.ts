@@ -229,3 +229,7 @@ export function toSnapshot(state: BoardState, now: string, build: string): Snaps
   const rest = { restaurant, items: [...items.values()], orders: [...orders.values()] };
   return { part: 1, parts: 1, now, build, ...(truncated ? { truncated } : {}), ...rest };
 }
+
+export function isOrder(body: unknown): body is Order {
+  return typeof body === 'object' && body !== null && 'version' in body && 'status' in body && 'lines' in body;
+}

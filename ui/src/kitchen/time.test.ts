@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { time } from '../lib/format';
-import { endOfDay, timeOn, untilOf } from './time';
+import { dateTime } from '../lib/format';
+import { endOfDay, time, timeOn, untilOf } from './time';
 
 const at = (text: string) => Date.parse(text);
 const iso = (time: number) => new Date(time).toISOString();
@@ -23,16 +23,29 @@ describe('the end of the day', () => {
 describe('a time of day', () => {
   const now = at('2026-06-01T22:30:00Z');
 
-  it('has its day only if that is another one in the zone', () => {
+  it('has its weekday only if that is another day in the zone', () => {
     const same = (moment: string | number, zone: string) => expect(timeOn(moment, zone, now)).toBe(time(moment, zone));
-    const other = (moment: string | number, zone: string, day: string) =>
-      expect(timeOn(moment, zone, now)).toMatch(new RegExp(`\\b${day}\\b.*, ${time(moment, zone)}$`));
+    const other = (moment: string | number, zone: string, weekday: string) =>
+      expect(timeOn(moment, zone, now)).toMatch(new RegExp(`^${weekday},?\\s${time(moment, zone)}$`));
     same('2026-06-01T20:00:00Z', 'UTC');
-    other('2026-06-04T09:00:00Z', 'UTC', '4');
+    other('2026-06-04T09:00:00Z', 'UTC', 'Thu');
     same('2026-06-01T22:59:00Z', 'Europe/London');
     // In London, the next day has begun.
-    other('2026-06-01T23:00:00Z', 'Europe/London', '2');
-    other(at('2026-05-31T21:00:00Z'), 'UTC', '31');
+    other('2026-06-01T23:00:00Z', 'Europe/London', 'Tue');
+    other(at('2026-05-31T21:00:00Z'), 'UTC', 'Sun');
+  });
+
+  it('has its date if the weekday might be that of another week', () => {
+    for (const far of ['2026-06-08T09:00:00Z', '2026-05-25T09:00:00Z']) expect(timeOn(far, 'UTC', now)).toBe(dateTime(far, 'UTC'));
+  });
+
+  it.each(['2026-06-01T09:02:00Z', '2026-06-01T00:37:00Z'])('is written as it is beside a date: %s', (moment) => {
+    const plain = (text: string) => text.replaceAll(/\s/g, ' ');
+    expect(plain(dateTime(moment, 'UTC')).endsWith(plain(time(moment, 'UTC')))).toBe(true);
+  });
+
+  it('names UTC if the browser does not know the zone', () => {
+    expect(time('2026-06-01T09:02:00Z', 'Nowhere/Unknown')).toContain('UTC');
   });
 });
 

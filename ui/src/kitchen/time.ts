@@ -1,37 +1,57 @@
 // Times of day in the restaurant's zone, as the server's time.
 import { clock } from '../lib/clock';
-import { day, time } from '../lib/format';
+import { dateTime, day } from '../lib/format';
+import { language } from '../lib/i18n/index.svelte';
 
-/** Returns a time of day, with its day unless that is the day of `now`. */
+/** Distance within which a weekday is enough to name a day. */
+const WEEKDAYS = 6 * 86_400_000;
+
+/** Returns a time of day as `dateTime` writes it. It never breaks between "10:30" and "AM". */
+export function time(at: string | number, zone: string): string {
+  return formatOf(language.region, zone, { timeStyle: 'short' }).format(new Date(at)).replaceAll(' ', '\u00a0');
+}
+
+/** Returns a time of day, with its weekday unless that is the day of `now`, or with its date if it is far away. */
 export function timeOn(at: string | number, zone: string, now = clock.now()): string {
-  const on = day(at, zone);
-  return on === day(now, zone) ? time(at, zone) : `${on}, ${time(at, zone)}`;
+  if (day(at, zone) === day(now, zone)) return time(at, zone);
+  if (Math.abs(new Date(at).getTime() - now) >= WEEKDAYS) return dateTime(at, zone);
+  return `${formatOf(language.region, zone, { weekday: 'short' }).format(new Date(at))} ${time(at, zone)}`;
 }
 
 /** Returns the offset of a zone from UTC at a time, in milliseconds. */
 function offset(at: number, zone: string): number {
-  const parts = formatOf(zone).formatToParts(new Date(at));
+  const parts = formatOf('en-US', zone, WHOLE).formatToParts(new Date(at));
   const of = (type: Intl.DateTimeFormatPartTypes) => Number(parts.find((part) => part.type === type)?.value ?? 0);
   const local = Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second'));
   return local - Math.floor(at / 1_000) * 1_000;
 }
 
-function formatOf(zone: string): Intl.DateTimeFormat {
-  const whole: Intl.DateTimeFormatOptions = {
-    hourCycle: 'h23',
-    year: 'numeric',
-    month: 'numeric',
-    day: 'numeric',
-    hour: 'numeric',
-    minute: 'numeric',
-    second: 'numeric',
-  };
-  try {
-    return new Intl.DateTimeFormat('en-US', { ...whole, timeZone: zone });
-  } catch {
-    // The browser does not know the zone.
-    return new Intl.DateTimeFormat('en-US', { ...whole, timeZone: 'UTC' });
+const WHOLE: Intl.DateTimeFormatOptions = {
+  hourCycle: 'h23',
+  year: 'numeric',
+  month: 'numeric',
+  day: 'numeric',
+  hour: 'numeric',
+  minute: 'numeric',
+  second: 'numeric',
+};
+
+/** The formatters, because their construction is slow. */
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function formatOf(locale: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  const key = JSON.stringify([locale, zone, options]);
+  let format = formats.get(key);
+  if (format === undefined) {
+    try {
+      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
+    } catch {
+      // The browser does not know the zone: UTC, with its name, is unambiguous.
+      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: 'UTC', ...(options.timeStyle === undefined ? {} : { timeStyle: 'long' }) });
+    }
+    formats.set(key, format);
   }
+  return format;
 }
 
 const DAY = 24 * 3_600_000;

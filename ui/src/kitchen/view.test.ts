@@ -4,6 +4,7 @@ import { Orders } from '../../tests/mock/orders';
 import { accept, pause } from './commands';
 import {
   ColumnBuilder,
+  countOrders,
   countText,
   matchesSearch,
   newestEndFirst,
@@ -113,6 +114,12 @@ describe('the search', () => {
 });
 
 describe('the number of orders', () => {
+  it('is counted by column, also of those that a search finds', () => {
+    const orders = [maker.make(NOW), maker.make(NOW), maker.make(NOW, { status: 'preparing' }), maker.make(NOW, { status: 'delivered' })];
+    expect(countOrders(orders, '')).toEqual({ new: 2, preparing: 1, ready: 0, out: 0 });
+    expect(countOrders(orders, orders[1]?.display_code ?? '')).toEqual({ new: 1, preparing: 0, ready: 0, out: 0 });
+  });
+
   it('is that of the matches and of all while a search is on', () => {
     expect(countText(0, 57, true)).toBe('\u20660/57\u2069');
     expect(countText(57, 57, false)).toBe('57');

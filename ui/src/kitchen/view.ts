@@ -41,13 +41,18 @@ export type Columns = Record<ColumnName, CardModel[]>;
 
 export const NO_COLUMNS: Columns = { new: [], preparing: [], ready: [], out: [] };
 
+/** Numbers of orders by their column. */
+export type Counts = Record<ColumnName, number>;
+
+export const NO_COUNTS: Counts = { new: 0, preparing: 0, ready: 0, out: 0 };
+
 /** Returns the column of a status; `undefined` if orders of this status are not on the board. */
 export function columnOf(status: string): ColumnName | undefined {
   return COLUMN_OF[status];
 }
 
 /** Number of attempts after which a command counts as waiting for the network. */
-const RETRYING = 2;
+export const RETRYING = 2;
 
 /** Returns the commands on their way by their order. A refused command is not on its way. */
 export function pendingByOrder(entries: readonly Entry[]): Map<string, Pending> {
@@ -128,6 +133,16 @@ export function matchesSearch(order: BoardOrder, search: string): boolean {
   const code = normalizeCode(text);
   if (code !== '' && order.display_code.includes(code)) return true;
   return order.contact?.name.toLocaleLowerCase().includes(text.toLocaleLowerCase()) ?? false;
+}
+
+/** Counts the orders that match a search, by their column. */
+export function countOrders(orders: readonly BoardOrder[], search: string): Counts {
+  const counts = { ...NO_COUNTS };
+  for (const order of orders) {
+    const column = columnOf(order.status);
+    if (column !== undefined && matchesSearch(order, search)) counts[column] += 1;
+  }
+  return counts;
 }
 
 /** Returns what a column's head shows: its number of orders, and while a search is on, how many of them match. */

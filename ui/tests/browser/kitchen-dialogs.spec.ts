@@ -149,6 +149,26 @@ describe('every dialog', () => {
     await page.waitForFunction((code) => document.activeElement?.getAttribute('data-code') === code, order.display_code);
   });
 
+  it('names only the orders that came after it was opened, and those that are urgent', async () => {
+    mock.place();
+    mock.place();
+    const page = await stage.board();
+    await column(page, 'new').locator('[data-card]').first().waitFor();
+    await page.getByRole('button', { name: 'Help', exact: true }).click();
+    const dialog = page.getByRole('dialog', { name: 'Keys and help' });
+    await dialog.getByText('More or less time').waitFor();
+    expect(await dialog.getByText(/new orders?/i).filter({ hasNotText: 'rings' }).count()).toBe(0);
+    const next = mock.place();
+    await dialog.getByRole('alert').filter({ hasText: `New order ${next.display_code}` }).waitFor();
+    const urgent = mock.place({ age: URGENT });
+    await dialog.getByRole('alert').filter({ hasText: `2 new orders: ${urgent.display_code}, ${next.display_code}` }).waitFor();
+    const gap = await dialog.evaluate((element) => {
+      const bar = [...element.querySelectorAll('[role=alert]')].at(-1)?.getBoundingClientRect().bottom ?? 0;
+      return (element.querySelector('.rules')?.getBoundingClientRect().top ?? 0) - bar;
+    });
+    expect(gap).toBeGreaterThanOrEqual(12);
+  });
+
   it('shows the messages of the board above itself', async () => {
     const order = mock.place();
     const { context, release } = await holdOutbox();

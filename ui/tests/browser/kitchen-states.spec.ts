@@ -80,7 +80,7 @@ describe('accessible is the board', () => {
 
   it('under each dialog', async () => {
     fill();
-    mock.end(mock.place().id, 'delivered');
+    mock.end(mock.place({ collection: false }).id, 'delivered');
     const page = await stage.board();
     await page.mouse.click(5, 5);
     for (const name of ['Pause', 'Items', 'Recall', 'Settings', 'Help']) {
@@ -96,7 +96,7 @@ describe('accessible is the board', () => {
     await page.getByRole('button', { name: /^More for/ }).first().click();
     await page.getByRole('dialog').waitFor();
     expect(await accessibilityProblems(page, 'details')).toEqual([]);
-    await page.getByRole('dialog').getByRole('button', { name: 'Item unavailable' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Reject: item unavailable' }).click();
     await page.getByText('Which items are unavailable?').waitFor();
     expect(await accessibilityProblems(page, 'end')).toEqual([]);
     expect(await targets(page)).toEqual([]);

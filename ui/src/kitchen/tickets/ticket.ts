@@ -31,19 +31,22 @@ export interface Ticket {
 
 /**
  * - `cash`: the total is to be collected in cash.
- * - `paid`: the customer has paid, or pays by card.
- * - `none`: nobody pays, or the money went back.
+ * - `paid`: the customer has paid.
+ * - `reserved`: the payment by card is authorized and not captured.
+ * - `none`: nobody has paid, or the money went back.
  */
-export type PaymentState = 'cash' | 'paid' | 'none';
+export type PaymentState = 'cash' | 'paid' | 'reserved' | 'none';
 
 const ENDED = ['cancelled', 'refunded'];
 const UNPAID = ['pending', 'authorized'];
-const NOT_PAID = ['failed', 'voided', 'refunded'];
+const PAID = ['captured', 'partially_refunded'];
 
 /** Returns what the kitchen may say of an order's payment. */
 export function paymentOf({ status, closure, payment }: Pick<BoardOrder, 'status' | 'closure' | 'payment'>): PaymentState {
-  if (closure !== undefined || ENDED.includes(status) || NOT_PAID.includes(payment.status)) return 'none';
-  return payment.method === 'cash' && UNPAID.includes(payment.status) ? 'cash' : 'paid';
+  if (closure !== undefined || ENDED.includes(status)) return 'none';
+  if (PAID.includes(payment.status)) return 'paid';
+  if (payment.method === 'cash') return UNPAID.includes(payment.status) ? 'cash' : 'none';
+  return payment.status === 'authorized' ? 'reserved' : 'none';
 }
 
 /** Returns the amount that is to be collected in cash; `undefined` if nothing is. */
