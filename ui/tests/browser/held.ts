@@ -30,6 +30,16 @@ export async function holdOutbox(tab: Page, front: Front, account: string): Prom
   };
 }
 
+/** Time after a movement of the cards in which the board ignores taps, 500 ms, with an allowance. */
+const REACTION = 600;
+
+/** Taps a button of a card that has just appeared or moved, once a tap on it counts. */
+export async function tapSteady(button: Locator): Promise<void> {
+  await button.waitFor();
+  await new Promise((done) => setTimeout(done, REACTION));
+  await button.tap();
+}
+
 /** Taps a button "Undo" once a tap on it counts. */
 export async function tapUndo(button: Locator): Promise<void> {
   await button.waitFor();

@@ -3,6 +3,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { calm, KITCHEN } from '../mock/open';
+import { tapSteady } from './held';
 import { card, column, hasVolume, isSilent, loops, mock, openAudible, recordSound, rings, stage, URGENT, useStage } from './stage';
 
 useStage();
@@ -228,7 +229,7 @@ describe('a new order', () => {
     await page.getByRole('searchbox').fill('no such order');
     await card(page, cooking.display_code).waitFor({ state: 'detached' });
     const order = mock.place({ age: URGENT });
-    await acceptButton(page, order.display_code).tap();
+    await tapSteady(acceptButton(page, order.display_code));
     await expect.poll(commands).toEqual([`${order.id}/accept`]);
   });
 
