@@ -87,8 +87,6 @@ describe.each([
     expect(await card.count()).toBe(1);
     const code = (await card.getAttribute('data-code')) as string;
     await customer.getByText(code).first().waitFor();
-    // The list lets new orders wait.
-    await support.getByRole('button', { name: '1 new order' }).click();
     await support.getByText(code).first().waitFor();
 
     await card.getByRole('button', { name: /^Accept/ }).click();
