@@ -1,7 +1,8 @@
 //! Webhook endpoints of the restaurant, and everything that writes them.
 
 use dabba_store::{WebhookFault, WebhookHealth};
-use dabba_testkit::WebhookReceiver;
+use dabba_testkit::{WebhookReceiver, equal, eventually};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
@@ -18,7 +19,14 @@ impl Scene {
         let receiver = WebhookReceiver::start().await;
         receiver.respond_with(500);
         let restaurant = self.server.restaurant.to_string();
-        // Nothing here causes this event, so no sender writes attempts.
+        // The only event of this type is in the feed, and earlier than every replay, so no sender writes attempts.
+        eventually("the feed contains the event", async || {
+            let path = "/v1/events?after=start&types=refund_reversed";
+            let page = self.server.get(path, Some(&self.server.admin)).await.expect(200);
+            equal(page["events"].as_array().unwrap().len(), &1)
+        })
+        .await;
+        self.server.advance(SignedDuration::from_secs(1));
         let body = json!({"restaurant_id": restaurant, "url": receiver.url(), "types": ["refund_reversed"]});
         let endpoint = id(&self.done(Staff, CREATE, &[], body.clone()).await).to_owned();
         self.done(Admin, CREATE, &[], body).await;
