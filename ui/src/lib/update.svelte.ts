@@ -74,7 +74,7 @@ export async function applyUpdate(): Promise<void> {
 
 /** Lets the worker of the new version take over. If it waited on, the next page would offer the same version again. */
 async function activate(of: ServiceWorkerRegistration): Promise<void> {
-  // The server may have reported the new version before the browser has looked for its worker.
+  // The server may report a new version whose worker the browser does not know yet.
   if (of.waiting === null) await of.update();
   const { installing } = of;
   if (installing !== null) await once(installing, 'statechange');

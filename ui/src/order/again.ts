@@ -27,7 +27,7 @@ export async function refill(shop: Shop, fragment: string, session: Session | un
   if (!asked && !(customer && (await isUnpaid(again.order)))) return false;
   // The customer may have begun another cart meanwhile.
   if (shop.count > 0) return false;
-  // Whoever is here has asked for the lines, or they are of the account that is signed in.
+  // The person on this page asked for the lines, or the lines belong to the account that is signed in.
   if (asked) shop.refill(cartOf(again.lines));
   else shop.restore(cartOf(again.lines));
   forgetAgain(shop.id);

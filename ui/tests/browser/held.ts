@@ -1,11 +1,15 @@
 // The time to undo is five seconds on the clock, which a busy machine may need for one step of a test. These functions take the
 // clock out of such a test: a board sends no command until the test says so, and a tap on "Undo" counts.
 import type { Locator, Page } from 'playwright-core';
+import { REACTION } from '../../src/kitchen/steady';
 import type { Front } from './front';
 
 const BLANK = '/blank.html';
-/** Time after which a tap on "Undo" is no second tap of a double tap: 500 ms, with an allowance. */
-const DOUBLE_TAP = 600;
+/**
+ * Time after which a tap on a button that has just appeared or moved counts, with an allowance: it is then neither meant for what
+ * was there before, nor the second tap of a double tap. The page shows nothing when this time ends.
+ */
+const UNTIL_TAPS_COUNT = REACTION + 100;
 
 /**
  * Requests the lock of an account's outbox for `tab`, a further tab of the context. A board that opens afterwards keeps its
@@ -30,19 +34,19 @@ export async function holdOutbox(tab: Page, front: Front, account: string): Prom
   };
 }
 
-/** Time after a movement of the cards in which the board ignores taps, 500 ms, with an allowance. */
-const REACTION = 600;
+async function untilTapsCount(button: Locator): Promise<void> {
+  await button.waitFor();
+  await new Promise((done) => setTimeout(done, UNTIL_TAPS_COUNT));
+}
 
 /** Taps a button of a card that has just appeared or moved, once a tap on it counts. */
 export async function tapSteady(button: Locator): Promise<void> {
-  await button.waitFor();
-  await new Promise((done) => setTimeout(done, REACTION));
+  await untilTapsCount(button);
   await button.tap();
 }
 
-/** Taps a button "Undo" once a tap on it counts. */
+/** Clicks a button "Undo" once a tap on it counts. */
 export async function tapUndo(button: Locator): Promise<void> {
-  await button.waitFor();
-  await new Promise((done) => setTimeout(done, DOUBLE_TAP));
+  await untilTapsCount(button);
   await button.click();
 }

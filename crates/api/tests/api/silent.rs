@@ -1,4 +1,4 @@
-//! Reads of restaurants while the database answers only reads of the catalogue.
+//! Reads of restaurants, and a change, while the database answers only reads of the catalogue.
 
 use std::{
     sync::{

@@ -287,7 +287,7 @@ impl Evening {
         self.couriers.iter().find(|person| order["courier_id"] == person.account_id.as_str())
     }
 
-    /// Finds the open orders whose couriers belong to an earlier evening: nobody else would deliver these orders. An earlier
+    /// Finds the open orders of couriers of an earlier evening, because nobody else would deliver them. An earlier
     /// evening that still runs loses its orders to this one. Only the start of an evening finds them, so two evenings do not
     /// take orders away from each other again and again.
     async fn find_left_orders(&mut self) -> Result<(), Failure> {
