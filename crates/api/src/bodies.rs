@@ -11,6 +11,7 @@ pub(crate) mod menus;
 pub(crate) mod operations;
 pub(crate) mod orders;
 pub(crate) mod quotes;
+pub(crate) mod receipts;
 pub(crate) mod restaurants;
 pub(crate) mod sandbox;
 pub(crate) mod sessions;

@@ -27,6 +27,8 @@ dabba_web::codes! {
     RESTAURANT_CLOSED, "restaurant_closed", CONFLICT, "The restaurant is closed";
     /// The restaurant is closed permanently.
     RESTAURANT_CLOSED_PERMANENTLY, "restaurant_closed_permanently", CONFLICT, "The restaurant is closed permanently";
+    /// The address is outside all delivery zones.
+    OUTSIDE_DELIVERY_ZONES, "outside_delivery_zones", CONFLICT, "The restaurant does not deliver to the address";
     /// The order is too small to be delivered.
     BELOW_MINIMUM_ORDER, "below_minimum_order", CONFLICT, "The order is below the minimum for delivery";
     /// The payment provider does not accept the total.
@@ -97,6 +99,7 @@ pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Code {
         Obstacle::NotAccepting(NotAcceptingReason::ClosedPermanently { .. }) => RESTAURANT_CLOSED_PERMANENTLY,
         Obstacle::NotAccepting(NotAcceptingReason::Paused { .. }) => RESTAURANT_PAUSED,
         Obstacle::NotAccepting(NotAcceptingReason::Closed { .. }) => RESTAURANT_CLOSED,
+        Obstacle::OutsideZones(_) => OUTSIDE_DELIVERY_ZONES,
         Obstacle::ItemsUnavailable(_) => ITEMS_UNAVAILABLE,
         Obstacle::BelowMinimum(_) => BELOW_MINIMUM_ORDER,
         Obstacle::CardsNotAccepted | Obstacle::NotPayableByCard(_) => NOT_PAYABLE_BY_CARD,

@@ -39,6 +39,13 @@ pub struct WebhookEndpoints {
     pub sender: Arc<WebhookSender>,
 }
 
+impl ApiConfig {
+    /// Returns the address of a path for people; `None` without [`Self::public_url`].
+    pub(crate) fn address_of(&self, path: &str) -> Option<String> {
+        self.public_url.as_ref().map(|public_url| format!("{public_url}{path}"))
+    }
+}
+
 impl fmt::Debug for ApiConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -150,8 +150,9 @@ fn describe() -> serde_json::Result<Value> {
         .build();
     let text = format!(
         "The cookie of a session, for Dabba's own pages (`POST /v1/session`). On plain HTTP its name is `{PLAIN_COOKIE}`. Unsafe \
-         methods need `Sec-Fetch-Site: same-origin` or, without that header, `Origin` with the server's scheme and host; else they \
-         get 403 `cross_site_request`. Streams get it if one of these headers names another site. A request with `Authorization` does not use its cookie."
+         methods need `Sec-Fetch-Site: same-origin` or, without that header, `Origin` with the server's scheme, host and port; \
+         otherwise they get 403 `cross_site_request`. Streams get it if one of these headers names another site. A request with \
+         `Authorization` does not use its cookie."
     );
     let cookie = ApiKeyValue::with_description(SECURE_COOKIE, &text);
     let components = document.components.get_or_insert_default();

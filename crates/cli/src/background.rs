@@ -68,7 +68,7 @@ impl Stoppable {
 }
 
 impl Background {
-    /// Starts the background parts: catalogue watcher, revocation watcher, writer of uses of API keys, recorder of
+    /// Starts the background parts: catalogue watcher, index of restaurants, revocation watcher, writer of uses of API keys, recorder of
     /// boards, database clock, maintenance, readiness probe, shard measurement, statistics, the publisher to a broker
     /// if there is one, and if `works` is true, the worker and the sender of webhooks.
     pub(crate) fn start(
@@ -83,6 +83,7 @@ impl Background {
         others.spawn(Arc::clone(clock).follow(Arc::clone(store), Arc::clone(engine.supervisor())));
         others.spawn(Arc::clone(&engine.work).maintain());
         others.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
+        others.spawn(Arc::clone(&engine.catalogue).follow_restaurants());
         others.spawn(Arc::clone(engine).watch_readiness());
         others.spawn(Arc::clone(engine).measure_shards());
         others.spawn(Arc::clone(&engine.statistics).run());

@@ -264,7 +264,7 @@ mod tests {
         assert!(cart.lines.iter().any(|line| !line.options.is_empty()));
         assert!(cart.lines.iter().all(|line| line.item.as_str() != LIMITED_ITEM.0), "it can be placed often");
         let priced = price(&settings, &menu, cart).unwrap();
-        assert_eq!(check_minimum(&settings, cart.fulfilment, priced.amounts.subtotal), Ok(()));
+        assert_eq!(check_minimum(&settings, cart, priced.amounts.subtotal), Ok(()));
         let amounts = priced.amounts;
         assert!([amounts.tax, amounts.delivery_fee, amounts.tip].iter().all(|amount| !amount.is_zero()));
     }

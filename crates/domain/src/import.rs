@@ -116,7 +116,11 @@ impl Parts {
                     None
                 }
             };
-        let found = [settings.clone().and_then(|settings| settings.validate().err()), menu.validate().err()];
+        let validated = (settings.clone().map(SettingsDocument::validate), menu.validate());
+        let found = match validated {
+            (Some(Ok(settings)), Ok(menu)) => [menu.check_taxes(&settings).err(), None],
+            (settings, menu) => [settings.and_then(Result::err), menu.err()],
+        };
         for problem in found.iter().flatten().flat_map(Problems::as_slice) {
             problems.add(format!("{pointer}{}", problem.pointer), &problem.detail);
         }

@@ -6,9 +6,12 @@
 //! |---|---|
 //! | [`ids`] | one type per id: a `UUIDv7` that contains the bucket of its row |
 //! | [`money`] | amounts in minor units and their checked arithmetic |
-//! | [`restaurant`] | settings, opening hours, pause |
+//! | [`restaurant`] | settings, opening hours, delivery zones, pause |
+//! | [`geo`] | positions and areas on Earth, distances |
 //! | [`menu`] | categories, items, options, the validation of a whole menu, and the unavailable items |
 //! | [`pricing`] | the itemized amounts of a cart |
+//! | [`tax`] | taxes as exact decimals, and their amounts on goods |
+//! | [`fee`] | fees beside the goods: conditions, amounts and receivers |
 //! | [`order`] | the lifecycle: commands, events, who may give a command and when |
 //! | [`task`] | work that Dabba does later: kinds, queues and subjects of tasks |
 //! | [`ledger`] | the ledger of an order, derived from its events |
@@ -29,6 +32,8 @@
 
 pub mod account;
 pub mod external_id;
+pub mod fee;
+pub mod geo;
 pub mod ids;
 pub mod import;
 pub mod json_pointer;
@@ -43,8 +48,10 @@ pub mod pricing;
 pub mod problem;
 mod read_only;
 pub mod restaurant;
+mod share;
 pub mod statistics;
 pub mod task;
+pub mod tax;
 pub mod text;
 
 pub use account::{Actor, Role, Via};

@@ -46,6 +46,10 @@ pub const MAX_TEXT_LENGTH: usize = 500;
 /// Maximum amount of money, in minor units: ten thousand million in a two-digit currency. Far below 2^53, so that every
 /// JSON reader holds it exactly.
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+/// Maximum number of taxes of a restaurant.
+pub const MAX_TAXES: usize = 20;
+/// Maximum number of fees of a restaurant.
+pub const MAX_FEES: usize = 20;
 /// Maximum tax rate, in basis points (100 %).
 pub const MAX_TAX_RATE_BASIS_POINTS: u32 = 10_000;
 /// Maximum time that a restaurant may take to accept, in seconds (one day).
@@ -61,6 +65,21 @@ pub const MAX_PREPARATION_MINUTES: u32 = 1_440;
 pub const MAX_TIME: &str = "9999-12-30T22:00:00Z";
 /// Maximum stock of an item.
 pub const MAX_STOCK: u32 = 1_000_000;
+/// Maximum number of delivery zones of a restaurant.
+pub const MAX_ZONES: usize = 50;
+/// Maximum number of positions in the areas of all delivery zones of a restaurant.
+pub const MAX_ZONE_POSITIONS: usize = 2_000;
+/// Maximum number of polygons in the area of a delivery zone.
+pub const MAX_ZONE_POLYGONS: usize = 100;
+/// Maximum number of rings in a polygon of a delivery zone: its outline and its holes.
+pub const MAX_ZONE_RINGS: usize = 100;
+/// Maximum extent of the area of a delivery zone in longitude and in latitude, in degrees. A larger area is a mistake, and
+/// every search of half a continent would have to examine it.
+pub const MAX_ZONE_EXTENT_DEGREES: u32 = 10;
+/// Maximum radius of a delivery zone, in metres.
+pub const MAX_ZONE_RADIUS_METRES: u32 = 200_000;
+/// Maximum time that a delivery to a zone may take, in minutes (one day).
+pub const MAX_ZONE_MINUTES: u32 = 1_440;
 /// Maximum number of events of one order. At this limit the order accepts only commands that end it, refunds, and
 /// reports of its payment provider. Only an endless series of partial refunds or reassignments reaches the limit.
 pub const MAX_ORDER_VERSION: u32 = 1_000;

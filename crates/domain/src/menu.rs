@@ -7,6 +7,7 @@
 //! | `validation` | the way from document to menu, which lists every problem |
 //! | `identity`, `name` | which entry of the current menu an entry of a document is, so that an id never passes to another entry |
 //! | `generated_id` | the ids of new entries, and the ids that must not be generated again |
+//! | `taxes` | the taxes that items and options name |
 //! | `availability` | the unavailable items, stored beside the menu |
 
 mod availability;
@@ -15,8 +16,10 @@ mod generated_id;
 mod identity;
 mod name;
 mod stored;
+mod taxes;
 mod validation;
 
 pub use availability::{Availability, MarkEndError, UnavailableItem, UnavailableItems, check_end, later_end};
 pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument, OptionGroupDocument};
+pub use name::searchable;
 pub use stored::{Category, Menu, MenuItem, MenuOption, OptionGroup};

@@ -41,6 +41,11 @@ impl Amount {
         self.0 == 0
     }
 
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(crate) const fn is_nothing(&self) -> bool {
+        self.is_zero()
+    }
+
     /// Returns the sum of the two amounts.
     pub const fn plus(self, other: Self) -> Result<Self, AmountError> {
         Self::from_minor(self.0 + other.0) // Two amounts in range cannot wrap an i64.

@@ -1,5 +1,7 @@
 //! `OpenAPI` schemas of types whose JSON form differs from their fields.
 
+mod zones;
+
 use std::borrow::Cow;
 
 use utoipa::{
@@ -19,6 +21,7 @@ use crate::{
     },
     order::{PaymentReference, PaymentToken},
     restaurant::ClockTime,
+    tax::Rate,
     text::{Phone, Slug, Text},
 };
 
@@ -114,6 +117,20 @@ impl PartialSchema for Phone {
     }
 }
 impl ToSchema for Phone {}
+
+impl PartialSchema for Rate {
+    fn schema() -> RefOr<Schema> {
+        done(
+            string()
+                .pattern(Some(r"^[0-9]{1,3}(\.[0-9]{1,4})?$"))
+                .description(Some(
+                    "A rate in percent: a decimal from 0 to 100 with up to 4 decimals, as a string.",
+                ))
+                .examples([serde_json::json!("8.875")]),
+        )
+    }
+}
+impl ToSchema for Rate {}
 
 impl PartialSchema for Slug {
     fn schema() -> RefOr<Schema> {

@@ -6,7 +6,7 @@
 //!
 //! | module | content |
 //! |---|---|
-//! | `state`, `details`, `refund` | [`Order`], its agreed terms and its refunds: what the engine works with and stores keep |
+//! | `state`, `details`, `address`, `refund` | [`Order`], its agreed terms and its refunds: what the engine works with and stores keep |
 //! | `event`, `evolve`, `steps` | the events of an order, and the state and the times that follow from them |
 //! | `request`, `command`, `reason`, `refund_request` | what clients ask for: a new order, a command with its reason, a refund |
 //! | `validation` | the problems of a request and of a command's content |
@@ -16,6 +16,7 @@
 //! | `payment`, `settle`, `external`, `reversal` | a payment provider's reports, and the decisions on them |
 //! | `review` | reasons why an admin must review what a decision leaves open; [`crate::task`] describes the tasks of decisions |
 
+mod address;
 mod command;
 mod decide;
 mod details;
@@ -40,9 +41,12 @@ mod state;
 mod steps;
 mod validation;
 
+pub use address::Address;
 pub use command::{Command, CommandKind};
 pub use decide::{Decision, TaskSpec, decide, place};
-pub use details::{Address, Contact, Fulfilment, OrderDetails, PaymentMethod, StockDraw};
+pub use details::{
+    Contact, Fulfilment, OrderDetails, OrderZone, PaymentMethod, StockDraw, TERMS_VERSION, TermsVersion,
+};
 pub use effect::{Effect, MoneyEffect};
 pub use event::{Event, RecordedEvent, UnknownEvent};
 pub use evolve::{HistoryError, evolve, fold};

@@ -214,6 +214,11 @@ impl Slug {
         if well_formed && text.len() <= MAX_SLUG_LENGTH { Ok(Self(text.into())) } else { Err(SlugError) }
     }
 
+    /// Returns a text as an identifier without a check. The text comes from the code, or a store has checked it.
+    pub(crate) fn from_stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// Returns an identifier that consists of a readable text, shortened if necessary, and a hash: `ramen-3f9k2m7q1x`.
     /// ASCII letters and digits of the text stay; the characters between them become one hyphen. If no character stays,
     /// the hash is the identifier.

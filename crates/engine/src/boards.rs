@@ -2,7 +2,7 @@
 //! unattended restaurant.
 //!
 //! A server registers the boards that are connected to it in memory, which never waits, and records them in batches: new and
-//! ended connections about once per second, all connected boards at each [`BOARD_RENEWAL`]. The maintenance pauses
+//! ended connections about once per second, all connected boards at each [`BOARD_RENEWAL`]. The part `unattended_checker` pauses
 //! restaurants that are unattended for too long. A server that records a board of such a restaurant ends the pause.
 //!
 //! | module | what it does |

@@ -3,6 +3,7 @@
 mod cache;
 mod registering;
 mod restaurants;
+mod search;
 mod signals;
 mod stock;
 mod unattended;
@@ -17,6 +18,11 @@ pub(crate) use cache::CatalogueCache;
 pub use cache::CatalogueEntry;
 pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
+pub(crate) use search::RestaurantIndex;
+pub use search::{
+    DEFAULT_REACH_METRES, FoundRestaurant, MAX_INDEXED_RESTAURANTS, RestaurantSearch, SearchPage,
+    SearchPosition,
+};
 pub use signals::{CatalogueListener, CatalogueSubscription};
 pub use stock::{StockAdjustment, StockAnswer};
 
@@ -41,4 +47,6 @@ pub struct Catalogues {
     pub(crate) unattended_pause: Option<SignedDuration>,
     /// Interval at which the revisions of the cached catalogues are polled.
     pub(crate) poll_interval: Duration,
+    /// Interval at which the index of restaurants is compared with the store.
+    pub(crate) sweep_interval: Duration,
 }

@@ -32,6 +32,9 @@ pub struct EngineConfig {
     /// Interval at which each server polls the revisions of its cached catalogues. Every server sees a change within
     /// this time plus the response time of the store.
     pub catalogue_poll_interval: Duration,
+    /// Interval at which each server compares its index of restaurants with the store. A search finds changes by other
+    /// servers within this time plus the response time of the store, even if every hint is lost.
+    pub restaurant_sweep_interval: Duration,
     /// Time for which an idempotency key is stored.
     pub key_retention: SignedDuration,
     /// Interval at which expired keys are deleted.
@@ -142,6 +145,7 @@ impl Default for EngineConfig {
             max_open_orders: None,
             max_searched_ids: 100_000,
             catalogue_poll_interval: Duration::from_millis(500),
+            restaurant_sweep_interval: Duration::from_secs(10),
             key_retention: SignedDuration::from_hours(7 * 24),
             maintenance_interval: Duration::from_mins(1),
             measurement_interval: Duration::from_secs(10),

@@ -301,6 +301,7 @@ impl Shared {
             max_attempts: config.max_decision_attempts,
             unattended_pause: config.unattended_pause,
             poll_interval: config.catalogue_poll_interval,
+            sweep_interval: config.restaurant_sweep_interval,
         })
     }
 

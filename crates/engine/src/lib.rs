@@ -74,8 +74,9 @@ pub use accounts::{
 };
 pub use boards::{ATTENDANCE_TIMEOUT, BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
 pub use catalogue::{
-    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, ExpectedMenu,
-    RestaurantAnswer, StockAdjustment, StockAnswer,
+    CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, DEFAULT_REACH_METRES,
+    ExpectedMenu, FoundRestaurant, MAX_INDEXED_RESTAURANTS, RestaurantAnswer, RestaurantSearch, SearchPage,
+    SearchPosition, StockAdjustment, StockAnswer,
 };
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,
@@ -95,9 +96,9 @@ pub use metrics::{
     TaskOutcome, TaskOutcomeLabel,
 };
 pub use orders::{
-    BoardOrders, CommandRequest, CustomerName, LinkedOrder, MAX_BOARD_ORDERS, MAX_TRACKING_LINKS, Obstacle,
-    OrderAnswer, Orders, Preview, Quote, TRACKED_AFTER_END, Tracked, TrackedRestaurant, TrackingToken,
-    is_on_board, link_valid_until,
+    BoardOrders, CommandRequest, CustomerName, LinkedOrder, MAX_BOARD_BYTES, MAX_BOARD_ORDERS,
+    MAX_TRACKING_LINKS, Obstacle, OrderAnswer, Orders, Preview, Quote, SizedOrder, TRACKED_AFTER_END,
+    Tracked, TrackedRestaurant, TrackingToken, is_on_board, link_valid_until,
 };
 pub use payments::{
     AmountNotAccepted, AmountRules, BreakerConfig, BreakerState, GatewayAnswer, GatewayError, Payment,

@@ -21,7 +21,7 @@ use dabba_store::{Claim, CommitOutcome, Store};
 use tokio::sync::Semaphore;
 
 pub use act::CommandRequest;
-pub use board::{BoardOrders, MAX_BOARD_ORDERS, is_on_board};
+pub use board::{BoardOrders, MAX_BOARD_BYTES, MAX_BOARD_ORDERS, SizedOrder, is_on_board};
 pub(crate) use open::{OpenChange, OpenOrders};
 pub use preview::Preview;
 pub use quote::{Obstacle, Quote};

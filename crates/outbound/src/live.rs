@@ -41,7 +41,7 @@ use std::{
 use dabba_domain::RestaurantId;
 use dabba_engine::Engine;
 use dabba_store::{FeedSource, Need, Store};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use self::{board::Rooms, follower::Follower, open::OpenStreams, shard::Shard};
 pub use self::{
@@ -52,11 +52,9 @@ pub use self::{
     open::{Full, Session},
     order_stream::OrderStream,
     ring::{MAX_RECENT, MAX_RECENT_BYTES},
+    shard::MAX_READS,
     tracking_stream::{TrackingItem, TrackingStream},
 };
-
-/// Maximum number of streams that read earlier events from the store at the same time.
-const MAX_CATCHING_UP: usize = 16;
 
 /// Configuration of the streams.
 #[derive(Clone, Debug)]
@@ -103,7 +101,6 @@ pub(crate) struct Shared {
     /// The boards of each shard, by the index of the shard.
     rooms: Vec<Arc<Rooms>>,
     streams: Arc<OpenStreams>,
-    catching_up: Semaphore,
     config: LiveConfig,
     metrics: LiveMetrics,
     /// Number of reads of the feed, which decides which shard's events come first.
@@ -145,7 +142,6 @@ impl Live {
             sources: store.feed_sources(),
             store,
             streams: OpenStreams::new(&config),
-            catching_up: Semaphore::new(MAX_CATCHING_UP),
             metrics: config.metrics.clone(),
             config,
             reads: AtomicUsize::new(0),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use axum::{
     Router,
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
     routing::{MethodRouter, get},
 };
@@ -18,18 +18,19 @@ use dabba_web::{
 use crate::{Content, File, missing, policy, serving};
 
 /// The routes of the pages, each with its file. The request log and the measurements show the route, and the log masks a
-/// parameter named `token`.
-const PAGES: [(&str, &str); 8] = [
+/// parameter named `token`. The path of a page with a slash at its end leads to the path without it.
+const PAGES: [(&str, &str); 7] = [
     ("/", "start.html"),
     ("/login", "login.html"),
     ("/kitchen/{restaurant_id}", "kitchen.html"),
     ("/order/{restaurant_id}", "order.html"),
     ("/t/{token}", "tracking.html"),
     ("/console", "console.html"),
-    ("/console/", "console.html"),
     // The console's own places: the page reads the rest of the path.
     ("/console/{*place}", "console.html"),
 ];
+/// End of a route that matches every longer path.
+const WHOLE_REST: &str = "{*place}";
 /// Route of the files with a hash in their names.
 const ASSETS: &str = "/assets/{*name}";
 
@@ -66,6 +67,9 @@ pub fn router(web: Arc<Web>, content: Content) -> Router {
     let mut routes = Router::new();
     for (route, name) in PAGES {
         routes = routes.route(route, page(name, content));
+        if route != "/" && !route.ends_with(WHOLE_REST) {
+            routes = routes.route(&format!("{route}/"), get(without_slash));
+        }
     }
     let mut assets = HashMap::new();
     for file in content.files() {
@@ -93,6 +97,14 @@ fn page(name: &str, content: Content) -> MethodRouter<Arc<Pages>> {
         policy::protect(response.headers_mut());
         response
     })
+}
+
+/// Redirects a request to its path without the slash at the end. Pages read ids from their path, so each page has one path.
+async fn without_slash(uri: Uri) -> dabba_web::Result<Response> {
+    let path = uri.path().trim_end_matches('/');
+    let to = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
+    let to = HeaderValue::try_from(to).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok((StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, to)]).into_response())
 }
 
 /// Returns the route of a file.

@@ -16,8 +16,10 @@ mod sources;
 use std::{
     ffi::OsStr,
     fs,
+    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use self::{
@@ -84,9 +86,17 @@ impl Workshop {
         fs::remove_file(self.path(path)).unwrap();
     }
 
+    /// Writes a program. Another process writes the file: if this process did, a program that another test starts at the
+    /// same moment could inherit the open file, and Linux starts no program whose file is open for writing.
     fn program(&self, name: &str, script: &str) {
-        self.write(name, script);
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut writer = Command::new("sh")
+            .args(["-c", r#"cat >"$0" && chmod 755 "$0""#])
+            .arg(self.path(name))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        writer.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(writer.wait().unwrap().success());
     }
 
     fn plan(&self, wanted: Wanted) -> Plan {

@@ -135,7 +135,6 @@ async fn each_path_has_its_page() {
         (&format!("/order/{RESTAURANT}?lang=hi"), "the ordering"),
         ("/t/3f0abcdefghijklmnopqrstuvwxyz012345", "the tracking"),
         ("/console", "the console"),
-        ("/console/", "the console"),
         ("/console/orders/7?status=created", "the console"),
         ("/assets/kitchen-B4xqTz1a.js", "the script"),
         ("/assets/icons/bell-B4xqTz1a.png", "the bell"),
@@ -150,7 +149,8 @@ async fn each_path_has_its_page() {
         "/kitchen/",
         "/kitchen/a/b",
         "/t/",
-        "/t/token/",
+        "/t/token//",
+        "/login//",
         "/login.html",
         "/kitchen.html",
         "/assets",
@@ -167,6 +167,29 @@ async fn each_path_has_its_page() {
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answer.header(header::CONTENT_TYPE), Some(dabba_web::problem::CONTENT_TYPE), "{path}");
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"), "{path}");
+    }
+}
+
+/// Proves that the path of a page with a slash at its end leads to the path without it, with the same query, whether the
+/// pages are built or not.
+#[tokio::test]
+async fn a_slash_at_the_end_of_a_page_is_removed() {
+    let kitchen = format!("/kitchen/{RESTAURANT}");
+    for content in [BUILT, Content::Missing("npm was missing when the server was built")] {
+        let server = Server::start(content);
+        for (path, to) in [
+            ("/login/", "/login"),
+            (&format!("{kitchen}/"), &kitchen),
+            ("/order/1/?lang=hi&table=4", "/order/1?lang=hi&table=4"),
+            ("/t/token/", "/t/token"),
+            ("/t/%2F%2Fexample.com/", "/t/%2F%2Fexample.com"),
+            ("/console/", "/console"),
+        ] {
+            let answer = server.get(path, &[]).await;
+            assert_eq!(answer.status, StatusCode::PERMANENT_REDIRECT, "{path}");
+            assert_eq!(answer.header(header::LOCATION), Some(to), "{path}");
+            assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"), "{path}");
+        }
     }
 }
 

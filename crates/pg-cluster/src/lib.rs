@@ -50,5 +50,6 @@ pub use crate::{
     cluster::{Cluster, StopMode},
     error::ClusterError,
     options::{ClusterOptions, Durability},
+    process::Frozen,
     runtime::block_on,
 };

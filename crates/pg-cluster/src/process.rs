@@ -1,4 +1,4 @@
-//! The server's processes, and how a power failure is simulated.
+//! The server's processes, and how a power failure and a server that hangs are simulated.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -8,24 +8,52 @@ use std::{
 
 use crate::{Cluster, ClusterError};
 
+/// A server that hangs. Dropping it makes the server continue.
+#[must_use]
+pub struct Frozen<'a>(&'a Cluster);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        // The test that uses the server fails if it still hangs.
+        let _ = self.0.signal("CONT");
+    }
+}
+
 impl Cluster {
     /// Simulates a power failure: kills all of the server's processes at once, so that none of them can send or
     /// write anything more. Returns when the processes are gone. [`Cluster::restart`] recovers from the WAL.
     pub fn kill(&self) -> Result<(), ClusterError> {
         self.eventually("the server's processes are gone", || {
-            let processes = self.processes()?;
-            if processes.is_empty() {
-                return Ok(true);
-            }
-            // `kill` fails if a process has ended in the meantime. The error is ignored, because the next iteration
-            // reads the list of processes again. `kill` is a shell builtin, so every machine has it.
-            let script = [OsStr::new("-c"), OsStr::new("kill -KILL \"$@\""), OsStr::new("kill")];
+            // The next iteration reads the list of processes again.
+            Ok(self.signal("KILL")?.is_empty())
+        })?;
+        self.remove_process_traces()
+    }
+
+    /// Makes the server hang: it answers nothing and refuses nothing until the returned value is dropped. New connections
+    /// wait, too.
+    pub fn freeze(&self) -> Result<Frozen<'_>, ClusterError> {
+        let frozen = Frozen(self);
+        // The first signal stops the postmaster, so it starts no further process. The second signal stops the processes
+        // that the postmaster started before.
+        self.signal("STOP")?;
+        self.signal("STOP")?;
+        Ok(frozen)
+    }
+
+    /// Sends a signal to the server's processes, and returns them.
+    fn signal(&self, name: &str) -> Result<Vec<OsString>, ClusterError> {
+        let processes = self.processes()?;
+        if !processes.is_empty() {
+            // `kill` fails if a process has ended in the meantime, so its error is ignored. `kill` is a shell builtin,
+            // so every machine has it.
+            let kill = format!("kill -{name} \"$@\"");
+            let script = [OsStr::new("-c"), OsStr::new(&kill), OsStr::new("kill")];
             let arguments: Vec<&OsStr> =
                 script.into_iter().chain(processes.iter().map(OsString::as_os_str)).collect();
             let _ = self.installation().run_program("sh", &arguments, Path::new("/"));
-            Ok(false)
-        })?;
-        self.remove_process_traces()
+        }
+        Ok(processes)
     }
 
     /// Removes what a power failure would have removed: a small block of shared memory, the postmaster's PID file,

@@ -21,6 +21,7 @@ mod claims;
 mod code;
 mod gateway;
 mod history;
+mod itemization;
 mod ledger;
 mod money;
 mod moves;

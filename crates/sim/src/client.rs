@@ -32,6 +32,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// of parked tasks, with up to 20 MB of error texts.
 const MAX_BODY_BYTES: usize = 32 << 20;
 
+/// Text in the reason of a failure whose cause is the server's certificate, of rustls.
+const WRONG_CERTIFICATE: &str = "invalid peer certificate";
+
+/// Text in the reason of a failure whose cause is the authority of the server's certificate, of rustls.
+const UNKNOWN_AUTHORITY: &str = "UnknownIssuer";
+
 /// A client of one server, with or without a token.
 #[derive(Clone)]
 pub struct Client {
@@ -82,6 +88,11 @@ impl ClientError {
             Self::Problem(problem) => Some(problem),
             _ => None,
         }
+    }
+
+    /// Returns whether the client refused the server's certificate.
+    pub fn is_about_certificate(&self) -> bool {
+        matches!(self, Self::Transport { reason, .. } if reason.contains(WRONG_CERTIFICATE))
     }
 
     /// Returns the HTTP status of the response; `None` if there was no complete response.
@@ -308,7 +319,7 @@ impl Call {
         let transport = |reason: String| ClientError::Transport { url: url.clone(), reason };
         let sending = tokio::time::timeout(REQUEST_TIMEOUT, request.timeout(STREAM_TIMEOUT).send());
         let response = sending.await.map_err(|_| transport("the server did not respond in time".into()))?;
-        let response = response.map_err(|error| transport(innermost(&error).to_string()))?;
+        let response = response.map_err(|error| transport(reason(&error)))?;
         let origin = Origin::of(&response, &url);
         if response.status().is_success() {
             let is_stream = origin.has_media_type(&["text/event-stream"]);
@@ -332,10 +343,8 @@ impl Call {
     async fn send_silently(self) -> Result<ClientResponse, ClientError> {
         let Self { request, url, timeout, .. } = self;
         let started = Instant::now();
-        let transport = |error: reqwest::Error| ClientError::Transport {
-            url: url.clone(),
-            reason: innermost(&error).to_string(),
-        };
+        let transport =
+            |error: reqwest::Error| ClientError::Transport { url: url.clone(), reason: reason(&error) };
         let response = request.timeout(timeout).send().await.map_err(transport)?;
         let (status, origin) = (response.status(), Origin::of(&response, &url));
         let header = |name: &str| {
@@ -405,11 +414,25 @@ pub struct OpenResponse {
 impl OpenResponse {
     /// Returns the next bytes of the body; `None` at its end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
-        let chunk = self.response.chunk().await.map_err(|error| ClientError::Transport {
-            url: self.url.clone(),
-            reason: innermost(&error).to_string(),
-        })?;
+        let chunk = self
+            .response
+            .chunk()
+            .await
+            .map_err(|error| ClientError::Transport { url: self.url.clone(), reason: reason(&error) })?;
         Ok(chunk.map(Into::into))
+    }
+}
+
+/// Returns why there is no complete response. For a certificate of an unknown authority, also states what to do.
+fn reason(error: &reqwest::Error) -> String {
+    let reason = innermost(error).to_string();
+    if reason.contains(UNKNOWN_AUTHORITY) {
+        format!(
+            "{reason}: this machine does not know the authority that issued it; if the command has the option --ca-file, name \
+             the authority's certificate there"
+        )
+    } else {
+        reason
     }
 }
 

@@ -190,12 +190,13 @@ impl OrderStore for PostgresStore {
         &self,
         restaurant_id: RestaurantId,
         statuses: &[OrderStatus],
+        before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Order>, StoreError> {
         self.held.check(restaurant_id.bucket())?;
         let buckets = self.held.buckets();
         let list = async |connection: &Connection| {
-            list::open_orders(connection, restaurant_id, statuses, limit, buckets).await
+            list::open_orders(connection, restaurant_id, statuses, before, limit, buckets).await
         };
         self.read(list).await
     }

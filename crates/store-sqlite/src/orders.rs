@@ -45,11 +45,12 @@ impl OrderStore for SqliteStore {
         &self,
         restaurant_id: RestaurantId,
         statuses: &[OrderStatus],
+        before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Order>, StoreError> {
         let statuses = statuses.to_vec();
         self.readers
-            .read(move |connection| list::open_orders(connection, restaurant_id, &statuses, limit))
+            .read(move |connection| list::open_orders(connection, restaurant_id, &statuses, before, limit))
             .await
     }
 

@@ -21,12 +21,18 @@ use crate::{
 /// Version of the format in which this program writes an order, its row and its events. Increase it when the format gains
 /// something without which an older program must not decide: a new type of event, a new meaning of a member. Each write of an order
 /// states it in the column `format`, which holds the highest version of the order's events.
-pub const ORDER_FORMAT: u32 = 1;
+///
+/// Version 2 adds the terms of version 2, whose refunds of lines a program of version 1 would compute by another rule, and
+/// the parts of an address, which programs of version 1 cannot read.
+pub const ORDER_FORMAT: u32 = 2;
 
 /// Version of the format in which this program writes a restaurant: settings, menu, pause, closure. Increase it when
 /// the format gains something without which an older program must not price or replace. Each write of settings, a menu, a pause
 /// or a closure states it in the restaurant's column `format`, which holds the highest version of these parts.
-pub const RESTAURANT_FORMAT: u32 = 1;
+///
+/// Version 2 adds taxes, fees and delivery zones. A program of version 1 would charge none of them, and would refuse no
+/// address.
+pub const RESTAURANT_FORMAT: u32 = 2;
 
 /// Version of the format in which this program writes the settings of a webhook endpoint. Increase it when the format gains
 /// something without which an older program must not deliver or change. Each write of an endpoint states it in the column `format`.

@@ -209,7 +209,7 @@ layer! {
         Commit commit_shared(batch: Vec<Arc<Commit>>) -> Vec<CommitOutcome>;
         Read order(id: OrderId) -> Option<Order>;
         Read orders(ids: &[OrderId]) -> Vec<Order>;
-        Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], limit: u32) -> Vec<Order>;
+        Read open_orders(restaurant_id: RestaurantId, statuses: &[OrderStatus], before: Option<OrderId>, limit: u32) -> Vec<Order>;
         Read events(id: OrderId, after: Version, limit: u32) -> Vec<RecordedEvent>;
         Read list_orders(query: &OrderQuery) -> OrderPage;
         Read orders_with_code(query: &CodeQuery) -> CodeMatches;

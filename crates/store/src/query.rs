@@ -35,12 +35,14 @@ pub trait OrderStore: Send + Sync {
     /// [`PageSize::MAX`] ids per call. Never stale, like [`OrderStore::order`].
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError>;
 
-    /// Returns the open orders of a restaurant in one of these statuses: the newest `limit` ones, newest first, all as
-    /// of one moment. Never stale: the result contains every change that was published before the call.
+    /// Returns the open orders of a restaurant in one of these statuses, placed before the order `before` if there is one:
+    /// the newest `limit` ones, newest first, all as of one moment. Never stale: the result contains every change that was
+    /// published before the call.
     async fn open_orders(
         &self,
         restaurant_id: RestaurantId,
         statuses: &[OrderStatus],
+        before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Order>, StoreError>;
 
@@ -204,6 +206,8 @@ pub struct PageSize(u32);
 impl PageSize {
     /// The largest page size.
     pub const MAX: u32 = 100;
+    /// The largest page.
+    pub const LARGEST: Self = Self(Self::MAX);
     /// The default page size.
     pub const DEFAULT: Self = Self(50);
 

@@ -7,8 +7,11 @@ use crate::{PATIENCE, Request};
 /// An open stream. Dropping it disconnects.
 pub struct EventStream {
     response: reqwest::Response,
-    /// Text that has arrived and belongs to no complete message.
-    rest: String,
+    /// Bytes that have arrived and belong to no complete message. A large message arrives in pieces, which may end within a
+    /// character.
+    rest: Vec<u8>,
+    /// Number of these bytes that contain no end of a message.
+    searched: usize,
 }
 
 /// A message of a stream.
@@ -30,7 +33,7 @@ impl Request {
         let found = (response.status().as_u16(), header("content-type"), header("cache-control"));
         assert_eq!(found, (200, Some("text/event-stream"), Some("no-store")));
         assert_eq!(header("x-accel-buffering"), Some("no"));
-        EventStream { response, rest: String::new() }
+        EventStream { response, rest: Vec::new(), searched: 0 }
     }
 }
 
@@ -38,14 +41,17 @@ impl EventStream {
     /// Returns the next message; `None` at the end of the stream. Panics after [`PATIENCE`].
     pub async fn next(&mut self) -> Option<EventMessage> {
         loop {
-            if let Some(end) = self.rest.find("\n\n") {
-                let message = read(&self.rest[..end]);
+            if let Some(end) = self.rest[self.searched..].windows(2).position(|pair| pair == b"\n\n") {
+                let end = self.searched + end;
+                let message = read(std::str::from_utf8(&self.rest[..end]).expect("a message should be text"));
                 self.rest.drain(..end + 2);
+                self.searched = 0;
                 return Some(message);
             }
+            self.searched = self.rest.len().saturating_sub(1);
             let chunk = tokio::time::timeout(PATIENCE, self.response.chunk()).await;
             let chunk = chunk.expect("the stream should go on").expect("the stream should not break")?;
-            self.rest.push_str(std::str::from_utf8(&chunk).expect("each message should arrive whole"));
+            self.rest.extend_from_slice(&chunk);
         }
     }
 

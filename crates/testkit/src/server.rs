@@ -232,8 +232,9 @@ impl Running {
         let web = Web::new(Arc::clone(&engine), web.clone(), registry);
         let app = dabba_api::app(web, api);
         let serve = serve(listener, app, shutdown_signal(stopped), connections.clone(), measured);
-        let watch = futures::future::join3(
+        let watch = futures::future::join4(
             Arc::clone(&engine.catalogue).watch_catalogues(),
+            Arc::clone(&engine.catalogue).follow_restaurants(),
             Arc::clone(&engine.accounts).watch_revocations(),
             Arc::clone(&engine.accounts).write_key_uses(),
         );
@@ -241,7 +242,7 @@ impl Running {
         let serving = tokio::spawn(async {
             tokio::select! {
                 served = serve => served,
-                ((), (), ()) = watch => unreachable!("the engine should watch until it is dropped"),
+                ((), (), (), ()) = watch => unreachable!("the engine should watch until it is dropped"),
                 () = measure => unreachable!("the engine should measure until it is dropped"),
                 () = sending => unreachable!("the sender should send until it is dropped"),
             }

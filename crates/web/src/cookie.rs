@@ -182,8 +182,8 @@ fn cross_site(method: &Method) -> Problem {
         code::CROSS_SITE_REQUEST,
         format!(
             "The session cookie is accepted for {method} only from this server's own pages: the header Sec-Fetch-Site must be \
-             same-origin or, without that header, Origin must be this server's scheme and host. Other clients send \
-             Authorization: Bearer TOKEN in place of the cookie."
+             same-origin or, without that header, Origin must be this server's scheme and host, which a proxy must \
+             pass on in Host, with the port. Other clients send Authorization: Bearer TOKEN in place of the cookie."
         ),
     )
 }

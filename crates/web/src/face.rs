@@ -21,7 +21,7 @@ pub struct Web {
     engine: Arc<Engine>,
     config: WebConfig,
     verifier: Verifier,
-    limits: Limits,
+    limits: Arc<Limits>,
     metrics: HttpMetrics,
 }
 
@@ -32,7 +32,7 @@ impl Web {
     pub fn new(engine: Arc<Engine>, config: WebConfig, metrics: Registry) -> Arc<Self> {
         Arc::new(Self {
             verifier: Verifier::new(&config.signing_key),
-            limits: Limits::new(&engine, &config.rate_limits),
+            limits: Arc::new(Limits::new(&engine, &config.rate_limits)),
             metrics: HttpMetrics::new(&engine, metrics),
             engine,
             config,
@@ -50,7 +50,7 @@ impl Web {
     }
 
     /// Returns the rate limits.
-    pub const fn limits(&self) -> &Limits {
+    pub const fn limits(&self) -> &Arc<Limits> {
         &self.limits
     }
 

@@ -60,7 +60,7 @@ pub use config::{CorsOrigins, WebConfig};
 pub use cookie::{PLAIN_COOKIE, SECURE_COOKIE};
 pub use face::{Admission, Face, JsonFace, Web};
 pub use hygiene::Hosts;
-pub use limit::{Attempt, Limits, LinkLookup, TrackingRequest};
+pub use limit::{Attempt, Limits, Secrets, TrackingRequest};
 pub use observe::Waited;
 pub use problem::{Problem, ProblemBody, Result};
 pub use quota::{AccountRates, Rate, RateLimits};
@@ -68,7 +68,7 @@ pub use schema::{NotJson, Schemas};
 pub use serve::{
     CONNECTION_WINDOW, Certificate, CertificateError, ConnectionMetrics, MAX_HEAD_BYTES, MAX_HEADERS,
     MAX_RECEIVED_BYTES, MAX_STREAMS, MAX_UNSENT_BYTES, PING_INTERVAL, PING_TIMEOUT, STREAM_WINDOW,
-    ServeOptions, Stopping, Timeouts, Tls, Transport, serve,
+    ServeOptions, Stopping, Timeouts, Tls, Transport, UNSENT_CEILING_BYTES, serve,
 };
 pub use token::{SigningKey, SigningKeyError, issue_token};
 

@@ -6,6 +6,7 @@
 mod buckets;
 mod budget;
 mod logins;
+mod lookups;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -18,8 +19,13 @@ use dabba_domain::OrderId;
 use dabba_engine::{Engine, Error, Principal};
 use governor::clock::Clock;
 
-use self::{buckets::Buckets, budget::Budgets, logins::Logins};
-pub use self::{budget::TrackingRequest, logins::Attempt};
+use self::{
+    buckets::Buckets,
+    budget::Budgets,
+    logins::{Logins, NETWORK},
+    lookups::InFlight,
+};
+pub use self::{budget::TrackingRequest, logins::Attempt, lookups::Secrets};
 use crate::{
     ClientAddress,
     problem::Problem,
@@ -64,11 +70,14 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// Name of the limit of tracking links that do not exist.
+const UNKNOWN_LINKS: &str = "unknown-links";
+
 /// Requests of one kind of each network, and of each site: a site may make ten times as many as a network.
 struct PerClient {
     network: Buckets<EngineClock>,
     site: Buckets<EngineClock>,
-    /// A random hash function, so that nobody can choose addresses that share a bucket.
+    /// A random hash function, so that no client can choose addresses that share a bucket.
     hashes: RandomState,
 }
 
@@ -90,26 +99,10 @@ impl PerClient {
         taken.inspect_err(|_| self.network.restore(network))
     }
 
-    /// Gives back what [`Self::check`] took.
+    /// Returns the tokens that [`Self::check`] took.
     fn restore(&self, client: ClientAddress) {
         self.network.restore(self.hashes.hash_one(client));
         self.site.restore(self.hashes.hash_one(client.site()));
-    }
-}
-
-/// A look-up of a link. It has taken a token of the budget for unknown links, so that concurrent look-ups share the budget.
-/// The budget keeps the token, unless the look-up gives it back.
-#[must_use]
-pub struct LinkLookup<'a> {
-    limit: &'a PerClient,
-    client: ClientAddress,
-}
-
-impl LinkLookup<'_> {
-    /// Records that the look-up says nothing against the client: the link exists, or the look-up failed. Gives the token
-    /// back.
-    pub fn give_back(self) {
-        self.limit.restore(self.client);
     }
 }
 
@@ -118,6 +111,8 @@ pub struct Limits {
     logins: Logins<EngineClock>,
     registrations: PerClient,
     unknown_links: PerClient,
+    credentials_in_flight: InFlight,
+    links_in_flight: InFlight,
     budgets: Budgets,
 }
 
@@ -126,21 +121,18 @@ impl Limits {
         Self {
             logins: Logins::new(limits, &EngineClock(Arc::clone(engine))),
             registrations: PerClient::new("registrations", engine, limits.accounts_per_address),
-            unknown_links: PerClient::new("unknown-links", engine, limits.tokens_per_address),
+            unknown_links: PerClient::new(UNKNOWN_LINKS, engine, limits.tokens_per_address),
+            credentials_in_flight: InFlight::new(NETWORK),
+            links_in_flight: InFlight::new(UNKNOWN_LINKS),
             budgets: Budgets::new(engine, limits),
         }
     }
 
-    /// Begins a look-up of a link that a request without credentials names, or refuses it. Pages of others can cause such
-    /// requests, so they do not share the budget of logins.
-    pub fn begin_link(&self, client: ClientAddress) -> Result<LinkLookup<'_>, Problem> {
-        self.unknown_links.check(client)?;
-        Ok(LinkLookup { limit: &self.unknown_links, client })
-    }
-
-    /// Begins an attempt to log in, or refuses it.
-    pub fn begin_login(&self, client: ClientAddress, email: &str) -> Result<Attempt, Problem> {
-        self.logins.begin(client, email).map_err(Problem::from)
+    /// Begins an attempt to log in, or refuses it. Look-ups of secrets in flight share the budget of the client's network and
+    /// do not refuse the attempt: it waits for them.
+    pub async fn begin_login(&self, client: ClientAddress, email: &str) -> Result<Attempt, Problem> {
+        let begun = self.credentials_in_flight.take(client, false, || self.logins.begin(client, email));
+        begun.await.map_err(Problem::from)
     }
 
     /// Ends an attempt. Only a wrong password counts as a failure.
@@ -155,17 +147,6 @@ impl Limits {
             Err(error) if is_wrong(error) => {}
             Err(_) => self.logins.withdraw(attempt),
         }
-    }
-
-    /// Refuses a client that has sent too many secrets that do not exist, such as API keys, cookies of sessions and tokens of
-    /// links, before a secret is looked up in a database.
-    pub fn check_unknown_secrets(&self, client: ClientAddress) -> Result<(), Problem> {
-        self.logins.check(client).map_err(Problem::from)
-    }
-
-    /// Counts a secret that does not exist.
-    pub fn count_unknown_secret(&self, client: ClientAddress) {
-        self.logins.count_failure(client);
     }
 
     /// Counts a registration, or refuses it.

@@ -94,16 +94,54 @@ impl Schemas {
         } else if let Some(variants) = schema.get("oneOf").and_then(Value::as_array) {
             match schema.get("discriminator") {
                 Some(discriminator) => self.check_variant(discriminator, value, place, problems),
-                // The one-of is a schema or `null`.
-                None if is_null(value) => {}
-                None => variants
-                    .iter()
-                    .filter(|schema| !is_for_null(schema))
-                    .for_each(|schema| self.check(schema, value, place, problems)),
+                None => self.check_kinds(variants, value, place, problems),
             }
         } else {
             self.check_plain(schema, value, place, problems);
         }
+    }
+
+    /// Checks a value by the variant of its kind: without a discriminator, the variants of a one-of differ in kind.
+    fn check_kinds(&self, variants: &[Value], value: &RawValue, place: Place<'_>, problems: &mut Problems) {
+        match self.variant_of_kind(variants, value) {
+            Some(schema) => self.check(schema, value, place, problems),
+            None if is_null(value) && variants.iter().any(is_for_null) => {}
+            None => {
+                let kinds: Vec<_> = variants.iter().filter_map(|schema| self.kind_of(schema)).collect();
+                let kinds = kinds.into_iter().map(kind_in_words).collect::<Vec<_>>().join(" or ");
+                problems.add(place.pointer, format!("must be {kinds}, not {}", shown(value)));
+            }
+        }
+    }
+
+    /// Returns the variant of a one-of without a discriminator that describes values of this kind. The only variant that
+    /// is not for `null` describes all other values.
+    fn variant_of_kind<'a>(&self, variants: &'a [Value], value: &RawValue) -> Option<&'a Value> {
+        let mut others = variants.iter().filter(|schema| !is_for_null(schema));
+        match (others.next(), others.next()) {
+            (Some(_), None) if is_null(value) && variants.iter().any(is_for_null) => None,
+            (Some(only), None) => Some(only),
+            _ => {
+                let kind = match Node::of(value) {
+                    Node::Text(_) => "string",
+                    Node::Object(_) | Node::Oversized => "object",
+                    Node::Array(_) => "array",
+                    Node::Bool => "boolean",
+                    Node::Number(_) => "number",
+                    Node::Null => "null",
+                };
+                variants.iter().find(|schema| self.kind_of(schema) == Some(kind))
+            }
+        }
+    }
+
+    /// Returns the kind of the values that a schema describes. A one-of with a discriminator describes objects.
+    fn kind_of<'a>(&'a self, schema: &'a Value) -> Option<&'a str> {
+        let schema = referenced(schema).and_then(|name| self.get(name)).unwrap_or(schema);
+        if schema.get("discriminator").is_some() {
+            return Some("object");
+        }
+        schema["type"].as_str()
     }
 
     /// Checks a value by the variant that its discriminator names.
@@ -157,12 +195,7 @@ impl Schemas {
     }
 
     fn wrong_kind(&self, schema: &Value, kind: &str, value: &RawValue, place: Place<'_>) -> String {
-        let expected = match kind {
-            "object" => "an object",
-            "array" => "an array",
-            "boolean" => "true or false",
-            _ => "a text",
-        };
+        let expected = kind_in_words(kind);
         let names = names_of(schema).map(|names| format!("one of {names}"));
         let expected = names.as_deref().unwrap_or(expected);
         let is_secret = schema["format"] == "password" || self.secrets.contains(&place.schema);
@@ -245,6 +278,15 @@ impl Schemas {
             return Err(format!("must have {min} to {max} characters, not {length}"));
         }
         Ok(())
+    }
+}
+
+fn kind_in_words(kind: &str) -> &'static str {
+    match kind {
+        "object" => "an object",
+        "array" => "an array",
+        "boolean" => "true or false",
+        _ => "a text",
     }
 }
 

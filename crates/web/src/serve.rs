@@ -60,6 +60,9 @@ pub struct Timeouts {
     pub idle: Duration,
     /// Time after which a connection is closed if its client reads nothing of a response. Default 30 seconds.
     pub stall: Duration,
+    /// Minimum time for which a client has read nothing of a response before the server closes its connection to make room for
+    /// others. A client that reads at full speed also makes the server wait, for much less than this time. Default 2 seconds.
+    pub min_stall: Duration,
     /// Time after which a connection is closed if its client acknowledges no packet: the device lost power or its network. Without
     /// this limit, the kernel retransmits for about 15 minutes. Only on Linux. Default 30 seconds.
     pub unacknowledged: Duration,
@@ -72,6 +75,7 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(90),
             stall: Duration::from_secs(30),
+            min_stall: Duration::from_secs(2),
             unacknowledged: Duration::from_secs(30),
         }
     }
@@ -86,8 +90,13 @@ pub const MAX_HEADERS: usize = 100;
 /// with 503.
 pub const MAX_RECEIVED_BYTES: usize = 32 * 1024 * 1024;
 /// Total size of responses that wait for their clients to read them, in bytes, above which the server closes the connections
-/// whose clients have read nothing for the longest time.
+/// whose clients have read nothing for the longest time, and at least for [`Timeouts::min_stall`]. One response is much smaller
+/// than this limit: boards and pages have limits in bytes of their own.
 pub const MAX_UNSENT_BYTES: usize = 32 * 1024 * 1024;
+/// Total size of such responses, in bytes, above which the server closes connections although their clients read: those whose
+/// responses have cost the most so far, in bytes multiplied by the time since the first of them began to wait. The ceiling
+/// protects the server's memory from many clients that read slowly on purpose.
+pub const UNSENT_CEILING_BYTES: usize = 4 * MAX_UNSENT_BYTES;
 
 /// Maximum number of unsent bytes of responses that the kernel accepts for a connection. Bytes within the client's window do not
 /// count, so the limit does not reduce throughput.
@@ -111,8 +120,12 @@ pub struct ServeOptions {
     pub max_connections_per_address: usize,
     /// Maximum total size of request bodies in memory, in bytes. Default [`MAX_RECEIVED_BYTES`].
     pub max_received_bytes: usize,
-    /// Total size of responses in memory above which connections are closed, in bytes. Default [`MAX_UNSENT_BYTES`].
+    /// Total size of responses in memory above which connections of clients that read nothing are closed, in bytes. Default
+    /// [`MAX_UNSENT_BYTES`].
     pub max_unsent_bytes: usize,
+    /// Total size of responses in memory above which connections of clients that read are closed, too, in bytes. Default
+    /// [`UNSENT_CEILING_BYTES`].
+    pub unsent_ceiling_bytes: usize,
     /// Networks whose connections are not counted by address.
     pub trusted_proxies: Vec<Network>,
     /// Timeouts of clients.
@@ -129,6 +142,7 @@ impl Default for ServeOptions {
             max_connections_per_address: 1_024,
             max_received_bytes: MAX_RECEIVED_BYTES,
             max_unsent_bytes: MAX_UNSENT_BYTES,
+            unsent_ceiling_bytes: UNSENT_CEILING_BYTES,
             trusted_proxies: Vec::new(),
             timeouts: Timeouts::default(),
             tls: None,

@@ -43,7 +43,8 @@ pub(crate) struct BoardBody<'a> {
     /// The orders with the statuses `confirmed`, `preparing`, `ready_for_pickup` and `out_for_delivery`, oldest first.
     #[schema(max_items = 1000)]
     pub(crate) orders: Vec<BoardOrderBody>,
-    /// Present and `true` if the restaurant has more than 1,000 such orders. The board shows the newest ones.
+    /// Present and `true` if the restaurant has more than 1,000 such orders, or more than 8 MiB of them. The board shows the
+    /// newest ones.
     #[serde(skip_serializing_if = "Not::not")]
     #[schema(required = false)]
     pub(crate) truncated: bool,

@@ -47,6 +47,9 @@ pub(crate) struct ItemBody<'a> {
     description: Option<&'a Note>,
     /// Price of one item, without options.
     price_minor: Amount,
+    /// Ids of the item's taxes. Absent: the restaurant's default taxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taxes: Option<&'a [Slug]>,
     tags: &'a [Name],
     /// Whether the item can be ordered now.
     availability: Availability,
@@ -63,6 +66,7 @@ impl<'a> MenuBody<'a> {
             name: &item.name,
             description: item.description.as_ref(),
             price_minor: item.price_minor,
+            taxes: item.taxes.as_deref(),
             tags: &item.tags,
             availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
             option_groups: &item.option_groups,

@@ -4,16 +4,17 @@ use dabba_domain::{
     AccountId, Actor, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     ledger::LedgerPosting,
     order::{
-        AllowedAction, Closure, Contact, Effect, Event, Fulfilment, OrderStatus, PaymentMethod,
+        AllowedAction, Closure, Contact, Effect, Event, Fulfilment, OrderStatus, OrderZone, PaymentMethod,
         PaymentReference, PaymentStatus, RefundState,
     },
-    pricing::{Amounts, OrderLine},
+    pricing::{Amounts, OrderFee, OrderLine, OrderTax},
     text::{Name, Note},
 };
 use dabba_outbound::public::{Audience, PublicOrder, PublicRecordedEvent};
-use dabba_store::OrderPage;
+use dabba_store::{OrderCursor, OrderPage};
 use dabba_web::extract::Cursor;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{
     ToSchema,
     openapi::{Object, ObjectBuilder, Type},
@@ -48,7 +49,15 @@ pub(crate) struct OrderDocument {
     /// ended.
     cash_to_collect: Option<Amount>,
     lines: Vec<OrderLine>,
+    /// The fees. Absent without fees, and for orders of older versions of Dabba, whose only fee is in the amounts.
+    #[schema(required = false)]
+    fees: Vec<OrderFee>,
+    /// The taxes. Absent without taxes, and for orders of older versions of Dabba, whose only tax is in the amounts.
+    #[schema(required = false)]
+    taxes: Vec<OrderTax>,
     fulfilment: Fulfilment,
+    /// Delivery zone of the address, if the restaurant had delivery zones when the order was placed.
+    delivery_zone: Option<OrderZone>,
     /// The person to contact.
     contact: Option<Contact>,
     /// A note to the restaurant.
@@ -120,12 +129,17 @@ pub(crate) enum CommandResultBody {
     Preview(CommandPreviewBody),
 }
 
+/// Maximum size of the orders of a page, in bytes, unless the page has a single order. Without it, a page of large orders would
+/// take a large part of the memory for responses.
+pub(crate) const MAX_PAGE_BYTES: usize = 2 * 1024 * 1024;
+
 /// A page of orders.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrderList)]
 pub(crate) struct OrderListBody {
+    /// The orders. A page of large orders ends before `limit`, after 2 MiB.
     #[schema(value_type = Vec<OrderDocument>)]
-    orders: Vec<PublicOrder>,
+    orders: Vec<Box<RawValue>>,
     /// Cursor of the next page; absent on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_cursor: Option<String>,
@@ -141,22 +155,38 @@ pub(crate) struct OrderListBody {
 }
 
 impl OrderListBody {
-    /// Returns a page of orders as an audience sees them, each with the actions that the caller may take.
+    /// Returns a page of orders as an audience sees them, each with the actions that the caller may take. Ends the page early at
+    /// [`MAX_PAGE_BYTES`]. A page of a search has no position, so it states since when it is complete.
     pub(crate) fn new(
         page: &OrderPage,
         allowed_actions: Vec<Vec<AllowedAction>>,
         audience: Audience,
-        searched_since: Option<Timestamp>,
-    ) -> Self {
-        let orders = page.orders.iter().zip(allowed_actions);
-        let orders = orders.map(|(order, allowed)| PublicOrder::new(order, allowed, audience));
-        Self {
-            orders: orders.collect(),
-            next_cursor: page.next.as_ref().map(Cursor::write),
-            incomplete: page.incomplete,
-            searched_since,
+        search: Option<Search>,
+    ) -> Result<Self, serde_json::Error> {
+        let (mut orders, mut bytes) = (Vec::with_capacity(page.orders.len()), 0);
+        for (order, allowed) in page.orders.iter().zip(allowed_actions) {
+            let json = to_raw_value(&PublicOrder::new(order, allowed, audience))?;
+            bytes += json.get().len();
+            if bytes > MAX_PAGE_BYTES && !orders.is_empty() {
+                break;
+            }
+            orders.push(json);
         }
+        let last = page.orders.get(..orders.len()).and_then(<[_]>::last);
+        let last = last.filter(|_| orders.len() < page.orders.len());
+        let next = if search.is_some() { None } else { last.map(OrderCursor::after).or(page.next) };
+        let searched_since =
+            search.and_then(|Search { since }| since.max(last.map(|order| order.id.created_at())));
+        let next_cursor = next.as_ref().map(Cursor::write);
+        Ok(Self { orders, next_cursor, incomplete: page.incomplete, searched_since })
     }
+}
+
+/// A search whose result is one page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Search {
+    /// Orders placed before this time may be missing; `None` if all orders were searched.
+    pub(crate) since: Option<Timestamp>,
 }
 
 /// An event of an order, with the members that are meant for the caller's role. It describes what

@@ -3,7 +3,8 @@
 use dabba_domain::{
     Amount, Currency, Timestamp,
     menu::UnavailableItem,
-    pricing::{Amounts, OrderLine},
+    order::OrderZone,
+    pricing::{Amounts, OrderFee, OrderLine, OrderTax},
     restaurant::NotAcceptingReason,
     text::Slug,
 };
@@ -19,9 +20,21 @@ use crate::code::{self, CodeName};
 #[schema(as = Quote)]
 pub(crate) struct QuoteBody {
     lines: Vec<OrderLine>,
+    /// The fees. Absent without fees.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    fees: Vec<OrderFee>,
+    /// The taxes. Absent without taxes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    taxes: Vec<OrderTax>,
     /// The currency of every amount.
     currency: Currency,
     amounts: Amounts,
+    /// Delivery zone of the address. Absent for collection, for a restaurant without delivery zones, and for an address
+    /// outside all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delivery_zone: Option<OrderZone>,
     /// Revision of the menu from which the cart was priced.
     menu_revision: u32,
     /// Whether the cart could be ordered now.
@@ -102,7 +115,7 @@ impl From<&Obstacle> for ObstacleBody {
             }
             Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
-            Obstacle::CardsNotAccepted => body,
+            Obstacle::OutsideZones(_) | Obstacle::CardsNotAccepted => body,
             Obstacle::NotPayableByCard(refusal) => Self {
                 minimum: refusal.rules.map(|rules| rules.minimum),
                 maximum: refusal.rules.map(|rules| rules.maximum),
@@ -121,9 +134,13 @@ impl From<&Obstacle> for ObstacleBody {
 impl QuoteBody {
     pub(crate) fn new(quote: Quote) -> Self {
         Self {
-            lines: quote.lines,
+            // As in an order's body, the parts are left out.
+            lines: quote.lines.into_iter().map(|line| OrderLine { parts: Vec::new(), ..line }).collect(),
+            fees: quote.fees.into_iter().map(|fee| OrderFee { parts: Vec::new(), ..fee }).collect(),
+            taxes: quote.taxes,
             currency: quote.currency,
             amounts: quote.amounts,
+            delivery_zone: quote.delivery_zone,
             menu_revision: quote.menu_revision,
             orderable: quote.obstacles.is_empty(),
             obstacles: quote.obstacles.iter().map(ObstacleBody::from).collect(),

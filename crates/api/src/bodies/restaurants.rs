@@ -2,11 +2,15 @@
 
 use dabba_domain::{
     Amount, Currency, ExternalId, RestaurantId, Timestamp,
+    fee::Fee,
     restaurant::{
-        DeliveryTerms, Location, OpeningHours, OpeningInterval, Pause, PausedBy, PermanentClosure, Restaurant,
+        DeliveryTerms, DeliveryZone, Location, OpeningHours, OpeningInterval, Pause, PausedBy,
+        PermanentClosure, Restaurant,
     },
-    text::{Name, Note},
+    tax::{Tax, TaxRounding},
+    text::{Name, Note, Slug},
 };
+use dabba_engine::FoundRestaurant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -35,13 +39,32 @@ pub(crate) struct RestaurantBody<'a> {
     /// Opening hours; always open if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     opening_hours: Option<&'a [OpeningInterval]>,
-    /// Tax on the subtotal, in basis points.
+    /// Short form of one tax that is added to prices, in basis points. Its id is `tax`. 0 if `taxes` has entries.
     tax_rate_basis_points: u32,
+    /// Taxes. Absent without entries.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    taxes: &'a [Tax],
+    /// Ids of the taxes of items that name none; absent: all taxes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_taxes: Option<&'a [Slug]>,
+    /// Rule by which each tax of an order is rounded.
+    tax_rounding: TaxRounding,
+    /// Fees. Absent without entries.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    fees: &'a [Fee],
     /// Whether the restaurant delivers.
     delivers: bool,
-    /// Terms of delivery; absent if the restaurant does not deliver.
+    /// Terms of delivery; absent if the restaurant does not deliver, and if it has delivery zones.
     #[serde(skip_serializing_if = "Option::is_none")]
     delivery: Option<DeliveryTerms>,
+    /// Delivery zones. The first zone that contains the address of a delivery states its terms; the restaurant does not
+    /// deliver to other addresses. Absent if the restaurant delivers to every address on the terms of `delivery`, or not
+    /// at all; and in the results of a search by `near`, which state the terms at the place.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    #[schema(required = false)]
+    zones: &'a [DeliveryZone],
     /// Whether customers may collect orders.
     collection: bool,
     /// Time to accept an order, in seconds.
@@ -67,6 +90,32 @@ pub(crate) struct RestaurantBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     unattended_since: Option<Timestamp>,
     created_at: Timestamp,
+    /// Distance and terms of a delivery to the place of a search. Only in the results of a search by `near`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    near: Option<NearBody<'a>>,
+}
+
+/// What a restaurant offers at the place of a search.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = RestaurantNear)]
+struct NearBody<'a> {
+    /// Great-circle distance from the place to the restaurant, in metres. Absent if the location of the restaurant is not
+    /// known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_metres: Option<u64>,
+    /// Id of the delivery zone that contains the place. Absent if the restaurant has no delivery zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a Slug>,
+    /// Fee for a delivery to the place.
+    fee: Amount,
+    /// Subtotal from which a delivery to the place is free; absent if it is never free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_from: Option<Amount>,
+    /// Minimum subtotal for a delivery to the place.
+    minimum_order: Amount,
+    /// Time that a delivery to the place takes after the food is ready, in minutes, if the delivery zone states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minutes: Option<u32>,
 }
 
 /// The pause of a restaurant, as a caller may see it. [`Pause`] describes it.
@@ -119,8 +168,13 @@ impl<'a> RestaurantBody<'a> {
                 OpeningHours::Weekly(intervals) => Some(intervals),
             },
             tax_rate_basis_points: settings.tax_rate_basis_points,
+            taxes: &settings.taxes,
+            default_taxes: settings.default_taxes.as_deref(),
+            tax_rounding: settings.tax_rounding,
+            fees: &settings.fees,
             delivers: settings.delivery.is_some(),
-            delivery: settings.delivery,
+            delivery: settings.delivery.filter(|_| settings.zones.is_empty()),
+            zones: &settings.zones,
             collection: settings.collection,
             acceptance_deadline_seconds: settings.acceptance_deadline_seconds,
             refund_limit: settings.refund_limit,
@@ -134,7 +188,22 @@ impl<'a> RestaurantBody<'a> {
             opens_at: not_accepting.and_then(|reason| reason.opens_at()),
             unattended_since: None,
             created_at: restaurant.created_at,
+            near: None,
         }
+    }
+
+    /// Represents a result of a search for everyone: with the terms at the place in place of all delivery zones.
+    pub(crate) fn near(found: &'a FoundRestaurant, now: Timestamp) -> Self {
+        let DeliveryTerms { fee, free_from, minimum_order } = found.terms;
+        let near = NearBody {
+            distance_metres: found.distance_metres(),
+            zone: found.zone().map(|zone| &zone.id),
+            fee,
+            free_from,
+            minimum_order,
+            minutes: found.zone().and_then(|zone| zone.minutes),
+        };
+        Self { zones: &[], near: Some(near), ..Self::new(&found.restaurant, now) }
     }
 }
 

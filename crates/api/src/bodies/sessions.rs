@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::AccountBody;
+use crate::config::ApiConfig;
 
 /// Request for a session: either `email` and `password`, or `link_token`.
 #[derive(Deserialize, ToSchema)]
@@ -117,12 +118,16 @@ pub(crate) struct LoginLinkBody {
     /// Path of the page that logs in, with the token in its fragment, which browsers do not send to servers. For another page after
     /// the login, add `&next=` and its path.
     path: String,
+    /// URL of the page that logs in, with the token in its fragment. Present if the server has the setting `public_url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
 }
 
-impl From<NewLink> for LoginLinkBody {
-    fn from(NewLink { link, token }: NewLink) -> Self {
+impl LoginLinkBody {
+    pub(crate) fn new(NewLink { link, token }: NewLink, config: &ApiConfig) -> Self {
         let link_token = token.expose();
         let path = format!("/login#{link_token}");
-        Self { account_id: link.account_id, link_token, expires_at: link.expires_at, path }
+        let url = config.address_of(&path);
+        Self { account_id: link.account_id, link_token, expires_at: link.expires_at, path, url }
     }
 }

@@ -4,9 +4,9 @@ use dabba_domain::{
     Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     menu::UnavailableItem,
     order::{AllowedAction, ExpiryReason, Fulfilment, OrderStatus, PaymentMethod, PaymentStatus},
-    pricing::{Amounts, OrderLine},
+    pricing::{Amounts, OrderFee, OrderLineOption, OrderTax},
     restaurant::Location,
-    text::Name,
+    text::{Name, Slug},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -36,7 +36,8 @@ pub(crate) struct TrackingDocument {
     now: Timestamp,
 }
 
-/// An order as a tracking link shows it: as to the order's customer, without accounts, contact and notes.
+/// An order as a tracking link shows it: as to the order's customer, without accounts, contact and notes. The
+/// address has its instructions for reaching the door.
 #[derive(ToSchema)]
 #[schema(as = TrackedOrder)]
 #[expect(dead_code, reason = "it describes what dabba_outbound::public::PublicTracking writes")]
@@ -71,13 +72,37 @@ pub(crate) struct TrackedOrderDocument {
     /// The currency of every amount.
     currency: Currency,
     amounts: Amounts,
-    lines: Vec<OrderLine>,
+    lines: Vec<TrackedLineDocument>,
+    /// The fees. Absent without fees, and for orders of older versions of Dabba.
+    fees: Option<Vec<OrderFee>>,
+    /// The taxes. Absent without taxes, and for orders of older versions of Dabba.
+    taxes: Option<Vec<OrderTax>>,
     fulfilment: Fulfilment,
     payment: TrackedPaymentDocument,
     /// How the order ended before the delivery, if it did.
     closure: Option<TrackedClosureDocument>,
     /// The actions that the link's holder may take at this version.
     allowed_actions: Vec<AllowedAction>,
+}
+
+/// A line of a tracked order, without its note.
+#[derive(ToSchema)]
+#[schema(as = TrackedLine)]
+#[expect(dead_code, reason = "it describes what dabba_outbound::public::PublicTracking writes")]
+pub(crate) struct TrackedLineDocument {
+    /// The item's id in the menu.
+    item: Slug,
+    /// The item's name.
+    name: Name,
+    /// Quantity.
+    #[schema(minimum = 1, maximum = 99)]
+    quantity: u32,
+    /// Price of one item with its options.
+    unit_price: Amount,
+    /// `unit_price` × `quantity`.
+    total: Amount,
+    /// Chosen options. Absent if there are none.
+    options: Option<Vec<OrderLineOption>>,
 }
 
 /// The payment of a tracked order.

@@ -4,8 +4,9 @@
 use dabba_domain::{
     limits::{
         MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
-        MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_PREPARATION_MINUTES,
-        MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+        MAX_FEES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
+        MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES,
+        MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
     order::Event,
 };
@@ -70,6 +71,7 @@ fn of_orders() -> Vec<Limit> {
     vec![
         ("Cart", "lines", count(1, MAX_LINES)),
         ("OrderRequest", "lines", count(1, MAX_LINES)),
+        ("Address", "country", json!({"pattern": "^[A-Z]{2}$"})),
         ("CartLine", "quantity", range(1, MAX_QUANTITY)),
         ("CartLine", "options", count(0, MAX_CHOSEN_OPTIONS)),
         // An order has at most so many items, and each may be named once.
@@ -102,6 +104,12 @@ fn of_restaurants() -> Vec<Limit> {
         ("Location", "lng", json!({"minimum": -180, "maximum": 180})),
         ("SettingsDocument", "country", json!({"pattern": "^[A-Z]{2}$"})),
         ("SettingsDocument", "opening_hours", count(0, MAX_OPENING_INTERVALS)),
+        ("SettingsDocument", "taxes", count(0, MAX_TAXES)),
+        ("SettingsDocument", "default_taxes", count(0, MAX_TAXES)),
+        ("SettingsDocument", "fees", count(0, MAX_FEES)),
+        ("Fee", "taxes", count(0, MAX_TAXES)),
+        ("SettingsDocument", "zones", count(0, MAX_ZONES)),
+        ("ZoneDocument", "minutes", range(1, MAX_ZONE_MINUTES)),
         ("SettingsDocument", "tax_rate_basis_points", range(0, MAX_TAX_RATE_BASIS_POINTS)),
         (
             "SettingsDocument",
@@ -110,6 +118,8 @@ fn of_restaurants() -> Vec<Limit> {
         ),
         ("MenuDocument", "categories", count(0, MAX_CATEGORIES)),
         ("CategoryDocument", "items", count(0, MAX_ITEMS)),
+        ("ItemDocument", "taxes", count(0, MAX_TAXES)),
+        ("OptionDocument", "taxes", count(0, MAX_TAXES)),
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
         ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
         ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),

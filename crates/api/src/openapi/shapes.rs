@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// Closes the variants of the requests' tagged enums: the server refuses other members, but `utoipa` does not describe
 /// that.
 pub(super) fn close_variants(document: &mut Value) {
-    for schema in ["Fulfilment", "Availability"] {
+    for schema in ["Fulfilment", "QuoteFulfilment", "ZoneArea", "Availability"] {
         let variants = document.pointer_mut(&format!("/components/schemas/{schema}/oneOf"));
         debug_assert!(variants.is_some(), "{schema} has no variants");
         for variant in variants.and_then(Value::as_array_mut).into_iter().flatten() {

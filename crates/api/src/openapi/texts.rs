@@ -28,7 +28,7 @@ pub(super) fn check(schema: &str, member: &str, text: &str) -> Option<Result<(),
             ExternalId::new(text).map(drop).map_err(|error| error.to_string())
         }
         ("SettingsDocument", "time_zone") => with_value(check_time_zone(text), text),
-        ("SettingsDocument", "country") => with_value(check_country(text), text),
+        ("SettingsDocument" | "Address" | "QuoteAddress", "country") => with_value(check_country(text), text),
         ("Registration", "email") => dabba_engine::check_email(text).map_err(|error| error.to_string()),
         // The engine checks the rest of the URL, by the operator's settings.
         ("WebhookEndpointRequest" | "WebhookEndpointPatch", "url") => match text.len() {

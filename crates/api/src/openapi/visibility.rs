@@ -13,10 +13,12 @@ use super::unions::{SCHEMAS, reference, replace_references};
 
 /// Schemas that requests, quotes and tracking links share with the bodies of orders: the schemas that use the copy, the name,
 /// and the name of the copy.
-const COPIES: [(&[&str], &str, &str); 3] = [
+const COPIES: [(&[&str], &str, &str); 5] = [
     (&["Order", "OrderDetails", "TrackedOrder"], "Fulfilment", "OrderFulfilment"),
-    (&["PricedLine"], "OrderLineOption", "PricedLineOption"),
-    (&["Quote", "TrackedOrder"], "OrderLine", "PricedLine"),
+    (&["PricedLine", "TrackedLine"], "OrderLineOption", "PricedLineOption"),
+    (&["Quote"], "OrderLine", "PricedLine"),
+    (&["OrderDetails"], "OrderLine", "PlacedLine"),
+    (&["OrderDetails"], "OrderFee", "PlacedFee"),
 ];
 
 /// Makes optional what some role does not see.
@@ -47,6 +49,11 @@ fn separate(document: &mut Value) {
         let schema = schemas.get(name).cloned();
         debug_assert!(schema.is_some(), "there is no schema {name}");
         schemas.insert(copy.to_owned(), schema.unwrap_or_default());
+    }
+    // Only the event `placed` and the receipt show the parts of a line. Those of an order's lines and fees are removed with
+    // the members that nobody sees.
+    if let Some(properties) = schemas["PricedLine"]["properties"].as_object_mut() {
+        properties.remove("parts");
     }
     for (users, name, copy) in COPIES {
         for user in users {

@@ -199,7 +199,7 @@ async fn set_password(
     let new = NewPassword { password, current: current_password };
     // The holder of a token may not try passwords more often than other callers. The limit's key is the account's id, because the
     // request states no e-mail address.
-    let attempt = app.web.limits().begin_login(client, &id.to_string())?;
+    let attempt = app.web.limits().begin_login(client, &id.to_string()).await?;
     let has_key = key.is_some();
     let set = if is_revoked {
         app.engine.accounts.retry_set_password(&caller, id, new, key).await

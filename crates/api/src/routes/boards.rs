@@ -41,8 +41,8 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 /// Reads a restaurant's board
 ///
 /// The orders on which the restaurant works: those with the statuses `confirmed`, `preparing`, `ready_for_pickup` and
-/// `out_for_delivery`, oldest first, in one response. Of more than 1,000 such orders, the newest ones, and `truncated`
-/// is `true`. For the restaurant's staff and admins.
+/// `out_for_delivery`, oldest first, in one response. Of more than 1,000 such orders, or more than 8 MiB of them, the newest
+/// ones, and `truncated` is `true`. For the restaurant's staff and admins.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/board", tag = "orders",
     params(RestaurantPath),
@@ -128,6 +128,7 @@ async fn stream_board(
     QueryOf(query): QueryOf<BoardStreamQuery>,
 ) -> Result<Response> {
     app.engine.orders.authorize_board(&caller.principal, restaurant_id).await?;
+    stopping.expect_stream();
     let opened = app.live.board_stream(session(&caller), restaurant_id).boxed().await;
     let stream = opened.map_err(|error| match error {
         BoardError::Engine(error) => ApiProblem::from(error),

@@ -297,6 +297,7 @@ async fn stream_feed(
     let FeedStreamQuery { after, types, restaurant } = query;
     app.engine.accounts.authorize_feed(&caller.principal, restaurant).await?;
     let start = last_event_id(&given, start)?.or(after).unwrap_or(Start::Now);
+    stopping.expect_stream();
     let opened = app.live.feed_stream(session(&caller), start, Filter { restaurant, types }).boxed().await;
     let stream = opened.map_err(not_opened)?;
     Ok(sse::respond(&app, stream.into(), Audience::of_caller(&caller.principal), stopping))
@@ -339,6 +340,7 @@ async fn stream_order(
         );
         return Err(Problem::new(code::CURSOR_EXPIRED, text).into());
     }
+    stopping.expect_stream();
     let opened = app.live.order_stream(session(&caller), &order, after).boxed().await;
     let stream = opened.map_err(not_opened)?;
     Ok(sse::respond(&app, stream.into(), Audience::of_caller(&caller.principal), stopping))

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use dabba_domain::{
-    DisplayCode, OrderId, RestaurantId, Timestamp,
+    DisplayCode, OrderId, RestaurantId,
     order::{AllowedAction, Order, OrderRequest, OrderStatus, Version},
 };
 use dabba_engine::{CustomerName, OrderAnswer, Preview, Principal, check_email};
@@ -33,7 +33,10 @@ use super::{
 };
 use crate::{
     app::App,
-    bodies::orders::{CommandPreviewBody, EventListBody, LedgerBody, OrderDocument, OrderListBody},
+    bodies::{
+        orders::{CommandPreviewBody, EventListBody, LedgerBody, OrderDocument, OrderListBody, Search},
+        receipts::ReceiptBody,
+    },
     problem::{BadParameter, Failures, Missing, NotAllowed, NotPlaced, NotWritten, Result, Unauthenticated},
 };
 
@@ -43,6 +46,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(list_orders))
         .routes(routes!(get_order))
         .routes(routes!(list_events))
+        .routes(routes!(get_receipt))
         .routes(routes!(get_ledger))
 }
 
@@ -221,20 +225,14 @@ impl FromParameters for OrderSearchQuery {
 const CODE_FORM: &str = "must be a display code: five letters and digits, such as PF2DB, without U";
 
 /// Responds with a page of orders. Reads which actions the caller may take on each order.
-async fn list(
-    app: &App,
-    caller: &Principal,
-    page: OrderPage,
-    searched_since: Option<Timestamp>,
-) -> Result<Response> {
+async fn list(app: &App, caller: &Principal, page: OrderPage, search: Option<Search>) -> Result<Response> {
     let mut allowed_actions = Vec::with_capacity(page.orders.len());
     for order in &page.orders {
         allowed_actions.push(app.engine.orders.allowed_actions(caller, order).await?);
     }
-    Ok(lists::answer(
-        OrderListBody::new(&page, allowed_actions, Audience::of_caller(caller), searched_since),
-        page.incomplete,
-    ))
+    let body = OrderListBody::new(&page, allowed_actions, Audience::of_caller(caller), search);
+    let body = body.map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(lists::answer(body, page.incomplete))
 }
 
 /// Lists the caller's orders
@@ -259,7 +257,7 @@ async fn list_orders(
 ) -> Result<Response> {
     let OrderSearchQuery { code, customer, status, limit, cursor } = query;
     let orders = &app.engine.orders;
-    let (page, searched_since) = match (code, customer) {
+    let (page, search) = match (code, customer) {
         (None, None) => (orders.own_orders(&caller, status, cursor, limit).await?, None),
         (None, Some(customer)) => {
             (orders.orders_of_customer(&caller, &customer, status, cursor, limit).await?, None)
@@ -268,9 +266,12 @@ async fn list_orders(
         (Some(_), None) if cursor.is_some() => {
             return Err(not_with_code("cursor", "a search by code has one page").into());
         }
-        (Some(code), None) => orders.orders_with_code(&caller, code, &status, limit).await?,
+        (Some(code), None) => {
+            let (page, since) = orders.orders_with_code(&caller, code, &status, limit).await?;
+            (page, Some(Search { since }))
+        }
     };
-    list(&app, &caller, page, searched_since).await
+    list(&app, &caller, page, search).await
 }
 
 /// Returns the problem of a parameter that a search by code does not have.
@@ -344,6 +345,28 @@ async fn list_events(
     let audience = Audience::of_caller(&caller);
     let events = events.into_iter().map(|event| PublicRecordedEvent::new(event, audience)).collect();
     Ok(Json(EventListBody { events, next_cursor }))
+}
+
+/// Reads an order's receipt
+///
+/// The lines, fees and taxes of the order with their amounts, what was paid, and what was returned. For the order's
+/// customer, the restaurant's staff and admins.
+#[utoipa::path(
+    get, path = "/v1/orders/{order_id}/receipt", tag = "orders",
+    params(OrderPath),
+    responses(
+        (status = 200, description = "The receipt.", body = ReceiptBody<'_>),
+        Unauthenticated, NotAllowed, Missing, Failures,
+    ),
+    security(("bearer" = [])),
+)]
+async fn get_receipt(
+    State(app): State<Arc<App>>,
+    Caller(caller): Caller,
+    InPath(order_id): InPath<OrderId>,
+) -> Result<Response> {
+    let order = app.engine.orders.receipt(&caller, order_id).await?;
+    in_json(&ReceiptBody::new(&order))
 }
 
 /// Reads an order's ledger

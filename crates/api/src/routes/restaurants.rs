@@ -1,11 +1,13 @@
 //! Restaurants: creation, settings, pause, closing, and staff.
 
+mod list;
+
 use std::sync::Arc;
 
 use axum::{Json, extract::State, http::StatusCode, response::Response};
-use dabba_domain::{AccountId, ExternalId, RestaurantId, menu::MenuDocument, restaurant::SettingsDocument};
-use dabba_engine::{Boards, CatalogueEntry, Catalogues, RestaurantAnswer};
-use dabba_store::{PageSize, RestaurantPage};
+use dabba_domain::{AccountId, RestaurantId, menu::MenuDocument, restaurant::SettingsDocument};
+use dabba_engine::{CatalogueEntry, RestaurantAnswer};
+use dabba_store::PageSize;
 use dabba_web::extract::{
     Caller, Cursor, FromParameters, IfMatch, InPath, JsonBody, KnownCaller, MaybeJsonBody, MaybeKey,
     Parameters, QueryOf,
@@ -25,7 +27,7 @@ use crate::{
     app::App,
     bodies::{
         accounts::AccountBody,
-        restaurants::{ClosingBody, MemberListBody, PauseBody, RestaurantBody, RestaurantListBody},
+        restaurants::{ClosingBody, MemberListBody, PauseBody, RestaurantBody},
     },
     problem::{
         BadParameter, BadParameterOrBody, Failures, Missing, NotAllowed, NotClosed, NotCreated, NotFitting,
@@ -35,7 +37,7 @@ use crate::{
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
-        .routes(routes!(create_restaurant, list_restaurants))
+        .routes(routes!(create_restaurant, list::list_restaurants))
         .routes(routes!(get_restaurant, replace_restaurant))
         .routes(routes!(pause_restaurant))
         .routes(routes!(resume_restaurant))
@@ -101,94 +103,6 @@ impl<T: Cursor> FromParameters for PageQuery<T> {
     fn take_from(parameters: &mut Parameters) -> Self {
         Self { limit: parameters.take_limit(), cursor: parameters.take_cursor() }
     }
-}
-
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "it describes what RestaurantListQuery reads")]
-struct RestaurantListParameters {
-    /// Maximum number of entries in the page. 1 to 100; default 50.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the previous page.
-    cursor: Option<String>,
-    /// `true`: only permanently closed restaurants; `false`: only the others. Default: all restaurants.
-    closed: Option<bool>,
-    /// Only the restaurant with this external id.
-    external_id: Option<String>,
-}
-
-/// Query of the list of restaurants.
-struct RestaurantListQuery {
-    limit: PageSize,
-    cursor: Option<RestaurantId>,
-    is_closed: Option<bool>,
-    external_id: Option<ExternalId>,
-}
-
-impl FromParameters for RestaurantListQuery {
-    fn take_from(parameters: &mut Parameters) -> Self {
-        let is_closed = parameters.take_bool("closed");
-        let external_id =
-            parameters.take("external_id", |value| ExternalId::new(value).map_err(|error| error.to_string()));
-        let (limit, cursor) = (parameters.take_limit(), parameters.take_cursor());
-        Self { limit, cursor, is_closed, external_id }
-    }
-}
-
-/// Reads a page of restaurants.
-async fn read_page(catalogue: &Catalogues, query: &RestaurantListQuery) -> Result<RestaurantPage> {
-    let RestaurantListQuery { limit, cursor, is_closed, external_id } = query;
-    let Some(external_id) = external_id else {
-        return Ok(catalogue.restaurants(*cursor, *is_closed, limit.and_one_more()).await?);
-    };
-    let found = catalogue.restaurant_by_external_id(external_id).await?;
-    let restaurants = found.into_iter().map(|entry| entry.restaurant().clone());
-    let restaurants = restaurants.filter(|restaurant| {
-        is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
-            && cursor.is_none_or(|cursor| restaurant.id > cursor)
-    });
-    Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
-}
-
-/// Lists restaurants
-///
-/// For everyone; oldest first. The list includes permanently closed restaurants; `closed=false` excludes them. Only admins
-/// see `unattended_since`.
-#[utoipa::path(
-    get, path = "/v1/restaurants", tag = "restaurants",
-    params(RestaurantListParameters),
-    responses(
-        (status = 200, description = "A page of restaurants.", body = RestaurantListBody, headers(
-            ("Dabba-Incomplete" = String, description = "`true` if restaurants may be missing, like `incomplete` in the body."),
-        )),
-        BadParameter, Failures,
-    ),
-    security((), ("bearer" = [])),
-)]
-async fn list_restaurants(
-    State(app): State<Arc<App>>,
-    KnownCaller(caller): KnownCaller,
-    QueryOf(query): QueryOf<RestaurantListQuery>,
-) -> Result<Response> {
-    let RestaurantPage { mut restaurants, incomplete } = read_page(&app.engine.catalogue, &query).await?;
-    let now = app.engine.now();
-    let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
-    let unattended = if Boards::may_know_all(caller.as_ref()) {
-        let ids: Vec<_> = restaurants.iter().map(|restaurant| restaurant.id).collect();
-        Some(app.engine.boards.unattended_since(&ids).await)
-    } else {
-        None
-    };
-    let restaurants = restaurants.iter().map(|restaurant| match &unattended {
-        None => RestaurantBody::new(restaurant, now),
-        Some(unattended) => {
-            let since = unattended.get(&restaurant.id).copied();
-            RestaurantBody::for_staff(restaurant, now).unattended_since(since)
-        }
-    });
-    let restaurants = restaurants.collect();
-    Ok(lists::answer(RestaurantListBody { restaurants, next_cursor, incomplete }, incomplete))
 }
 
 /// Reads a restaurant

@@ -12,7 +12,7 @@ use dabba_domain::{AccountId, Problems, SessionId, Timestamp};
 use dabba_engine::{Error, Principal, SecretToken, SessionRestaurant};
 use dabba_store::{Account, CredentialId, PageSize, Session};
 use dabba_web::{
-    ClientAddress, Problem,
+    ClientAddress, Problem, Secrets,
     extract::{
         Caller, CurrentSession, EndingSession, FromParameters, InPath, JsonBody, LoginRequest, Parameters,
         QueryOf,
@@ -131,13 +131,10 @@ async fn end_replaced(app: &App, login: &LoginRequest, new: &Session) {
 
 /// Returns the account of a login link. Guesses of tokens are limited per network, together with those of API keys.
 async fn account_of_link(app: &App, client: ClientAddress, token: &SecretToken) -> Result<Account> {
-    let limits = app.web.limits();
-    limits.check_unknown_secrets(client)?;
-    let found = app.engine.accounts.account_of_link(token).await;
-    if matches!(found, Err(Error::VoidLink)) {
-        limits.count_unknown_secret(client);
-    }
-    Ok(found?)
+    let (engine, token) = (Arc::clone(&app.engine), token.clone());
+    let read = async move { engine.accounts.account_of_link(&token).await };
+    let is_unknown = |found: &std::result::Result<_, _>| matches!(found, Err(Error::VoidLink));
+    Ok(app.web.limits().look_up(Secrets::Credentials, client, read, is_unknown).await??)
 }
 
 fn body_of(
@@ -308,7 +305,7 @@ async fn create_login_link(
     InPath(account_id): InPath<AccountId>,
 ) -> Result<Response> {
     let link = app.engine.accounts.create_login_link(&caller, account_id).await?;
-    let mut response = (StatusCode::CREATED, Json(LoginLinkBody::from(link))).into_response();
+    let mut response = (StatusCode::CREATED, Json(LoginLinkBody::new(link, &app.config))).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -72,7 +72,7 @@ pub(super) async fn authenticate(
         let text = format!("must be at most {MAX_EMAIL_LENGTH} characters");
         return Err(Problem::invalid(&Problems::one("/email", text)).into());
     }
-    let attempt = app.web.limits().begin_login(client, email)?;
+    let attempt = app.web.limits().begin_login(client, email).await?;
     let authenticated = app.engine.accounts.authenticate(email, password).await;
     app.web.limits().end_login(&attempt, &authenticated, |error| matches!(error, Error::WrongCredentials));
     Ok(authenticated?)

@@ -17,11 +17,10 @@ use dabba_domain::OrderId;
 use dabba_engine::{Error, LinkedOrder, Tracked, TrackingToken};
 use dabba_outbound::public::PublicTracking;
 use dabba_web::{
-    ClientAddress, Problem, Stopping, TrackingRequest,
+    ClientAddress, Problem, Secrets, Stopping, TrackingRequest,
     extract::{Caller, IfMatch, InPath, JsonBody, MaybeKey, credential_number},
 };
 use futures::FutureExt as _;
-use tracing::Instrument as _;
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -84,28 +83,20 @@ impl Link {
     /// Returns the order of the link, and counts the request in the budget of the order. Refuses a client that has sent too many
     /// unknown tokens. Only a link that does not exist counts as unknown; a text that is no token is such a link. So a handler calls
     /// this after all other parts of the request are read.
-    async fn order(&self, app: &Arc<App>) -> Result<LinkedOrder> {
-        // In a task, which a client cannot end: a client that abandoned each request before the response could otherwise send
-        // unknown links without a limit.
-        let lookup = look_up(Arc::clone(app), self.token.clone(), self.client);
-        let lookup = tokio::spawn(lookup.in_current_span()).await;
-        let linked = lookup.map_err(|error| Problem::internal(error.to_string()))??;
+    async fn order(&self, app: &App) -> Result<LinkedOrder> {
+        let (engine, token) = (Arc::clone(&app.engine), self.token.clone());
+        let read = async move {
+            match &token {
+                Some(token) => engine.orders.linked_order(token).await,
+                None => Err(Error::NotFound("tracking link")),
+            }
+        };
+        let is_unknown = |found: &std::result::Result<_, _>| matches!(found, Err(Error::NotFound(_)));
+        let linked =
+            app.web.limits().look_up(Secrets::TrackingLinks, self.client, read, is_unknown).await??;
         app.web.limits().check_tracking(linked.id(), &self.request)?;
         Ok(linked)
     }
-}
-
-/// Returns the order of a link. Spends the budget for unknown links if the link does not exist.
-async fn look_up(app: Arc<App>, token: Option<TrackingToken>, client: ClientAddress) -> Result<LinkedOrder> {
-    let lookup = app.web.limits().begin_link(client)?;
-    let found = match &token {
-        Some(token) => app.engine.orders.linked_order(token).await,
-        None => Err(Error::NotFound("tracking link")),
-    };
-    if !matches!(found, Err(Error::NotFound(_))) {
-        lookup.give_back();
-    }
-    Ok(found?)
 }
 
 fn represent(tracked: &Tracked) -> Result<Response> {
@@ -136,7 +127,7 @@ async fn create_tracking_link(
 ) -> Result<Response> {
     let token = app.engine.orders.create_tracking_link(&caller, order_id).await?;
     let path = format!("{PAGE}{}", token.expose());
-    let url = app.config.public_url.as_ref().map(|public_url| format!("{public_url}{path}"));
+    let url = app.config.address_of(&path);
     let body = TrackingLinkBody { token: token.expose().to_owned(), path, url };
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -179,6 +170,7 @@ async fn stream_tracking(State(app): State<Arc<App>>, link: Link, stopping: Stop
     let followed = app.engine.orders.followed_by(link.order(&app).await?).await?;
     // All links of an order share their limit.
     let credential = credential_number(&followed.order.id.to_string());
+    stopping.expect_stream();
     let opened = app.live.tracking_stream(credential, followed).boxed().await;
     let stream = opened.map_err(not_opened)?;
     Ok(sse::respond_tracking(&app, stream, stopping))

@@ -87,6 +87,7 @@ GET    /v1/restaurants/{restaurant_id}/boards                            401   4
 GET    /v1/orders                                                        401   200   200   403   403   200   200   200   Any
 GET    /v1/orders/{order_id}                                             401   200   404   200   404   200   404   200   Confirmed
 GET    /v1/orders/{order_id}/events                                      401   200   404   200   404   200   404   200   Confirmed
+GET    /v1/orders/{order_id}/receipt                                     401   200   404   200   404   403   403   200   Confirmed
 GET    /v1/orders/{order_id}/ledger                                      401   403   403   200   404   403   403   200   Confirmed
 GET    /v1/orders/{order_id}/stream                                      401   200   404   200   404   200   404   200   Confirmed
 POST   /v1/orders/{order_id}/tracking-link                               401   201   404   403   404   403   404   201   Confirmed

@@ -15,7 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use dabba_testkit::TlsIdentity;
-use dabba_web::{ConnectionMetrics, ServeOptions, serve};
+use dabba_web::{ConnectionMetrics, ServeOptions, Stopping, serve};
 use futures::{
     StreamExt as _,
     channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded},
@@ -121,28 +121,32 @@ fn event_stream(body: Body) -> Response {
 /// What a test learns of a stream that sends one message and never ends.
 #[derive(Default)]
 struct Watch {
-    /// The message is handed over.
+    /// The message is handed over, or the request waits.
     begun: Notify,
-    /// The stream is dropped.
+    /// The stream or the request is dropped.
     ended: Notify,
 }
 
 impl Watch {
     fn stream(self: Arc<Self>) -> Response {
-        struct Ending(Arc<Watch>);
-        impl Drop for Ending {
-            fn drop(&mut self) {
-                self.0.ended.notify_one();
-            }
-        }
-        let ending = Ending(self);
-        let rest = stream::once(async move {
-            let Ending(watch) = &ending;
-            watch.begun.notify_one();
-            pending().await
-        });
+        let rest = stream::once(self.never());
         let first = stream::once(ready(Ok::<_, Infallible>("data: first\n\n")));
         event_stream(Body::from_stream(first.chain(rest)))
+    }
+
+    /// Never returns.
+    async fn never<T>(self: Arc<Self>) -> T {
+        let Ending(watch) = &Ending(self);
+        watch.begun.notify_one();
+        pending().await
+    }
+}
+
+struct Ending(Arc<Watch>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended.notify_one();
     }
 }
 
@@ -186,6 +190,34 @@ async fn a_stream_ends_when_its_client_has_gone() {
             }
             let ended = timeout(PATIENCE, watch.ended.notified()).await;
             ended.unwrap_or_else(|_| panic!("{going:?}, TLS {}", identity.is_some()));
+        }
+    }
+}
+
+/// Proves that a request for an event stream ends as soon as its client has gone, although the stream has not begun.
+#[tokio::test]
+async fn a_request_for_a_stream_ends_when_its_client_has_gone() {
+    let identity = identity();
+    let watch = Arc::<Watch>::default();
+    let watched = Arc::clone(&watch);
+    let handle = async move |stopping: Stopping| -> Response {
+        stopping.expect_stream();
+        Arc::clone(&watched).never().await
+    };
+    let app = Router::new().route("/", get(handle));
+    for identity in [None, Some(&identity)] {
+        let address = serving(app.clone(), identity, ServeOptions::default()).await;
+        for is_half in [true, false] {
+            let mut client = Client::connect(address, identity).await;
+            client.get("/").await;
+            timeout(PATIENCE, watch.begun.notified()).await.expect("the request must begin");
+            if is_half {
+                client.stream().shutdown().await.unwrap();
+            }
+            let open = is_half.then_some(client);
+            let ended = timeout(PATIENCE, watch.ended.notified()).await;
+            ended.unwrap_or_else(|_| panic!("half {is_half}, TLS {}", identity.is_some()));
+            drop(open);
         }
     }
 }

@@ -82,7 +82,7 @@ async fn a_hidden_order_is_indistinguishable_from_an_unknown_one() {
                     }
                 }
             }
-            for part in ["", "/events", "/ledger"] {
+            for part in ["", "/events", "/receipt", "/ledger"] {
                 let read = async |id: &str| {
                     let answer = server.get(&format!("/v1/orders/{id}{part}"), Some(stranger)).await;
                     comparable(&answer, id)

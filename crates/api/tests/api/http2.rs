@@ -57,7 +57,7 @@ impl Http2 {
     }
 
     /// Sends a request and returns the response, with its body as text.
-    async fn ask(&mut self, request: request::Builder, body: &Value) -> (u16, String) {
+    pub(crate) async fn ask(&mut self, request: request::Builder, body: &Value) -> (u16, String) {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let (response, _) = self.send(request, body.as_bytes(), true).await.unwrap();
         let response = timeout(PATIENCE, response).await.unwrap().unwrap();
@@ -70,9 +70,10 @@ impl Http2 {
         self.ask(to(path), &Value::Null).await
     }
 
-    /// Sends a GET request, and returns its response before it arrives. To drop it resets the stream.
-    pub(crate) async fn begin(&mut self, path: &str) -> ResponseFuture {
-        self.send(to(path), &[], true).await.unwrap().0
+    /// Sends a request, and returns its response before it arrives. To drop it resets the stream.
+    pub(crate) async fn begin_request(&mut self, request: request::Builder, body: &Value) -> ResponseFuture {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(request, body.as_bytes(), true).await.unwrap().0
     }
 
     /// Returns when the server has read what was sent before.
@@ -246,12 +247,16 @@ async fn an_unread_response_closes_its_connection() {
 }
 
 /// Proves that responses count until they are sent, even if the client allows no byte of them: above the limit, the connection
-/// of a client that reads nothing is closed for the others.
+/// of a client that has read nothing for the minimum time is closed for the others.
 #[tokio::test]
 async fn unread_responses_are_limited() {
     let identity = identity();
     let limit = 2 * 1024 * 1024;
-    let server = serving(&identity, |options| options.max_unsent_bytes = limit).await;
+    let server = serving(&identity, |options| {
+        options.max_unsent_bytes = limit;
+        options.timeouts.min_stall = SOON;
+    })
+    .await;
     let mut reading = Http2::connect(&server, &identity).await;
     let (_, description) = reading.get("/openapi.json").await;
     let mut builder = Builder::new();
@@ -263,11 +268,12 @@ async fn unread_responses_are_limited() {
     }
     assert!(!silent.serving.is_finished(), "the total is within the limit");
     for _ in 0..2 {
-        // The server may close the connection before it answers.
-        if let Ok((response, _)) = silent.send(to("/openapi.json"), &[], true).await {
-            drop(timeout(PATIENCE, response).await.unwrap());
-        }
+        unread.push(silent.get_unread("/openapi.json").await);
     }
+    assert!(!silent.serving.is_finished(), "the client may still read its responses");
+    tokio::time::sleep(2 * SOON).await;
+    // The next response of any connection checks the limit.
+    assert_eq!(reading.get("/openapi.json").await, (200, description.clone()));
     silent.until_ended().await;
     assert_eq!(reading.get("/openapi.json").await, (200, description));
     let closed =

@@ -6,13 +6,13 @@
     reason = "shared functions fail a test in the same way as the test itself"
 )]
 
-mod abandoned_links;
 mod connections;
 mod damaged;
 mod description;
 mod gone;
 mod http2;
 mod hygiene;
+mod large_orders;
 mod limits;
 mod replaced_sessions;
 mod shards;
@@ -20,6 +20,7 @@ mod silent;
 mod statements;
 mod supervised;
 mod tls;
+mod unknown_secrets;
 // The explicit path makes the compiler find the submodules beside the file, as for the other test
 // target.
 #[path = "suite.rs"]

@@ -39,6 +39,20 @@ async fn link(server: &TestServer, account: &TestAccount) -> String {
     token.to_owned()
 }
 
+/// Proves that a server with a public URL creates login links with that URL, and that a server without one does not.
+#[tokio::test]
+async fn a_public_url_makes_absolute_login_links() {
+    for public_url in [None, Some("https://orders.example.org/dabba")] {
+        let server = crate::builder().api(|api| api.public_url = public_url.map(str::to_owned)).start().await;
+        let path = format!("/v1/accounts/{}/login-links", server.staff.id);
+        let created = server.request(Method::POST, &path).by(&server.admin).send().await.expect(201);
+        let token = created["link_token"].as_str().unwrap();
+        let url = public_url.map(|public_url| json!(format!("{public_url}/login#{token}")));
+        assert_eq!(created.get("url"), url.as_ref());
+        assert_eq!(created["path"], format!("/login#{token}"));
+    }
+}
+
 async fn redeem(server: &TestServer, token: &str) -> HttpResponse {
     server.post("/v1/session", None, &json!({"link_token": token})).send().await
 }

@@ -56,12 +56,13 @@ impl Sharded {
         /// Each shard has half of the buckets, and the bucket of a restaurant is random.
         const MAX_ATTEMPTS: usize = 100;
         let (server, mut found) = (&self.server, [None, None]);
+        let mut located = settings("Dosa House");
+        located["location"] = json!({"lat": 51.5, "lng": -0.1});
         for _ in 0..MAX_ATTEMPTS {
             if let [Some(north), Some(south)] = found {
                 return [north, south];
             }
-            let made =
-                server.post("/v1/restaurants", Some(&server.admin), &settings("Dosa House")).send().await;
+            let made = server.post("/v1/restaurants", Some(&server.admin), &located).send().await;
             let id = made.text_at("/id");
             let menu_path = format!("/v1/restaurants/{id}/menu");
             let menu = server.put(&menu_path, Some(&server.admin), &menu()).header("if-match", "*");
@@ -103,8 +104,14 @@ async fn lists_without_a_shard_are_marked_as_incomplete() {
     let all = listed(restaurant_list().await, "restaurants", false);
     assert!(restaurants.iter().all(|id| all.contains(id)));
     assert_eq!(listed(order_list().await, "orders", false).len(), 2);
+    let near = || server.get("/v1/restaurants?near=51.5,-0.1", None);
+    let mut found = listed(near().await, "restaurants", false);
+    found.sort();
+    assert!(restaurants.iter().all(|id| found.contains(id)), "{found:?}");
 
     south.close().await;
+    // A search answers from memory.
+    assert_eq!(listed(near().await, "restaurants", false).len(), found.len());
     let rest = listed(restaurant_list().await, "restaurants", true);
     assert!(rest.contains(&restaurants[0]) && !rest.contains(&restaurants[1]));
     assert_eq!(listed(order_list().await, "orders", true), orders[..1]);

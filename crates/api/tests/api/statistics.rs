@@ -91,6 +91,9 @@ async fn invalid_ranges_of_statistics_are_refused() {
     let not_known = "names: must be names of statistics: orders_placed, orders_delivered,";
     for (query, expected) in [
         ("names=orders".to_owned(), vec![not_known]),
+        // The same wrong value is reported once.
+        ("names=,".to_owned(), vec![not_known]),
+        ("names=orders,placed&names=orders".to_owned(), vec![not_known, not_known]),
         ("from=yesterday".to_owned(), vec!["from: must be a time in RFC 3339"]),
         ("step=90".to_owned(), vec![step]),
         ("step=-60".to_owned(), vec![step]),

@@ -15,6 +15,7 @@ const HEARTBEAT: Duration = Duration::from_millis(200);
 const CONTACT: &str = "Contact 7701";
 const PHONE: &str = "+44 161 496 7702";
 const NOTE: &str = "order note 7703";
+const LINE_NOTE: &str = "line note 7706";
 const ADMINS_NOTE: &str = "admin note 7704";
 const STREET: &str = "7705 Curry Mile";
 
@@ -27,6 +28,7 @@ fn full_order() -> Value {
     let mut order = TestServer::order();
     order["contact"] = json!({"name": CONTACT, "phone": PHONE});
     order["note"] = json!(NOTE);
+    order["lines"][0]["note"] = json!(LINE_NOTE);
     order["fulfilment"]["address"]["line1"] = json!(STREET);
     order
 }
@@ -65,11 +67,25 @@ async fn a_link_shows_its_order() {
     settings["location"] = json!({"lat": 53.4575, "lng": -2.2244});
     let replaced = server.put(&server.restaurant_path(""), Some(&server.admin), &settings);
     replaced.header("if-match", "*").send().await.expect(200);
-    let order = server.place("1", &full_order()).await;
+    let mut order = server.place("1", &full_order()).await;
+    // A link shows the lines without their notes.
+    let note = order["lines"][0].as_object_mut().and_then(|line| line.remove("note"));
+    assert_eq!(note, Some(json!(LINE_NOTE)));
     let other = server.place("2", &TestServer::collection()).await;
     let (path, other_path) = (link(&server, &order).await, link(&server, &other).await);
     let shown = track(&server, &path).await;
-    for member in ["id", "display_code", "status", "version", "amounts", "lines", "fulfilment", "currency"] {
+    for member in [
+        "id",
+        "display_code",
+        "status",
+        "version",
+        "amounts",
+        "lines",
+        "fees",
+        "taxes",
+        "fulfilment",
+        "currency",
+    ] {
         assert_eq!(shown["order"][member], order[member], "{member}");
     }
     assert_eq!(shown["order"]["payment"], order["payment"]);
@@ -103,6 +119,7 @@ async fn a_link_shows_nothing_that_is_not_meant_for_it() {
         CONTACT.to_owned(),
         PHONE.to_owned(),
         NOTE.to_owned(),
+        LINE_NOTE.to_owned(),
         ADMINS_NOTE.to_owned(),
         other["id"].as_str().unwrap().to_owned(),
         "borne_by".to_owned(),

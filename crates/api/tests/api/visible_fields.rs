@@ -182,6 +182,7 @@ fn values(scene: &Scene) -> BTreeMap<&'static str, String> {
         ("address: flat", line2),
         ("address: town", city),
         ("address: postal code", postal_code),
+        ("address: district", scene::DISTRICT),
         ("address: instructions", scene::INSTRUCTIONS),
         ("note of the order", scene::ORDER_NOTE),
         ("note of an admin's refund", scene::REFUND_NOTE),

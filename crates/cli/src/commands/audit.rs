@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use dabba_domain::OrderId;
 use dabba_gateways::simulated::ledger::Summary;
-use dabba_sim::{AuditOptions, Client, ClientError, GatewayLedger, GatewaySummary, audit};
+use dabba_sim::{AuditOptions, Authorities, Client, ClientError, GatewayLedger, GatewaySummary, audit};
 
 use crate::{
     commands::{DataArguments, block_on, remote::client_of},
@@ -63,7 +63,8 @@ struct SimulatedLedger {
 
 impl SimulatedLedger {
     fn new(url: &WebUrl) -> Result<Self, Failure> {
-        let client = client_of(url.as_str()).map_err(Failure::during("--simulated-payments"))?;
+        let client = client_of(url.as_str(), &Authorities::default())
+            .map_err(Failure::during("--simulated-payments"))?;
         Ok(Self { client })
     }
 

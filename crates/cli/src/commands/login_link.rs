@@ -15,6 +15,7 @@ use crate::{
     },
     failure::Failure,
     output,
+    settings::Settings,
 };
 
 /// Arguments of the command.
@@ -69,8 +70,8 @@ struct Action {
     account: Named,
     next: Option<String>,
     json: bool,
-    /// URL of the server, if one is given.
-    server: Option<String>,
+    /// URL before the path of the link: that of the server if one is given, otherwise that of the setting `public_url`.
+    base: Option<String>,
 }
 
 /// The part of an account that the command needs.
@@ -90,26 +91,34 @@ struct Page {
 struct Link {
     expires_at: Timestamp,
     path: String,
+    /// Address of the link; absent if the server has no `public_url`.
+    url: Option<String>,
 }
 
 /// The output.
 #[derive(Serialize)]
 struct Row {
     account_id: AccountId,
-    /// Address of the link; its path if no server is known.
+    /// Address of the link; its path if neither a server nor its public URL is known.
     link: String,
     expires_at: Timestamp,
 }
 
 impl Action {
-    /// Prints the link: its address if the server is known, otherwise its path.
+    /// Prints the link: its address under the public URL, otherwise under the URL of the server; its path if both are unknown.
     fn show(&self, account_id: AccountId, link: Link) -> Result<(), Failure> {
-        let Link { expires_at, path } = link;
+        let Link { expires_at, path, url } = link;
         let next = self.next.as_ref().map(|next| format!("&next={next}")).unwrap_or_default();
-        let server = self.server.as_deref().unwrap_or_default().trim_end_matches('/');
-        let row = Row { account_id, link: format!("{server}{path}{next}"), expires_at };
+        let base = self.base.as_deref().unwrap_or_default().trim_end_matches('/');
+        let address = url.unwrap_or_else(|| format!("{base}{path}"));
+        let has_host = !address.starts_with('/');
+        let row = Row { account_id, link: format!("{address}{next}"), expires_at };
         if !self.json {
-            let place = if server.is_empty() { "; put the address of a server before it" } else { "" };
+            let place = if has_host {
+                ""
+            } else {
+                "; put the address of the server before it, or set public_url to that address"
+            };
             output::note(format_args!(
                 "this link logs account {account_id} in once, until {expires_at}; keep it secret until then{place}"
             ));
@@ -128,13 +137,18 @@ fn unknown(email: &str) -> Failure {
 /// Creates a link.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { account, next, json, place } = arguments;
-    let server = place.server_url().map(str::to_owned);
-    place.run(Action { account, next, json, server })
+    let base = place.server_url().map(str::to_owned);
+    place.run(Action { account, next, json, base })
 }
 
 impl AdminAction for Action {
     fn reads_only(&self) -> bool {
         false
+    }
+
+    fn with_settings(self, settings: &Settings) -> Self {
+        let public_url = settings.listening.public_url.as_ref();
+        Self { base: public_url.map(|url| url.as_str().to_owned()), ..self }
     }
 
     async fn through(self, client: &Client) -> Result<(), Failure> {
@@ -166,7 +180,7 @@ impl AdminAction for Action {
         let created = engine.accounts.create_login_link(admin, id).await;
         let created = created.map_err(Failure::during("creating the link"))?;
         let path = format!("/login#{}", created.token.expose());
-        self.show(id, Link { expires_at: created.link.expires_at, path })
+        self.show(id, Link { expires_at: created.link.expires_at, path, url: None })
     }
 }
 

@@ -1,6 +1,9 @@
 //! Commands that work through a running server or directly in the databases.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use dabba_domain::Role;
 use dabba_engine::{Engine, Principal};
@@ -13,7 +16,7 @@ use crate::{
     demo_data,
     failure::Failure,
     named_file, output, sandbox,
-    settings::{NOT_REPEATED, WebUrl},
+    settings::{NOT_REPEATED, Settings, WebUrl},
 };
 
 /// Server of a command without `--server` that always needs one.
@@ -86,6 +89,15 @@ pub(super) trait AdminAction {
     /// Returns whether the action changes nothing, so that a PostgreSQL user with read access can perform it.
     fn reads_only(&self) -> bool;
 
+    /// Returns the action with what it uses of the settings. Called only before [`Self::within`], because a command that works
+    /// through a server has no settings.
+    fn with_settings(self, _: &Settings) -> Self
+    where
+        Self: Sized,
+    {
+        self
+    }
+
     /// Performs the action through a server.
     async fn through(self, client: &Client) -> Result<(), Failure>;
 
@@ -105,6 +117,7 @@ impl PlaceArguments {
             return block_on(action.through(&client));
         }
         let (settings, databases) = self.settings.load_existing()?;
+        let action = action.with_settings(&settings);
         block_on(async {
             // An embedded database that was copied is out of date, so reading it is refused, too.
             let opened = if action.reads_only() && matches!(databases, Databases::Postgres(_)) {
@@ -161,19 +174,6 @@ impl ServerArguments {
 }
 
 impl TokenArguments {
-    /// Returns the authorities of `--ca-file`.
-    fn authorities(&self) -> Result<Authorities, Failure> {
-        let Some(file) = &self.ca_file else { return Ok(Authorities::default()) };
-        let text = named_file::read(file).map_err(Failure::during("--ca-file"))?;
-        Authorities::from_pem(&text).ok_or_else(|| {
-            Failure::new(format!(
-                "--ca-file {} contains no certificate: name a PEM file with the certificate of the authority that issued the \
-                 server's",
-                file.display()
-            ))
-        })
-    }
-
     /// Returns a client of the server with the token.
     fn client(&self, server: &WebUrl) -> Result<Client, Failure> {
         let token = if let Some(file) = &self.token_file {
@@ -190,14 +190,27 @@ impl TokenArguments {
                  (`dabba token --role admin` prints a token)"
             )));
         }
-        let client = Client::with_authorities(server.as_str(), &self.authorities()?);
+        let client = Client::with_authorities(server.as_str(), &authorities(self.ca_file.as_deref())?);
         Ok(with_note(&client.map_err(Failure::during("--server"))?).with_token(token))
     }
 }
 
+/// Returns the authorities of `--ca-file`; none if the option is absent.
+pub(super) fn authorities(ca_file: Option<&Path>) -> Result<Authorities, Failure> {
+    let Some(file) = ca_file else { return Ok(Authorities::default()) };
+    let text = named_file::read(file).map_err(Failure::during("--ca-file"))?;
+    Authorities::from_pem(&text).ok_or_else(|| {
+        Failure::new(format!(
+            "--ca-file {} contains no certificate: name a PEM file with the certificate of the authority that issued the \
+             server's",
+            file.display()
+        ))
+    })
+}
+
 /// Returns a client without a token for a command.
-pub(super) fn client_of(address: &str) -> Result<Client, ClientError> {
-    Client::new(address).map(|client| with_note(&client))
+pub(super) fn client_of(address: &str, authorities: &Authorities) -> Result<Client, ClientError> {
+    Client::with_authorities(address, authorities).map(|client| with_note(&client))
 }
 
 /// Returns the client of a command. A command that waits for a response states this on standard error.

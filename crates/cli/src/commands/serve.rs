@@ -102,13 +102,14 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
     let (address, admin_address) = listeners.addresses()?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", reachable(address));
+    let public_url = settings.listening.public_url.as_ref().map(|url| url.as_str().to_owned());
     let mut demo = if with_demo { Some(demo_data::ensure(&engine, &*store).await?) } else { None };
     // Each client that reaches the server could use a link, so a server that other machines reach has none.
     if let Some(demo) = &mut demo
         && address.ip().is_loopback()
         && settings.listening.pages
     {
-        demo.create_links(&engine, &url).await;
+        demo.create_links(&engine, public_url.as_deref().unwrap_or(&url)).await;
     }
     let announcement = Announcement {
         url: &url,
@@ -135,7 +136,7 @@ async fn serve(settings: Settings, with_demo: bool, is_sandbox: bool, json: bool
         webhooks: payments.webhooks,
         webhook_endpoints: sending.as_ref().map(Webhooks::endpoints),
         sandbox: sandbox_clock.map(|clock| clock as Arc<dyn AdjustableClock>),
-        public_url: settings.listening.public_url.as_ref().map(|url| url.as_str().to_owned()),
+        public_url,
         live: live_config(&options, &mut metrics),
         build: BUILD_NAME,
     };

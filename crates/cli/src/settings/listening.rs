@@ -51,9 +51,9 @@ pub(crate) struct Listening {
     #[config(layer_attr(arg(long, value_name = "true|false")))]
     pub(crate) pages: bool,
 
-    /// URL under which people reach the server, such as `https://orders.example.org`; default none. Responses with links for
-    /// people, such as tracking links, then contain absolute links; without it, only the path. A path is allowed; user, query and
-    /// fragment are not.
+    /// URL under which people reach the server, such as `https://orders.example.org`; default none. Tracking links and login links
+    /// are then links under this URL; without it, responses contain only their paths. A path is allowed; user, query and fragment
+    /// are not.
     #[config(env = "DABBA_PUBLIC_URL")]
     #[config(layer_attr(arg(long, value_name = "URL")))]
     pub(crate) public_url: Option<PublicUrl>,
@@ -86,8 +86,9 @@ pub(crate) struct Listening {
 
     /// Whether login with a session (`POST /v1/session`) is allowed over plain HTTP from other machines: `true` or `false`; default
     /// `false`. Anyone on the network between can then read passwords and sessions, so allow it only in a network that you trust.
-    /// Logins over HTTPS and from the server's own machine (`http://localhost…`) are always allowed. A request counts as HTTPS if a
-    /// proxy in `trusted_proxies` sends `X-Forwarded-Proto: https`.
+    /// Logins over HTTPS are always allowed. Logins at the server's own machine (`http://localhost…`) are allowed unless a proxy has
+    /// passed them on or they come from an address in `trusted_proxies`. A request counts as HTTPS if a proxy in
+    /// `trusted_proxies` sends `X-Forwarded-Proto: https`.
     #[config(env = "DABBA_INSECURE_SESSIONS", default = false)]
     #[config(layer_attr(arg(long, value_name = "true|false")))]
     pub(crate) insecure_sessions: bool,

@@ -1,5 +1,7 @@
 //! `dabba login-link`, in the database and through a server.
 
+use std::fs;
+
 use dabba_sim::Client;
 use dabba_testkit::TlsIdentity;
 use serde_json::{Value, json};
@@ -51,6 +53,31 @@ fn a_link_logs_in_once() {
     }
 }
 
+/// Proves that links begin with the public URL: those of the demo, those that the command creates through a server, whatever
+/// address names the server, and those that it creates in the database with the setting in a file.
+#[test]
+fn links_begin_with_the_public_url() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &["--public-url", "https://orders.example/dabba/"]);
+    let (address, token) = (server.announced_text("/address"), server.announced_text("/tokens/admin"));
+    let expected = |link: &str| link.starts_with("https://orders.example/dabba/login#");
+    let announced = server.announced_text("/login_links/kitchen");
+    assert!(expected(&announced), "{announced}");
+    let link = ["login-link", "--account", "admin@dabba.example", "--next", "/console"];
+    let printed = stdout(data.path(), &[&link[..], &["--server", &address, "--token", &token]].concat());
+    assert!(expected(&printed) && printed.trim().ends_with("&next=/console"), "{printed}");
+    server.stop();
+
+    let directory = tempfile::tempdir().unwrap();
+    let within = [&link[..], &["--data", data.path().to_str().unwrap()]].concat();
+    let printed = stdout(directory.path(), &within);
+    assert!(printed.starts_with("/login#"), "{printed}");
+    fs::write(directory.path().join("dabba.toml"), "public_url = \"https://orders.example/dabba\"\n")
+        .unwrap();
+    let printed = stdout(directory.path(), &within);
+    assert!(expected(&printed) && printed.trim().ends_with("&next=/console"), "{printed}");
+}
+
 /// Proves that the demo announces a link to each page that logs in the account for the page, also with TLS; that it announces
 /// none if other machines can reach the server, or if the server has no pages; and that the file for the shell contains no
 /// link.
@@ -60,7 +87,7 @@ fn the_demo_announces_links_to_its_pages() {
     let server = Server::start(data.path(), &[]);
     let (address, restaurant) = (server.announced_text("/address"), server.announced_text("/restaurant_id"));
     let client = Client::new(&address).unwrap();
-    let environment = std::fs::read_to_string(data.path().join("demo.env")).unwrap();
+    let environment = fs::read_to_string(data.path().join("demo.env")).unwrap();
     for (page, email, next) in [
         ("kitchen", "restaurant@dabba.example", format!("/kitchen/{restaurant}")),
         ("console", "admin@dabba.example", "/console".to_owned()),

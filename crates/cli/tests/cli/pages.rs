@@ -96,7 +96,7 @@ fn blocks(page: &str) -> Vec<Block> {
 }
 
 /// Every run of a page. A test below executes each of them.
-const RUNS: [(&str, &str); 25] = [
+const RUNS: [(&str, &str); 28] = [
     ("README.md", "walk"),
     ("README.md", "card"),
     ("README.md", "demo"),
@@ -112,12 +112,15 @@ const RUNS: [(&str, &str); 25] = [
     ("docs/guides/webhooks.md", "webhooks"),
     ("docs/guides/webhooks.md", "webhooks-end"),
     ("docs/guides/operator/webhooks.md", "webhooks"),
+    ("docs/guides/operator/accounts.md", "first-admin"),
     ("docs/guides/operator/audit.md", "audit"),
     ("docs/guides/operator/embedded.md", "embedded"),
     ("docs/guides/operator/payments.md", "payments"),
     ("docs/guides/operator/postgresql.md", "postgres"),
     ("docs/guides/operator/production.md", "embedded"),
     ("docs/guides/operator/production.md", "roles"),
+    ("docs/guides/operator/production.md", "tls"),
+    ("docs/guides/operator/production.md", "tls-commands"),
     ("docs/guides/operator/sharding.md", "shards"),
     ("docs/guides/operator/upgrade.md", "upgrade"),
     ("docs/reference/api.md", "guide"),
@@ -295,8 +298,12 @@ impl Place {
     fn run_script(&self, script: &str) -> String {
         let directory = self.directory.path();
         let path = format!("{}:{}", directory.join("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new("bash");
-        command.args(["-euo", "pipefail", "-c", script]).current_dir(directory).env("PATH", path);
+        // A page that waits for an order would wait for ever if the order never gets there.
+        let mut command = Command::new("timeout");
+        command
+            .args(["600", "bash", "-euo", "pipefail", "-c", script])
+            .current_dir(directory)
+            .env("PATH", path);
         for (variable, _) in
             std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("DABBA_"))
         {

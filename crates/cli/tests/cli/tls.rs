@@ -9,7 +9,7 @@ use dabba_sim::{Authorities, Client};
 use dabba_testkit::{TlsIdentity, eventually, eventually_blocking};
 use tempfile::TempDir;
 
-use super::support::{Server, block_on, dabba, failure};
+use super::support::{Server, block_on, dabba, failure, stdout};
 
 /// A directory with the files of a certificate.
 pub(crate) struct TlsFiles {
@@ -78,8 +78,9 @@ fn logged(log: &Path, text: &str) {
     });
 }
 
-/// Proves that a server with TLS takes orders over HTTPS, that a command reaches it with the authority's file, and that a renewed
-/// certificate is used without a restart, after files that do not belong together were refused.
+/// Proves that a server with TLS takes orders over HTTPS, that a command and `dabba demo --live` reach it with the authority's file
+/// and ask for that file without it, and that a renewed certificate is used without a restart, after files that do not belong
+/// together were refused.
 #[test]
 fn a_certificate_is_renewed_while_the_server_runs() {
     let [first, second] = [2040, 2041].map(|year| TlsIdentity::until("127.0.0.1", year, 1, 1));
@@ -109,6 +110,15 @@ fn a_certificate_is_renewed_while_the_server_runs() {
     let output = with_token(&[]);
     let refused = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && refused.contains("certificate"), "{refused}");
+    assert!(refused.contains("does not know the authority") && refused.contains("--ca-file"), "{refused}");
+
+    let live = ["demo", "--live", "--for", "0.05", "--data", data.path().to_str().unwrap()];
+    let refused = failure(data.path(), &live);
+    assert!(refused.contains("certificate") && refused.contains("--ca-file"), "{refused}");
+    assert!(!refused.contains("no demo server found"), "{refused}");
+    let certificate = files.certificate();
+    let live = [&live[..], &["--ca-file", certificate.to_str().unwrap()]].concat();
+    assert!(stdout(data.path(), &live).contains("The evening took"));
 
     // A renewal that is interrupted between the two files.
     fs::write(files.certificate(), second.certificate_pem()).unwrap();

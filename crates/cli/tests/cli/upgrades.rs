@@ -11,6 +11,7 @@ use std::{
 
 use dabba_pg_cluster::Cluster;
 use dabba_sim::Client;
+use dabba_store::encoding::{ORDER_FORMAT, RESTAURANT_FORMAT};
 use dabba_store_postgres::PostgresOptions;
 use dabba_testkit::{equal, eventually};
 use serde_json::{Value, json};
@@ -146,7 +147,8 @@ fn an_order_of_a_newer_version_is_shown_and_not_changed() {
         "INSERT INTO order_events (order_id, version, at_ns, type, actor, data) \
             SELECT order_id, version + 1, at_ns, 'held_back', actor, '{{\"minutes\":5}}' FROM order_events \
             WHERE order_id = '{id}' AND version = 2; \
-         UPDATE orders SET version = 3, format = 2 WHERE id = '{id}'"
+         UPDATE orders SET version = 3, format = {newer} WHERE id = '{id}'",
+        newer = ORDER_FORMAT + 1,
     );
     cluster.execute(&database, &newer).unwrap();
     block_on(async {
@@ -227,8 +229,11 @@ fn a_restaurant_of_a_newer_version_is_not_used() {
     };
     assert_eq!(block_on(quoted()), 200);
     let newer = format!(
-        "UPDATE restaurants SET format = 2, revision = revision + 1 WHERE id = '{restaurant}'; \
-         UPDATE orders SET format = 2, acceptance_deadline_ns = NULL WHERE id = '{id}'; UPDATE tasks SET run_at_ns = 1 WHERE order_id = '{id}'"
+        "UPDATE restaurants SET format = {restaurant_format}, revision = revision + 1 WHERE id = '{restaurant}'; \
+         UPDATE orders SET format = {order_format}, acceptance_deadline_ns = NULL WHERE id = '{id}'; \
+         UPDATE tasks SET run_at_ns = 1 WHERE order_id = '{id}'",
+        restaurant_format = RESTAURANT_FORMAT + 1,
+        order_format = ORDER_FORMAT + 1,
     );
     cluster.execute(&database, &newer).unwrap();
     block_on(eventually("the server drops its cached restaurant", async || equal(quoted().await, &503)));

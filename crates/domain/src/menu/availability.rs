@@ -213,8 +213,12 @@ mod tests {
             [(slug(1), None), (slug(2), Some(at(10))), (slug(3), Some(at(20)))].into_iter().collect();
         let line = |number| CartLine { item: slug(number), quantity: 1, options: Vec::new(), note: None };
         let lines = [line(3), line(0), line(1), line(3), line(2)];
-        let cart =
-            CartRef { lines: &lines, fulfilment: FulfilmentKind::Collection, tip: crate::Amount::ZERO };
+        let cart = CartRef {
+            lines: &lines,
+            fulfilment: FulfilmentKind::Collection,
+            place: None,
+            tip: crate::Amount::ZERO,
+        };
         let unavailable = |item, until| UnavailableItem { item: slug(item), until };
         assert_eq!(marks.of_cart(cart, at(10)), [unavailable(3, Some(at(20))), unavailable(1, None)]);
         assert_eq!(marks.of_cart(cart, at(20)), [unavailable(1, None)]);

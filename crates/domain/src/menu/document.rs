@@ -78,6 +78,10 @@ pub struct ItemDocument {
     /// Price of one item without options, in minor units.
     #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
+    /// Ids of the item's taxes, up to 20. Default: the restaurant's default taxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Slug>>))]
+    pub taxes: Option<Vec<String>>,
     /// Labels such as `vegan`.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Name>))]
@@ -141,4 +145,8 @@ pub struct OptionDocument {
     /// Amount that the option adds to the price of one item, in minor units.
     #[cfg_attr(feature = "openapi", schema(value_type = Amount))]
     pub price_minor: i64,
+    /// Ids of the option's taxes, up to 20. Default: the taxes of the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Slug>>))]
+    pub taxes: Option<Vec<String>>,
 }

@@ -21,7 +21,12 @@ pub(super) fn compared_name(name: &str) -> String {
 
 /// Returns the readable part of a name for an id: the name in its compared form, decomposed and without accents.
 pub(super) fn readable(name: &Name) -> String {
-    compared_name(name.as_str()).nfkd().filter(|character| !is_combining_mark(*character)).collect()
+    searchable(name.as_str())
+}
+
+/// Returns a text in the form in which texts are searched: in the compared form of names, decomposed and without accents.
+pub fn searchable(text: &str) -> String {
+    compared_name(text).nfkd().filter(|character| !is_combining_mark(*character)).collect()
 }
 
 #[cfg(test)]

@@ -62,6 +62,9 @@ pub struct MenuItem {
     pub description: Option<Note>,
     /// Price of one item without options, in minor units of the restaurant's currency.
     pub price_minor: Amount,
+    /// Ids of the item's taxes. Absent: the restaurant's default taxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taxes: Option<Vec<Slug>>,
     /// Labels such as `vegan`.
     pub tags: Vec<Name>,
     /// Availability that the document states, if any. It is not stored with the menu: see
@@ -104,6 +107,9 @@ pub struct MenuOption {
     pub name: Name,
     /// Amount that the option adds to the price of one item, in minor units.
     pub price_minor: Amount,
+    /// Ids of the option's taxes. Absent: the taxes of the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taxes: Option<Vec<Slug>>,
 }
 
 impl Menu {

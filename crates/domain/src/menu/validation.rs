@@ -7,6 +7,7 @@ use super::{
     OptionGroup, OptionGroupDocument,
     generated_id::{group_path, option_path, retired_after},
     identity::{Current, Identity, Scope, Stated},
+    taxes,
 };
 use crate::{
     Amount, Problems,
@@ -159,6 +160,7 @@ impl ItemDocument {
             .map_or(Some(None), |checked| checked.map(Some));
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
+        let taxes = taxes::named(self.taxes.as_deref(), &format!("{pointer}/taxes"), problems);
         check_count(problems, &format!("{pointer}/tags"), self.tags.len(), MAX_TAGS);
         let tags = self
             .tags
@@ -181,6 +183,7 @@ impl ItemDocument {
             name: name?,
             description: description?,
             price_minor: price_minor?,
+            taxes,
             tags,
             document_availability: self.availability,
             option_groups,
@@ -245,11 +248,12 @@ impl OptionDocument {
         let Identity { id, external_code, name } = identity;
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
-        Some(MenuOption { id: id?, external_code, name: name?, price_minor: price_minor? })
+        let taxes = taxes::named(self.taxes.as_deref(), &format!("{pointer}/taxes"), problems);
+        Some(MenuOption { id: id?, external_code, name: name?, price_minor: price_minor?, taxes })
     }
 }
 
-fn check_count(problems: &mut Problems, pointer: &str, count: usize, max: usize) {
+pub(super) fn check_count(problems: &mut Problems, pointer: &str, count: usize, max: usize) {
     if count > max {
         problems.add(pointer, format!("must be at most {max}, not {count}"));
     }

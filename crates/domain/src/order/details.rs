@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Address;
 use crate::{
     AccountId, Currency, RestaurantId, Timestamp,
-    pricing::{Amounts, FulfilmentKind, OrderLine},
+    pricing::{Amounts, FulfilmentKind, OrderFee, OrderLine, OrderTax},
     restaurant::{Location, Revision},
     text::{Name, Note, Phone, Slug},
 };
@@ -20,10 +21,29 @@ pub enum PaymentMethod {
     Card,
 }
 
+/// Version of the terms of an order: 1 for orders with one tax on the food and one fee for delivery, which only the
+/// amounts state; 2 for orders that state each fee and each tax, and the taxes of each line.
+pub type TermsVersion = u32;
+
+/// Version of the terms of a new order.
+pub const TERMS_VERSION: TermsVersion = 2;
+
+const fn first_terms_version() -> TermsVersion {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first_terms_version(version: &TermsVersion) -> bool {
+    *version == first_terms_version()
+}
+
 /// Terms agreed when the order was placed. They never change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OrderDetails {
+    /// Version of the terms. Absent: 1.
+    #[serde(default = "first_terms_version", skip_serializing_if = "is_first_terms_version")]
+    pub terms_version: TermsVersion,
     /// Restaurant that prepares the order.
     pub restaurant_id: RestaurantId,
     /// Name of the restaurant when the order was placed.
@@ -32,12 +52,21 @@ pub struct OrderDetails {
     pub customer_id: AccountId,
     /// Lines of the order.
     pub lines: Vec<OrderLine>,
+    /// Fees of the order. Absent in orders of version 1, whose only fee is in the amounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<OrderFee>,
+    /// Taxes of the order. Absent in orders of version 1, whose only tax is in the amounts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<OrderTax>,
     /// The currency of every amount in the order.
     pub currency: Currency,
     /// Amounts of the order.
     pub amounts: Amounts,
     /// Delivery or collection.
     pub fulfilment: Fulfilment,
+    /// Delivery zone of the address, if the restaurant had delivery zones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery_zone: Option<OrderZone>,
     /// Contact person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<Contact>,
@@ -58,6 +87,11 @@ pub struct OrderDetails {
 }
 
 impl OrderDetails {
+    /// Returns whether the order states each fee and each tax, and the taxes of each line.
+    pub const fn is_itemized(&self) -> bool {
+        self.terms_version > first_terms_version()
+    }
+
     /// Returns whether a payment provider has to capture the total. A total of zero needs no provider.
     pub const fn needs_provider(&self) -> bool {
         matches!(self.payment_method, PaymentMethod::Card) && !self.amounts.total.is_zero()
@@ -74,10 +108,22 @@ pub struct StockDraw {
     pub quantity: u32,
 }
 
+/// A delivery zone, as an order keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OrderZone {
+    /// Id of the zone in the restaurant's settings.
+    pub id: Slug,
+    /// Time that a delivery to the zone takes after the food is ready, in minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes: Option<u32>,
+}
+
 /// Fulfilment of an order, with the data that it needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields, try_from = "FulfilmentDocument")]
+#[expect(clippy::large_enum_variant, reason = "most orders are deliveries")]
 pub enum Fulfilment {
     /// A courier brings it.
     Delivery {
@@ -119,29 +165,14 @@ impl Fulfilment {
             Self::Collection => FulfilmentKind::Collection,
         }
     }
-}
 
-/// Address of a delivery.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Address {
-    /// Street and number.
-    pub line1: Name,
-    /// Building, floor, flat.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line2: Option<Name>,
-    /// Town.
-    pub city: Name,
-    /// Postal code.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub postal_code: Option<Name>,
-    /// Coordinates of the address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub location: Option<Location>,
-    /// Instructions for reaching the door.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instructions: Option<Note>,
+    /// Returns the place of a delivery, if it is known.
+    pub fn place(&self) -> Option<Location> {
+        match self {
+            Self::Delivery { address } => address.location,
+            Self::Collection => None,
+        }
+    }
 }
 
 /// Contact person of an order.

@@ -124,6 +124,7 @@ impl Decision {
             number: self.order.next_refund_number(),
             amount: amount.unwrap_or(Amount::ZERO),
             lines: Vec::new(),
+            taxes: Vec::new(),
             reason: RefundReason::Other,
             note: None,
             borne_by: RefundBearer::Platform,

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::{Order, PaymentReference, RefundReason, named::named_variants};
-use crate::{Amount, Money, text::Note};
+use crate::{Amount, Money, pricing::TaxShare, text::Note};
 
 /// Number of a refund within an order: 1, 2, 3, …
 pub type RefundNumber = NonZeroU32;
@@ -23,6 +23,10 @@ pub struct Refund {
     /// Refunded lines, if the refund is for certain lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<RefundLine>,
+    /// Taxes that the refund of lines returns; included ones are part of the price. Absent for other refunds, and for
+    /// orders that do not state their taxes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<TaxShare>,
     /// Reason for the refund.
     pub reason: RefundReason,
     /// Explanation in the actor's own words.
@@ -80,13 +84,13 @@ pub struct RefundLine {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RefundBearer {
-    /// The restaurant pays all except the tax share, which the tax office returns.
+    /// The restaurant pays all except the tax share, which the taxes return.
     #[default]
     Restaurant,
-    /// The platform pays all except the tax share, which the tax office returns.
+    /// The platform pays all except the tax share, which the taxes return.
     Platform,
-    /// Restaurant, platform and courier pay all except the tax share, in proportion to what each still holds of the
-    /// sale. So the sale is undone.
+    /// Restaurant, platform, courier and authority pay all except the tax share, in proportion to what each still holds of
+    /// the sale. So the sale is undone.
     Everyone,
 }
 

@@ -41,6 +41,7 @@ pub struct OrderRequest {
 impl OrderRequest {
     /// Returns the priced part of the request.
     pub fn cart(&self) -> CartRef<'_> {
-        CartRef { lines: &self.lines, fulfilment: self.fulfilment.kind(), tip: self.tip }
+        let fulfilment = self.fulfilment.kind();
+        CartRef { lines: &self.lines, fulfilment, place: self.fulfilment.place(), tip: self.tip }
     }
 }

@@ -209,8 +209,16 @@ impl Decision {
         }
         let number = self.order.next_refund_number();
         let (reason, borne_by) = (RefundReason::OrderEnded, self.order.bearer_of_early_end());
-        let refund =
-            Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None };
+        let refund = Refund {
+            number,
+            amount,
+            lines: Vec::new(),
+            taxes: Vec::new(),
+            reason,
+            note: None,
+            borne_by,
+            external: None,
+        };
         self.request_refund(actor, refund, now)
     }
 

@@ -230,7 +230,7 @@ fn check_refund(order: &Order, request: &RefundRequest, actor: &Actor, problems:
         *refunded += quantity;
     }
     let are_lines = !lines.is_empty() && problems.as_slice().len() == problems_before;
-    if are_lines && !is_spent && price_of(order, lines).is_ok_and(Amount::is_zero) {
+    if are_lines && !is_spent && price_of(order, lines).is_ok_and(|price| price.amount.is_zero()) {
         problems.add("/lines", "have a price of zero, so nothing can be refunded for them");
     }
 }

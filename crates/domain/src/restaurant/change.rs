@@ -7,11 +7,15 @@ use crate::Problems;
 type Differs = fn(&RestaurantSettings, &RestaurantSettings) -> bool;
 
 /// The settings that only an admin may change, by their names in a [`SettingsDocument`](super::SettingsDocument): with
-/// them, staff could spend money that does not belong to the restaurant. The acceptance deadline is not among them: it
+/// them, staff could spend or take money that does not belong to the restaurant. The acceptance deadline is not among them: it
 /// moves no money, has limits of its own, and a restaurant knows best how long it needs.
-const ADMIN_ONLY: [(&str, Differs); 2] = [
+const ADMIN_ONLY: [(&str, Differs); 6] = [
     ("refund_limit", |from, to| from.refund_limit != to.refund_limit),
     ("tax_rate_basis_points", |from, to| from.tax_rate_basis_points != to.tax_rate_basis_points),
+    ("taxes", |from, to| from.taxes != to.taxes),
+    ("default_taxes", |from, to| from.default_taxes != to.default_taxes),
+    ("tax_rounding", |from, to| from.tax_rounding != to.tax_rounding),
+    ("fees", |from, to| from.fees != to.fees),
 ];
 
 impl RestaurantSettings {

@@ -2,8 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{DeliveryTerms, Location, OpeningInterval};
-use crate::{Amount, ReadOnly, limits::DEFAULT_ACCEPTANCE_DEADLINE_SECONDS};
+use super::{DeliveryTerms, Location, OpeningInterval, ZoneDocument};
+use crate::{
+    Amount, ReadOnly,
+    fee::Fee,
+    limits::DEFAULT_ACCEPTANCE_DEADLINE_SECONDS,
+    tax::{Tax, TaxRounding},
+    text::Slug,
+};
 #[cfg(feature = "openapi")]
 use crate::{Currency, text::Name};
 
@@ -33,9 +39,22 @@ pub struct SettingsDocument {
     /// Opening hours. Default: always open.
     #[serde(default)]
     pub opening_hours: Option<Vec<OpeningInterval>>,
-    /// Tax on the subtotal, in basis points. Default 0.
+    /// Short form of one tax that is added to prices, in basis points. Default 0. Its id is `tax`. Must be 0 if `taxes`
+    /// has entries.
     #[serde(default)]
     pub tax_rate_basis_points: u32,
+    /// Taxes of the restaurant, up to 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
+    /// Ids of the taxes of items that name none. Default: all taxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_taxes: Option<Vec<Slug>>,
+    /// Rule by which each tax of an order is rounded. Default `half_up`.
+    #[serde(default, skip_serializing_if = "TaxRounding::is_default")]
+    pub tax_rounding: TaxRounding,
+    /// Fees of the restaurant, up to 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<Fee>,
     /// Whether the restaurant delivers. Default: as `delivery` states.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivers: Option<bool>,
@@ -44,6 +63,11 @@ pub struct SettingsDocument {
     #[serde(default, skip_serializing_if = "DeliverySetting::is_absent")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<DeliveryTerms>))]
     pub delivery: DeliverySetting,
+    /// Delivery zones, up to 50. The first zone that contains the address of a delivery states its terms, so
+    /// `delivery` must then state none; an address outside all zones is refused. Default: the restaurant delivers to
+    /// every address on the terms of `delivery`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub zones: Vec<ZoneDocument>,
     /// Whether customers may collect. Default true.
     #[serde(default = "yes")]
     pub collection: bool,

@@ -1,12 +1,16 @@
 //! The restaurant and its settings: what the engine works with and stores keep.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::{OpeningHours, Zone};
+use super::{DeliveryZone, OpeningHours, Zone};
 use crate::{
     Amount, Currency, ExternalId, RestaurantId, Timestamp,
-    text::{Name, Note},
+    fee::Fee,
+    tax::{Tax, TaxRounding},
+    text::{Name, Note, Slug},
 };
 
 /// Number of a version of something that is always replaced as a whole. The first version is 1.
@@ -96,10 +100,25 @@ pub struct RestaurantSettings {
     pub location: Option<Location>,
     /// Opening hours.
     pub opening_hours: OpeningHours,
-    /// Tax on the food, in basis points of the subtotal (2,000 is 20 %).
+    /// Short form of one tax that is added to prices, in basis points (2,000 is 20 %). Zero if `taxes` has entries.
     pub tax_rate_basis_points: u32,
+    /// Taxes of the restaurant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taxes: Vec<Tax>,
+    /// Ids of the taxes of items that name none; `None`: all taxes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_taxes: Option<Vec<Slug>>,
+    /// Rule by which taxes are rounded.
+    #[serde(default, skip_serializing_if = "TaxRounding::is_default")]
+    pub tax_rounding: TaxRounding,
+    /// Fees of the restaurant.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fees: Vec<Fee>,
     /// Terms of delivery; `None` if the restaurant does not deliver.
     pub delivery: Option<DeliveryTerms>,
+    /// Delivery zones, the first one that contains a place first. If there are any, `delivery` states no terms.
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    pub zones: Arc<[DeliveryZone]>,
     /// Whether customers may collect.
     pub collection: bool,
     /// Time to accept an order, in seconds. An order that is not accepted in this time expires.

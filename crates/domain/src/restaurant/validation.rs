@@ -2,13 +2,11 @@
 
 use super::{
     DeliverySetting, DeliveryTerms, Location, OpeningHours, RestaurantSettings, SettingsDocument, Zone,
+    charges, zones::check_zones,
 };
 use crate::{
     Currency, ExternalId, Problems,
-    limits::{
-        MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS, MAX_TAX_RATE_BASIS_POINTS,
-        MIN_ACCEPTANCE_DEADLINE_SECONDS,
-    },
+    limits::{MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_OPENING_INTERVALS, MIN_ACCEPTANCE_DEADLINE_SECONDS},
     problem::whole_number,
     text::Name,
 };
@@ -50,11 +48,7 @@ impl SettingsDocument {
         if self.opening_hours.as_ref().is_some_and(|intervals| intervals.len() > MAX_OPENING_INTERVALS) {
             problems.add("/opening_hours", format!("must be at most {MAX_OPENING_INTERVALS} intervals"));
         }
-        if self.tax_rate_basis_points > MAX_TAX_RATE_BASIS_POINTS {
-            let allowed = whole_number(0, MAX_TAX_RATE_BASIS_POINTS);
-            let text = format!("must be {allowed}, not {}", self.tax_rate_basis_points);
-            problems.add("/tax_rate_basis_points", text);
-        }
+        charges::check(&self, &mut problems);
         if !(MIN_ACCEPTANCE_DEADLINE_SECONDS..=MAX_ACCEPTANCE_DEADLINE_SECONDS)
             .contains(&self.acceptance_deadline_seconds)
         {
@@ -63,6 +57,10 @@ impl SettingsDocument {
             problems.add("/acceptance_deadline_seconds", text);
         }
         let delivery = self.delivery.resolve(self.delivers, &mut problems);
+        let zones = check_zones(&self.zones, self.location.is_some(), &mut problems);
+        if !self.zones.is_empty() {
+            check_terms_beside_zones(delivery, &mut problems);
+        }
         if delivery.is_none() && !self.collection {
             problems.add("/collection", "a restaurant must deliver or let customers collect");
         }
@@ -80,11 +78,32 @@ impl SettingsDocument {
             location: self.location,
             opening_hours: self.opening_hours.map_or(OpeningHours::Always, OpeningHours::Weekly),
             tax_rate_basis_points: self.tax_rate_basis_points,
+            taxes: self.taxes,
+            default_taxes: self.default_taxes,
+            tax_rounding: self.tax_rounding,
+            fees: self.fees,
             delivery,
+            zones: zones.into(),
             collection: self.collection,
             acceptance_deadline_seconds: self.acceptance_deadline_seconds,
             refund_limit: self.refund_limit,
         })
+    }
+}
+
+/// Adds a problem if the restaurant does not deliver, and for each term that only its zones may state.
+fn check_terms_beside_zones(delivery: Option<DeliveryTerms>, problems: &mut Problems) {
+    let Some(DeliveryTerms { fee, free_from, minimum_order }) = delivery else {
+        return problems.add("/zones", "must be absent, because the restaurant does not deliver");
+    };
+    let terms = [
+        ("fee", !fee.is_zero()),
+        ("free_from", free_from.is_some()),
+        ("minimum_order", !minimum_order.is_zero()),
+    ];
+    for (name, _) in terms.into_iter().filter(|(_, is_stated)| *is_stated) {
+        let text = "must be absent, because each of the zones states its own";
+        problems.add(format!("/delivery/{name}"), text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Orders of any price, delivered and paid.
 
 use dabba_domain::{
-    Actor, Amount, Timestamp,
+    Actor, Timestamp,
     order::{
         Command, Decision, Fulfilment, Order, OrderDetails, PaymentMethod, PaymentReport, RecordedEvent,
         decide, settle,
@@ -38,7 +38,7 @@ impl Bill {
             delivery_fee: amount(self.delivery_fee),
             tip: amount(self.tip),
             discount: amount(self.discount.min(subtotal.minor() / 2)),
-            total: Amount::ZERO,
+            ..Amounts::default()
         };
         amounts.total = amounts.sum().unwrap();
         amounts

@@ -78,6 +78,13 @@ pub(crate) fn delivery() -> Fulfilment {
         address: Address {
             line1: name("1 Lunchbox Lane"),
             line2: None,
+            street: None,
+            number: None,
+            complement: None,
+            district: None,
+            state: None,
+            country: None,
+            formatted: None,
             city: name("London"),
             postal_code: None,
             location: None,
@@ -95,12 +102,16 @@ pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
         total: amount(1_300),
         options: Vec::new(),
         note: None,
+        parts: Vec::new(),
     };
     OrderDetails {
+        terms_version: 1,
         restaurant_id: restaurant(1),
         restaurant_name: Name::new("Tiffin Room").unwrap(),
         customer_id: account(CUSTOMER),
         lines: vec![line],
+        fees: Vec::new(),
+        taxes: Vec::new(),
         currency: settings().currency,
         amounts: Amounts {
             subtotal: amount(1_300),
@@ -109,6 +120,7 @@ pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
             ..Amounts::default()
         },
         fulfilment,
+        delivery_zone: None,
         contact: None,
         payment_method: PaymentMethod::Cash,
         payment_deadline: None,

@@ -6,7 +6,8 @@ use dabba_domain::{
     limits::{MAX_AMOUNT, MAX_CHOSEN_OPTIONS, MAX_LINES},
     menu::{Menu, MenuDocument},
     pricing::{
-        Amounts, BelowMinimum, Cart, CartLine, ChosenOption, FulfilmentKind, PricedCart, check_minimum, price,
+        Amounts, BelowMinimum, Cart, CartLine, CartRef, ChosenOption, FulfilmentKind, PricedCart,
+        check_minimum, price,
     },
     restaurant::RestaurantSettings,
     text::Slug,
@@ -48,8 +49,8 @@ fn a_cart_is_itemized() {
         tax: amount(474),
         delivery_fee: amount(250),
         tip: amount(200),
-        discount: Amount::ZERO,
         total: amount(3_294),
+        ..Amounts::default()
     };
     assert_eq!(priced.amounts, expected);
 }
@@ -117,7 +118,10 @@ fn a_line_has_at_most_the_maximum_of_options() {
 
 #[test]
 fn only_delivered_orders_have_a_minimum() {
-    let check = |kind, minor| check_minimum(&settings(), kind, amount(minor));
+    let check = |kind, minor| {
+        let cart = CartRef { lines: &[], fulfilment: kind, place: None, tip: Amount::ZERO };
+        check_minimum(&settings(), cart, amount(minor))
+    };
     assert_eq!(check(FulfilmentKind::Delivery, 999), Err(BelowMinimum { minimum: amount(1_000) }));
     assert_eq!(check(FulfilmentKind::Delivery, 1_000), Ok(()));
     assert_eq!(check(FulfilmentKind::Collection, 0), Ok(()));
@@ -252,6 +256,7 @@ proptest! {
     ) {
         let settings = RestaurantSettings { tax_rate_basis_points: rate, ..settings() };
         let fulfilment = if collects { FulfilmentKind::Collection } else { FulfilmentKind::Delivery };
+        let fulfilment = fulfilment.into();
         let cart = Cart { lines, fulfilment, tip: amount(tip), payment_method: None };
         let subtotal: i128 = cart.lines.iter().map(|line| {
             let item: usize = line.item.as_str()["item-".len()..].parse().unwrap();
@@ -285,7 +290,7 @@ proptest! {
         prices in proptest::collection::vec(any_price(), 5),
         lines in proptest::collection::vec(any_line(), 0..MAX_LINES + 5),
     ) {
-        let fulfilment = FulfilmentKind::Delivery;
+        let fulfilment = FulfilmentKind::Delivery.into();
         let cart = Cart { lines, fulfilment, tip: Amount::ZERO, payment_method: None };
         match price(&settings(), &menu_of(&prices), (&cart).into()) {
             Ok(priced) => prop_assert_eq!(priced.amounts.sum().unwrap(), priced.amounts.total),

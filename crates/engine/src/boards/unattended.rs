@@ -11,7 +11,7 @@ const BOARDS_PER_STEP: u32 = 1_000;
 
 impl Boards {
     /// Marks boards as disconnected that no server has renewed, deletes the rows of old boards, and pauses the restaurants that
-    /// take orders and are unattended for too long. Returns the number of checked boards. The maintenance of each process
+    /// take orders and are unattended for too long. Returns the number of checked boards. Each process
     /// calls this; each due board is checked by one of them.
     pub async fn check_unattended(&self) -> Result<u64, Error> {
         let _no_advance = self.presence.checks.lock().await;

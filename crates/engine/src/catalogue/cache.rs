@@ -13,7 +13,7 @@ use dabba_domain::{RestaurantId, Timestamp, menu::Menu, restaurant::Restaurant};
 use dabba_store::{Catalogue, CatalogueGuard, Store, StoreError};
 use moka::sync::Cache;
 
-use super::signals::CatalogueSignals;
+use super::{RestaurantIndex, signals::CatalogueSignals};
 use crate::{Error, turns::Turns};
 
 /// A cached catalogue, and the cached representation of its menu.
@@ -84,11 +84,19 @@ pub(crate) struct CatalogueCache {
     loads: Turns<RestaurantId>,
     /// Notified of every change of an entry.
     pub(super) signals: Arc<CatalogueSignals>,
+    /// Receives every loaded restaurant.
+    pub(super) index: RestaurantIndex,
 }
 
 impl CatalogueCache {
     pub(crate) fn new(store: Arc<dyn Store>, capacity: u64) -> Self {
-        Self { store, entries: Cache::new(capacity), loads: Turns::default(), signals: Arc::default() }
+        Self {
+            store,
+            entries: Cache::new(capacity),
+            loads: Turns::default(),
+            signals: Arc::default(),
+            index: RestaurantIndex::default(),
+        }
     }
 
     /// Returns the cached catalogue; loads it if it is not cached.
@@ -105,6 +113,7 @@ impl CatalogueCache {
     pub(crate) fn insert_new(&self, catalogue: Catalogue) -> Arc<CatalogueEntry> {
         let created = Arc::new(CatalogueEntry::new(catalogue));
         self.entries.entry(created.restaurant().id).or_insert(Arc::clone(&created));
+        self.index.put(created.restaurant());
         created
     }
 
@@ -138,6 +147,7 @@ impl CatalogueCache {
             Err(error) => {
                 tracing::debug!(%error, restaurant = %id, "a catalogue could not be read after a change");
                 self.evict(id);
+                self.index.put(&written.restaurant);
                 Arc::new(CatalogueEntry::new(written))
             }
         }
@@ -198,10 +208,12 @@ impl CatalogueCache {
             Some(catalogue) => {
                 let loaded = Arc::new(CatalogueEntry::new(catalogue));
                 self.entries.insert(id, Arc::clone(&loaded));
+                self.index.put(loaded.restaurant());
                 self.signals.changed(id);
                 Ok(Some(loaded))
             }
             None => {
+                self.index.remove(id);
                 self.evict(id);
                 Ok(None)
             }

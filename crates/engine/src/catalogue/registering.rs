@@ -58,6 +58,7 @@ impl Catalogues {
         let claim = key.map(|key| claim(principal.account_id, key, &request)).transpose()?;
         let settings = settings.validate().map_err(Error::Invalid)?;
         let menu = menu.validate().map_err(Error::Invalid)?;
+        menu.check_taxes(&settings).map_err(Error::Invalid)?;
         let id = self.new_restaurant_id(settings.external_id.as_ref());
         let Some(claim) = claim else { return self.insert_restaurant(id, settings, menu, false).await };
         let id = self.claim_restaurant(id, &claim).await?;
@@ -169,7 +170,7 @@ impl Catalogues {
         principal.require_admin("close a restaurant permanently")?;
         let claim = key.map(|key| claim(principal.account_id, key, &("close", &reason))).transpose()?;
         let at = self.clock.now();
-        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
+        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant, _| {
             match &restaurant.closed {
                 Some(closed) if closed.reason == reason => {}
                 Some(closed) => return Err(Conflict::AlreadyClosed { since: closed.at }.into()),
@@ -191,7 +192,7 @@ impl Catalogues {
         principal.require(Scope::WriteCatalogue)?;
         principal.require_admin("reopen a restaurant")?;
         let claim = key.map(|key| claim(principal.account_id, key, &"reopen")).transpose()?;
-        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant| {
+        self.update_restaurant_under(id, UpdateConditions { expected: None, claim }, |restaurant, _| {
             restaurant.closed = None;
             Ok(())
         })

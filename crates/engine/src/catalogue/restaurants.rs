@@ -52,10 +52,11 @@ impl Catalogues {
         principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let settings = settings.validate().map_err(Error::Invalid)?;
-        self.update_restaurant(id, expected, |restaurant| {
+        self.update_restaurant(id, expected, |restaurant, menu| {
             let mut settings = settings.clone();
             keep_external_id(&restaurant.settings, &mut settings)?;
             restaurant.settings.check_change(&settings, principal.role == Role::Admin)?;
+            menu.check_settings(&settings).map_err(Error::Invalid)?;
             restaurant.settings = settings;
             Ok(())
         })
@@ -88,7 +89,7 @@ impl Catalogues {
             let text = format!("must be in the future, not {until}; omit it for a pause without an end");
             return Err(Error::Invalid(Problems::one("/until", text)));
         }
-        self.update_restaurant_under(id, conditions, |restaurant| {
+        self.update_restaurant_under(id, conditions, |restaurant, _| {
             restaurant.pause = Some(Pause::by_person(until));
             Ok(())
         })
@@ -114,7 +115,7 @@ impl Catalogues {
         principal.require(Scope::WriteCatalogue)?;
         self.accounts.check_staff(principal, id).await?;
         let conditions = conditional.on(principal, &"resume")?;
-        self.update_restaurant_under(id, conditions, |restaurant| {
+        self.update_restaurant_under(id, conditions, |restaurant, _| {
             restaurant.pause = None;
             Ok(())
         })
@@ -142,6 +143,12 @@ impl Catalogues {
             // Ids are matched against the menu that the write replaces: the write fails if the menu has changed by
             // then.
             let menu = Arc::new(document.validate_against(entry.menu()).map_err(Error::Invalid)?);
+            let settings = &entry.restaurant().settings;
+            menu.check_taxes(settings).map_err(Error::Invalid)?;
+            if principal.role != Role::Admin {
+                let checked = menu.check_remitted(entry.menu(), settings);
+                checked.map_err(|problems| Error::Forbidden(problems.to_string()))?;
+            }
             if is_as_stated(&entry.catalogue, &menu) {
                 return Ok(entry);
             }
@@ -209,20 +216,20 @@ impl Catalogues {
         &self,
         id: RestaurantId,
         expected: Option<&[Revision]>,
-        change: impl Fn(&mut Restaurant) -> Result<(), Error>,
+        change: impl Fn(&mut Restaurant, &Menu) -> Result<(), Error>,
     ) -> Result<Arc<CatalogueEntry>, Error> {
         let conditions = UpdateConditions { expected: expected.map(<[_]>::to_vec), claim: None };
         self.update_restaurant_under(id, conditions, change).await.map(|answer| answer.entry)
     }
 
-    /// Changes a restaurant as the store has it now. After a conflict the change is repeated on the new state, unless
+    /// Changes a restaurant as the store has it now; the change also gets the menu. After a conflict the change is repeated on the new state, unless
     /// the caller expects a revision. A change without effect is not written. After the write, nothing can make the
     /// request fail.
     pub(super) async fn update_restaurant_under(
         &self,
         id: RestaurantId,
         conditions: UpdateConditions,
-        change: impl Fn(&mut Restaurant) -> Result<(), Error>,
+        change: impl Fn(&mut Restaurant, &Menu) -> Result<(), Error>,
     ) -> Result<RestaurantAnswer, Error> {
         let UpdateConditions { expected, claim } = conditions;
         for _ in 0..self.max_attempts {
@@ -231,7 +238,7 @@ impl Catalogues {
             let current = restaurant.revision;
             let decided = match &expected {
                 Some(expected) if !expected.contains(&current) => Err(Conflict::Revision { current }.into()),
-                _ => change(&mut restaurant),
+                _ => change(&mut restaurant, entry.menu()),
             };
             if decided.is_err() || restaurant == *entry.restaurant() {
                 // Nothing is written, so the store does not check the key here.

@@ -60,7 +60,7 @@ impl Catalogues {
     /// Ends the pause of a restaurant of which a board is connected, if Dabba has paused it. Returns whether it did.
     pub(crate) async fn resume_attended(&self, id: RestaurantId) -> Result<bool, Error> {
         let ends = AtomicBool::new(false);
-        let update = self.update_restaurant_under(id, UpdateConditions::default(), |restaurant| {
+        let update = self.update_restaurant_under(id, UpdateConditions::default(), |restaurant, _| {
             let is_paused = restaurant.is_paused_by_dabba();
             if is_paused {
                 restaurant.pause = None;

@@ -102,7 +102,7 @@ impl Catalogues {
                     Hint::Catalogue(id) if self.catalogue_cache.contains(id) => changed.add(id),
                     Hint::Tasks(queue) => self.signals.wake(&[queue]),
                     Hint::Events { shard } => self.commit_signals.announced(shard),
-                    Hint::Catalogue(_) => {}
+                    Hint::Catalogue(id) => self.catalogue_cache.index.announce(id),
                 }
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dabba_domain::{
     Actor, Amount, OrderId, Problems, RestaurantId, Role, Timestamp,
-    order::{Fulfilment, OrderDetails, OrderRequest, place},
+    order::{Fulfilment, OrderDetails, OrderRequest, TERMS_VERSION, place},
     pricing::price,
 };
 use dabba_store::{Catalogue, Claim, IdempotencyKey, StockChange};
@@ -162,14 +162,18 @@ impl Orders {
             return Err(Conflict::PriceChanged(Box::new(quote)).into());
         }
         Ok(OrderDetails {
+            terms_version: TERMS_VERSION,
             restaurant_id: catalogue.restaurant.id,
             restaurant_name: settings.name.clone(),
             customer_id: principal.account_id,
             stock_drawn: quote::limited_draws(catalogue, cart),
             lines: quote.lines,
+            fees: quote.fees,
+            taxes: quote.taxes,
             currency: settings.currency,
             amounts: quote.amounts,
             fulfilment: request.fulfilment.clone(),
+            delivery_zone: quote.delivery_zone,
             contact: request.contact.clone(),
             payment_method: request.payment_method,
             payment_deadline,
@@ -195,10 +199,8 @@ impl Orders {
 
 fn check_address(request: &OrderRequest) -> Result<(), Error> {
     let mut problems = Problems::new();
-    if let Fulfilment::Delivery { address } = &request.fulfilment
-        && let Some(location) = &address.location
-    {
-        location.check("/fulfilment/address/location", &mut problems);
+    if let Fulfilment::Delivery { address } = &request.fulfilment {
+        address.check("/fulfilment/address", &mut problems);
     }
     problems.into_result().map_err(Error::Invalid)
 }

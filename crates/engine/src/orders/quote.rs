@@ -5,8 +5,11 @@ use std::{collections::HashMap, fmt};
 use dabba_domain::{
     Currency, RestaurantId, Timestamp,
     menu::UnavailableItem,
-    order::{PaymentMethod, StockDraw},
-    pricing::{Amounts, BelowMinimum, CartRef, OrderLine, PricedCart, check_minimum, price},
+    order::{OrderZone, PaymentMethod, StockDraw},
+    pricing::{
+        Amounts, BelowMinimum, CartRef, OrderFee, OrderLine, OrderTax, OutsideZones, PricedCart,
+        check_minimum, check_place, price,
+    },
     restaurant::{NotAcceptingReason, Revision},
     text::Slug,
 };
@@ -20,22 +23,30 @@ use crate::{AmountNotAccepted, Conflict, Error};
 pub struct Quote {
     /// The lines with their prices.
     pub lines: Vec<OrderLine>,
+    /// The fees with their taxes.
+    pub fees: Vec<OrderFee>,
+    /// The taxes.
+    pub taxes: Vec<OrderTax>,
     /// The currency of every amount.
     pub currency: Currency,
     /// The amounts that the customer would pay.
     pub amounts: Amounts,
+    /// The delivery zone of the address, if the restaurant has delivery zones.
+    pub delivery_zone: Option<OrderZone>,
     /// The revision of the menu that was used for the price.
     pub menu_revision: Revision,
     /// Every reason why the cart cannot be ordered now.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// An obstacle to an order that depends on time or stock. A cart that does not fit the menu has no quote; a cart that
+/// An obstacle to an order that depends on time, stock or the address. A cart that does not fit the menu has no quote; a cart that
 /// cannot be ordered now has a quote with obstacles.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The restaurant does not accept orders now.
     NotAccepting(NotAcceptingReason),
+    /// The address is outside all delivery zones of the restaurant.
+    OutsideZones(OutsideZones),
     /// Some items are not available now.
     ItemsUnavailable(Vec<UnavailableItem>),
     /// The order is too small to be delivered.
@@ -53,6 +64,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAccepting(reason) => reason.fmt(formatter),
+            Self::OutsideZones(outside) => outside.fmt(formatter),
             Self::ItemsUnavailable(items) => {
                 formatter.write_str("items are not available: ")?;
                 for (index, UnavailableItem { item, until }) in items.iter().enumerate() {
@@ -111,18 +123,31 @@ impl Orders {
         now: Timestamp,
     ) -> Quote {
         let settings = &catalogue.restaurant.settings;
-        let PricedCart { lines, amounts } = priced;
+        let PricedCart { lines, fees, taxes, amounts } = priced;
         let mut obstacles = Vec::new();
         obstacles.extend(catalogue.restaurant.check_accepting(now).err().map(Obstacle::NotAccepting));
+        let delivery_zone = check_place(settings, cart).unwrap_or_else(|outside| {
+            obstacles.push(Obstacle::OutsideZones(outside));
+            None
+        });
         let unavailable = catalogue.unavailable.of_cart(cart, now);
         if !unavailable.is_empty() {
             obstacles.push(Obstacle::ItemsUnavailable(unavailable));
         }
-        let minimum = check_minimum(settings, cart.fulfilment, amounts.subtotal);
+        let minimum = check_minimum(settings, cart, amounts.subtotal);
         obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));
         obstacles.extend(self.payments.not_payable(payment_method, amounts.total, settings.currency));
         let currency = settings.currency;
-        Quote { lines, currency, amounts, menu_revision: catalogue.menu_revision, obstacles }
+        Quote {
+            lines,
+            fees,
+            taxes,
+            currency,
+            amounts,
+            delivery_zone,
+            menu_revision: catalogue.menu_revision,
+            obstacles,
+        }
     }
 
     /// Adds the items with too little stock to a refusal that lists obstacles. Only the store knows the stock; if it

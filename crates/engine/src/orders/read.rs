@@ -47,6 +47,15 @@ impl Orders {
         self.order_of_party(principal, id).await.map(|(order, _)| order)
     }
 
+    /// Returns an order for its receipt. For its customer, the restaurant's staff and admins.
+    pub async fn receipt(&self, principal: &Principal, id: OrderId) -> Result<Order, Error> {
+        principal.require(Scope::ReadOrders)?;
+        if principal.role == Role::Courier {
+            return Err(Error::Forbidden("a courier sees no amounts, so no receipts".into()));
+        }
+        self.order(principal, id).await
+    }
+
     /// Returns an order with its ledger. For the restaurant's staff and admins.
     pub async fn ledger(
         &self,

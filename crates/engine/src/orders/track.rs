@@ -1,7 +1,7 @@
 //! Tracking links: the holder of a link's token follows one order, and may cancel it, without an account.
 //!
-//! A link shows the order as its customer sees it, without accounts, contact and notes, and it may do what the customer
-//! may do with the least consequences: cancel the order while the customer could. Such a command is recorded as the
+//! A link shows the order as its customer sees it, without accounts, contact and notes (the instructions for reaching the
+//! door are a part of the address), and it may do what the customer may do with the least consequences: cancel the order while the customer could. Such a command is recorded as the
 //! customer's, with the way that it took.
 
 use dabba_domain::{

@@ -1,5 +1,5 @@
-//! Limits of concurrent test events. A test holds a connection for up to the time of a delivery, and tells its caller
-//! what an address responds, so a process sends few of them, and each caller has a part of them only.
+//! Limits of concurrent test events. A test holds a connection for up to the time of a delivery, and returns to its caller
+//! what an address responds. So a process sends few of them, and each caller has a part of them only.
 
 use std::{
     collections::HashMap,

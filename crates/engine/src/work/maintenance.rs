@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dabba_domain::{Timestamp, statistics::Minute};
 use dabba_store::Need;
 use jiff::SignedDuration;
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::Work;
 use crate::{
@@ -44,15 +45,36 @@ impl Work {
     /// statistics, and pauses unattended restaurants, at each
     /// [`crate::EngineConfig::maintenance_interval`]. Runs until the future is dropped.
     pub async fn maintain(self: Arc<Self>) {
-        let part = self.supervisor.part("maintenance", Need::Helpful);
-        self.supervisor.run(&part, || self.maintain_until_it_fails()).await;
+        let deletion = self.supervisor.part("maintenance", Need::Helpful);
+        let check = self.supervisor.part("unattended_checker", Need::Helpful);
+        // Deletions take long after a backlog, and in a shard that hangs. They must not delay the pauses.
+        tokio::join!(
+            self.supervisor.run(&deletion, || self.delete_repeatedly()),
+            self.supervisor.run(&check, || self.check_unattended_repeatedly()),
+        );
     }
 
-    async fn maintain_until_it_fails(&self) -> Result<(), String> {
-        let mut interval = tokio::time::interval(self.maintenance.interval.max(Duration::from_millis(1)));
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    /// Returns a ticker of the maintenance, which ticks at once.
+    fn maintenance_ticker(&self) -> Interval {
+        let mut ticker = interval(self.maintenance.interval.max(Duration::from_millis(1)));
+        ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticker
+    }
+
+    async fn check_unattended_repeatedly(&self) -> Result<(), String> {
+        let mut ticker = self.maintenance_ticker();
         loop {
-            interval.tick().await;
+            ticker.tick().await;
+            if let Err(error) = self.boards.check_unattended().await {
+                tracing::warn!(%error, "unattended restaurants could not be checked");
+            }
+        }
+    }
+
+    async fn delete_repeatedly(&self) -> Result<(), String> {
+        let mut ticker = self.maintenance_ticker();
+        loop {
+            ticker.tick().await;
             if let Err(error) = self.delete_expired_keys().await {
                 tracing::warn!(%error, "expired idempotency keys could not be deleted");
             }
@@ -64,9 +86,6 @@ impl Work {
             }
             if let Err(error) = self.delete_old_statistics().await {
                 tracing::warn!(%error, "old statistics could not be deleted");
-            }
-            if let Err(error) = self.boards.check_unattended().await {
-                tracing::warn!(%error, "unattended restaurants could not be checked");
             }
         }
     }

@@ -27,6 +27,7 @@ use dabba_store_postgres::{Ownership, PostgresOptions, PostgresStore};
 use futures::future::join_all;
 use jiff::SignedDuration;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use self::layer::BoardsLayer;
 use crate::{
@@ -109,6 +110,21 @@ async fn pass(world: &World, duration: SignedDuration) {
         world.clock.advance(SignedDuration::from_secs(30));
         world.engine.boards.check_unattended().await.unwrap();
     }
+}
+
+/// Proves that an unattended restaurant is paused while a deletion of the maintenance takes long.
+#[tokio::test]
+async fn a_slow_deletion_does_not_delay_the_pause() {
+    const INTERVAL: Duration = Duration::from_millis(10);
+    let world = World::with(EngineConfig { maintenance_interval: INTERVAL, ..pausing() }).await;
+    world.clock.advance(BOARD_STALE_AFTER);
+    world.store.deletion_gate.shut();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(Arc::clone(&world.engine.work).maintain());
+    world.store.deletion_gate.until_blocked().await;
+    leave_unattended(&world).await;
+    world.clock.advance(LIMIT + SECOND);
+    eventually("the restaurant is paused", async || pause(&world).await.is_some()).await;
 }
 
 /// Proves that only staff and admins see the boards of a restaurant, whether the boards are connected, and since
@@ -350,7 +366,7 @@ async fn a_server_that_has_just_started_pauses_no_restaurant() {
 async fn connections_are_recorded_in_the_background() {
     let world =
         World::with(EngineConfig { board_write_interval: Duration::from_millis(1), ..pausing() }).await;
-    let mut running = tokio::task::JoinSet::new();
+    let mut running = JoinSet::new();
     running.spawn(Arc::clone(&world.engine.boards).record());
     let connection = world.engine.boards.connect(&world.staff, board(&world, 1));
     let id = world.restaurant_id;
@@ -413,7 +429,7 @@ async fn two_servers_share_the_boards_of_a_restaurant() {
     assert_eq!(pauses, 1);
     let cached = other.catalogue.entry(id).await.unwrap();
     let _watching = {
-        let mut watching = tokio::task::JoinSet::new();
+        let mut watching = JoinSet::new();
         watching.spawn(Arc::clone(&other.catalogue).watch_catalogues());
         watching
     };

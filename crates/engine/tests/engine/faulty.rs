@@ -57,6 +57,8 @@ pub(crate) struct FaultyStore {
     pub(crate) revision_reads: Faults,
     /// Faults of the deletion of expired keys.
     pub(crate) deletions: Faults,
+    /// Gate of the deletion of expired keys.
+    pub(crate) deletion_gate: Gate,
     /// Faults of measurements.
     pub(crate) measurements: Faults,
     /// Gate of measurements.
@@ -146,6 +148,7 @@ impl FaultyStore {
             parkings: Faults::none(),
             revision_reads: Faults::none(),
             deletions: Faults::none(),
+            deletion_gate: Gate::new(),
             measurements: Faults::none(),
             measurement_gate: Gate::new(),
             refused_keys: Mutex::default(),
@@ -253,6 +256,7 @@ impl StoreLayer for FaultyStore {
     }
 
     async fn delete_expired_keys(&self, claimed_before: Timestamp, limit: u32) -> Result<u32, StoreError> {
+        self.deletion_gate.pass().await;
         self.deletions.around(self.inner.delete_expired_keys(claimed_before, limit)).await
     }
 

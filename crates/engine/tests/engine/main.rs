@@ -17,6 +17,7 @@ mod keys;
 mod limits;
 mod measuring;
 mod menus;
+mod nearby;
 mod paying;
 mod payments;
 mod recent;

@@ -101,6 +101,9 @@ const ORDERS: &[(Scope, UseCase)] = &[
             .boxed()
     }),
     (Scope::ReadOrders, |world, caller| {
+        async move { world.engine.orders.receipt(caller, order(world).await.id).await.map(drop) }.boxed()
+    }),
+    (Scope::ReadOrders, |world, caller| {
         async move { world.engine.orders.ledger(caller, order(world).await.id).await.map(drop) }.boxed()
     }),
     (Scope::ReadOrders, |world, caller| {

@@ -19,10 +19,10 @@ mod rooms;
 mod shown;
 mod tray;
 
-use std::{collections::VecDeque, future::poll_fn, sync::Arc};
+use std::{collections::VecDeque, future::poll_fn, sync::Arc, time::Duration};
 
 use dabba_domain::{RestaurantId, order::Order};
-use dabba_engine::{BoardOrders, CatalogueEntry, Error};
+use dabba_engine::{BoardOrders, CatalogueEntry, Error, SizedOrder};
 use dabba_store::FeedPosition;
 use tokio::time::timeout;
 
@@ -47,9 +47,16 @@ use crate::TypeSet;
 /// Maximum number of orders of a part of a snapshot.
 pub const MAX_PART_ORDERS: usize = 100;
 
+/// Maximum size of the orders of a part of a snapshot, unless a single order is larger. A part becomes one message in memory.
+pub const MAX_PART_BYTES: usize = 1024 * 1024;
+
 /// Maximum number of orders that a board shows. A board that exceeds it ends, and its client begins anew with the newest
 /// orders ([`dabba_engine::MAX_BOARD_ORDERS`]).
 pub const MAX_SHOWN_ORDERS: usize = 2_000;
+
+/// Maximum time for which a board waits for other boards and streams of its shard to end their reads. The reads of a
+/// shard that hangs end only after their timeouts, so boards would otherwise queue without a limit.
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Reason why a board cannot be shown.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -138,7 +145,7 @@ impl Live {
             parts: 1,
             restaurant: Some(Arc::clone(&kitchen.entry)),
             items: Some(items),
-            orders: orders.orders,
+            orders: orders.orders.into_iter().map(|sized| sized.order).collect(),
             is_truncated: orders.is_truncated,
         })
     }
@@ -210,10 +217,13 @@ impl Shared {
 
     /// Reads the present state of a board.
     async fn read_board(&self, id: RestaurantId) -> Result<(Kitchen, BoardOrders), Error> {
-        let Ok(_permit) = self.catching_up.acquire().await else { return Err(Error::Unavailable) };
+        let shard = self.shards.get(self.store.shard_of(id.bucket())).ok_or(Error::Unavailable)?;
+        let permit = timeout(PERMIT_TIMEOUT, shard.begin_read()).await;
+        let _permit = permit.ok().flatten().ok_or(Error::Unavailable)?;
         let kitchen = Kitchen::read(&self.engine, &*self.store, id).await?;
-        let orders = timeout(READ_TIMEOUT, self.engine.orders.board_orders(id)).await;
-        Ok((kitchen, orders.unwrap_or(Err(Error::Unavailable))?))
+        // The timeout is that of each part, because the work depends on the sizes of the orders.
+        let orders = self.engine.orders.board_orders(id, READ_TIMEOUT).await?;
+        Ok((kitchen, orders))
     }
 }
 
@@ -277,19 +287,19 @@ impl BoardStream {
     /// Puts the parts of the snapshot into the queue.
     fn begin(&mut self, orders: &BoardOrders) {
         let BoardOrders { orders, is_truncated } = orders;
-        for order in orders {
-            self.shown.insert(order);
+        for sized in orders {
+            self.shown.insert(&sized.order);
         }
-        let parts = orders.len().div_ceil(MAX_PART_ORDERS).max(1);
-        for part in 1..=parts {
-            let of_part = orders.iter().skip((part - 1) * MAX_PART_ORDERS).take(MAX_PART_ORDERS);
-            let is_first = part == 1;
+        let all = parts_of(orders);
+        let parts = all.len();
+        for (index, of_part) in all.into_iter().enumerate() {
+            let is_first = index == 0;
             self.outgoing.push_back(BoardMessage::Snapshot(BoardSnapshot {
-                part,
+                part: index + 1,
                 parts,
                 restaurant: is_first.then(|| Arc::clone(&self.kitchen.entry)),
                 items: is_first.then(|| self.items.values().cloned().collect()),
-                orders: of_part.map(Arc::clone).collect(),
+                orders: of_part,
                 is_truncated: *is_truncated,
             }));
         }
@@ -312,6 +322,23 @@ impl BoardStream {
         self.outgoing.extend(changed_items(&self.items, &items).into_iter().map(BoardMessage::Item));
         (self.look, self.items) = (look, items);
     }
+}
+
+/// Divides the orders of a snapshot into parts: at least one part, each within [`MAX_PART_ORDERS`] and [`MAX_PART_BYTES`] unless
+/// it has a single order.
+fn parts_of(orders: &[SizedOrder]) -> Vec<Vec<Arc<Order>>> {
+    let (mut parts, mut last, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for sized in orders {
+        let is_full = last.len() >= MAX_PART_ORDERS || bytes + sized.bytes > MAX_PART_BYTES;
+        if is_full && !last.is_empty() {
+            parts.push(std::mem::take(&mut last));
+            bytes = 0;
+        }
+        last.push(Arc::clone(&sized.order));
+        bytes += sized.bytes;
+    }
+    parts.push(last);
+    parts
 }
 
 impl Drop for BoardStream {

@@ -414,7 +414,7 @@ impl Shared {
         published: FeedPosition,
         filter: &Filter,
     ) -> Result<(Vec<Arc<LiveEvent>>, FeedEnd), Option<CursorVoid>> {
-        let Ok(_permit) = self.catching_up.acquire().await else { return Err(None) };
+        let _permit = shard.begin_read().await.ok_or(None)?;
         let page = self.feed(shard, at, BEHIND_PAGE).await.map_err(|error| {
             tracing::debug!(shard = shard.name, %error, "the earlier events of a stream cannot be read");
             None

@@ -148,19 +148,29 @@ impl Shared {
         Ok(end)
     }
 
-    /// Reads the next page of a shard's feed: at most `limit` events.
+    /// Reads the next page of a shard's feed: at most `limit` events, and fewer after a read that exceeded its timeout. So a
+    /// page of large events does not stop the feed: a repetition with the same number of events would fail again.
     pub(crate) async fn feed(
         &self,
         shard: &Shard,
         after: FeedEnd,
         limit: u32,
     ) -> Result<FeedPage, StoreError> {
-        in_time(self.store.feed(shard.index, after.position, limit)).await
+        let limit = limit.min(shard.max_page());
+        let Ok(read) = timeout(READ_TIMEOUT, self.store.feed(shard.index, after.position, limit)).await
+        else {
+            shard.read_too_slowly(limit);
+            return Err(late());
+        };
+        shard.read_in_time();
+        read
     }
 }
 
 async fn in_time<T>(reading: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    timeout(READ_TIMEOUT, reading)
-        .await
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("the feed was not read in time".to_owned())))
+    timeout(READ_TIMEOUT, reading).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn late() -> StoreError {
+    StoreError::Unavailable("the feed was not read in time".to_owned())
 }

@@ -6,12 +6,18 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use dabba_store::{FeedEnd, FeedPosition, Incarnation};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore, SemaphorePermit},
+    time::Instant,
+};
 
 use super::{
     event::LiveEvent,
@@ -19,6 +25,12 @@ use super::{
     mailbox::{EndReason, Mailbox},
     ring::Ring,
 };
+
+/// Maximum number of streams and boards of a shard that read from the store at the same time.
+pub const MAX_READS: usize = 16;
+
+/// Maximum number of events of a read of the feed, in quick reads. No reader requests more.
+const MAX_PAGE: u32 = 1_024;
 
 /// A shard.
 #[derive(Debug)]
@@ -28,6 +40,11 @@ pub(crate) struct Shard {
     /// Name of the shard.
     pub(crate) name: String,
     state: Mutex<State>,
+    /// Reads of streams and boards. Each shard has its own, so that a shard that hangs delays no other shard.
+    reads: Semaphore,
+    /// Maximum number of events of the next read of the feed. Large events make reads slow, so a read that exceeds its timeout
+    /// reduces the number.
+    max_page: AtomicU32,
     /// Notified when a consumer makes the follower read the feed.
     pub(super) wake: Notify,
     /// Notified when the follower has begun to follow.
@@ -76,11 +93,36 @@ pub(super) enum Join {
 impl Shard {
     pub(super) fn new(index: usize, name: String) -> Arc<Self> {
         let (state, wake, begun) = (Mutex::default(), Notify::new(), Notify::new());
-        Arc::new(Self { index, name, state, wake, begun })
+        let (reads, max_page) = (Semaphore::new(MAX_READS), AtomicU32::new(MAX_PAGE));
+        Arc::new(Self { index, name, state, reads, max_page, wake, begun })
+    }
+
+    /// Returns how many events the next read of the feed may request.
+    pub(super) fn max_page(&self) -> u32 {
+        self.max_page.load(Ordering::Relaxed)
+    }
+
+    /// Records that a read of this many events exceeded its timeout. The next read requests a quarter, at least one event.
+    pub(super) fn read_too_slowly(&self, events: u32) {
+        self.max_page.fetch_min((events / 4).max(1), Ordering::Relaxed);
+    }
+
+    /// Records that a read was in time. The next read may request twice as many events.
+    pub(super) fn read_in_time(&self) {
+        let max_page = self.max_page();
+        if max_page < MAX_PAGE {
+            self.max_page.store(max_page.saturating_mul(2).min(MAX_PAGE), Ordering::Relaxed);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the shard has fewer than [`MAX_READS`] reads. The read counts until the permit is dropped.
+    pub(super) async fn begin_read(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.reads.acquire().await.ok()
     }
 
     /// Counts a consumer, for which the shard is followed.
@@ -248,5 +290,32 @@ pub(super) struct Consumer(Arc<Shard>);
 impl Drop for Consumer {
     fn drop(&mut self) {
         self.0.lock().consumers -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Proves that reads that exceed their timeout request fewer events, down to a single one, and that quick reads request more
+    /// again.
+    #[test]
+    fn slow_reads_request_fewer_events() {
+        let shard = Shard::new(0, "shard".to_owned());
+        let mut requested = Vec::new();
+        for _ in 0..5 {
+            let limit = shard.max_page().min(128);
+            requested.push(limit);
+            shard.read_too_slowly(limit);
+        }
+        assert_eq!(requested, [128, 32, 8, 2, 1]);
+        for _ in 0..7 {
+            shard.read_in_time();
+        }
+        assert_eq!(shard.max_page(), 128);
+        for _ in 0..30 {
+            shard.read_in_time();
+        }
+        assert_eq!(shard.max_page(), MAX_PAGE);
     }
 }

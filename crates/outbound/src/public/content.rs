@@ -197,11 +197,12 @@ impl Writer<'_> {
     }
 
     fn refund(&self, refund: &order::Refund) -> table::Refund {
-        let order::Refund { number, amount, lines, reason, note, borne_by, external } = refund;
+        let order::Refund { number, amount, lines, taxes, reason, note, borne_by, external } = refund;
         table::Refund {
             number: *number,
             amount: *amount,
             lines: lines.iter().copied().map(refund_line).collect(),
+            taxes: taxes.iter().map(tax_share).collect(),
             reason: *reason,
             note: self.words(note.as_ref()),
             borne_by: *borne_by,
@@ -242,13 +243,17 @@ pub(super) fn actor_of(actor: &Actor) -> table::Actor {
 
 fn placed(details: &OrderDetails) -> table::Placed {
     let OrderDetails {
+        terms_version: _, // The members state what the order has.
         restaurant_id: _, // Every event states it.
         restaurant_name,
         customer_id,
         lines,
+        fees,
+        taxes,
         currency,
         amounts,
         fulfilment,
+        delivery_zone,
         contact,
         payment_method,
         payment_deadline,
@@ -263,10 +268,13 @@ fn placed(details: &OrderDetails) -> table::Placed {
     table::Placed {
         restaurant_name: restaurant_name.clone(),
         customer_id: *customer_id,
-        lines: Always(lines.iter().map(line).collect()),
+        lines: Always(lines.iter().map(placed_line).collect()),
+        fees: fees.iter().map(placed_fee).collect(),
+        taxes: taxes.iter().map(tax).collect(),
         currency: *currency,
         amounts: amounts_of(*amounts),
         fulfilment: fulfilment_of(fulfilment),
+        delivery_zone: delivery_zone.as_ref().map(zone_of),
         contact: contact.as_ref().map(contact_of),
         payment_method: *payment_method,
         cash_to_collect: cash_at_the_door(details),
@@ -277,26 +285,100 @@ fn placed(details: &OrderDetails) -> table::Placed {
     }
 }
 
+fn placed_line(line: &OrderLine) -> table::PlacedLine {
+    let OrderLine { item, name, quantity, unit_price, total, options, note, parts } = line;
+    table::PlacedLine {
+        item: item.clone(),
+        name: name.clone(),
+        quantity: *quantity,
+        unit_price: *unit_price,
+        total: *total,
+        options: options.iter().map(line_option).collect(),
+        note: note.clone(),
+        parts: parts.iter().map(taxed_part).collect(),
+    }
+}
+
 pub(super) fn line(line: &OrderLine) -> table::Line {
-    let OrderLine { item, name, quantity, unit_price, total, options, note } = line;
-    let option = |option: &OrderLineOption| {
-        let OrderLineOption { group, option, name, price } = option;
-        table::LineOption { group: group.clone(), option: option.clone(), name: name.clone(), price: *price }
-    };
+    let OrderLine {
+        item,
+        name,
+        quantity,
+        unit_price,
+        total,
+        options,
+        note,
+        parts: _, // The event and the receipt show them.
+    } = line;
     table::Line {
         item: item.clone(),
         name: name.clone(),
         quantity: *quantity,
         unit_price: *unit_price,
         total: *total,
-        options: options.iter().map(option).collect(),
+        options: options.iter().map(line_option).collect(),
         note: note.clone(),
     }
 }
 
+fn taxed_part(part: &pricing::TaxedPart) -> table::TaxedPart {
+    let pricing::TaxedPart { amount, taxes } = part;
+    table::TaxedPart { amount: *amount, taxes: taxes.iter().map(tax_share).collect() }
+}
+
+pub(super) fn tax_share(share: &pricing::TaxShare) -> table::TaxShare {
+    let pricing::TaxShare { tax, amount } = share;
+    table::TaxShare { tax: tax.clone(), amount: *amount }
+}
+
+pub(super) fn fee(fee: &pricing::OrderFee) -> table::Fee {
+    let pricing::OrderFee {
+        id,
+        name,
+        kind,
+        amount,
+        receiver,
+        parts: _, // The event and the receipt show them.
+    } = fee;
+    table::Fee { id: id.clone(), name: name.clone(), kind: *kind, amount: *amount, receiver: *receiver }
+}
+
+fn placed_fee(fee: &pricing::OrderFee) -> table::PlacedFee {
+    let pricing::OrderFee { id, name, kind, amount, receiver, parts } = fee;
+    table::PlacedFee {
+        id: id.clone(),
+        name: name.clone(),
+        kind: *kind,
+        amount: *amount,
+        receiver: *receiver,
+        parts: parts.iter().map(taxed_part).collect(),
+    }
+}
+
+pub(super) fn tax(tax: &pricing::OrderTax) -> table::Tax {
+    let pricing::OrderTax { id, name, authority, rate, included, remitted_by, rounding, base, amount } = tax;
+    table::Tax {
+        id: id.clone(),
+        name: name.clone(),
+        authority: authority.clone(),
+        rate: *rate,
+        included: *included,
+        remitted_by: *remitted_by,
+        rounding: *rounding,
+        base: *base,
+        amount: *amount,
+    }
+}
+
+pub(super) fn line_option(option: &OrderLineOption) -> table::LineOption {
+    let OrderLineOption { group, option, name, price } = option;
+    table::LineOption { group: group.clone(), option: option.clone(), name: name.clone(), price: *price }
+}
+
 pub(super) fn amounts_of(amounts: pricing::Amounts) -> table::Amounts {
-    let pricing::Amounts { subtotal, tax, delivery_fee, tip, discount, total } = amounts;
-    table::Amounts { subtotal, tax, delivery_fee, tip, discount, total }
+    let pricing::Amounts { subtotal, tax, delivery_fee, other_fees, tip, discount, total } = amounts;
+    let other_fees = (!other_fees.is_zero()).then_some(other_fees);
+    table::Amounts { subtotal, tax, delivery_fee, other_fees, tip, discount, total }
 }
 
 pub(super) fn fulfilment_of(fulfilment: &order::Fulfilment) -> table::Fulfilment {
@@ -307,13 +389,39 @@ pub(super) fn fulfilment_of(fulfilment: &order::Fulfilment) -> table::Fulfilment
     table::Fulfilment { r#type: fulfilment.kind(), address }
 }
 
+pub(super) fn zone_of(zone: &order::OrderZone) -> table::OrderZone {
+    let order::OrderZone { id, minutes } = zone;
+    table::OrderZone { id: id.clone(), minutes: *minutes }
+}
+
 fn address_of(address: &order::Address) -> table::Address {
-    let order::Address { line1, line2, city, postal_code, location, instructions } = address;
+    let order::Address {
+        line1,
+        line2,
+        street,
+        number,
+        complement,
+        district,
+        city,
+        state,
+        postal_code,
+        country,
+        formatted,
+        location,
+        instructions,
+    } = address;
     table::Address {
         line1: line1.clone(),
         line2: line2.clone(),
+        street: street.clone(),
+        number: number.clone(),
+        complement: complement.clone(),
+        district: district.clone(),
         city: city.clone(),
+        state: state.clone(),
         postal_code: postal_code.clone(),
+        country: country.clone().map(table::CountryCode),
+        formatted: formatted.clone(),
         location: location.map(location_of),
         instructions: instructions.clone(),
     }

@@ -12,7 +12,8 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use super::{
     Audience, ObjectShape,
     content::{
-        self, actor_of, amounts_of, contact_of, external_of, fulfilment_of, line, refund_line, unavailable,
+        self, actor_of, amounts_of, contact_of, external_of, fee, fulfilment_of, line, refund_line, tax,
+        tax_share, unavailable, zone_of,
     },
     shape::{Always, Members, Public as _, Seen, Words},
     table,
@@ -122,13 +123,17 @@ fn body(order: &order::Order, allowed_actions: Vec<AllowedAction>) -> table::Ord
         is_written_by_newer: _, // A matter of the server.
     } = order;
     let OrderDetails {
+        terms_version: _, // The members state what the order has.
         restaurant_id,
         restaurant_name,
         customer_id,
         lines,
+        fees,
+        taxes,
         currency,
         amounts,
         fulfilment,
+        delivery_zone,
         contact,
         payment_method,
         payment_deadline: _, // Shown while the order waits for the payment.
@@ -158,7 +163,10 @@ fn body(order: &order::Order, allowed_actions: Vec<AllowedAction>) -> table::Ord
         amounts: amounts_of(*amounts),
         cash_to_collect,
         lines: Always(lines.iter().map(line).collect()),
+        fees: fees.iter().map(fee).collect(),
+        taxes: taxes.iter().map(tax).collect(),
         fulfilment: fulfilment_of(fulfilment),
+        delivery_zone: delivery_zone.as_ref().map(zone_of),
         contact: contact.as_ref().map(contact_of),
         note: note.clone(),
         menu_revision: *menu_revision,
@@ -181,13 +189,14 @@ pub(super) fn cash_at_the_door(details: &OrderDetails) -> Option<Amount> {
 
 fn refund(state: &order::RefundState) -> table::RefundOfOrder {
     let order::RefundState { status, failure, refund } = state;
-    let order::Refund { number, amount, lines, reason, note, borne_by, external } = refund;
+    let order::Refund { number, amount, lines, taxes, reason, note, borne_by, external } = refund;
     table::RefundOfOrder {
         status: *status,
         failure: *failure,
         number: *number,
         amount: *amount,
         lines: lines.iter().copied().map(refund_line).collect(),
+        taxes: taxes.iter().map(tax_share).collect(),
         reason: *reason,
         note: note.clone(),
         borne_by: *borne_by,

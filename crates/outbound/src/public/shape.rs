@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use dabba_domain::{
     AccountId, Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp, Via,
+    fee::{FeeKind, FeeReceiver},
     order::{
         AllowedAction, CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason,
         OrderStatus, PaymentMethod, PaymentReference, PaymentStatus, PaymentStep, RefundBearer,
@@ -14,6 +15,7 @@ use dabba_domain::{
     },
     pricing::FulfilmentKind,
     restaurant::Zone,
+    tax::{Inclusion, Rate, Remitter, TaxRounding},
     text::{Name, Note, Phone, Slug},
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -333,7 +335,7 @@ macro_rules! values {
 
 values! {
     OrderId, RestaurantId, AccountId, Amount, Currency, Name, Note, Phone, Slug, PaymentReference, PaymentMethod,
-    FulfilmentKind, CancelReason, RejectReason, InterventionReason, ExpiryReason, DeclineReason, RefundReason,
+    FulfilmentKind, FeeKind, FeeReceiver, Inclusion, Rate, Remitter, TaxRounding, CancelReason, RejectReason, InterventionReason, ExpiryReason, DeclineReason, RefundReason,
     RefundFailureReason, RefundBearer, ExternalKind, PaymentStep, OrderStatus, PaymentStatus, RefundStatus, AllowedAction,
     Via, super::table::ActorRole, super::table::ClosureKind;
     u32 => json!({"type": "integer", "minimum": 0}),

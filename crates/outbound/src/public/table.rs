@@ -16,12 +16,14 @@ mod tracking;
 
 use dabba_domain::{
     AccountId, Amount, Currency, OrderId, RestaurantId, Timestamp, Via,
+    fee::{FeeKind, FeeReceiver},
     order::{
         CancelReason, DeclineReason, ExpiryReason, ExternalKind, InterventionReason, PaymentMethod,
         PaymentReference, PaymentStep, RefundBearer, RefundFailureReason, RefundNumber, RefundReason,
         RejectReason,
     },
     pricing::FulfilmentKind,
+    tax::{Inclusion, Rate, Remitter, TaxRounding},
     text::{Name, Note, Phone, Slug},
 };
 use serde::Serialize;
@@ -32,7 +34,8 @@ pub(super) use self::orders::{
     Payment, RefundOfOrder,
 };
 pub(super) use self::tracking::{
-    CountryCode, ReasonName, TrackedClosure, TrackedOrder, TrackedPayment, TrackedRestaurant, Tracking,
+    CountryCode, ReasonName, TrackedClosure, TrackedLine, TrackedOrder, TrackedPayment, TrackedRestaurant,
+    Tracking,
 };
 use super::{
     Audience,
@@ -47,6 +50,7 @@ const P: Audience = Audience::Partner;
 
 const ACCOUNT: &str = "An account id identifies a person.";
 const PERSONAL: &str = "Personal data: not for partners.";
+const WHEREABOUTS: &str = "The zone states roughly where the customer is: not for partners.";
 const FREE_TEXT: &str = "A free text may contain personal data, and a delivery does not need it.";
 const ADMINS_TEXT: &str = "The words of an admin are an internal note.";
 const NO_MONEY: &str = "A courier sees no amounts except the cash to collect.";
@@ -125,13 +129,21 @@ public! {
         /// Account of the customer.
         customer_id: AccountId = [C O] ACCOUNT;
         /// Lines of the order.
-        lines: Always<Line> = [C R K O P];
+        lines: Always<PlacedLine> = [C R K O P];
+        /// Fees of the order. Absent without fees, and for orders of older versions of Dabba, whose only fee is in the
+        /// amounts.
+        fees: Vec<PlacedFee> = [C R O P] NO_MONEY;
+        /// Taxes of the order. Absent without taxes, and for orders of older versions of Dabba, whose only tax is in the
+        /// amounts.
+        taxes: Vec<Tax> = [C R O P] NO_MONEY;
         /// The currency of every amount of the order, in all its events.
         currency: Currency = [C R K O P];
         /// Amounts of the order.
         amounts: Amounts = [C R O P] NO_MONEY;
         /// Delivery or collection.
         fulfilment: Fulfilment = [C R K O P];
+        /// Delivery zone of the address, if the restaurant had delivery zones.
+        delivery_zone: Option<OrderZone> = [C R K O] WHEREABOUTS;
         /// Contact person.
         contact: Option<Contact> = [C R K O] PERSONAL;
         /// Payment method.
@@ -146,6 +158,26 @@ public! {
         menu_revision: u32 = [R O P] "It only serves systems that store menus.";
         /// Quantities taken from limited stock.
         stock_drawn: Vec<StockDraw> = [R O P] STOCK;
+    }
+
+    /// A line as it was sold, with the names and prices at the time of the order, and its taxes.
+    PlacedLine {
+        /// The item's id in the menu.
+        item: Slug = [C R K O P];
+        /// The item's name.
+        name: Name = [C R K O P];
+        /// Quantity.
+        quantity: u32 = [C R K O P];
+        /// Price of one item with its options.
+        unit_price: Amount = [C R O P] NO_MONEY;
+        /// `unit_price` × `quantity`.
+        total: Amount = [C R O P] NO_MONEY;
+        /// Chosen options.
+        options: Vec<LineOption> = [C R K O P];
+        /// Note for the kitchen.
+        note: Option<Note> = [C R O] FREE_TEXT;
+        /// Parts of the total that are taxed alike, with their taxes. Absent if no tax applies to the line.
+        parts: Vec<TaxedPart> = [C R O P] NO_MONEY;
     }
 
     /// A line as it was sold, with the names and prices at the time of the order.
@@ -166,6 +198,74 @@ public! {
         note: Option<Note> = [C R O] FREE_TEXT;
     }
 
+    /// A part of a line or a fee that is taxed alike.
+    TaxedPart {
+        /// Amount of the part, with the taxes that it includes.
+        amount: Amount = [C R O P] NO_MONEY;
+        /// The part's shares of the order's taxes.
+        taxes: Vec<TaxShare> = [C R O P] NO_MONEY;
+    }
+
+    /// A share of a tax of the order.
+    TaxShare {
+        /// Id of the tax.
+        tax: Slug = [C R O P] NO_MONEY;
+        /// Amount of the share.
+        amount: Amount = [C R O P] NO_MONEY;
+    }
+
+    /// A fee of an order.
+    Fee {
+        /// Id of the fee.
+        id: Slug = [C R O P] NO_MONEY;
+        /// Name of the fee.
+        name: Name = [C R O P] NO_MONEY;
+        /// Kind of fee.
+        kind: FeeKind = [C R O P] NO_MONEY;
+        /// Amount, with the taxes that it includes.
+        amount: Amount = [C R O P] NO_MONEY;
+        /// Who receives the fee, less the taxes that it includes.
+        receiver: FeeReceiver = [C R O P] NO_MONEY;
+    }
+
+    /// A fee of an order, with its taxes.
+    PlacedFee {
+        /// Id of the fee.
+        id: Slug = [C R O P] NO_MONEY;
+        /// Name of the fee.
+        name: Name = [C R O P] NO_MONEY;
+        /// Kind of fee.
+        kind: FeeKind = [C R O P] NO_MONEY;
+        /// Amount, with the taxes that it includes.
+        amount: Amount = [C R O P] NO_MONEY;
+        /// Who receives the fee, less the taxes that it includes.
+        receiver: FeeReceiver = [C R O P] NO_MONEY;
+        /// Parts of the fee that are taxed alike, with their taxes. Absent if no tax applies to the fee.
+        parts: Vec<TaxedPart> = [C R O P] NO_MONEY;
+    }
+
+    /// A tax of an order. It is rounded once, on all parts of lines and fees that have it.
+    Tax {
+        /// Id of the tax.
+        id: Slug = [C R O P] NO_MONEY;
+        /// Name of the tax.
+        name: Name = [C R O P] NO_MONEY;
+        /// Authority that receives the tax.
+        authority: Name = [C R O P] NO_MONEY;
+        /// Rate in percent.
+        rate: Rate = [C R O P] NO_MONEY;
+        /// Whether prices include the tax.
+        included: Inclusion = [C R O P] NO_MONEY;
+        /// Who pays the tax to the authority.
+        remitted_by: Remitter = [C R O P] NO_MONEY;
+        /// Rule by which the tax was rounded.
+        rounding: TaxRounding = [C R O P] NO_MONEY;
+        /// Sum of the parts that have the tax, with the taxes that they include.
+        base: Amount = [C R O P] NO_MONEY;
+        /// Amount of the tax.
+        amount: Amount = [C R O P] NO_MONEY;
+    }
+
     /// An option as it was sold.
     LineOption {
         /// The group's id in the item.
@@ -182,10 +282,12 @@ public! {
     Amounts {
         /// Sum of the lines.
         subtotal: Amount = [C R O P] NO_MONEY;
-        /// Tax on the subtotal.
+        /// Sum of the taxes that are added to prices.
         tax: Amount = [C R O P] NO_MONEY;
         /// Fee for delivery.
         delivery_fee: Amount = [C R O P] NO_MONEY;
+        /// Sum of the other fees. Absent if it is zero.
+        other_fees: Option<Amount> = [C R O P] NO_MONEY;
         /// Tip for the courier or the staff.
         tip: Amount = [C R O P] NO_MONEY;
         /// Discount.
@@ -202,16 +304,38 @@ public! {
         address: Option<Address> = [C R K O] PERSONAL;
     }
 
+    /// A delivery zone, as an order keeps it.
+    OrderZone {
+        /// Id of the zone in the restaurant's settings.
+        id: Slug = [C R K O] WHEREABOUTS;
+        /// Time that a delivery to the zone takes after the food is ready, in minutes.
+        minutes: Option<u32> = [C R K O] WHEREABOUTS;
+    }
+
     /// Address of a delivery.
     Address {
         /// Street and number.
         line1: Name = [C R K O] PERSONAL;
         /// Building, floor, flat.
         line2: Option<Name> = [C R K O] PERSONAL;
+        /// Street, without the number.
+        street: Option<Name> = [C R K O] PERSONAL;
+        /// Number of the building in the street.
+        number: Option<Name> = [C R K O] PERSONAL;
+        /// Building, floor, flat, without street and number.
+        complement: Option<Name> = [C R K O] PERSONAL;
+        /// District or neighbourhood.
+        district: Option<Name> = [C R K O] PERSONAL;
         /// Town.
         city: Name = [C R K O] PERSONAL;
+        /// State, province or region.
+        state: Option<Name> = [C R K O] PERSONAL;
         /// Postal code.
         postal_code: Option<Name> = [C R K O] PERSONAL;
+        /// ISO 3166-1 alpha-2 country code.
+        country: Option<CountryCode> = [C R K O] PERSONAL;
+        /// The whole address as the country writes it.
+        formatted: Option<Note> = [C R K O] PERSONAL;
         /// Coordinates of the address.
         location: Option<Location> = [C R K O] PERSONAL;
         /// Instructions for reaching the door.
@@ -347,6 +471,8 @@ public! {
         amount: Amount = [C R O P] NO_REFUND;
         /// Refunded lines, if the refund is for certain lines.
         lines: Vec<RefundLine> = [C R O P] NO_REFUND;
+        /// Taxes that the refund of lines returns. Absent for other refunds, and if the order does not state its taxes.
+        taxes: Vec<TaxShare> = [C R O P] NO_REFUND;
         /// Reason for the refund.
         reason: RefundReason = [C R O P] NO_REFUND;
         /// Explanation in the actor's own words. Only operations sees the words of an admin, and the copy of the words of a

@@ -1,12 +1,15 @@
 //! What a tracking link shows.
 
-use dabba_domain::order::{self, OrderDetails, OrderSteps, OrderWithSteps};
+use dabba_domain::{
+    order::{self, OrderDetails, OrderSteps, OrderWithSteps},
+    pricing::OrderLine,
+};
 use dabba_engine::{Tracked, TrackedRestaurant};
 use serde::{Serialize, Serializer};
 
 use super::{
     Audience,
-    content::{amounts_of, fulfilment_of, line, location_of, unavailable},
+    content::{amounts_of, fee, fulfilment_of, line_option, location_of, tax, unavailable},
     shape::{Always, Public as _},
     table,
 };
@@ -62,14 +65,18 @@ fn tracked_order(
         is_written_by_newer: _, // A matter of the server.
     } = order;
     let OrderDetails {
+        terms_version: _,   // The members state what the order has.
         restaurant_id: _,   // The restaurant beside the order has it.
         restaurant_name: _, // The present name is beside the order.
         customer_id: _,     // A person.
         lines,
+        fees,
+        taxes,
         currency,
         amounts,
         fulfilment,
-        contact: _, // A person.
+        delivery_zone: _, // The address says more.
+        contact: _,       // A person.
         payment_method,
         payment_deadline: _, // The link's holder cannot pay.
         note: _,             // A free text may contain personal data.
@@ -93,7 +100,9 @@ fn tracked_order(
         ready_by: *ready_by,
         currency: *currency,
         amounts: amounts_of(*amounts),
-        lines: Always(lines.iter().map(line).collect()),
+        lines: Always(lines.iter().map(line_of).collect()),
+        fees: fees.iter().map(fee).collect(),
+        taxes: taxes.iter().map(tax).collect(),
         fulfilment: fulfilment_of(fulfilment),
         payment: table::TrackedPayment {
             method: *payment_method,
@@ -103,6 +112,27 @@ fn tracked_order(
         },
         closure: closure.as_ref().map(closure_of),
         allowed_actions,
+    }
+}
+
+fn line_of(line: &OrderLine) -> table::TrackedLine {
+    let OrderLine {
+        item,
+        name,
+        quantity,
+        unit_price,
+        total,
+        options,
+        note: _,  // A free text may contain personal data.
+        parts: _, // The receipt shows them.
+    } = line;
+    table::TrackedLine {
+        item: item.clone(),
+        name: name.clone(),
+        quantity: *quantity,
+        unit_price: *unit_price,
+        total: *total,
+        options: options.iter().map(line_option).collect(),
     }
 }
 

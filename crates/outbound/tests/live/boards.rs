@@ -1,6 +1,10 @@
 //! Boards, on an engine whose store can fail.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use dabba_domain::{
     Actor, OrderId, RestaurantId,
@@ -11,7 +15,7 @@ use dabba_outbound::{
     Filter, TypeSet,
     feed::Start,
     live::{
-        EndReason, Item, Live, LiveConfig,
+        EndReason, Item, Live, LiveConfig, MAX_READS,
         board::{BoardError, BoardMessage, BoardSnapshot, BoardStream, BoardSums, MAX_PART_ORDERS},
     },
 };
@@ -20,7 +24,7 @@ use dabba_store::{
     conformance::builders::{World as Builder, order_of},
 };
 use dabba_testkit::PATIENCE;
-use futures::FutureExt as _;
+use futures::{FutureExt as _, future::join_all};
 
 use crate::{HEARTBEAT, OrderFault, World};
 
@@ -189,6 +193,21 @@ async fn a_board_begins_with_the_newest_orders() {
     other.cancel(&mut placed[0]).await;
     let BoardMessage::Gone(order) = next_change(&mut stream).await else { panic!("it should be gone") };
     assert_eq!((order.id, order.status), (placed[0].id, OrderStatus::Cancelled));
+}
+
+/// Proves that a board is read although all of it, and even a usual part of it, takes longer than the timeout of a read.
+#[tokio::test]
+async fn a_board_that_is_read_slowly_is_read_in_parts() {
+    const ORDERS: usize = 120;
+    let timeout_of_read = Duration::from_secs(1);
+    let world = World::start().await;
+    let placed = Other::new(&world, 7).place(ORDERS).await;
+    world.faults.time_per_order.store(15, Ordering::SeqCst);
+    let orders = &world.server.engine().orders;
+    let board = orders.board_orders(world.restaurants[0], timeout_of_read).await.unwrap();
+    assert!(!board.is_truncated);
+    let ids: Vec<_> = board.orders.iter().map(|sized| sized.order.id).collect();
+    assert_eq!(ids, placed.iter().map(|order| order.id).collect::<Vec<_>>());
 }
 
 /// Proves that the boards of a restaurant share the read of an order that another process has changed, that a change
@@ -394,4 +413,34 @@ async fn a_damaged_order_does_not_stop_a_board() {
     other.cancel(&mut orders[0]).await;
     let BoardMessage::Gone(order) = next_change(&mut stream).await else { panic!("it should be gone") };
     assert_eq!(order.id, orders[0].id);
+}
+
+/// Proves that boards and streams of a shard that hangs delay no board of another shard, and that the boards of the
+/// shard that hangs are refused in time.
+#[tokio::test]
+async fn a_shard_that_hangs_delays_no_board_of_another_shard() {
+    /// Maximum time for the board of the shard that answers. The reads of the other shard end after 5 s.
+    const AT_ONCE: Duration = Duration::from_secs(3);
+    let world = World::start().await;
+    let [north, south] = world.restaurants;
+    world.faults.set_orders(OrderFault::Hanging(south));
+    let session = world.session(&world.server.admin);
+    let opening: Vec<_> = (0..2 * MAX_READS)
+        .map(|_| {
+            let live = std::sync::Arc::clone(&world.live);
+            tokio::spawn(async move { live.board_stream(session, south).await.map(drop) })
+        })
+        .collect();
+    // Until the boards have joined and read.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    snapshot(&mut open(&world, north).await).await;
+    let taken = began.elapsed();
+    assert!(taken < AT_ONCE, "{taken:?}");
+    for refused in tokio::time::timeout(PATIENCE, join_all(opening)).await.unwrap() {
+        let refused = refused.unwrap();
+        assert!(matches!(refused, Err(BoardError::Engine(dabba_engine::Error::Unavailable))), "{refused:?}");
+    }
+    world.faults.set_orders(OrderFault::None);
+    snapshot(&mut open(&world, south).await).await;
 }

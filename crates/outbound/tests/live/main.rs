@@ -14,9 +14,10 @@ mod streams;
 mod tracking;
 
 use std::{
+    future::pending,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -55,6 +56,8 @@ pub(crate) struct Faults {
     pub(crate) orders: Mutex<OrderFault>,
     /// Number of reads of changed orders for boards.
     pub(crate) order_reads: AtomicUsize,
+    /// Time that a read of open orders takes for each order, in milliseconds.
+    pub(crate) time_per_order: AtomicU64,
 }
 
 impl Faults {
@@ -78,8 +81,12 @@ impl Faults {
                 Err(StoreError::Corrupt("injected by the test".to_owned()))
             }
             OrderFault::Lost => Ok(false),
-            OrderFault::None | OrderFault::Damaged(_) => Ok(true),
+            OrderFault::Hanging(_) | OrderFault::None | OrderFault::Damaged(_) => Ok(true),
         }
+    }
+
+    fn hangs(&self, restaurant: RestaurantId) -> bool {
+        matches!(*self.orders.lock().unwrap(), OrderFault::Hanging(id) if id == restaurant)
     }
 
     /// Returns the store without its faults.
@@ -101,6 +108,8 @@ pub(crate) enum OrderFault {
     Down,
     /// The orders do not exist.
     Lost,
+    /// The open orders of this restaurant are not returned.
+    Hanging(RestaurantId),
     /// This order cannot be decoded.
     Damaged(OrderId),
 }
@@ -129,10 +138,17 @@ impl StoreLayer for Layer {
         &self,
         restaurant_id: RestaurantId,
         statuses: &[OrderStatus],
+        before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Order>, StoreError> {
+        if self.0.hangs(restaurant_id) {
+            return pending().await;
+        }
         self.0.check_orders(&[])?;
-        self.0.inner.open_orders(restaurant_id, statuses, limit).await
+        let orders = self.0.inner.open_orders(restaurant_id, statuses, before, limit).await?;
+        let time = self.0.time_per_order.load(Ordering::SeqCst) * orders.len() as u64;
+        tokio::time::sleep(Duration::from_millis(time)).await;
+        Ok(orders)
     }
 
     async fn feed_end(&self, shard: usize) -> Result<FeedEnd, StoreError> {
@@ -175,6 +191,7 @@ impl World {
             reads: AtomicUsize::new(0),
             orders: Mutex::new(OrderFault::None),
             order_reads: AtomicUsize::new(0),
+            time_per_order: AtomicU64::new(0),
         });
         let store = Arc::clone(&faults);
         let store = move || {

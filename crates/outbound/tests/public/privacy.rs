@@ -8,15 +8,17 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use dabba_domain::{
     AccountId, Actor, Amount, Currency, Money, Timestamp,
+    fee::{FeeKind, FeeReceiver},
     menu::UnavailableItem,
     order::{
         Address, CancelReason, Contact, DeclineReason, Event, ExpiryReason, External, ExternalKind,
-        Fulfilment, InterventionReason, OrderDetails, PaymentMethod, PaymentReference, PaymentStep,
-        RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber, RefundReason,
-        RejectReason, StockDraw, UnknownEvent,
+        Fulfilment, InterventionReason, OrderDetails, OrderZone, PaymentMethod, PaymentReference,
+        PaymentStep, RecordedEvent, Refund, RefundBearer, RefundFailureReason, RefundLine, RefundNumber,
+        RefundReason, RejectReason, StockDraw, TERMS_VERSION, UnknownEvent,
     },
-    pricing::{Amounts, OrderLine, OrderLineOption},
+    pricing::{Amounts, OrderFee, OrderLine, OrderLineOption, OrderTax, TaxShare, TaxedPart},
     restaurant::Location,
+    tax::{Inclusion, Rate, Remitter, TaxRounding},
     text::{Name, Note, Phone, Slug},
 };
 use dabba_outbound::public::{Audience, PublicRecordedEvent, TYPES, public_event};
@@ -133,6 +135,13 @@ impl Values {
         Address {
             line1: self.name("CRKO"),
             line2: Some(self.name("CRKO")),
+            street: Some(self.name("CRKO")),
+            number: Some(self.name("CRKO")),
+            complement: Some(self.name("CRKO")),
+            district: Some(self.name("CRKO")),
+            state: Some(self.name("CRKO")),
+            country: Some(self.fragment("CRKO", r#""country":"NZ""#, "NZ".to_owned())),
+            formatted: self.note("CRKO"),
             city: self.name("CRKO"),
             postal_code: Some(self.name("CRKO")),
             location: Some(Location { lat: 53.4575, lng: -2.2244 }),
@@ -154,6 +163,40 @@ impl Values {
                 price: self.amount("CROP"),
             }],
             note: self.note("CRO"),
+            parts: self.parts(),
+        }
+    }
+
+    fn parts(&mut self) -> Vec<TaxedPart> {
+        vec![TaxedPart { amount: self.amount("CROP"), taxes: self.shares() }]
+    }
+
+    fn shares(&mut self) -> Vec<TaxShare> {
+        vec![TaxShare { tax: self.slug("CROP"), amount: self.amount("CROP") }]
+    }
+
+    fn fee(&mut self) -> OrderFee {
+        OrderFee {
+            id: self.slug("CROP"),
+            name: self.name("CROP"),
+            kind: self.fragment("CROP", r#""packaging""#, FeeKind::Packaging),
+            amount: self.amount("CROP"),
+            receiver: self.fragment("CROP", r#""authority""#, FeeReceiver::Authority),
+            parts: self.parts(),
+        }
+    }
+
+    fn tax(&mut self) -> OrderTax {
+        OrderTax {
+            id: self.slug("CROP"),
+            name: self.name("CROP"),
+            authority: self.name("CROP"),
+            rate: self.fragment("CROP", r#""12.3457""#, Rate::new("12.3457").unwrap()),
+            included: self.fragment("CROP", r#""gross""#, Inclusion::Gross),
+            remitted_by: self.fragment("CROP", r#""remitted_by":"platform""#, Remitter::Platform),
+            rounding: self.fragment("CROP", r#""half_even""#, TaxRounding::HalfEven),
+            base: self.amount("CROP"),
+            amount: self.amount("CROP"),
         }
     }
 
@@ -164,20 +207,25 @@ impl Values {
         let phone = "+44 161 496 0731";
         self.remember("CRKO", phone);
         OrderDetails {
+            terms_version: TERMS_VERSION,
             restaurant_id: self.world.restaurant_id(),
             restaurant_name: self.name("CRKOP"),
             customer_id: self.account("CO"),
             lines: vec![self.line()],
+            fees: vec![self.fee()],
+            taxes: vec![self.tax()],
             currency: self.fragment("CRKOP", r#""CHF""#, Currency::from_code("CHF").unwrap()),
             amounts: Amounts {
                 subtotal: self.amount("CROP"),
                 tax: self.amount("CROP"),
                 delivery_fee: self.amount("CROP"),
+                other_fees: self.amount("CROP"),
                 tip: self.amount("CROP"),
                 discount: self.amount("CROP"),
                 total: self.amount(if is_cash { "CRKOP" } else { "CROP" }),
             },
             fulfilment: Fulfilment::Delivery { address: self.address() },
+            delivery_zone: Some(OrderZone { id: self.slug("CRKO"), minutes: Some(self.count("CRKO")) }),
             contact: Some(Contact { name: self.name("CRKO"), phone: Some(Phone::new(phone).unwrap()) }),
             payment_method: method,
             payment_deadline: Some(self.time("CROP")),
@@ -193,6 +241,7 @@ impl Values {
             number: self.refund_number("CROP"),
             amount: self.amount("CROP"),
             lines: vec![RefundLine { line: self.count("CROP"), quantity: self.count("CROP") }],
+            taxes: self.shares(),
             reason: self.fragment("CROP", "not_delivered", RefundReason::NotDelivered),
             note: self.note(note),
             borne_by: self.fragment("RO", r#""borne_by":"platform""#, RefundBearer::Platform),

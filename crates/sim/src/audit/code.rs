@@ -103,8 +103,13 @@ codes! {
     LineTotal "line_total" Breach "I6",
     /// The subtotal is not the sum of the lines.
     Subtotal "subtotal" Breach "I6",
-    /// The total is not subtotal + tax + delivery fee + tip − discount.
+    /// The total is not subtotal + tax + delivery fee + other fees + tip − discount.
     Total "total" Breach "I6",
+    /// The parts of a line or a fee do not add up to it, or the fees do not add up to the amounts.
+    Parts "parts" Breach "I6",
+    /// A tax, its base or its share in a line or a fee differs from the amount that its rate gives, or the added taxes
+    /// do not add up to the amounts.
+    Taxes "taxes" Breach "I6",
     /// The money was authorized more than once.
     AuthorizedTwice "authorized_twice" Breach "I8",
     /// Money was captured by card without an authorization.
@@ -127,6 +132,9 @@ codes! {
     /// Refunds are for a larger quantity of a line than was ordered, for a quantity of zero, or for a line
     /// that does not exist.
     RefundLines "refund_lines" Breach "I8",
+    /// A refund of lines differs from the prices and taxes of its lines, or refunds of a line return more than its
+    /// taxes.
+    RefundTaxes "refund_taxes" Breach "I8",
     /// The order ended early, and money of the customer is left without a pending refund.
     MoneyKept "money_kept" Breach "I8",
     /// The payment status does not match the captured and refunded amounts.

@@ -3,12 +3,16 @@
 //! The domain records postings. The auditor computes the balance of each account after each event, from the
 //! sale and the refunds, and never from the postings.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dabba_domain::{
-    ledger::{LedgerAccount, LedgerPosting, ledger},
+    Amount,
+    fee::FeeReceiver,
+    ledger::{LedgerAccount, LedgerEntry, LedgerPosting, ledger},
     order::{Event, OrderDetails, RecordedEvent, Refund, RefundBearer, RefundNumber},
-    pricing::FulfilmentKind,
+    pricing::{FulfilmentKind, TaxShare, TaxedPart},
+    tax::Inclusion,
+    text::Slug,
 };
 
 use super::{FindingCode, Findings};
@@ -18,32 +22,22 @@ pub(super) fn check(events: &[RecordedEvent], findings: &mut Findings) {
     compare(events, &ledger(events), findings);
 }
 
-/// The accounts, in the order of the balances.
-const ACCOUNTS: [LedgerAccount; 6] = [
-    LedgerAccount::Customer,
-    LedgerAccount::Refunds,
-    LedgerAccount::Restaurant,
-    LedgerAccount::Platform,
-    LedgerAccount::Courier,
-    LedgerAccount::Tax,
-];
-
-type Balances = [i128; ACCOUNTS.len()];
+/// An account, and for taxes the id of the tax.
+type Account = (LedgerAccount, Option<Slug>);
+type Balances = BTreeMap<Account, i128>;
 
 fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut Findings) {
     let Some(Event::Placed(details)) = events.first().map(|recorded| &recorded.event) else { return };
     let mut postings = postings.iter();
-    let mut books = Books::default();
+    let mut books = Books::of(details);
     let mut taken: HashMap<RefundNumber, Taken> = HashMap::new();
     let mut chargebacks: HashMap<RefundNumber, &Refund> = HashMap::new();
-    let mut found: Balances = [0; ACCOUNTS.len()];
+    let mut found = Balances::new();
     for RecordedEvent { version, event, .. } in events {
         match event {
             Event::PaymentCaptured { amount } => books.sell(details, amount.minor().into()),
             Event::Refunded(refund) => {
-                let before = (books.tax, books.bearers);
-                books.refund(details, refund);
-                taken.insert(refund.number, books.taken_since(before, refund.amount.minor().into()));
+                taken.insert(refund.number, books.refund(details, refund));
             }
             Event::ChargebackOpened(refund) => {
                 chargebacks.insert(refund.number, refund);
@@ -51,9 +45,7 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
             }
             Event::ChargebackLost { number } => {
                 let Some(refund) = chargebacks.get(number) else { continue };
-                let before = (books.tax, books.bearers);
-                books.refund(details, refund);
-                taken.insert(*number, books.taken_since(before, refund.amount.minor().into()));
+                taken.insert(*number, books.refund(details, refund));
             }
             Event::RefundReversed { number, .. } | Event::ChargebackWon { number } => {
                 // A chargeback that is won before it is lost moves no money.
@@ -71,9 +63,8 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
             let text = format!("the entries of event {version} add up to {sum}");
             return findings.add(FindingCode::LedgerSum, text);
         }
-        for (account, balance) in ACCOUNTS.iter().zip(&mut found) {
-            let entries = posting.entries.iter().filter(|entry| entry.account == *account);
-            *balance += entries.map(|entry| i128::from(entry.amount)).sum::<i128>();
+        for LedgerEntry { account, tax, amount } in &posting.entries {
+            *found.entry((*account, tax.clone())).or_default() += i128::from(*amount);
         }
         let expected = books.balances();
         if let Some(text) = difference(&found, &expected) {
@@ -87,43 +78,53 @@ fn compare(events: &[RecordedEvent], postings: &[LedgerPosting], findings: &mut 
 }
 
 fn difference(found: &Balances, expected: &Balances) -> Option<String> {
-    let mut accounts = ACCOUNTS.iter().zip(found.iter().zip(expected));
-    let (account, (found, expected)) = accounts.find(|(_, (found, expected))| found != expected)?;
-    Some(format!("the balance of {account:?} is {found}; it must be {expected}"))
+    let accounts: BTreeSet<&Account> = found.keys().chain(expected.keys()).collect();
+    let balance = |of: &Balances, account: &Account| of.get(account).copied().unwrap_or(0);
+    let account =
+        accounts.into_iter().find(|account| balance(found, account) != balance(expected, account))?;
+    let (found, expected) = (balance(found, account), balance(expected, account));
+    let tax = account.1.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    Some(format!("the balance of {:?}{tax} is {found}; it must be {expected}", account.0))
 }
 
+/// Places of the bearers: restaurant, platform, courier, authority.
+const RESTAURANT: usize = 0;
+const PLATFORM: usize = 1;
+const COURIER: usize = 2;
+const AUTHORITY: usize = 3;
+
 /// The captured and refunded amounts, and the balances of everyone who holds a part.
-#[derive(Default)]
+#[derive(Clone)]
 struct Books {
     captured: i128,
     refunded: i128,
-    tax: i128,
-    /// The balances of restaurant, platform and courier, who bear the part of a refund that is not tax.
-    bearers: [i128; 3],
+    /// The balance of each tax, with its id; without an id if the order does not state its taxes.
+    taxes: Vec<(Option<Slug>, i128)>,
+    /// The balances of those who bear the part of a refund that is not tax.
+    bearers: [i128; 4],
 }
 
-/// The amount that a refund took: of the tax, of each bearer, and in total.
-#[derive(Clone, Copy)]
+/// The amount that a refund took: of each tax, of each bearer, and in total.
 struct Taken {
-    tax: i128,
-    bearers: [i128; 3],
+    taxes: Vec<i128>,
+    bearers: [i128; 4],
     amount: i128,
 }
 
 impl Books {
-    /// Returns what a refund of this amount took, from the balances before it.
-    fn taken_since(&self, (tax, bearers): (i128, [i128; 3]), amount: i128) -> Taken {
-        let mut taken = Taken { tax: tax - self.tax, bearers, amount };
-        for (taken, left) in taken.bearers.iter_mut().zip(self.bearers) {
-            *taken -= left;
-        }
-        taken
+    fn of(details: &OrderDetails) -> Self {
+        let ids = details.taxes.iter().map(|tax| Some(tax.id.clone()));
+        let ids: Vec<_> = if details.terms_version == 1 { vec![None] } else { ids.collect() };
+        let taxes = ids.into_iter().map(|id| (id, 0)).collect();
+        Self { captured: 0, refunded: 0, taxes, bearers: [0; 4] }
     }
 
     /// Undoes a refund that failed.
     fn restore(&mut self, taken: Taken) {
-        self.tax += taken.tax;
         self.refunded -= taken.amount;
+        for ((_, balance), taken) in self.taxes.iter_mut().zip(taken.taxes) {
+            *balance += taken;
+        }
         for (balance, taken) in self.bearers.iter_mut().zip(taken.bearers) {
             *balance += taken;
         }
@@ -131,72 +132,142 @@ impl Books {
 
     fn sell(&mut self, details: &OrderDetails, captured: i128) {
         let amounts = &details.amounts;
-        let (fee, tip) = (i128::from(amounts.delivery_fee.minor()), i128::from(amounts.tip.minor()));
-        // The restaurant's staff keeps the tip of a collection.
-        let tip = if details.fulfilment.kind() == FulfilmentKind::Delivery { tip } else { 0 };
+        let wide = |amount: Amount| i128::from(amount.minor());
         self.captured = captured;
-        self.tax = amounts.tax.minor().into();
+        // The restaurant's staff keeps what a courier would get for a delivery.
+        let is_delivered = details.fulfilment.kind() == FulfilmentKind::Delivery;
+        let courier = if is_delivered { COURIER } else { RESTAURANT };
+        let mut bearers = [0; 4];
+        bearers[courier] += wide(amounts.tip);
+        bearers[RESTAURANT] += wide(amounts.subtotal) - wide(amounts.discount);
+        if details.terms_version == 1 {
+            self.taxes[0].1 = wide(amounts.tax);
+            bearers[PLATFORM] += wide(amounts.delivery_fee);
+        } else {
+            for ((_, balance), tax) in self.taxes.iter_mut().zip(&details.taxes) {
+                *balance = wide(tax.amount);
+            }
+            let within = |parts: &[TaxedPart]| -> i128 {
+                let shares = parts.iter().flat_map(|part| &part.taxes);
+                let is_within = |share: &&TaxShare| {
+                    details.taxes.iter().any(|tax| tax.id == share.tax && tax.included != Inclusion::No)
+                };
+                shares.filter(is_within).map(|share| wide(share.amount)).sum()
+            };
+            for line in &details.lines {
+                bearers[RESTAURANT] -= within(&line.parts);
+            }
+            for fee in &details.fees {
+                let receiver = match fee.receiver {
+                    FeeReceiver::Restaurant => RESTAURANT,
+                    FeeReceiver::Platform => PLATFORM,
+                    FeeReceiver::Courier => courier,
+                    FeeReceiver::Authority => AUTHORITY,
+                };
+                bearers[receiver] += wide(fee.amount) - within(&fee.parts);
+            }
+        }
         // The platform bears the difference between the captured amount and the total.
-        let total = i128::from(amounts.total.minor());
-        self.bearers = [total - self.tax - fee - tip, fee + captured - total, tip];
+        bearers[PLATFORM] += captured - wide(amounts.total);
+        self.bearers = bearers;
     }
 
-    fn refund(&mut self, details: &OrderDetails, refund: &Refund) {
+    /// Takes a refund from the taxes and its bearers, and returns what it took.
+    fn refund(&mut self, details: &OrderDetails, refund: &Refund) -> Taken {
+        let before = self.clone();
         let amount = i128::from(refund.amount.minor());
+        let tax = self.taxes.iter().map(|(_, balance)| balance).sum::<i128>();
         let left = self.captured - self.refunded - amount;
-        let mut tax = if !refund.lines.is_empty() {
+        let stated: Vec<i128> = self.taxes.iter().map(|(id, _)| stated(refund, id.as_ref())).collect();
+        let mut share = if !refund.lines.is_empty() && details.terms_version == 1 {
             let food: i128 = refund.lines.iter().map(|it| price(details, it.line, it.quantity)).sum();
             amount - food
+        } else if !refund.lines.is_empty() {
+            stated.iter().sum()
         } else if refund.borne_by == RefundBearer::Restaurant {
-            portion(self.tax, amount, self.tax + self.bearers[0].max(0))
+            portion(tax, amount, tax + self.bearers[RESTAURANT].max(0))
         } else {
-            portion(self.tax, amount, self.captured - self.refunded)
+            portion(tax, amount, self.captured - self.refunded)
         };
-        // The tax balance must neither be negative nor exceed what is left of the order.
-        tax = tax.max(0);
-        if self.tax - tax > left {
-            tax = self.tax - left;
+        // The taxes must neither be negative together nor exceed what is left of the order.
+        share = share.max(0);
+        if tax - share > left {
+            share = tax - left;
         }
-        tax = tax.min(self.tax).min(amount);
-        self.tax -= tax;
+        share = share.min(tax).min(amount);
+        let fits = self.taxes.iter().zip(&stated).all(|((_, balance), stated)| stated <= balance);
+        let shares = if !refund.lines.is_empty() && fits && stated.iter().sum::<i128>() == share {
+            stated
+        } else {
+            largest_remainder(share, &self.taxes.iter().map(|(_, balance)| *balance).collect::<Vec<_>>())
+        };
+        for ((_, balance), share) in self.taxes.iter_mut().zip(shares) {
+            *balance -= share;
+        }
         self.refunded += amount;
-        let rest = amount - tax;
+        let rest = amount - share;
         match refund.borne_by {
-            RefundBearer::Restaurant => self.bearers[0] -= rest,
-            RefundBearer::Platform => self.bearers[1] -= rest,
+            RefundBearer::Restaurant => self.bearers[RESTAURANT] -= rest,
+            RefundBearer::Platform => self.bearers[PLATFORM] -= rest,
             RefundBearer::Everyone => self.share(rest),
         }
+        let mut bearers = before.bearers;
+        for (taken, left) in bearers.iter_mut().zip(self.bearers) {
+            *taken -= left;
+        }
+        let taxes = before.taxes.iter().zip(&self.taxes).map(|((_, before), (_, after))| before - after);
+        Taken { taxes: taxes.collect(), bearers, amount }
     }
 
-    /// Takes `rest` from everyone with a positive balance: the exact share of each, rounded down, and then
-    /// one unit at a time from the account that is furthest below its exact share.
+    /// Takes `rest` from everyone with a positive balance.
     fn share(&mut self, rest: i128) {
         let held = self.bearers.map(|balance| balance.max(0));
         let whole: i128 = held.iter().sum();
-        if whole <= rest {
-            // The bearers hold less than this amount. The platform bears the difference, which was refunded
-            // without Dabba.
-            for (balance, held) in self.bearers.iter_mut().zip(held) {
-                *balance -= held;
-            }
-            self.bearers[1] -= rest - whole;
-            return;
-        }
-        let mut taken = held.map(|held| held * rest / whole);
-        while taken.iter().sum::<i128>() < rest {
-            let owed = |place: usize| held[place] * rest - taken[place] * whole;
-            let most = (1..held.len()).fold(0, |most, it| if owed(it) > owed(most) { it } else { most });
-            taken[most] += 1;
-        }
+        let taken = if whole <= rest { held.to_vec() } else { largest_remainder(rest, &held) };
         for (balance, taken) in self.bearers.iter_mut().zip(taken) {
             *balance -= taken;
         }
+        // If the bearers hold less than this amount, the platform bears the difference, which was refunded without
+        // Dabba.
+        self.bearers[PLATFORM] -= (rest - whole).max(0);
     }
 
-    const fn balances(&self) -> Balances {
-        let [restaurant, platform, courier] = self.bearers;
-        [-self.captured, self.refunded, restaurant, platform, courier, self.tax]
+    fn balances(&self) -> Balances {
+        let [restaurant, platform, courier, authority] = self.bearers;
+        let accounts = [
+            (LedgerAccount::Customer, -self.captured),
+            (LedgerAccount::Refunds, self.refunded),
+            (LedgerAccount::Restaurant, restaurant),
+            (LedgerAccount::Platform, platform),
+            (LedgerAccount::Courier, courier),
+            (LedgerAccount::Authority, authority),
+        ];
+        let accounts = accounts.into_iter().map(|(account, balance)| ((account, None), balance));
+        let taxes = self.taxes.iter().map(|(id, balance)| ((LedgerAccount::Tax, id.clone()), *balance));
+        accounts.chain(taxes).collect()
     }
+}
+
+/// Returns the amount that a refund states for a tax.
+fn stated(refund: &Refund, id: Option<&Slug>) -> i128 {
+    let shares = refund.taxes.iter().filter(|share| Some(&share.tax) == id);
+    shares.map(|share| i128::from(share.amount.minor())).sum()
+}
+
+/// Divides an amount: to each its exact share, rounded down, and then one unit at a time to the one that is furthest
+/// below its exact share.
+fn largest_remainder(amount: i128, held: &[i128]) -> Vec<i128> {
+    let whole: i128 = held.iter().sum();
+    if whole <= 0 {
+        return vec![0; held.len()];
+    }
+    let mut taken: Vec<i128> = held.iter().map(|held| held * amount / whole).collect();
+    while taken.iter().sum::<i128>() < amount {
+        let owed = |place: usize| held[place] * amount - taken[place] * whole;
+        let most = (1..held.len()).fold(0, |most, it| if owed(it) > owed(most) { it } else { most });
+        taken[most] += 1;
+    }
+    taken
 }
 
 /// Returns the price of this quantity of a line without tax.
@@ -219,8 +290,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use dabba_domain::{
-        Actor, Amount,
-        ledger::LedgerEntry,
+        Actor,
         order::{Fulfilment, Refund, RefundLine, RefundReason},
     };
     use dabba_store::conformance::builders::{World, amount};
@@ -260,6 +330,7 @@ mod tests {
                 number,
                 amount,
                 lines: lines.clone(),
+                taxes: Vec::new(),
                 reason,
                 note: None,
                 borne_by,
@@ -314,7 +385,7 @@ mod tests {
         }
         let mut postings = sound;
         let mut more = postings[0].clone();
-        more.entries = vec![LedgerEntry { account: LedgerAccount::Tax, amount: 1 }];
+        more.entries = vec![LedgerEntry { account: LedgerAccount::Tax, tax: None, amount: 1 }];
         postings.push(more);
         assert_eq!(found(&events, &postings), [FindingCode::LedgerDiffers]);
     }

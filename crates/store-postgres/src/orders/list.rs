@@ -58,18 +58,20 @@ pub(super) async fn list_orders(
     Ok(plan.page(orders))
 }
 
-/// Reads the newest open orders of a restaurant in these statuses.
+/// Reads the newest open orders of a restaurant in these statuses, placed before an order if there is one.
 pub(super) async fn open_orders(
     connection: &Connection,
     restaurant_id: RestaurantId,
     statuses: &[OrderStatus],
+    before: Option<OrderId>,
     limit: u32,
     buckets: BucketRange,
 ) -> Result<Vec<Order>, Failure> {
     let (low, high) = shard::numbers(buckets);
     let statuses: Vec<&str> = statuses.iter().map(|status| status.as_str()).collect();
+    let before = before.map_or(ABOVE_EVERY_ID, OrderId::uuid);
     let parameters: [&(dyn ToSql + Sync); 6] =
-        [&restaurant_id.uuid(), &ABOVE_EVERY_ID, &i64::from(limit), &Some(statuses), &low, &high];
+        [&restaurant_id.uuid(), &before, &i64::from(limit), &Some(statuses), &low, &high];
     collect(&connection.query(&sql(IndexRange::RestaurantOpen), &parameters).await?, order_of)
 }
 

@@ -1,7 +1,7 @@
 //! Lists of orders: one statement per index range.
 
 use dabba_domain::{
-    RestaurantId,
+    OrderId, RestaurantId,
     order::{Order, OrderStatus},
 };
 use dabba_store::{CodeMatches, CodeQuery, OrderPage, OrderQuery};
@@ -65,14 +65,16 @@ pub(super) fn list_orders(connection: &mut Connection, query: &OrderQuery) -> Re
     Ok(plan.page(orders))
 }
 
-/// Reads the newest open orders of a restaurant in these statuses.
+/// Reads the newest open orders of a restaurant in these statuses, placed before an order if there is one.
 pub(super) fn open_orders(
     connection: &Connection,
     restaurant_id: RestaurantId,
     statuses: &[OrderStatus],
+    before: Option<OrderId>,
     limit: u32,
 ) -> Result<Vec<Order>, Failure> {
-    let (range, owner, before) = (IndexRange::RestaurantOpen, restaurant_id.uuid(), ABOVE_EVERY_ID);
+    let (range, owner) = (IndexRange::RestaurantOpen, restaurant_id.uuid());
+    let before = before.map_or(ABOVE_EVERY_ID, OrderId::uuid);
     let mut orders = Vec::new();
     if statuses.is_empty() {
         // Without a filter, the range would contain orders in every status.

@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use dabba_domain::{
     AccountId, Actor, Amount, Bucket, Currency, OrderId, RestaurantId, Role, TaskId, Timestamp,
+    fee::{Fee, FeeKind, FeeReceiver},
     menu::{CategoryDocument, ItemDocument, Menu, MenuDocument},
     order::{
-        Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, PaymentMethod,
-        PaymentReference, PaymentReport, PaymentToken, RecordedEvent, ReviewReason, StockDraw, decide, place,
-        settle,
+        Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, OrderZone, PaymentMethod,
+        PaymentReference, PaymentReport, PaymentToken, RecordedEvent, ReviewReason, StockDraw, TERMS_VERSION,
+        decide, place, settle,
     },
-    pricing::{Amounts, OrderLine, OrderLineOption},
-    restaurant::{DeliveryTerms, Location, OpeningHours, Restaurant, RestaurantSettings, Revision, Zone},
+    pricing::{Amounts, OrderFee, OrderLine, OrderLineOption, OrderTax, TaxShare, TaxedPart},
+    restaurant::{
+        DeliveryTerms, DeliveryZone, Location, OpeningHours, Restaurant, RestaurantSettings, Revision, Zone,
+    },
     task::{Task, TaskSubject},
+    tax::{Inclusion, Rate, Remitter, TaxRounding},
     text::{Name, Note, Phone, Slug},
 };
 use jiff::SignedDuration;
@@ -171,23 +175,27 @@ impl World {
         }
     }
 
-    /// Returns the details of an order: two lines, delivered to a random place.
+    /// Returns the details of an order: two lines with a tax of 20 %, delivered to a random place for a fee.
     pub fn details(&mut self, restaurant_id: RestaurantId, customer_id: AccountId) -> OrderDetails {
         OrderDetails {
+            terms_version: TERMS_VERSION,
             restaurant_id,
             restaurant_name: name("The \"Lunchbox\""),
             customer_id,
             lines: vec![line("onion-bhaji", 2, 450), line("naan", 1, 250)],
+            fees: vec![delivery_fee(199)],
+            taxes: vec![tax(1_150)],
             currency: currency(),
             amounts: Amounts {
                 subtotal: amount(1_150),
                 tax: amount(230),
                 delivery_fee: amount(199),
                 tip: amount(100),
-                discount: Amount::ZERO,
                 total: amount(1_679),
+                ..Amounts::default()
             },
             fulfilment: Fulfilment::Delivery { address: self.address() },
+            delivery_zone: Some(OrderZone { id: Slug::new("inner").unwrap(), minutes: Some(25) }),
             contact: Some(Contact {
                 name: name("Zoë"),
                 phone: Some(Phone::new("+44 20 7946 0000").unwrap()),
@@ -214,6 +222,13 @@ impl World {
         Address {
             line1: name("1 Rue de l’Échiquier"),
             line2: None,
+            street: Some(name("Rue de l’Échiquier")),
+            number: Some(name("1 bis")),
+            complement: Some(name("Flat \"2\"")),
+            district: Some(name("10e")),
+            state: Some(name("Île-de-France")),
+            country: Some("FR".to_owned()),
+            formatted: Some(Note::new("1 Rue de l’Échiquier\n京都市").unwrap()),
             city: name("京都市"),
             postal_code: Some(name("SW1A 1AA")),
             location: Some(Location { lat: self.degrees(90.0), lng: self.degrees(180.0) }),
@@ -369,11 +384,28 @@ pub fn settings() -> RestaurantSettings {
         location: Some(Location { lat: 51.0 + 1.0 / 3.0, lng: -1.0 / 7.0 }),
         opening_hours: OpeningHours::Always,
         tax_rate_basis_points: 2_000,
+        taxes: Vec::new(),
+        default_taxes: None,
+        tax_rounding: TaxRounding::default(),
+        fees: Vec::new(),
         delivery: Some(DeliveryTerms::default()),
+        zones: zones(),
         collection: true,
         acceptance_deadline_seconds: 480,
         refund_limit: amount(100_000),
     }
+}
+
+/// Returns a zone of each kind of area. Their coordinates use the full precision.
+fn zones() -> Arc<[DeliveryZone]> {
+    let zones = serde_json::json!([
+        {"id": "inner", "area": {"type": "Circle", "radius_metres": 3_000}, "fee": 199, "minimum_order": 0, "minutes": 25},
+        {"id": "outer", "name": "京都", "fee": 450, "free_from": 9_900, "minimum_order": 1_500, "area": {
+            "type": "Polygon", "coordinates": [[[-180, -90], [-0.000_000_1, -90], [0.123_456_7, 89.999_999_9], [-180, -90]]]}},
+        {"id": "far", "fee": 0, "minimum_order": 0, "area": {"type": "MultiPolygon", "coordinates": [
+            [[[1, 1], [2, 1], [2, 2], [1, 1]]], [[[3, 3], [5, 3], [5, 5], [3, 3]], [[4, 3.5], [4.5, 3.5], [4.5, 4], [4, 3.5]]]]}},
+    ]);
+    serde_json::from_value(zones).unwrap()
 }
 
 /// Returns a menu of these items, at 4.50 each.
@@ -435,6 +467,44 @@ fn line(item: &str, quantity: u32, unit_price: i64) -> OrderLine {
             price: amount(0),
         }],
         note: Some(Note::new("no coriander").unwrap()),
+        parts: vec![TaxedPart {
+            amount: amount(unit_price * i64::from(quantity)),
+            taxes: vec![TaxShare {
+                tax: slug(TAX),
+                amount: amount(unit_price * i64::from(quantity) / ONE_OF_TAX),
+            }],
+        }],
+    }
+}
+
+/// Id of the tax of every order.
+const TAX: &str = "tax";
+/// Amount on which the tax is one minor unit: the rate is 20 %.
+const ONE_OF_TAX: i64 = 5;
+
+/// Returns the tax on an amount that is a multiple of [`ONE_OF_TAX`].
+fn tax(base: i64) -> OrderTax {
+    OrderTax {
+        id: slug(TAX),
+        name: name("VAT"),
+        authority: name("HMRC"),
+        rate: Rate::new("20").unwrap(),
+        included: Inclusion::No,
+        remitted_by: Remitter::Restaurant,
+        rounding: TaxRounding::HalfUp,
+        base: amount(base),
+        amount: amount(base / ONE_OF_TAX),
+    }
+}
+
+fn delivery_fee(minor: i64) -> OrderFee {
+    OrderFee {
+        id: slug(Fee::DELIVERY),
+        name: name("Delivery"),
+        kind: FeeKind::Delivery,
+        amount: amount(minor),
+        receiver: FeeReceiver::Platform,
+        parts: Vec::new(),
     }
 }
 

@@ -61,6 +61,7 @@ pub async fn the_events_of_every_kind_of_end_fold_to_the_stored_order(store: Arc
     }
     let details = dabba_domain::order::OrderDetails {
         fulfilment: Fulfilment::Collection,
+        delivery_zone: None,
         contact: None,
         note: None,
         ..world.details(restaurant, account)

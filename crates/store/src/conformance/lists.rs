@@ -114,7 +114,8 @@ pub async fn a_customer_sees_their_orders_newest_first(store: Arc<dyn Store>) {
     }
 }
 
-/// The open orders of a restaurant are those in the requested statuses, the newest ones up to the limit, newest first.
+/// The open orders of a restaurant are those in the requested statuses, the newest ones up to the limit, newest first. With a
+/// position, the next older ones follow.
 pub async fn open_orders_are_the_newest_in_these_statuses(store: Arc<dyn Store>) {
     let scene = Scene::set(&store, 48).await;
     let statuses = [OrderStatus::Confirmed, OrderStatus::Preparing, OrderStatus::OutForDelivery];
@@ -124,12 +125,17 @@ pub async fn open_orders_are_the_newest_in_these_statuses(store: Arc<dyn Store>)
                 order.details.restaurant_id == *restaurant && statuses.contains(&order.status)
             });
             for limit in [1, 3, 1_000] {
-                let found = store.open_orders(*restaurant, statuses, limit).await.unwrap();
+                let found = store.open_orders(*restaurant, statuses, None, limit).await.unwrap();
                 let ids: Vec<_> = found.iter().map(|order| order.id).collect();
                 assert_eq!(ids, expected[..expected.len().min(limit as usize)], "{statuses:?}");
                 for order in found {
                     assert_eq!(store.order(order.id).await.unwrap(), Some(order));
                 }
+            }
+            for (index, before) in expected.iter().enumerate() {
+                let found = store.open_orders(*restaurant, statuses, Some(*before), 2).await.unwrap();
+                let ids: Vec<_> = found.iter().map(|order| order.id).collect();
+                assert_eq!(ids, expected[index + 1..(index + 3).min(expected.len())], "{statuses:?}");
             }
         }
         let all = scene.newest_first(|order| order.details.restaurant_id == *restaurant);

@@ -51,10 +51,11 @@ impl OrderStore for ShardedStore {
         &self,
         restaurant_id: RestaurantId,
         statuses: &[OrderStatus],
+        before: Option<OrderId>,
         limit: u32,
     ) -> Result<Vec<Order>, StoreError> {
         let shard = self.shard(restaurant_id.bucket());
-        shard.answer(shard.store().open_orders(restaurant_id, statuses, limit)).await
+        shard.answer(shard.store().open_orders(restaurant_id, statuses, before, limit)).await
     }
 
     async fn events(

@@ -49,6 +49,7 @@ impl OrderStore for EmptyStore {
         &self,
         _: RestaurantId,
         _: &[OrderStatus],
+        _: Option<OrderId>,
         _: u32,
     ) -> Result<Vec<Order>, StoreError> {
         Ok(Vec::new())

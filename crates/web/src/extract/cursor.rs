@@ -2,6 +2,7 @@
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use dabba_domain::{ids::Id, order::Version};
+use dabba_engine::SearchPosition;
 use dabba_store::OrderCursor;
 use uuid::Uuid;
 
@@ -58,6 +59,21 @@ impl Cursor for OrderCursor {
     }
 }
 
+impl Cursor for SearchPosition {
+    fn read(text: &str) -> Option<Self> {
+        let bytes = decode(text)?;
+        let (millimetres, id) = bytes.split_first_chunk()?;
+        let id = Id::from_uuid(Uuid::from_slice(id).ok()?).ok()?;
+        Some(Self { millimetres: u64::from_be_bytes(*millimetres), id })
+    }
+
+    fn write(&self) -> String {
+        let mut bytes = self.millimetres.to_be_bytes().to_vec();
+        bytes.extend_from_slice(self.id.uuid().as_bytes());
+        BASE64_URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
 fn decode(text: &str) -> Option<Vec<u8>> {
     /// Length of the longest cursor, in characters.
     const MAX_LENGTH: usize = 32;
@@ -69,7 +85,7 @@ fn decode(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use dabba_domain::{Bucket, OrderId, Timestamp};
+    use dabba_domain::{Bucket, OrderId, RestaurantId, Timestamp};
 
     use super::*;
 
@@ -81,6 +97,11 @@ mod tests {
             assert_eq!(OrderCursor::read(&cursor.write()), Some(cursor));
         }
         assert_eq!(OrderId::read(&Cursor::write(&order_id)), Some(order_id));
+        let id = RestaurantId::generate(Timestamp::UNIX_EPOCH, Bucket::from_random(9), 9);
+        for millimetres in [0, 12_345_678, u64::MAX] {
+            let position = SearchPosition { millimetres, id };
+            assert_eq!(SearchPosition::read(&position.write()), Some(position));
+        }
     }
 
     #[test]

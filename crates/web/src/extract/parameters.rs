@@ -77,6 +77,16 @@ impl Parameters {
         })
     }
 
+    /// Returns whether the request has a parameter that was not removed.
+    pub fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|(given, _)| given == name)
+    }
+
+    /// Refuses a parameter that does not fit the others.
+    pub fn refuse(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.problems.push((name.to_owned(), detail.into()));
+    }
+
     fn extract(&mut self, name: &'static str) -> Vec<(String, String)> {
         self.known.push(name);
         self.given.extract_if(.., |(given, _)| given == name).collect()
@@ -89,7 +99,11 @@ impl Parameters {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let note = |allowed| {
-            self.problems.push((name.to_owned(), format!("{allowed}, not {}", quoted(value))));
+            let problem = (name.to_owned(), format!("{allowed}, not {}", quoted(value)));
+            // A list may contain the same wrong value several times.
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
         };
         parse(value).map_err(note).ok()
     }

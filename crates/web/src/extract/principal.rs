@@ -19,7 +19,8 @@ use tokio::time::timeout;
 
 use super::session::{self, ByCookie};
 use crate::{
-    Admission, ClientAddress, Face, address, code, cookie, problem::Problem, seen::Seen, token::Verified,
+    Admission, ClientAddress, Face, Secrets, address, code, cookie, problem::Problem, seen::Seen,
+    token::Verified,
 };
 
 /// The caller; a request without a valid token is refused.
@@ -247,27 +248,25 @@ async fn find_key<F: Face>(
     if let Some(cached) = accounts.cached_key(secret) {
         return Ok(cached);
     }
-    search(accounts.read_key(secret), parts, face).await
+    let (engine, secret) = (Arc::clone(face.web().engine()), secret.clone());
+    search(async move { engine.accounts.read_key(&secret).await }, parts, face).await
 }
 
 /// Searches the directory for what a secret identifies. Refuses the search if the client's network has sent too many secrets that
-/// do not exist, and counts this one if it does not exist.
-pub(super) async fn search<F: Face, T>(
-    read: impl Future<Output = Result<Option<T>, Error>>,
+/// do not exist.
+pub(super) async fn search<F: Face, T: Send + 'static>(
+    read: impl Future<Output = Result<Option<T>, Error>> + Send + 'static,
     parts: &Parts,
     face: &F,
 ) -> Result<Option<T>, Problem> {
     let web = face.web();
     let address = address::client(&parts.extensions, &parts.headers, &web.config().trusted_proxies);
     let client = ClientAddress::new(address);
-    web.limits().check_unknown_secrets(client)?;
-    let found = read.await.map_err(|error| {
+    let is_unknown = |found: &Result<Option<T>, Error>| matches!(found, Ok(None));
+    let found = web.limits().look_up(Secrets::Credentials, client, read, is_unknown).await?;
+    found.map_err(|error| {
         Problem::of_error(error).unwrap_or_else(|conflict| Problem::internal(conflict.to_string()))
-    })?;
-    if found.is_none() {
-        web.limits().count_unknown_secret(client);
-    }
-    Ok(found)
+    })
 }
 
 /// Returns the problem of a revoked credential.

@@ -181,7 +181,8 @@ async fn find_session<F: Face>(
     if let Some(cached) = accounts.cached_session(secret) {
         return Ok(cached);
     }
-    search(accounts.read_session(secret), parts, face).await
+    let (engine, secret) = (Arc::clone(face.web().engine()), secret.clone());
+    search(async move { engine.accounts.read_session(&secret).await }, parts, face).await
 }
 
 /// Returns the problem of a revoked session.

@@ -31,7 +31,7 @@ use crate::{
 /// Number of checks after which keys with a full budget are removed, and the remaining keys are counted.
 const CHECKS_BETWEEN_CLEANINGS: u32 = 1_024;
 /// Maximum number of keys, with a tolerance of [`CHECKS_BETWEEN_CLEANINGS`]. While there are more keys, this budget limits
-/// nobody. To reach this number, clients need as many accounts or networks within a minute. One shared budget for all of them
+/// no client. To reach this number, clients need as many accounts or networks within a minute. One shared budget for all of them
 /// would lock out all other clients.
 const MAX_KEYS: usize = 200_000;
 
@@ -149,7 +149,7 @@ impl Budgets {
         }
     }
 
-    /// Counts a request by a link to an order, or refuses it. All links of an order share a budget, because anybody may pass them
+    /// Counts a request by a link to an order, or refuses it. All links of an order share a budget, because every holder may pass them
     /// on.
     pub(super) fn check_tracking(&self, order_id: OrderId, request: &TrackingRequest) -> Result<(), Problem> {
         let Some(tracking) = &self.tracking else { return Ok(()) };

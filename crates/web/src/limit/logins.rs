@@ -69,7 +69,7 @@ const RETRY_WHEN_BUSY: Duration = Duration::from_secs(1);
 
 /// Names of the limits in the `RateLimit` headers.
 const EMAIL_AND_NETWORK: &str = "wrong-passwords-of-email-and-network";
-const NETWORK: &str = "wrong-passwords-of-network";
+pub(super) const NETWORK: &str = "wrong-passwords-of-network";
 const EMAIL: &str = "wrong-passwords-of-email";
 
 /// Rate limits of attempts to log in.

@@ -8,7 +8,7 @@ use std::{borrow::Cow, net::IpAddr, time::Duration};
 
 use axum::{
     extract::Request,
-    http::{HeaderValue, Method, Uri, header},
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::Response,
 };
 use dabba_domain::{ApiKeyId, OrderId, RestaurantId, SessionId};
@@ -126,8 +126,12 @@ impl Line {
     }
 }
 
-/// Returns the path of the order or restaurant that the request has created.
+/// Returns the path of the order or restaurant that the request has created. A redirect repeats the path of the request, whose
+/// secrets the log does not contain.
 fn location(response: &Response) -> Option<&str> {
+    if response.status() != StatusCode::CREATED {
+        return None;
+    }
     response.headers().get(header::LOCATION).map(HeaderValue::to_str)?.ok()
 }
 

@@ -23,9 +23,7 @@ impl Schemas {
             return variant.map_or_else(|| whole(value), |schema| self.without_nulls_by(&schema, value));
         }
         let variants = schema.get("oneOf").and_then(Value::as_array);
-        if let Some(schema) =
-            variants.and_then(|variants| variants.iter().find(|schema| !is_for_null(schema)))
-        {
+        if let Some(schema) = variants.and_then(|variants| self.variant_of_kind(variants, value)) {
             return self.without_nulls_by(schema, value);
         }
         match (Node::of(value), schema.get("items"), schema.get("properties")) {

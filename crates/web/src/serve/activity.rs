@@ -54,6 +54,9 @@ pub(super) struct Activity {
     pub(super) received: AtomicUsize,
     /// Bytes of responses that the socket has not accepted.
     pub(super) unsent: AtomicUsize,
+    /// Time at which the first of these bytes began to wait, in milliseconds since `born`. Has a meaning only while there are
+    /// such bytes.
+    unsent_since: AtomicU64,
     /// Whether the connection must end at once.
     is_closed: AtomicBool,
     /// Whether the connection must end after its requests.
@@ -72,7 +75,7 @@ pub(super) struct Activity {
 pub(super) enum KeepPriority {
     /// The connection has never completed a request, and has none in flight.
     Unproven,
-    /// The client does not read a response.
+    /// The client has read nothing of a response for at least [`Timeouts::min_stall`].
     Stalled,
     /// The client is sending the body of the connection's first request.
     ReceivingFirst,
@@ -80,7 +83,7 @@ pub(super) enum KeepPriority {
     Idle,
     /// The client is sending the body of a later request.
     Receiving,
-    /// The server is processing a request.
+    /// The server is processing a request, or the client is reading a response.
     Busy,
 }
 
@@ -103,6 +106,7 @@ impl Activity {
             is_multiplexed: AtomicBool::new(false),
             received: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
+            unsent_since: AtomicU64::new(0),
             is_closed: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             has_had_turn: AtomicBool::new(false),
@@ -208,10 +212,9 @@ impl Activity {
         abandoned > allowed.saturating_add(ended.saturating_sub(abandoned))
     }
 
-    /// Sets the time since which the client has read nothing of one of its responses; `None` if it reads them all. Returns
-    /// whether the client did read them all before.
-    pub(super) fn set_unread_since(&self, since: Option<u64>) -> bool {
-        self.unread_since.swap(since.unwrap_or(NEVER), Ordering::Relaxed) == NEVER
+    /// Sets the time since which the client has read nothing of one of its responses; `None` if it reads them all.
+    pub(super) fn set_unread_since(&self, since: Option<u64>) {
+        self.unread_since.store(since.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     /// Returns the time since which the client has read nothing, or nothing of one of its responses; [`NEVER`] while it reads.
@@ -227,10 +230,35 @@ impl Activity {
         (since != NEVER).then(|| self.received.load(Ordering::Relaxed) as u128 * u128::from(taken))
     }
 
-    /// Records that the socket accepts nothing at the moment. Returns whether it accepted bytes before.
-    pub(super) fn stall(&self) -> bool {
+    /// Counts bytes of a response that the socket has not accepted.
+    pub(super) fn hold_unsent(&self, bytes: usize) {
+        if self.unsent.fetch_add(bytes, Ordering::Relaxed) == 0 {
+            self.unsent_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// Records that the socket has accepted all bytes of responses. The wait for the next request begins.
+    pub(super) fn end_unsent(&self) {
+        self.waiting_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Returns the cost of the responses that the socket has not accepted: their bytes, multiplied by the milliseconds since the
+    /// first of them began to wait. `None` if there are none.
+    pub(super) fn cost_of_responses(&self) -> Option<u128> {
+        let bytes = self.unsent.load(Ordering::Relaxed);
+        let taken = self.now().saturating_sub(self.unsent_since.load(Ordering::Relaxed)).max(1);
+        (bytes > 0).then(|| bytes as u128 * u128::from(taken))
+    }
+
+    /// Returns whether no request is in flight and no response is being sent.
+    fn is_waiting(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) == 0 && self.unsent.load(Ordering::Relaxed) == 0
+    }
+
+    /// Records that the socket accepts nothing at the moment.
+    pub(super) fn stall(&self) {
         // Only the first call sets the time.
-        self.stalled_since.compare_exchange(NEVER, self.now(), Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        let _ = self.stalled_since.compare_exchange(NEVER, self.now(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Records that the socket has accepted bytes.
@@ -253,8 +281,7 @@ impl Activity {
         } else {
             self.timeouts.idle
         };
-        let waiting = (self.in_flight.load(Ordering::Relaxed) == 0)
-            .then(|| at(self.waiting_since.load(Ordering::Relaxed), limit));
+        let waiting = self.is_waiting().then(|| at(self.waiting_since.load(Ordering::Relaxed), limit));
         [stalled, waiting].into_iter().flatten().min()
     }
 
@@ -264,9 +291,9 @@ impl Activity {
         let stalled_since = self.stalled_since();
         let waiting_since = since(self.waiting_since.load(Ordering::Relaxed));
         let is_new = self.completed.load(Ordering::Relaxed) == 0;
-        if stalled_since != NEVER {
+        if self.is_stalled(stalled_since) {
             (KeepPriority::Stalled, since(stalled_since))
-        } else if self.in_flight.load(Ordering::Relaxed) == 0 {
+        } else if self.is_waiting() {
             (if is_new { KeepPriority::Unproven } else { KeepPriority::Idle }, waiting_since)
         } else if self.receiving_since.load(Ordering::Relaxed) != NEVER {
             (if is_new { KeepPriority::ReceivingFirst } else { KeepPriority::Receiving }, waiting_since)
@@ -275,11 +302,15 @@ impl Activity {
         }
     }
 
+    /// Returns whether a client that has read nothing since this time may lose its connection to others.
+    fn is_stalled(&self, since: u64) -> bool {
+        let min = u64::try_from(self.timeouts.min_stall.as_millis()).unwrap_or(NEVER);
+        since != NEVER && self.now().saturating_sub(since) >= min
+    }
+
     /// Returns whether no request is in flight and the client has read all responses.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.in_flight.load(Ordering::Relaxed) == 0
-            && self.unsent.load(Ordering::Relaxed) == 0
-            && self.stalled_since() == NEVER
+        self.is_waiting() && self.stalled_since() == NEVER
     }
 
     /// Ends the connection at once.

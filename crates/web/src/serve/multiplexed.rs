@@ -156,7 +156,7 @@ impl<C: Serving> Serving for Checked<'_, C> {
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Self::Output> {
         let polled = self.connection.poll(context);
-        self.slot.set_unread_since(self.responses.unread_since());
+        self.slot.activity.set_unread_since(self.responses.unread_since());
         polled
     }
 

@@ -6,11 +6,15 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use super::{
     ServeOptions,
@@ -25,6 +29,10 @@ const COMPARED: usize = 64;
 /// Number of responses that the client of an HTTP/2 connection may abandon beyond those that it lets complete. A browser
 /// abandons a page's requests when the person leaves the page; an attacker (CVE-2023-44487) abandons nearly all.
 const MAX_ABANDONED: u64 = 128;
+
+/// Minimum time between two searches for stalled connections that find too few. Without it, every response would search all
+/// connections while clients read slowly.
+const SEARCH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Reason why a connection gets no slot.
 pub(super) struct Refused {
@@ -43,6 +51,9 @@ pub(super) struct Registry {
     stopping: watch::Sender<bool>,
     received: AtomicUsize,
     unsent: AtomicUsize,
+    born: Instant,
+    /// Time before which stalled connections are not searched again, in milliseconds since `born`.
+    next_search: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +105,8 @@ impl Registry {
             stopping: watch::Sender::new(false),
             received: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
+            born: Instant::now(),
+            next_search: AtomicU64::new(0),
         }
     }
 
@@ -188,22 +201,44 @@ impl Registry {
         }
     }
 
-    /// Closes connections whose clients read nothing, beginning with those that have read nothing for the longest time, until the
-    /// total is within the limit. The bytes of closed connections stop counting at once.
+    /// Closes connections until the total of unsent bytes is within the limit: those whose clients have read nothing for the
+    /// longest time, and at least for [`super::Timeouts::min_stall`]. Above the ceiling, also those whose responses have cost the
+    /// most so far. The bytes of closed connections stop counting at once.
     fn make_room_for_responses(&self) {
         let mut open = self.open();
-        while self.unsent.load(Ordering::Relaxed) > self.options.max_unsent_bytes {
-            let stalled = open.connections.iter().map(|connection| (connection.keep_priority(), connection));
+        loop {
+            let unsent = self.unsent.load(Ordering::Relaxed);
+            if unsent <= self.options.max_unsent_bytes {
+                return;
+            }
+            let sending = open.connections.iter().filter_map(|it| Some((it.cost_of_responses()?, it)));
+            let stalled = sending.clone().map(|(_, connection)| (connection.keep_priority(), connection));
             let longest = stalled
                 .filter(|((keep_priority, _), _)| *keep_priority == KeepPriority::Stalled)
-                .min_by_key(|((_, since), _)| *since);
-            let Some((_, longest)) = longest else { return };
-            let longest = Arc::clone(longest);
-            open.remove(&longest);
-            longest.close();
-            self.release_unsent(&longest);
+                .min_by_key(|((_, since), _)| *since)
+                .map(|(_, connection)| connection);
+            let most_expensive = || {
+                let sending = (unsent > self.options.unsent_ceiling_bytes).then_some(sending);
+                sending
+                    .and_then(|sending| sending.max_by_key(|(cost, _)| *cost))
+                    .map(|(_, connection)| connection)
+            };
+            let Some(chosen) = longest.or_else(most_expensive).map(Arc::clone) else {
+                let next =
+                    self.now().saturating_add(SEARCH_INTERVAL.as_millis().try_into().unwrap_or(u64::MAX));
+                self.next_search.store(next, Ordering::Relaxed);
+                return;
+            };
+            open.remove(&chosen);
+            chosen.close();
+            self.release_unsent(&chosen);
             self.metrics.count(FOR_UNSENT);
         }
+    }
+
+    /// Returns the milliseconds since the registry was created.
+    fn now(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn release_unsent(&self, activity: &Activity) {
@@ -277,6 +312,9 @@ impl ConnectionSlot {
     /// Stops counting bytes of one of the connection's responses.
     pub(super) fn release_unsent_part(&self, bytes: usize) {
         Registry::release_part(&self.activity.unsent, &self.registry.unsent, bytes);
+        if self.activity.unsent.load(Ordering::Relaxed) == 0 {
+            self.activity.end_unsent();
+        }
     }
 
     /// Records that the client has abandoned a response. Closes the connection if it abandons too many.
@@ -292,32 +330,23 @@ impl ConnectionSlot {
         self.registry.metrics.failed_handshakes.inc();
     }
 
-    /// Records the time since which the client has read nothing of one of its responses. Checks the limit again if the
-    /// connection counts as stalled only from now on.
-    pub(super) fn set_unread_since(&self, since: Option<u64>) {
-        if self.activity.set_unread_since(since) && since.is_some() {
-            self.check_unsent();
-        }
-    }
-
-    /// Counts bytes of a response that the socket has not accepted yet. Above the limit, closes the connections whose clients
-    /// have read nothing for the longest time.
+    /// Counts bytes of a response that the socket has not accepted yet. Above the limits, closes connections.
     pub(super) fn hold_unsent(&self, bytes: usize) {
-        self.activity.unsent.fetch_add(bytes, Ordering::Relaxed);
-        self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
-        self.check_unsent();
-    }
-
-    /// Records that the socket accepts nothing at the moment. Checks the limit again, because a connection counts as stalled only
-    /// from now on.
-    pub(super) fn stall(&self) {
-        if self.activity.stall() {
+        if bytes > 0 {
+            self.activity.hold_unsent(bytes);
+            self.registry.unsent.fetch_add(bytes, Ordering::Relaxed);
             self.check_unsent();
         }
     }
 
     fn check_unsent(&self) {
-        if self.registry.unsent.load(Ordering::Relaxed) > self.registry.options.max_unsent_bytes {
+        let Registry { options, unsent, next_search, .. } = &*self.registry;
+        let unsent = unsent.load(Ordering::Relaxed);
+        let is_due = || {
+            unsent > options.unsent_ceiling_bytes
+                || self.registry.now() >= next_search.load(Ordering::Relaxed)
+        };
+        if unsent > options.max_unsent_bytes && is_due() {
             self.registry.make_room_for_responses();
         }
     }
@@ -325,8 +354,9 @@ impl ConnectionSlot {
     /// Records that the socket has accepted everything. On a multiplexed connection, responses may still wait for their
     /// client, so each of them counts its own bytes.
     pub(super) fn sent(&self) {
-        if !self.activity.is_multiplexed() {
+        if !self.activity.is_multiplexed() && self.activity.unsent.load(Ordering::Relaxed) > 0 {
             self.registry.release_unsent(&self.activity);
+            self.activity.end_unsent();
         }
     }
 }

@@ -18,6 +18,16 @@ impl Stopping {
         Self(Some(Arc::clone(slot)))
     }
 
+    /// Declares that the response will be an event stream. If the client goes before the response begins, the connection
+    /// ends, and the request with it. Otherwise an abandoned request would count in the limits of streams until the
+    /// stream is open.
+    pub fn expect_stream(&self) {
+        // A client of a multiplexed connection resets what it abandons.
+        if let Some(slot) = self.0.as_ref().filter(|slot| !slot.activity.is_multiplexed()) {
+            slot.activity.begin_stream();
+        }
+    }
+
     /// Waits until the stop begins.
     pub async fn begun(&self) {
         let stopping: Option<watch::Receiver<bool>> = self.0.as_ref().map(|slot| slot.stopping());

@@ -49,7 +49,7 @@ impl<S> Watched<S> {
 
     fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
-            Poll::Pending => self.slot.stall(),
+            Poll::Pending => self.slot.activity.stall(),
             Poll::Ready(_) => self.slot.activity.progress(),
         }
     }

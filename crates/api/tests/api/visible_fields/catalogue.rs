@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     recorder::Caller::{self, Admin, Customer, Staff},
-    scene::{LINE_NOTE, Scene, id},
+    scene::{LINE_NOTE, Scene, id, zoned_settings},
 };
 
 pub(super) const CREATE: &str = "POST /v1/restaurants";
@@ -37,6 +37,8 @@ const DEVICE: &str = "7f3c1f6e-2b4d-4c8a-9d3e-5a6b7c8d9e0f";
 pub(super) struct Catalogue {
     /// A paused restaurant with every optional setting.
     pub(super) paused: String,
+    /// A restaurant with delivery zones.
+    pub(super) zoned: String,
     /// A restaurant that is closed permanently.
     pub(super) closed: String,
     /// An account that is disabled, and an account that is deleted.
@@ -55,6 +57,28 @@ pub(super) fn full_settings() -> Value {
     document["location"] = json!({"lat": 53.4, "lng": -2.2});
     document["delivery"]["free_from"] = json!(3_000);
     document["opening_hours"] = json!([{"day": "tuesday", "opens": "10:00", "closes": "14:00"}]);
+    charge(document)
+}
+
+/// Returns the settings of the orders' restaurant, which charges every kind of tax and fee.
+pub(super) fn own_settings() -> Value {
+    charge(settings("Curry Mile Kitchen"))
+}
+
+/// Adds taxes and fees with every optional member.
+pub(super) fn charge(mut document: Value) -> Value {
+    document["tax_rate_basis_points"] = json!(0);
+    document["taxes"] = json!([{
+        "id": "tax", "name": "VAT", "authority": "HMRC", "rate": "20", "from": 1, "remitted_by": "platform",
+    }]);
+    document["default_taxes"] = json!(["tax"]);
+    let when =
+        json!({"fulfilment": "delivery", "goods_from": 1, "goods_below": 1_000_000, "any_line_taxed": true});
+    document["fees"] = json!([
+        {"id": "delivery", "kind": "delivery", "name": "Delivery", "taxed_as_goods": true, "receiver": "courier"},
+        {"id": "service", "kind": "service", "name": "Service", "rate": "1", "min": 10, "max": 50, "when": when},
+        {"id": "bag", "kind": "packaging", "name": "Bag", "amount": 10, "taxes": ["tax"], "receiver": "restaurant"},
+    ]);
     document
 }
 
@@ -63,6 +87,8 @@ pub(super) fn full_menu() -> Value {
     let mut document = menu();
     let items = document["categories"][0]["items"].as_array_mut().unwrap();
     items.push(json!({"id": "feast", "name": "Feast", "price_minor": 100_000_000}));
+    items[0]["taxes"] = json!(["tax"]);
+    items[0]["option_groups"][0]["options"][1]["taxes"] = json!(["tax"]);
     items[0]["external_code"] = json!("item-1");
     items[0]["description"] = json!("From the clay oven.");
     items[0]["option_groups"][0]["external_code"] = json!("group-1");
@@ -86,7 +112,7 @@ impl Scene {
             let until = json!({"status": "unavailable", "until": "2026-06-01T15:00:00Z"});
             self.done(caller, AVAILABILITY, &[restaurant, "dal"], until).await;
         }
-        self.done(Staff, REPLACE, &[restaurant], settings("Curry Mile Kitchen")).await;
+        self.done(Staff, REPLACE, &[restaurant], own_settings()).await;
         for request in [PAUSE, RESUME] {
             self.done(Staff, request, &[restaurant], Value::Null).await;
         }
@@ -94,6 +120,8 @@ impl Scene {
         let paused = id(&self.done(Admin, CREATE, &[], full_settings()).await).to_owned();
         self.done(Admin, REPLACE_MENU, &[&paused], full_menu()).await;
         self.done(Admin, PAUSE, &[&paused], json!({"until": "2026-06-03T12:00:00Z"})).await;
+        let zoned = id(&self.done(Admin, CREATE, &[], zoned_settings("Zone Kitchen")).await).to_owned();
+        self.done(Admin, REPLACE_MENU, &[&zoned], full_menu()).await;
         let closed = id(&self.done(Admin, CREATE, &[], settings("Closed Kitchen")).await).to_owned();
         let reason = json!({"reason": "The lease has ended."});
         self.done(Admin, REPLACE_MENU, &[&closed], full_menu()).await;
@@ -115,7 +143,7 @@ impl Scene {
         let customer = self.server.customer.id.to_string();
         self.done(Customer, CHANGE_ACCOUNT, &[&customer], json!({"name": "Asha"})).await;
         let (service, keys) = self.create_service(restaurant).await;
-        Catalogue { paused, closed, ended_accounts, service, keys }
+        Catalogue { paused, zoned, closed, ended_accounts, service, keys }
     }
 
     /// Lets the restaurant of the orders be unattended, and paused by Dabba.
@@ -138,7 +166,10 @@ impl Scene {
         let paused = store.pause_unattended(&restaurant, restaurant.revision, now).await.unwrap();
         assert!(matches!(paused, Some(CatalogueUpdate::Done { .. })), "{paused:?}");
         // The server learns of the change, as it would by its next poll.
-        self.done(Staff, REPLACE, &[&id.to_string()], settings("Curry Mile Kitchen")).await;
+        let mut document = own_settings();
+        document["country"] = json!("GB");
+        document["location"] = json!({"lat": 53.45, "lng": -2.22});
+        self.done(Staff, REPLACE, &[&id.to_string()], document).await;
     }
 
     /// Resumes the restaurant of the orders.
@@ -184,6 +215,15 @@ impl Scene {
                 (&catalogue.closed, json!([line("naan", 4)])),
             ] {
                 self.done(caller, QUOTE, &[restaurant], cart(lines)).await;
+            }
+            let to = |lat: f64| {
+                let address = json!({"location": {"lat": lat, "lng": -2.2244}});
+                json!({
+                    "lines": [line("naan", 4)], "fulfilment": {"type": "delivery", "address": address},
+                })
+            };
+            for lat in [53.4575, 10.0] {
+                self.done(caller, QUOTE, &[&catalogue.zoned], to(lat)).await;
             }
             let new = registration(&format!("new-{}", caller as u8));
             self.done(caller, REGISTER, &[], new.clone()).await;

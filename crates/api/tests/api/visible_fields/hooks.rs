@@ -19,14 +19,15 @@ impl Scene {
         let receiver = WebhookReceiver::start().await;
         receiver.respond_with(500);
         let restaurant = self.server.restaurant.to_string();
-        // The only event of this type is in the feed, and earlier than every replay, so no sender writes attempts.
+        // The only event of this type is in the feed, and earlier than every replay, which begins up to a minute before
+        // its time. So no sender writes attempts.
         eventually("the feed contains the event", async || {
             let path = "/v1/events?after=start&types=refund_reversed";
             let page = self.server.get(path, Some(&self.server.admin)).await.expect(200);
             equal(page["events"].as_array().unwrap().len(), &1)
         })
         .await;
-        self.server.advance(SignedDuration::from_secs(1));
+        self.server.advance(SignedDuration::from_secs(61));
         let body = json!({"restaurant_id": restaurant, "url": receiver.url(), "types": ["refund_reversed"]});
         let endpoint = id(&self.done(Staff, CREATE, &[], body.clone()).await).to_owned();
         self.done(Admin, CREATE, &[], body).await;

@@ -58,6 +58,9 @@ pub(super) const NEVER_SENT: &[(&str, &str, &[&str])] = &[
             "/orders/*/payment/refunds/*/number",
             "/orders/*/payment/refunds/*/reason",
             "/orders/*/payment/refunds/*/status",
+            "/orders/*/payment/refunds/*/taxes",
+            "/orders/*/payment/refunds/*/taxes/*/amount",
+            "/orders/*/payment/refunds/*/taxes/*/tax",
         ],
     ),
     (
@@ -69,6 +72,11 @@ pub(super) const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         "GET /v1/restaurants/{restaurant_id}/board",
         "only reads of restaurants state it",
         &["/restaurant/unattended_since"],
+    ),
+    (
+        "GET /v1/orders/{order_id}/receipt",
+        "the refund of lines has failed here; taxes.rs shows one that was paid",
+        &["/payment/refunds/*/taxes", "/payment/refunds/*/taxes/*/amount", "/payment/refunds/*/taxes/*/tax"],
     ),
     ("GET /v1/restaurants", INCOMPLETE, &["/incomplete"]),
     ("GET /v1/statistics", "every shard answers; shards.rs has one that does not", &["/missing_shards"]),
@@ -171,6 +179,11 @@ pub(super) const NEVER_SENT: &[(&str, &str, &[&str])] = &[
         "the server has no public URL; tracking.rs has a server with one",
         &["/url"],
     ),
+    (
+        "POST /v1/accounts/{account_id}/login-links",
+        "the server has no public URL; sessions.rs has a server with one",
+        &["/url"],
+    ),
     ("POST /v1/restaurants/{restaurant_id}/orders", NO_VIA, &["/closure/by/via"]),
     ("GET /v1/orders/{order_id}", NO_VIA, &["/closure/by/via"]),
     ("POST /v1/orders/{order_id}/accept", NO_VIA, &["/closure/by/via", "/order/closure/by/via"]),
@@ -186,26 +199,31 @@ pub(super) const NEVER_SENT: &[(&str, &str, &[&str])] = &[
     ("GET /v1/session", NOT_SIMULATED, &["/server/simulated_payments"]),
     ("POST /v1/session", NOT_SIMULATED, &["/server/simulated_payments"]),
     ("GET /v1/tracking/{token}", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
+    ("POST /v1/tracking/{token}/cancel", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
+    ("POST /v1/restaurants", NOT_SEARCHED, &NEAR),
+    ("GET /v1/restaurants/{restaurant_id}", NOT_SEARCHED, &NEAR),
+    ("PUT /v1/restaurants/{restaurant_id}", NOT_SEARCHED, &NEAR),
+    ("POST /v1/restaurants/{restaurant_id}/pause", NOT_SEARCHED, &NEAR),
+    ("POST /v1/restaurants/{restaurant_id}/resume", NOT_SEARCHED, &NEAR),
+    ("POST /v1/restaurants/{restaurant_id}/close", NOT_SEARCHED, &NEAR),
+    ("POST /v1/restaurants/{restaurant_id}/reopen", NOT_SEARCHED, &NEAR),
     (
-        "GET /v1/tracking/{token}",
-        NO_PLACE,
+        "GET /v1/restaurants/{restaurant_id}/board",
+        NOT_SEARCHED,
         &[
-            "/restaurant/country",
-            "/restaurant/location",
-            "/restaurant/location/lat",
-            "/restaurant/location/lng",
+            "/restaurant/near",
+            "/restaurant/near/distance_metres",
+            "/restaurant/near/fee",
+            "/restaurant/near/free_from",
+            "/restaurant/near/minimum_order",
+            "/restaurant/near/minutes",
+            "/restaurant/near/zone",
         ],
     ),
-    ("POST /v1/tracking/{token}/cancel", NO_DEADLINE, &["/order/allowed_actions/*/deadline"]),
     (
-        "POST /v1/tracking/{token}/cancel",
-        NO_PLACE,
-        &[
-            "/restaurant/country",
-            "/restaurant/location",
-            "/restaurant/location/lat",
-            "/restaurant/location/lng",
-        ],
+        PROBLEM,
+        "the restaurant whose menu changes has no delivery zones; zones.rs shows quotes of one that has",
+        &["/quote/delivery_zone", "/quote/delivery_zone/id", "/quote/delivery_zone/minutes"],
     ),
     (PROBLEM, "tracking.rs reaches the limit of tracking links", &["/tracking_links_limit"]),
     (PROBLEM, "webhook_endpoints.rs reaches the limit of webhook endpoints", &["/webhook_endpoints_limit"]),
@@ -236,8 +254,17 @@ const NOT_SIMULATED: &str = "sessions.rs has a server that simulates payments";
 /// Reason why the actions of a link have no deadline.
 const NO_DEADLINE: &str = "a cancellation has no deadline";
 
-/// Reason why the restaurant of the orders has no place.
-const NO_PLACE: &str = "its settings state neither; tracking.rs has a restaurant that states both";
+/// Reason why a restaurant states no terms at a place, and the members that would state them.
+const NOT_SEARCHED: &str = "only the results of a search by near have it";
+const NEAR: [&str; 7] = [
+    "/near",
+    "/near/distance_metres",
+    "/near/fee",
+    "/near/free_from",
+    "/near/minimum_order",
+    "/near/minutes",
+    "/near/zone",
+];
 
 /// Reason why no key was used.
 const NEVER_USED: &str = "none of the callers uses an API key; keys.rs shows the time of a use";

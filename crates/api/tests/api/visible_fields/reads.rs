@@ -61,6 +61,7 @@ impl Scene {
                     "GET /v1/orders/{order_id}",
                     "GET /v1/orders/{order_id}/events?limit=100",
                     "GET /v1/orders/{order_id}/events?limit=1",
+                    "GET /v1/orders/{order_id}/receipt",
                     "GET /v1/orders/{order_id}/ledger",
                 ] {
                     self.send(caller, request, &[order], &Value::Null).await;
@@ -82,6 +83,8 @@ impl Scene {
             "GET /v1/orders?limit=1",
             "GET /v1/restaurants?limit=100",
             "GET /v1/restaurants?limit=1",
+            "GET /v1/restaurants?near=53.4575,-2.2244",
+            "GET /v1/restaurants?near=53.4575,-2.2244&limit=1",
             "GET /v1/sandbox/clock",
             "GET /v1/shards",
             "GET /v1/statistics",
@@ -110,7 +113,7 @@ impl Scene {
             let request = "GET /v1/restaurants/{restaurant_id}/menu/items/{item_id}/stock";
             self.send(caller, request, &[&restaurant, item], &Value::Null).await;
         }
-        for restaurant in [&restaurant, &catalogue.paused, &catalogue.closed] {
+        for restaurant in [&restaurant, &catalogue.paused, &catalogue.zoned, &catalogue.closed] {
             for request in
                 ["GET /v1/restaurants/{restaurant_id}", "GET /v1/restaurants/{restaurant_id}/board"]
             {

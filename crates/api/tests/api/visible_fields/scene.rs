@@ -9,11 +9,12 @@ use dabba_gateways::{
     simulated::{Provider, ProviderHealth},
 };
 use dabba_store::TaskFailure;
-use dabba_testkit::{HttpResponse, TestServer};
+use dabba_testkit::{HttpResponse, TestServer, settings};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
+    catalogue::{REPLACE, charge},
     reads::{CANCEL_BY_LINK, LINK},
     recorder::{
         Caller::{self, Admin, Courier, Customer, Staff},
@@ -49,6 +50,7 @@ const STOCK: &str = "PUT /v1/restaurants/{restaurant_id}/menu/items/{item_id}/st
 pub(super) const CONTACT_NAME: &str = "Asha of the table";
 pub(super) const CONTACT_PHONE: &str = "+44 161 496 0731";
 pub(super) const ADDRESS: [&str; 4] = ["731 Curry Mile", "Flat 7c31", "Manchester-on-Test", "M14 7ZZ"];
+pub(super) const DISTRICT: &str = "Rusholme-on-Test";
 pub(super) const INSTRUCTIONS: &str = "the green door with the bell";
 pub(super) const ORDER_NOTE: &str = "two bags, please, note 7310";
 pub(super) const LINE_NOTE: &str = "no coriander, note 7311";
@@ -85,7 +87,9 @@ fn full_order(token: Option<&str>) -> Value {
             {"item": "naan", "quantity": 1},
         ],
         "fulfilment": {"type": "delivery", "address": {
-            "line1": line1, "line2": line2, "city": city, "postal_code": postal_code,
+            "line1": line1, "line2": line2, "city": city, "postal_code": postal_code, "street": "Curry Mile",
+            "number": "731", "complement": line2, "district": DISTRICT, "state": "Lancashire-on-Test", "country": "GB",
+            "formatted": format!("{line1}\n{city} {postal_code}"),
             "location": {"lat": 53.4575, "lng": -2.2244}, "instructions": INSTRUCTIONS,
         }},
         "tip": 100, "payment_method": "cash", "note": ORDER_NOTE,
@@ -96,6 +100,24 @@ fn full_order(token: Option<&str>) -> Value {
         order["payment_token"] = json!(token);
     }
     order
+}
+
+/// Returns settings with every kind of delivery zone, the first of which contains the address of the orders.
+pub(super) fn zoned_settings(name: &str) -> Value {
+    let mut document = settings(name);
+    document["delivery"] = json!({});
+    document["location"] = json!({"lat": 53.45, "lng": -2.22});
+    document["country"] = json!("GB");
+    let square = json!([[-3, 53], [-2, 53], [-2, 54], [-3, 54], [-3, 53]]);
+    document["zones"] = json!([
+        {
+            "id": "near", "name": "Near", "area": {"type": "Circle", "radius_metres": 5_000}, "fee": 250,
+            "minimum_order": 1_000, "free_from": 100_000, "minutes": 25,
+        },
+        {"id": "town", "area": {"type": "Polygon", "coordinates": [square]}},
+        {"id": "far", "area": {"type": "MultiPolygon", "coordinates": [[square]]}},
+    ]);
+    document
 }
 
 /// Returns the id of a resource.
@@ -203,6 +225,8 @@ impl Scene {
     /// Creates all orders.
     pub(super) async fn create_orders(&mut self) {
         let restaurant = self.server.restaurant.to_string();
+        let settings = charge(zoned_settings("Curry Mile Kitchen"));
+        self.done(Admin, REPLACE, &[&restaurant], settings).await;
         self.done(Staff, STOCK, &[&restaurant, "naan"], json!({"remaining": 50})).await;
         // First, because this moves the clock, and the other orders must not expire.
         self.expired().await;

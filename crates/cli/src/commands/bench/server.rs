@@ -4,7 +4,7 @@ use std::{ffi::OsString, net::SocketAddr, sync::Arc, time::Duration};
 
 use dabba_domain::{AccountId, Role};
 use dabba_engine::{Clock, Principal};
-use dabba_sim::{Client, workload::Issuer};
+use dabba_sim::{Authorities, Client, workload::Issuer};
 use dabba_web::{SigningKey, issue_token};
 use serde::Deserialize;
 
@@ -104,7 +104,8 @@ impl Server {
 
     /// Returns a client without a token.
     pub(super) fn client(&self) -> Result<Client, Failure> {
-        client_of(&format!("http://{}", self.address)).map_err(Failure::during("connecting"))
+        client_of(&format!("http://{}", self.address), &Authorities::default())
+            .map_err(Failure::during("connecting"))
     }
 
     /// Kills the server with SIGKILL, so that it cannot finish anything: all acknowledged orders must exist nevertheless. A

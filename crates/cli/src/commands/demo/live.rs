@@ -33,9 +33,9 @@ use clap::builder::RangedU64ValueParser;
 use confique::Layer as _;
 use dabba_engine::{Random as _, SeededRandom, SystemRandom};
 
-use self::{evening::Evening, stage::Stage, story::Story};
+use self::{connection::Connection, evening::Evening, stage::Stage, story::Story};
 use crate::{
-    commands::block_on,
+    commands::{block_on, remote::authorities},
     failure::Failure,
     settings::{Layer, Settings},
     signals::Signals,
@@ -86,6 +86,10 @@ pub(super) struct LiveArguments {
     /// setting `data`, otherwise `dabba-data` in the present directory.
     #[arg(long, value_name = "DIRECTORY", requires = "live")]
     data: Option<PathBuf>,
+    /// With --live: PEM file with the certificate of the authority that issued the server's certificate, for a server with
+    /// `https://`. It is trusted in addition to the authorities of the machine.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    ca_file: Option<PathBuf>,
     /// With --live: prints each line and the summary as JSON.
     #[arg(long, requires = "live")]
     json: bool,
@@ -105,11 +109,13 @@ pub(super) fn run(arguments: &LiveArguments) -> Result<(), Failure> {
     let seed = arguments.seed.unwrap_or_else(|| SystemRandom.next_u64() >> 32);
     let mut flags = Layer::empty();
     flags.storage.data.clone_from(&arguments.data);
+    let authorities = authorities(arguments.ca_file.as_deref())?;
     let stage = Stage::read(&Settings::load(flags, None)?.storage.data)?;
+    let server = Connection::new(stage, authorities)?;
     let story = Story::new(arguments.json);
     block_on(async {
         let signals = Signals::listen()?;
-        let mut evening = Evening::new(stage, story, arguments, SeededRandom::new(seed))?;
+        let mut evening = Evening::new(server, story, arguments, SeededRandom::new(seed));
         let ended = tokio::select! {
             ended = evening.run(seed) => ended,
             () = signals.first() => Ok(()),

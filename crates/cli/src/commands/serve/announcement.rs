@@ -152,11 +152,17 @@ impl Announcement<'_> {
     /// Appends the links to the pages. They are not in the file for the shell, which outlives them.
     fn introduce_pages(&self, demo: &Demo, links: &DemoLinks, text: &mut String) {
         let DemoLinks { kitchen, console, ordering } = links;
+        let ca_file = if self.url.starts_with("https:") {
+            "\nIf these commands do not know the authority of the certificate: add --ca-file FILE, the authority's certificate; to \
+             curl, --cacert FILE"
+        } else {
+            ""
+        };
         let _ = writeln!(
             text,
             "\nPages (each link logs in once, within {} minutes):\n  kitchen   {kitchen}\n  console   {console}\n  \
              ordering  {ordering}\nCustomers and couriers for the kitchen's board: dabba demo --live --data {}\nNew links, in a shell with the variables: \
-             DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} --next /kitchen/{}",
+             DABBA_TOKEN=\"$ADMIN_TOKEN\" dabba login-link --server {} --account {} --next /kitchen/{}{ca_file}",
             LOGIN_LINK_LIFETIME.as_mins(),
             output::shell_word(&self.data()),
             self.url,

@@ -13,15 +13,17 @@ use crate::{
     support::{Server, Working, block_on, stdout},
 };
 
+/// A restaurant that no demo registers.
+const KITCHEN: &str = r#"{"name": "Chai Corner", "external_id": "chai-1", "currency": "GBP", "time_zone": "Europe/London",
+    "categories": [{"name": "Tea", "items": [{"name": "Masala chai", "price_minor": 250}]}]}"#;
+
 /// Runs blocks beside a server with a demo, whose address replaces the default address.
 fn beside_a_demo(page: &str, name: &str, more: &str) -> String {
     let mut place = Place::new();
     fs::create_dir(place.data()).unwrap();
     let server = Server::start(&place.data(), &[]);
     place.replaced.push(("http://127.0.0.1:8080".to_owned(), server.announced_text("/address")));
-    let kitchen = r#"{"name": "Chai Corner", "external_id": "chai-1", "currency": "GBP", "time_zone": "Europe/London",
-        "categories": [{"name": "Tea", "items": [{"name": "Masala chai", "price_minor": 250}]}]}"#;
-    fs::write(place.directory.path().join("kitchen.json"), kitchen).unwrap();
+    fs::write(place.directory.path().join("kitchen.json"), KITCHEN).unwrap();
     let text = place.run(page, name);
     if more.is_empty() { text } else { text + &place.run_script(more) }
 }
@@ -255,6 +257,52 @@ fn each_database_user_has_only_the_needed_rights() {
     ] {
         let executed = cluster.execute("dabba", &format!("SET ROLE {user}; {statement}"));
         assert_eq!(executed.is_ok(), may, "{user}: {statement}: {executed:?}");
+    }
+}
+
+/// Proves that the commands of the page register an admin, staff and a courier at a server without a demo, and that the links log
+/// in.
+#[test]
+fn the_first_admin_is_registered() {
+    let mut place = Place::new();
+    fs::create_dir(place.data()).unwrap();
+    let server = Server::serve(&place.data(), &["--listen", "127.0.0.1:0", "--log", "warn"]);
+    let address = server.announced_text("/address");
+    place.replaced.push(("http://127.0.0.1:8080".to_owned(), address.clone()));
+    fs::write(place.directory.path().join("kitchen.json"), KITCHEN).unwrap();
+    let text = place.run("docs/guides/operator/accounts.md", "first-admin");
+    assert!(!text.contains("urn:dabba:problem"), "{text}");
+    let links: Vec<&str> =
+        text.lines().filter(|line| line.starts_with(&format!("{address}/login#"))).collect();
+    let [console, kitchen] = links[..] else { panic!("two links are printed:\n{text}") };
+    assert!(console.ends_with("&next=/console") && kitchen.contains("&next=/kitchen/"), "{text}");
+    let client = dabba_sim::Client::new(&address).unwrap();
+    let log_in =
+        |body: serde_json::Value| block_on(client.post("/v1/session").json(&body).send()).unwrap().body;
+    let (_, secret) = kitchen.split_once('#').unwrap();
+    let session = log_in(serde_json::json!({"link_token": secret.split_once('&').unwrap().0}));
+    assert_eq!(session["restaurants"][0]["name"], "Chai Corner");
+    let password = fs::read_to_string(place.directory.path().join("password")).unwrap();
+    let session = log_in(serde_json::json!({"email": "ada@example.org", "password": password}));
+    assert_eq!(session["account"]["role"], "admin");
+}
+
+/// Proves that the certificate of the page serves the demo over TLS, and that the commands of the page reach that demo.
+#[test]
+fn a_private_authority_can_be_tried() {
+    let page = "docs/guides/operator/production.md";
+    let mut place = Place::new();
+    let text = place.run(page, "tls");
+    assert!(text.contains(" serves at https://127.0.0.1:") && text.contains("add --ca-file FILE"), "{text}");
+    let path = |name: &str| place.directory.path().join(name).to_str().unwrap().to_owned();
+    let (certificate, key) = (path("tls.pem"), path("tls.key"));
+    let server =
+        Server::start(&place.data(), &["--tls-certificate-file", &certificate, "--tls-key-file", &key]);
+    place.replaced.push(("demo --live".to_owned(), "demo --live --for 0.05".to_owned()));
+    let text = place.run(page, "tls-commands");
+    let link = format!("{}/login#", server.announced_text("/address"));
+    for part in ["{\"status\":\"ok\"}", &link, "The evening took"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
     }
 }
 

@@ -112,6 +112,11 @@ impl Pair {
         let url = primary.url(&database);
         stdout(directory.path(), &["migrate", "--database", &url]);
         let standby = primary.start_standby("south", &standby(&primary)).unwrap();
+        // A command before that would also refuse the replica because it does not stream.
+        eventually_blocking("the replica streams", || {
+            let states = primary.execute("postgres", "SELECT state FROM pg_stat_replication").unwrap();
+            if states == "streaming" { Ok(()) } else { Err(states) }
+        });
         let urls = [url, standby.url(&database)];
         Self { primary, standby, database, urls, directory }
     }

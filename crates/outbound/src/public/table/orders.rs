@@ -16,8 +16,9 @@ use serde::{Serialize, ser::Serializer};
 use utoipa::ToSchema;
 
 use super::{
-    ACCOUNT, Actor, Amounts, BANK, BEARER, C, Contact, External, FREE_TEXT, Fulfilment, K, Line, NO_MONEY,
-    NO_REFUND, NOT_FOR_DELIVERY, O, P, PERSONAL, PROVIDER, R, REFERENCE, RefundLine, UnavailableItem,
+    ACCOUNT, Actor, Amounts, BANK, BEARER, C, Contact, External, FREE_TEXT, Fee, Fulfilment, K, Line,
+    NO_MONEY, NO_REFUND, NOT_FOR_DELIVERY, O, OrderZone, P, PERSONAL, PROVIDER, R, REFERENCE, RefundLine,
+    Tax, TaxShare, UnavailableItem, WHEREABOUTS,
 };
 use crate::public::{
     Audience,
@@ -56,8 +57,16 @@ public! {
         cash_to_collect: Option<Amount> = [K O] "The other audiences see the total and the payment method.";
         /// Lines of the order.
         lines: Always<Line> = [C R K O P];
+        /// Fees of the order. Absent without fees, and for orders of older versions of Dabba, whose only fee is in the
+        /// amounts.
+        fees: Vec<Fee> = [C R O P] NO_MONEY;
+        /// Taxes of the order. Absent without taxes, and for orders of older versions of Dabba, whose only tax is in the
+        /// amounts.
+        taxes: Vec<Tax> = [C R O P] NO_MONEY;
         /// Delivery or collection.
         fulfilment: Fulfilment = [C R K O P];
+        /// Delivery zone of the address, if the restaurant had delivery zones.
+        delivery_zone: Option<OrderZone> = [C R K O] WHEREABOUTS;
         /// Contact person.
         contact: Option<Contact> = [C R K O] PERSONAL;
         /// Note for the restaurant.
@@ -108,6 +117,8 @@ public! {
         amount: Amount = [C R O P] NO_REFUND;
         /// Refunded lines, if the refund is for certain lines.
         lines: Vec<RefundLine> = [C R O P] NO_REFUND;
+        /// Taxes that the refund of lines returns. Absent for other refunds, and if the order does not state its taxes.
+        taxes: Vec<TaxShare> = [C R O P] NO_REFUND;
         /// Reason for the refund.
         reason: RefundReason = [C R O P] NO_REFUND;
         /// Explanation in the actor's own words.

@@ -1,15 +1,16 @@
 //! The table of what a tracking link shows: to the link's holder, as to the order's customer, but without accounts,
-//! contact and notes of the order, because a link is passed on.
+//! contact and notes, because a link is passed on. The address keeps its instructions, because a person at the door may need
+//! them.
 
 use dabba_domain::{
     Amount, Currency, DisplayCode, OrderId, RestaurantId, Timestamp,
     order::{AllowedAction, ExpiryReason, OrderStatus, PaymentMethod, PaymentStatus},
     restaurant::Zone,
-    text::Name,
+    text::{Name, Slug},
 };
 use serde::Serialize;
 
-use super::{Amounts, C, ClosureKind, Fulfilment, Line, Location, UnavailableItem};
+use super::{Amounts, C, ClosureKind, Fee, Fulfilment, LineOption, Location, Tax, UnavailableItem};
 use crate::public::shape::{Always, public, reason_of};
 
 const LINK: &str = "Only a tracking link shows it.";
@@ -70,7 +71,11 @@ public! {
         /// Amounts of the order.
         amounts: Amounts = [C] LINK;
         /// Lines of the order.
-        lines: Always<Line> = [C] LINK;
+        lines: Always<TrackedLine> = [C] LINK;
+        /// Fees of the order. Absent without fees, and for orders of older versions of Dabba.
+        fees: Vec<Fee> = [C] LINK;
+        /// Taxes of the order. Absent without taxes, and for orders of older versions of Dabba.
+        taxes: Vec<Tax> = [C] LINK;
         /// Delivery or collection.
         fulfilment: Fulfilment = [C] LINK;
         /// Payment of the order.
@@ -79,6 +84,22 @@ public! {
         closure: Option<TrackedClosure> = [C] LINK;
         /// Actions that the link's holder may take.
         allowed_actions: Always<AllowedAction> = [C] LINK;
+    }
+
+    /// A line of a tracked order. It has no note: a free text may contain personal data.
+    TrackedLine {
+        /// The item's id in the menu.
+        item: Slug = [C] LINK;
+        /// The item's name.
+        name: Name = [C] LINK;
+        /// Quantity.
+        quantity: u32 = [C] LINK;
+        /// Price of one item with its options.
+        unit_price: Amount = [C] LINK;
+        /// `unit_price` × `quantity`.
+        total: Amount = [C] LINK;
+        /// Chosen options.
+        options: Vec<LineOption> = [C] LINK;
     }
 
     /// The payment of a tracked order.

@@ -22,7 +22,8 @@ impl Values {
     fn order(&mut self, index: usize) -> Option<Order> {
         let method = if index == 0 { PaymentMethod::Cash } else { PaymentMethod::Card };
         let mut details = self.details(method);
-        // The order shows the deadline of a payment only while it waits, and never the draws from stock.
+        // The order shows the deadline of a payment only while it waits, and never the draws from stock and the parts of
+        // lines and fees.
         self.markers.retain(|marker| {
             Some(&marker.text) != details.payment_deadline.map(|at| at.to_string()).as_ref()
         });
@@ -30,6 +31,14 @@ impl Values {
         for draw in std::mem::take(&mut details.stock_drawn) {
             let drawn = [draw.item.to_string(), draw.quantity.to_string()];
             self.markers.retain(|marker| !drawn.contains(&marker.text));
+        }
+        let of_fees = details.fees.iter_mut().map(|fee| &mut fee.parts);
+        for part in
+            details.lines.iter_mut().map(|line| &mut line.parts).chain(of_fees).flat_map(std::mem::take)
+        {
+            let shares = part.taxes.iter().flat_map(|it| [it.tax.to_string(), it.amount.minor().to_string()]);
+            let parts: Vec<_> = shares.chain([part.amount.minor().to_string()]).collect();
+            self.markers.retain(|marker| !parts.contains(&marker.text));
         }
         let closure = match index {
             0 => None,
@@ -117,6 +126,7 @@ fn a_tracking_link_shows_no_value_that_is_not_meant_for_it() {
             contact.phone.as_ref().unwrap().to_string(),
             details.note.as_ref().unwrap().to_string(),
             details.menu_revision.to_string(),
+            details.delivery_zone.as_ref().unwrap().id.to_string(),
             order.payment_reference.as_ref().unwrap().as_str().to_owned(),
         ];
         let refund = &order.refunds[0].refund;

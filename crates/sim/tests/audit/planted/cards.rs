@@ -6,7 +6,7 @@ use dabba_domain::{
         DeclineReason, Event, ExpiryReason, Order, PaymentStatus, RecordedEvent, Refund, RefundBearer,
         RefundFailureReason, RefundLine, RefundNumber, RefundStatus,
     },
-    pricing::Amounts,
+    pricing::{Amounts, TaxShare},
 };
 use dabba_sim::audit::FindingCode;
 use dabba_store::conformance::builders::{amount, customer, reference_of, staff};
@@ -53,6 +53,13 @@ fn request(stored: &mut Stored, refund: Refund) {
 fn request_lines(stored: &mut Stored, number: u32, line: u32, quantity: u32) {
     let lines = vec![RefundLine { line, quantity }];
     request(stored, Refund { lines, ..refund_of(number, amount(100)) });
+}
+
+/// Requests a refund of one of the two units of the first line, which cost 450 each, with a tax of 90.
+fn request_taxed(stored: &mut Stored, minor: i64, tax: i64) {
+    let lines = vec![RefundLine { line: 0, quantity: 1 }];
+    let share = TaxShare { tax: stored.order.details.taxes[0].id.clone(), amount: amount(tax) };
+    request(stored, Refund { lines, taxes: vec![share], ..refund_of(1, amount(minor)) });
 }
 
 /// Returns the refund, borne by everyone, as for an order that ends early.
@@ -145,7 +152,10 @@ pub(super) const PLANTED: &[Planted] = &[
             for line in &mut details.lines {
                 (line.unit_price, line.total) = (amount(0), amount(0));
                 line.options.clear();
+                line.parts.clear();
             }
+            details.fees.clear();
+            details.taxes.clear();
             details.amounts = Amounts::default();
         });
     }),
@@ -221,6 +231,8 @@ pub(super) const PLANTED: &[Planted] = &[
         request_lines(stored, 1, 1, 1);
         request_lines(stored, 2, 1, 1);
     }),
+    plant(FindingCode::RefundTaxes, Stage::Delivered, |stored| request_taxed(stored, 539, 90)),
+    plant(FindingCode::RefundTaxes, Stage::Delivered, |stored| request_taxed(stored, 541, 91)),
     plant(FindingCode::MoneyKept, Stage::Confirmed, |stored| {
         collect(stored);
         cancel(stored);

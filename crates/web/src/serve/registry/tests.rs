@@ -1,7 +1,9 @@
 //! Tests of the registry of connections.
 
+use tokio::time::advance;
+
 use super::*;
-use crate::serve::{MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES};
+use crate::serve::{MAX_RECEIVED_BYTES, MAX_UNSENT_BYTES, Timeouts, UNSENT_CEILING_BYTES};
 
 fn registry(change: impl FnOnce(&mut ServeOptions)) -> Arc<Registry> {
     let mut options = ServeOptions::default();
@@ -18,9 +20,15 @@ impl Registry {
         self.enter(address(last)).ok()
     }
 }
+
+/// Waits until connections that are stalled now may be closed for others.
+async fn stall_long_enough() {
+    advance(Timeouts::default().min_stall).await;
+}
+
 /// Proves that the connection with the lowest priority is closed, in the order of [`KeepPriority`].
-#[test]
-fn the_connection_with_the_lowest_priority_is_closed() {
+#[tokio::test(start_paused = true)]
+async fn the_connection_with_the_lowest_priority_is_closed() {
     type Step = fn(&Activity);
     let steps: [(Step, KeepPriority); 6] = [
         (|_| (), KeepPriority::Unproven),
@@ -60,6 +68,11 @@ fn the_connection_with_the_lowest_priority_is_closed() {
     let slots: Vec<ConnectionSlot> = steps.iter().rev().map(|_| registry.slot(1).unwrap()).collect();
     for (slot, (step, keep_priority)) in slots.iter().rev().zip(&steps) {
         step(&slot.activity);
+        assert!(slot.activity.keep_priority().0 == *keep_priority || *keep_priority == KeepPriority::Stalled);
+    }
+    assert_eq!(slots[4].activity.keep_priority().0, KeepPriority::Busy, "it is stalled for a moment");
+    stall_long_enough().await;
+    for (slot, (_, keep_priority)) in slots.iter().rev().zip(&steps) {
         assert_eq!(slot.activity.keep_priority().0, *keep_priority);
     }
     let mut busy = Vec::new();
@@ -147,7 +160,7 @@ async fn the_connection_with_the_most_expensive_body_is_closed() {
     }
     assert!(slow.hold_received(MAX_RECEIVED_BYTES / 2 - 1));
     assert!(small.hold_received(1));
-    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    advance(Duration::from_secs(5)).await;
     quick.activity.begin_body();
     assert!(quick.hold_received(MAX_RECEIVED_BYTES / 2));
     new.activity.begin_body();
@@ -160,30 +173,74 @@ async fn the_connection_with_the_most_expensive_body_is_closed() {
     );
 }
 
-/// Proves that too many unsent bytes close the connection of a client that reads nothing, and no other one.
-#[test]
-fn the_connection_of_a_client_that_reads_nothing_is_closed_for_others() {
+/// Proves that too many unsent bytes close the connection of a client that has read nothing for the minimum time, and no other
+/// one: neither a connection that makes progress, nor one that waits for its client for a moment, nor one without bytes.
+#[tokio::test(start_paused = true)]
+async fn the_connection_of_a_client_that_reads_nothing_is_closed_for_others() {
     let registry = registry(|_| ());
-    let (stalled, reading) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
-    reading.hold_unsent(1);
-    stalled.hold_unsent(MAX_UNSENT_BYTES);
-    assert!(!stalled.activity.is_closed(), "the client may still read the bytes");
-    stalled.stall();
-    assert!(stalled.activity.is_closed());
-    assert!(!reading.activity.is_closed());
-    reading.hold_unsent(MAX_UNSENT_BYTES - 1);
-    let other = registry.slot(3).unwrap();
-    other.stall();
-    assert!(!other.activity.is_closed(), "the total is within the limit");
-    reading.hold_unsent(1);
-    assert!(other.activity.is_closed());
-    assert!(!reading.activity.is_closed(), "the client reads its response");
+    let slots: Vec<ConnectionSlot> = (1..=4).map(|last| registry.slot(last).unwrap()).collect();
+    let [stalled, reading, empty, new] = slots.as_slice() else { panic!("there must be four slots") };
+    empty.activity.stall();
+    for slot in [stalled, reading] {
+        slot.hold_unsent(MAX_UNSENT_BYTES);
+        slot.activity.stall();
+    }
+    let closed = || slots.iter().map(|slot| slot.activity.is_closed()).collect::<Vec<_>>();
+    assert_eq!(closed(), [false; 4], "each client may still read its response");
+    advance(Timeouts::default().min_stall.saturating_sub(Duration::from_millis(1))).await;
+    reading.activity.progress();
+    reading.activity.stall();
+    new.hold_unsent(1);
+    assert_eq!(closed(), [false; 4], "no client is stalled for long enough");
+    advance(SEARCH_INTERVAL).await;
+    new.hold_unsent(1);
+    assert_eq!(closed(), [true, false, false, false]);
+    assert_eq!(registry.unsent.load(Ordering::Relaxed), MAX_UNSENT_BYTES + 2);
+    advance(Timeouts::default().stall / 2).await;
+    reading.activity.progress();
+    new.hold_unsent(1);
+    assert_eq!(closed(), [true, false, false, false], "the client reads its response");
+}
+
+/// Proves that above the ceiling the connection whose responses have cost the most is closed, although its client reads.
+#[tokio::test(start_paused = true)]
+async fn the_most_expensive_responses_are_closed_above_the_ceiling() {
+    let registry = registry(|_| ());
+    let slots: Vec<ConnectionSlot> = (1..=3).map(|last| registry.slot(last).unwrap()).collect();
+    let [slow, quick, new] = slots.as_slice() else { panic!("there must be three slots") };
+    quick.hold_unsent(1);
+    slow.hold_unsent(UNSENT_CEILING_BYTES / 2);
+    advance(Duration::from_mins(1)).await;
+    quick.sent();
+    quick.hold_unsent(UNSENT_CEILING_BYTES / 2);
+    let closed = || slots.iter().map(|slot| slot.activity.is_closed()).collect::<Vec<_>>();
+    assert_eq!(closed(), [false; 3], "the total is within the ceiling");
+    new.hold_unsent(1);
+    assert_eq!(closed(), [true, false, false]);
+}
+
+/// Proves that a connection whose client reads a response is neither idle nor stalled, however long it takes, and that the wait
+/// for the next request begins when the response is sent.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_sends_a_response_is_busy() {
+    let registry = registry(|options| options.max_connections = 1);
+    let slot = registry.slot(1).unwrap();
+    slot.activity.begin_request();
+    slot.hold_unsent(1);
+    slot.activity.end_request();
+    let idle = Timeouts::default().idle;
+    advance(2 * idle).await;
+    assert_eq!(slot.activity.deadline(), None);
+    assert!(registry.slot(2).is_none(), "the connection must not be closed for a new one");
+    slot.sent();
+    assert_eq!(slot.activity.deadline(), Some(Instant::now() + idle));
+    assert!(registry.slot(2).is_some());
 }
 
 /// Proves that the bodies and responses of a multiplexed connection stop counting one by one, and only once if the connection is
 /// closed for others.
-#[test]
-fn the_parts_of_a_connection_are_released_one_by_one() {
+#[tokio::test(start_paused = true)]
+async fn the_parts_of_a_connection_are_released_one_by_one() {
     let registry = registry(|_| ());
     let (slot, other) = (registry.slot(1).unwrap(), registry.slot(2).unwrap());
     slot.activity.multiplex();
@@ -196,7 +253,8 @@ fn the_parts_of_a_connection_are_released_one_by_one() {
     assert_eq!(slot.activity.unsent.load(Ordering::Relaxed), MAX_UNSENT_BYTES);
     slot.release_unsent_part(10);
     assert_eq!(registry.unsent.load(Ordering::Relaxed), MAX_UNSENT_BYTES - 10);
-    slot.set_unread_since(Some(0));
+    slot.activity.set_unread_since(Some(0));
+    stall_long_enough().await;
     other.hold_unsent(11);
     assert!(slot.activity.is_closed(), "its client reads nothing of a response");
     slot.release_unsent_part(MAX_UNSENT_BYTES);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dabba_engine::{Random as _, SystemRandom};
-use dabba_sim::{Call, Client, ClientError, ClientResponse, ProblemResponse};
+use dabba_sim::{Authorities, Call, Client, ClientError, ClientResponse, ProblemResponse};
 use dabba_store::Backoff;
 use tokio::time::sleep;
 
@@ -21,12 +21,13 @@ pub(super) type Answer = Result<ClientResponse, Box<ProblemResponse>>;
 /// The demo server.
 pub(super) struct Connection {
     pub(super) stage: Stage,
+    authorities: Authorities,
     client: Client,
 }
 
 impl Connection {
-    pub(super) fn new(stage: Stage) -> Result<Self, Failure> {
-        Ok(Self { client: stage.client()?, stage })
+    pub(super) fn new(stage: Stage, authorities: Authorities) -> Result<Self, Failure> {
+        Ok(Self { client: stage.client(&authorities)?, stage, authorities })
     }
 
     /// Verifies that the server is the demo.
@@ -77,7 +78,7 @@ impl Connection {
         {
             if stage.address != self.stage.address {
                 output::note(format_args!("the server is now at {}", stage.address));
-                self.client = stage.client()?;
+                self.client = stage.client(&self.authorities)?;
             }
             self.stage = stage;
         }

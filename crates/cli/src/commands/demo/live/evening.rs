@@ -77,13 +77,13 @@ pub(super) struct Evening {
 
 impl Evening {
     pub(super) fn new(
-        stage: Stage,
+        server: Connection,
         story: Story,
         arguments: &LiveArguments,
         random: SeededRandom,
-    ) -> Result<Self, Failure> {
-        Ok(Self {
-            server: Connection::new(stage)?,
+    ) -> Self {
+        Self {
+            server,
             story,
             random,
             name: format!("{:08x}", SystemRandom.next_u64() >> 32),
@@ -96,7 +96,7 @@ impl Evening {
             attempted: 0,
             counts: Counts::default(),
             began: Instant::now(),
-        })
+        }
     }
 
     /// Runs until the future is dropped. Fails if the server is no demo.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use dabba_sim::{Client, ClientError};
+use dabba_sim::{Authorities, Client, ClientError};
 use serde_json::Value;
 
 use crate::{commands::remote::client_of, demo_data, failure::Failure, output};
@@ -60,8 +60,8 @@ impl Stage {
     }
 
     /// Returns a client of the server without a token.
-    pub(super) fn client(&self) -> Result<Client, Failure> {
-        client_of(&self.address).map_err(Failure::during(self.path.display()))
+    pub(super) fn client(&self, authorities: &Authorities) -> Result<Client, Failure> {
+        client_of(&self.address, authorities).map_err(Failure::during(self.path.display()))
     }
 
     /// Verifies that the server is the demo that wrote the file. The command registers accounts and places orders, so it
@@ -83,6 +83,7 @@ impl Stage {
                 Err(ClientError::Problem(problem)) if problem.status == 401 => {
                     return Err(no_demo("it refuses the tokens of the file, or they have expired"));
                 }
+                Err(error) if error.is_about_certificate() => return Err(Failure::new(error.to_string())),
                 Err(ClientError::Transport { reason, .. }) => {
                     return Err(no_server(path, &format!("no response from {address}: {reason}")));
                 }
