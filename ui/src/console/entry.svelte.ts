@@ -37,7 +37,7 @@ export class Entry<T> {
       this.keep(next);
       this.#onRead(next, before);
     } catch (error) {
-      if (mine !== this.#generation) return;
+      if (mine !== this.#generation || this.#isHeld()) return;
       // A text that is no id is refused with 400, which means the same.
       if (error instanceof ApiError && [400, 404].includes(error.status)) this.unknown = true;
       else this.failure = error;

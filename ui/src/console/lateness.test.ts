@@ -16,7 +16,7 @@ const AT = '2026-11-30T10:00:00Z';
 const BASE = Date.parse(AT);
 
 function order(status: Timed['status'], more: Partial<Timed> = {}): Timed {
-  return { status, placed_at: AT, updated_at: AT, ...more };
+  return { status, placed_at: AT, ...more };
 }
 
 describe('an order', () => {
@@ -25,7 +25,7 @@ describe('an order', () => {
     ['confirmed', order('confirmed', { acceptance_deadline: AT }), 0, 'acceptance'],
     ['preparing', order('preparing', { ready_by: AT }), 0, 'preparation'],
     ['ready_for_pickup', order('ready_for_pickup', { ready_by: AT }), PICKUP_PATIENCE, 'pickup'],
-    ['out_for_delivery', order('out_for_delivery'), DELIVERY_PATIENCE, 'delivery'],
+    ['out_for_delivery', order('out_for_delivery', { ready_by: AT }), DELIVERY_PATIENCE, 'delivery'],
   ])('that is %s becomes late exactly at its limit', (_status, value, patience, cause) => {
     const limit = BASE + patience;
     expect(attentionOf(value, undefined, limit - 1).level).not.toBe('late');
@@ -41,6 +41,14 @@ describe('an order', () => {
   it.each(['delivered', 'cancelled', 'refunded', 'a status of a later version'])('that is %s is never late', (status) => {
     const value = order(status, { ready_by: AT, acceptance_deadline: AT });
     expect(attentionOf(value, undefined, BASE + 1e9)).toEqual({ level: 'none' });
+  });
+
+  it('on its way stays late after another event, such as a refund', () => {
+    const late = { ...order('out_for_delivery', { ready_by: AT }), updated_at: AT };
+    const now = BASE + DELIVERY_PATIENCE + 1;
+    const refunded = { ...late, updated_at: new Date(now).toISOString() };
+    expect(attentionOf(refunded, undefined, now)).toEqual(attentionOf(late, undefined, now));
+    expect(attentionOf(refunded, undefined, now).level).toBe('late');
   });
 
   it('without the time of its limit is not late', () => {

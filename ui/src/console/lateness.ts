@@ -9,8 +9,11 @@ export const ACCEPTANCE_NEAR = 2 * MINUTE;
 export const PAYMENT_PATIENCE = 2 * MINUTE;
 /** Time for which a ready order may wait after `ready_by`, in milliseconds. */
 export const PICKUP_PATIENCE = 10 * MINUTE;
-/** Time for which an order may be on its way, in milliseconds. */
-export const DELIVERY_PATIENCE = 60 * MINUTE;
+/**
+ * Time from `ready_by` until an order must be delivered, in milliseconds: the wait for the courier, and an hour on the way. An
+ * order does not state its pick-up, and `updated_at` is the time of any event, such as a refund.
+ */
+export const DELIVERY_PATIENCE = PICKUP_PATIENCE + 60 * MINUTE;
 
 export type Cause = 'task' | 'acceptance' | 'payment' | 'preparation' | 'pickup' | 'delivery';
 
@@ -21,7 +24,7 @@ export type Attention =
   | { level: 'near'; cause: Cause; since: number }
   | { level: 'none' };
 
-export type Timed = Pick<Order, 'status' | 'placed_at' | 'updated_at' | 'acceptance_deadline' | 'ready_by'>;
+export type Timed = Pick<Order, 'status' | 'placed_at' | 'acceptance_deadline' | 'ready_by'>;
 
 const NONE: Attention = { level: 'none' };
 
@@ -45,7 +48,7 @@ function limitOf(order: Timed): { cause: Cause; at: number; near: number } | und
       [cause, at] = ['pickup', after(order.ready_by, PICKUP_PATIENCE)];
       break;
     case 'out_for_delivery':
-      [cause, at] = ['delivery', after(order.updated_at, DELIVERY_PATIENCE)];
+      [cause, at] = ['delivery', after(order.ready_by, DELIVERY_PATIENCE)];
       break;
     default:
       return undefined;

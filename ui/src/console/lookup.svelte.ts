@@ -25,7 +25,7 @@ export class Lookup<T> {
     this.#known.set(id, value);
   }
 
-  /** Reads a value unless it is known. A failure leaves it unknown; the next call tries again. */
+  /** Reads a value unless it is known. A failure leaves it unknown; the next call retries. */
   need(id: string): void {
     if (!this.#known.has(id)) this.again(id);
   }

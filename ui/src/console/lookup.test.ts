@@ -30,7 +30,7 @@ it('reads each value once, and few at a time', async () => {
   expect(reads).toEqual(ids);
 });
 
-it('tries again after a failure, and only when it is asked', async () => {
+it('retries after a failure, and only when it is called', async () => {
   const { lookup, open, reads } = source();
   lookup.need('a');
   lookup.need('b');

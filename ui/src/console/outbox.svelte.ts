@@ -1,5 +1,5 @@
 /* eslint-disable svelte/prefer-svelte-reactivity -- no component shows the map */
-// The commands that were given and are not done. They go through the outbox: an unanswered command survives a reload and a
+// The commands that a person has sent and that are not done. They go through the outbox: an unanswered command survives a reload and a
 // crash of the server with its idempotency key, and a refusal stays until a person has seen it.
 import { SvelteSet } from 'svelte/reactivity';
 import { reportUnauthenticated, type Order } from '../lib/api';
@@ -8,6 +8,7 @@ import { uuid } from '../lib/random';
 import { openAccountStorage } from '../lib/storage';
 import { givenOf, requestOf, settled, type Given, type Outcome } from './given';
 import type { Command } from './orders/commands';
+import { signIn } from './sign-in.svelte';
 
 let entries = $state.raw<readonly Given[]>([]);
 let unavailable = $state(false);
@@ -27,7 +28,7 @@ export const outbox = {
   get refused(): readonly Given[] {
     return entries.filter((given) => given.refusal !== undefined && !attended.has(given.key));
   },
-  /** Whether the browser keeps nothing, so that no command can be given. */
+  /** Whether the browser keeps nothing, so that no command can be sent. */
   get unavailable(): boolean {
     return unavailable;
   },
@@ -93,7 +94,7 @@ export function startOutbox({ account, unsaved: text, onUnsaved, onDone }: Optio
     () => (unavailable = true),
   );
   const unload = (event: BeforeUnloadEvent) => {
-    if (entries.some((given) => given.refusal === undefined)) event.preventDefault();
+    if (!signIn.leaving && entries.some((given) => given.refusal === undefined)) event.preventDefault();
   };
   addEventListener('beforeunload', unload);
   return () => {
@@ -111,13 +112,13 @@ export function startOutbox({ account, unsaved: text, onUnsaved, onDone }: Optio
   };
 }
 
-/** The attention of a dialog to the commands that it gives. The page shows the commands to which no dialog attends. */
+/** The attention of a dialog to its commands. The page shows the commands to which no dialog attends. */
 export class Attention {
   readonly #keys = new Set<string>();
   #ended = false;
 
   /**
-   * Gives a command at the version that the person saw. Rejects if the browser cannot keep it. `outcome` resolves when the
+   * Puts a command into the outbox, at the version that the person saw. Rejects if the browser cannot keep it. `outcome` resolves when the
    * server has answered; `undefined`: the attention ended before.
    */
   async give(

@@ -1,3 +1,4 @@
+/* eslint-disable svelte/prefer-svelte-reactivity -- nothing shows the held tasks */
 // The parked tasks, which wait for an admin. They make orders "stuck", so several views need them.
 import { api, unwrap, type Body } from '../lib/api';
 import { poll } from './polling';
@@ -55,6 +56,30 @@ export function parkedSince(order: string): string | undefined {
   return byOrder.get(order);
 }
 
+/** Tasks with an open dialog. They stay in the list, because the dialog would disappear with its task. */
+const held = new Set<string>();
+
+/** Keeps a task in the list while its dialog is open. Returns the function that ends this. */
+export function holdTask(id: string): () => void {
+  held.add(id);
+  return () => {
+    held.delete(id);
+    void loadParked();
+  };
+}
+
+/** Returns the tasks that were read, and the held tasks that are missing there, in the places that they had. */
+export function withHeld<T extends { id: string }>(before: readonly T[], read: readonly T[], isHeld: (id: string) => boolean): T[] {
+  const next = [...read];
+  let place = 0;
+  for (const task of before) {
+    const index = next.findIndex(({ id }) => id === task.id);
+    if (index !== -1) place = index + 1;
+    else if (isHeld(task.id)) next.splice(place++, 0, task);
+  }
+  return next;
+}
+
 export async function loadParked(): Promise<void> {
   const mine = ++generation;
   try {
@@ -64,7 +89,7 @@ export async function loadParked(): Promise<void> {
       return { items, ...rest };
     }, MAXIMUM_TASKS);
     if (mine !== generation) return;
-    state = { tasks, loaded: true, more, incomplete, failure: undefined };
+    state = { tasks: withHeld(state.tasks, tasks, (id) => held.has(id)), loaded: true, more, incomplete, failure: undefined };
   } catch (failure) {
     if (mine === generation) state = { ...state, loaded: true, failure };
   } finally {

@@ -8,6 +8,8 @@ it.each([
   ['4zlk-h', { kind: 'code', code: '4Z1KH' }],
   ['o0O0o', { kind: 'code', code: '00000' }],
   ['asha@example.org', { kind: 'email', email: 'asha@example.org' }],
+  ['٤z१kh', { kind: 'code', code: '4Z1KH' }],
+  ['Östl1', { kind: 'unknown' }],
   ['4Z1K', { kind: 'unknown' }],
   ['4Z1KU', { kind: 'unknown' }],
   ['', { kind: 'unknown' }],

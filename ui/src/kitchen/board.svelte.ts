@@ -14,9 +14,9 @@ import { BoardCache } from './cache';
 import { allows, refusalOf, subjectOf, undoDelay, type CommandKind, type Subject } from './commands';
 import { Frames } from './frames';
 import { addNotice, changeNotices, noticeOf, unknownEnds, type Notice, type NoticeChange } from './notices';
+import { answers, streamAddress } from './reach';
 import { createAudio, ringPlan, Ringer, SILENT } from './ring';
 import { RingTurn } from './ring-tabs';
-import { settings } from './settings.svelte';
 import * as store from './store';
 import { PrintQueue } from './tickets/queue';
 import type { BoardItem, BoardOrder, Order, Restaurant } from './types';
@@ -127,6 +127,7 @@ export class Board {
       onChange: (entries) => this.#entriesChanged(entries),
       onDone: (entry, body) => this.#done(entry, body),
       onUnauthenticated: () => (this.signedOut = true),
+      unreachable: async () => !this.#live && !(await answers()) && !this.#live,
     });
   }
 
@@ -187,6 +188,10 @@ export class Board {
     if (!this.#closed) this.#cache.write(() => this.#snapshot(), true);
   }
 
+  get #live(): boolean {
+    return this.connection.status === 'live';
+  }
+
   get searching(): boolean {
     return this.search.trim() !== '';
   }
@@ -226,7 +231,7 @@ export class Board {
     return this.entries.filter((entry) => entry.state !== 'refused' && /^(pause|resume)$/.test(subjectOf(entry)?.kind ?? '')).at(-1);
   }
 
-  /** Gives a command for an order: one tap, one command. Returns whether it was taken. */
+  /** Puts a command to an order into the outbox: one tap, one command. Returns whether the outbox has it. */
   async command(order: BoardOrder, kind: CommandKind, command: Command, print = false): Promise<boolean> {
     if (this.#tapped.has(order.id) || this.pending(order.id) !== undefined) {
       // On a card, this is the second tap of a double tap. A dialog closes at its first tap, so its command would be lost.
@@ -251,7 +256,7 @@ export class Board {
     }
   }
 
-  /** Gives a command for the restaurant or an item. The outbox has it when the promise resolves. */
+  /** Puts a command to the restaurant or an item into the outbox, which has it when the promise resolves. */
   async give(command: Command, key?: string): Promise<void> {
     try {
       await this.#outbox.outbox.put(command, 0, key);
@@ -296,15 +301,14 @@ export class Board {
   }
 
   #receive(event: StreamEvent): void {
-    this.#lastUpdate = clock.now();
     const message = store.parseMessage(event);
     if (message === undefined) return;
     if (message.event === 'snapshot' || message.event === 'heartbeat') {
       clock.observe(message.data.now);
       noteBuild(message.data.build);
       this.#build = message.data.build;
-      this.#lastUpdate = clock.now();
     }
+    this.#lastUpdate = clock.now();
     const { state, effects } = store.reduce(this.#state, message);
     this.#state = state;
     for (const effect of effects) this.#follow(effect);
@@ -359,7 +363,7 @@ export class Board {
 
   #connectionChanged(state: StreamState): void {
     // Commands that wait to be retried need not wait longer than the stream.
-    if (state.status === 'live' && this.connection.status !== 'live') this.#outbox.outbox.retryNow();
+    if (state.status === 'live' && !this.#live) this.#outbox.outbox.retryNow();
     this.connection = state;
     if ((state.status === 'stale' || state.status === 'offline') && state.since !== undefined) {
       // A tab that gets the orders from another tab gets them later than that tab got them from the server.
@@ -379,9 +383,9 @@ export class Board {
     return store.toSnapshot(this.#state, new Date(this.#lastUpdate ?? clock.now()).toISOString(), this.#build);
   }
 
-  #replay(): StreamEvent[] {
+  #replay(): StreamEvent[] | undefined {
     const snapshot = store.toSnapshot(this.#state, new Date(clock.now()).toISOString(), this.#build);
-    if (snapshot === undefined || !this.#state.synchronized) return [];
+    if (snapshot === undefined || !this.#state.synchronized) return undefined;
     return [{ event: 'snapshot', data: JSON.stringify(snapshot), id: undefined }];
   }
 
@@ -490,11 +494,4 @@ export class Board {
     this.truncated = this.#state.truncated;
     this.updated = this.#lastUpdate;
   }
-}
-
-function streamAddress(restaurant: string): string {
-  const query = new URLSearchParams({ device_id: settings.values.device });
-  const name = settings.deviceName;
-  if (name !== '') query.set('device', name);
-  return `/v1/restaurants/${encodeURIComponent(restaurant)}/board/stream?${query.toString()}`;
 }

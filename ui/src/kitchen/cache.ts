@@ -48,6 +48,7 @@ export class BoardCache {
     // A full disk or an ended session: the board works without it.
     putCached(this.#database, this.#key, kept).catch(() => undefined);
   }
+
   /** Returns the notices that nobody has dismissed. */
   async readNotices(): Promise<Notice[]> {
     const kept = await getCached(this.#database, this.#noticesKey).catch(() => undefined);

@@ -26,6 +26,8 @@ export interface Kitchen {
   close(): void;
   /** Closes the dialog and leads to the card of an order. */
   show(order: string): void;
+  /** A person has changed the sizes of the cards, so their new places surprise nobody. */
+  arranged(): void;
 }
 
 export const [getKitchen, setKitchen] = createContext<Kitchen>();

@@ -3,27 +3,20 @@
 type Parts = typeof import('./later');
 
 let loaded = $state.raw<Parts>();
-let failure = $state.raw<unknown>();
 let loading: Promise<Parts> | undefined;
 
 export const parts = {
   get loaded(): Parts | undefined {
     return loaded;
   },
-  /** Why the parts could not be loaded. */
-  get failure(): unknown {
-    return failure;
-  },
 };
 
 /** Loads the parts, once. A failure can be repeated. */
 export function loadParts(): Promise<Parts> {
-  failure = undefined;
   loading ??= import('./later').then(
     (module) => (loaded = module),
     (cause: unknown) => {
       loading = undefined;
-      failure = cause;
       throw cause;
     },
   );

@@ -145,8 +145,8 @@ export class Ringer {
     this.#schedule();
   }
 
-  /** Plays both sounds once. */
-  test(): void {
+  /** Plays both sounds once. Returns how long they take, in milliseconds. */
+  test(): number {
     stopAll(this.#test);
     const start = this.#context?.currentTime ?? 0;
     const second = start + SOUNDS.ring.length;
@@ -154,6 +154,7 @@ export class Ringer {
       this.#start('ring', start, second, false),
       this.#start('warning', second, second + SOUNDS.warning.length, false),
     ].filter((source) => source !== undefined);
+    return (SOUNDS.ring.length + SOUNDS.warning.length) * 1_000;
   }
 
   close(): void {

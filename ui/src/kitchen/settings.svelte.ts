@@ -17,7 +17,7 @@ function read(): Settings {
 let values = $state.raw<Settings>(read());
 
 // Another tab of the device changed them.
-addEventListener('storage', (event) => {
+addEventListener('storage', (event: StorageEvent) => {
   if (event.key === KEPT) values = readSettings(event.newValue, values.device);
 });
 

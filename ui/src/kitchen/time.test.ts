@@ -36,7 +36,8 @@ describe('a time of day', () => {
   });
 
   it('has its date if the weekday might be that of another week', () => {
-    for (const far of ['2026-06-08T09:00:00Z', '2026-05-25T09:00:00Z']) expect(timeOn(far, 'UTC', now)).toBe(dateTime(far, 'UTC'));
+    // On 1 June 2026 and on 1 February 2027, the weekday and the day of the month are the same.
+    for (const far of ['2026-06-08T09:00:00Z', '2026-05-25T09:00:00Z', '2027-02-01T20:00:00Z']) expect(timeOn(far, 'UTC', now)).toBe(dateTime(far, 'UTC'));
   });
 
   it.each(['2026-06-01T09:02:00Z', '2026-06-01T00:37:00Z'])('is written as it is beside a date: %s', (moment) => {
@@ -46,6 +47,8 @@ describe('a time of day', () => {
 
   it('names UTC if the browser does not know the zone', () => {
     expect(time('2026-06-01T09:02:00Z', 'Nowhere/Unknown')).toContain('UTC');
+    expect(timeOn('2026-06-02T09:02:00Z', 'Nowhere/Unknown', now)).toMatch(/^Tue\s9:02:00\sAM\sUTC$/);
+    expect(timeOn('2026-07-02T09:02:00Z', 'Nowhere/Unknown', now)).toContain('Jul 2, 2026');
   });
 });
 

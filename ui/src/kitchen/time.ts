@@ -1,57 +1,22 @@
 // Times of day in the restaurant's zone, as the server's time.
 import { clock } from '../lib/clock';
-import { dateTime, day } from '../lib/format';
-import { language } from '../lib/i18n/index.svelte';
+import { dateFormat, dateTime } from '../lib/format';
+import { zoneOffset } from '../lib/zone';
 
 /** Distance within which a weekday is enough to name a day. */
 const WEEKDAYS = 6 * 86_400_000;
 
 /** Returns a time of day as `dateTime` writes it. It never breaks between "10:30" and "AM". */
 export function time(at: string | number, zone: string): string {
-  return formatOf(language.region, zone, { timeStyle: 'short' }).format(new Date(at)).replaceAll(' ', '\u00a0');
+  return dateFormat('short time', zone, { timeStyle: 'short' }).format(new Date(at)).replaceAll(' ', '\u00a0');
 }
 
 /** Returns a time of day, with its weekday unless that is the day of `now`, or with its date if it is far away. */
 export function timeOn(at: string | number, zone: string, now = clock.now()): string {
-  if (day(at, zone) === day(now, zone)) return time(at, zone);
+  const date = dateFormat('date', zone, { dateStyle: 'short' });
+  if (date.format(new Date(at)) === date.format(now)) return time(at, zone);
   if (Math.abs(new Date(at).getTime() - now) >= WEEKDAYS) return dateTime(at, zone);
-  return `${formatOf(language.region, zone, { weekday: 'short' }).format(new Date(at))} ${time(at, zone)}`;
-}
-
-/** Returns the offset of a zone from UTC at a time, in milliseconds. */
-function offset(at: number, zone: string): number {
-  const parts = formatOf('en-US', zone, WHOLE).formatToParts(new Date(at));
-  const of = (type: Intl.DateTimeFormatPartTypes) => Number(parts.find((part) => part.type === type)?.value ?? 0);
-  const local = Date.UTC(of('year'), of('month') - 1, of('day'), of('hour'), of('minute'), of('second'));
-  return local - Math.floor(at / 1_000) * 1_000;
-}
-
-const WHOLE: Intl.DateTimeFormatOptions = {
-  hourCycle: 'h23',
-  year: 'numeric',
-  month: 'numeric',
-  day: 'numeric',
-  hour: 'numeric',
-  minute: 'numeric',
-  second: 'numeric',
-};
-
-/** The formatters, because their construction is slow. */
-const formats = new Map<string, Intl.DateTimeFormat>();
-
-function formatOf(locale: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = JSON.stringify([locale, zone, options]);
-  let format = formats.get(key);
-  if (format === undefined) {
-    try {
-      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
-    } catch {
-      // The browser does not know the zone: UTC, with its name, is unambiguous.
-      format = new Intl.DateTimeFormat(locale, { ...options, timeZone: 'UTC', ...(options.timeStyle === undefined ? {} : { timeStyle: 'long' }) });
-    }
-    formats.set(key, format);
-  }
-  return format;
+  return `${dateFormat('weekday', zone, { weekday: 'short' }).format(new Date(at))} ${time(at, zone)}`;
 }
 
 const DAY = 24 * 3_600_000;
@@ -60,11 +25,11 @@ export const DAY_END_HOUR = 5;
 
 /** Returns the next end of the restaurant's day: the next 05:00 in its zone. */
 export function endOfDay(now: number, zone: string): number {
-  const local = now + offset(now, zone);
+  const local = now + zoneOffset(now, zone);
   const today = Math.floor(local / DAY) * DAY + DAY_END_HOUR * 3_600_000;
   const end = today > local ? today : today + DAY;
   // The offset may change between now and then.
-  return end - offset(end - offset(now, zone), zone);
+  return end - zoneOffset(end - zoneOffset(now, zone), zone);
 }
 
 /** The ends that the board offers for a pause and for an item that is off. */

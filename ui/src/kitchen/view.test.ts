@@ -2,17 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { Entry } from '../lib/outbox';
 import { Orders } from '../../tests/mock/orders';
 import { accept, pause } from './commands';
-import {
-  ColumnBuilder,
-  countOrders,
-  countText,
-  matchesSearch,
-  newestEndFirst,
-  normalizeCode,
-  pendingByOrder,
-  shortList,
-  unanswered,
-} from './view';
+import { ColumnBuilder, countOrders, countText, matchesSearch, newestEndFirst, pendingByOrder, shortList, unanswered, fitting, isDense, isOff } from './view';
 
 const NOW = Date.parse('2026-06-01T12:00:00Z');
 const maker = new Orders(11);
@@ -97,7 +87,7 @@ describe('commands on their way', () => {
 describe('the search', () => {
   const order = { ...maker.make(NOW), display_code: '7K10Q', contact: { name: 'Åsa Östlund' } };
 
-  it.each(['7k10q', '7K1OQ', '7KI0', '7k-10q', ' 10Q '])('finds the code by %j', (text) => {
+  it.each(['7k10q', '7K1OQ', '7KI0', '7k-10q', ' 10Q ', '१०q', '٧k'])('finds the code by %j', (text) => {
     expect(matchesSearch(order, text)).toBe(true);
   });
 
@@ -106,10 +96,6 @@ describe('the search', () => {
     expect(matchesSearch(order, '  ')).toBe(true);
     expect(matchesSearch(order, 'berg')).toBe(false);
     expect(matchesSearch(order, 'أحمد')).toBe(false);
-  });
-
-  it('reads letters as Crockford does', () => {
-    expect(normalizeCode('o-il')).toBe('011');
   });
 });
 
@@ -132,5 +118,41 @@ describe('orders that ended', () => {
     const orders = [ended(8), ended(4), ended(9), ended(4)];
     expect(newestEndFirst(orders).map((order) => order.updated_at.slice(14, 16))).toEqual(['09', '08', '04', '04']);
     expect(newestEndFirst([...orders].reverse())).toEqual(newestEndFirst(orders));
+  });
+});
+
+describe('a column with many orders', () => {
+  it('is compact when more orders than fit are there, and stays so until all of them fit', () => {
+    expect([2, 3, 4].map((count) => isDense(false, count, 2))).toEqual([false, false, true]);
+    expect([4, 3, 2].map((count) => isDense(true, count, 2))).toEqual([true, true, false]);
+  });
+
+  it.each([
+    ['new', 1280, 800, 2],
+    ['out', 1280, 800, 2],
+    ['new', 390, 844, 2],
+    ['new', 820, 1180, 9],
+    ['new', 1920, 1080, 6],
+    ['ready', 1920, 1080, 3],
+    ['new', 320, 256, 1],
+  ] as const)('%s on a screen of %i × %i fits %i full cards', (column, width, height, fit) => {
+    expect(fitting(column, width, height)).toBe(fit);
+  });
+});
+
+describe('an item that was switched off', () => {
+  const line = { item: 'naan' };
+  const off = new Map([['naan', { item: 'naan', name: 'Naan', available: false }]]);
+  const limited = new Map([['naan', { item: 'naan', name: 'Naan', available: true, remaining: 0 }]]);
+
+  it.each([
+    ['confirmed', true],
+    ['preparing', true],
+    ['ready_for_pickup', false],
+    ['delivered', false],
+  ] as const)('is marked in an order that is %s: %s', (status, marked) => {
+    expect(isOff(off, { status }, line)).toBe(marked);
+    expect(isOff(limited, { status }, line)).toBe(false);
+    expect(isOff(new Map(), { status }, line)).toBe(false);
   });
 });

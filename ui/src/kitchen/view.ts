@@ -1,9 +1,10 @@
 // What the columns show: the orders of the state, the commands on their way, and the search.
+import { normalizeCode } from '../lib/digits';
 import { number } from '../lib/format';
 import type { Entry } from '../lib/outbox';
 import { allows, subjectOf, type OrderCommandKind } from './commands';
 import { targetOf } from './countdown';
-import type { BoardOrder, Order } from './types';
+import type { BoardItem, BoardOrder, Order, OrderLine } from './types';
 
 export const COLUMNS = ['new', 'preparing', 'ready', 'out'] as const;
 export type ColumnName = (typeof COLUMNS)[number];
@@ -115,17 +116,6 @@ function samePending(a: Pending | undefined, b: Pending | undefined): boolean {
   return a?.key === b?.key && a?.stage === b?.stage;
 }
 
-/** Letters that people confuse in a display code, as Crockford's base 32 reads them. */
-const CONFUSED: Record<string, string> = { I: '1', L: '1', O: '0' };
-
-/** Returns a display code as a person may type it: without separators, in upper case, `O` as `0`. */
-export function normalizeCode(text: string): string {
-  return text
-    .toUpperCase()
-    .replace(/[^0-9A-Z]/g, '')
-    .replace(/[ILO]/g, (letter) => CONFUSED[letter] ?? letter);
-}
-
 /** Whether an order matches a search: part of its display code, or of the customer's name. */
 export function matchesSearch(order: BoardOrder, search: string): boolean {
   const text = search.trim();
@@ -157,6 +147,26 @@ export function unanswered(columns: Columns): BoardOrder[] {
     .filter(({ order, pending }) => pending === undefined && allows(order, 'accept'))
     .sort(compare)
     .map(({ order }) => order);
+}
+
+/** Whether the item of a line was switched off while the order still has to be cooked. */
+export function isOff(items: ReadonlyMap<string, BoardItem>, order: Pick<BoardOrder, 'status'>, line: Pick<OrderLine, 'item'>): boolean {
+  return (order.status === 'confirmed' || order.status === 'preparing') && items.get(line.item)?.available === false;
+}
+
+/** Height of a full card of a new order, and width of the smallest one, in pixels. */
+const CARD = { height: 320, width: 236 };
+
+/** Returns about how many full cards fit into a column of a screen. On a narrow screen, the column has all of its width. */
+export function fitting(column: ColumnName, width: number, height: number): number {
+  const share = width <= 992 ? 1 : column === 'new' || column === 'preparing' ? 0.29 : 0.2;
+  const fit = (length: number, card: number) => Math.max(1, Math.floor(length / card));
+  return fit(height, CARD.height) * fit(width * share, CARD.width);
+}
+
+/** Whether a column has so many orders that its cards are compact. `was`: a change back needs fewer, so that it is rare. */
+export function isDense(was: boolean, count: number, fit: number): boolean {
+  return count > (was ? fit : fit + 1);
 }
 
 /** Maximum number of names in a bar. */

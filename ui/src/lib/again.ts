@@ -1,5 +1,5 @@
 // The cart of an order that was placed, for ordering it again. The ordering page keeps it when it empties the cart; the
-// tracking page keeps it on the device on which somebody follows its link back.
+// tracking page keeps it on the device on which a person follows its link back.
 import { kept } from './kept';
 
 interface Line {

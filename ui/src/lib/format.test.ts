@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { countdown, dateTime, dateTimeSeconds, decimal, duration, money, relative, roughNumber, time } from './format';
+import { countdown, dateTime, dateTimeSeconds, decimal, duration, money, percent, relative, roughNumber, time } from './format';
 import { setMessages } from './i18n/index.svelte';
 import type { Locale } from './i18n/types';
 
@@ -8,6 +8,18 @@ const speak = (locale: Locale) => setMessages(locale, {});
 const plain = (text: string) => text.replace(/[\u2066-\u2069\u200e\u200f\u061c]/g, '').replace(/[\u00a0\u202f]/g, ' ');
 
 beforeEach(() => speak('en'));
+
+it.each([
+  ['en', '8.875', '8.875%'],
+  ['en', '0.0001', '0.0001%'],
+  ['en', '100', '100%'],
+  ['en', '20.0', '20%'],
+  ['hi', '18', '18%'],
+  ['ar', '2.5', '2.5%'],
+] as const)('a rate in %s: %s is %s', (locale, rate, text) => {
+  speak(locale);
+  expect(plain(percent(rate))).toBe(text);
+});
 
 describe('money', () => {
   it.each([
@@ -66,6 +78,7 @@ describe('times', () => {
 
   it('are in UTC, and say so, if the browser does not know the zone', () => {
     expect(plain(time('2026-11-30T18:45:00Z', 'Mars/Olympus'))).toBe('06:45 PM UTC');
+    expect(plain(dateTime('2026-11-30T18:45:00Z', 'Mars/Olympus'))).toBe('Nov 30, 2026, 6:45:00 PM UTC');
   });
 });
 

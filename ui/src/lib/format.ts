@@ -79,19 +79,30 @@ export function number(value: number): string {
   return cached('number', (locale) => new Intl.NumberFormat(locale)).format(value);
 }
 
+/** Returns a rate in percent, such as `8.875`, as the language writes percentages. */
+export function percent(rate: string): string {
+  const options = { style: 'percent', maximumFractionDigits: 4 } as const;
+  const format = cached('percent', (locale) => new Intl.NumberFormat(locale, options));
+  return format.format(`${rate}e-2` as Intl.StringNumericLiteral);
+}
+
 /** Returns a number with at most two significant digits, and a whole number from 100 on. */
 export function roughNumber(value: number): string {
   if (Math.abs(value) >= 100) return number(Math.round(value));
   return cached('rough', (locale) => new Intl.NumberFormat(locale, { maximumSignificantDigits: 2 })).format(value);
 }
 
-function dateFormat(key: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+/** Returns a format of times in a zone. `key` identifies the options: the construction of a format is slow. */
+export function dateFormat(key: string, zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
   return cached(`${key} ${zone}`, (locale) => {
     try {
       return new Intl.DateTimeFormat(locale, { ...options, timeZone: zone });
     } catch {
       // The browser does not know the zone: UTC, with its name, is unambiguous.
-      return new Intl.DateTimeFormat(locale, { ...options, timeZone: 'UTC', timeZoneName: 'short' });
+      const named: Intl.DateTimeFormatOptions = { timeZone: 'UTC' };
+      if (options.timeStyle !== undefined) named.timeStyle = 'long';
+      else if (options.hour !== undefined) named.timeZoneName = 'short';
+      return new Intl.DateTimeFormat(locale, { ...options, ...named });
     }
   });
 }

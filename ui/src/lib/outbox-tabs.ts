@@ -1,7 +1,7 @@
 // The outbox of an account in this tab, together with those of the other tabs: one tab sends, all tabs show.
 import type { ApiError } from './api/error';
 import { Outbox, type Entry } from './outbox';
-import { forgetSession, onSignIn, onSignOut } from './session.svelte';
+import { forgetSession, isLastAccount, onSignIn, onSignOut } from './session.svelte';
 
 export interface TabOutboxOptions {
   account: string;
@@ -9,6 +9,7 @@ export interface TabOutboxOptions {
   onChange: (entries: Entry[]) => void;
   onDone?: (entry: Entry, body: unknown) => void;
   onUnauthenticated?: (error: ApiError) => void;
+  unreachable?: () => Promise<boolean>;
 }
 
 export interface TabOutbox {
@@ -29,6 +30,8 @@ export function openOutbox(options: TabOutboxOptions): TabOutbox {
   const outbox = new Outbox({
     ...options,
     exclusive: locks !== undefined,
+    // The notice of another tab's sign-in may arrive after the cookie of the other account.
+    isAccount: () => isLastAccount(options.account),
     onChange(entries) {
       // Other tabs read the outbox again whenever this tab changed it, and a tab that only read does not answer.
       const state = entries.map((entry) => `${entry.key}:${entry.state}:${entry.attempts}`).join();

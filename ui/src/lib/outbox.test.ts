@@ -97,6 +97,22 @@ describe('the outbox', () => {
     expect(await outbox.entries()).toEqual([]);
   });
 
+  it('sends a command once although the page fails to show its answer', async () => {
+    const reported: unknown[] = [];
+    vi.stubGlobal('reportError', (cause: unknown) => reported.push(cause));
+    const cause = new TypeError('unexpected');
+    const { server, timers, outbox } = await start({
+      onDone() {
+        throw cause;
+      },
+    });
+    await outbox.put(command('/accept'));
+    await timers.advance(60_000);
+    expect(server.requests).toHaveLength(1);
+    expect(await outbox.entries()).toEqual([]);
+    expect(reported).toEqual([cause]);
+  });
+
   it('waits as long as Retry-After asks', async () => {
     const { server, timers, outbox } = await start();
     server.script.push(503);
@@ -163,6 +179,38 @@ describe('the outbox', () => {
   });
 });
 
+describe('an account that ends while a command is about to be sent', () => {
+  it('sends nothing after the outbox is closed', async () => {
+    const page = await start({
+      onChange(entries) {
+        if (entries.some((entry) => entry.state === 'sending')) page.outbox.close();
+      },
+    });
+    const key = await page.outbox.put(command('/accept'));
+    await settle();
+    expect(page.server.requests).toEqual([]);
+    expect(await page.outbox.entries()).toMatchObject([{ key, claimed: 0 }]);
+  });
+
+  it('sends nothing while another account is signed in', async () => {
+    let mine = true;
+    const { server, timers, outbox } = await start({
+      isAccount: () => mine,
+      onChange(entries) {
+        if (entries.some((entry) => entry.attempts === 1)) mine = false;
+      },
+    });
+    const key = await outbox.put(command('/1/accept', '1'));
+    const other = await outbox.put(command('/2/accept', '2'));
+    await timers.advance(60_000);
+    expect(server.requests).toEqual([]);
+    // The command that waited was not claimed, so that it can be undone.
+    expect(await outbox.undo(other)).toBe(true);
+    const [entry] = await outbox.entries();
+    expect(entry).toMatchObject({ key, state: 'sending', attempts: 1, claimed: 0 });
+  });
+});
+
 describe('undo', () => {
   it('removes a command during its delay, and nothing is sent', async () => {
     const { server, timers, outbox } = await start();
@@ -182,6 +230,18 @@ describe('undo', () => {
     expect(await outbox.undo(key)).toBe(false);
     await timers.advance(60_000);
     expect(server.done.get(key)).toBe('/accept');
+  });
+
+  it('is possible as long as the server does not answer, because nothing was sent', async () => {
+    let unreachable = true;
+    const { server, timers, outbox } = await start({ unreachable: () => Promise.resolve(unreachable) });
+    const [undone, kept] = [await outbox.put(command('/1', '1'), UNDO_DELAY), await outbox.put(command('/2', '2'), UNDO_DELAY)];
+    await timers.advance(UNDO_DELAY + 60_000);
+    expect(await outbox.undo(undone)).toBe(true);
+    unreachable = false;
+    outbox.retryNow();
+    await settle();
+    expect(server.requests.map(({ key }) => key)).toEqual([kept]);
   });
 
   it('removes nothing, and rejects nothing, once the database is closed', async () => {
@@ -214,6 +274,23 @@ describe('an outbox that is opened again', () => {
     await settle();
     expect(server.requests.map((request) => request.key)).toEqual([key, key]);
     expect(server.done.size).toBe(1);
+  });
+
+  it('is not changed by the late end of an earlier page', async () => {
+    const { server, timers, outbox } = await start({ fetch: (request) => server.fetch(request).then(() => late) });
+    let answer: (response: Response) => void = () => undefined;
+    const late = new Promise<Response>((resolve) => (answer = resolve));
+    await outbox.put(command('/accept'));
+    await settle();
+    expect(server.requests).toHaveLength(1);
+    outbox.close();
+    const next = await open(server, timers);
+    next.outbox.start();
+    await settle();
+    expect(await next.outbox.entries()).toEqual([]);
+    answer(new Response('{}', { status: 503 }));
+    await settle();
+    expect(await next.outbox.entries()).toEqual([]);
   });
 
   it('keeps refusals', async () => {

@@ -3,7 +3,8 @@
 // A tap fixes the command and its idempotency key, and IndexedDB keeps both before anything is sent. The outbox sends the
 // commands of one order one after the other, and retries each until the answer is definitive: a 2xx, or a refusal (most 4xx).
 // A refusal stays in the outbox until the user dismisses it, because the order may be in another state than the user
-// believes. `delay` keeps a command back, so that the user can undo it: then nothing was ever sent.
+// believes. `delay` keeps a command back, so that the user can undo it: then nothing was ever sent. `unreachable` keeps it back
+// longer: after the first attempt nobody knows whether the server has carried the command out.
 //
 // Several tabs: one tab sends, and a Web Lock decides which. A browser without Web Locks (a page from plain HTTP) relies
 // on claims with an expiry; even a double send has one effect, because both have the same idempotency key.
@@ -60,6 +61,10 @@ export interface OutboxOptions {
   /** Called with the answer of each command that the server carried out. */
   onDone?: (entry: Entry, body: unknown) => void;
   onUnauthenticated?: (error: ApiError) => void;
+  /** Returns whether a command that was never sent waits longer, because the server does not answer. It can still be undone. */
+  unreachable?: () => Promise<boolean>;
+  /** Whether requests of this browser still are requests of the outbox's account. Asked directly before each request. */
+  isAccount?: () => boolean;
   timers?: Timers;
   random?: () => number;
   fetch?: (request: Request) => Promise<Response>;
@@ -225,10 +230,15 @@ export class Outbox {
   async #deliver(entry: Entry): Promise<void> {
     this.#active.add(entry.group);
     try {
-      const claimed = await this.#claim(entry.key);
+      if (entry.attempts === 0 && (await this.#options.unreachable?.()) === true) {
+        this.#pause(entry.group, undefined);
+        return;
+      }
+      const claimed = this.#maySend() ? await this.#claim(entry.key) : undefined;
       if (claimed !== undefined) {
         await this.changed();
-        await this.#attempt(claimed);
+        if (this.#maySend()) await this.#attempt(claimed);
+        else await this.#release(claimed);
       }
     } catch {
       // The storage failed, or the database is closed: the entry is still there, and the next start sends it.
@@ -237,6 +247,13 @@ export class Outbox {
       this.#active.delete(entry.group);
       await this.changed();
     }
+  }
+
+  /** Whether a request would still carry the cookie of the outbox's account. Otherwise another account would give the command. */
+  #maySend(): boolean {
+    if (this.#closed) return false;
+    if (this.#options.isAccount?.() === false) this.#signedOut = true;
+    return !this.#signedOut;
   }
 
   /** Marks an entry as sent, unless it was undone or another tab claimed it. */
@@ -256,18 +273,19 @@ export class Outbox {
   }
 
   async #attempt(entry: Entry): Promise<void> {
-    let failure: ApiError;
+    let failure: ApiError | undefined;
+    let body: unknown;
     try {
       const response = await this.#send(requestOf(entry));
-      if (response.ok) {
-        const body = await bodyOf(response);
-        await this.#finish(entry);
-        if (!this.#closed) this.#options.onDone?.(entry, body);
-        return;
-      }
-      failure = await ApiError.from(response);
+      if (response.ok) body = await bodyOf(response);
+      else failure = await ApiError.from(response);
     } catch (cause) {
       failure = cause instanceof ApiError ? cause : ApiError.local('network');
+    }
+    if (failure === undefined) {
+      await this.#finish(entry);
+      this.#report(entry, body);
+      return;
     }
     if (!failure.retryable) {
       await this.#refuse(entry, failure);
@@ -279,6 +297,16 @@ export class Outbox {
     }
     this.#pause(entry.group, failure.retryAfter);
     await this.#release(entry);
+  }
+
+  /** Reports a command that is done. A page that fails to show it must not cause another attempt. */
+  #report(entry: Entry, body: unknown): void {
+    if (this.#closed) return;
+    try {
+      this.#options.onDone?.(entry, body);
+    } catch (cause) {
+      reportError(cause);
+    }
   }
 
   #pause(group: string, retryAfter: number | undefined): void {
@@ -309,10 +337,13 @@ export class Outbox {
     await this.#write({ ...entry, claimed: 0 });
   }
 
+  /** Writes an entry, unless another tab has finished or claimed it since this tab claimed it. */
   async #write(entry: Entry): Promise<void> {
     const store = this.#store('readwrite');
-    store.put(entry);
-    await committed(store.transaction);
+    const finished = committed(store.transaction);
+    const stored = await done(store.get(entry.sequence) as IDBRequest<Entry | undefined>);
+    if (stored?.attempts === entry.attempts) store.put(entry);
+    await finished;
   }
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { areaPath, linePath, linear, lonePoints, maximumOf, niceStep, segments, ticks, timeTicks, type Point } from './plot';
+import { zoneOffset } from './zone';
 
 describe('the ticks of values', () => {
   it.each([
@@ -36,8 +37,23 @@ describe('the ticks of times', () => {
   it('are round in the zone of the reader', () => {
     const from = Date.parse('2026-11-30T10:17:00Z');
     // India: 5:30 before UTC.
-    const shown = timeTicks(from, from + 6 * HOUR, 6, 5.5 * HOUR).map((at) => new Date(at).toISOString().slice(11, 16));
+    const shown = timeTicks(from, from + 6 * HOUR, 6, () => 5.5 * HOUR).map((at) => new Date(at).toISOString().slice(11, 16));
     expect(shown).toEqual(['10:30', '11:30', '12:30', '13:30', '14:30', '15:30']);
+  });
+
+  it.each([
+    ['2026-10-23T12:00:00Z', ['23:00', '23:00', '00:00', '00:00', '00:00']],
+    ['2026-03-27T12:00:00Z', ['00:00', '00:00', '23:00', '23:00', '23:00']],
+  ])('are at midnight before and after a change of the clocks: %s', (first, expected) => {
+    const from = Date.parse(first);
+    const shown = timeTicks(from, from + 5 * 24 * HOUR, 5, (at) => zoneOffset(at, 'Europe/London'));
+    expect(shown.map((at) => new Date(at).toISOString().slice(11, 16))).toEqual(expected);
+  });
+
+  it('are different times in the night in which clocks skip an hour', () => {
+    const from = Date.parse('2026-03-28T22:00:00Z');
+    const shown = timeTicks(from, from + 6 * HOUR, 6, (at) => zoneOffset(at, 'Europe/London'));
+    expect(shown.map((at) => (at - from) / HOUR)).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
   it('do not exist without a range', () => {

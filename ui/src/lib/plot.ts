@@ -35,16 +35,21 @@ const DAY = 24 * HOUR;
 const TIME_STEPS = [MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY];
 
 /**
- * Returns the times of an axis, at most `count`, at round distances from midnight. `offset` is the zone's distance to UTC in
- * milliseconds, so that the times are round where the reader is.
+ * Returns the times of an axis, at most `count`, at round distances from midnight. `offset` returns the zone's distance to UTC
+ * at a time, in milliseconds, so that the times are round where the reader is, also after the clocks there have changed.
  */
-export function timeTicks(from: number, to: number, count: number, offset = 0): number[] {
+export function timeTicks(from: number, to: number, count: number, offset: (at: number) => number = () => 0): number[] {
   if (!(to > from) || count < 1) return [];
   const step = TIME_STEPS.find((candidate) => (to - from) / candidate <= count) ?? Math.ceil((to - from) / count / DAY) * DAY;
   const result: number[] = [];
-  for (let at = Math.ceil((from + offset) / step) * step - offset; at <= to; at += step) result.push(at);
-  return result.slice(0, count + 1);
+  for (let local = Math.ceil((from + offset(from)) / step) * step; ; local += step) {
+    const at = local - offset(local - offset(local));
+    if (at > to) return result.slice(0, count + 1);
+    // A time that the clocks skip is that of another tick.
+    if (at >= from && at > (result.at(-1) ?? -Infinity)) result.push(at);
+  }
 }
+
 /** A linear scale. A range without extent maps to its middle. */
 export function linear(from: number, to: number, start: number, end: number): (value: number) => number {
   if (to === from) return () => (start + end) / 2;

@@ -17,3 +17,12 @@ it('a renewed request has another key', () => {
   keys.renew();
   expect(keys.of({ name: 'till' })).not.toBe(first);
 });
+
+it('a change of a version has the same headers until another version or another change', () => {
+  const key = new RequestKey();
+  const first = key.headers(3, 'rotate');
+  expect(first['If-Match']).toBe('"3"');
+  expect(key.headers(3, 'rotate')).toEqual(first);
+  expect(key.headers(4, 'rotate')['Idempotency-Key']).not.toBe(first['Idempotency-Key']);
+  expect(key.headers(3, 'enable')['Idempotency-Key']).not.toBe(first['Idempotency-Key']);
+});

@@ -82,9 +82,14 @@ function lastAccount(): string | undefined {
   return kept.get(ACCOUNT) ?? readKept()?.account.id;
 }
 
+/** Whether `account` signed in last in this browser, and has not signed out since: requests then are requests of this account. */
+export function isLastAccount(account: string): boolean {
+  return lastAccount() === account;
+}
+
 /**
  * Forgets the kept session, because the server has ended it: without a network, a page must show nothing of the account
- * any more. What the account has not sent yet stays until somebody signs in.
+ * any more. What the account has not sent yet stays until a person signs in.
  */
 export function forgetSession(): void {
   const account = lastAccount();
@@ -162,6 +167,8 @@ export async function signIn(
   const earlier = lastAccount();
   if (earlier !== undefined && earlier !== session.account.id) {
     kept.delete(SESSION);
+    // From now on, requests carry the cookie of this account.
+    kept.set(ACCOUNT, session.account.id);
     forgetPerson();
     // Tabs of the earlier account must not send its commands with this account's cookie.
     channel?.postMessage('signed-out' satisfies Notice);

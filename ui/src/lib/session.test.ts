@@ -112,6 +112,18 @@ describe('the question who is signed in', () => {
 });
 
 describe('a sign-in', () => {
+  it('with another account ends the earlier one before it deletes what the browser keeps of it', async () => {
+    network.answers = [signedIn('a'), signedIn('b')];
+    const { loadSession, signIn, isLastAccount } = await page();
+    await loadSession();
+    expect(isLastAccount('a')).toBe(true);
+    storage.stuck = true;
+    void signIn(credentials);
+    await settle();
+    expect(storage.deleted).toEqual(['a']);
+    expect([isLastAccount('a'), isLastAccount('b')]).toEqual([false, true]);
+  });
+
   it('of the account whose session had ended keeps what the account has not sent', async () => {
     network.answers = [signedIn('a'), { status: 401 }, signedIn('a')];
     await (await page()).loadSession();

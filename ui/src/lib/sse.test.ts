@@ -119,6 +119,40 @@ describe('a stream', () => {
     expect(server.connections).toHaveLength(2);
   });
 
+  it('does not take the last message of a connection for data', async () => {
+    const { server, timers, stream, states, events } = await live();
+    const since = timers.monotonic();
+    server.last.break();
+    await settle();
+    for (let connection = 2; connection <= 4; connection += 1) {
+      await timers.advance(500);
+      expect(server.connections).toHaveLength(connection);
+      server.last.send('bye', { reason: 'shutdown', retry_after_ms: 0 });
+      server.last.end();
+      await settle();
+      expect(stream.state).toEqual({ status: 'stale', since });
+    }
+    expect(states.map(({ status }) => status)).toEqual(['live', 'stale']);
+    expect(events.map(({ event }) => event)).toEqual(['heartbeat']);
+  });
+
+  it('waits longer after each connection that only says that it ends', async () => {
+    const timers = new ManualTimers();
+    const server = new FakeStreamServer();
+    const options = { url: '/stream', onMessage: () => undefined, onState: () => undefined, timers, online: () => true };
+    const stream = new EventStream({ ...options, random: () => 1, open: server.open });
+    for (const [index, pause] of [1_000, 2_000, 4_000].entries()) {
+      await settle();
+      server.last.send('bye', { retry_after_ms: 0 });
+      server.last.end();
+      await timers.advance(pause - 1);
+      expect(server.connections).toHaveLength(index + 1);
+      await timers.advance(1);
+      expect(server.connections).toHaveLength(index + 2);
+    }
+    stream.close();
+  });
+
   it('releases a connection whose message cannot be handled, and waits longer each time', async () => {
     const timers = new ManualTimers();
     const server = new FakeStreamServer();

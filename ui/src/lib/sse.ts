@@ -40,6 +40,7 @@ export type StreamState =
 export interface StreamOptions {
   /** Address of the stream; a function is called for each connection. */
   url: string | (() => string);
+  /** Called for each message, except `bye`, with which the server ends the connection. */
   onMessage: (event: StreamEvent) => void;
   onState: (state: StreamState) => void;
   /** Called whenever a connection is established, before its first message. */
@@ -198,8 +199,12 @@ export class EventStream {
       if (done || signal.aborted) return pause;
       for (const event of parser.push(decoder.decode(value, { stream: true }))) {
         if (signal.aborted) return pause;
+        if (event.event === 'bye') {
+          // The end of the connection brings no data: what the page shows stays as old as it is.
+          pause = retryAfterOfBye(event.data);
+          continue;
+        }
         this.#alive();
-        if (event.event === 'bye') pause = retryAfterOfBye(event.data);
         this.#options.onMessage(event);
         // A message that cannot be handled is a failed attempt, so that the next one waits longer.
         this.#attempt = 0;

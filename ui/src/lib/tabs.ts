@@ -23,8 +23,11 @@ export interface SharedStreamOptions {
   onState: (state: StreamState) => void;
   /** Called before the first message of a connection, also when another tab connects: the state begins anew. */
   onConnect?: () => void;
-  /** Returns messages that bring a tab to this tab's state, such as one `snapshot`. Called in the leader. */
-  replay: () => StreamEvent[];
+  /**
+   * Returns messages that bring a tab to this tab's state, such as one `snapshot`; `undefined` while a part of this state is
+   * missing. Called in the leader.
+   */
+  replay: () => StreamEvent[] | undefined;
 }
 
 type Notice =
@@ -81,6 +84,8 @@ class Member implements SharedStream {
   #lastCheck = this.#lastHeard;
   #excused = false;
   #synchronized = false;
+  /** In the leader: the tabs that wait until it has a whole state. */
+  readonly #joining = new Set<string>();
   #cancelCheck: () => void;
 
   constructor(options: SharedStreamOptions, locks: LockManager) {
@@ -156,6 +161,7 @@ class Member implements SharedStream {
         this.#synchronized = true;
         onMessage(event);
         this.#post({ kind: 'message', event });
+        for (const tab of this.#joining) this.#replay(tab);
       },
       onState: (state) => {
         this.#show(state);
@@ -164,7 +170,22 @@ class Member implements SharedStream {
     });
   }
 
+  /** Brings a tab to this tab's state. While a part is missing, the tab learns only the state of the stream. */
+  #replay(tab: string): void {
+    if (this.#stream === undefined) return;
+    const status = this.#shared(this.#stream.state);
+    const events = this.#options.replay();
+    if (events === undefined) {
+      if (!this.#joining.has(tab)) this.#post({ kind: 'state', status });
+      this.#joining.add(tab);
+    } else {
+      this.#joining.delete(tab);
+      this.#post({ kind: 'replay', to: tab, events, status });
+    }
+  }
+
   #stepDown(): void {
+    this.#joining.clear();
     this.#stream?.close();
     this.#stream = undefined;
     this.#resign?.();
@@ -191,10 +212,7 @@ class Member implements SharedStream {
   #hear(notice: Notice): void {
     if (this.#stream !== undefined) {
       if (notice.kind === 'reconnect') this.#stream.reconnect();
-      if (notice.kind === 'hello') {
-        const status = this.#shared(this.#stream.state);
-        this.#post({ kind: 'replay', to: notice.from, events: this.#options.replay(), status });
-      }
+      if (notice.kind === 'hello') this.#replay(notice.from);
       return;
     }
     if (notice.kind === 'connect') {
@@ -213,7 +231,8 @@ class Member implements SharedStream {
       this.#follow(notice.status);
     } else if (notice.kind === 'state') {
       this.#quietSince = browserTimers.monotonic();
-      this.#follow(notice.status);
+      // A tab that has no snapshot yet is not live.
+      if (this.#synchronized || notice.status.status !== 'live') this.#follow(notice.status);
     }
   }
 

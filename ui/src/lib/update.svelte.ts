@@ -69,6 +69,8 @@ export async function applyUpdate(): Promise<void> {
   applying = true;
   const activated = registration === undefined ? undefined : activate(registration).catch(() => undefined);
   await Promise.race([activated, new Promise((resolve) => setTimeout(resolve, PATIENCE))]);
+  // The page may ask whether to leave, because commands are unsent. If the person stays, the next tap must reload.
+  applying = false;
   location.reload();
 }
 

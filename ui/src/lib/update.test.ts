@@ -95,6 +95,17 @@ describe('a tap on the new version', () => {
     expect(reload).toHaveBeenCalledTimes(2);
   });
 
+  it('reloads at the next tap if the person has stayed on the page', async () => {
+    const worker = (registration.waiting = new Worker());
+    const { applyUpdate } = await page();
+    const applied = applyUpdate();
+    await takeOver(worker);
+    await applied;
+    expect(reload).toHaveBeenCalledOnce();
+    await applyUpdate();
+    expect(reload).toHaveBeenCalledTimes(2);
+  });
+
   it('reloads after a few seconds if the worker does not take over', async () => {
     registration.waiting = new Worker();
     const { applyUpdate, PATIENCE } = await page();

@@ -31,8 +31,8 @@ export const RESEND_LIMIT = 24 * 3_600_000;
  * the network delays it. In milliseconds.
  */
 export const SETTLE_LIMIT = 60_000;
-/** Pause between two looks for the order of an attempt that the customer gave up, in milliseconds. */
-export const LOOK_INTERVAL = 5_000;
+/** Interval at which the page polls for the order of an attempt that the customer gave up, in milliseconds. */
+export const POLL_INTERVAL = 5_000;
 /** Tolerance between the server's time and the page's idea of it, in milliseconds. */
 const CLOCK_TOLERANCE = 60_000;
 

@@ -15,7 +15,7 @@ import {
   forgetAttempt,
   keepAttempt,
   keptAttempt,
-  LOOK_INTERVAL,
+  POLL_INTERVAL,
   RESEND_LIMIT,
   retryDelay,
   RETRY_LIMIT,
@@ -80,7 +80,7 @@ export class Placing {
     if (kept === undefined && this.state.status === 'sign_in' && session !== undefined) this.state = { status: 'idle' };
     if (kept === undefined || this.busy) return;
     if (session !== undefined && kept.account !== session.account.id) {
-      // Somebody else ordered here. The order, if there is one, is in that account.
+      // Another person ordered here. The order, if there is one, is in that account.
       forgetAttempt(this.#restaurant);
       return;
     }
@@ -120,7 +120,7 @@ export class Placing {
 
   /**
    * Ends an attempt of an unknown outcome. If the order exists after all, the customer is led to it. A request that is still
-   * on its way may create it, so the page looks until that is over.
+   * on its way may create it, so the page polls until that is over.
    */
   async giveUp(): Promise<void> {
     if (this.state.status !== 'unsettled' || this.#attempt === undefined) return;
@@ -133,11 +133,11 @@ export class Placing {
     this.state = { status: 'settling' };
     const age = Math.abs(clock.now() - (attempt.sentAt ?? attempt.startedAt));
     this.#settledAt = this.#timers.monotonic() + Math.max(0, SETTLE_LIMIT - age);
-    await this.#look(attempt);
+    await this.#poll(attempt);
   }
 
-  /** Looks for the order of an attempt that the customer gave up, and again until the attempt is settled. */
-  async #look(attempt: Attempt): Promise<void> {
+  /** Polls for the order of an attempt that the customer gave up, until the attempt is settled. */
+  async #poll(attempt: Attempt): Promise<void> {
     const rest = this.#settledAt - this.#timers.monotonic();
     try {
       const query = { limit: SEARCHED_ORDERS };
@@ -146,7 +146,7 @@ export class Placing {
       const placed = findPlaced(orders, this.#restaurant, attempt);
       if (placed !== undefined) await this.#arrive({ ...attempt, order: placed.id });
       else if (rest <= 0) this.reset();
-      else this.#cancelRetry = this.#timers.after(Math.min(LOOK_INTERVAL, rest), () => void this.#look(attempt));
+      else this.#cancelRetry = this.#timers.after(Math.min(POLL_INTERVAL, rest), () => void this.#poll(attempt));
     } catch (cause) {
       this.#failed(attempt, cause, (error) => {
         // After the sign-in, `resume` goes on to settle, because the attempt is given up.

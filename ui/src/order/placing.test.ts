@@ -6,7 +6,7 @@ import {
   findPlaced,
   keepAttempt,
   keptAttempt,
-  LOOK_INTERVAL,
+  POLL_INTERVAL,
   RESEND_LIMIT,
   retryDelay,
   RETRY_LIMIT,
@@ -421,7 +421,7 @@ describe('after a reload', () => {
     placing.resume(session('a'));
     await settle();
     expect(placing.state.status).toBe('settling');
-    await timers.advance(LOOK_INTERVAL);
+    await timers.advance(POLL_INTERVAL);
     expect(arrived).toEqual(['/t/T']);
     expect(orders()).toHaveLength(3);
     expect(calls.every(({ key }) => key === undefined)).toBe(true);
@@ -435,9 +435,9 @@ describe('after a reload', () => {
     await placing.giveUp();
     while (placing.state.status === 'settling') await timers.advance(1_000);
     expect(placing.state.status).toBe('idle');
-    // The last look comes after the limit, less the time that the test itself took.
+    // The last poll comes after the limit, less the time that the test itself took.
     expect(timers.monotonic() - before).toBeGreaterThan(SETTLE_LIMIT - 5_000);
-    expect(timers.monotonic() - before).toBeLessThan(SETTLE_LIMIT + LOOK_INTERVAL);
+    expect(timers.monotonic() - before).toBeLessThan(SETTLE_LIMIT + POLL_INTERVAL);
     expect(keptAttempt(RESTAURANT)).toBeUndefined();
   });
 

@@ -3,9 +3,14 @@ import { api, ApiError, unwrap } from '../lib/api';
 import { kept, keptInTab } from '../lib/kept';
 import { current } from '../lib/session.svelte';
 import { add, change, countOf, itemsOf, parseCart, reconcile, setQuantity, type Cart, type Selection } from './cart';
+import { deliversHere } from './delivers';
 import { EMPTY_DETAILS, parseDetails, TEXT_FIELDS, type Details } from './details';
 import { LiveQuote, obstaclesFor, takesCards } from './quote.svelte';
 import type { FulfilmentKind, Menu, MenuItem, Obstacle, Restaurant } from './types';
+
+function tagOf(response: Response): string | undefined {
+  return response.headers.get('ETag') ?? undefined;
+}
 
 export class Shop {
   readonly id: string;
@@ -17,6 +22,8 @@ export class Shop {
   dropped = $state.raw<string[]>([]);
   details = $state<Details>({ ...EMPTY_DETAILS });
   readonly quote: LiveQuote;
+  /** Entity tag of the menu. */
+  #tag: string | undefined;
   /** Names of all items that this page has seen, also of those that the menu has lost since. */
   readonly #names: Record<string, string> = {};
   /** Lines and texts of the account that was here last: an account that replaces it must not get them. */
@@ -70,12 +77,14 @@ export class Shop {
   async load(): Promise<void> {
     const path = { restaurant_id: this.id };
     try {
+      const call = api.GET('/v1/restaurants/{restaurant_id}/menu', { params: { path } });
       const [restaurant, menu] = await Promise.all([
         unwrap(api.GET('/v1/restaurants/{restaurant_id}', { params: { path } })),
-        unwrap(api.GET('/v1/restaurants/{restaurant_id}/menu', { params: { path } })),
+        unwrap(call),
       ]);
       this.error = undefined;
       this.restaurant = restaurant;
+      this.#tag = tagOf((await call).response);
       this.#take(menu);
       this.setFulfilment(this.details.fulfilment);
     } catch (cause) {
@@ -85,8 +94,8 @@ export class Shop {
   }
 
   /**
-   * Reads whether the restaurant takes orders, and its menu as well if that has changed. What is shown stays if the server
-   * does not answer. Returns the pause that the server asks for, in milliseconds.
+   * Reads whether the restaurant takes orders, and the menu if it has changed. What is shown stays if the server does not
+   * answer. Returns the pause that the server asks for, in milliseconds.
    */
   async refresh(): Promise<number> {
     const shown = this.restaurant;
@@ -101,11 +110,28 @@ export class Shop {
         this.restaurant = restaurant;
         this.setFulfilment(this.details.fulfilment);
       }
+      if (restaurant.accepting && shown.accepting) await this.#refreshMenu();
       return 0;
     } catch (cause) {
       if (!(cause instanceof ApiError)) throw cause;
       return cause.retryAfter ?? 0;
     }
+  }
+
+  /** Reads the menu if it has changed, such as by an item that is switched off. The server does not repeat an unchanged menu. */
+  async #refreshMenu(): Promise<void> {
+    const shown = this.menu;
+    const params = { path: { restaurant_id: this.id }, ...(this.#tag && { header: { 'If-None-Match': this.#tag } }) };
+    const call = api.GET('/v1/restaurants/{restaurant_id}/menu', { params });
+    const { response } = await call;
+    if (response.status === 304) return;
+    const menu = await unwrap(call);
+    // Another read was faster.
+    if (this.menu !== shown) return;
+    this.#tag = tagOf(response);
+    this.#take(menu);
+    // The quote states which items of the cart are unavailable.
+    this.requestQuote(0);
   }
 
   #take(menu: Menu): void {
@@ -162,7 +188,8 @@ export class Shop {
 
   /** Chooses how the food gets to the customer; what the restaurant does not offer is replaced by what it does. */
   setFulfilment(kind: FulfilmentKind): void {
-    const { delivers, collection } = this.restaurant ?? { delivers: true, collection: true };
+    const { collection } = this.restaurant ?? { collection: true };
+    const delivers = deliversHere(this.restaurant);
     this.details.fulfilment = kind === 'delivery' ? (delivers ? kind : 'collection') : collection ? kind : 'delivery';
     this.requestQuote(0);
   }

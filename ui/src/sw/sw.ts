@@ -81,9 +81,11 @@ function kept(key: string): Promise<Response | undefined> {
 async function servePage(key: string, event: FetchEvent): Promise<Response> {
   const { request } = event;
   const copy = await kept(key);
-  const timeout = copy === undefined ? undefined : AbortSignal.timeout(PAGE_TIMEOUT);
+  // The timeout ends when the answer begins: afterwards the copy could not replace it, and a slow page must not fail.
+  const timeout = new AbortController();
+  const timer = copy === undefined ? undefined : setTimeout(() => timeout.abort(), PAGE_TIMEOUT);
   try {
-    const response = await fetch(request, timeout === undefined ? {} : { signal: timeout });
+    const response = await fetch(request, { signal: timeout.signal });
     // A proxy without a server behind it answers with its own page.
     if (response.status >= 500 && copy !== undefined) return copy;
     keepLater(event, key, response, keepPage);
@@ -91,6 +93,8 @@ async function servePage(key: string, event: FetchEvent): Promise<Response> {
   } catch (cause) {
     if (copy !== undefined) return copy;
     throw cause;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

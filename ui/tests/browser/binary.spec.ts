@@ -8,6 +8,7 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { fillAddress, fillCart, openCheckout, PHONE, placeButton } from './customer';
 import { startDabba, type Dabba } from './dabba';
+import { tapAtRest } from './held';
 import { waitUntilKept } from './kept';
 import { EXPECTED, launchBrowser, WAIT } from './site';
 
@@ -89,7 +90,7 @@ describe.each([
     await customer.getByText(code).first().waitFor();
     await support.getByText(code).first().waitFor();
 
-    await card.getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card.getByRole('button', { name: /^Accept/ }));
     await board.locator(`[data-column="preparing"] [data-code="${code}"]`).waitFor();
     await customer.getByRole('heading', { name: 'Being prepared' }).waitFor();
 

@@ -58,6 +58,32 @@ it('a toast without a duration stays until it is dismissed', async () => {
   await page.getByText('Order K7M3Q was accepted.').waitFor({ state: 'detached' });
 });
 
+it.each([
+  ['a phone', 390, 844],
+  ['a tablet', 1024, 768],
+  ['a window at 400 %', 320, 256],
+])('a toast never lies on the controls of a dialog, on %s', async (_, width, height) => {
+  const page = await open('en-GB');
+  await page.setViewportSize({ width, height });
+  await page.getByRole('button', { name: 'Open the dialog' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByRole('button', { name: 'Take back' }).click();
+  await dialog.getByText('Taken back.').waitFor();
+  expect(await accessibilityProblems(page, 'toast in a dialog')).toEqual([]);
+  for (const name of ['Reject', 'Keep']) {
+    const button = dialog.getByRole('button', { name });
+    await button.scrollIntoViewIfNeeded();
+    const isFree = await button.evaluate((element) => {
+      const { left, top, right, bottom } = element.getBoundingClientRect();
+      const corners = [[left + 4, top + 4], [right - 4, top + 4], [left + 4, bottom - 4], [right - 4, bottom - 4]] as const;
+      return corners.every(([x, y]) => element.contains(document.elementFromPoint(x, y)));
+    });
+    expect(isFree, name).toBe(true);
+  }
+  await dialog.getByRole('button', { name: 'Keep' }).click();
+  await dialog.waitFor({ state: 'hidden' });
+});
+
 it('a stepper stays within its limits, and announces its value', async () => {
   const page = await open('en-GB');
   const stepper = page.getByRole('group', { name: 'Minutes until ready' });

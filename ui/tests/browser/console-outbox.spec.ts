@@ -167,6 +167,9 @@ it('commands on several orders are all kept before the first answer', async () =
   loseAnswers({ carriedOut: false });
   await dialog.getByRole('button', { name: 'Cancel orders' }).click();
   await dialog.getByText('The server has not answered yet.').waitFor();
+  // The commands have their reason: another one would begin other previews, and the progress would be of none.
+  for (const label of ['Reason', /^Note/]) expect(await dialog.getByLabel(label).isDisabled()).toBe(true);
+  await dialog.getByText('0 of 3').waitFor();
   await page.reload();
   await page.getByText('3 commands have no answer yet').waitFor();
   site.front.intercept = () => false;
@@ -248,4 +251,59 @@ it('a browser that keeps no data says that it can give no command', async () => 
   await dialog.getByRole('button', { name: 'Cancel order' }).click();
   await dialog.getByText('The browser could not keep the command, so it was not sent.').waitFor();
   expect((await read(order.id)).status).toBe('confirmed');
+});
+
+it('dialogs say that the sign-in has ended, and what becomes of their commands, which go on after it', async () => {
+  const orders = [await place(), await place()];
+  const page = await open('/console/orders');
+  for (const order of orders) await page.getByLabel(`Select order ${order.display_code}`).check();
+  await page.getByRole('button', { name: 'Cancel orders' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Cancel 2 orders?' });
+  await dialog.getByLabel('Reason').selectOption({ label: 'Ordered twice' });
+  await dialog.getByText('2 orders are cancelled.').waitFor();
+  await page.evaluate(() => fetch('/v1/session', { method: 'DELETE' }));
+  await dialog.getByRole('button', { name: 'Cancel orders' }).click();
+  await dialog.getByText('2 commands are kept and are sent after you sign in.').waitFor();
+  await dialog.getByText('“Close” does not withdraw them.').waitFor();
+  expect(await dialog.getByText('0 of 2 done').count()).toBe(0);
+  expect(await dialog.locator('.spinner').count()).toBe(0);
+  const link = dialog.getByRole('link', { name: 'Sign in' });
+  expect(await link.getAttribute('href')).toBe(`/login#next=${encodeURIComponent('/console/orders')}`);
+  expect(await link.evaluate((element) => element === document.activeElement)).toBe(true);
+  expect(await accessibilityProblems(page, 'ended sign-in')).toEqual([]);
+  // A sign-in in another tab lets the dialog go on.
+  await site.open({ role: 'admin', path: '/', context: page.context() });
+  await dialog.getByText('Done: 2. Failed: 0.').waitFor({ timeout: SENT });
+  for (const order of orders) expect((await read(order.id)).status).toBe('cancelled');
+});
+
+it('a dialog for one order says so, and its link leads to the sign-in without a warning', async () => {
+  const order = await place();
+  const page = await open(`/console/orders/${order.id}`);
+  const dialog = await prepare(page);
+  await page.evaluate(() => fetch('/v1/session', { method: 'DELETE' }));
+  await dialog.getByRole('button', { name: 'Cancel order' }).click();
+  await dialog.getByText('1 command is kept and is sent after you sign in.').waitFor();
+  let asked = false;
+  page.on('dialog', (warning) => {
+    asked = true;
+    void warning.accept();
+  });
+  await dialog.getByRole('link', { name: 'Sign in' }).click();
+  await page.waitForURL(/\/login/);
+  expect(asked).toBe(false);
+  expect((await read(order.id)).status).toBe('confirmed');
+  await site.open({ role: 'admin', path: `/console/orders/${order.id}`, context: page.context() });
+  await expect.poll(async () => (await read(order.id)).status, { timeout: SENT }).toBe('cancelled');
+});
+
+it('a dialog that sends at once says that nothing was sent', async () => {
+  const page = await open(`/console/restaurants/${site.dabba.restaurant_id}`);
+  await page.getByRole('button', { name: 'Pause', exact: true }).click();
+  const dialog = page.getByRole('dialog', { name: /^Pause/ });
+  await page.evaluate(() => fetch('/v1/session', { method: 'DELETE' }));
+  await dialog.getByRole('button', { name: 'Pause' }).click();
+  await dialog.getByText('Your sign-in has ended, so nothing was sent.').waitFor();
+  await dialog.getByRole('link', { name: 'Sign in' }).waitFor();
+  expect(await dialog.getByRole('alert').count()).toBe(1);
 });

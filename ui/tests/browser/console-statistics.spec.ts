@@ -163,6 +163,8 @@ describe('real statistics', () => {
     await page.reload();
     await page.getByRole('slider').first().waitFor();
     expect(await page.evaluate(() => document.documentElement.dir)).toBe(locale === 'ar-EG' ? 'rtl' : 'ltr');
+    const digits = locale === 'ar-EG' ? ['٢٤ ساعة', 'المئين ٩٩'] : locale === 'hi-IN' ? ['24 घंटे', '99वाँ पर्सेंटाइल'] : ['24 hours', '99th percentile'];
+    for (const text of digits) await page.getByText(text, { exact: true }).first().waitFor();
     expect(await accessibilityProblems(page, locale)).toEqual([]);
   });
 });

@@ -179,3 +179,32 @@ it('outcomes name the order, and those of a closed dialog are a toast and not in
   }
   expect(await accessibilityProblems(page, 'named outcomes')).toEqual([]);
 });
+
+it('the dialog of a task stays open when the task leaves the list', async () => {
+  const task = {
+    id: '01a22c06-0000-7000-8000-000000000009',
+    kind: 'capture_payment',
+    attempts: 10,
+    parked_at: new Date().toISOString(),
+    failures: [],
+  };
+  let tasks = [task];
+  let reads = 0;
+  site.front.intercept = (request, response) => {
+    if (request.url?.startsWith('/v1/tasks?') !== true) return false;
+    reads += 1;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ tasks }));
+    return true;
+  };
+  const page = await site.open({ role: 'admin', path: '/console/tasks' });
+  await page.getByRole('article').getByRole('button', { name: /^Resolve/ }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Reason').fill('Checked by');
+  tasks = [];
+  const before = reads;
+  await expect.poll(() => reads, { timeout: 60_000 }).toBeGreaterThan(before);
+  await page.waitForTimeout(500);
+  expect(await dialog.getByLabel('Reason').inputValue()).toBe('Checked by');
+  await dialog.getByRole('button', { name: 'Back' }).click();
+  await page.getByText('No parked tasks').waitFor();
+}, 120_000);

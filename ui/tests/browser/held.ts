@@ -6,10 +6,12 @@ import type { Front } from './front';
 
 const BLANK = '/blank.html';
 /**
- * Time after which a tap on a button that has just appeared or moved counts, with an allowance: it is then neither meant for what
- * was there before, nor the second tap of a double tap. The page shows nothing when this time ends.
+ * Time for which a control must have been at rest before a tap on it counts, with an allowance: the tap is then neither meant for
+ * what was there before, nor the second tap of a double tap. The page shows nothing when this time ends.
  */
-const UNTIL_TAPS_COUNT = REACTION + 100;
+const REST = REACTION + 100;
+/** Maximum time to wait for a control that rests, in milliseconds. */
+const MAXIMUM_WAIT = 15_000;
 
 /**
  * Requests the lock of an account's outbox for `tab`, a further tab of the context. A board that opens afterwards keeps its
@@ -34,19 +36,36 @@ export async function holdOutbox(tab: Page, front: Front, account: string): Prom
   };
 }
 
-async function untilTapsCount(button: Locator): Promise<void> {
-  await button.waitFor();
-  await new Promise((done) => setTimeout(done, UNTIL_TAPS_COUNT));
-}
+/** Waits until an element has kept its place and its size for `REST`. Returns false if it leaves the page. */
+const rests = (element: Locator): Promise<boolean> =>
+  element.evaluate(
+    (node, rest) =>
+      new Promise<boolean>((done) => {
+        let place = '';
+        let since = performance.now();
+        const frame = () => {
+          const { x, y, width, height } = node.getBoundingClientRect();
+          const now = [x, y, width, height].join(' ');
+          if (now !== place) [place, since] = [now, performance.now()];
+          if (!node.isConnected) done(false);
+          else if (performance.now() - since >= rest) done(true);
+          else requestAnimationFrame(frame);
+        };
+        frame();
+      }),
+    REST,
+  );
 
-/** Taps a button of a card that has just appeared or moved, once a tap on it counts. */
-export async function tapSteady(button: Locator): Promise<void> {
-  await untilTapsCount(button);
-  await button.tap();
-}
-
-/** Clicks a button "Undo" once a tap on it counts. */
-export async function tapUndo(button: Locator): Promise<void> {
-  await untilTapsCount(button);
-  await button.click();
+/**
+ * Taps a control of the board as a person does who sees the board at rest. A tap on what has just appeared or moved does not
+ * count, and a board moves while it opens: use this for every tap on a card and on a bar that is not about such movements.
+ * Returns the time of the tap.
+ */
+export async function tapAtRest(control: Locator, how: 'click' | 'dblclick' | 'tap' = 'click'): Promise<number> {
+  const end = Date.now() + MAXIMUM_WAIT;
+  await control.scrollIntoViewIfNeeded();
+  while (!(await rests(control))) if (Date.now() > end) throw new Error('The control does not rest.');
+  const now = Date.now();
+  await control[how]();
+  return now;
 }

@@ -3,7 +3,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN, OTHER_HOST } from '../mock/open';
-import { tapUndo } from './held';
+import { tapAtRest } from './held';
 import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
 import { card, column, holdOutbox, mock, stage, URGENT, useStage } from './stage';
@@ -24,13 +24,12 @@ describe('a command', () => {
     const order = mock.place({ age: 30 });
     const { context, release } = await holdOutbox();
     const page = await stage.board({}, context);
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
-    await tapUndo(card(page, order.display_code).getByRole('button', { name: /^Undo/ }));
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Undo/ }));
     await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).waitFor();
     // A command that was not undone is sent now, before the one below.
     await release();
-    const tapped = Date.now();
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    const tapped = await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(Date.now() - tapped).toBeGreaterThanOrEqual(4_900);
     expect(mock.received).toMatchObject([{ body: { preparation_minutes: 20 } }]);
@@ -39,7 +38,7 @@ describe('a command', () => {
   it('is sent once by a double tap, and at once if the order would expire meanwhile', async () => {
     const order = mock.place({ age: URGENT });
     const page = await stage.board();
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).dblclick();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }), 'dblclick');
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(commands()).toEqual(['accept']);
   });
@@ -48,9 +47,9 @@ describe('a command', () => {
     const order = mock.place({ age: URGENT });
     const page = await stage.board();
     const first = card(page, order.display_code);
-    await first.getByRole('button', { name: 'More', exact: true }).click();
-    await first.getByRole('button', { name: 'More', exact: true }).click();
-    await first.getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(first.getByRole('button', { name: 'More', exact: true }));
+    await tapAtRest(first.getByRole('button', { name: 'More', exact: true }));
+    await tapAtRest(first.getByRole('button', { name: /^Accept/ }));
     await until(() => mock.received.length === 1, 'the command');
     expect(mock.received[0]?.body).toEqual({ preparation_minutes: 30 });
     const next = mock.place();
@@ -62,7 +61,7 @@ describe('a command', () => {
     const page = await stage.board();
     const refused = await watchFor(page, 'was not accepted');
     mock.refuse = () => ({ status: 409, code: 'already_accepted' });
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.getByText(`Order ${order.display_code} was accepted on another device.`).waitFor();
     expect(await refused()).toBe(false);
   });
@@ -75,7 +74,7 @@ describe('a command', () => {
     mock.change(order.id, { status: 'preparing', ready_by: new Date(Date.now() + 900_000).toISOString() });
     mock.silent = false;
     mock.refuse = () => ({ status: 409, code: 'illegal_move' });
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.getByText(`Order ${order.display_code} was accepted on another device.`).waitFor();
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(await refused()).toBe(false);
@@ -85,18 +84,18 @@ describe('a command', () => {
     const order = mock.place({ age: URGENT });
     const page = await stage.board();
     mock.refuse = () => ({ status: 403, code: 'forbidden' });
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
     await page.reload();
     await page.getByText('Your account may not do this.').waitFor();
-    await page.getByRole('button', { name: /^Dismiss: / }).click();
+    await tapAtRest(page.getByRole('button', { name: /^Dismiss: / }));
     await page.getByText('was not accepted').waitFor({ state: 'detached' });
   });
 
   it('rejects with the unavailable items and their end', async () => {
     const order = mock.place({ age: 60, lines: 1 });
     const page = await stage.board();
-    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Reject/ }));
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Item unavailable').check();
     await dialog.getByRole('button', { name: 'Reject order' }).click();
@@ -114,9 +113,9 @@ describe('a command', () => {
   it('leads an order to the customer, one tap each', async () => {
     const order = mock.place({ status: 'preparing', collection: true });
     const page = await stage.board();
-    await card(page, order.display_code).getByRole('button', { name: /^Ready/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Ready/ }));
     await column(page, 'ready').locator(`[data-code="${order.display_code}"]`).waitFor();
-    await card(page, order.display_code).getByRole('button', { name: /^Handed over/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Handed over/ }));
     await card(page, order.display_code).waitFor({ state: 'detached' });
     expect(commands()).toEqual(['ready', 'deliver']);
   });
@@ -148,7 +147,7 @@ describe('an order that ends', () => {
   it('under its dialog says so there, and cannot be rejected any more', async () => {
     const order = mock.place({ age: 60 });
     const page = await stage.board();
-    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Reject/ }));
     const dialog = page.getByRole('dialog');
     await dialog.getByLabel('Too busy').check();
     const confirm = dialog.getByRole('button', { name: 'Reject order' });
@@ -169,7 +168,7 @@ describe('an order that ends', () => {
     await page.getByText('Stop preparing it.').waitFor();
     await page.reload();
     await page.getByText('Stop preparing it.').waitFor();
-    await page.getByRole('button', { name: `Dismiss: ${order.display_code}` }).click();
+    await tapAtRest(page.getByRole('button', { name: `Dismiss: ${order.display_code}` }));
     await page.getByText('Stop preparing it.').waitFor({ state: 'detached' });
     await page.reload();
     await page.getByText('Live', { exact: true }).waitFor();
@@ -189,7 +188,7 @@ describe('a warning of the server', () => {
     mock.change(order.id, { acceptance_deadline: new Date(Date.now() - 1_000).toISOString() });
     await card(page, order.display_code).getByText('Late').waitFor();
     // It may still be accepted, as long as it has not expired.
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
   });
 });
@@ -404,7 +403,7 @@ describe('the page', () => {
     const page = await stage.page();
     await page.goto(`http://${OTHER_HOST}:${new URL(stage.front.origin).port}${KITCHEN}`);
     await page.getByText(/^This page came over plain HTTP/).waitFor();
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await until(() => mock.received.length === 1, 'the command');
   });
 
@@ -417,7 +416,7 @@ describe('the page', () => {
     mock.change(order.id, { lines: [line] as typeof order.lines });
     const page = await stage.board();
     await card(page, order.display_code).getByText(evil).first().waitFor();
-    await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^More for/ }));
     await page.getByRole('dialog').getByText(evil).first().waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Items' }).click();
@@ -443,11 +442,11 @@ describe('the page', () => {
     await page.getByLabel('58 mm').check();
     await page.getByLabel('Print when an order is accepted').check();
     await page.keyboard.press('Escape');
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.waitForFunction(() => (globalThis as unknown as { printed: string[] }).printed.length === 1);
     expect((await printed())[0]).toContain(order.display_code);
     expect((await printed())[0]).toMatch(/size: 58mm \d+mm/);
-    await card(page, order.display_code).getByRole('button', { name: /^More for/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^More for/ }));
     await page.getByRole('dialog').getByRole('button', { name: 'Print' }).click();
     await page.waitForFunction(() => (globalThis as unknown as { printed: string[] }).printed.length === 2);
     expect(await page.locator('[data-ticket]').count()).toBe(0);

@@ -2,6 +2,8 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { KITCHEN } from '../mock/open';
+import { accessibilityProblems } from './accessible';
+import { tapAtRest } from './held';
 import { card, holdOutbox, mock, stage, useStage } from './stage';
 
 useStage();
@@ -162,6 +164,22 @@ describe('the test of the sound', () => {
     expect(played.map(({ loop }) => loop)).toEqual([false, false]);
     expect((warning?.start ?? 0) - (ring?.start ?? 0)).toBeCloseTo(ring?.seconds ?? 0, 2);
     expect(ring?.seconds).toBeGreaterThan(warning?.seconds ?? 0);
+    // The page shows that it plays, and asks afterwards whether anything was heard.
+    await page.getByText('The sound plays: first the ring, then the warning.').waitFor();
+    await page.getByText('Nothing heard? Turn up the volume of the device, and unmute it.').waitFor();
+  });
+
+  it('says that the browser blocks the sound', async () => {
+    const page = await stage.page();
+    await page.addInitScript(() => {
+      // Chromium does not answer while it blocks the sound.
+      AudioContext.prototype.resume = () => new Promise(() => undefined);
+    });
+    await page.goto(KITCHEN);
+    await page.getByRole('button', { name: 'Settings', exact: true }).click();
+    await page.getByRole('button', { name: 'Test the sound' }).click();
+    await page.getByText('The browser blocks the sound.').waitFor();
+    expect(await accessibilityProblems(page, 'blocked sound')).toEqual([]);
   });
 });
 
@@ -191,7 +209,7 @@ describe('a person who wants less motion', () => {
     const page = await stage.page({}, context);
     await recordMotion(page);
     await page.goto(KITCHEN);
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.getByRole('button', { name: /^Undo/ }).waitFor();
     await page.keyboard.press('z');
     await page.getByText('Taken back.').waitFor();

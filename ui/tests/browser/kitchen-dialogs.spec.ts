@@ -3,7 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { accessibilityProblems } from './accessible';
 import { blockStorage } from './storage';
-import { tapUndo } from './held';
+import { tapAtRest } from './held';
 import { card, column, holdOutbox, isSilent, mock, openAudible, rings, stage, URGENT, useStage } from './stage';
 
 const TABLET = { width: 1_024, height: 600 };
@@ -14,7 +14,7 @@ useStage();
 const TOOLS = ['Pause', 'Items', 'Recall', 'Settings', 'Help'];
 
 async function openDetails(page: Page, code: string): Promise<Locator> {
-  await card(page, code).getByRole('button', { name: `More for ${code}` }).click();
+  await tapAtRest(card(page, code).getByRole('button', { name: `More for ${code}` }));
   const dialog = page.getByRole('dialog', { name: `Order ${code}` });
   await dialog.waitFor();
   return dialog;
@@ -74,16 +74,16 @@ describe('the open rejection of an order', () => {
     const order = mock.place();
     const { context, release } = await holdOutbox();
     const [first, second] = [await stage.board({}, context), await stage.board({}, context)];
-    await card(first, order.display_code).getByRole('button', { name: /^Reject/ }).click();
+    await tapAtRest(card(first, order.display_code).getByRole('button', { name: /^Reject/ }));
     const dialog = first.getByRole('dialog');
     await dialog.getByLabel('Too busy').check();
     const confirm = dialog.getByRole('button', { name: 'Reject order' });
     expect(await confirm.isEnabled()).toBe(true);
-    await card(second, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(second, order.display_code).getByRole('button', { name: /^Accept/ }));
     await dialog.getByRole('alert').filter({ hasText: /^Accepted, 20\smins?$/ }).waitFor();
     expect(await confirm.isDisabled()).toBe(true);
     expect(await accessibilityProblems(first, 'answered elsewhere')).toEqual([]);
-    await tapUndo(card(second, order.display_code).getByRole('button', { name: /^Undo/ }));
+    await tapAtRest(card(second, order.display_code).getByRole('button', { name: /^Undo/ }));
     await dialog.getByText(/^Accepted/).waitFor({ state: 'detached' });
     await confirm.click();
     await dialog.waitFor({ state: 'detached' });
@@ -97,7 +97,7 @@ describe('the open rejection of an order', () => {
     const { context, release } = await holdOutbox();
     const page = await stage.board({}, context);
     const unblock = await blockStorage(page);
-    await card(page, order.display_code).getByRole('button', { name: /^Ready/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Ready/ }));
     const details = await openDetails(page, order.display_code);
     await details.getByRole('button', { name: 'Cancel order' }).click();
     const dialog = page.getByRole('dialog', { name: `Cancel order ${order.display_code}` });
@@ -118,7 +118,7 @@ describe('every dialog', () => {
     const page = await stage.board();
     await page.getByRole('button', { name: 'Switch sound on' }).click();
     mock.refuse = () => ({ status: 409, code: 'illegal_move', detail: 'The order does not allow this.' });
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await page.getByText(`Order ${order.display_code} was not accepted.`).waitFor();
     await page.context().setOffline(true);
     await page.getByText(/^No network/).waitFor();
@@ -173,7 +173,7 @@ describe('every dialog', () => {
     const order = mock.place();
     const { context, release } = await holdOutbox();
     const page = await stage.board({}, context);
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await card(page, order.display_code).getByRole('button', { name: /^Undo/ }).waitFor();
     await page.getByRole('button', { name: 'Help', exact: true }).click();
     const dialog = page.getByRole('dialog');
@@ -195,7 +195,7 @@ it('a new order rings under a dialog until it is answered', async () => {
   const order = mock.place({ age: URGENT });
   await rings(page);
   await page.getByRole('dialog').getByRole('button', { name: 'Show' }).click();
-  await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+  await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
   await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
   await isSilent(page);
 });

@@ -58,7 +58,7 @@ describe('the search', () => {
   it('says that no order matches, and where the orders are that ended', async () => {
     mock.place({ age: 60 });
     const page = await stage.board();
-    const none = page.getByRole('status').getByText('No order matches. Orders that ended are under Recall.');
+    const none = page.getByRole('status').getByText('No order matches. The last orders that ended are under Recall.');
     await column(page, 'new').locator('[data-card]').waitFor();
     await page.getByRole('searchbox').fill('ZZZZZ');
     await none.waitFor();

@@ -3,7 +3,7 @@
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
-import { holdOutbox } from './held';
+import { holdOutbox, tapAtRest } from './held';
 import { waitUntilKept } from './kept';
 import { openSite, RECONNECTION, WAIT, type Site } from './site';
 
@@ -75,7 +75,7 @@ describe('eight tabs', () => {
     for (const tab of tabs) await inColumn(tab, 'new', order).waitFor();
     await expect.poll(() => site.front.streams).toBe(1);
     const last = tabs.at(-1) as Page;
-    await card(last, order).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(last, order).getByRole('button', { name: /^Accept/ }));
     for (const tab of tabs) await inColumn(tab, 'preparing', order).waitFor();
     await first.close();
     const next = await place();
@@ -152,7 +152,7 @@ describe('an admin', () => {
       await card(page, order).waitFor();
       // Only the details: the server would refuse every other command.
       expect(await card(page, order).getByRole('button').count()).toBe(1);
-      await card(page, order).getByRole('button', { name: /^More for/ }).click();
+      await tapAtRest(card(page, order).getByRole('button', { name: /^More for/ }));
       const dialog = page.getByRole('dialog');
       expect(await dialog.getByRole('link', { name: 'Open in the console' }).getAttribute('href')).toBe(`/console/orders/${order.id}`);
       expect(await dialog.getByRole('button', { name: /Reject|Cancel|unavailable/ }).count()).toBe(0);
@@ -186,7 +186,7 @@ describe('the board is accessible', () => {
     expect(await page.evaluate(() => document.documentElement.dir)).toBe(locale === 'ar' ? 'rtl' : 'ltr');
     expect(await accessibilityProblems(page, locale)).toEqual([]);
     expect(await smallTargets(page, TARGET)).toEqual([]);
-    await page.locator('[data-card] [data-key="o"]').first().click();
+    await tapAtRest(page.locator('[data-card] [data-key="o"]').first());
     await page.getByRole('dialog').waitFor();
     expect(await accessibilityProblems(page, `${locale}, details`)).toEqual([]);
   });
@@ -209,7 +209,7 @@ describe('a ticket', () => {
     await page.getByLabel('Print when an order is accepted').check();
     await page.keyboard.press('Escape');
     await page.getByRole('dialog').waitFor({ state: 'detached' });
-    await card(page, order).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order).getByRole('button', { name: /^Accept/ }));
     await page.waitForFunction(() => (globalThis as unknown as { printed: number }).printed === 1);
     const ticket = page.locator('[data-ticket]');
     for (const text of [order.display_code, 'No onions, please', 'Saffron Lane', '×']) {

@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { calm } from '../mock/open';
 import { accessibilityProblems, smallTargets } from './accessible';
+import { tapAtRest } from './held';
 import { holdOutbox, mock, stage, useStage } from './stage';
 
 /** Minimum size of a target on the board, in pixels. */
@@ -47,7 +48,7 @@ describe('accessible is the board', () => {
     await page.getByRole('button', { name: 'Switch sound on' }).click();
     await page.getByText('The sound is off.').waitFor({ state: 'detached' });
     await calm(page);
-    await page.locator('[data-column=new]').getByRole('button', { name: /^Accept/ }).last().click();
+    await tapAtRest(page.locator('[data-column=new]').getByRole('button', { name: /^Accept/ }).last());
     await page.getByRole('button', { name: /^Undo/ }).waitFor();
     mock.refuse = () => ({ status: 409, code: 'illegal_move', detail: 'The order does not allow this.' });
     await release();

@@ -3,7 +3,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { calm, KITCHEN } from '../mock/open';
-import { tapSteady } from './held';
+import { tapAtRest } from './held';
 import { card, column, hasVolume, isSilent, loops, mock, openAudible, recordSound, rings, stage, URGENT, useStage } from './stage';
 
 useStage();
@@ -23,7 +23,7 @@ describe('ringing', () => {
     await page.getByText('The sound is off.').waitFor({ state: 'detached' });
     await rings(page);
     await page.waitForFunction(() => document.title.startsWith('(1)'));
-    await card(page, order.display_code).getByRole('button', { name: /^Accept/ }).click();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Accept/ }));
     await isSilent(page);
     const next = mock.place();
     await rings(page);
@@ -159,7 +159,7 @@ describe('a bar', () => {
     expect(commands()).toEqual([]);
     // The card is at rest now, so the same tap counts.
     await calm(page);
-    await acceptButton(page, order.display_code).click();
+    await tapAtRest(acceptButton(page, order.display_code));
     await column(page, 'preparing').locator(`[data-code="${order.display_code}"]`).waitFor();
     expect(commands()).toEqual([`${order.id}/accept`]);
   });
@@ -190,7 +190,7 @@ describe('a card that leaves', () => {
     await page.getByText('The board moved. Tap again.').waitFor();
     expect(await page.getByRole('button', { name: /^Undo/ }).count()).toBe(0);
     await calm(page);
-    await card(page, second.display_code).getByRole('button', { name: /^Ready/ }).click();
+    await tapAtRest(card(page, second.display_code).getByRole('button', { name: /^Ready/ }));
     await column(page, 'ready').locator(`[data-code="${second.display_code}"]`).waitFor();
     expect(commands()).toEqual([`${second.id}/ready`]);
   });
@@ -198,7 +198,7 @@ describe('a card that leaves', () => {
 
 describe('a command', () => {
   it('scrolls nothing, neither at the tap nor when the card leaves', async () => {
-    for (let index = 0; index < 4; index += 1) mock.place({ age: 60 - index, lines: 4 });
+    for (let index = 0; index < 3; index += 1) mock.place({ age: 60 - index, lines: 4 });
     const page = await openAudible();
     const scroll = column(page, 'new').locator('.scroll');
     const code = await column(page, 'new').locator('[data-card]').nth(1).getAttribute('data-code');
@@ -229,14 +229,14 @@ describe('a new order', () => {
     await page.getByRole('searchbox').fill('no such order');
     await card(page, cooking.display_code).waitFor({ state: 'detached' });
     const order = mock.place({ age: URGENT });
-    await tapSteady(acceptButton(page, order.display_code));
+    await tapAtRest(acceptButton(page, order.display_code), 'tap');
     await expect.poll(commands).toEqual([`${order.id}/accept`]);
   });
 
   it('that ends under the open dialog cannot be rejected, and has one bar', async () => {
     const order = mock.place();
     const page = await stage.board({ hasTouch: true });
-    await card(page, order.display_code).getByRole('button', { name: /^Reject/ }).tap();
+    await tapAtRest(card(page, order.display_code).getByRole('button', { name: /^Reject/ }), 'tap');
     const dialog = page.getByRole('dialog');
     await dialog.getByText('Too busy').tap();
     const reject = dialog.getByRole('button', { name: 'Reject order' });
@@ -262,10 +262,10 @@ describe('several orders that the kitchen must stop', () => {
     await page.getByText('Stop preparing 3 orders').waitFor();
     expect(await page.getByText('Stop preparing it.').count()).toBe(0);
     await calm(page);
-    await page.getByRole('button', { name: 'Show all' }).tap();
+    await tapAtRest(page.getByRole('button', { name: 'Show all' }), 'tap');
     await expect.poll(() => page.getByText('Stop preparing it.').count()).toBe(3);
     await calm(page);
-    await page.getByRole('button', { name: /^Dismiss all/ }).tap();
+    await tapAtRest(page.getByRole('button', { name: /^Dismiss all/ }), 'tap');
     await page.getByText('Stop preparing 3 orders').waitFor({ state: 'detached' });
     await page.reload();
     await page.getByText('Live', { exact: true }).waitFor();

@@ -1,7 +1,7 @@
 // The board and the real server: orders that arrive, commands that arrive once, and everything that can fail between them.
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { holdOutbox, tapUndo } from './held';
+import { holdOutbox, tapAtRest } from './held';
 import { waitUntilKept } from './kept';
 import { watchFor } from './seen';
 import { openSite, RECONNECTION, WAIT, type Site } from './site';
@@ -61,7 +61,7 @@ async function hold(context?: BrowserContext) {
 const card = (page: Page, order: Placed) => page.locator(`[data-code="${order.display_code}"]`);
 const inColumn = (page: Page, name: string, order: Placed) =>
   page.locator(`[data-column="${name}"] [data-code="${order.display_code}"]`);
-const tap = (page: Page, order: Placed, name: RegExp) => card(page, order).getByRole('button', { name }).click();
+const tap = (page: Page, order: Placed, name: RegExp) => tapAtRest(card(page, order).getByRole('button', { name }));
 
 async function settled(order: Placed, status: string): Promise<void> {
   const end = Date.now() + 20_000;
@@ -93,7 +93,7 @@ describe('an order', () => {
     await tap(page, order, /^Reject/);
     await page.getByLabel('Too busy').check();
     await page.getByRole('button', { name: 'Reject order' }).click();
-    await tapUndo(card(page, order).getByRole('button', { name: /^Undo/ }));
+    await tapAtRest(card(page, order).getByRole('button', { name: /^Undo/ }));
     await card(page, order).getByRole('button', { name: /^Reject/ }).waitFor();
     await release();
     expect((await read(order)).status).toBe('confirmed');
@@ -129,7 +129,7 @@ describe('an order', () => {
   it('is accepted once by a double tap', async () => {
     const page = await openBoard();
     const order = await place();
-    await card(page, order).getByRole('button', { name: /^Accept/ }).dblclick();
+    await tapAtRest(card(page, order).getByRole('button', { name: /^Accept/ }), 'dblclick');
     await inColumn(page, 'preparing', order).waitFor();
     expect((await events(order)).filter((type) => type === 'accepted')).toEqual(['accepted']);
     await act(order, 'cancel', { reason: 'other' });
@@ -140,7 +140,7 @@ describe('an order', () => {
     const [first, second] = [await openBoard(holds[0].context), await openBoard(holds[1].context)];
     const order = await place();
     const refused = await Promise.all([first, second].map((page) => watchFor(page, 'was not accepted')));
-    await card(second, order).getByRole('button', { name: 'More', exact: true }).click();
+    await tapAtRest(card(second, order).getByRole('button', { name: 'More', exact: true }));
     await tap(first, order, /^Accept/);
     await tap(second, order, /^Accept/);
     // Either command may arrive first; the board of the other one explains what happened.

@@ -2,7 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { accessibilityProblems, smallTargets } from './accessible';
 import { PHONE } from './customer';
 import type { Role } from './dabba';
-import { openSite, WAIT, type Site } from './site';
+import { waitUntilKept } from './kept';
+import { openSite, type Site } from './site';
 
 let site: Site;
 
@@ -131,14 +132,7 @@ describe('the start page', () => {
   it('starts without the server after a reload, and says that it is not confirmed', async () => {
     const page = await site.open({ role: 'restaurant' });
     await page.getByText('This device').waitFor();
-    // The worker keeps the page in the background; the page is complete once its style sheet is kept.
-    const kept = () =>
-      page.evaluate(async () => {
-        const names = await caches.keys();
-        const counts = await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).length));
-        return counts.reduce((sum, count) => sum + count, 0);
-      });
-    await expect.poll(kept, { timeout: WAIT }).toBeGreaterThanOrEqual(4);
+    await waitUntilKept(page, '/');
     site.front.disconnect();
     await page.reload();
     await page.getByText('You see what this device last knew.').waitFor();

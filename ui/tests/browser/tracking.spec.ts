@@ -54,15 +54,15 @@ describe('the tracking page', () => {
     expect(await accessibilityProblems(page, 'delivered')).toEqual([]);
   });
 
-  it('shows items, options, notes, amounts and address', async () => {
+  it('shows items, options, amounts and address, and no note', async () => {
     const { token } = await placeTracked(site);
     const page = await open(token);
     await headline(page, /^Waiting for/);
     for (const text of ['Masala Dosa', 'Paneer', 'Coconut Chutney', '12 Lantern Street', 'Flat 3', 'The blue door']) {
       await page.getByText(text).first().waitFor();
     }
-    await page.getByText(/No ice, please/).waitFor();
     await page.locator('dl').getByText('Tip').waitFor();
+    expect(await page.getByText(/No ice, please/).count()).toBe(0);
     // The demo's address has no coordinates, so there is nothing to draw.
     expect(await page.getByRole('img').count()).toBe(0);
   });
@@ -165,9 +165,28 @@ describe('cancelling', () => {
       return before(request, response);
     };
     await dialog.getByRole('button', { name: 'Cancel this order' }).click();
-    await page.getByText('The order has moved on').waitFor();
+    await dialog.getByText('The order has moved on').waitFor();
     await headline(page, 'Your food is being prepared');
     site.front.intercept = before;
+  });
+
+  it('stays open and says that it is too late if the restaurant accepts meanwhile', async () => {
+    const { id, token } = await placeTracked(site);
+    const page = await open(token);
+    await page.getByRole('button', { name: 'Cancel order' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Cancel the order?' });
+    await dialog.getByLabel('The address is wrong').focus();
+    await STEPS.accept(site, id);
+    await dialog.getByText('The order has moved on').waitFor();
+    expect(await dialog.getByRole('button', { name: 'Cancel this order' }).count()).toBe(0);
+    expect(await dialog.evaluate((element) => element.contains(document.activeElement))).toBe(true);
+    expect(await page.evaluate(() => document.activeElement?.textContent)).toMatch('The order has moved on');
+    expect(await accessibilityProblems(page, 'too late')).toEqual([]);
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Escape');
+    await dialog.waitFor({ state: 'hidden' });
+    await page.waitForFunction(() => document.activeElement?.id === 'content');
+    await headline(page, 'Your food is being prepared');
   });
 });
 

@@ -2,7 +2,7 @@
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { startDabba, type Dabba } from './dabba';
-import { holdOutbox } from './held';
+import { holdOutbox, tapAtRest } from './held';
 import { startCluster, type Cluster } from './postgres';
 import { openSite, RECONNECTION, type Site } from './site';
 
@@ -71,7 +71,7 @@ it('two boards on two servers accept one order once, and neither shows an error'
   site.front.target = site.dabba.address;
   const order = await place(other);
   for (const page of [first, second]) await inColumn(page, 'new', order).waitFor({ timeout: ACROSS });
-  for (const page of [first, second]) await page.locator(`[data-code="${order.display_code}"]`).getByRole('button', { name: /^Accept/ }).click();
+  for (const page of [first, second]) await tapAtRest(page.locator(`[data-code="${order.display_code}"]`).getByRole('button', { name: /^Accept/ }));
   for (const page of [first, second]) await page.getByRole('button', { name: /^Undo/ }).waitFor();
   for (const release of releases) await release();
   for (const page of [first, second]) await inColumn(page, 'preparing', order).waitFor();
@@ -86,7 +86,7 @@ it('a board whose server is killed goes on with the other one, and its command a
   const order = await place(site.dabba);
   await inColumn(page, 'new', order).waitFor();
   await site.dabba.kill();
-  await page.locator(`[data-code="${order.display_code}"]`).getByRole('button', { name: /^Accept/ }).click();
+  await tapAtRest(page.locator(`[data-code="${order.display_code}"]`).getByRole('button', { name: /^Accept/ }));
   await page.getByText(/^Not up to date since/).waitFor();
   const missed = await place(other);
   // The load balancer notices.

@@ -25,8 +25,31 @@ const LINES = [
     ],
   },
   { item: 'black-dal', name: 'Black Dal', quantity: 1, unit_price: 780, total: 780 },
-  { item: 'mango-lassi', name: 'Mango Lassi', quantity: 1, unit_price: 490, total: 490, note: 'No ice, please' },
+  { item: 'mango-lassi', name: 'Mango Lassi', quantity: 1, unit_price: 490, total: 490 },
 ];
+
+/**
+ * Two fees beside the delivery, one tax that prices include, and one that is added to them, with the amounts.
+ * @param {number} subtotal
+ * @param {number} delivery_fee
+ */
+export function chargesOf(subtotal, delivery_fee) {
+  const [service, bag, tax] = [Math.round(subtotal * 0.05), 50, Math.round(subtotal * 0.08875)];
+  const other_fees = service + bag;
+  const rule = { remitted_by: 'restaurant', rounding: 'half_up', base: subtotal };
+  return {
+    amounts: { subtotal, discount: 0, tax, delivery_fee, other_fees, tip: 0, total: subtotal + tax + delivery_fee + other_fees },
+    fees: [
+      { id: 'delivery', name: 'Delivery', kind: 'delivery', amount: delivery_fee, receiver: 'platform' },
+      { id: 'service', name: 'Service charge', kind: 'service', amount: service, receiver: 'restaurant' },
+      { id: 'bag', name: 'رسم الكيس', kind: 'packaging', amount: bag, receiver: 'authority' },
+    ],
+    taxes: [
+      { ...rule, id: 'vat', name: 'VAT', rate: '20', included: 'net', authority: 'Revenue', amount: Math.round(subtotal / 6) },
+      { ...rule, id: 'city', name: 'City tax', rate: '8.875', included: 'no', authority: 'City', amount: tax },
+    ],
+  };
+}
 
 const DELIVERY = {
   type: 'delivery',
@@ -106,6 +129,7 @@ export function trackingOf(/** @type {string} */ state, now = Date.now()) {
       closure: { how: 'cancelled', reason: 'no_courier' },
       ...done('confirmed_at', 'accepted_at', 'ready_at'),
     },
+    charged: { status: 'preparing', payment: cash, ready_by: at(now, 14), ...chargesOf(3480, 299), ...done('confirmed_at', 'accepted_at') },
     elsewhere: { status: 'preparing', payment: cash, ready_by: at(now, 14), ...done('confirmed_at', 'accepted_at') },
   };
   const found = states[state];

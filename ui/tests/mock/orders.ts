@@ -71,6 +71,21 @@ export function actionsOf(order: BoardOrder): BoardOrder['allowed_actions'] {
   return commands.map((command) => ({ command })) as BoardOrder['allowed_actions'];
 }
 
+/** A delivered order of £20.00 with two fees beside the delivery, one tax that is added to the prices, and one that they include. */
+export const CHARGED = {
+  lines: [{ item: 'paneer-tikka', name: 'Paneer Tikka', quantity: 2, unit_price: 1000, total: 2000 }],
+  amounts: { subtotal: 2000, discount: 0, tax: 178, delivery_fee: 250, other_fees: 125, tip: 0, total: 2553 },
+  fees: [
+    { id: 'delivery', name: 'Delivery', kind: 'delivery', amount: 250, receiver: 'platform' },
+    { id: 'service', name: 'Service charge', kind: 'service', amount: 100, receiver: 'restaurant' },
+    { id: 'bag', name: 'رسم الكيس', kind: 'packaging', amount: 25, receiver: 'authority' },
+  ],
+  taxes: [
+    { id: 'vat', name: 'VAT', rate: '20', included: 'net', authority: 'HMRC', remitted_by: 'restaurant', rounding: 'half_up', base: 2000, amount: 333 },
+    { id: 'city', name: 'City tax', rate: '8.875', included: 'no', authority: 'City', remitted_by: 'restaurant', rounding: 'half_up', base: 2000, amount: 178 },
+  ],
+} satisfies Partial<BoardOrder>;
+
 export interface Wanted {
   status?: BoardOrder['status'];
   /** Seconds since the order was placed. */

@@ -1,7 +1,7 @@
 // A small stand-in for Dabba to look at the customer's pages in every state: `node tests/mock/server.mjs [port]`.
 //
 //     /t/STATE            an order in a state of fixtures.mjs, such as /t/preparing
-//     /order/any          a restaurant; /order/closed is closed
+//     /order/any          a restaurant; /order/closed is closed, /order/charged has several fees and taxes
 //     POST /mock/STATE    moves every open tracking stream to another state
 //
 // It proves nothing about the API: the browser tests use the real server.
@@ -9,7 +9,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { menuOf, restaurantOf, trackingOf } from './fixtures.mjs';
+import { chargesOf, menuOf, restaurantOf, trackingOf } from './fixtures.mjs';
 
 const DIST = process.env.DABBA_UI_OUT ?? fileURLToPath(new URL('../../dist', import.meta.url));
 /** @type {Record<string, string>} */
@@ -37,8 +37,11 @@ function refuse(response, status, code, more = {}) {
 /** @param {Response} response @param {string} event @param {unknown} data */
 const emit = (response, event, data) => response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 
-/** @param {{ lines: { item: string, quantity: number, options?: { group: string, option: string }[] }[], fulfilment: unknown }} cart */
-function quote(cart) {
+/**
+ * @param {{ lines: { item: string, quantity: number, options?: { group: string, option: string }[] }[], fulfilment: unknown }} cart
+ * @param {boolean} [charged] Whether the restaurant has several fees and taxes.
+ */
+function quote(cart, charged = false) {
   const items = new Map(menuOf().categories.flatMap((category) => category.items).map((item) => [item.id, item]));
   let subtotal = 0;
   const obstacles = [];
@@ -57,9 +60,10 @@ function quote(cart) {
   const delivery = cart.fulfilment === 'delivery';
   if (delivery && subtotal < 1200) obstacles.push({ code: 'below_minimum_order', detail: 'Too small.', minimum: 1200 });
   const delivery_fee = delivery && subtotal < 4000 ? 299 : 0;
+  const charges = charged ? chargesOf(subtotal, delivery_fee) : {};
   const tax = Math.round(subtotal * 0.2);
   const amounts = { subtotal, discount: 0, tax, delivery_fee, tip: 0, total: subtotal + tax + delivery_fee };
-  return { amounts, currency: 'GBP', lines: [], menu_revision: 7, obstacles, orderable: obstacles.length === 0 };
+  return { amounts, ...charges, currency: 'GBP', lines: [], menu_revision: 7, obstacles, orderable: obstacles.length === 0 };
 }
 
 const SESSION = () => ({
@@ -74,7 +78,7 @@ const SESSION = () => ({
 function api(method, path, body, response) {
   const [, , kind, id = '', action] = path.split('/');
   if (kind === 'restaurants' && action === 'menu') return send(response, 200, menuOf());
-  if (kind === 'restaurants' && action === 'quotes') return send(response, 200, quote(body));
+  if (kind === 'restaurants' && action === 'quotes') return send(response, 200, quote(body, id === 'charged'));
   if (kind === 'restaurants' && action === 'orders') return place(body, response);
   if (kind === 'restaurants') {
     if (id === 'unknown') return refuse(response, 404, 'not_found');

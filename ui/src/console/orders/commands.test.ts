@@ -24,6 +24,8 @@ describe('an amount', () => {
     ['0.01', 'GBP', 1],
     ['12', 'JPY', 12],
     ['1.234', 'KWD', 1234],
+    ['١٢٫٣٤', 'EGP', 1234],
+    ['१२.३४', 'INR', 1234],
     ['12.345', 'GBP', undefined],
     ['12.5', 'JPY', undefined],
     ['0', 'GBP', undefined],

@@ -1,5 +1,6 @@
 // The commands that the console offers: their forms, and the bodies that the forms make.
 import type { Body, Order } from '../../lib/api';
+import { asciiDigits } from '../../lib/digits';
 import { minorDigits } from '../../lib/format';
 import { membersOf } from '../members';
 
@@ -97,10 +98,10 @@ export const EMPTY_FORM: Form = {
 
 export type Missing = 'reason' | 'items' | 'lines' | 'amount' | 'courier';
 
-/** Returns an amount in words as minor units; `undefined` if it is none. A point or a comma separates the digits. */
+/** Returns a typed amount as minor units; `undefined` if it is none. A point or a comma separates the digits. */
 export function parseAmount(text: string, currency: string): number | undefined {
   const digits = minorDigits(currency);
-  const match = /^(\d{1,12})(?:[.,](\d*))?$/.exec(text.trim());
+  const match = /^(\d{1,12})(?:[.,٫](\d*))?$/.exec(asciiDigits(text.trim()));
   if (match === null) return undefined;
   const fraction = match[2] ?? '';
   if (fraction.length > digits) return undefined;

@@ -323,8 +323,10 @@ export class OrderList {
   }
 }
 
+/** Sorts orders as the API does. Orders of the same time keep an order of their own, so that they do not swap places. */
 function newestFirst(orders: readonly Order[]): Order[] {
-  return [...orders].sort((one, other) => (one.placed_at < other.placed_at ? 1 : -1));
+  const before = (one: Order, other: Order) => (one.placed_at === other.placed_at ? one.id > other.id : one.placed_at > other.placed_at);
+  return [...orders].sort((one, other) => (before(one, other) ? -1 : 1));
 }
 
 /** Whether a reading that failed may succeed later. After a 401, the next sign-in reads everything. */

@@ -317,3 +317,14 @@ describe('waiting orders', () => {
     expect(list.rows).toHaveLength(MAXIMUM_OPEN);
   });
 });
+
+it('orders of the same time keep their places', async () => {
+  const placed_at = put(1).placed_at;
+  for (const number of [2, 3]) put(number).placed_at = placed_at;
+  await list.load();
+  const before = shown();
+  for (let time = 0; time < 2; time += 1) {
+    list.show();
+    expect(shown()).toEqual(before);
+  }
+});

@@ -11,6 +11,14 @@ const known = new Lookup<{ boardless: boolean; at: number }>(async (id) => {
   return { boardless: boards.length === 0, at: clock.now() };
 });
 
+/** Time for which the server knows boards, in milliseconds. */
+const KNOWN = 30 * 24 * 3_600_000;
+
+/** Whether a restaurant is so young that a restaurant without known boards never had one. */
+export function isNew(created: string, now: number): boolean {
+  return now - Date.parse(created) < KNOWN;
+}
+
 /** Whether a restaurant had no board, as far as it is known. */
 export function isBoardless(id: string): boolean {
   return known.of(id)?.boardless === true;

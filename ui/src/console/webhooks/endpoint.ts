@@ -30,10 +30,3 @@ export const EVENT_TYPES = membersOf<EventType>({
   chargeback_won: true,
   chargeback_lost: true,
 });
-
-/** Returns a whole number within limits; `undefined` for every other text. */
-export function numberIn(text: string, minimum: number, maximum: number): number | undefined {
-  if (!/^\d{1,9}$/.test(text.trim())) return undefined;
-  const value = Number(text);
-  return value >= minimum && value <= maximum ? value : undefined;
-}

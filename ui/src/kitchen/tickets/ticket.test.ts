@@ -11,7 +11,8 @@ const collection = maker.make(NOW, { collection: true });
 describe('a ticket', () => {
   it('says what to cook, for whom and where', () => {
     const ticket = ticketOf({ ...delivery, note: 'Careful.' });
-    expect(ticket).toMatchObject({ code: delivery.display_code, collection: false, note: 'Careful.', total: delivery.amounts?.total });
+    expect(ticket).toMatchObject({ code: delivery.display_code, collection: false, note: 'Careful.' });
+    expect(ticket.bill.rows.at(-1)?.amount).toBe(delivery.amounts?.total);
     expect(ticket.lines.map((line) => line.name)).toEqual(delivery.lines.map((line) => line.name));
     expect(ticket.pieces).toBe(piecesOf(delivery));
     expect(ticket.address).toEqual(['7 Wilmslow Road', 'Flat 3', 'M14 5TP Manchester']);
@@ -28,7 +29,7 @@ describe('a ticket', () => {
   it('omits the amounts for a caller who may not see them', () => {
     const hidden = { ...delivery };
     Reflect.deleteProperty(hidden, 'amounts');
-    expect(ticketOf(hidden).total).toBeUndefined();
+    expect(ticketOf(hidden).bill).toEqual({ rows: [], included: [] });
   });
 
   it('omits what an address does not have', () => {

@@ -1,4 +1,5 @@
 // What a ticket says. Tickets are for the kitchen and the bag, so they show no payment reference and no account.
+import { billOf, type Bill } from '../../lib/bill';
 import type { BoardOrder, OrderLine } from '../types';
 
 export interface TicketLine {
@@ -22,8 +23,8 @@ export interface Ticket {
   pieces: number;
   note: string | undefined;
   currency: string;
-  /** Absent for a caller who may not see the amounts. */
-  total: number | undefined;
+  /** What the order costs. Without rows, the caller may not see the amounts. */
+  bill: Bill;
   payment: PaymentState;
   /** Status of an order that ended without being sold: nobody must cook it or hand it over. */
   ended: string | undefined;
@@ -86,7 +87,7 @@ export function ticketOf(order: BoardOrder): Ticket {
     pieces: piecesOf(order),
     note: order.note,
     currency: order.currency,
-    total: order.amounts?.total,
+    bill: billOf(order),
     payment: paymentOf(order),
     ended: ENDED.includes(order.status) ? order.status : undefined,
   };

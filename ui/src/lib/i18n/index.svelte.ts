@@ -98,7 +98,8 @@ function translate(key: string, parameters: Record<string, string | number> = {}
   const message = messages[key];
   if (message === undefined) return key;
   return textOf(message, parameters).replace(/\{(\w+)\}/g, (whole, name: string) => {
-    const value = parameters[name];
+    // A fixed number, such as `{30}`, is written with the digits of the language, too.
+    const value = parameters[name] ?? (/^\d+$/.test(name) ? Number(name) : undefined);
     if (value === undefined) return whole;
     return typeof value === 'number' ? numbers.format(value) : value;
   });

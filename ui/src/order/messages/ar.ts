@@ -12,7 +12,7 @@ const order: Translation<typeof en> = {
   'account.name': 'اسمك',
   'account.new': 'أنا جديد هنا',
   'account.password': 'كلمة المرور',
-  'account.password.hint': '8 أحرف على الأقل',
+  'account.password.hint': '{8} أحرف على الأقل',
   'account.question': 'هل سبق أن طلبت هنا؟',
   'account.signed_in': 'الطلب باسم {name}',
   'account.staff': 'سجّلت الدخول كموظف. تحتاج الطلبات إلى حساب عميل.',
@@ -24,12 +24,6 @@ const order: Translation<typeof en> = {
   'added': '{item}: {count} في سلتك.',
   'address.title': 'عنوان التوصيل',
   'again.refilled': 'أصناف طلبك السابق في سلتك من جديد. لم يُطلب أي شيء بعد.',
-  'amounts.delivery_fee': 'التوصيل',
-  'amounts.discount': 'الخصم',
-  'amounts.subtotal': 'الأصناف',
-  'amounts.tax': 'الضريبة',
-  'amounts.tip': 'الإكرامية',
-  'amounts.total': 'المجموع',
   'bar': {
     zero: 'عرض السلة',
     one: 'عرض السلة · صنف واحد',
@@ -158,6 +152,7 @@ const order: Translation<typeof en> = {
   'terms.free': 'توصيل مجاني',
   'terms.free_from': 'مجاني من {amount}',
   'terms.minimum': 'الحد الأدنى {amount}',
+  'terms.zones': 'لا تقبل هذه الصفحة طلبات التوصيل من هذا المطعم',
 };
 
 export default { ...common, ...order };

@@ -10,7 +10,7 @@ export const order = {
   'account.name': 'Your name',
   'account.new': 'I am new here',
   'account.password': 'Password',
-  'account.password.hint': 'At least 8 characters',
+  'account.password.hint': 'At least {8} characters',
   'account.question': 'Have you ordered here before?',
   'account.signed_in': 'Ordering as {name}',
   'account.staff': 'You are signed in as staff. Orders need a customer’s account.',
@@ -22,12 +22,6 @@ export const order = {
   'added': '{item}: {count} in your cart.',
   'address.title': 'Delivery address',
   'again.refilled': 'The items of your earlier order are in your cart again. Nothing has been ordered yet.',
-  'amounts.delivery_fee': 'Delivery',
-  'amounts.discount': 'Discount',
-  'amounts.subtotal': 'Items',
-  'amounts.tax': 'Tax',
-  'amounts.tip': 'Tip',
-  'amounts.total': 'Total',
   'bar': { one: 'View cart · {count} item', other: 'View cart · {count} items' },
   'cart.change': 'Change {item}',
   'cart.checkout': 'Go to checkout',
@@ -128,6 +122,7 @@ export const order = {
   'terms.free': 'Free delivery',
   'terms.free_from': 'free from {amount}',
   'terms.minimum': 'Minimum {amount}',
+  'terms.zones': 'This page takes no orders for delivery from this restaurant',
 } as const;
 
 export default { ...common, ...order };

@@ -12,7 +12,7 @@ const order: Translation<typeof en> = {
   'account.name': 'आपका नाम',
   'account.new': 'मैं यहाँ पहली बार हूँ',
   'account.password': 'पासवर्ड',
-  'account.password.hint': 'कम से कम 8 अक्षर',
+  'account.password.hint': 'कम से कम {8} अक्षर',
   'account.question': 'क्या आपने पहले यहाँ ऑर्डर किया है?',
   'account.signed_in': '{name} के नाम से ऑर्डर',
   'account.staff': 'आप कर्मचारी के रूप में साइन इन हैं। ऑर्डर के लिए ग्राहक का खाता चाहिए।',
@@ -24,12 +24,6 @@ const order: Translation<typeof en> = {
   'added': '{item}: कार्ट में {count}।',
   'address.title': 'डिलीवरी का पता',
   'again.refilled': 'आपके पिछले ऑर्डर के आइटम फिर से आपके कार्ट में हैं। अभी कुछ भी ऑर्डर नहीं हुआ है।',
-  'amounts.delivery_fee': 'डिलीवरी',
-  'amounts.discount': 'छूट',
-  'amounts.subtotal': 'आइटम',
-  'amounts.tax': 'कर',
-  'amounts.tip': 'टिप',
-  'amounts.total': 'कुल',
   'bar': { one: 'कार्ट देखें · {count} आइटम', other: 'कार्ट देखें · {count} आइटम' },
   'cart.change': '{item} बदलें',
   'cart.checkout': 'चेकआउट पर जाएँ',
@@ -130,6 +124,7 @@ const order: Translation<typeof en> = {
   'terms.free': 'मुफ़्त डिलीवरी',
   'terms.free_from': '{amount} से मुफ़्त',
   'terms.minimum': 'न्यूनतम {amount}',
+  'terms.zones': 'इस पेज पर इस रेस्टोरेंट से डिलीवरी का ऑर्डर नहीं दिया जा सकता',
 };
 
 export default { ...common, ...order };
