@@ -1,7 +1,7 @@
 //! Fees that a restaurant charges beside the goods of an order.
 //!
-//! A fee has an amount, or a rate on the goods with bounds, and is charged if its conditions are met. The fee of kind
-//! `delivery` is different: the terms of delivery state its amount, and its entry in the settings states only its name,
+//! A fee has an amount, a rate on the goods with bounds, or tiers by the distance of a delivery, and is charged if its
+//! conditions are met. The fee of kind `delivery` is different: the terms of delivery state its amount, and its entry in the settings states only its name,
 //! its taxes and its receiver.
 //!
 //! A fee is taxed by the taxes that it names, or like the goods: then it is divided over the different lists of taxes of
@@ -29,10 +29,10 @@ pub struct Fee {
     pub name: Name,
     /// Kind of fee.
     pub kind: FeeKind,
-    /// Amount. Given instead of `rate`.
+    /// Amount. Given instead of `rate` and `tiers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Amount>,
-    /// Rate on the subtotal. Given instead of `amount`.
+    /// Rate on the subtotal. Given instead of `amount` and `tiers`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<Rate>,
     /// Minimum amount of a fee with a rate.
@@ -41,6 +41,9 @@ pub struct Fee {
     /// Maximum amount of a fee with a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Amount>,
+    /// Amounts by the distance of a delivery, in ascending order. Given instead of `amount` and `rate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tiers: Vec<DistanceTier>,
     /// Conditions, which must all be met. Default: the fee is always charged.
     #[serde(default, skip_serializing_if = "FeeConditions::is_empty")]
     pub when: FeeConditions,
@@ -68,8 +71,22 @@ pub enum FeeKind {
     SmallOrder,
     /// For packaging.
     Packaging,
+    /// For the distance of a delivery.
+    Distance,
     /// For something else, which the name states.
     Other,
+}
+
+/// Amount of a fee for deliveries from a distance on. The last tier whose distance a delivery reaches states the amount; a
+/// delivery that reaches none has no such fee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct DistanceTier {
+    /// Great-circle distance from the restaurant, in metres.
+    pub from_metres: u32,
+    /// Amount of the fee.
+    pub amount: Amount,
 }
 
 /// Who receives a fee.
@@ -126,16 +143,25 @@ impl Fee {
     /// The id of the fee for delivery.
     pub const DELIVERY: &str = "delivery";
 
-    /// Returns the amount of the fee on goods with this subtotal. A rate is rounded half up to a minor unit.
+    /// Returns the amount of the fee on goods with this subtotal. A rate is rounded half up to a minor unit. `metres` is the
+    /// distance of a delivery; without it, a fee with tiers is zero.
     ///
     /// # Errors
     ///
     /// The amount is out of range.
-    pub fn amount_on(&self, subtotal: Amount) -> Result<Amount, AmountError> {
+    pub fn amount_on(&self, subtotal: Amount, metres: Option<f64>) -> Result<Amount, AmountError> {
+        if !self.tiers.is_empty() {
+            return Ok(metres.map(|metres| self.amount_at(metres)).unwrap_or_default());
+        }
         let Some(rate) = self.rate else { return Ok(self.amount.unwrap_or_default()) };
         let whole = i64::from(Rate::WHOLE.millionths());
         let share = portion(i64::from(rate.millionths()), subtotal.minor(), whole);
         let amount = Amount::from_minor(share)?.max(self.min.unwrap_or_default());
         Ok(self.max.map_or(amount, |max| amount.min(max)))
+    }
+
+    fn amount_at(&self, metres: f64) -> Amount {
+        let reached = self.tiers.iter().take_while(|tier| f64::from(tier.from_metres) <= metres);
+        reached.last().map(|tier| tier.amount).unwrap_or_default()
     }
 }

@@ -50,6 +50,10 @@ pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 pub const MAX_TAXES: usize = 20;
 /// Maximum number of fees of a restaurant.
 pub const MAX_FEES: usize = 20;
+/// Maximum number of tiers of a fee.
+pub const MAX_FEE_TIERS: usize = 20;
+/// Maximum distance from which a tier of a fee applies, in metres.
+pub const MAX_TIER_METRES: u32 = 1_000_000;
 /// Maximum tax rate, in basis points (100 %).
 pub const MAX_TAX_RATE_BASIS_POINTS: u32 = 10_000;
 /// Maximum time that a restaurant may take to accept, in seconds (one day).

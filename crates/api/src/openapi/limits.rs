@@ -4,9 +4,9 @@
 use dabba_domain::{
     limits::{
         MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
-        MAX_FEES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
+        MAX_FEE_TIERS, MAX_FEES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
         MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES,
-        MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+        MAX_TIER_METRES, MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
     order::Event,
 };
@@ -108,6 +108,8 @@ fn of_restaurants() -> Vec<Limit> {
         ("SettingsDocument", "default_taxes", count(0, MAX_TAXES)),
         ("SettingsDocument", "fees", count(0, MAX_FEES)),
         ("Fee", "taxes", count(0, MAX_TAXES)),
+        ("Fee", "tiers", count(0, MAX_FEE_TIERS)),
+        ("DistanceTier", "from_metres", range(0, MAX_TIER_METRES)),
         ("SettingsDocument", "zones", count(0, MAX_ZONES)),
         ("ZoneDocument", "minutes", range(1, MAX_ZONE_MINUTES)),
         ("SettingsDocument", "tax_rate_basis_points", range(0, MAX_TAX_RATE_BASIS_POINTS)),

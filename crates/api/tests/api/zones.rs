@@ -163,3 +163,32 @@ async fn an_order_is_placed_within_the_zones_only() {
     let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
     assert_eq!(server.get(&path, Some(&server.customer)).await.expect(200), placed);
 }
+
+/// Proves that a fee by distance is in the quote and the order of a delivery, which need the place of the address.
+#[tokio::test]
+async fn a_fee_by_distance_needs_the_place() {
+    let server = crate::start().await;
+    let mut document = settings("Curry Mile Kitchen");
+    document["location"] = json!({"lat": 53.45, "lng": -2.22});
+    document["fees"] = json!([{"id": "far", "kind": "distance", "name": "Distance",
+        "tiers": [{"from_metres": 1_000, "amount": 150}]}]);
+    let put = server.put(&server.restaurant_path(""), Some(&server.staff), &document).header("if-match", "*");
+    // Only an admin changes fees.
+    put.send().await.expect(403);
+    let put = server.put(&server.restaurant_path(""), Some(&server.admin), &document).header("if-match", "*");
+    put.send().await.expect(200);
+    let mut order = TestServer::order();
+    let refused = server.post(&server.orders_path(), Some(&server.customer), &order).key("1").send().await;
+    assert_eq!(refused.pointers(), ["/fulfilment/address/location"]);
+    for (key, lat, expected) in [("near", 53.451, None), ("far", 53.47, Some(150))] {
+        order["fulfilment"]["address"]["location"] = json!({"lat": lat, "lng": -2.22});
+        let cart = json!({"lines": order["lines"], "fulfilment": order["fulfilment"]});
+        let quote = server.post(&server.restaurant_path("/quotes"), None, &cart).send().await.expect(200);
+        let placed = server.place(key, &order).await;
+        for body in [&quote, &placed] {
+            let fees = body["fees"].as_array().unwrap();
+            let far = fees.iter().find(|fee| fee["id"] == "far").map(|fee| fee["amount"].as_i64().unwrap());
+            assert_eq!(far, expected, "{key}");
+        }
+    }
+}

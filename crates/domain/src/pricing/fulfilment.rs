@@ -173,8 +173,19 @@ pub(super) fn check_fulfilment(settings: &RestaurantSettings, cart: CartRef<'_>,
         None if !settings.collection => {
             problems.add("/fulfilment", "must be delivery: this restaurant does not let customers collect");
         }
+        Some(Reach::Anywhere(_)) if cart.place.is_none() && settings.charges_by_distance() => {
+            problems.add(LOCATION, "is required, because this restaurant charges a fee by the distance");
+        }
         Some(Reach::Anywhere(_) | Reach::Zone(_) | Reach::Outside) | None => {}
     }
+}
+
+/// Returns the great-circle distance of a delivery in metres, if a fee depends on it; `None` for collection.
+pub(super) fn distance_metres(settings: &RestaurantSettings, cart: CartRef<'_>) -> Option<f64> {
+    if cart.fulfilment == FulfilmentKind::Collection || !settings.charges_by_distance() {
+        return None;
+    }
+    Some(settings.location?.distance_metres(cart.place?))
 }
 
 /// Returns the fee for the delivery of a cart: that of the place, unless the subtotal makes it free. There is no fee for

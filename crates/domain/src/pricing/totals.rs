@@ -2,7 +2,8 @@
 
 use super::{
     Amounts, CartRef, OrderFee, OrderLine, OrderTax, PricedCart, TaxShare, TaxedPart,
-    fulfilment::delivery_fee, terms::TaxTerms,
+    fulfilment::{delivery_fee, distance_metres},
+    terms::TaxTerms,
 };
 use crate::{
     Amount,
@@ -86,9 +87,10 @@ fn fees(
     };
     let delivery = settings.fees.iter().find(|fee| fee.kind == FeeKind::Delivery);
     charge(delivery, delivery_fee(settings, cart, subtotal));
+    let metres = distance_metres(settings, cart);
     for fee in settings.fees.iter().filter(|fee| fee.kind != FeeKind::Delivery) {
         if fee.when.are_met(cart.fulfilment, subtotal, is_any_line_taxed) {
-            charge(Some(fee), fee.amount_on(subtotal)?);
+            charge(Some(fee), fee.amount_on(subtotal, metres)?);
         }
     }
     Ok(fees)

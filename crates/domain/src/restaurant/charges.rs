@@ -6,7 +6,8 @@ use super::{RestaurantSettings, SettingsDocument};
 use crate::{
     Problems,
     fee::{Fee, FeeKind},
-    limits::{MAX_FEES, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES},
+    limits::{MAX_FEE_TIERS, MAX_FEES, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES, MAX_TIER_METRES},
+    pricing::FulfilmentKind,
     problem::whole_number,
     tax::{Inclusion, Rate, Remitter, Tax},
     text::{Name, Slug},
@@ -23,6 +24,11 @@ impl RestaurantSettings {
         } else {
             Cow::Borrowed(&self.taxes)
         }
+    }
+
+    /// Returns whether a fee depends on the distance of a delivery, so that its place must be known.
+    pub fn charges_by_distance(&self) -> bool {
+        self.fees.iter().any(|fee| !fee.tiers.is_empty())
     }
 }
 
@@ -57,6 +63,7 @@ pub(super) fn check(document: &SettingsDocument, problems: &mut Problems) {
                 .add(format!("{pointer}/id"), format!("must be unique; another fee has the id {}", fee.id));
         }
         check_fee(fee, &taxes, &pointer, problems);
+        check_tiers(fee, document.location.is_some(), &pointer, problems);
     }
 }
 
@@ -101,6 +108,7 @@ fn check_fee(fee: &Fee, taxes: &HashSet<Slug>, pointer: &str, problems: &mut Pro
         ("rate", fee.rate.is_some()),
         ("min", fee.min.is_some()),
         ("max", fee.max.is_some()),
+        ("tiers", !fee.tiers.is_empty()),
         ("when", !fee.when.is_empty()),
     ];
     if is_delivery {
@@ -109,12 +117,16 @@ fn check_fee(fee: &Fee, taxes: &HashSet<Slug>, pointer: &str, problems: &mut Pro
             problems.add(format!("{pointer}/{name}"), text);
         }
     } else {
-        match (fee.amount, fee.rate) {
-            (Some(_), Some(_)) => {
-                problems.add(format!("{pointer}/rate"), "must be absent if `amount` is given");
+        let forms = given.iter().filter(|(name, _)| ["amount", "rate", "tiers"].contains(name));
+        let forms: Vec<_> = forms.filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+        match forms[..] {
+            [] => problems.add(pointer, "must have an `amount`, a `rate` or `tiers`"),
+            [first, ref others @ ..] => {
+                for other in others {
+                    problems
+                        .add(format!("{pointer}/{other}"), format!("must be absent if `{first}` is given"));
+                }
             }
-            (None, None) => problems.add(pointer, "must have an `amount` or a `rate`"),
-            _ => {}
         }
         for (name, is_given) in [("min", fee.min.is_some()), ("max", fee.max.is_some())] {
             if is_given && fee.rate.is_none() {
@@ -136,6 +148,43 @@ fn check_fee(fee: &Fee, taxes: &HashSet<Slug>, pointer: &str, problems: &mut Pro
     check_named(&fee.taxes, taxes, &format!("{pointer}/taxes"), problems);
     if fee.taxed_as_goods && !fee.taxes.is_empty() {
         problems.add(format!("{pointer}/taxes"), "must be empty or absent if `taxed_as_goods` is true");
+    }
+}
+
+/// Checks that a fee has tiers if it is one for the distance, and that they ascend. `is_located`: the restaurant has a location.
+fn check_tiers(fee: &Fee, is_located: bool, pointer: &str, problems: &mut Problems) {
+    let is_of_distance = fee.kind == FeeKind::Distance;
+    let pointer = format!("{pointer}/tiers");
+    if fee.tiers.is_empty() {
+        if is_of_distance {
+            problems.add(pointer, "must not be empty for a fee of kind distance");
+        }
+        return;
+    }
+    if !is_of_distance && fee.kind != FeeKind::Delivery {
+        problems.add(&*pointer, "must be empty or absent unless the fee is of kind distance");
+    }
+    if !is_located {
+        problems
+            .add(&*pointer, "needs the `location` of the restaurant, from which the distance is measured");
+    }
+    if fee.when.fulfilment == Some(FulfilmentKind::Collection) {
+        problems.add(&*pointer, "must be empty or absent for a fee on collection, which has no distance");
+    }
+    if fee.tiers.len() > MAX_FEE_TIERS {
+        problems.add(&*pointer, format!("must be at most {MAX_FEE_TIERS}, not {}", fee.tiers.len()));
+    }
+    let mut before: Option<u32> = None;
+    for (index, tier) in fee.tiers.iter().take(MAX_FEE_TIERS).enumerate() {
+        let pointer = format!("{pointer}/{index}/from_metres");
+        if tier.from_metres > MAX_TIER_METRES {
+            let allowed = whole_number(0, MAX_TIER_METRES);
+            problems.add(&*pointer, format!("must be {allowed}, not {}", tier.from_metres));
+        }
+        if let Some(before) = before.filter(|before| *before >= tier.from_metres) {
+            problems.add(&*pointer, format!("must be above that of the tier before ({before})"));
+        }
+        before = Some(tier.from_metres);
     }
 }
 

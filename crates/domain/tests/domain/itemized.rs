@@ -208,6 +208,10 @@ fn every_wrong_charge_is_listed() {
         {"id": "c", "kind": "other", "name": "C", "rate": "1", "min": 3, "max": 2},
         {"id": "d", "kind": "other", "name": "D", "amount": 1, "when": {"goods_from": 5, "goods_below": 5}},
         {"id": "e", "kind": "other", "name": "E", "amount": 1, "taxes": ["none", "vat", "vat"], "taxed_as_goods": true},
+        {"id": "f", "kind": "distance", "name": "F", "amount": 1},
+        {"id": "g", "kind": "other", "name": "G", "amount": 1, "tiers": [{"from_metres": 0, "amount": 1}]},
+        {"id": "h", "kind": "distance", "name": "H", "when": {"fulfilment": "collection"},
+         "tiers": [{"from_metres": 5, "amount": 1}, {"from_metres": 5, "amount": 2}, {"from_metres": 1_000_001, "amount": 3}]},
     ]});
     let problems = serde_json::from_value::<SettingsDocument>(document).unwrap().validate().unwrap_err();
     let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
@@ -233,6 +237,14 @@ fn every_wrong_charge_is_listed() {
             "/fees/7/taxes/0",
             "/fees/7/taxes/2",
             "/fees/7/taxes",
+            "/fees/8/tiers",
+            "/fees/9/tiers",
+            "/fees/9/tiers",
+            "/fees/9/tiers",
+            "/fees/10/tiers",
+            "/fees/10/tiers",
+            "/fees/10/tiers/1/from_metres",
+            "/fees/10/tiers/2/from_metres",
         ]
     );
 }
@@ -262,6 +274,39 @@ fn a_fee_is_charged_by_its_conditions_and_bounds() {
         let found: Vec<_> = priced.fees.iter().map(|fee| (fee.id.as_str(), fee.amount.minor())).collect();
         assert_eq!(found, expected, "{items:?} {fulfilment}");
     }
+}
+
+/// Proves that the last tier that the distance of a delivery reaches states a fee, at its exact limit, that collection has
+/// no such fee, and that a delivery needs its place.
+#[test]
+fn a_fee_by_distance_has_the_amount_of_the_tier_that_is_reached() {
+    let tiers = json!([{"from_metres": 1_000, "amount": 100}, {"from_metres": 2_000, "amount": 250}]);
+    let settings = settings(json!({
+        "taxes": [tax("vat", "20", "no")], "location": {"lat": 0.0, "lng": 0.0},
+        "fees": [{"id": "far", "kind": "distance", "name": "Distance", "tiers": tiers, "taxes": ["vat"]}],
+    }));
+    let menu = menu(&json!([{"id": "unit", "name": "Unit", "price_minor": 500, "taxes": []}]));
+    let lines = json!([{"item": "unit", "quantity": 1}]);
+    // A degree of the equator has 111,195.08 m on the sphere.
+    for (lng, expected) in [
+        (0.0, None),
+        (0.008_99, None),
+        (0.009, Some((100, 20))),
+        (0.017_98, Some((100, 20))),
+        (0.018, Some((250, 50))),
+        (1.0, Some((250, 50))),
+    ] {
+        let address = json!({"location": {"lat": 0.0, "lng": lng}});
+        let cart = json!({"fulfilment": {"type": "delivery", "address": address}, "lines": lines});
+        let priced = priced(&settings, &menu, cart);
+        let found = priced.fees.iter().find(|fee| fee.id.as_str() == "far").map(|fee| fee.amount.minor());
+        assert_eq!(found, expected.map(|(fee, _)| fee), "{lng}");
+        assert_eq!(priced.amounts.tax.minor(), expected.map_or(0, |(_, tax)| tax), "{lng}");
+    }
+    assert_eq!(priced(&settings, &menu, json!({"fulfilment": "collection", "lines": lines})).fees, []);
+    let cart: Cart = serde_json::from_value(json!({"fulfilment": "delivery", "lines": lines})).unwrap();
+    let problems = price(&settings, &menu, (&cart).into()).unwrap_err();
+    assert_eq!(problems.as_slice()[0].pointer, "/fulfilment/address/location");
 }
 
 /// Taxes, fees, items and a cart, all random.

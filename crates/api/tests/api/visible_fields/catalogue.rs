@@ -57,7 +57,12 @@ pub(super) fn full_settings() -> Value {
     document["location"] = json!({"lat": 53.4, "lng": -2.2});
     document["delivery"]["free_from"] = json!(3_000);
     document["opening_hours"] = json!([{"day": "tuesday", "opens": "10:00", "closes": "14:00"}]);
-    charge(document)
+    let mut document = charge(document);
+    let fees = document["fees"].as_array_mut().unwrap();
+    fees.push(json!({
+        "id": "far", "kind": "distance", "name": "Distance", "tiers": [{"from_metres": 3_000, "amount": 100}],
+    }));
+    document
 }
 
 /// Returns the settings of the orders' restaurant, which charges every kind of tax and fee.
