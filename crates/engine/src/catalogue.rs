@@ -20,8 +20,8 @@ pub use registering::RestaurantAnswer;
 pub use restaurants::{Conditional, ExpectedMenu};
 pub(crate) use search::RestaurantIndex;
 pub use search::{
-    DEFAULT_REACH_METRES, FoundRestaurant, MAX_INDEXED_RESTAURANTS, RestaurantSearch, SearchPage,
-    SearchPosition,
+    DEFAULT_REACH_METRES, FoundRestaurant, MAX_INDEXED_POSITIONS, MAX_INDEXED_RESTAURANTS, RestaurantSearch,
+    SearchPage, SearchPosition,
 };
 pub use signals::{CatalogueListener, CatalogueSubscription};
 pub use stock::{StockAdjustment, StockAnswer};

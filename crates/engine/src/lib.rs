@@ -75,8 +75,8 @@ pub use accounts::{
 pub use boards::{ATTENDANCE_TIMEOUT, BOARD_RENEWAL, BoardConnection, Boards, NewBoard, RestaurantBoards};
 pub use catalogue::{
     CatalogueEntry, CatalogueListener, CatalogueSubscription, Catalogues, Conditional, DEFAULT_REACH_METRES,
-    ExpectedMenu, FoundRestaurant, MAX_INDEXED_RESTAURANTS, RestaurantAnswer, RestaurantSearch, SearchPage,
-    SearchPosition, StockAdjustment, StockAnswer,
+    ExpectedMenu, FoundRestaurant, MAX_INDEXED_POSITIONS, MAX_INDEXED_RESTAURANTS, RestaurantAnswer,
+    RestaurantSearch, SearchPage, SearchPosition, StockAdjustment, StockAnswer,
 };
 pub use clock::{
     AdjustableClock, Clock, ClockConfig, ClockSkew, ManualClock, Random, SeededRandom, ServerClock,

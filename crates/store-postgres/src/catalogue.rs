@@ -21,8 +21,8 @@ use dabba_store::{
 use dabba_store_sql::{
     BELOW_EVERY_ID, StoredRow as _,
     catalogue::{
-        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, mark_of, no_menu, priced_restaurant_of,
-        refused_creation, refused_menu, restaurant_of, written_update,
+        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, listed_restaurant_of, mark_of, no_menu,
+        priced_restaurant_of, refused_creation, refused_menu, written_update,
     },
     stock::stock_level_of,
 };
@@ -43,7 +43,7 @@ use crate::{
     shard, stock,
 };
 
-/// The columns that [`restaurant_of`] reads, in its order.
+/// The columns that [`listed_restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
         "id, revision, settings::text, pause::text, created_at_ns, menu_revision, closed::text, \
@@ -201,13 +201,21 @@ impl CatalogueStore for PostgresStore {
         let after = after.map_or(BELOW_EVERY_ID, Id::uuid);
         let (first, last) = shard::numbers(self.held.buckets());
         let list = |connection: Arc<Connection>| async move {
-            let limit = i64::from(limit.get());
-            let rows =
-                connection.query(LIST_RESTAURANTS, &[&after, &limit, &first, &last, &is_closed]).await?;
-            collect(&rows, restaurant_of)
+            let (mut page, mut after) = (RestaurantPage::default(), after);
+            loop {
+                let wanted = page.wanted(limit);
+                let rows = connection
+                    .query(LIST_RESTAURANTS, &[&after, &i64::from(wanted), &first, &last, &is_closed])
+                    .await?;
+                let listed: Vec<_> = collect(&rows, listed_restaurant_of)?;
+                match page.add(listed, wanted) {
+                    Some(last) => after = last.uuid(),
+                    None => return Ok(page),
+                }
+            }
         };
-        let restaurants = self.read_maybe_stale(is_behind_the_first_page, list).await?;
-        Ok(RestaurantPage { restaurants, incomplete: !self.held.is_as_expected() })
+        let page = self.read_maybe_stale(is_behind_the_first_page, list).await?;
+        Ok(RestaurantPage { incomplete: !self.held.is_as_expected(), ..page })
     }
 
     async fn update_restaurant_under(

@@ -84,6 +84,18 @@ pub fn restaurant_of<'row>(row: impl StoredRow<'row>) -> Result<Restaurant, Stor
     }
 }
 
+/// Returns the id of the restaurant in a row of a list, and the restaurant unless this program cannot decode it.
+pub fn listed_restaurant_of<'row>(
+    row: impl StoredRow<'row>,
+) -> Result<(RestaurantId, Option<Restaurant>), StoreError> {
+    let id = row.id(0)?;
+    match restaurant_of(row) {
+        Ok(restaurant) => Ok((id, Some(restaurant))),
+        Err(StoreError::Corrupt(_) | StoreError::WrittenByNewer(_)) => Ok((id, None)),
+        Err(error) => Err(error),
+    }
+}
+
 fn decode_restaurant<'row>(row: impl StoredRow<'row>) -> Result<Restaurant, StoreError> {
     Ok(Restaurant {
         id: row.id(0)?,

@@ -20,8 +20,8 @@ use dabba_store::{
 use dabba_store_sql::{
     StoredRow as _,
     catalogue::{
-        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, no_menu, priced_restaurant_of, refused_creation,
-        refused_menu, require_known_format, restaurant_of, written_update,
+        EncodedRestaurant, MAX_STORED_MENUS, encode_menu, listed_restaurant_of, no_menu,
+        priced_restaurant_of, refused_creation, refused_menu, require_known_format, written_update,
     },
     stock::stock_level_of,
 };
@@ -37,7 +37,7 @@ use crate::{
     stock,
 };
 
-/// Columns that [`restaurant_of`] reads, in its order.
+/// Columns that [`listed_restaurant_of`] reads, in its order.
 macro_rules! restaurant_columns {
     () => {
         "id, revision, settings, pause, created_at_ns, menu_revision, closed, availability_revision, format"
@@ -144,13 +144,17 @@ impl CatalogueStore for SqliteStore {
     ) -> Result<RestaurantPage, StoreError> {
         self.readers
             .read(move |connection| {
-                let after = after.map_or(BELOW_EVERY_ID, id_bytes);
+                let mut after = after.map_or(BELOW_EVERY_ID, id_bytes);
                 let mut statement = connection.prepare_cached(LIST_RESTAURANTS)?;
-                let rows = statement.query(params![after, limit.get(), is_closed])?;
-                Ok(RestaurantPage {
-                    restaurants: collect(rows, |row| restaurant_of(row))?,
-                    incomplete: false,
-                })
+                let mut page = RestaurantPage::default();
+                loop {
+                    let wanted = page.wanted(limit);
+                    let rows = statement.query(params![after, wanted, is_closed])?;
+                    match page.add(collect(rows, |row| listed_restaurant_of(row))?, wanted) {
+                        Some(last) => after = id_bytes(last),
+                        None => return Ok(page),
+                    }
+                }
             })
             .await
     }

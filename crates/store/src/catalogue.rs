@@ -59,7 +59,8 @@ pub trait CatalogueStore: Send + Sync {
     ) -> Result<Vec<(RestaurantId, CatalogueGuard)>, StoreError>;
 
     /// Returns a page of restaurants after the given restaurant, ordered by id, oldest first: all restaurants, only
-    /// permanently closed ones, or only those not permanently closed.
+    /// permanently closed ones, or only those not permanently closed. A page with fewer restaurants than `limit` is the last
+    /// one. A restaurant that cannot be decoded does not prevent the reading of the others.
     async fn restaurants(
         &self,
         after: Option<RestaurantId>,
@@ -205,6 +206,35 @@ pub struct RestaurantPage {
     /// restaurants cannot accept orders either. Later pages do not contain them: a caller that needs them requests this
     /// page again.
     pub incomplete: bool,
+    /// Restaurants that belong to this page, but that this program cannot decode: they are damaged, or a newer program wrote
+    /// them. The page has further restaurants in their place.
+    pub unreadable: Vec<RestaurantId>,
+}
+
+impl RestaurantPage {
+    /// Returns how many restaurants a page of this size lacks.
+    pub fn wanted(&self, limit: PageSize) -> u32 {
+        limit.get().saturating_sub(u32::try_from(self.restaurants.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Adds the restaurants that a store has found in the order of their ids, each with its content unless this program
+    /// cannot decode it. Returns the id after which the store continues if the page is not complete: it found as many
+    /// as `wanted`, and not all of them can be decoded.
+    pub fn add(
+        &mut self,
+        found: Vec<(RestaurantId, Option<Restaurant>)>,
+        wanted: u32,
+    ) -> Option<RestaurantId> {
+        let last = found.last().map(|(id, _)| *id).filter(|_| found.len() >= wanted as usize);
+        let unreadable = self.unreadable.len();
+        for (id, restaurant) in found {
+            match restaurant {
+                Some(restaurant) => self.restaurants.push(restaurant),
+                None => self.unreadable.push(id),
+            }
+        }
+        last.filter(|_| self.unreadable.len() > unreadable)
+    }
 }
 
 /// Outcome of the registration of a restaurant.

@@ -75,6 +75,16 @@ impl ZoneArea {
         }
     }
 
+    /// Returns the number of positions in the area.
+    pub fn positions(&self) -> usize {
+        let of = |polygon: &Polygon| polygon.rings().iter().map(Vec::len).sum::<usize>();
+        match self {
+            Self::Polygon(polygon) => of(polygon),
+            Self::MultiPolygon(polygons) => polygons.iter().map(of).sum(),
+            Self::Circle { .. } => 0,
+        }
+    }
+
     /// Returns bounds that contain the area; `None` for a circle without a centre.
     pub fn bounds(&self, centre: Option<Location>) -> Option<Bounds> {
         match self {

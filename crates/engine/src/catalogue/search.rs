@@ -32,8 +32,13 @@ use super::Catalogues;
 /// Distance within which a search finds a restaurant that delivers and has no delivery zones, in metres.
 pub const DEFAULT_REACH_METRES: u32 = 5_000;
 
-/// Maximum number of restaurants in the index. The index omits further restaurants, and reports all results as incomplete.
+/// Maximum number of restaurants that searches can find. The index omits further restaurants, and reports all results as
+/// incomplete.
 pub const MAX_INDEXED_RESTAURANTS: usize = 200_000;
+
+/// Maximum number of positions in the delivery zones of all restaurants in the index: 80 MB. The index omits further
+/// restaurants, and reports all results as incomplete.
+pub const MAX_INDEXED_POSITIONS: usize = 10_000_000;
 
 /// A search for restaurants that deliver to a place.
 #[derive(Clone, Debug)]
@@ -94,7 +99,8 @@ pub struct SearchPage {
     pub restaurants: Vec<FoundRestaurant>,
     /// Whether there are more results.
     pub has_more: bool,
-    /// Whether restaurants may be missing, because the index does not contain all restaurants yet.
+    /// Whether restaurants may be missing or outdated: the index does not contain all restaurants yet, a shard did not answer
+    /// the last sweep, this server cannot decode a restaurant, or the index is full.
     pub incomplete: bool,
 }
 

@@ -26,9 +26,9 @@ use dabba_domain::{
 use dabba_store::{
     Account, AccountEdit, AccountEditOutcome, ApiKey, Catalogue, CatalogueGuard, CatalogueUpdate, ClaimAt,
     ClaimedTask, Commit, CommitOutcome, Credential, Health, Hint, Measurement, MembershipChange,
-    MenuRevisions, RestaurantCreation, Revocation, RevocationRevision, SecretHash, Session, SessionUse,
-    StockEdit, StockUpdate, Store, StoreError, Subject, TaskFailure, TaskLease, TaskRetry, UnderKey,
-    layer::StoreLayer,
+    MenuRevisions, PageSize, RestaurantCreation, RestaurantPage, Revocation, RevocationRevision, SecretHash,
+    Session, SessionUse, StockEdit, StockUpdate, Store, StoreError, Subject, TaskFailure, TaskLease,
+    TaskRetry, UnderKey, layer::StoreLayer,
 };
 use futures::{
     channel::mpsc::{UnboundedSender, unbounded},
@@ -79,6 +79,10 @@ pub(crate) struct FaultyStore {
     pub(crate) newer: Mutex<HashSet<OrderId>>,
     /// Orders whose tasks are leased with this error in place of their content.
     pub(crate) undecodable: Mutex<HashMap<OrderId, StoreError>>,
+    /// Restaurants that cannot be decoded.
+    pub(crate) unreadable: Mutex<HashSet<RestaurantId>>,
+    /// Restaurants of a shard that does not answer: lists and revisions lack them.
+    pub(crate) missing: Mutex<HashSet<RestaurantId>>,
     /// Number of calls that claim tasks.
     pub(crate) claims_begun: Watched<u64>,
     /// Number of those calls that the store has answered.
@@ -159,6 +163,8 @@ impl FaultyStore {
             poisoned: Mutex::default(),
             newer: Mutex::default(),
             undecodable: Mutex::default(),
+            unreadable: Mutex::default(),
+            missing: Mutex::default(),
             claims_begun: Watched::new(0),
             claims_answered: Watched::new(0),
             batch_gate: Gate::new(),
@@ -324,7 +330,25 @@ impl StoreLayer for FaultyStore {
         if self.readable_catalogues.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(StoreError::Unavailable("injected by the test".into()));
         }
+        if self.unreadable.lock().unwrap().contains(&id) {
+            return Err(StoreError::Corrupt("injected by the test".into()));
+        }
         self.inner.catalogue_since(id, known).await
+    }
+
+    async fn restaurants(
+        &self,
+        after: Option<RestaurantId>,
+        is_closed: Option<bool>,
+        limit: PageSize,
+    ) -> Result<RestaurantPage, StoreError> {
+        let mut page = self.inner.restaurants(after, is_closed, limit).await?;
+        let (unreadable, missing) = (self.unreadable.lock().unwrap(), self.missing.lock().unwrap());
+        let is_missing = |restaurant: &Restaurant| missing.contains(&restaurant.id);
+        page.incomplete |= page.restaurants.iter().any(is_missing);
+        page.unreadable.extend(unreadable.iter());
+        page.restaurants.retain(|it| !is_missing(it) && !unreadable.contains(&it.id));
+        Ok(page)
     }
 
     async fn revisions(
@@ -336,7 +360,10 @@ impl StoreLayer for FaultyStore {
         if self.hides_revisions.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable("injected by the test".into()));
         }
-        self.revision_reads.around(self.inner.revisions(ids)).await
+        let mut revisions = self.revision_reads.around(self.inner.revisions(ids)).await?;
+        let missing = self.missing.lock().unwrap();
+        revisions.retain(|(id, _)| !missing.contains(id));
+        Ok(revisions)
     }
 
     async fn update_restaurant_under(

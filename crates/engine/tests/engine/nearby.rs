@@ -33,14 +33,19 @@ struct Following {
 }
 
 impl Following {
+    /// Starts the server, and waits until it knows every restaurant.
     async fn start(world: &World, restaurant_sweep_interval: Duration) -> Self {
+        let following = Self::begin(world, restaurant_sweep_interval);
+        eventually("the index is complete", async || !following.search(&near(0.0, 0.0)).incomplete).await;
+        following
+    }
+
+    fn begin(world: &World, restaurant_sweep_interval: Duration) -> Self {
         let engine = world.second_engine_with(EngineConfig { restaurant_sweep_interval, ..config() });
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&engine.catalogue).watch_catalogues());
         tasks.spawn(Arc::clone(&engine.catalogue).follow_restaurants());
-        let following = Self { engine, _tasks: tasks };
-        eventually("the index is complete", async || !following.search(&near(0.0, 0.0)).incomplete).await;
-        following
+        Self { engine, _tasks: tasks }
     }
 
     fn search(&self, search: &RestaurantSearch) -> SearchPage {
@@ -143,6 +148,64 @@ async fn a_servers_own_changes_are_found_at_once() {
     }
     catalogue.replace_settings(&world.admin, id, around(0.0, 0.0, 1), None).await.unwrap();
     assert_eq!(ids(&following.search(&place)), []);
+}
+
+/// Proves that a restaurant that cannot be decoded hides no other one, that the results say so, and that the search finds it
+/// once it can be decoded.
+#[tokio::test]
+async fn a_damaged_restaurant_hides_no_other_one() {
+    let world = World::new().await;
+    let place = near(51.5, -0.1);
+    let [first, damaged, last] = {
+        let create = async |distance: f64| create(&world, around(51.5 + distance, -0.1, 9_000)).await;
+        [create(0.01).await, create(0.02).await, create(0.03).await]
+    };
+    world.store.unreadable.lock().unwrap().insert(damaged);
+    let following = Following::begin(&world, OFTEN);
+    following.finds(&place, &[first, last]).await;
+    assert!(following.search(&place).incomplete);
+    world.store.unreadable.lock().unwrap().clear();
+    world.store.hint(Hint::Catalogue(damaged)).await;
+    following.finds(&place, &[first, damaged, last]).await;
+    assert!(!following.search(&place).incomplete);
+    // A known one becomes unreadable with a change that only another program understands.
+    world.store.unreadable.lock().unwrap().insert(first);
+    replace(&world, first, around(51.51, -0.1, 8_000)).await;
+    following.finds(&place, &[damaged, last]).await;
+    assert!(following.search(&place).incomplete);
+}
+
+/// Proves that results are incomplete while a shard does not answer, at the start and later, and that the search finds what
+/// was created meanwhile.
+#[tokio::test]
+async fn results_are_incomplete_while_a_shard_is_missing() {
+    let world = World::new().await;
+    world.store.hides_hints.store(true, Ordering::SeqCst);
+    let place = near(51.5, -0.1);
+    let ids =
+        [create(&world, around(51.5, -0.1, 2_000)).await, create(&world, around(51.51, -0.1, 2_000)).await];
+    let lose = |id| {
+        world.store.missing.lock().unwrap().insert(id);
+    };
+    lose(ids[1]);
+    let following = Following::begin(&world, OFTEN);
+    following.finds(&place, &ids[..1]).await;
+    assert!(following.search(&place).incomplete);
+    let is_incomplete = async |expected: bool| {
+        eventually("the results say whether they are complete", async || {
+            following.search(&place).incomplete == expected
+        })
+        .await;
+    };
+    world.store.missing.lock().unwrap().clear();
+    following.finds(&place, &ids).await;
+    is_incomplete(false).await;
+    lose(ids[0]);
+    is_incomplete(true).await;
+    // The last known state is better than none.
+    following.finds(&place, &ids).await;
+    world.store.missing.lock().unwrap().clear();
+    is_incomplete(false).await;
 }
 
 /// What a restaurant of the property is: its location, its radius if it has a zone, and whether it is open.

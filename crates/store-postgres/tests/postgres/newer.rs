@@ -7,6 +7,7 @@ use dabba_store::{
     CommitOutcome, OrderStore as _, Store as _, StoreError,
     conformance::{
         builders::World,
+        damaged::damaged_restaurants_hide_no_others,
         formats::OwnRows,
         newer::{NewerRows, newer_rows_are_left_alone},
     },
@@ -77,6 +78,19 @@ async fn rows_of_a_newer_server_stay_unchanged() {
     let rows = NewerRows::placed(&*store, &mut world).await;
     write_newer(&session(&url).await, &rows).await;
     newer_rows_are_left_alone(store.clone(), &mut world, &rows).await;
+    store.close().await;
+}
+
+/// Proves that a restaurant that cannot be decoded is named beside the other restaurants of a list.
+#[tokio::test]
+async fn a_damaged_restaurant_hides_no_other_one() {
+    let url = fresh_database();
+    let store = Arc::new(open(&url, &PostgresOptions::default()).await.unwrap());
+    let mut world = World::new(149);
+    let rows = OwnRows::written(&*store, &mut world).await;
+    session(&url).await.batch_execute("UPDATE restaurants SET settings = '{}'").await.unwrap();
+    let id = rows.order().details.restaurant_id;
+    damaged_restaurants_hide_no_others(&*store, &mut world, id).await;
     store.close().await;
 }
 

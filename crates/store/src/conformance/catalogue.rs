@@ -84,7 +84,7 @@ pub async fn restaurants_are_read_in_pages(store: Arc<dyn Store>) {
         (Some(created[5].id), &created[6..]),
         (Some(created[6].id), &[]),
     ] {
-        let page = RestaurantPage { restaurants: expected.to_vec(), incomplete: false };
+        let page = RestaurantPage { restaurants: expected.to_vec(), ..RestaurantPage::default() };
         assert_eq!(store.restaurants(after, None, limit).await.unwrap(), page);
     }
 }

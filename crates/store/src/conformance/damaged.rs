@@ -1,15 +1,20 @@
-//! Tasks whose rows this program cannot decode completely, for the tests of stores. Each store's test writes the rows
-//! of [`DamagedTasks`] with its own SQL, and then checks the store with [`damaged_tasks_hide_no_others`].
+//! Tasks and restaurants whose rows this program cannot decode completely, for the tests of stores. Each store's test writes
+//! the rows of [`DamagedTasks`] with its own SQL, and then checks the store with [`damaged_tasks_hide_no_others`].
 
 use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{
-    OrderId, TaskId, Timestamp,
+    OrderId, RestaurantId, TaskId, Timestamp,
+    restaurant::Restaurant,
     task::{Task, TaskKind, TaskQueue, TaskSubject},
 };
 use uuid::Uuid;
 
-use super::{builders::World, parking::parked, tasks::failure};
+use super::{
+    builders::{World, menu},
+    parking::parked,
+    tasks::failure,
+};
 use crate::{
     ClaimedTask, NewTask, PageSize, RecordedTaskFailure, Store, StoreError, TaskRecord, TaskResolution,
     TaskRetry,
@@ -218,4 +223,30 @@ pub async fn damaged_numbers_stop_no_queue(store: Arc<dyn Store>, world: &mut Wo
         assert!(store.resolve_task(again.task.id, &resolution).await.unwrap());
     }
     assert_eq!(parked(&store, 10).await, []);
+}
+
+/// A restaurant that cannot be decoded, the only one in the store, hides no restaurant that is listed beside it: each page
+/// has as many restaurants as requested, names the one that it cannot contain, and the last page is shorter.
+pub async fn damaged_restaurants_hide_no_others(store: &dyn Store, world: &mut World, damaged: RestaurantId) {
+    let mut sound: Vec<_> = (0..5).map(|_| world.restaurant()).collect();
+    for restaurant in &sound {
+        assert!(store.create_restaurant(restaurant, &menu(&["naan"])).await.unwrap().is_created());
+    }
+    sound.sort_by_key(|restaurant| restaurant.id);
+    for size in 1..=6 {
+        let limit = PageSize::new(size).unwrap();
+        let (mut read, mut unreadable): (Vec<Restaurant>, Vec<_>) = (Vec::new(), Vec::new());
+        loop {
+            let after = read.last().map(|restaurant| restaurant.id);
+            let page = store.restaurants(after, None, limit).await.unwrap();
+            assert!(!page.incomplete && page.restaurants.len() <= size as usize);
+            let is_last = page.restaurants.len() < size as usize;
+            read.extend(page.restaurants);
+            unreadable.extend(page.unreadable);
+            if is_last {
+                break;
+            }
+        }
+        assert_eq!((&read, &unreadable), (&sound, &vec![damaged]), "{size}");
+    }
 }

@@ -67,9 +67,15 @@ impl CatalogueStore for ShardedStore {
         let gathered = self.ask_all(|store| store.restaurants(after, is_closed, limit)).await;
         let (pages, is_any_missing) = gathered.pages()?;
         let incomplete = is_any_missing || pages.iter().any(|page| page.incomplete);
-        let lists = pages.into_iter().map(|page| page.restaurants).collect();
+        let (lists, unreadable): (_, Vec<_>) =
+            pages.into_iter().map(|page| (page.restaurants, page.unreadable)).unzip();
         let (restaurants, _) = merge(lists, limit.get() as usize, |restaurant| restaurant.id);
-        Ok(RestaurantPage { restaurants, incomplete })
+        // Those behind the last restaurant of a full page belong to later pages.
+        let last = restaurants.last().filter(|_| restaurants.len() >= limit.get() as usize);
+        let mut unreadable = unreadable.concat();
+        unreadable.retain(|id| last.is_none_or(|last| *id < last.id));
+        unreadable.sort_unstable();
+        Ok(RestaurantPage { restaurants, incomplete, unreadable })
     }
 
     async fn update_restaurant_under(

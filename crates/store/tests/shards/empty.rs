@@ -210,7 +210,7 @@ impl CatalogueStore for EmptyStore {
         _: Option<bool>,
         _: PageSize,
     ) -> Result<RestaurantPage, StoreError> {
-        Ok(RestaurantPage { restaurants: Vec::new(), incomplete: false })
+        Ok(RestaurantPage::default())
     }
     async fn update_restaurant_under(
         &self,

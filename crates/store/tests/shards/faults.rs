@@ -249,7 +249,7 @@ async fn restaurants_of_a_dead_shard_are_missing() {
     for fault in faults() {
         let mut fixture = Fixture::new();
         let mut created = fixture.create_restaurants(6).await;
-        let whole = RestaurantPage { restaurants: created.clone(), incomplete: false };
+        let whole = RestaurantPage { restaurants: created.clone(), ..RestaurantPage::default() };
         assert_eq!(fixture.router.restaurants(None, None, PageSize::DEFAULT).await.unwrap(), whole);
         fixture.break_shard(1, &fault);
         created.retain(|restaurant| fixture.router.shard_of(restaurant.id.bucket()) != 1);

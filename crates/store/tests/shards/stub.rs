@@ -248,7 +248,7 @@ impl StoreLayer for Stub {
         restaurants.retain(|restaurant| after.is_none_or(|after| restaurant.id > after));
         restaurants.sort_by_key(|restaurant| restaurant.id);
         restaurants.truncate(limit.get() as usize);
-        Ok(RestaurantPage { restaurants, incomplete: false })
+        Ok(RestaurantPage { restaurants, ..RestaurantPage::default() })
     }
     async fn orders(&self, ids: &[OrderId]) -> Result<Vec<Order>, StoreError> {
         self.enter("orders").await?;

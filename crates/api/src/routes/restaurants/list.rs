@@ -132,7 +132,7 @@ async fn read_page(catalogue: &Catalogues, query: &AllQuery) -> Result<Restauran
         is_closed.is_none_or(|is_closed| restaurant.closed.is_some() == is_closed)
             && cursor.is_none_or(|cursor| restaurant.id > cursor)
     });
-    Ok(RestaurantPage { restaurants: restaurants.collect(), incomplete: false })
+    Ok(RestaurantPage { restaurants: restaurants.collect(), ..RestaurantPage::default() })
 }
 
 /// Lists restaurants
@@ -164,7 +164,9 @@ pub(super) async fn list_restaurants(
         RestaurantListQuery::All(query) => query,
         RestaurantListQuery::Near(search) => return Ok(search_near(&app, &search)),
     };
-    let RestaurantPage { mut restaurants, incomplete } = read_page(&app.engine.catalogue, &query).await?;
+    let RestaurantPage { mut restaurants, incomplete, unreadable } =
+        read_page(&app.engine.catalogue, &query).await?;
+    let incomplete = incomplete || !unreadable.is_empty();
     let now = app.engine.now();
     let next_cursor = lists::next_cursor(&mut restaurants, query.limit, |last| last.id);
     let unattended = if Boards::may_know_all(caller.as_ref()) {

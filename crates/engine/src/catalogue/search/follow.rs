@@ -1,6 +1,6 @@
 //! Filling the index of restaurants, and keeping it up to date with changes by other processes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dabba_domain::{Bucket, RestaurantId, Timestamp, menu::UnavailableItems};
 use dabba_store::{Catalogue, CatalogueGuard, MAX_REVISIONS, Need, PageSize, StoreError};
@@ -17,12 +17,22 @@ const LOADS_AT_ONCE: usize = 4;
 /// Time by which the clock of another server may be behind: a sweep also lists restaurants that seem to be this old.
 const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
+/// Time after which a sweep lists all restaurants again, also those that an older listing should have found: another
+/// program may have moved or restored them.
+const LIST_ALL_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+/// Maximum time between two listings of all restaurants while a shard is missing.
+const MAX_LISTING_PAUSE: Duration = Duration::from_mins(2);
+
 /// How far the sweeps have read.
-#[derive(Default)]
 struct Progress {
     /// Time from which the next sweep lists restaurants, once a sweep has listed every restaurant: the time at which that
     /// sweep began, less [`CLOCK_TOLERANCE`].
     list_from: Option<Timestamp>,
+    /// Time from which on a sweep lists all restaurants.
+    list_all_at: Timestamp,
+    /// Time between two listings of all restaurants while a shard is missing.
+    pause: Duration,
 }
 
 impl Catalogues {
@@ -35,19 +45,20 @@ impl Catalogues {
     async fn follow_index(&self) -> Result<(), String> {
         let index = &self.catalogue_cache.index;
         index.begin();
-        let (mut progress, mut condition) = (Progress::default(), Condition::default());
+        let mut condition = Condition::default();
+        let mut progress =
+            Progress { list_from: None, list_all_at: Timestamp::UNIX_EPOCH, pause: self.sweep_interval };
         loop {
-            log(&mut condition, self.sweep(&mut progress).await);
-            // A first listing that lacks a shard is repeated no sooner than a sweep, because it reads every restaurant of
-            // the other shards.
-            let pause = self.sweep_interval;
-            let swept = sleep(pause);
+            let swept = self.sweep(&mut progress).await;
+            index.set_current(progress.list_from.is_some() && matches!(swept, Ok(true)));
+            log(&mut condition, swept.map(drop));
+            let swept = sleep(self.sweep_interval);
             tokio::pin!(swept);
             loop {
                 tokio::select! {
                     biased;
                     () = index.announcement.notified() => {
-                        log(&mut condition, self.reread(&index.take_announced()).await);
+                        log(&mut condition, self.reread(&index.take_announced()).await.map(drop));
                     }
                     () = &mut swept => break,
                 }
@@ -56,44 +67,70 @@ impl Catalogues {
     }
 
     /// Compares the index with the store: reads the changed restaurants, and lists those created since the sweep before.
-    async fn sweep(&self, progress: &mut Progress) -> Result<(), StoreError> {
+    /// Returns whether every shard answered.
+    async fn sweep(&self, progress: &mut Progress) -> Result<bool, StoreError> {
         let began = self.clock.now();
-        if progress.list_from.is_some() {
-            self.reread(&self.catalogue_cache.index.ids()).await?;
+        let is_reread = self.reread(&self.catalogue_cache.index.ids()).await?;
+        if began >= progress.list_all_at {
+            progress.list_from = None;
+        } else if progress.list_from.is_none() {
+            // A listing that lacked a shard is repeated after a pause, because it reads every restaurant of the others.
+            return Ok(false);
         }
-        if self.list_from(progress.list_from).await? {
+        let since = progress.list_from;
+        let is_listed = self.list_from(since).await?;
+        if is_listed {
             progress.list_from = Some(began.checked_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::UNIX_EPOCH));
-            self.catalogue_cache.index.complete();
+            progress.pause = self.sweep_interval;
+            if since.is_none() {
+                progress.list_all_at = began.checked_add(LIST_ALL_INTERVAL).unwrap_or(Timestamp::MAX);
+            }
+        } else if since.is_none() {
+            progress.list_all_at = began.checked_add(progress.pause).unwrap_or(Timestamp::MAX);
+            progress.pause =
+                (progress.pause * 2).clamp(self.sweep_interval, MAX_LISTING_PAUSE.max(self.sweep_interval));
         }
-        Ok(())
+        Ok(is_reread && is_listed)
     }
 
     /// Reads the restaurants created since a time, or all. Returns whether every shard answered.
     async fn list_from(&self, since: Option<Timestamp>) -> Result<bool, StoreError> {
+        let index = &self.catalogue_cache.index;
         // The lowest id of the time.
         let mut position = since.map(|since| RestaurantId::generate(since, Bucket::FIRST, 0));
-        let mut is_complete = true;
+        let (mut is_complete, mut unreadable) = (true, Vec::new());
         loop {
             let page = self.store.restaurants(position, None, PageSize::LARGEST).await?;
             is_complete &= !page.incomplete;
+            unreadable.extend(page.unreadable);
             for restaurant in &page.restaurants {
-                self.catalogue_cache.index.put(restaurant);
+                index.put(restaurant);
             }
             match page.restaurants.last() {
                 Some(last) if page.restaurants.len() >= PageSize::MAX as usize => position = Some(last.id),
-                _ => return Ok(is_complete),
+                _ => break,
             }
         }
+        for id in unreadable {
+            if index.omit(id) {
+                tracing::warn!(restaurant = %id, "the search omits a restaurant that this server cannot decode");
+            }
+        }
+        Ok(is_complete)
     }
 
     /// Reads those of these restaurants that the index has at another revision or not at all. One that cannot be read does
-    /// not prevent the reading of the others.
-    async fn reread(&self, ids: &[RestaurantId]) -> Result<(), StoreError> {
+    /// not prevent the reading of the others. Returns whether the shards of all of them answered: those of a missing shard
+    /// have no revision, and no restaurant is ever deleted.
+    async fn reread(&self, ids: &[RestaurantId]) -> Result<bool, StoreError> {
         let index = &self.catalogue_cache.index;
-        let mut outcome = Ok(());
+        let (mut outcome, mut is_complete) = (Ok(()), true);
         for ids in ids.chunks(MAX_REVISIONS) {
-            let revisions = self.store.revisions(ids).await?.into_iter();
-            let changed = revisions.filter(|(id, now)| index.revision(*id) != Some(now.restaurant_revision));
+            let revisions = self.store.revisions(ids).await?;
+            is_complete &= revisions.len() >= ids.len();
+            let changed = revisions
+                .into_iter()
+                .filter(|(id, now)| index.revision(*id) != Some(now.restaurant_revision));
             let mut reads = stream::iter(changed)
                 .map(|(id, now)| self.read_restaurant(id, now))
                 .buffer_unordered(LOADS_AT_ONCE);
@@ -101,7 +138,7 @@ impl Catalogues {
                 outcome = outcome.and(read);
             }
         }
-        outcome
+        outcome.map(|()| is_complete)
     }
 
     async fn read_restaurant(&self, id: RestaurantId, now: CatalogueGuard) -> Result<(), StoreError> {
@@ -118,7 +155,10 @@ impl Catalogues {
         match self.store.catalogue_since(id, known.as_ref()).await {
             Ok(Some(catalogue)) => index.put(&catalogue.restaurant),
             // A restaurant that only a newer server understands is found by the newer servers.
-            Ok(None) | Err(StoreError::WrittenByNewer(_)) => index.remove(id),
+            Ok(None) => index.remove(id),
+            Err(StoreError::WrittenByNewer(_) | StoreError::Corrupt(_)) => {
+                index.omit(id);
+            }
             Err(error) => return Err(error),
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! The index of restaurants by the places to which they deliver.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -18,8 +18,8 @@ use rstar::{AABB, RTree, RTreeObject};
 use tokio::sync::Notify;
 
 use super::{
-    DEFAULT_REACH_METRES, FoundRestaurant, MAX_INDEXED_RESTAURANTS, RestaurantSearch, SearchPage,
-    SearchPosition,
+    DEFAULT_REACH_METRES, FoundRestaurant, MAX_INDEXED_POSITIONS, MAX_INDEXED_RESTAURANTS, RestaurantSearch,
+    SearchPage, SearchPosition,
 };
 
 /// Millimetres per metre.
@@ -37,12 +37,23 @@ pub(crate) struct RestaurantIndex {
 
 #[derive(Default)]
 struct State {
-    restaurants: HashMap<RestaurantId, Arc<Indexed>>,
+    restaurants: HashMap<RestaurantId, Known>,
     tree: RTree<Delivering>,
-    /// Whether the index contained every restaurant at some time. Later ones follow.
-    is_complete: bool,
-    /// Whether the index omits restaurants because it is full.
+    /// Number of positions in the areas of all restaurants in the tree.
+    positions: usize,
+    /// Restaurants that this program cannot decode.
+    unreadable: HashSet<RestaurantId>,
+    /// Whether the last sweep has compared the index with every shard.
+    is_current: bool,
+    /// Whether the index has omitted a restaurant because it is full.
     is_full: bool,
+}
+
+/// What the index knows of a restaurant.
+struct Known {
+    revision: Revision,
+    /// The restaurant, if a search can find it.
+    indexed: Option<Arc<Indexed>>,
 }
 
 /// A restaurant in the index.
@@ -143,6 +154,11 @@ impl PartialEq for Delivering {
 }
 
 impl Delivering {
+    /// Returns the number of positions in the areas of the restaurant.
+    fn positions(&self) -> usize {
+        self.indexed.restaurant.settings.zones.iter().map(|zone| zone.area.positions()).sum()
+    }
+
     /// Returns the entry of a restaurant; `None` if no search finds it.
     fn new(indexed: &Arc<Indexed>) -> Option<Self> {
         let Restaurant { settings, closed, .. } = &*indexed.restaurant;
@@ -163,9 +179,29 @@ impl Delivering {
 
 impl State {
     fn remove(&mut self, id: RestaurantId) {
-        if let Some(entry) = self.restaurants.remove(&id).as_ref().and_then(Delivering::new) {
+        let known = self.restaurants.remove(&id).and_then(|known| known.indexed);
+        if let Some(entry) = known.as_ref().and_then(Delivering::new) {
             self.tree.remove(&entry);
+            self.positions -= entry.positions();
         }
+    }
+
+    /// Adds a restaurant that is not in the index. One that no search finds has only its revision there. Returns whether the
+    /// index has space for it.
+    fn add(&mut self, restaurant: &Restaurant) -> bool {
+        let indexed = Arc::new(Indexed::new(Arc::new(restaurant.clone())));
+        let entry = Delivering::new(&indexed);
+        let known = Known { revision: restaurant.revision, indexed: entry.is_some().then_some(indexed) };
+        if let Some(entry) = entry {
+            let positions = self.positions + entry.positions();
+            if self.tree.size() >= MAX_INDEXED_RESTAURANTS || positions > MAX_INDEXED_POSITIONS {
+                return false;
+            }
+            self.positions = positions;
+            self.tree.insert(entry);
+        }
+        self.restaurants.insert(restaurant.id, known);
+        true
     }
 }
 
@@ -184,32 +220,19 @@ impl RestaurantIndex {
         if !self.is_followed() || !self.is_news(restaurant.id, restaurant.revision) {
             return;
         }
-        let indexed = Arc::new(Indexed::new(Arc::new(restaurant.clone())));
-        let entry = Delivering::new(&indexed);
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { restaurants, tree, is_full, .. } = &mut *state;
-        let count = restaurants.len();
-        match restaurants.entry(restaurant.id) {
-            // Another call may have been faster.
-            Entry::Occupied(known) if known.get().restaurant.revision >= restaurant.revision => return,
-            Entry::Occupied(mut known) => {
-                let before = known.insert(indexed);
-                if let Some(before) = Delivering::new(&before) {
-                    tree.remove(&before);
-                }
-            }
-            Entry::Vacant(_) if count >= MAX_INDEXED_RESTAURANTS => {
-                if !std::mem::replace(is_full, true) {
-                    tracing::warn!(MAX_INDEXED_RESTAURANTS, "the search does not find all restaurants");
-                }
-                return;
-            }
-            Entry::Vacant(vacant) => {
-                vacant.insert(indexed);
-            }
+        // Another call may have been faster.
+        if state.restaurants.get(&restaurant.id).is_some_and(|known| known.revision >= restaurant.revision) {
+            return;
         }
-        if let Some(entry) = entry {
-            tree.insert(entry);
+        state.remove(restaurant.id);
+        state.unreadable.remove(&restaurant.id);
+        if !state.add(restaurant) && !std::mem::replace(&mut state.is_full, true) {
+            tracing::warn!(
+                MAX_INDEXED_RESTAURANTS,
+                MAX_INDEXED_POSITIONS,
+                "the search does not find all restaurants"
+            );
         }
     }
 
@@ -220,8 +243,18 @@ impl RestaurantIndex {
     /// Removes a restaurant.
     pub(crate) fn remove(&self, id: RestaurantId) {
         if self.is_followed() {
-            self.state.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            state.remove(id);
+            state.unreadable.remove(&id);
         }
+    }
+
+    /// Removes a restaurant that this program cannot decode, and reports all results as incomplete from now on. Returns whether
+    /// this is news.
+    pub(super) fn omit(&self, id: RestaurantId) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.remove(id);
+        state.unreadable.insert(id)
     }
 
     /// Notes that another process may have changed a restaurant.
@@ -241,12 +274,13 @@ impl RestaurantIndex {
     /// Returns the revision at which the index has a restaurant.
     pub(super) fn revision(&self, id: RestaurantId) -> Option<Revision> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.restaurants.get(&id).map(|indexed| indexed.restaurant.revision)
+        state.restaurants.get(&id).map(|known| known.revision)
     }
 
     pub(super) fn restaurant(&self, id: RestaurantId) -> Option<Arc<Restaurant>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.restaurants.get(&id).map(|indexed| Arc::clone(&indexed.restaurant))
+        let indexed = state.restaurants.get(&id)?.indexed.as_ref()?;
+        Some(Arc::clone(&indexed.restaurant))
     }
 
     pub(super) fn ids(&self) -> Vec<RestaurantId> {
@@ -254,9 +288,9 @@ impl RestaurantIndex {
         state.restaurants.keys().copied().collect()
     }
 
-    /// Notes that the index contains every restaurant.
-    pub(super) fn complete(&self) {
-        self.state.write().unwrap_or_else(PoisonError::into_inner).is_complete = true;
+    /// Notes whether the last sweep has compared the index with every shard.
+    pub(super) fn set_current(&self, is_current: bool) {
+        self.state.write().unwrap_or_else(PoisonError::into_inner).is_current = is_current;
     }
 
     /// Returns a page of the restaurants that deliver to a place, nearest first.
@@ -285,6 +319,6 @@ impl RestaurantIndex {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let candidates = state.tree.locate_in_envelope_intersecting(point);
         let candidates = candidates.map(|entry| Arc::clone(&entry.indexed)).collect();
-        (candidates, !state.is_complete || state.is_full)
+        (candidates, !state.is_current || state.is_full || !state.unreadable.is_empty())
     }
 }
