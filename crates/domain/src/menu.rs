@@ -8,10 +8,12 @@
 //! | `identity`, `name` | which entry of the current menu an entry of a document is, so that an id never passes to another entry |
 //! | `generated_id` | the ids of new entries, and the ids that must not be generated again |
 //! | `taxes` | the taxes that items and options name |
+//! | `facts` | allergens, diets, trade item numbers and images of items and options |
 //! | `availability` | the unavailable items, stored beside the menu |
 
 mod availability;
 mod document;
+mod facts;
 mod generated_id;
 mod identity;
 mod name;
@@ -21,5 +23,6 @@ mod validation;
 
 pub use availability::{Availability, MarkEndError, UnavailableItem, UnavailableItems, check_end, later_end};
 pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument, OptionGroupDocument};
+pub use facts::{Allergen, Diet, Gtin, GtinError, ImageUrl, ImageUrlError};
 pub use name::searchable;
 pub use stored::{Category, Menu, MenuItem, MenuOption, OptionGroup};

@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
-    menu::{Availability, MenuItem, OptionGroup},
+    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, OptionGroup},
     text::{ExternalCode, Name, Note, Slug},
 };
 use dabba_store::Catalogue;
@@ -29,6 +29,9 @@ pub(crate) struct MenuBody<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = MenuCategory)]
 pub(crate) struct CategoryBody<'a> {
+    /// The category's code in another system, unique among the categories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_code: Option<&'a ExternalCode>,
     name: &'a Name,
     items: Vec<ItemBody<'a>>,
 }
@@ -51,6 +54,18 @@ pub(crate) struct ItemBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     taxes: Option<&'a [Slug]>,
     tags: &'a [Name],
+    /// Addresses of images of the item, the main image first.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    images: &'a [ImageUrl],
+    /// Allergens in the item: codes for the 14 of Regulation (EU) No 1169/2011, annex II. Absent: not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allergens: Option<&'a [Allergen]>,
+    /// Diets that the item is suitable for.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    diets: &'a [Diet],
+    /// Number of the trade item in its bar code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ean: Option<&'a Gtin>,
     /// Whether the item can be ordered now.
     availability: Availability,
     option_groups: &'a [OptionGroup],
@@ -68,6 +83,10 @@ impl<'a> MenuBody<'a> {
             price_minor: item.price_minor,
             taxes: item.taxes.as_deref(),
             tags: &item.tags,
+            images: &item.images,
+            allergens: item.allergens.as_deref(),
+            diets: &item.diets,
+            ean: item.ean.as_ref(),
             availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
             option_groups: &item.option_groups,
             stock_limited: catalogue.limited.contains(&item.id),
@@ -82,6 +101,7 @@ impl<'a> MenuBody<'a> {
                 .categories()
                 .iter()
                 .map(|category| CategoryBody {
+                    external_code: category.external_code.as_ref(),
                     name: &category.name,
                     items: category.items.iter().map(item).collect(),
                 })

@@ -4,10 +4,11 @@
 use dabba_domain::{
     limits::{
         MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
-        MAX_FEES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
+        MAX_FEES, MAX_IMAGES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
         MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES,
         MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
+    menu::{Allergen, Diet},
     order::Event,
 };
 use dabba_engine::{
@@ -121,6 +122,11 @@ fn of_restaurants() -> Vec<Limit> {
         ("ItemDocument", "taxes", count(0, MAX_TAXES)),
         ("OptionDocument", "taxes", count(0, MAX_TAXES)),
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
+        ("ItemDocument", "images", count(0, MAX_IMAGES)),
+        ("ItemDocument", "allergens", count(0, Allergen::ALL.len())),
+        ("ItemDocument", "diets", count(0, Diet::ALL.len())),
+        ("OptionDocument", "allergens", count(0, Allergen::ALL.len())),
+        ("OptionDocument", "diets", count(0, Diet::ALL.len())),
         ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
         ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),
     ]

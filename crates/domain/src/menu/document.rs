@@ -46,6 +46,11 @@ impl From<Vec<CategoryDocument>> for MenuDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryDocument {
+    /// The category's code in another system, such as a point of sale: one line of 1 to 64 characters, unique among the
+    /// categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
+    pub external_code: Option<String>,
     /// Heading of the category.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
@@ -86,6 +91,23 @@ pub struct ItemDocument {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Name>))]
     pub tags: Vec<String>,
+    /// Addresses of images of the item, the main image first: up to 10 `https` URLs of at most 1,000 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::ImageUrl>))]
+    pub images: Vec<String>,
+    /// Allergens in the item: codes for the 14 of Regulation (EU) No 1169/2011, annex II. An empty list states that the
+    /// item contains none of them. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<super::Allergen>>))]
+    pub allergens: Option<Vec<String>>,
+    /// Diets that the item is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::Diet>))]
+    pub diets: Vec<String>,
+    /// Number of the trade item in its bar code: a GTIN of 8, 12, 13 or 14 digits with its check digit (EAN, UPC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::Gtin>))]
+    pub ean: Option<String>,
     /// Availability of the item. Default: a new item is available; an item of the current menu keeps its availability.
     #[serde(default)]
     pub availability: Option<Availability>,
@@ -149,4 +171,17 @@ pub struct OptionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Slug>>))]
     pub taxes: Option<Vec<String>>,
+    /// Allergens in the option: codes for the 14 of Regulation (EU) No 1169/2011, annex II. An empty list states that the
+    /// option contains none of them. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<super::Allergen>>))]
+    pub allergens: Option<Vec<String>>,
+    /// Diets that the option is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::Diet>))]
+    pub diets: Vec<String>,
+    /// Number of the trade item in its bar code: a GTIN of 8, 12, 13 or 14 digits with its check digit (EAN, UPC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::Gtin>))]
+    pub ean: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Availability;
+use super::{Allergen, Availability, Diet, Gtin, ImageUrl};
 use crate::{
     Amount,
     text::{ExternalCode, Name, Note, Slug},
@@ -41,6 +41,9 @@ impl From<StoredMenu> for Menu {
 /// A category of a menu.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
+    /// The category's code in another system, unique among the categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<ExternalCode>,
     /// Heading of the category.
     pub name: Name,
     /// Items of the category, in order.
@@ -67,6 +70,18 @@ pub struct MenuItem {
     pub taxes: Option<Vec<Slug>>,
     /// Labels such as `vegan`.
     pub tags: Vec<Name>,
+    /// Addresses of images of the item, the main image first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageUrl>,
+    /// Allergens in the item. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allergens: Option<Vec<Allergen>>,
+    /// Diets that the item is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diets: Vec<Diet>,
+    /// Number of the trade item in its bar code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ean: Option<Gtin>,
     /// Availability that the document states, if any. It is not stored with the menu: see
     /// [`UnavailableItems`](super::UnavailableItems).
     #[serde(skip)]
@@ -110,6 +125,15 @@ pub struct MenuOption {
     /// Ids of the option's taxes. Absent: the taxes of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taxes: Option<Vec<Slug>>,
+    /// Allergens in the option. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allergens: Option<Vec<Allergen>>,
+    /// Diets that the option is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diets: Vec<Diet>,
+    /// Number of the trade item in its bar code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ean: Option<Gtin>,
 }
 
 impl Menu {
@@ -187,8 +211,12 @@ mod tests {
     #[test]
     fn a_menu_survives_storage() {
         let menu = menu(json!({"categories": [{"name": "A", "items": [
-            {"id": "naan", "name": "Naan", "price_minor": 100, "external_code": "PLU 17"},
-        ]}]}));
+            {"id": "naan", "name": "Naan", "price_minor": 100, "external_code": "PLU 17", "ean": "96385074",
+             "images": ["https://img.example/naan.jpg"], "allergens": ["gluten"], "diets": ["vegan"],
+             "option_groups": [{"name": "Dip", "min": 0, "max": 1, "options": [
+                {"name": "Raita", "price_minor": 50, "ean": "96385074", "allergens": [], "diets": ["vegetarian"]},
+             ]}]},
+        ], "external_code": "breads"}]}));
         let stored = serde_json::to_string(&menu).unwrap();
         let read: Menu = serde_json::from_str(&stored).unwrap();
         assert_eq!(read, menu);

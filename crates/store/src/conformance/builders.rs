@@ -419,7 +419,7 @@ pub fn menu(items: &[&str]) -> Menu {
         ..ItemDocument::default()
     });
     let items = items.collect();
-    let category = CategoryDocument { name: "Starters".to_owned(), items };
+    let category = CategoryDocument { name: "Starters".to_owned(), items, ..CategoryDocument::default() };
     MenuDocument::from(vec![category]).validate().unwrap()
 }
 

@@ -90,9 +90,17 @@ pub(super) fn full_menu() -> Value {
     items[0]["taxes"] = json!(["tax"]);
     items[0]["option_groups"][0]["options"][1]["taxes"] = json!(["tax"]);
     items[0]["external_code"] = json!("item-1");
+    items[0]["images"] = json!(["https://img.example/naan.jpg"]);
     items[0]["description"] = json!("From the clay oven.");
     items[0]["option_groups"][0]["external_code"] = json!("group-1");
     items[0]["option_groups"][0]["options"][1]["external_code"] = json!("option-1");
+    for entry in ["", "/option_groups/0/options/1"] {
+        let entry = items[0].pointer_mut(entry).unwrap();
+        entry["allergens"] = json!(["gluten"]);
+        entry["diets"] = json!(["vegan"]);
+        entry["ean"] = json!("4006381333931");
+    }
+    document["categories"][0]["external_code"] = json!("category-1");
     document
 }
 
