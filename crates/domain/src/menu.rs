@@ -9,7 +9,7 @@
 //! | `generated_id` | the ids of new entries, and the ids that must not be generated again |
 //! | `taxes` | the taxes that items and options name |
 //! | `facts` | allergens, diets, trade item numbers and images of items and options |
-//! | `availability` | the unavailable items, stored beside the menu |
+//! | `availability` | the unavailable items, stored beside the menu, and the unavailable options |
 
 mod availability;
 mod document;
@@ -21,7 +21,9 @@ mod stored;
 mod taxes;
 mod validation;
 
-pub use availability::{Availability, MarkEndError, UnavailableItem, UnavailableItems, check_end, later_end};
+pub use availability::{
+    Availability, MarkEndError, UnavailableItem, UnavailableItems, UnavailableOption, check_end, later_end,
+};
 pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument, OptionGroupDocument};
 pub use facts::{Allergen, Diet, Gtin, GtinError, ImageUrl, ImageUrlError};
 pub use name::searchable;

@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
-    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, OptionGroup},
+    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, MenuOption, OptionGroup},
     text::{ExternalCode, Name, Note, Slug},
 };
 use dabba_store::Catalogue;
@@ -68,9 +68,80 @@ pub(crate) struct ItemBody<'a> {
     ean: Option<&'a Gtin>,
     /// Whether the item can be ordered now.
     availability: Availability,
-    option_groups: &'a [OptionGroup],
+    option_groups: Vec<GroupBody<'a>>,
     /// Whether the item's stock is limited. A quote states the remaining number.
     stock_limited: bool,
+}
+
+/// A group of options of an item.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OptionGroup)]
+pub(crate) struct GroupBody<'a> {
+    /// Unique within the item.
+    id: &'a Slug,
+    /// The group's code in another system, unique within the item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_code: Option<&'a ExternalCode>,
+    name: &'a Name,
+    /// Minimum number of options to choose.
+    min: u32,
+    /// Maximum number of options to choose.
+    max: u32,
+    options: Vec<OptionBody<'a>>,
+}
+
+impl<'a> GroupBody<'a> {
+    fn new(group: &'a OptionGroup, now: Timestamp) -> Self {
+        let OptionGroup { id, external_code, name, min, max, options } = group;
+        let options = options.iter().map(|option| OptionBody::new(option, now)).collect();
+        Self { id, external_code: external_code.as_ref(), name, min: *min, max: *max, options }
+    }
+}
+
+/// An option of a group.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = MenuOption)]
+pub(crate) struct OptionBody<'a> {
+    /// Unique within the group.
+    id: &'a Slug,
+    /// The option's code in another system, unique within the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_code: Option<&'a ExternalCode>,
+    name: &'a Name,
+    /// Amount that the option adds to the price of one item.
+    price_minor: Amount,
+    /// Ids of the option's taxes. Absent: the taxes of the item.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taxes: Option<&'a [Slug]>,
+    /// Whether the option can be ordered now.
+    availability: Availability,
+    /// Allergens in the option: codes for the 14 of Regulation (EU) No 1169/2011, annex II. Absent: not stated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allergens: Option<&'a [Allergen]>,
+    /// Diets that the option is suitable for.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    diets: &'a [Diet],
+    /// Number of the trade item in its bar code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ean: Option<&'a Gtin>,
+}
+
+impl<'a> OptionBody<'a> {
+    fn new(option: &'a MenuOption, now: Timestamp) -> Self {
+        let MenuOption { id, external_code, name, price_minor, taxes, availability, allergens, diets, ean } =
+            option;
+        Self {
+            id,
+            external_code: external_code.as_ref(),
+            name,
+            price_minor: *price_minor,
+            taxes: taxes.as_deref(),
+            availability: availability.at(now),
+            allergens: allergens.as_deref(),
+            diets,
+            ean: ean.as_ref(),
+        }
+    }
 }
 
 impl<'a> MenuBody<'a> {
@@ -88,7 +159,7 @@ impl<'a> MenuBody<'a> {
             diets: &item.diets,
             ean: item.ean.as_ref(),
             availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
-            option_groups: &item.option_groups,
+            option_groups: item.option_groups.iter().map(|group| GroupBody::new(group, now)).collect(),
             stock_limited: catalogue.limited.contains(&item.id),
         };
         Self {

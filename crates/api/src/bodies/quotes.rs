@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Amount, Currency, Timestamp,
-    menu::UnavailableItem,
+    menu::{UnavailableItem, UnavailableOption},
     order::OrderZone,
     pricing::{Amounts, OrderFee, OrderLine, OrderTax},
     restaurant::NotAcceptingReason,
@@ -66,6 +66,9 @@ pub(crate) struct ObstacleBody {
     /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
+    /// `options_unavailable`: the options, each with the time from which it is available again, if that time is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<Vec<UnavailableOption>>,
     /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment
     /// provider accepts; absent if the provider does not accept the currency, or if the server accepts no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +99,7 @@ impl From<&Obstacle> for ObstacleBody {
             until: None,
             opens_at: None,
             items: None,
+            options: None,
             minimum: None,
             maximum: None,
             multiple_of: None,
@@ -114,6 +118,7 @@ impl From<&Obstacle> for ObstacleBody {
                 Self { opens_at: *opens_at, ..body }
             }
             Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
+            Obstacle::OptionsUnavailable(options) => Self { options: Some(options.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
             Obstacle::OutsideZones(_) | Obstacle::CardsNotAccepted => body,
             Obstacle::NotPayableByCard(refusal) => Self {

@@ -52,7 +52,7 @@ const HEADERS_OF_MENU: usize = 12;
 struct MenuTag {
     /// Revision of the menu.
     menu: u32,
-    /// Revision of the availability, and the number of unavailability marks that have expired since that revision.
+    /// Revision of the availability, and the number of unavailability marks of items and options that have expired since.
     availability: Option<(u32, u32)>,
 }
 

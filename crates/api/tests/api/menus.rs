@@ -281,3 +281,83 @@ async fn an_id_stays_with_its_dish() {
     put(&["Gyoza"]).await.expect(200);
     assert_eq!(ids(&put(&["醤油ラーメン", "Gyoza"]).await.expect(200))["醤油ラーメン"], *shoyu);
 }
+
+/// Proves that quotes and orders name an unavailable option, that the menu shows the option, and that it can be ordered
+/// after its `until`.
+#[tokio::test]
+async fn an_unavailable_option_is_refused_until_its_mark_ends() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let mut menu = read.expect(200);
+    let option = "/categories/0/items/0/option_groups/0/options/1";
+    assert_eq!(menu.pointer(option).unwrap()["availability"], json!({"status": "available"}));
+    let away = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
+    menu.pointer_mut(option).unwrap()["availability"] = away.clone();
+    server.put(&path, Some(&server.staff), &menu).header("if-match", &tag).send().await.expect(200);
+    let shown = server.get(&path, None).await;
+    assert_eq!(shown.header("etag"), "\"2-1-0\"");
+    assert_eq!(shown.expect(200).pointer(option).unwrap()["availability"], away);
+
+    let hot =
+        json!([{"item": "chicken-tikka", "quantity": 2, "options": [{"group": "heat", "option": "hot"}]}]);
+    let unavailable = json!([{
+        "item": "chicken-tikka", "group": "heat", "option": "hot", "until": "2026-06-01T13:00:00Z",
+    }]);
+    let cart = json!({"lines": hot, "fulfilment": "collection"});
+    let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
+    let obstacle = quote().await.expect(200)["obstacles"][0].clone();
+    assert_eq!((&obstacle["code"], &obstacle["options"]), (&json!("options_unavailable"), &unavailable));
+    assert_eq!(
+        obstacle["detail"],
+        "options are not available: hot in heat of chicken-tikka (until 2026-06-01T13:00:00Z)"
+    );
+    let order = json!({"lines": hot, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let place =
+        |key: &str| server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send();
+    let refused = place("1").await.problem(409, "options_unavailable");
+    assert_eq!(refused["options"], unavailable);
+
+    server.advance(SignedDuration::from_hours(1));
+    let shown = server.get(&path, None).await;
+    assert_eq!(shown.header("etag"), "\"2-1-1\"");
+    assert_eq!(shown.expect(200).pointer(option).unwrap()["availability"], json!({"status": "available"}));
+    assert_eq!(quote().await.expect(200)["obstacles"], json!([]));
+    place("2").await.expect(201);
+}
+
+/// Proves that a menu shows what its document states about allergens, diets, images and codes.
+#[tokio::test]
+async fn a_menu_shows_the_facts_of_its_document() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let facts =
+        json!({"allergens": ["milk", "nuts"], "diets": ["vegetarian", "gluten_free"], "ean": "96385074"});
+    let with = |mut entry: Value| {
+        for (name, value) in facts.as_object().unwrap() {
+            entry[name] = value.clone();
+        }
+        entry
+    };
+    let mut item =
+        with(json!({"name": "Kulfi", "price_minor": 300, "images": ["https://img.example/kulfi.jpg"]}));
+    let option = with(json!({"name": "Pistachio", "price_minor": 50}));
+    item["option_groups"] = json!([{"name": "Topping", "min": 0, "max": 1, "options": [option]}]);
+    let menu = json!({"categories": [{"name": "Sweets", "external_code": "7", "items": [item]}]});
+    let put = |menu: &Value| server.put(&path, Some(&server.staff), menu).header("if-match", "*").send();
+    put(&menu).await.expect(200);
+    let shown = server.get(&path, None).await.expect(200);
+    assert_eq!(shown["categories"][0]["external_code"], "7");
+    let shown = &shown["categories"][0]["items"][0];
+    assert_eq!(shown["images"], json!(["https://img.example/kulfi.jpg"]));
+    for (name, value) in facts.as_object().unwrap() {
+        assert_eq!(&shown[name], value);
+        assert_eq!(&shown["option_groups"][0]["options"][0][name], value);
+    }
+    let mut wrong = menu;
+    wrong["categories"][0]["items"][0]["ean"] = json!("96385075");
+    wrong["categories"][0]["items"][0]["allergens"] = json!(["lactose"]);
+    let pointers = ["/categories/0/items/0/allergens/0", "/categories/0/items/0/ean"];
+    assert_eq!(put(&wrong).await.pointers(), pointers);
+}

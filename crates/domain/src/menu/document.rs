@@ -171,6 +171,10 @@ pub struct OptionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Slug>>))]
     pub taxes: Option<Vec<String>>,
+    /// Availability of the option. Default: a new option is available; an option of the current menu keeps its
+    /// availability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
     /// Allergens in the option: codes for the 14 of Regulation (EU) No 1169/2011, annex II. An empty list states that the
     /// option contains none of them. Absent: not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Allergen, Availability, Diet, Gtin, ImageUrl};
 use crate::{
-    Amount,
+    Amount, Timestamp,
     text::{ExternalCode, Name, Note, Slug},
 };
 
@@ -22,6 +22,9 @@ pub struct Menu {
     /// Position of each item: its category and its place in the category.
     #[serde(skip)]
     places: HashMap<Slug, (usize, usize)>,
+    /// Ends of the marks of options, ascending.
+    #[serde(skip)]
+    pub(super) option_ends: Vec<Timestamp>,
 }
 
 /// A menu as a store returns it. A store contains only validated menus.
@@ -92,7 +95,6 @@ pub struct MenuItem {
 
 /// A group of options of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OptionGroup {
     /// Id, unique within the item.
     pub id: Slug,
@@ -111,7 +113,6 @@ pub struct OptionGroup {
 
 /// An option of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MenuOption {
     /// Id, unique within the group.
     pub id: Slug,
@@ -125,6 +126,9 @@ pub struct MenuOption {
     /// Ids of the option's taxes. Absent: the taxes of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taxes: Option<Vec<Slug>>,
+    /// Availability of the option. A mark whose end has passed has no effect.
+    #[serde(default, skip_serializing_if = "Availability::is_plain")]
+    pub availability: Availability,
     /// Allergens in the option. Absent: not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allergens: Option<Vec<Allergen>>,
@@ -145,7 +149,16 @@ impl Menu {
                 places.insert(item.id.clone(), (category_index, item_index));
             }
         }
-        Self { categories, retired: Vec::new(), places }
+        let items = categories.iter().flat_map(|category| &category.items);
+        let options = items.flat_map(|item| &item.option_groups).flat_map(|group| &group.options);
+        let mut option_ends: Vec<_> = options
+            .filter_map(|option| match option.availability {
+                Availability::Unavailable { until } => until,
+                Availability::Available => None,
+            })
+            .collect();
+        option_ends.sort_unstable();
+        Self { categories, retired: Vec::new(), places, option_ends }
     }
 
     /// Returns the categories of the menu, in order.
@@ -164,7 +177,7 @@ impl Menu {
         self.categories.get(*category)?.items.get(*item)
     }
 
-    /// Returns whether both menus have the same stored form. Availability makes no difference, because it is not stored
+    /// Returns whether both menus have the same stored form. The availability of items makes no difference, because it is not stored
     /// with a menu.
     pub fn is_stored_as(&self, other: &Self) -> bool {
         let stored = |menu: &Self| {

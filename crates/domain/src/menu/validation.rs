@@ -232,10 +232,12 @@ impl OptionGroupDocument {
         let pointer = format!("{pointer}/options");
         let options = &self.options[..self.options.len().min(MAX_OPTIONS)];
         let identities = check.identify_options(&pointer, item, id.as_ref(), options);
+        let current = item.and_then(|item| check.current.item(item.as_str()));
+        let current = current.zip(id.as_ref()).and_then(|(item, id)| item.group(id.as_str()));
         let options = numbered(&pointer, options)
             .zip(identities)
             .filter_map(|((pointer, option), identity)| {
-                option.validate(&pointer, identity, &mut check.problems)
+                option.validate(&pointer, identity, current, &mut check.problems)
             })
             .collect();
         Some(OptionGroup { id: id?, external_code, name: name?, min: self.min, max: self.max, options })
@@ -271,18 +273,28 @@ impl OptionDocument {
         StatedFacts { allergens: self.allergens.as_deref(), diets: &self.diets, ean: self.ean.as_deref() }
     }
 
-    fn validate(&self, pointer: &str, identity: Identity, problems: &mut Problems) -> Option<MenuOption> {
+    fn validate(
+        &self,
+        pointer: &str,
+        identity: Identity,
+        current: Option<&OptionGroup>,
+        problems: &mut Problems,
+    ) -> Option<MenuOption> {
         let Identity { id, external_code, name } = identity;
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
         let taxes = taxes::named(self.taxes.as_deref(), &format!("{pointer}/taxes"), problems);
         let Facts { allergens, diets, ean } = self.facts().validate(pointer, problems);
+        let id = id?;
+        let current = current.and_then(|group| group.option(id.as_str()));
+        let kept = current.map(|option| option.availability).unwrap_or_default();
         Some(MenuOption {
-            id: id?,
+            id,
             external_code,
             name: name?,
             price_minor: price_minor?,
             taxes,
+            availability: self.availability.unwrap_or(kept),
             allergens,
             diets,
             ean,

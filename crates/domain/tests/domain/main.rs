@@ -17,6 +17,7 @@ mod ledger;
 mod lifecycle;
 mod menu_ids;
 mod moves;
+mod option_marks;
 mod payments;
 mod pricing;
 mod provider;

@@ -24,7 +24,7 @@ pub struct CatalogueEntry {
     rendered: RwLock<Option<Rendered>>,
 }
 
-/// A representation of a menu, valid while this number of marks has ended.
+/// A representation of a menu, valid while this number of marks of items and options has ended.
 #[derive(Debug)]
 struct Rendered {
     ended: usize,
@@ -36,10 +36,10 @@ impl CatalogueEntry {
         Self { catalogue, rendered: RwLock::new(None) }
     }
 
-    /// Returns the number of marks of unavailable items that have ended at `now`. Only this part of a menu's state
+    /// Returns the number of marks of unavailable items and options that have ended at `now`. Only this part of a menu's state
     /// changes with time.
     pub fn ended_at(&self, now: Timestamp) -> usize {
-        self.catalogue.unavailable.ended_at(now)
+        self.catalogue.unavailable.ended_at(now) + self.catalogue.menu.ended_at(now)
     }
 
     /// Returns the representation of the menu at `now`. It is rendered at the first call, and again after a mark has

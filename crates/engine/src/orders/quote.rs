@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use dabba_domain::{
     Currency, RestaurantId, Timestamp,
-    menu::UnavailableItem,
+    menu::{UnavailableItem, UnavailableOption},
     order::{OrderZone, PaymentMethod, StockDraw},
     pricing::{
         Amounts, BelowMinimum, CartRef, OrderFee, OrderLine, OrderTax, OutsideZones, PricedCart,
@@ -49,6 +49,8 @@ pub enum Obstacle {
     OutsideZones(OutsideZones),
     /// Some items are not available now.
     ItemsUnavailable(Vec<UnavailableItem>),
+    /// Some options are not available now.
+    OptionsUnavailable(Vec<UnavailableOption>),
     /// The order is too small to be delivered.
     BelowMinimum(BelowMinimum),
     /// The server accepts no cards, because it has no payment provider. Reported only if the customer states payment by
@@ -70,6 +72,18 @@ impl fmt::Display for Obstacle {
                 for (index, UnavailableItem { item, until }) in items.iter().enumerate() {
                     let separator = if index == 0 { "" } else { ", " };
                     write!(formatter, "{separator}{item}")?;
+                    if let Some(until) = until {
+                        write!(formatter, " (until {until})")?;
+                    }
+                }
+                Ok(())
+            }
+            Self::OptionsUnavailable(options) => {
+                formatter.write_str("options are not available: ")?;
+                for (index, unavailable) in options.iter().enumerate() {
+                    let UnavailableOption { item, group, option, until } = unavailable;
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(formatter, "{separator}{option} in {group} of {item}")?;
                     if let Some(until) = until {
                         write!(formatter, " (until {until})")?;
                     }
@@ -133,6 +147,10 @@ impl Orders {
         let unavailable = catalogue.unavailable.of_cart(cart, now);
         if !unavailable.is_empty() {
             obstacles.push(Obstacle::ItemsUnavailable(unavailable));
+        }
+        let options = catalogue.menu.unavailable_options(cart, now);
+        if !options.is_empty() {
+            obstacles.push(Obstacle::OptionsUnavailable(options));
         }
         let minimum = check_minimum(settings, cart, amounts.subtotal);
         obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));

@@ -87,6 +87,12 @@ pub(super) fn full_menu() -> Value {
     let mut document = menu();
     let items = document["categories"][0]["items"].as_array_mut().unwrap();
     items.push(json!({"id": "feast", "name": "Feast", "price_minor": 100_000_000}));
+    let away = json!({"status": "unavailable", "until": "2026-06-02T12:00:00Z"});
+    items.push(json!({"id": "thali", "name": "Thali", "price_minor": 900, "option_groups": [
+        {"id": "sweet", "name": "Sweet", "min": 0, "max": 1, "options": [
+            {"id": "kulfi", "name": "Kulfi", "price_minor": 300, "availability": away},
+        ]},
+    ]}));
     items[0]["taxes"] = json!(["tax"]);
     items[0]["option_groups"][0]["options"][1]["taxes"] = json!(["tax"]);
     items[0]["external_code"] = json!("item-1");
@@ -213,10 +219,14 @@ impl Scene {
             "item": "chicken-tikka", "quantity": 1, "note": LINE_NOTE,
             "options": [{"group": "heat", "option": "hot"}],
         });
+        let sold_out = json!({
+            "item": "thali", "quantity": 3, "options": [{"group": "sweet", "option": "kulfi"}],
+        });
         let cart = |lines: Value| json!({"lines": lines, "fulfilment": "delivery", "payment_method": "card"});
         for caller in Caller::ALL {
             for (restaurant, lines) in [
                 (&restaurant, json!([full])),
+                (&restaurant, json!([sold_out])),
                 (&restaurant, json!([line("dal", 1), line("naan", 99), line("feast", 1)])),
                 (&restaurant, json!([line("naan", 1)])),
                 (&catalogue.paused, json!([line("naan", 4)])),
