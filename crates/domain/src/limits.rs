@@ -23,6 +23,8 @@ pub const MAX_IMAGES: usize = 10;
 pub const MAX_IMAGE_URL_LENGTH: usize = 1_000;
 /// Maximum number of opening intervals in a week.
 pub const MAX_OPENING_INTERVALS: usize = 70;
+/// Maximum number of weekly openings in the hours of a category or an item: four a day.
+pub const MAX_MENU_HOURS: usize = 28;
 /// Maximum length of an identifier in a menu, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
 /// Maximum length of an id from another system, in characters.

@@ -2,7 +2,8 @@
 
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
-    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, MenuOption, OptionGroup},
+    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, MenuOption, OptionGroup, OutsideHours},
+    restaurant::OpeningInterval,
     text::{ExternalCode, Name, Note, Slug},
 };
 use dabba_store::Catalogue;
@@ -33,6 +34,9 @@ pub(crate) struct CategoryBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     external_code: Option<&'a ExternalCode>,
     name: &'a Name,
+    /// Hours in which the items of the category can be ordered, in the restaurant's time zone. Absent: at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hours: Option<&'a [OpeningInterval]>,
     items: Vec<ItemBody<'a>>,
 }
 
@@ -66,7 +70,13 @@ pub(crate) struct ItemBody<'a> {
     /// Number of the trade item in its bar code.
     #[serde(skip_serializing_if = "Option::is_none")]
     ean: Option<&'a Gtin>,
-    /// Whether the item can be ordered now.
+    /// Hours in which the item can be ordered, in the restaurant's time zone. Absent: at any time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hours: Option<&'a [OpeningInterval]>,
+    /// Present if the item cannot be ordered now because of its hours or those of its category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outside_hours: Option<OutsideHours>,
+    /// Whether the item is available now. An available item can be ordered if `outside_hours` is absent.
     availability: Availability,
     option_groups: Vec<GroupBody<'a>>,
     /// Whether the item's stock is limited. A quote states the remaining number.
@@ -146,6 +156,8 @@ impl<'a> OptionBody<'a> {
 
 impl<'a> MenuBody<'a> {
     pub(crate) fn new(catalogue: &'a Catalogue, now: Timestamp) -> Self {
+        let zone = &catalogue.restaurant.settings.time_zone;
+        let outside_hours = |item: &MenuItem| catalogue.menu.check_hours(item, zone, now).err();
         let item = |item: &'a MenuItem| ItemBody {
             id: &item.id,
             external_code: item.external_code.as_ref(),
@@ -158,6 +170,8 @@ impl<'a> MenuBody<'a> {
             allergens: item.allergens.as_deref(),
             diets: &item.diets,
             ean: item.ean.as_ref(),
+            hours: item.hours.weekly(),
+            outside_hours: outside_hours(item),
             availability: catalogue.unavailable.availability_at(item.id.as_str(), now),
             option_groups: item.option_groups.iter().map(|group| GroupBody::new(group, now)).collect(),
             stock_limited: catalogue.limited.contains(&item.id),
@@ -174,6 +188,7 @@ impl<'a> MenuBody<'a> {
                 .map(|category| CategoryBody {
                     external_code: category.external_code.as_ref(),
                     name: &category.name,
+                    hours: category.hours.weekly(),
                     items: category.items.iter().map(item).collect(),
                 })
                 .collect(),

@@ -63,7 +63,8 @@ pub(crate) struct ObstacleBody {
     /// Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opens_at: Option<Timestamp>,
-    /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
+    /// `items_unavailable`, `items_outside_hours`: the items, each with the time from which it can be ordered again, if that
+    /// time is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
     /// `options_unavailable`: the options, each with the time from which it is available again, if that time is known.
@@ -117,7 +118,9 @@ impl From<&Obstacle> for ObstacleBody {
             Obstacle::NotAccepting(NotAcceptingReason::Closed { opens_at }) => {
                 Self { opens_at: *opens_at, ..body }
             }
-            Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
+            Obstacle::ItemsUnavailable(items) | Obstacle::ItemsOutsideHours(items) => {
+                Self { items: Some(items.clone()), ..body }
+            }
             Obstacle::OptionsUnavailable(options) => Self { options: Some(options.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
             Obstacle::OutsideZones(_) | Obstacle::CardsNotAccepted => body,

@@ -4,9 +4,9 @@
 use dabba_domain::{
     limits::{
         MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
-        MAX_FEES, MAX_IMAGES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
-        MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES,
-        MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+        MAX_FEES, MAX_IMAGES, MAX_ITEMS, MAX_LINES, MAX_MENU_HOURS, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS,
+        MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS,
+        MAX_TAXES, MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
     menu::{Allergen, Diet},
     order::Event,
@@ -122,6 +122,8 @@ fn of_restaurants() -> Vec<Limit> {
         ("ItemDocument", "taxes", count(0, MAX_TAXES)),
         ("OptionDocument", "taxes", count(0, MAX_TAXES)),
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
+        ("CategoryDocument", "hours", count(1, MAX_MENU_HOURS)),
+        ("ItemDocument", "hours", count(1, MAX_MENU_HOURS)),
         ("ItemDocument", "images", count(0, MAX_IMAGES)),
         ("ItemDocument", "allergens", count(0, Allergen::ALL.len())),
         ("ItemDocument", "diets", count(0, Diet::ALL.len())),

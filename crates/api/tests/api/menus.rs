@@ -361,3 +361,47 @@ async fn a_menu_shows_the_facts_of_its_document() {
     let pointers = ["/categories/0/items/0/allergens/0", "/categories/0/items/0/ean"];
     assert_eq!(put(&wrong).await.pointers(), pointers);
 }
+
+/// Proves that the menu, quotes and orders agree on the hours of an item, and that the menu has another tag when they begin.
+#[tokio::test]
+async fn an_item_can_be_ordered_within_its_hours() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let mut menu = server.get(&path, None).await.expect(200);
+    // It is Monday, 1 June 2026, 12:00 in UTC and 13:00 in London.
+    let hours = json!([{"day": "monday", "opens": "14:00", "closes": "15:00"}]);
+    menu["categories"][1]["items"][0]["hours"] = hours.clone();
+    server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await.expect(200);
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let naan = read.expect(200)["categories"][1]["items"][0].clone();
+    assert_eq!(naan["hours"], hours);
+    assert_eq!(naan["outside_hours"], json!({"opens_at": "2026-06-01T13:00:00Z"}));
+    assert_eq!(naan["availability"], json!({"status": "available"}));
+
+    let lines = json!([{"item": "naan", "quantity": 4}]);
+    let cart = json!({"lines": lines, "fulfilment": "collection"});
+    let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
+    let outside = json!([{"item": "naan", "until": "2026-06-01T13:00:00Z"}]);
+    let obstacle = quote().await.expect(200)["obstacles"][0].clone();
+    assert_eq!((&obstacle["code"], &obstacle["items"]), (&json!("items_outside_hours"), &outside));
+    let order = json!({"lines": lines, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let place =
+        |key: &str| server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send();
+    assert_eq!(place("1").await.problem(409, "items_outside_hours")["items"], outside);
+
+    let get = |tag: &str| server.request(reqwest::Method::GET, &path).header("if-none-match", tag).send();
+    server.advance(SignedDuration::from_mins(59));
+    assert_eq!(get(&tag).await.status, 304);
+    server.advance(SignedDuration::from_mins(1));
+    let within = get(&tag).await;
+    assert_ne!(within.header("etag"), tag);
+    assert_eq!(within.expect(200)["categories"][1]["items"][0].get("outside_hours"), None);
+    assert_eq!(quote().await.expect(200)["obstacles"], json!([]));
+    place("2").await.expect(201);
+    server.advance(SignedDuration::from_hours(1));
+    assert_eq!(
+        place("3").await.problem(409, "items_outside_hours")["items"][0]["until"],
+        "2026-06-08T13:00:00Z"
+    );
+}

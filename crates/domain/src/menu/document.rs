@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::Availability;
-use crate::ReadOnly;
 #[cfg(feature = "openapi")]
 use crate::{
     Amount,
     text::{Name, Note, Slug},
 };
+use crate::{ReadOnly, restaurant::OpeningInterval};
 
 /// A menu as people and files write it, not yet validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct CategoryDocument {
     /// Heading of the category.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
+    /// Hours in which the items of the category can be ordered, in the restaurant's time zone: 1 to 28 weekly openings. Absent: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Vec<OpeningInterval>>,
     /// Items of the category.
     pub items: Vec<ItemDocument>,
 }
@@ -108,6 +111,13 @@ pub struct ItemDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<super::Gtin>))]
     pub ean: Option<String>,
+    /// Hours in which the item can be ordered, in the restaurant's time zone: 1 to 28 weekly openings. Absent: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Vec<OpeningInterval>>,
+    /// Present only outside the hours. Ignored in a request; responses contain it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<super::OutsideHours>))]
+    pub outside_hours: ReadOnly,
     /// Availability of the item. Default: a new item is available; an item of the current menu keeps its availability.
     #[serde(default)]
     pub availability: Option<Availability>,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Allergen, Availability, Diet, Gtin, ImageUrl};
+use super::{Allergen, Availability, Diet, Gtin, ImageUrl, hours};
 use crate::{
     Amount, Timestamp,
+    restaurant::OpeningHours,
     text::{ExternalCode, Name, Note, Slug},
 };
 
@@ -25,6 +26,9 @@ pub struct Menu {
     /// Ends of the marks of options, ascending.
     #[serde(skip)]
     pub(super) option_ends: Vec<Timestamp>,
+    /// The different hours of categories and items.
+    #[serde(skip)]
+    pub(super) schedules: Vec<OpeningHours>,
 }
 
 /// A menu as a store returns it. A store contains only validated menus.
@@ -49,6 +53,9 @@ pub struct Category {
     pub external_code: Option<ExternalCode>,
     /// Heading of the category.
     pub name: Name,
+    /// Hours in which the items of the category can be ordered.
+    #[serde(default, skip_serializing_if = "OpeningHours::is_always")]
+    pub hours: OpeningHours,
     /// Items of the category, in order.
     pub items: Vec<MenuItem>,
 }
@@ -85,6 +92,9 @@ pub struct MenuItem {
     /// Number of the trade item in its bar code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ean: Option<Gtin>,
+    /// Hours in which the item can be ordered.
+    #[serde(default, skip_serializing_if = "OpeningHours::is_always")]
+    pub hours: OpeningHours,
     /// Availability that the document states, if any. It is not stored with the menu: see
     /// [`UnavailableItems`](super::UnavailableItems).
     #[serde(skip)]
@@ -158,7 +168,9 @@ impl Menu {
             })
             .collect();
         option_ends.sort_unstable();
-        Self { categories, retired: Vec::new(), places, option_ends }
+        let of_items = categories.iter().flat_map(|category| &category.items).map(|item| &item.hours);
+        let schedules = hours::schedules(categories.iter().map(|category| &category.hours).chain(of_items));
+        Self { categories, retired: Vec::new(), places, option_ends, schedules }
     }
 
     /// Returns the categories of the menu, in order.
@@ -175,6 +187,12 @@ impl Menu {
     pub fn item(&self, id: &str) -> Option<&MenuItem> {
         let (category, item) = self.places.get(id)?;
         self.categories.get(*category)?.items.get(*item)
+    }
+
+    /// Returns the category of the item with this id.
+    pub(super) fn category_of(&self, item: &Slug) -> Option<&Category> {
+        let (category, _) = self.places.get(item)?;
+        self.categories.get(*category)
     }
 
     /// Returns whether both menus have the same stored form. The availability of items makes no difference, because it is not stored

@@ -7,6 +7,7 @@ use super::{
     OptionGroup, OptionGroupDocument,
     facts::{Facts, StatedFacts, images},
     generated_id::{group_path, option_path, retired_after},
+    hours,
     identity::{Current, Identity, Scope, Stated},
     taxes,
 };
@@ -144,6 +145,7 @@ impl CategoryDocument {
             let text = format!("must be unique among the categories; {other} has the same external_code");
             check.problems.add(format!("{pointer}/external_code"), text);
         }
+        let hours = hours::checked(self.hours.as_deref(), pointer, &mut check.problems);
         let items = self
             .items
             .iter()
@@ -153,7 +155,7 @@ impl CategoryDocument {
                 item.validate(&format!("{pointer}/items/{index}"), identity, check)
             })
             .collect();
-        Some(Category { external_code, name: name?, items })
+        Some(Category { external_code, name: name?, hours, items })
     }
 }
 
@@ -186,6 +188,7 @@ impl ItemDocument {
             .enumerate()
             .filter_map(|(index, tag)| problems.check(format!("{pointer}/tags/{index}"), Name::new(tag)))
             .collect();
+        let hours = hours::checked(self.hours.as_deref(), pointer, problems);
         let images = images(&self.images, &format!("{pointer}/images"), problems);
         let Facts { allergens, diets, ean } = self.facts().validate(pointer, problems);
         let pointer = format!("{pointer}/option_groups");
@@ -205,6 +208,7 @@ impl ItemDocument {
             taxes,
             tags,
             images,
+            hours,
             allergens,
             diets,
             ean,

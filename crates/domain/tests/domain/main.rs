@@ -15,6 +15,7 @@ mod hours;
 mod itemized;
 mod ledger;
 mod lifecycle;
+mod menu_hours;
 mod menu_ids;
 mod moves;
 mod option_marks;

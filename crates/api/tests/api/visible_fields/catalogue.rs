@@ -106,8 +106,18 @@ pub(super) fn full_menu() -> Value {
         entry["diets"] = json!(["vegan"]);
         entry["ean"] = json!("4006381333931");
     }
+    let hours = json!([{"day": "monday", "opens": "06:00", "closes": "07:00"}]);
+    let breakfast = json!({"id": "upma", "name": "Upma", "price_minor": 400, "hours": hours});
+    document["categories"][0]["items"].as_array_mut().unwrap().push(breakfast);
+    document["categories"][0]["hours"] = all_week();
     document["categories"][0]["external_code"] = json!("category-1");
     document
+}
+
+/// Returns the hours of whole days.
+fn all_week() -> Value {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    days.iter().map(|day| json!({"day": day, "opens": "00:00", "closes": "00:00"})).collect()
 }
 
 /// Returns a body that registers an account.
