@@ -5,6 +5,8 @@
 pub const MAX_LINES: usize = 100;
 /// Maximum quantity of an item in one line.
 pub const MAX_QUANTITY: u32 = 99;
+/// Maximum quantity of an option for one item.
+pub const MAX_OPTION_QUANTITY: u32 = 99;
 /// Maximum number of options chosen in one line.
 pub const MAX_CHOSEN_OPTIONS: usize = 100;
 /// Maximum number of categories in a menu.

@@ -30,4 +30,4 @@ pub use document::{CategoryDocument, ItemDocument, MenuDocument, OptionDocument,
 pub use facts::{Allergen, Diet, Gtin, GtinError, ImageUrl, ImageUrlError};
 pub use hours::OutsideHours;
 pub use name::searchable;
-pub use stored::{Category, Menu, MenuItem, MenuOption, OptionGroup};
+pub use stored::{Category, Menu, MenuItem, MenuOption, OptionGroup, PriceBy};

@@ -2,7 +2,10 @@
 
 use dabba_domain::{
     Amount, Currency, RestaurantId, Timestamp,
-    menu::{Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, MenuOption, OptionGroup, OutsideHours},
+    menu::{
+        Allergen, Availability, Diet, Gtin, ImageUrl, MenuItem, MenuOption, OptionGroup, OutsideHours,
+        PriceBy,
+    },
     restaurant::OpeningInterval,
     text::{ExternalCode, Name, Note, Slug},
 };
@@ -93,18 +96,37 @@ pub(crate) struct GroupBody<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     external_code: Option<&'a ExternalCode>,
     name: &'a Name,
-    /// Minimum number of options to choose.
+    /// Minimum sum of the quantities of the chosen options.
     min: u32,
-    /// Maximum number of options to choose.
+    /// Maximum sum of the quantities of the chosen options.
     max: u32,
+    /// Maximum quantity of each option. Absent: 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_per_option: Option<u32>,
+    /// Number of chosen units that are free: the cheapest ones, in any order of choice. Absent: 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free: Option<u32>,
+    /// Which chosen units are charged. Absent: `sum`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_by: Option<PriceBy>,
     options: Vec<OptionBody<'a>>,
 }
 
 impl<'a> GroupBody<'a> {
     fn new(group: &'a OptionGroup, now: Timestamp) -> Self {
-        let OptionGroup { id, external_code, name, min, max, options } = group;
-        let options = options.iter().map(|option| OptionBody::new(option, now)).collect();
-        Self { id, external_code: external_code.as_ref(), name, min: *min, max: *max, options }
+        let OptionGroup { id, external_code, name, min, max, max_per_option, free, price_by, options } =
+            group;
+        Self {
+            id,
+            external_code: external_code.as_ref(),
+            name,
+            min: *min,
+            max: *max,
+            max_per_option: (*max_per_option != 1).then_some(*max_per_option),
+            free: (*free != 0).then_some(*free),
+            price_by: (!price_by.is_sum()).then_some(*price_by),
+            options: options.iter().map(|option| OptionBody::new(option, now)).collect(),
+        }
     }
 }
 

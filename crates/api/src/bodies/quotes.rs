@@ -143,7 +143,11 @@ impl QuoteBody {
     pub(crate) fn new(quote: Quote) -> Self {
         Self {
             // As in an order's body, the parts are left out.
-            lines: quote.lines.into_iter().map(|line| OrderLine { parts: Vec::new(), ..line }).collect(),
+            lines: quote
+                .lines
+                .into_iter()
+                .map(|line| OrderLine { parts: Vec::new(), rules: Vec::new(), ..line })
+                .collect(),
             fees: quote.fees.into_iter().map(|fee| OrderFee { parts: Vec::new(), ..fee }).collect(),
             taxes: quote.taxes,
             currency: quote.currency,

@@ -405,3 +405,59 @@ async fn an_item_can_be_ordered_within_its_hours() {
         "2026-06-08T13:00:00Z"
     );
 }
+
+/// Proves that quotes, orders, events, receipts and refusals state the quantities of options, and that the order is priced
+/// by the rule of the group.
+#[tokio::test]
+async fn options_have_quantities_and_free_units() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let option = |id: &str, price: i64| json!({"id": id, "name": id.to_uppercase(), "price_minor": price});
+    let toppings = json!({
+        "id": "toppings", "name": "Toppings", "min": 0, "max": 6, "max_per_option": 3, "free": 1,
+        "options": [option("ham", 200), option("corn", 100)],
+    });
+    let halves = json!({
+        "id": "halves", "name": "Halves", "min": 2, "max": 2, "max_per_option": 2, "price_by": "highest",
+        "options": [option("margherita", 900), option("funghi", 1_100)],
+    });
+    let item = json!({"id": "pizza", "name": "Pizza", "price_minor": 0, "option_groups": [halves, toppings]});
+    let menu = json!({"categories": [{"name": "Pizza", "items": [item]}]});
+    let shown =
+        server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await.expect(200);
+    let groups = &shown["categories"][0]["items"][0]["option_groups"];
+    assert_eq!((&groups[0]["price_by"], groups[0].get("free")), (&json!("highest"), None));
+    assert_eq!((&groups[1]["free"], &groups[1]["max_per_option"]), (&json!(1), &json!(3)));
+
+    let choose = |ham: u32| {
+        json!([{"item": "pizza", "quantity": 2, "options": [
+            {"group": "halves", "option": "margherita"}, {"group": "halves", "option": "funghi"},
+            {"group": "toppings", "option": "ham", "quantity": ham}, {"group": "toppings", "option": "corn"},
+        ]}])
+    };
+    let quote = async |lines: Value| {
+        let cart = json!({"lines": lines, "fulfilment": "collection"});
+        server.post(&server.restaurant_path("/quotes"), None, &cart).send().await
+    };
+    let quoted = quote(choose(3)).await.expect(200);
+    let line = &quoted["lines"][0];
+    assert_eq!((&line["unit_price"], &line["total"]), (&json!(1_700), &json!(3_400)));
+    let options = json!([
+        {"group": "halves", "option": "margherita", "name": "MARGHERITA", "price": 900, "charged": 0},
+        {"group": "halves", "option": "funghi", "name": "FUNGHI", "price": 1_100},
+        {"group": "toppings", "option": "ham", "name": "HAM", "price": 200, "quantity": 3},
+        {"group": "toppings", "option": "corn", "name": "CORN", "price": 100, "charged": 0},
+    ]);
+    assert_eq!(line["options"], options);
+    assert_eq!(line.get("rules"), None);
+    assert_eq!(quote(choose(4)).await.pointers(), ["/lines/0/options/2/quantity"]);
+
+    let order = json!({"lines": choose(3), "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let placed = server.place("1", &order).await;
+    assert_eq!((&placed["lines"][0]["options"], &placed["lines"][0]["total"]), (&options, &json!(3_400)));
+    assert_eq!(placed["lines"][0].get("rules"), None);
+    let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    let get = async |rest: &str| server.get(&format!("{path}{rest}"), Some(&server.customer)).await;
+    assert_eq!(get("/receipt").await.expect(200)["lines"][0]["options"], options);
+    assert_eq!(get("/events").await.expect(200)["events"][0]["data"]["lines"][0]["options"], options);
+}

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Availability;
+use super::{Availability, PriceBy};
 #[cfg(feature = "openapi")]
 use crate::{
     Amount,
@@ -148,10 +148,20 @@ pub struct OptionGroupDocument {
     /// Name of the group.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// Minimum number of options to choose.
+    /// Minimum sum of the quantities of the chosen options.
     pub min: u32,
-    /// Maximum number of options to choose.
+    /// Maximum sum of the quantities of the chosen options.
     pub max: u32,
+    /// Maximum quantity of each option, from 1 to 99. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_per_option: Option<u32>,
+    /// Number of chosen units that are free: the cheapest ones, in any order of choice. At most `max`; must be absent or 0 if
+    /// `price_by` is `highest`. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<u32>,
+    /// Which chosen units are charged. Default: `sum`.
+    #[serde(default, skip_serializing_if = "PriceBy::is_sum")]
+    pub price_by: PriceBy,
     /// Options of the group.
     pub options: Vec<OptionDocument>,
 }

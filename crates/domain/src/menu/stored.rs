@@ -103,6 +103,42 @@ pub struct MenuItem {
     pub option_groups: Vec<OptionGroup>,
 }
 
+/// Which units of the chosen options of a group are charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PriceBy {
+    /// All units, except the free ones. The cheapest units are free, in any order of choice; of equally cheap options, those
+    /// that are first on the menu.
+    #[default]
+    Sum,
+    /// One unit of the option with the highest price, as for a pizza with two halves; of several such options, the first one
+    /// on the menu.
+    Highest,
+}
+
+impl PriceBy {
+    /// Returns whether all units except the free ones are charged.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub const fn is_sum(&self) -> bool {
+        matches!(self, Self::Sum)
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(quantity: &u32) -> bool {
+    *quantity == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(quantity: &u32) -> bool {
+    *quantity == 0
+}
+
 /// A group of options of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OptionGroup {
@@ -113,10 +149,19 @@ pub struct OptionGroup {
     pub external_code: Option<ExternalCode>,
     /// Name of the group.
     pub name: Name,
-    /// Minimum number of options to choose.
+    /// Minimum sum of the quantities of the chosen options.
     pub min: u32,
-    /// Maximum number of options to choose.
+    /// Maximum sum of the quantities of the chosen options.
     pub max: u32,
+    /// Maximum quantity of each option. Absent: 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub max_per_option: u32,
+    /// Number of chosen units that are free. Absent: 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub free: u32,
+    /// Which chosen units are charged.
+    #[serde(default, skip_serializing_if = "PriceBy::is_sum")]
+    pub price_by: PriceBy,
     /// Options of the group.
     pub options: Vec<MenuOption>,
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{
     Category, CategoryDocument, ItemDocument, Menu, MenuDocument, MenuItem, MenuOption, OptionDocument,
-    OptionGroup, OptionGroupDocument,
+    OptionGroup, OptionGroupDocument, PriceBy,
     facts::{Facts, StatedFacts, images},
     generated_id::{group_path, option_path, retired_after},
     hours,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     Amount, Problems,
-    limits::{MAX_CATEGORIES, MAX_ITEMS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_TAGS},
+    limits::{MAX_CATEGORIES, MAX_ITEMS, MAX_OPTION_GROUPS, MAX_OPTION_QUANTITY, MAX_OPTIONS, MAX_TAGS},
+    problem::whole_number,
     text::{ExternalCode, Name, Note, Slug},
 };
 
@@ -244,7 +245,17 @@ impl OptionGroupDocument {
                 option.validate(&pointer, identity, current, &mut check.problems)
             })
             .collect();
-        Some(OptionGroup { id: id?, external_code, name: name?, min: self.min, max: self.max, options })
+        Some(OptionGroup {
+            id: id?,
+            external_code,
+            name: name?,
+            min: self.min,
+            max: self.max,
+            max_per_option: self.max_per_option(),
+            free: self.free.unwrap_or(0),
+            price_by: self.price_by,
+            options,
+        })
     }
 
     fn check_counts(&self, pointer: &str, problems: &mut Problems) {
@@ -258,12 +269,42 @@ impl OptionGroupDocument {
         if self.min > self.max {
             problems.add(format!("{pointer}/min"), format!("must not be above max ({})", self.max));
         }
-        if usize::try_from(self.max).unwrap_or(usize::MAX) > self.options.len() {
-            problems.add(
-                format!("{pointer}/max"),
-                format!("must not be above the number of options ({})", self.options.len()),
-            );
+        self.check_quantities(pointer, problems);
+    }
+
+    fn check_quantities(&self, pointer: &str, problems: &mut Problems) {
+        let max_per_option = self.max_per_option();
+        if !(1..=MAX_OPTION_QUANTITY).contains(&max_per_option) {
+            let text = format!("must be {}, not {max_per_option}", whole_number(1, MAX_OPTION_QUANTITY));
+            return problems.add(format!("{pointer}/max_per_option"), text);
         }
+        let count = self.options.len();
+        if u64::from(self.max)
+            > u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(max_per_option.into())
+        {
+            let text = if max_per_option == 1 {
+                format!("must not be above the number of options ({count})")
+            } else {
+                format!(
+                    "must not be above the number of options ({count}) × max_per_option ({max_per_option})"
+                )
+            };
+            problems.add(format!("{pointer}/max"), text);
+        }
+        match (self.price_by, self.free.unwrap_or(0)) {
+            (PriceBy::Highest, 1..) => problems.add(
+                format!("{pointer}/free"),
+                "must be absent or 0 if price_by is highest, because only one unit is charged",
+            ),
+            (PriceBy::Sum, free) if free > self.max => {
+                problems.add(format!("{pointer}/free"), format!("must not be above max ({})", self.max));
+            }
+            _ => {}
+        }
+    }
+
+    fn max_per_option(&self) -> u32 {
+        self.max_per_option.unwrap_or(1)
     }
 }
 

@@ -19,6 +19,7 @@ mod menu_hours;
 mod menu_ids;
 mod moves;
 mod option_marks;
+mod option_prices;
 mod payments;
 mod pricing;
 mod provider;

@@ -100,6 +100,17 @@ pub(super) fn full_menu() -> Value {
     items[0]["description"] = json!("From the clay oven.");
     items[0]["option_groups"][0]["external_code"] = json!("group-1");
     items[0]["option_groups"][0]["options"][1]["external_code"] = json!("option-1");
+    let groups = items[0]["option_groups"].as_array_mut().unwrap();
+    groups.push(
+        json!({"id": "dips", "name": "Dips", "min": 0, "max": 4, "max_per_option": 4, "free": 1, "options": [
+            {"id": "raita", "name": "Raita", "price_minor": 0},
+        ]}),
+    );
+    groups.push(
+        json!({"id": "halves", "name": "Halves", "min": 0, "max": 1, "price_by": "highest", "options": [
+            {"id": "lemon", "name": "Lemon", "price_minor": 0},
+        ]}),
+    );
     for entry in ["", "/option_groups/0/options/1"] {
         let entry = items[0].pointer_mut(entry).unwrap();
         entry["allergens"] = json!(["gluten"]);
@@ -227,7 +238,7 @@ impl Scene {
         let line = |item: &str, quantity: u32| json!({"item": item, "quantity": quantity});
         let full = json!({
             "item": "chicken-tikka", "quantity": 1, "note": LINE_NOTE,
-            "options": [{"group": "heat", "option": "hot"}],
+            "options": [{"group": "heat", "option": "hot"}, {"group": "dips", "option": "raita", "quantity": 2}],
         });
         let sold_out = json!({
             "item": "thali", "quantity": 3, "options": [{"group": "sweet", "option": "kulfi"}],
