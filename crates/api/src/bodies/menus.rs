@@ -145,8 +145,9 @@ pub(crate) struct OptionBody<'a> {
     /// Ids of the option's taxes. Absent: the taxes of the item.
     #[serde(skip_serializing_if = "Option::is_none")]
     taxes: Option<&'a [Slug]>,
-    /// Whether the option can be ordered now.
-    availability: Availability,
+    /// Present if the option cannot be ordered now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    availability: Option<Availability>,
     /// Allergens in the option: codes for the 14 of Regulation (EU) No 1169/2011, annex II. Absent: not stated.
     #[serde(skip_serializing_if = "Option::is_none")]
     allergens: Option<&'a [Allergen]>,
@@ -168,7 +169,7 @@ impl<'a> OptionBody<'a> {
             name,
             price_minor: *price_minor,
             taxes: taxes.as_deref(),
-            availability: availability.at(now),
+            availability: Some(availability.at(now)).filter(|at_now| *at_now != Availability::Available),
             allergens: allergens.as_deref(),
             diets,
             ean: ean.as_ref(),
