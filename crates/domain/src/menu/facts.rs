@@ -269,7 +269,7 @@ mod tests {
             assert_eq!(Gtin::new(good).unwrap().as_str(), good);
         }
         assert_eq!(Gtin::new("4006381333930"), Err(GtinError::CheckDigit { check_digit: 1 }));
-        assert_eq!(Gtin::new("4006381333913"), Err(GtinError::CheckDigit { check_digit: 9 }));
+        assert_eq!(Gtin::new("4006381333913"), Err(GtinError::CheckDigit { check_digit: 7 }));
         for bad in
             ["", "9638507", "963850741", "4006381 33393", "40063813339x1", "٤٠٠٦٣٨١٣٣٣٩٣١", "123456789012345"]
         {
