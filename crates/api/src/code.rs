@@ -35,6 +35,8 @@ dabba_web::codes! {
     NOT_PAYABLE_BY_CARD, "not_payable_by_card", CONFLICT, "The total cannot be paid by card";
     /// Items are not available now.
     ITEMS_UNAVAILABLE, "items_unavailable", CONFLICT, "Items are not available";
+    ITEMS_OUTSIDE_HOURS, "items_outside_hours", CONFLICT, "Items cannot be ordered at this time";
+    OPTIONS_UNAVAILABLE, "options_unavailable", CONFLICT, "Options are not available";
     /// The stock of some items is lower than the order needs.
     OUT_OF_STOCK, "out_of_stock", CONFLICT, "Not enough in stock";
     /// The customer has too many open orders.
@@ -101,6 +103,8 @@ pub(crate) const fn of_obstacle(obstacle: &Obstacle) -> Code {
         Obstacle::NotAccepting(NotAcceptingReason::Closed { .. }) => RESTAURANT_CLOSED,
         Obstacle::OutsideZones(_) => OUTSIDE_DELIVERY_ZONES,
         Obstacle::ItemsUnavailable(_) => ITEMS_UNAVAILABLE,
+        Obstacle::ItemsOutsideHours(_) => ITEMS_OUTSIDE_HOURS,
+        Obstacle::OptionsUnavailable(_) => OPTIONS_UNAVAILABLE,
         Obstacle::BelowMinimum(_) => BELOW_MINIMUM_ORDER,
         Obstacle::CardsNotAccepted | Obstacle::NotPayableByCard(_) => NOT_PAYABLE_BY_CARD,
         Obstacle::OutOfStock(_) => OUT_OF_STOCK,

@@ -115,6 +115,7 @@ fn not_orderable(text: String, obstacles: &[Obstacle]) -> Problem {
         .with("until", first.until)
         .with("opens_at", first.opens_at)
         .with("items", first.items)
+        .with("options", first.options)
         .with("minimum", first.minimum)
         .with("maximum", first.maximum)
         .with("multiple_of", first.multiple_of)

@@ -5,6 +5,8 @@
 pub const MAX_LINES: usize = 100;
 /// Maximum quantity of an item in one line.
 pub const MAX_QUANTITY: u32 = 99;
+/// Maximum quantity of an option for one item.
+pub const MAX_OPTION_QUANTITY: u32 = 99;
 /// Maximum number of options chosen in one line.
 pub const MAX_CHOSEN_OPTIONS: usize = 100;
 /// Maximum number of categories in a menu.
@@ -17,13 +19,19 @@ pub const MAX_OPTION_GROUPS: usize = 50;
 pub const MAX_OPTIONS: usize = 100;
 /// Maximum number of tags on an item.
 pub const MAX_TAGS: usize = 32;
+/// Maximum number of images of an item.
+pub const MAX_IMAGES: usize = 10;
+/// Maximum length of the URL of an image, in characters.
+pub const MAX_IMAGE_URL_LENGTH: usize = 1_000;
 /// Maximum number of opening intervals in a week.
 pub const MAX_OPENING_INTERVALS: usize = 70;
+/// Maximum number of weekly openings in the hours of a category or an item: four a day.
+pub const MAX_MENU_HOURS: usize = 28;
 /// Maximum length of an identifier in a menu, in characters.
 pub const MAX_SLUG_LENGTH: usize = 64;
 /// Maximum length of an id from another system, in characters.
 pub const MAX_EXTERNAL_ID_LENGTH: usize = 64;
-/// Maximum length of the external code of an item, an option group or an option, in characters.
+/// Maximum length of the external code of a category, an item, an option group or an option, in characters.
 pub const MAX_EXTERNAL_CODE_LENGTH: usize = 64;
 /// Minimum number of digits, of 5 bits each, of the hash in a generated id. With 10 digits, the chance that two of
 /// 5,000 names have the same hash is one in 90 million. If two names do have the same hash, Dabba uses longer hashes.

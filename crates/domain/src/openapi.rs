@@ -16,9 +16,10 @@ use crate::{
     Amount, Currency,
     ids::{Id, IdKind},
     limits::{
-        MAX_AMOUNT, MAX_EXTERNAL_CODE_LENGTH, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH, MAX_PHONE_LENGTH,
-        MAX_SLUG_LENGTH, MAX_TEXT_LENGTH, MIN_PHONE_DIGITS,
+        MAX_AMOUNT, MAX_EXTERNAL_CODE_LENGTH, MAX_IMAGE_URL_LENGTH, MAX_NAME_LENGTH, MAX_PAYMENT_TEXT_LENGTH,
+        MAX_PHONE_LENGTH, MAX_SLUG_LENGTH, MAX_TEXT_LENGTH, MIN_PHONE_DIGITS,
     },
+    menu::{Gtin, ImageUrl},
     order::{PaymentReference, PaymentToken},
     restaurant::ClockTime,
     tax::Rate,
@@ -145,6 +146,38 @@ impl PartialSchema for Slug {
     }
 }
 impl ToSchema for Slug {}
+
+impl PartialSchema for ImageUrl {
+    fn schema() -> RefOr<Schema> {
+        done(
+            string()
+                .max_length(Some(MAX_IMAGE_URL_LENGTH))
+                .pattern(Some(
+                    r"^https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*(:[0-9]+)?([/?#][!#-;=?-Z\[\]_a-z~]*)?$",
+                ))
+                .description(Some(
+                    "Address of an image: an absolute `https` URL. Dabba does not fetch the image.",
+                ))
+                .examples([serde_json::json!("https://img.example/naan.jpg")]),
+        )
+    }
+}
+impl ToSchema for ImageUrl {}
+
+impl PartialSchema for Gtin {
+    fn schema() -> RefOr<Schema> {
+        done(
+            string()
+                .pattern(Some("^([0-9]{8}|[0-9]{12,14})$"))
+                .description(Some(
+                    "Number of a trade item in its bar code (EAN, UPC): a GTIN of 8, 12, 13 or 14 digits with its check digit \
+                     (GS1 General Specifications, section 7.9).",
+                ))
+                .examples([serde_json::json!("4006381333931")]),
+        )
+    }
+}
+impl ToSchema for Gtin {}
 
 impl PartialSchema for Amount {
     fn schema() -> RefOr<Schema> {

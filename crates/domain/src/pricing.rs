@@ -1,7 +1,10 @@
 //! Pricing of a cart into itemized amounts. The same function prices quotes and orders.
 //!
 //! Rules:
-//! - the total of a line is (item price + prices of its options) × quantity; the subtotal is the sum of the lines;
+//! - the total of a line is (item price + prices of the charged units of its options) × quantity; the subtotal is the sum of
+//!   the lines;
+//! - of the chosen options of a group, all units are charged except the cheapest ones, as many as the group has free; or one
+//!   unit of the option with the highest price: see [`PriceBy`](crate::menu::PriceBy);
 //! - an item has the taxes that it names, otherwise the restaurant's default taxes; an option has the taxes that it
 //!   names, otherwise those of its item;
 //! - the delivery fee is charged for delivery if the subtotal is below the free threshold; the delivery zone of the
@@ -22,7 +25,9 @@ pub use cart::{Cart, CartLine, CartRef, ChosenOption, FulfilmentKind};
 #[cfg(feature = "openapi")]
 pub(crate) use fulfilment::QuoteFulfilment;
 pub use fulfilment::{BelowMinimum, CartAddress, CartFulfilment, OutsideZones, check_minimum, check_place};
-pub use priced::{Amounts, OrderFee, OrderLine, OrderLineOption, OrderTax, PricedCart, TaxShare, TaxedPart};
+pub use priced::{
+    Amounts, OptionRule, OrderFee, OrderLine, OrderLineOption, OrderTax, PricedCart, TaxShare, TaxedPart,
+};
 
 use fulfilment::check_fulfilment;
 use lines::price_line;

@@ -48,7 +48,7 @@ pub struct Text<const MAX: usize, const SEVERAL_LINES: bool>(Arc<str>);
 pub type Name = Text<MAX_NAME_LENGTH, false>;
 /// Free text: a description, a note, an instruction.
 pub type Note = Text<MAX_TEXT_LENGTH, true>;
-/// Code of an item, an option group or an option in another system, such as a point of sale.
+/// Code of a category, an item, an option group or an option in another system, such as a point of sale.
 pub type ExternalCode = Text<MAX_EXTERNAL_CODE_LENGTH, false>;
 
 /// Reason why a text is refused.

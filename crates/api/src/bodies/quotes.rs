@@ -2,7 +2,7 @@
 
 use dabba_domain::{
     Amount, Currency, Timestamp,
-    menu::UnavailableItem,
+    menu::{UnavailableItem, UnavailableOption},
     order::OrderZone,
     pricing::{Amounts, OrderFee, OrderLine, OrderTax},
     restaurant::NotAcceptingReason,
@@ -63,9 +63,13 @@ pub(crate) struct ObstacleBody {
     /// Absent if the pause has no end, or if the restaurant never opens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) opens_at: Option<Timestamp>,
-    /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
+    /// `items_unavailable`, `items_outside_hours`: the items, each with the time from which it can be ordered again, if that
+    /// time is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) items: Option<Vec<UnavailableItem>>,
+    /// `options_unavailable`: the options, each with the time from which it is available again, if that time is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) options: Option<Vec<UnavailableOption>>,
     /// `below_minimum_order`: minimum subtotal for delivery. `not_payable_by_card`: minimum total that the payment
     /// provider accepts; absent if the provider does not accept the currency, or if the server accepts no cards.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,6 +100,7 @@ impl From<&Obstacle> for ObstacleBody {
             until: None,
             opens_at: None,
             items: None,
+            options: None,
             minimum: None,
             maximum: None,
             multiple_of: None,
@@ -113,7 +118,10 @@ impl From<&Obstacle> for ObstacleBody {
             Obstacle::NotAccepting(NotAcceptingReason::Closed { opens_at }) => {
                 Self { opens_at: *opens_at, ..body }
             }
-            Obstacle::ItemsUnavailable(items) => Self { items: Some(items.clone()), ..body },
+            Obstacle::ItemsUnavailable(items) | Obstacle::ItemsOutsideHours(items) => {
+                Self { items: Some(items.clone()), ..body }
+            }
+            Obstacle::OptionsUnavailable(options) => Self { options: Some(options.clone()), ..body },
             Obstacle::BelowMinimum(below) => Self { minimum: Some(below.minimum), ..body },
             Obstacle::OutsideZones(_) | Obstacle::CardsNotAccepted => body,
             Obstacle::NotPayableByCard(refusal) => Self {
@@ -135,7 +143,11 @@ impl QuoteBody {
     pub(crate) fn new(quote: Quote) -> Self {
         Self {
             // As in an order's body, the parts are left out.
-            lines: quote.lines.into_iter().map(|line| OrderLine { parts: Vec::new(), ..line }).collect(),
+            lines: quote
+                .lines
+                .into_iter()
+                .map(|line| OrderLine { parts: Vec::new(), rules: Vec::new(), ..line })
+                .collect(),
             fees: quote.fees.into_iter().map(|fee| OrderFee { parts: Vec::new(), ..fee }).collect(),
             taxes: quote.taxes,
             currency: quote.currency,

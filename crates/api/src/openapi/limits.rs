@@ -4,10 +4,12 @@
 use dabba_domain::{
     limits::{
         MAX_ACCEPTANCE_DEADLINE_SECONDS, MAX_CATEGORIES, MAX_CHOSEN_OPTIONS, MAX_EXTERNAL_ID_LENGTH,
-        MAX_FEE_TIERS, MAX_FEES, MAX_ITEMS, MAX_LINES, MAX_OPENING_INTERVALS, MAX_OPTION_GROUPS, MAX_OPTIONS,
-        MAX_PREPARATION_MINUTES, MAX_QUANTITY, MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES,
-        MAX_TIER_METRES, MAX_ZONE_MINUTES, MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
+        MAX_FEE_TIERS, MAX_FEES, MAX_IMAGES, MAX_ITEMS, MAX_LINES, MAX_MENU_HOURS, MAX_OPENING_INTERVALS,
+        MAX_OPTION_GROUPS, MAX_OPTION_QUANTITY, MAX_OPTIONS, MAX_PREPARATION_MINUTES, MAX_QUANTITY,
+        MAX_STOCK, MAX_TAGS, MAX_TAX_RATE_BASIS_POINTS, MAX_TAXES, MAX_TIER_METRES, MAX_ZONE_MINUTES,
+        MAX_ZONES, MIN_ACCEPTANCE_DEADLINE_SECONDS,
     },
+    menu::{Allergen, Diet},
     order::Event,
 };
 use dabba_engine::{
@@ -73,6 +75,7 @@ fn of_orders() -> Vec<Limit> {
         ("OrderRequest", "lines", count(1, MAX_LINES)),
         ("Address", "country", json!({"pattern": "^[A-Z]{2}$"})),
         ("CartLine", "quantity", range(1, MAX_QUANTITY)),
+        ("ChosenOption", "quantity", range(1, MAX_OPTION_QUANTITY)),
         ("CartLine", "options", count(0, MAX_CHOSEN_OPTIONS)),
         // An order has at most so many items, and each may be named once.
         ("Rejection", "items", json!({"maxItems": MAX_LINES})),
@@ -93,8 +96,10 @@ fn of_restaurants() -> Vec<Limit> {
             "by",
             json!({"minimum": -i64::from(MAX_STOCK), "maximum": MAX_STOCK, "not": {"const": 0}}),
         ),
-        ("OptionGroupDocument", "min", range(0, option_count)),
-        ("OptionGroupDocument", "max", range(0, option_count)),
+        ("OptionGroupDocument", "min", range(0, option_count * MAX_OPTION_QUANTITY)),
+        ("OptionGroupDocument", "max", range(0, option_count * MAX_OPTION_QUANTITY)),
+        ("OptionGroupDocument", "free", range(0, option_count * MAX_OPTION_QUANTITY)),
+        ("OptionGroupDocument", "max_per_option", range(1, MAX_OPTION_QUANTITY)),
         (
             "SettingsDocument",
             "external_id",
@@ -123,6 +128,13 @@ fn of_restaurants() -> Vec<Limit> {
         ("ItemDocument", "taxes", count(0, MAX_TAXES)),
         ("OptionDocument", "taxes", count(0, MAX_TAXES)),
         ("ItemDocument", "tags", count(0, MAX_TAGS)),
+        ("CategoryDocument", "hours", count(1, MAX_MENU_HOURS)),
+        ("ItemDocument", "hours", count(1, MAX_MENU_HOURS)),
+        ("ItemDocument", "images", count(0, MAX_IMAGES)),
+        ("ItemDocument", "allergens", count(0, Allergen::ALL.len())),
+        ("ItemDocument", "diets", count(0, Diet::ALL.len())),
+        ("OptionDocument", "allergens", count(0, Allergen::ALL.len())),
+        ("OptionDocument", "diets", count(0, Diet::ALL.len())),
         ("ItemDocument", "option_groups", count(0, MAX_OPTION_GROUPS)),
         ("OptionGroupDocument", "options", count(0, MAX_OPTIONS)),
     ]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::StatusCode;
 use dabba_domain::{
-    menu::UnavailableItem,
+    menu::{UnavailableItem, UnavailableOption},
     order::{AllowedAction, OrderStatus},
 };
 use dabba_web::problem::CONTENT_TYPE;
@@ -61,8 +61,11 @@ pub(crate) struct ProblemDocument {
     amount: Option<dabba_domain::Amount>,
     /// `not_payable_by_card`: the currency of these amounts; absent if the server accepts no cards.
     currency: Option<dabba_domain::Currency>,
-    /// `items_unavailable`: the items, each with the time from which it is available again, if that time is known.
+    /// `items_unavailable`, `items_outside_hours`: the items, each with the time from which it can be ordered again, if that
+    /// time is known.
     items: Option<Vec<UnavailableItem>>,
+    /// `options_unavailable`: the options, each with the time from which it is available again, if that time is known.
+    options: Option<Vec<UnavailableOption>>,
     /// `out_of_stock`: the items of which there is not enough.
     shortages: Option<Vec<ShortageBody>>,
     /// `stock_out_of_range`: the current stock.
@@ -167,8 +170,9 @@ refusals! {
     /// Refusals of placing an order.
     NotPlaced: BAD_REQUEST MALFORMED_JSON IDEMPOTENCY_KEY_MISSING IDEMPOTENCY_KEY_INVALID PAYLOAD_TOO_LARGE
         UNSUPPORTED_MEDIA_TYPE INVALID IDEMPOTENCY_KEY_REUSED RESTAURANT_PAUSED RESTAURANT_CLOSED
-        RESTAURANT_CLOSED_PERMANENTLY OUTSIDE_DELIVERY_ZONES BELOW_MINIMUM_ORDER NOT_PAYABLE_BY_CARD ITEMS_UNAVAILABLE OUT_OF_STOCK TOO_MANY_OPEN_ORDERS
-        MENU_CHANGED TOO_MANY_CHANGES;
+        RESTAURANT_CLOSED_PERMANENTLY OUTSIDE_DELIVERY_ZONES BELOW_MINIMUM_ORDER NOT_PAYABLE_BY_CARD ITEMS_UNAVAILABLE
+        ITEMS_OUTSIDE_HOURS OPTIONS_UNAVAILABLE OUT_OF_STOCK
+        TOO_MANY_OPEN_ORDERS MENU_CHANGED TOO_MANY_CHANGES;
     /// Refusals of commands without a body.
     NotMoved: BAD_REQUEST IDEMPOTENCY_KEY_INVALID IDEMPOTENCY_KEY_REUSED ILLEGAL_MOVE TOO_MANY_CHANGES
         PRECONDITION_FAILED;

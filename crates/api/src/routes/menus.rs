@@ -52,15 +52,16 @@ const HEADERS_OF_MENU: usize = 12;
 struct MenuTag {
     /// Revision of the menu.
     menu: u32,
-    /// Revision of the availability, and the number of unavailability marks that have expired since that revision.
+    /// Revision of the availability, and the number for what has changed with time since: see
+    /// [`CatalogueEntry::state_at`].
     availability: Option<(u32, u32)>,
 }
 
 impl MenuTag {
     fn new(entry: &CatalogueEntry, now: Timestamp) -> Self {
-        let ended = u32::try_from(entry.ended_at(now)).unwrap_or(u32::MAX);
+        let state = u32::try_from(entry.state_at(now)).unwrap_or(u32::MAX);
         let Catalogue { menu_revision, availability_revision, .. } = entry.catalogue;
-        Self { menu: menu_revision, availability: Some((availability_revision, ended)) }
+        Self { menu: menu_revision, availability: Some((availability_revision, state)) }
     }
 }
 
@@ -88,7 +89,7 @@ impl EntityTag for MenuTag {
 }
 
 impl From<&MenuTag> for ExpectedMenu {
-    /// Ignores the number of expired marks: a replacement cannot undo an expiry.
+    /// Ignores what changes with time: a replacement cannot undo an expiry.
     fn from(tag: &MenuTag) -> Self {
         Self { menu: tag.menu, availability: tag.availability.map(|(revision, _)| revision) }
     }
@@ -126,7 +127,8 @@ fn set_revision_headers(response: &mut Response, tag: MenuTag) {
 /// Reads a menu
 ///
 /// For everyone. Use `If-None-Match`: the response does not repeat an unchanged menu. The `ETag` changes with the menu,
-/// with the availability of an item, and when an item becomes available because its `until` has passed.
+/// with the availability of an item, and when an item or option becomes available because its `until` has passed, or its hours
+/// begin or end.
 #[utoipa::path(
     get, path = "/v1/restaurants/{restaurant_id}/menu", tag = "menus",
     params(

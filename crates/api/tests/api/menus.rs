@@ -281,3 +281,183 @@ async fn an_id_stays_with_its_dish() {
     put(&["Gyoza"]).await.expect(200);
     assert_eq!(ids(&put(&["醤油ラーメン", "Gyoza"]).await.expect(200))["醤油ラーメン"], *shoyu);
 }
+
+/// Proves that quotes and orders name an unavailable option, that the menu shows the option, and that it can be ordered
+/// after its `until`.
+#[tokio::test]
+async fn an_unavailable_option_is_refused_until_its_mark_ends() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let mut menu = read.expect(200);
+    let option = "/categories/0/items/0/option_groups/0/options/1";
+    assert_eq!(menu.pointer(option).unwrap().get("availability"), None);
+    let away = json!({"status": "unavailable", "until": "2026-06-01T13:00:00Z"});
+    menu.pointer_mut(option).unwrap()["availability"] = away.clone();
+    server.put(&path, Some(&server.staff), &menu).header("if-match", &tag).send().await.expect(200);
+    let shown = server.get(&path, None).await;
+    assert_eq!(shown.header("etag"), "\"2-1-0\"");
+    assert_eq!(shown.expect(200).pointer(option).unwrap()["availability"], away);
+
+    let hot =
+        json!([{"item": "chicken-tikka", "quantity": 2, "options": [{"group": "heat", "option": "hot"}]}]);
+    let unavailable = json!([{
+        "item": "chicken-tikka", "group": "heat", "option": "hot", "until": "2026-06-01T13:00:00Z",
+    }]);
+    let cart = json!({"lines": hot, "fulfilment": "collection"});
+    let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
+    let obstacle = quote().await.expect(200)["obstacles"][0].clone();
+    assert_eq!((&obstacle["code"], &obstacle["options"]), (&json!("options_unavailable"), &unavailable));
+    assert_eq!(
+        obstacle["detail"],
+        "options are not available: hot in heat of chicken-tikka (until 2026-06-01T13:00:00Z)"
+    );
+    let order = json!({"lines": hot, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let place =
+        |key: &str| server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send();
+    let refused = place("1").await.problem(409, "options_unavailable");
+    assert_eq!(refused["options"], unavailable);
+
+    server.advance(SignedDuration::from_hours(1));
+    let shown = server.get(&path, None).await;
+    assert_eq!(shown.header("etag"), "\"2-1-1\"");
+    assert_eq!(shown.expect(200).pointer(option).unwrap().get("availability"), None);
+    assert_eq!(quote().await.expect(200)["obstacles"], json!([]));
+    place("2").await.expect(201);
+}
+
+/// Proves that a menu shows what its document states about allergens, diets, images and codes.
+#[tokio::test]
+async fn a_menu_shows_the_facts_of_its_document() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let facts =
+        json!({"allergens": ["milk", "nuts"], "diets": ["vegetarian", "gluten_free"], "ean": "96385074"});
+    let with = |mut entry: Value| {
+        for (name, value) in facts.as_object().unwrap() {
+            entry[name] = value.clone();
+        }
+        entry
+    };
+    let mut item =
+        with(json!({"name": "Kulfi", "price_minor": 300, "images": ["https://img.example/kulfi.jpg"]}));
+    let option = with(json!({"name": "Pistachio", "price_minor": 50}));
+    item["option_groups"] = json!([{"name": "Topping", "min": 0, "max": 1, "options": [option]}]);
+    let menu = json!({"categories": [{"name": "Sweets", "external_code": "7", "items": [item]}]});
+    let put = |menu: &Value| server.put(&path, Some(&server.staff), menu).header("if-match", "*").send();
+    put(&menu).await.expect(200);
+    let shown = server.get(&path, None).await.expect(200);
+    assert_eq!(shown["categories"][0]["external_code"], "7");
+    let shown = &shown["categories"][0]["items"][0];
+    assert_eq!(shown["images"], json!(["https://img.example/kulfi.jpg"]));
+    for (name, value) in facts.as_object().unwrap() {
+        assert_eq!(&shown[name], value);
+        assert_eq!(&shown["option_groups"][0]["options"][0][name], value);
+    }
+    let mut wrong = menu;
+    wrong["categories"][0]["items"][0]["ean"] = json!("96385075");
+    wrong["categories"][0]["items"][0]["allergens"] = json!(["lactose"]);
+    let pointers = ["/categories/0/items/0/allergens/0", "/categories/0/items/0/ean"];
+    assert_eq!(put(&wrong).await.pointers(), pointers);
+}
+
+/// Proves that the menu, quotes and orders agree on the hours of an item, and that the menu has another tag when they begin.
+#[tokio::test]
+async fn an_item_can_be_ordered_within_its_hours() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let mut menu = server.get(&path, None).await.expect(200);
+    // It is Monday, 1 June 2026, 12:00 in UTC and 13:00 in London.
+    let hours = json!([{"day": "monday", "opens": "14:00", "closes": "15:00"}]);
+    menu["categories"][1]["items"][0]["hours"] = hours.clone();
+    server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await.expect(200);
+    let read = server.get(&path, None).await;
+    let tag = read.header("etag").to_owned();
+    let naan = read.expect(200)["categories"][1]["items"][0].clone();
+    assert_eq!(naan["hours"], hours);
+    assert_eq!(naan["outside_hours"], json!({"opens_at": "2026-06-01T13:00:00Z"}));
+    assert_eq!(naan["availability"], json!({"status": "available"}));
+
+    let lines = json!([{"item": "naan", "quantity": 4}]);
+    let cart = json!({"lines": lines, "fulfilment": "collection"});
+    let quote = || server.post(&server.restaurant_path("/quotes"), None, &cart).send();
+    let outside = json!([{"item": "naan", "until": "2026-06-01T13:00:00Z"}]);
+    let obstacle = quote().await.expect(200)["obstacles"][0].clone();
+    assert_eq!((&obstacle["code"], &obstacle["items"]), (&json!("items_outside_hours"), &outside));
+    let order = json!({"lines": lines, "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let place =
+        |key: &str| server.post(&server.orders_path(), Some(&server.customer), &order).key(key).send();
+    assert_eq!(place("1").await.problem(409, "items_outside_hours")["items"], outside);
+
+    let get = |tag: &str| server.request(reqwest::Method::GET, &path).header("if-none-match", tag).send();
+    server.advance(SignedDuration::from_mins(59));
+    assert_eq!(get(&tag).await.status, 304);
+    server.advance(SignedDuration::from_mins(1));
+    let within = get(&tag).await;
+    assert_ne!(within.header("etag"), tag);
+    assert_eq!(within.expect(200)["categories"][1]["items"][0].get("outside_hours"), None);
+    assert_eq!(quote().await.expect(200)["obstacles"], json!([]));
+    place("2").await.expect(201);
+    server.advance(SignedDuration::from_hours(1));
+    assert_eq!(
+        place("3").await.problem(409, "items_outside_hours")["items"][0]["until"],
+        "2026-06-08T13:00:00Z"
+    );
+}
+
+/// Proves that quotes, orders, events, receipts and refusals state the quantities of options, and that the order is priced
+/// by the rule of the group.
+#[tokio::test]
+async fn options_have_quantities_and_free_units() {
+    let server = crate::start().await;
+    let path = server.restaurant_path("/menu");
+    let option = |id: &str, price: i64| json!({"id": id, "name": id.to_uppercase(), "price_minor": price});
+    let toppings = json!({
+        "id": "toppings", "name": "Toppings", "min": 0, "max": 6, "max_per_option": 3, "free": 1,
+        "options": [option("ham", 200), option("corn", 100)],
+    });
+    let halves = json!({
+        "id": "halves", "name": "Halves", "min": 2, "max": 2, "max_per_option": 2, "price_by": "highest",
+        "options": [option("margherita", 900), option("funghi", 1_100)],
+    });
+    let item = json!({"id": "pizza", "name": "Pizza", "price_minor": 0, "option_groups": [halves, toppings]});
+    let menu = json!({"categories": [{"name": "Pizza", "items": [item]}]});
+    let shown =
+        server.put(&path, Some(&server.staff), &menu).header("if-match", "*").send().await.expect(200);
+    let groups = &shown["categories"][0]["items"][0]["option_groups"];
+    assert_eq!((&groups[0]["price_by"], groups[0].get("free")), (&json!("highest"), None));
+    assert_eq!((&groups[1]["free"], &groups[1]["max_per_option"]), (&json!(1), &json!(3)));
+
+    let choose = |ham: u32| {
+        json!([{"item": "pizza", "quantity": 2, "options": [
+            {"group": "halves", "option": "margherita"}, {"group": "halves", "option": "funghi"},
+            {"group": "toppings", "option": "ham", "quantity": ham}, {"group": "toppings", "option": "corn"},
+        ]}])
+    };
+    let quote = async |lines: Value| {
+        let cart = json!({"lines": lines, "fulfilment": "collection"});
+        server.post(&server.restaurant_path("/quotes"), None, &cart).send().await
+    };
+    let quoted = quote(choose(3)).await.expect(200);
+    let line = &quoted["lines"][0];
+    assert_eq!((&line["unit_price"], &line["total"]), (&json!(1_700), &json!(3_400)));
+    let options = json!([
+        {"group": "halves", "option": "margherita", "name": "MARGHERITA", "price": 900, "charged": 0},
+        {"group": "halves", "option": "funghi", "name": "FUNGHI", "price": 1_100},
+        {"group": "toppings", "option": "ham", "name": "HAM", "price": 200, "quantity": 3},
+        {"group": "toppings", "option": "corn", "name": "CORN", "price": 100, "charged": 0},
+    ]);
+    assert_eq!(line["options"], options);
+    assert_eq!(line.get("rules"), None);
+    assert_eq!(quote(choose(4)).await.pointers(), ["/lines/0/options/2/quantity"]);
+
+    let order = json!({"lines": choose(3), "fulfilment": {"type": "collection"}, "payment_method": "cash"});
+    let placed = server.place("1", &order).await;
+    assert_eq!((&placed["lines"][0]["options"], &placed["lines"][0]["total"]), (&options, &json!(3_400)));
+    assert_eq!(placed["lines"][0].get("rules"), None);
+    let path = format!("/v1/orders/{}", placed["id"].as_str().unwrap());
+    let get = async |rest: &str| server.get(&format!("{path}{rest}"), Some(&server.customer)).await;
+    assert_eq!(get("/receipt").await.expect(200)["lines"][0]["options"], options);
+    assert_eq!(get("/events").await.expect(200)["events"][0]["data"]["lines"][0]["options"], options);
+}

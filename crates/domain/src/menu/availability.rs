@@ -1,4 +1,6 @@
-//! Availability of items: which items cannot be ordered, and when that ends.
+//! Availability of items and options: which of them cannot be ordered, and when that ends.
+//!
+//! The menu itself contains the availability of its options.
 //!
 //! A mark is a record that an item is unavailable. Marks are stored beside the menu and have their own revision, so
 //! that a change of a mark writes one small row and not the whole menu.
@@ -7,20 +9,20 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Menu;
 use crate::{Timestamp, pricing::CartRef, text::Slug};
 
-/// Whether an item can be ordered.
+/// Whether an item or an option can be ordered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "status", rename_all = "snake_case", deny_unknown_fields, try_from = "AvailabilityDocument")]
 pub enum Availability {
-    /// The item can be ordered.
+    /// It can be ordered.
     #[default]
     Available,
-    /// The item cannot be ordered.
+    /// It cannot be ordered.
     Unavailable {
-        /// Time from which the item can be ordered again. Absent: the item stays unavailable until its availability is
-        /// changed.
+        /// Time from which it can be ordered again. Absent: it stays unavailable until its availability is changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
@@ -76,7 +78,19 @@ pub struct MarkEndError {
 }
 
 impl Availability {
-    /// Returns whether the item can be ordered at `now`.
+    /// Returns whether this is the availability of an entry without a mark.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub(super) const fn is_plain(&self) -> bool {
+        matches!(self, Self::Available)
+    }
+
+    /// Returns the availability at `now`: a mark that has ended counts as no mark.
+    #[must_use]
+    pub fn at(self, now: Timestamp) -> Self {
+        if self.is_available_at(now) { Self::Available } else { self }
+    }
+
+    /// Returns whether the item or option can be ordered at `now`.
     pub fn is_available_at(self, now: Timestamp) -> bool {
         match self {
             Self::Available => true,
@@ -98,6 +112,51 @@ pub struct UnavailableItem {
     pub until: Option<Timestamp>,
 }
 
+/// An option that cannot be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnavailableOption {
+    /// The item's id in the menu.
+    pub item: Slug,
+    /// The group's id in the item.
+    pub group: Slug,
+    /// The option's id in the group.
+    pub option: Slug,
+    /// Time from which the option can be ordered again. Absent: the option stays unavailable until its availability is
+    /// changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl Menu {
+    /// Returns the number of marks of options that have ended at `now`. If two moments have the same number, every option
+    /// has the same availability at both.
+    pub fn ended_at(&self, now: Timestamp) -> usize {
+        self.option_ends.partition_point(|end| *end <= now)
+    }
+
+    /// Returns the options of a cart that are unavailable at `now`, each once, in the order of the cart.
+    pub fn unavailable_options(&self, cart: CartRef<'_>, now: Timestamp) -> Vec<UnavailableOption> {
+        let mut found = Vec::new();
+        for line in cart.lines {
+            let Some(item) = self.item(line.item.as_str()) else { continue };
+            for chosen in &line.options {
+                let group = item.group(chosen.group.as_str());
+                let Some(option) = group.and_then(|group| group.option(chosen.option.as_str())) else {
+                    continue;
+                };
+                let Availability::Unavailable { until } = option.availability.at(now) else { continue };
+                let (group, option) = (chosen.group.clone(), chosen.option.clone());
+                let unavailable = UnavailableOption { item: item.id.clone(), group, option, until };
+                if !found.contains(&unavailable) {
+                    found.push(unavailable);
+                }
+            }
+        }
+        found
+    }
+}
+
 /// Marks of the unavailable items of a restaurant. A mark whose end has passed has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UnavailableItems {
@@ -116,8 +175,7 @@ impl UnavailableItems {
 
     /// Returns the availability of an item at `now`. A mark that has ended counts as no mark.
     pub fn availability_at(&self, item: &str, now: Timestamp) -> Availability {
-        let marked = self.availability(item);
-        if marked.is_available_at(now) { Availability::Available } else { marked }
+        self.availability(item).at(now)
     }
 
     /// Returns the items that are unavailable at `now`, with the ends of their marks, in no particular order.

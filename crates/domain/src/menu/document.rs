@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Availability;
-use crate::ReadOnly;
+use super::{Availability, PriceBy};
 #[cfg(feature = "openapi")]
 use crate::{
     Amount,
     text::{Name, Note, Slug},
 };
+use crate::{ReadOnly, restaurant::OpeningInterval};
 
 /// A menu as people and files write it, not yet validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,9 +46,17 @@ impl From<Vec<CategoryDocument>> for MenuDocument {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CategoryDocument {
+    /// The category's code in another system, such as a point of sale: one line of 1 to 64 characters, unique among the
+    /// categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<crate::text::ExternalCode>))]
+    pub external_code: Option<String>,
     /// Heading of the category.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
+    /// Hours in which the items of the category can be ordered, in the restaurant's time zone: 1 to 28 weekly openings. Absent: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Vec<OpeningInterval>>,
     /// Items of the category.
     pub items: Vec<ItemDocument>,
 }
@@ -86,6 +94,30 @@ pub struct ItemDocument {
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<Name>))]
     pub tags: Vec<String>,
+    /// Addresses of images of the item, the main image first: up to 10 `https` URLs of at most 1,000 characters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::ImageUrl>))]
+    pub images: Vec<String>,
+    /// Allergens in the item: codes for the 14 of Regulation (EU) No 1169/2011, annex II. An empty list states that the
+    /// item contains none of them. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<super::Allergen>>))]
+    pub allergens: Option<Vec<String>>,
+    /// Diets that the item is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::Diet>))]
+    pub diets: Vec<String>,
+    /// Number of the trade item in its bar code: a GTIN of 8, 12, 13 or 14 digits with its check digit (EAN, UPC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::Gtin>))]
+    pub ean: Option<String>,
+    /// Hours in which the item can be ordered, in the restaurant's time zone: 1 to 28 weekly openings. Absent: at any time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hours: Option<Vec<OpeningInterval>>,
+    /// Present only outside the hours. Ignored in a request; responses contain it.
+    #[serde(default, skip_serializing)]
+    #[cfg_attr(feature = "openapi", schema(read_only, value_type = Option<super::OutsideHours>))]
+    pub outside_hours: ReadOnly,
     /// Availability of the item. Default: a new item is available; an item of the current menu keeps its availability.
     #[serde(default)]
     pub availability: Option<Availability>,
@@ -116,10 +148,20 @@ pub struct OptionGroupDocument {
     /// Name of the group.
     #[cfg_attr(feature = "openapi", schema(value_type = Name))]
     pub name: String,
-    /// Minimum number of options to choose.
+    /// Minimum sum of the quantities of the chosen options.
     pub min: u32,
-    /// Maximum number of options to choose.
+    /// Maximum sum of the quantities of the chosen options.
     pub max: u32,
+    /// Maximum quantity of each option, from 1 to 99. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_per_option: Option<u32>,
+    /// Number of chosen units that are free: the cheapest ones, in any order of choice. At most `max`; must be absent or 0 if
+    /// `price_by` is `highest`. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free: Option<u32>,
+    /// Which chosen units are charged. Default: `sum`.
+    #[serde(default, skip_serializing_if = "PriceBy::is_sum")]
+    pub price_by: PriceBy,
     /// Options of the group.
     pub options: Vec<OptionDocument>,
 }
@@ -149,4 +191,21 @@ pub struct OptionDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<Slug>>))]
     pub taxes: Option<Vec<String>>,
+    /// Availability of the option. Default: a new option is available; an option of the current menu keeps its
+    /// availability.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub availability: Option<Availability>,
+    /// Allergens in the option: codes for the 14 of Regulation (EU) No 1169/2011, annex II. An empty list states that the
+    /// option contains none of them. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<super::Allergen>>))]
+    pub allergens: Option<Vec<String>>,
+    /// Diets that the option is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<super::Diet>))]
+    pub diets: Vec<String>,
+    /// Number of the trade item in its bar code: a GTIN of 8, 12, 13 or 14 digits with its check digit (EAN, UPC).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<super::Gtin>))]
+    pub ean: Option<String>,
 }

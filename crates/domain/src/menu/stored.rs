@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Availability;
+use super::{Allergen, Availability, Diet, Gtin, ImageUrl, hours};
 use crate::{
-    Amount,
+    Amount, Timestamp,
+    restaurant::OpeningHours,
     text::{ExternalCode, Name, Note, Slug},
 };
 
@@ -22,6 +23,12 @@ pub struct Menu {
     /// Position of each item: its category and its place in the category.
     #[serde(skip)]
     places: HashMap<Slug, (usize, usize)>,
+    /// Ends of the marks of options, ascending.
+    #[serde(skip)]
+    pub(super) option_ends: Vec<Timestamp>,
+    /// The different hours of categories and items.
+    #[serde(skip)]
+    pub(super) schedules: Vec<OpeningHours>,
 }
 
 /// A menu as a store returns it. A store contains only validated menus.
@@ -41,8 +48,14 @@ impl From<StoredMenu> for Menu {
 /// A category of a menu.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Category {
+    /// The category's code in another system, unique among the categories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_code: Option<ExternalCode>,
     /// Heading of the category.
     pub name: Name,
+    /// Hours in which the items of the category can be ordered.
+    #[serde(default, skip_serializing_if = "OpeningHours::is_always")]
+    pub hours: OpeningHours,
     /// Items of the category, in order.
     pub items: Vec<MenuItem>,
 }
@@ -67,6 +80,21 @@ pub struct MenuItem {
     pub taxes: Option<Vec<Slug>>,
     /// Labels such as `vegan`.
     pub tags: Vec<Name>,
+    /// Addresses of images of the item, the main image first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<ImageUrl>,
+    /// Allergens in the item. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allergens: Option<Vec<Allergen>>,
+    /// Diets that the item is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diets: Vec<Diet>,
+    /// Number of the trade item in its bar code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ean: Option<Gtin>,
+    /// Hours in which the item can be ordered.
+    #[serde(default, skip_serializing_if = "OpeningHours::is_always")]
+    pub hours: OpeningHours,
     /// Availability that the document states, if any. It is not stored with the menu: see
     /// [`UnavailableItems`](super::UnavailableItems).
     #[serde(skip)]
@@ -75,9 +103,44 @@ pub struct MenuItem {
     pub option_groups: Vec<OptionGroup>,
 }
 
+/// Which units of the chosen options of a group are charged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PriceBy {
+    /// All units, except the free ones. The cheapest units are free, in any order of choice; of equally cheap options, those
+    /// that are first on the menu.
+    #[default]
+    Sum,
+    /// One unit of the option with the highest price, as for a pizza with two halves; of several such options, the first one
+    /// on the menu.
+    Highest,
+}
+
+impl PriceBy {
+    /// Returns whether all units except the free ones are charged.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    pub const fn is_sum(&self) -> bool {
+        matches!(self, Self::Sum)
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(quantity: &u32) -> bool {
+    *quantity == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(quantity: &u32) -> bool {
+    *quantity == 0
+}
+
 /// A group of options of an item.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OptionGroup {
     /// Id, unique within the item.
     pub id: Slug,
@@ -86,17 +149,25 @@ pub struct OptionGroup {
     pub external_code: Option<ExternalCode>,
     /// Name of the group.
     pub name: Name,
-    /// Minimum number of options to choose.
+    /// Minimum sum of the quantities of the chosen options.
     pub min: u32,
-    /// Maximum number of options to choose.
+    /// Maximum sum of the quantities of the chosen options.
     pub max: u32,
+    /// Maximum quantity of each option. Absent: 1.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub max_per_option: u32,
+    /// Number of chosen units that are free. Absent: 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub free: u32,
+    /// Which chosen units are charged.
+    #[serde(default, skip_serializing_if = "PriceBy::is_sum")]
+    pub price_by: PriceBy,
     /// Options of the group.
     pub options: Vec<MenuOption>,
 }
 
 /// An option of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MenuOption {
     /// Id, unique within the group.
     pub id: Slug,
@@ -110,6 +181,18 @@ pub struct MenuOption {
     /// Ids of the option's taxes. Absent: the taxes of the item.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taxes: Option<Vec<Slug>>,
+    /// Availability of the option. A mark whose end has passed has no effect.
+    #[serde(default, skip_serializing_if = "Availability::is_plain")]
+    pub availability: Availability,
+    /// Allergens in the option. Absent: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allergens: Option<Vec<Allergen>>,
+    /// Diets that the option is suitable for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diets: Vec<Diet>,
+    /// Number of the trade item in its bar code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ean: Option<Gtin>,
 }
 
 impl Menu {
@@ -121,7 +204,18 @@ impl Menu {
                 places.insert(item.id.clone(), (category_index, item_index));
             }
         }
-        Self { categories, retired: Vec::new(), places }
+        let items = categories.iter().flat_map(|category| &category.items);
+        let options = items.flat_map(|item| &item.option_groups).flat_map(|group| &group.options);
+        let mut option_ends: Vec<_> = options
+            .filter_map(|option| match option.availability {
+                Availability::Unavailable { until } => until,
+                Availability::Available => None,
+            })
+            .collect();
+        option_ends.sort_unstable();
+        let of_items = categories.iter().flat_map(|category| &category.items).map(|item| &item.hours);
+        let schedules = hours::schedules(categories.iter().map(|category| &category.hours).chain(of_items));
+        Self { categories, retired: Vec::new(), places, option_ends, schedules }
     }
 
     /// Returns the categories of the menu, in order.
@@ -140,7 +234,13 @@ impl Menu {
         self.categories.get(*category)?.items.get(*item)
     }
 
-    /// Returns whether both menus have the same stored form. Availability makes no difference, because it is not stored
+    /// Returns the category of the item with this id.
+    pub(super) fn category_of(&self, item: &Slug) -> Option<&Category> {
+        let (category, _) = self.places.get(item)?;
+        self.categories.get(*category)
+    }
+
+    /// Returns whether both menus have the same stored form. The availability of items makes no difference, because it is not stored
     /// with a menu.
     pub fn is_stored_as(&self, other: &Self) -> bool {
         let stored = |menu: &Self| {
@@ -187,8 +287,12 @@ mod tests {
     #[test]
     fn a_menu_survives_storage() {
         let menu = menu(json!({"categories": [{"name": "A", "items": [
-            {"id": "naan", "name": "Naan", "price_minor": 100, "external_code": "PLU 17"},
-        ]}]}));
+            {"id": "naan", "name": "Naan", "price_minor": 100, "external_code": "PLU 17", "ean": "96385074",
+             "images": ["https://img.example/naan.jpg"], "allergens": ["gluten"], "diets": ["vegan"],
+             "option_groups": [{"name": "Dip", "min": 0, "max": 1, "options": [
+                {"name": "Raita", "price_minor": 50, "ean": "96385074", "allergens": [], "diets": ["vegetarian"]},
+             ]}]},
+        ], "external_code": "breads"}]}));
         let stored = serde_json::to_string(&menu).unwrap();
         let read: Menu = serde_json::from_str(&stored).unwrap();
         assert_eq!(read, menu);

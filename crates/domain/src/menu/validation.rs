@@ -1,18 +1,21 @@
 //! Validation of a menu document, which lists every problem with its place.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{
     Category, CategoryDocument, ItemDocument, Menu, MenuDocument, MenuItem, MenuOption, OptionDocument,
-    OptionGroup, OptionGroupDocument,
+    OptionGroup, OptionGroupDocument, PriceBy,
+    facts::{Facts, StatedFacts, images},
     generated_id::{group_path, option_path, retired_after},
+    hours,
     identity::{Current, Identity, Scope, Stated},
     taxes,
 };
 use crate::{
     Amount, Problems,
-    limits::{MAX_CATEGORIES, MAX_ITEMS, MAX_OPTION_GROUPS, MAX_OPTIONS, MAX_TAGS},
-    text::{Name, Note, Slug},
+    limits::{MAX_CATEGORIES, MAX_ITEMS, MAX_OPTION_GROUPS, MAX_OPTION_QUANTITY, MAX_OPTIONS, MAX_TAGS},
+    problem::whole_number,
+    text::{ExternalCode, Name, Note, Slug},
 };
 
 impl MenuDocument {
@@ -51,13 +54,15 @@ struct Check<'a> {
     current: &'a Menu,
     /// Paths of the current menu's retired ids.
     retired: HashSet<&'a str>,
+    /// External codes of the categories before, with the places of the categories.
+    category_codes: HashMap<ExternalCode, String>,
     problems: Problems,
 }
 
 impl<'a> Check<'a> {
     fn against(current: &'a Menu) -> Self {
         let retired = current.retired.iter().map(String::as_str).collect();
-        Self { current, retired, problems: Problems::new() }
+        Self { current, retired, category_codes: HashMap::new(), problems: Problems::new() }
     }
 
     fn identify_items(&mut self, document: &MenuDocument) -> Vec<Identity> {
@@ -131,6 +136,17 @@ impl CategoryDocument {
         check: &mut Check<'_>,
     ) -> Option<Category> {
         let name = check.problems.check(format!("{pointer}/name"), Name::new(&self.name));
+        let external_code = self.external_code.as_deref();
+        let external_code = external_code.and_then(|code| {
+            check.problems.check(format!("{pointer}/external_code"), ExternalCode::new(code))
+        });
+        if let Some(code) = &external_code
+            && let Some(other) = check.category_codes.insert(code.clone(), pointer.to_owned())
+        {
+            let text = format!("must be unique among the categories; {other} has the same external_code");
+            check.problems.add(format!("{pointer}/external_code"), text);
+        }
+        let hours = hours::checked(self.hours.as_deref(), pointer, &mut check.problems);
         let items = self
             .items
             .iter()
@@ -140,7 +156,7 @@ impl CategoryDocument {
                 item.validate(&format!("{pointer}/items/{index}"), identity, check)
             })
             .collect();
-        Some(Category { name: name?, items })
+        Some(Category { external_code, name: name?, hours, items })
     }
 }
 
@@ -148,6 +164,10 @@ impl ItemDocument {
     fn stated(&self, pointer: String) -> Stated<'_> {
         let (id, external_code) = (self.id.as_deref(), self.external_code.as_deref());
         Stated { pointer, id, external_code, name: &self.name }
+    }
+
+    fn facts(&self) -> StatedFacts<'_> {
+        StatedFacts { allergens: self.allergens.as_deref(), diets: &self.diets, ean: self.ean.as_deref() }
     }
 
     fn validate(&self, pointer: &str, identity: Identity, check: &mut Check<'_>) -> Option<MenuItem> {
@@ -169,6 +189,9 @@ impl ItemDocument {
             .enumerate()
             .filter_map(|(index, tag)| problems.check(format!("{pointer}/tags/{index}"), Name::new(tag)))
             .collect();
+        let hours = hours::checked(self.hours.as_deref(), pointer, problems);
+        let images = images(&self.images, &format!("{pointer}/images"), problems);
+        let Facts { allergens, diets, ean } = self.facts().validate(pointer, problems);
         let pointer = format!("{pointer}/option_groups");
         check_count(problems, &pointer, self.option_groups.len(), MAX_OPTION_GROUPS);
         let groups = &self.option_groups[..self.option_groups.len().min(MAX_OPTION_GROUPS)];
@@ -185,6 +208,11 @@ impl ItemDocument {
             price_minor: price_minor?,
             taxes,
             tags,
+            images,
+            hours,
+            allergens,
+            diets,
+            ean,
             document_availability: self.availability,
             option_groups,
         })
@@ -209,13 +237,25 @@ impl OptionGroupDocument {
         let pointer = format!("{pointer}/options");
         let options = &self.options[..self.options.len().min(MAX_OPTIONS)];
         let identities = check.identify_options(&pointer, item, id.as_ref(), options);
+        let current = item.and_then(|item| check.current.item(item.as_str()));
+        let current = current.zip(id.as_ref()).and_then(|(item, id)| item.group(id.as_str()));
         let options = numbered(&pointer, options)
             .zip(identities)
             .filter_map(|((pointer, option), identity)| {
-                option.validate(&pointer, identity, &mut check.problems)
+                option.validate(&pointer, identity, current, &mut check.problems)
             })
             .collect();
-        Some(OptionGroup { id: id?, external_code, name: name?, min: self.min, max: self.max, options })
+        Some(OptionGroup {
+            id: id?,
+            external_code,
+            name: name?,
+            min: self.min,
+            max: self.max,
+            max_per_option: self.max_per_option(),
+            free: self.free.unwrap_or(0),
+            price_by: self.price_by,
+            options,
+        })
     }
 
     fn check_counts(&self, pointer: &str, problems: &mut Problems) {
@@ -229,12 +269,42 @@ impl OptionGroupDocument {
         if self.min > self.max {
             problems.add(format!("{pointer}/min"), format!("must not be above max ({})", self.max));
         }
-        if usize::try_from(self.max).unwrap_or(usize::MAX) > self.options.len() {
-            problems.add(
-                format!("{pointer}/max"),
-                format!("must not be above the number of options ({})", self.options.len()),
-            );
+        self.check_quantities(pointer, problems);
+    }
+
+    fn check_quantities(&self, pointer: &str, problems: &mut Problems) {
+        let max_per_option = self.max_per_option();
+        if !(1..=MAX_OPTION_QUANTITY).contains(&max_per_option) {
+            let text = format!("must be {}, not {max_per_option}", whole_number(1, MAX_OPTION_QUANTITY));
+            return problems.add(format!("{pointer}/max_per_option"), text);
         }
+        let count = self.options.len();
+        if u64::from(self.max)
+            > u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(max_per_option.into())
+        {
+            let text = if max_per_option == 1 {
+                format!("must not be above the number of options ({count})")
+            } else {
+                format!(
+                    "must not be above the number of options ({count}) × max_per_option ({max_per_option})"
+                )
+            };
+            problems.add(format!("{pointer}/max"), text);
+        }
+        match (self.price_by, self.free.unwrap_or(0)) {
+            (PriceBy::Highest, 1..) => problems.add(
+                format!("{pointer}/free"),
+                "must be absent or 0 if price_by is highest, because only one unit is charged",
+            ),
+            (PriceBy::Sum, free) if free > self.max => {
+                problems.add(format!("{pointer}/free"), format!("must not be above max ({})", self.max));
+            }
+            _ => {}
+        }
+    }
+
+    fn max_per_option(&self) -> u32 {
+        self.max_per_option.unwrap_or(1)
     }
 }
 
@@ -244,12 +314,36 @@ impl OptionDocument {
         Stated { pointer, id, external_code, name: &self.name }
     }
 
-    fn validate(&self, pointer: &str, identity: Identity, problems: &mut Problems) -> Option<MenuOption> {
+    fn facts(&self) -> StatedFacts<'_> {
+        StatedFacts { allergens: self.allergens.as_deref(), diets: &self.diets, ean: self.ean.as_deref() }
+    }
+
+    fn validate(
+        &self,
+        pointer: &str,
+        identity: Identity,
+        current: Option<&OptionGroup>,
+        problems: &mut Problems,
+    ) -> Option<MenuOption> {
         let Identity { id, external_code, name } = identity;
         let price_minor =
             problems.check(format!("{pointer}/price_minor"), Amount::from_minor(self.price_minor));
         let taxes = taxes::named(self.taxes.as_deref(), &format!("{pointer}/taxes"), problems);
-        Some(MenuOption { id: id?, external_code, name: name?, price_minor: price_minor?, taxes })
+        let Facts { allergens, diets, ean } = self.facts().validate(pointer, problems);
+        let id = id?;
+        let current = current.and_then(|group| group.option(id.as_str()));
+        let kept = current.map(|option| option.availability).unwrap_or_default();
+        Some(MenuOption {
+            id,
+            external_code,
+            name: name?,
+            price_minor: price_minor?,
+            taxes,
+            availability: self.availability.unwrap_or(kept),
+            allergens,
+            diets,
+            ean,
+        })
     }
 }
 
@@ -264,6 +358,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::limits::MAX_IMAGES;
 
     fn validate(document: serde_json::Value) -> Result<Menu, Problems> {
         serde_json::from_value::<MenuDocument>(document).unwrap().validate()
@@ -317,6 +412,51 @@ mod tests {
             validate(json!({"categories": [{"name": "A", "items": vec![item; MAX_ITEMS + 1]}]})).unwrap_err();
         assert_eq!(problems.as_slice().len(), 1);
         assert!(problems.to_string().contains("at most 5000"), "{problems}");
+    }
+
+    #[test]
+    fn facts_are_checked_and_listed_with_their_places() {
+        let menu = |first: serde_json::Value, option: serde_json::Value| {
+            let mut item = first;
+            item["name"] = json!("Naan");
+            item["price_minor"] = json!(100);
+            let mut option = option;
+            option["name"] = json!("Raita");
+            option["price_minor"] = json!(50);
+            item["option_groups"] = json!([{"name": "Dip", "min": 0, "max": 1, "options": [option]}]);
+            json!({"categories": [
+                {"name": "A", "external_code": "7", "items": [item]},
+                {"name": "B", "external_code": "7", "items": []},
+            ]})
+        };
+        let problems = validate(menu(
+            json!({
+                "images": ["http://img.example/a", "https://img.example/a"], "allergens": ["milk", "lactose", "milk"],
+                "diets": ["vegan", ""], "ean": "4006381333930",
+            }),
+            json!({"allergens": ["Milk"], "diets": ["keto"], "ean": "1"}),
+        ))
+        .unwrap_err();
+        let pointers: Vec<_> = problems.as_slice().iter().map(|problem| problem.pointer.as_str()).collect();
+        let (item, option) = ("/categories/0/items/0", "/categories/0/items/0/option_groups/0/options/0");
+        let expected = [
+            format!("{item}/images/0"),
+            format!("{item}/allergens/1"),
+            format!("{item}/allergens/2"),
+            format!("{item}/diets/1"),
+            format!("{item}/ean"),
+            format!("{option}/allergens/0"),
+            format!("{option}/diets/0"),
+            format!("{option}/ean"),
+            "/categories/1/external_code".to_owned(),
+        ];
+        assert_eq!(pointers, expected);
+        assert!(problems.to_string().contains("must be one of gluten, crustaceans, eggs"), "{problems}");
+        let images = vec!["https://img.example/a"; MAX_IMAGES + 1];
+        let problems = validate(json!({"categories": [{"name": "A", "items": [
+            {"name": "Naan", "price_minor": 1, "images": images},
+        ]}]}));
+        assert!(problems.unwrap_err().to_string().contains("must be at most 10, not 11"));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub struct CartLine {
     pub item: Slug,
     /// Quantity, from 1 to 99.
     pub quantity: u32,
-    /// Chosen options, each at most once.
+    /// Chosen options, each at most once, with its quantity.
     #[serde(default)]
     pub options: Vec<ChosenOption>,
     /// Note for the kitchen.
@@ -73,6 +73,18 @@ pub struct ChosenOption {
     pub group: Slug,
     /// The option's id in the group.
     pub option: Slug,
+    /// Quantity for one item, from 1 to 99. The group may allow less.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub quantity: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_one(quantity: &u32) -> bool {
+    *quantity == 1
 }
 
 /// How the food gets to the customer.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Amount,
     fee::{FeeKind, FeeReceiver},
+    menu::PriceBy,
     money::AmountError,
     tax::{Inclusion, Rate, Remitter, TaxRounding},
     text::{Name, Note, Slug},
@@ -46,6 +47,11 @@ pub struct OrderLine {
     /// Parts of the total that are taxed alike, with their taxes. Absent if no tax applies to the line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parts: Vec<TaxedPart>,
+    /// Rules of the groups whose options are not all charged, for the auditor. The charged quantities of the options state
+    /// their effect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
+    pub rules: Vec<OptionRule>,
 }
 
 impl OrderLine {
@@ -130,8 +136,41 @@ pub struct OrderLineOption {
     pub option: Slug,
     /// The option's name.
     pub name: Name,
-    /// Amount that the option adds to the price of one item.
+    /// Price of one unit of the option.
     pub price: Amount,
+    /// Quantity for one item. Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 2, maximum = 99))]
+    pub quantity: Option<u32>,
+    /// Number of units for one item whose price is charged. Absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(maximum = 98))]
+    pub charged: Option<u32>,
+}
+
+impl OrderLineOption {
+    /// Returns the quantity for one item.
+    pub fn units(&self) -> u32 {
+        self.quantity.unwrap_or(1)
+    }
+
+    /// Returns the number of units for one item whose price is charged.
+    pub fn charged_units(&self) -> u32 {
+        self.charged.unwrap_or_else(|| self.units())
+    }
+}
+
+/// The rule by which the options of a group in a line were charged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OptionRule {
+    /// The group's id in the item.
+    pub group: Slug,
+    /// Number of units that are free.
+    #[serde(default)]
+    pub free: u32,
+    /// Which units are charged.
+    #[serde(default)]
+    pub price_by: PriceBy,
 }
 
 /// Itemized amounts to be paid, in minor units of the order's currency.

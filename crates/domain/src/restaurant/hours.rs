@@ -104,17 +104,17 @@ impl Day {
     }
 }
 
-/// One weekly opening. `opens` and `closes` are `HH:MM` in the restaurant's time zone. If `closes` is not after
+/// One weekly opening of a restaurant, or of a category or an item of its menu. `opens` and `closes` are `HH:MM` in the restaurant's time zone. If `closes` is not after
 /// `opens`, `closes` is on the next day, so `00:00` to `00:00` is a whole day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OpeningInterval {
-    /// Day on which the restaurant opens.
+    /// Day on which the opening starts.
     pub day: Day,
-    /// Minute from which the restaurant is open.
+    /// Minute at which the opening starts.
     pub opens: ClockTime,
-    /// Minute from which the restaurant is closed.
+    /// Minute at which the opening ends.
     pub closes: ClockTime,
 }
 
@@ -138,18 +138,41 @@ impl<'de> Deserialize<'de> for ClockTime {
     }
 }
 
-/// Opening hours of a restaurant.
+/// Opening hours of a restaurant, or hours of a category or an item of its menu.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OpeningHours {
     /// Weekly openings. Without any, the restaurant is closed.
     Weekly(Vec<OpeningInterval>),
-    /// The restaurant is always open, except during pauses.
+    /// There is no restriction: a restaurant is always open, except during pauses.
     #[default]
     Always,
 }
 
 impl OpeningHours {
+    /// Returns whether the hours include every moment.
+    pub const fn is_always(&self) -> bool {
+        matches!(self, Self::Always)
+    }
+
+    /// Returns the weekly openings; `None` if the hours include every moment.
+    pub fn weekly(&self) -> Option<&[OpeningInterval]> {
+        match self {
+            Self::Weekly(intervals) => Some(intervals),
+            Self::Always => None,
+        }
+    }
+
+    /// Returns the first moment after `moment` at which an opening starts or ends; `None` if there is none.
+    pub fn change_after(&self, moment: Timestamp, zone: &Zone) -> Option<Timestamp> {
+        let intervals = self.weekly()?;
+        let today = zone.0.to_datetime(moment).date();
+        let dates = (-1..=MAX_SEARCHED_DAYS).filter_map(|days| today.checked_add(days.days()).ok());
+        let openings = dates
+            .flat_map(|date| intervals.iter().filter_map(move |opening| opening.instants_on(date, zone)));
+        openings.flat_map(|(opens, closes)| [opens, closes]).filter(|change| *change > moment).min()
+    }
+
     /// Returns the first moment at or after `from` at which the restaurant is open: `from` itself if it is open then,
     /// `None` if it never opens.
     pub fn first_open_from(&self, from: Timestamp, zone: &Zone) -> Option<Timestamp> {

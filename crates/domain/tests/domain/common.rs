@@ -103,6 +103,7 @@ pub(crate) fn details(fulfilment: Fulfilment) -> OrderDetails {
         options: Vec::new(),
         note: None,
         parts: Vec::new(),
+        rules: Vec::new(),
     };
     OrderDetails {
         terms_version: 1,

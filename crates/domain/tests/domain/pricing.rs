@@ -218,7 +218,7 @@ fn any_line() -> impl Strategy<Value = CartLine> {
         quantity,
         options: options
             .into_iter()
-            .map(|(group, option)| ChosenOption { group: slug(group), option: slug(option) })
+            .map(|(group, option)| ChosenOption { group: slug(group), option: slug(option), quantity: 1 })
             .collect(),
         note: None,
     })
@@ -231,7 +231,7 @@ fn good_line() -> impl Strategy<Value = CartLine> {
         quantity,
         options: options
             .into_iter()
-            .map(|option| ChosenOption { group: slug("extra"), option: slug(option) })
+            .map(|option| ChosenOption { group: slug("extra"), option: slug(option), quantity: 1 })
             .collect(),
         note: None,
     })

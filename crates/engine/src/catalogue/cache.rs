@@ -22,34 +22,57 @@ pub struct CatalogueEntry {
     /// The catalogue.
     pub catalogue: Catalogue,
     rendered: RwLock<Option<Rendered>>,
+    hours: RwLock<Option<SteadyHours>>,
 }
 
-/// A representation of a menu, valid while this number of marks has ended.
+/// A period in which no opening of the menu starts or ends.
+#[derive(Clone, Copy, Debug)]
+struct SteadyHours {
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// A representation of a menu, valid in this state of the menu.
 #[derive(Debug)]
 struct Rendered {
-    ended: usize,
+    state: usize,
     bytes: Bytes,
 }
 
 impl CatalogueEntry {
     pub(crate) const fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue, rendered: RwLock::new(None) }
+        Self { catalogue, rendered: RwLock::new(None), hours: RwLock::new(None) }
     }
 
-    /// Returns the number of marks of unavailable items that have ended at `now`. Only this part of a menu's state
-    /// changes with time.
-    pub fn ended_at(&self, now: Timestamp) -> usize {
-        self.catalogue.unavailable.ended_at(now)
+    /// Returns a number for the part of a menu's state that changes with time: the number of marks of unavailable items and
+    /// options that have ended at `now`, plus, if the menu has hours, the minute in which an opening next starts or ends,
+    /// counted from 1970. Both only increase, so the same number means the same state.
+    pub fn state_at(&self, now: Timestamp) -> usize {
+        let ended = self.catalogue.unavailable.ended_at(now) + self.catalogue.menu.ended_at(now);
+        let change = self.hours_change_after(now).map_or(0, |change| change.as_second() / 60);
+        ended.saturating_add(usize::try_from(change).unwrap_or(0))
     }
 
-    /// Returns the representation of the menu at `now`. It is rendered at the first call, and again after a mark has
-    /// ended.
+    /// Returns the next moment at which an opening of the menu starts or ends. Computed once for the time until then.
+    fn hours_change_after(&self, now: Timestamp) -> Option<Timestamp> {
+        let known = *self.hours.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.filter(|known| known.from <= now && now < known.until) {
+            return Some(known.until);
+        }
+        let until = self.menu().hours_change_after(&self.restaurant().settings.time_zone, now)?;
+        let computed = SteadyHours { from: now, until };
+        *self.hours.write().unwrap_or_else(PoisonError::into_inner) = Some(computed);
+        Some(until)
+    }
+
+    /// Returns the representation of the menu at `now`. It is rendered at the first call, and again after the
+    /// menu's state has changed.
     pub fn rendered(&self, now: Timestamp, render: impl FnOnce(&Catalogue) -> Bytes) -> Bytes {
-        let ended = self.ended_at(now);
+        let state = self.state_at(now);
         let current = |rendered: &Option<Rendered>| {
             rendered
                 .as_ref()
-                .filter(|rendered| rendered.ended == ended)
+                .filter(|rendered| rendered.state == state)
                 .map(|rendered| rendered.bytes.clone())
         };
         if let Some(bytes) = current(&self.rendered.read().unwrap_or_else(PoisonError::into_inner)) {
@@ -61,7 +84,7 @@ impl CatalogueEntry {
             return bytes;
         }
         let bytes = render(&self.catalogue);
-        *rendered = Some(Rendered { ended, bytes: bytes.clone() });
+        *rendered = Some(Rendered { state, bytes: bytes.clone() });
         bytes
     }
 

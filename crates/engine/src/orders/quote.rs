@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use dabba_domain::{
     Currency, RestaurantId, Timestamp,
-    menu::UnavailableItem,
+    menu::{UnavailableItem, UnavailableOption},
     order::{OrderZone, PaymentMethod, StockDraw},
     pricing::{
         Amounts, BelowMinimum, CartRef, OrderFee, OrderLine, OrderTax, OutsideZones, PricedCart,
@@ -49,6 +49,11 @@ pub enum Obstacle {
     OutsideZones(OutsideZones),
     /// Some items are not available now.
     ItemsUnavailable(Vec<UnavailableItem>),
+    /// Some items are outside their hours, or outside the hours of their category. The end of each is the first moment
+    /// within the hours.
+    ItemsOutsideHours(Vec<UnavailableItem>),
+    /// Some options are not available now.
+    OptionsUnavailable(Vec<UnavailableOption>),
     /// The order is too small to be delivered.
     BelowMinimum(BelowMinimum),
     /// The server accepts no cards, because it has no payment provider. Reported only if the customer states payment by
@@ -67,9 +72,18 @@ impl fmt::Display for Obstacle {
             Self::OutsideZones(outside) => outside.fmt(formatter),
             Self::ItemsUnavailable(items) => {
                 formatter.write_str("items are not available: ")?;
-                for (index, UnavailableItem { item, until }) in items.iter().enumerate() {
+                write_items(formatter, items, "until")
+            }
+            Self::ItemsOutsideHours(items) => {
+                formatter.write_str("items cannot be ordered at this time: ")?;
+                write_items(formatter, items, "again from")
+            }
+            Self::OptionsUnavailable(options) => {
+                formatter.write_str("options are not available: ")?;
+                for (index, unavailable) in options.iter().enumerate() {
+                    let UnavailableOption { item, group, option, until } = unavailable;
                     let separator = if index == 0 { "" } else { ", " };
-                    write!(formatter, "{separator}{item}")?;
+                    write!(formatter, "{separator}{option} in {group} of {item}")?;
                     if let Some(until) = until {
                         write!(formatter, " (until {until})")?;
                     }
@@ -91,6 +105,18 @@ impl fmt::Display for Obstacle {
             }
         }
     }
+}
+
+/// Writes a list of items, each with its end after `word`.
+fn write_items(formatter: &mut fmt::Formatter<'_>, items: &[UnavailableItem], word: &str) -> fmt::Result {
+    for (index, UnavailableItem { item, until }) in items.iter().enumerate() {
+        let separator = if index == 0 { "" } else { ", " };
+        write!(formatter, "{separator}{item}")?;
+        if let Some(until) = until {
+            write!(formatter, " ({word} {until})")?;
+        }
+    }
+    Ok(())
 }
 
 impl Orders {
@@ -133,6 +159,14 @@ impl Orders {
         let unavailable = catalogue.unavailable.of_cart(cart, now);
         if !unavailable.is_empty() {
             obstacles.push(Obstacle::ItemsUnavailable(unavailable));
+        }
+        let outside = catalogue.menu.outside_hours(cart, &settings.time_zone, now);
+        if !outside.is_empty() {
+            obstacles.push(Obstacle::ItemsOutsideHours(outside));
+        }
+        let options = catalogue.menu.unavailable_options(cart, now);
+        if !options.is_empty() {
+            obstacles.push(Obstacle::OptionsUnavailable(options));
         }
         let minimum = check_minimum(settings, cart, amounts.subtotal);
         obstacles.extend(minimum.err().map(Obstacle::BelowMinimum));

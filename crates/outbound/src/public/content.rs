@@ -286,7 +286,17 @@ fn placed(details: &OrderDetails) -> table::Placed {
 }
 
 fn placed_line(line: &OrderLine) -> table::PlacedLine {
-    let OrderLine { item, name, quantity, unit_price, total, options, note, parts } = line;
+    let OrderLine {
+        item,
+        name,
+        quantity,
+        unit_price,
+        total,
+        options,
+        note,
+        parts,
+        rules: _, // The charged quantities of the options state their effect.
+    } = line;
     table::PlacedLine {
         item: item.clone(),
         name: name.clone(),
@@ -309,6 +319,7 @@ pub(super) fn line(line: &OrderLine) -> table::Line {
         options,
         note,
         parts: _, // The event and the receipt show them.
+        rules: _, // The charged quantities of the options state their effect.
     } = line;
     table::Line {
         item: item.clone(),
@@ -371,8 +382,15 @@ pub(super) fn tax(tax: &pricing::OrderTax) -> table::Tax {
 }
 
 pub(super) fn line_option(option: &OrderLineOption) -> table::LineOption {
-    let OrderLineOption { group, option, name, price } = option;
-    table::LineOption { group: group.clone(), option: option.clone(), name: name.clone(), price: *price }
+    let OrderLineOption { group, option, name, price, quantity, charged } = option;
+    table::LineOption {
+        group: group.clone(),
+        option: option.clone(),
+        name: name.clone(),
+        price: *price,
+        quantity: *quantity,
+        charged: *charged,
+    }
 }
 
 pub(super) fn amounts_of(amounts: pricing::Amounts) -> table::Amounts {

@@ -274,8 +274,12 @@ public! {
         option: Slug = [C R K O P];
         /// The option's name.
         name: Name = [C R K O P];
-        /// Amount that the option adds to the price of one item.
+        /// Price of one unit of the option.
         price: Amount = [C R O P] NO_MONEY;
+        /// Quantity for one item. Absent: 1.
+        quantity: Option<u32> = [C R K O P];
+        /// Number of units for one item whose price is charged. Absent: all.
+        charged: Option<u32> = [C R O P] NO_MONEY;
     }
 
     /// Itemized amounts, in minor units of the order's currency.

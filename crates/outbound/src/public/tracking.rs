@@ -125,6 +125,7 @@ fn line_of(line: &OrderLine) -> table::TrackedLine {
         options,
         note: _,  // A free text may contain personal data.
         parts: _, // The receipt shows them.
+        rules: _, // The charged quantities of the options state their effect.
     } = line;
     table::TrackedLine {
         item: item.clone(),

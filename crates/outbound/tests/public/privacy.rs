@@ -161,9 +161,12 @@ impl Values {
                 option: self.slug("CRKOP"),
                 name: self.name("CRKOP"),
                 price: self.amount("CROP"),
+                quantity: Some(self.count("CRKOP")),
+                charged: Some(self.count("CROP")),
             }],
             note: self.note("CRO"),
             parts: self.parts(),
+            rules: Vec::new(),
         }
     }
 

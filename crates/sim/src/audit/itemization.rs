@@ -1,9 +1,11 @@
-//! The auditor's own pricing of taxes: exact fractions, and no function of the domain.
+//! The auditor's own pricing of options and taxes: single units, exact fractions, and no function of the domain.
 
 use dabba_domain::{
     fee::FeeKind,
+    limits::MAX_OPTION_QUANTITY,
+    menu::PriceBy,
     order::{Order, OrderDetails, Refund, RefundState, RefundStatus},
-    pricing::{OrderTax, TaxedPart},
+    pricing::{OrderLine, OrderTax, TaxedPart},
     tax::{Inclusion, Rate, TaxRounding},
     text::Slug,
 };
@@ -12,8 +14,11 @@ use num_rational::BigRational;
 
 use super::{FindingCode, Findings, money::wide};
 
-/// Checks the fees and taxes of an order that states them.
+/// Checks the options of an order, and the fees and taxes of an order that states them.
 pub(super) fn check(details: &OrderDetails, findings: &mut Findings) {
+    for line in &details.lines {
+        check_options(line, findings);
+    }
     if details.terms_version == 1 {
         return check_old(details, findings);
     }
@@ -29,6 +34,51 @@ pub(super) fn check(details: &OrderDetails, findings: &mut Findings) {
             FindingCode::Taxes,
             format!("a part has the tax {}, which the order does not have", share.tax),
         );
+    }
+}
+
+/// Prices the options of a line again, group by group, from single units.
+fn check_options(line: &OrderLine, findings: &mut Findings) {
+    let mut groups: Vec<&Slug> = line.options.iter().map(|option| &option.group).collect();
+    groups.dedup();
+    groups.extend(line.rules.iter().map(|rule| &rule.group));
+    for group in groups {
+        let mut units: Vec<i128> = Vec::new();
+        let (mut charged, mut price) = (0, 0);
+        for option in line.options.iter().filter(|option| option.group == *group) {
+            let quantity = option.quantity.unwrap_or(1);
+            if quantity > MAX_OPTION_QUANTITY {
+                let text = format!("{} has {quantity} {}, more than allowed", line.item, option.option);
+                return findings.add(FindingCode::LineTotal, text);
+            }
+            units.extend((0..quantity).map(|_| wide(option.price)));
+            let of_option = i128::from(option.charged.unwrap_or(quantity));
+            if of_option > i128::from(quantity) {
+                let text = format!("{} charges {of_option} of {quantity} {}", line.item, option.option);
+                findings.add(FindingCode::LineTotal, text);
+            }
+            charged += of_option;
+            price += of_option * wide(option.price);
+        }
+        units.sort_unstable();
+        let rule = line.rules.iter().find(|rule| rule.group == *group);
+        let expected: &[i128] = match rule {
+            None => &units,
+            Some(rule) => match rule.price_by {
+                // The highest price is the last one.
+                PriceBy::Highest => &units[units.len().saturating_sub(1)..],
+                PriceBy::Sum => &units[units.len().min(usize::try_from(rule.free).unwrap_or(usize::MAX))..],
+            },
+        };
+        let sum: i128 = expected.iter().sum();
+        let count = i128::try_from(expected.len()).unwrap_or(i128::MAX);
+        if (charged, price) != (count, sum) {
+            let text = format!(
+                "{} charges {charged} units of {group} for {price}; it must charge {count} units for {sum}",
+                line.item
+            );
+            findings.add(FindingCode::LineTotal, text);
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use dabba_domain::{
     Amount,
     order::{Order, OrderStatus, PaymentMethod, PaymentStatus, RefundLine, RefundState, RefundStatus},
+    pricing::OrderLineOption,
 };
 
 use super::{FindingCode, Findings, itemization};
@@ -37,7 +38,10 @@ fn check_lines(order: &Order, findings: &mut Findings) {
     for (index, line) in order.details.lines.iter().enumerate() {
         let (unit_price, total) = (wide(line.unit_price), wide(line.total));
         let expected = unit_price * i128::from(line.quantity);
-        let options: i128 = line.options.iter().map(|option| wide(option.price)).sum();
+        let charged = |option: &OrderLineOption| {
+            wide(option.price) * i128::from(option.charged.or(option.quantity).unwrap_or(1))
+        };
+        let options: i128 = line.options.iter().map(charged).sum();
         let place = format_args!("line {} ({})", index + 1, line.item);
         if total != expected {
             let text =

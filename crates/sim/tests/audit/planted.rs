@@ -276,6 +276,16 @@ const PLANTED: &[Planted] = &[
             line.options[0].price = more_than(line.unit_price);
         });
     }),
+    // One of three units is charged, because the group has two free units.
+    plant(FindingCode::LineTotal, Stage::Delivered, |stored| {
+        change_details(stored, |details| details.lines[0].options[0].charged = None);
+    }),
+    plant(FindingCode::LineTotal, Stage::Delivered, |stored| {
+        change_details(stored, |details| details.lines[0].options[0].quantity = Some(u32::MAX));
+    }),
+    plant(FindingCode::LineTotal, Stage::Delivered, |stored| {
+        change_details(stored, |details| details.lines[0].rules.clear());
+    }),
     plant(FindingCode::Subtotal, Stage::Confirmed, |stored| {
         change_details(stored, |details| {
             details.amounts.subtotal = more_than(details.amounts.subtotal);

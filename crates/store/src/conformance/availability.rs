@@ -36,7 +36,7 @@ fn stating(items: &[(&str, Option<Availability>)]) -> Menu {
         ..ItemDocument::default()
     };
     let items = items.iter().map(item).collect();
-    let category = CategoryDocument { name: "Starters".to_owned(), items };
+    let category = CategoryDocument { name: "Starters".to_owned(), items, ..CategoryDocument::default() };
     MenuDocument::from(vec![category]).validate().unwrap()
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use dabba_domain::{
     AccountId, Actor, Amount, Bucket, Currency, OrderId, RestaurantId, Role, TaskId, Timestamp,
     fee::{Fee, FeeKind, FeeReceiver},
-    menu::{CategoryDocument, ItemDocument, Menu, MenuDocument},
+    menu::{CategoryDocument, ItemDocument, Menu, MenuDocument, PriceBy},
     order::{
         Address, Command, Contact, Decision, Fulfilment, Order, OrderDetails, OrderZone, PaymentMethod,
         PaymentReference, PaymentReport, PaymentToken, RecordedEvent, ReviewReason, StockDraw, TERMS_VERSION,
         decide, place, settle,
     },
-    pricing::{Amounts, OrderFee, OrderLine, OrderLineOption, OrderTax, TaxShare, TaxedPart},
+    pricing::{Amounts, OptionRule, OrderFee, OrderLine, OrderLineOption, OrderTax, TaxShare, TaxedPart},
     restaurant::{
         DeliveryTerms, DeliveryZone, Location, OpeningHours, Restaurant, RestaurantSettings, Revision, Zone,
     },
@@ -419,7 +419,7 @@ pub fn menu(items: &[&str]) -> Menu {
         ..ItemDocument::default()
     });
     let items = items.collect();
-    let category = CategoryDocument { name: "Starters".to_owned(), items };
+    let category = CategoryDocument { name: "Starters".to_owned(), items, ..CategoryDocument::default() };
     MenuDocument::from(vec![category]).validate().unwrap()
 }
 
@@ -465,6 +465,8 @@ fn line(item: &str, quantity: u32, unit_price: i64) -> OrderLine {
             option: slug("mango"),
             name: name("Mango"),
             price: amount(0),
+            quantity: Some(3),
+            charged: Some(1),
         }],
         note: Some(Note::new("no coriander").unwrap()),
         parts: vec![TaxedPart {
@@ -474,6 +476,7 @@ fn line(item: &str, quantity: u32, unit_price: i64) -> OrderLine {
                 amount: amount(unit_price * i64::from(quantity) / ONE_OF_TAX),
             }],
         }],
+        rules: vec![OptionRule { group: slug("dip"), free: 2, price_by: PriceBy::Sum }],
     }
 }
 

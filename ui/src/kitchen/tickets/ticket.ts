@@ -56,7 +56,7 @@ export function toCollect(order: BoardOrder): number | undefined {
 }
 
 function lineOf(line: OrderLine): TicketLine {
-  const options = (line.options ?? []).map((option) => option.name);
+  const options = (line.options ?? []).map(({ name, quantity = 1 }) => (quantity > 1 ? `${quantity} × ${name}` : name));
   return { quantity: line.quantity, name: line.name, options, note: line.note };
 }
 

@@ -92,13 +92,48 @@ pub(super) fn full_menu() -> Value {
     let mut document = menu();
     let items = document["categories"][0]["items"].as_array_mut().unwrap();
     items.push(json!({"id": "feast", "name": "Feast", "price_minor": 100_000_000}));
+    let away = json!({"status": "unavailable", "until": "2026-06-02T12:00:00Z"});
+    items.push(json!({"id": "thali", "name": "Thali", "price_minor": 900, "option_groups": [
+        {"id": "sweet", "name": "Sweet", "min": 0, "max": 1, "options": [
+            {"id": "kulfi", "name": "Kulfi", "price_minor": 300, "availability": away},
+        ]},
+    ]}));
     items[0]["taxes"] = json!(["tax"]);
     items[0]["option_groups"][0]["options"][1]["taxes"] = json!(["tax"]);
     items[0]["external_code"] = json!("item-1");
+    items[0]["images"] = json!(["https://img.example/naan.jpg"]);
     items[0]["description"] = json!("From the clay oven.");
     items[0]["option_groups"][0]["external_code"] = json!("group-1");
     items[0]["option_groups"][0]["options"][1]["external_code"] = json!("option-1");
+    let groups = items[0]["option_groups"].as_array_mut().unwrap();
+    groups.push(
+        json!({"id": "dips", "name": "Dips", "min": 0, "max": 4, "max_per_option": 4, "free": 1, "options": [
+            {"id": "raita", "name": "Raita", "price_minor": 0},
+        ]}),
+    );
+    groups.push(
+        json!({"id": "halves", "name": "Halves", "min": 0, "max": 1, "price_by": "highest", "options": [
+            {"id": "lemon", "name": "Lemon", "price_minor": 0},
+        ]}),
+    );
+    for entry in ["", "/option_groups/0/options/1"] {
+        let entry = items[0].pointer_mut(entry).unwrap();
+        entry["allergens"] = json!(["gluten"]);
+        entry["diets"] = json!(["vegan"]);
+        entry["ean"] = json!("4006381333931");
+    }
+    let hours = json!([{"day": "monday", "opens": "06:00", "closes": "07:00"}]);
+    let breakfast = json!({"id": "upma", "name": "Upma", "price_minor": 400, "hours": hours});
+    document["categories"][0]["items"].as_array_mut().unwrap().push(breakfast);
+    document["categories"][0]["hours"] = all_week();
+    document["categories"][0]["external_code"] = json!("category-1");
     document
+}
+
+/// Returns the hours of whole days.
+fn all_week() -> Value {
+    let days = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    days.iter().map(|day| json!({"day": day, "opens": "00:00", "closes": "00:00"})).collect()
 }
 
 /// Returns a body that registers an account.
@@ -208,12 +243,16 @@ impl Scene {
         let line = |item: &str, quantity: u32| json!({"item": item, "quantity": quantity});
         let full = json!({
             "item": "chicken-tikka", "quantity": 1, "note": LINE_NOTE,
-            "options": [{"group": "heat", "option": "hot"}],
+            "options": [{"group": "heat", "option": "hot"}, {"group": "dips", "option": "raita", "quantity": 2}],
+        });
+        let sold_out = json!({
+            "item": "thali", "quantity": 3, "options": [{"group": "sweet", "option": "kulfi"}],
         });
         let cart = |lines: Value| json!({"lines": lines, "fulfilment": "delivery", "payment_method": "card"});
         for caller in Caller::ALL {
             for (restaurant, lines) in [
                 (&restaurant, json!([full])),
+                (&restaurant, json!([sold_out])),
                 (&restaurant, json!([line("dal", 1), line("naan", 99), line("feast", 1)])),
                 (&restaurant, json!([line("naan", 1)])),
                 (&catalogue.paused, json!([line("naan", 4)])),

@@ -111,7 +111,11 @@ fn placements<'a>(restaurant: &'a str, catalogue: &'a Catalogue) -> Vec<Probe<'a
     small["lines"] = json!([{"item": "naan", "quantity": 1}]);
     let mut changed = TestServer::order();
     changed["expected_total"] = json!(1);
+    let raita = json!({"group": "dips", "option": "raita", "quantity": 2});
+    changed["lines"][0]["options"].as_array_mut().unwrap().push(raita);
     changed["lines"][0]["note"] = json!("no coriander");
+    let mut sold_out = collected("thali", 1);
+    sold_out["lines"][0]["options"] = json!([{"group": "sweet", "option": "kulfi"}]);
     let mut short = changed.clone();
     short["lines"] = json!([{"item": "naan", "quantity": 99}]);
     [
@@ -121,6 +125,7 @@ fn placements<'a>(restaurant: &'a str, catalogue: &'a Catalogue) -> Vec<Probe<'a
         (PLACE, restaurant, collected("dal", 1)),
         (PLACE, restaurant, small),
         (PLACE, restaurant, by_card),
+        (PLACE, restaurant, sold_out),
         (PLACE, catalogue.paused.as_str(), collected("naan", 1)),
         (PLACE, catalogue.closed.as_str(), collected("naan", 1)),
         (PLACE, restaurant, json!({"lines": []})),

@@ -81,7 +81,8 @@ fn full_order(token: Option<&str>) -> Value {
     let mut order = json!({
         "lines": [
             {
-                "item": "chicken-tikka", "quantity": 2, "options": [{"group": "heat", "option": "hot"}],
+                "item": "chicken-tikka", "quantity": 2,
+                "options": [{"group": "heat", "option": "hot"}, {"group": "dips", "option": "raita", "quantity": 2}],
                 "note": LINE_NOTE,
             },
             {"item": "naan", "quantity": 1},
