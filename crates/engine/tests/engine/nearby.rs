@@ -10,7 +10,7 @@ use dabba_domain::{
     restaurant::{Location, SettingsDocument},
 };
 use dabba_engine::{Engine, EngineConfig, RestaurantSearch, SearchPage};
-use dabba_store::Hint;
+use dabba_store::{CatalogueStore as _, CatalogueUpdate, Hint};
 use proptest::{prelude::*, strategy::ValueTree as _, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -169,8 +169,12 @@ async fn a_damaged_restaurant_hides_no_other_one() {
     following.finds(&place, &[first, damaged, last]).await;
     assert!(!following.search(&place).incomplete);
     // A known one becomes unreadable with a change that only another program understands.
+    let known = world.store.catalogue(first).await.unwrap().unwrap().restaurant;
     world.store.unreadable.lock().unwrap().insert(first);
-    replace(&world, first, around(51.51, -0.1, 8_000)).await;
+    assert_eq!(
+        world.store.update_restaurant(&known, known.revision).await.unwrap(),
+        CatalogueUpdate::Done { revision: 2 }
+    );
     following.finds(&place, &[damaged, last]).await;
     assert!(following.search(&place).incomplete);
 }

@@ -248,7 +248,9 @@ impl Scene {
         let sold_out = json!({
             "item": "thali", "quantity": 3, "options": [{"group": "sweet", "option": "kulfi"}],
         });
-        let cart = |lines: Value| json!({"lines": lines, "fulfilment": "delivery", "payment_method": "card"});
+        // The paused restaurant charges by the distance.
+        let place = json!({"type": "delivery", "address": {"location": {"lat": 53.4575, "lng": -2.2244}}});
+        let cart = |lines: Value| json!({"lines": lines, "fulfilment": place, "payment_method": "card"});
         for caller in Caller::ALL {
             for (restaurant, lines) in [
                 (&restaurant, json!([full])),

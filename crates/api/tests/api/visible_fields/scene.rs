@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
-    catalogue::{REPLACE, charge},
+    catalogue::{REPLACE, REPLACE_MENU, charge, full_menu},
     reads::{CANCEL_BY_LINK, LINK},
     recorder::{
         Caller::{self, Admin, Courier, Customer, Staff},
@@ -228,6 +228,7 @@ impl Scene {
         let restaurant = self.server.restaurant.to_string();
         let settings = charge(zoned_settings("Curry Mile Kitchen"));
         self.done(Admin, REPLACE, &[&restaurant], settings).await;
+        self.done(Staff, REPLACE_MENU, &[&restaurant], full_menu()).await;
         self.done(Staff, STOCK, &[&restaurant, "naan"], json!({"remaining": 50})).await;
         // First, because this moves the clock, and the other orders must not expire.
         self.expired().await;

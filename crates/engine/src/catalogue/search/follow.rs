@@ -6,7 +6,7 @@ use dabba_domain::{Bucket, RestaurantId, Timestamp, menu::UnavailableItems};
 use dabba_store::{Catalogue, CatalogueGuard, MAX_REVISIONS, Need, PageSize, StoreError};
 use futures::{StreamExt as _, stream};
 use jiff::SignedDuration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::Catalogues;
 use crate::condition::{Condition, Transition};
@@ -19,7 +19,7 @@ const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Time after which a sweep lists all restaurants again, also those that an older listing should have found: another
 /// program may have moved or restored them.
-const LIST_ALL_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+const LIST_ALL_INTERVAL: Duration = Duration::from_hours(1);
 
 /// Maximum time between two listings of all restaurants while a shard is missing.
 const MAX_LISTING_PAUSE: Duration = Duration::from_mins(2);
@@ -30,7 +30,7 @@ struct Progress {
     /// sweep began, less [`CLOCK_TOLERANCE`].
     list_from: Option<Timestamp>,
     /// Time from which on a sweep lists all restaurants.
-    list_all_at: Timestamp,
+    list_all_at: Instant,
     /// Time between two listings of all restaurants while a shard is missing.
     pause: Duration,
 }
@@ -47,7 +47,7 @@ impl Catalogues {
         index.begin();
         let mut condition = Condition::default();
         let mut progress =
-            Progress { list_from: None, list_all_at: Timestamp::UNIX_EPOCH, pause: self.sweep_interval };
+            Progress { list_from: None, list_all_at: Instant::now(), pause: self.sweep_interval };
         loop {
             let swept = self.sweep(&mut progress).await;
             index.set_current(progress.list_from.is_some() && matches!(swept, Ok(true)));
@@ -71,7 +71,8 @@ impl Catalogues {
     async fn sweep(&self, progress: &mut Progress) -> Result<bool, StoreError> {
         let began = self.clock.now();
         let is_reread = self.reread(&self.catalogue_cache.index.ids()).await?;
-        if began >= progress.list_all_at {
+        let now = Instant::now();
+        if now >= progress.list_all_at {
             progress.list_from = None;
         } else if progress.list_from.is_none() {
             // A listing that lacked a shard is repeated after a pause, because it reads every restaurant of the others.
@@ -83,10 +84,10 @@ impl Catalogues {
             progress.list_from = Some(began.checked_sub(CLOCK_TOLERANCE).unwrap_or(Timestamp::UNIX_EPOCH));
             progress.pause = self.sweep_interval;
             if since.is_none() {
-                progress.list_all_at = began.checked_add(LIST_ALL_INTERVAL).unwrap_or(Timestamp::MAX);
+                progress.list_all_at = now + LIST_ALL_INTERVAL;
             }
         } else if since.is_none() {
-            progress.list_all_at = began.checked_add(progress.pause).unwrap_or(Timestamp::MAX);
+            progress.list_all_at = now + progress.pause;
             progress.pause =
                 (progress.pause * 2).clamp(self.sweep_interval, MAX_LISTING_PAUSE.max(self.sweep_interval));
         }
