@@ -79,7 +79,6 @@ pub struct MarkEndError {
 
 impl Availability {
     /// Returns whether this is the availability of an entry without a mark.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub(super) const fn is_plain(&self) -> bool {
         matches!(self, Self::Available)
     }

@@ -231,7 +231,7 @@ fn listed<T: Copy + PartialEq>(
                 problems.add(pointer, format!("must be one of {}, not {quoted:?}", allowed.join(", ")));
             }
             Some(code) if found.contains(code) => {
-                problems.add(pointer, format!("must not name {name} twice"))
+                problems.add(pointer, format!("must not name {name} twice"));
             }
             Some(code) => found.push(*code),
         }

@@ -119,7 +119,6 @@ pub enum PriceBy {
 
 impl PriceBy {
     /// Returns whether all units except the free ones are charged.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
     pub const fn is_sum(&self) -> bool {
         matches!(self, Self::Sum)
     }
