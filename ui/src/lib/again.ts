@@ -6,7 +6,7 @@ interface Line {
   item: string;
   quantity: number;
   note?: string | null;
-  options?: readonly { group: string; option: string }[] | null;
+  options?: readonly { group: string; option: string; quantity?: number | null }[] | null;
 }
 
 export interface Again {
@@ -24,7 +24,7 @@ export function keepAgain(restaurant: string, order: string, lines: readonly Lin
     item,
     quantity,
     note: note ?? '',
-    options: (options ?? []).map(({ group, option }) => ({ group, option })),
+    options: (options ?? []).map(({ group, option, quantity }) => ({ group, option, ...(typeof quantity === 'number' && { quantity }) })),
   }));
   kept.set(storageKey(restaurant), JSON.stringify({ order, lines: selections } satisfies Again));
 }

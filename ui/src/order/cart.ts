@@ -25,7 +25,7 @@ export type Cart = readonly CartLine[];
 
 function same(one: Selection, other: Selection): boolean {
   const text = ({ item, options, note }: Selection) =>
-    JSON.stringify([item, note, options.map(({ group, option }) => `${group}/${option}`).sort()]);
+    JSON.stringify([item, note, options.map(({ group, option, quantity }) => `${group}/${option}/${quantity ?? 1}`).sort()]);
   return text(one) === text(other);
 }
 
@@ -117,6 +117,7 @@ function isLine(value: unknown): value is CartLine {
 
 function isOption(value: unknown): value is ChosenOption {
   if (typeof value !== 'object' || value === null) return false;
-  const option = value as Partial<Record<keyof ChosenOption, unknown>>;
-  return typeof option.group === 'string' && typeof option.option === 'string';
+  const { group, option, quantity = 1 } = value as Partial<Record<keyof ChosenOption, unknown>>;
+  const counts = Number.isInteger(quantity) && (quantity as number) >= 1 && (quantity as number) <= MAXIMUM_QUANTITY;
+  return typeof group === 'string' && typeof option === 'string' && counts;
 }

@@ -39,6 +39,7 @@ export function obstacleTexts(obstacle: Obstacle, context: ObstacleContext): str
       ];
     }
     case 'items_unavailable':
+    case 'items_outside_hours':
       return (obstacle.items ?? []).map(({ item, until }) =>
         until === undefined
           ? t('obstacle.items_unavailable', { items: name(item) })

@@ -1,6 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { CHUTNEYS, exampleItem, FILLING } from './example';
-import { fromOptions, incomplete, isFull, isOffered, ruleOf, toggle, toOptions, unitPrice, type Chosen } from './options';
+import {
+  canOrder,
+  fromOptions,
+  incomplete,
+  isCounted,
+  isFull,
+  isOffered,
+  mostOf,
+  ruleOf,
+  toggle,
+  toOptions,
+  unitPrice,
+  withQuantity,
+  type Chosen,
+} from './options';
 
 const dosa = exampleItem('dosa', 'Masala Dosa', [FILLING, CHUTNEYS]);
 const optional = { ...FILLING, min: 0 };
@@ -57,6 +71,45 @@ describe('an item', () => {
     expect(isOffered(dosa, [filling, chutney('mint')])).toBe(false);
     expect(isOffered(dosa, [filling, { group: 'sauce', option: 'mint' }])).toBe(false);
     expect(isOffered(dosa, [filling, chutney('coconut'), chutney('tomato'), chutney('peanut')])).toBe(false);
+  });
+});
+
+describe('options with quantities', () => {
+  const scoops = { ...CHUTNEYS, id: 'scoops', min: 2, max: 4, max_per_option: 3 };
+  const sundae = exampleItem('sundae', 'Sundae', [scoops]);
+  const chosen = withQuantity(withQuantity({}, scoops, 'coconut', 3), scoops, 'peanut', 1);
+
+  it('stop at the maximum of the option and of the group', () => {
+    expect([isCounted(scoops), isCounted(CHUTNEYS), isCounted({ ...scoops, max: 1 })]).toEqual([true, false, false]);
+    expect([mostOf(chosen, scoops, 'coconut'), mostOf(chosen, scoops, 'peanut'), mostOf(chosen, scoops, 'tomato')]).toEqual([3, 1, 0]);
+    expect(isFull(chosen, scoops)).toBe(true);
+    expect(incomplete(sundae, withQuantity({}, scoops, 'coconut', 2))).toEqual([]);
+  });
+
+  it('keep their quantities in the order and back', () => {
+    const options = toOptions(sundae, chosen);
+    expect(options).toEqual([
+      { group: 'scoops', option: 'coconut', quantity: 3 },
+      { group: 'scoops', option: 'peanut' },
+    ]);
+    expect(toOptions(sundae, fromOptions(options))).toEqual(options);
+    expect(isOffered(sundae, options)).toBe(true);
+    expect(isOffered(exampleItem('sundae', 'Sundae', [{ ...scoops, max_per_option: 2 }]), options)).toBe(false);
+  });
+
+  it('cost each unit, without the cheapest that are free, or the highest price alone', () => {
+    const price = (rules: object) => unitPrice(exampleItem('sundae', 'Sundae', [{ ...scoops, ...rules }]), chosen) - 895;
+    expect([price({}), price({ free: 2 }), price({ free: 9 }), price({ price_by: 'highest' })]).toEqual([260, 140, 0, 80]);
+  });
+});
+
+describe('what is not available', () => {
+  it('is neither offered nor ordered', () => {
+    const options = FILLING.options.map((option) => ({ ...option, availability: { status: 'unavailable' as const } }));
+    const item = exampleItem('dosa', 'Masala Dosa', [{ ...FILLING, options }]);
+    expect(isOffered(item, [{ group: 'filling', option: 'potato' }])).toBe(false);
+    expect([canOrder(item), canOrder({ ...item, outside_hours: {} }), canOrder(undefined)]).toEqual([true, false, false]);
+    expect(canOrder({ ...item, availability: { status: 'unavailable' } })).toBe(false);
   });
 });
 

@@ -5,6 +5,7 @@ export type Restaurant = Body<'Restaurant'>;
 export type Menu = Body<'Menu'>;
 export type MenuItem = Body<'MenuItem'>;
 export type OptionGroup = Body<'OptionGroup'>;
+export type MenuOption = OptionGroup['options'][number];
 export type ChosenOption = Body<'ChosenOption'>;
 export type Quote = Body<'Quote'>;
 export type Obstacle = Body<'Obstacle'>;

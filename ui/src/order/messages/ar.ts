@@ -132,6 +132,8 @@ const order: Translation<typeof en> = {
   'rule.at_least': '{min} على الأقل',
   'rule.between': 'من {min} إلى {max}',
   'rule.exactly': '{min} بالضبط',
+  'rule.free': '{free} مجانًا: الأرخص',
+  'rule.highest': 'يُحتسب أعلى سعر فقط',
   'rule.missing': 'اختر هنا أولًا.',
   'rule.one': 'اختر واحدًا',
   'rule.required': 'مطلوب',

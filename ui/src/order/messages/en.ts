@@ -109,6 +109,8 @@ export const order = {
   'rule.at_least': 'At least {min}',
   'rule.between': '{min} to {max}',
   'rule.exactly': 'Exactly {min}',
+  'rule.free': '{free} free of charge: the cheapest',
+  'rule.highest': 'Only the highest price counts',
   'rule.missing': 'Choose here first.',
   'rule.one': 'Choose one',
   'rule.required': 'Required',

@@ -111,6 +111,8 @@ const order: Translation<typeof en> = {
   'rule.at_least': 'कम से कम {min}',
   'rule.between': '{min} से {max}',
   'rule.exactly': 'ठीक {min}',
+  'rule.free': '{free} मुफ़्त: सबसे सस्ते',
+  'rule.highest': 'केवल सबसे ऊँची कीमत लगती है',
   'rule.missing': 'पहले यहाँ चुनें।',
   'rule.one': 'एक चुनें',
   'rule.required': 'ज़रूरी',
