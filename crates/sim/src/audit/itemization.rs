@@ -1,5 +1,7 @@
 //! The auditor's own pricing of options and taxes: single units, exact fractions, and no function of the domain.
 
+use std::collections::HashSet;
+
 use dabba_domain::{
     fee::FeeKind,
     limits::MAX_OPTION_QUANTITY,
@@ -39,10 +41,10 @@ pub(super) fn check(details: &OrderDetails, findings: &mut Findings) {
 
 /// Prices the options of a line again, group by group, from single units.
 fn check_options(line: &OrderLine, findings: &mut Findings) {
-    let mut groups: Vec<&Slug> = line.options.iter().map(|option| &option.group).collect();
-    groups.dedup();
-    groups.extend(line.rules.iter().map(|rule| &rule.group));
-    for group in groups {
+    let of_options = line.options.iter().map(|option| &option.group);
+    let groups = of_options.chain(line.rules.iter().map(|rule| &rule.group));
+    let mut checked: HashSet<&Slug> = HashSet::new();
+    for group in groups.filter(|group| checked.insert(*group)) {
         let mut units: Vec<i128> = Vec::new();
         let (mut charged, mut price) = (0, 0);
         for option in line.options.iter().filter(|option| option.group == *group) {
