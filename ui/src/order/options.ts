@@ -79,7 +79,7 @@ export function fromOptions(options: readonly ChosenOption[]): Chosen {
   return chosen;
 }
 
-/** Whether an item can be ordered now; false for one that is not on the menu. */
+/** Whether an item can be ordered now. An item that is not on the menu cannot. */
 export function canOrder(item: MenuItem | undefined): boolean {
   return item?.availability.status === 'available' && item.outside_hours === undefined;
 }
